@@ -1,0 +1,34 @@
+# Everything runs in .venv, made by `make setup` with the exact versions of constraints.txt.
+PYTHON ?= python3
+VENV ?= .venv
+BIN = $(VENV)/bin
+OUT ?= out
+
+.DEFAULT_GOAL := help
+
+help:  ## show the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1	\2/' | expand -t 18
+
+$(VENV)/.ready: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@
+
+setup: $(VENV)/.ready  ## make .venv with everything, exact versions
+
+demo: setup  ## set up, then build, export, prove and run nin_cifar on a photograph
+	@PATH="$(abspath $(BIN)):$$PATH" OUT=$(OUT) sh tests/demo.sh
+
+test: setup  ## set up, then check style and types and run the tests
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest
+
+bench: setup  ## compare the commands and the graph with their peers, in one run
+	$(BIN)/python tests/bench.py
+
+clean:  ## remove what was made here
+	rm -rf $(VENV) $(OUT) build dist
+
+.PHONY: help setup demo test bench clean

@@ -1,0 +1,62 @@
+"""nin-spec: a specification language and model compiler for Network-in-Network image classifiers.
+
+In the order in which a spec passes through:
+
+    language/        text -> nodes with positions -> validated Spec -> canonical form
+    lower.py         Spec -> Graph
+    ir/, passes/     the typed chain of ops, and what rewrites it
+    analysis.py      the shape table
+    weights          initialisation, safetensors, adoption of foreign state dicts
+    torch_module.py  Model -> nn.Module
+    exporters/       Model -> files: ONNX, PyTorch source
+    runtime/         onnxruntime sessions, parity, doctor
+    cli/             the command line
+
+    >>> import nin_spec
+    >>> network = nin_spec.compile("nin_cifar")
+    >>> network.table.parameters
+    966986
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from nin_spec.diagnostics import NinSpecError as NinSpecError
+    from nin_spec.export import export as export
+    from nin_spec.language.load import load as load
+    from nin_spec.language.load import loads as loads
+    from nin_spec.model import Model as Model
+    from nin_spec.network import Network as Network
+    from nin_spec.network import compile as compile  # noqa: A004 the field's word
+    from nin_spec.torch_module import build_module as build_module
+
+__version__ = "0.1.0"
+
+# Loaded when first used, so that `import nin_spec` costs nothing.
+_HOMES = {
+    "NinSpecError": "nin_spec.diagnostics",
+    "load": "nin_spec.language.load",
+    "loads": "nin_spec.language.load",
+    "compile": "nin_spec.network",
+    "Network": "nin_spec.network",
+    "Model": "nin_spec.model",
+    "build_module": "nin_spec.torch_module",
+    "export": "nin_spec.export",
+}
+
+__all__ = ["Model", "Network", "NinSpecError", "build_module", "compile", "export", "load", "loads"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'nin_spec' has no attribute {name!r}")
+    value = getattr(importlib.import_module(_HOMES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

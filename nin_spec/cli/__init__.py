@@ -1,0 +1,98 @@
+"""The command line: one short function per command, the only printer, the only owner of exit codes.
+
+0: done. 1: a check failed. 2: what was given can't be used. 130: interrupted.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from typing import Any
+
+import click
+
+from nin_spec.diagnostics import NinSpecError, render
+
+COMMANDS = {
+    "build": "nin_spec.cli.build",
+    "check": "nin_spec.cli.check",
+    "show": "nin_spec.cli.show",
+    "list": "nin_spec.cli.show",
+    "schema": "nin_spec.cli.show",
+    "export": "nin_spec.cli.export",
+    "run": "nin_spec.cli.run",
+    "doctor": "nin_spec.cli.doctor",
+}
+
+
+class Commands(click.Group):
+    """Loads a command's module when the command is asked for, so that none pays for another."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 click's signature
+        """In the order in which a person meets them."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        """The command of that name, or None."""
+        if cmd_name not in COMMANDS:
+            return None
+        module = importlib.import_module(COMMANDS[cmd_name])
+        command: click.Command = getattr(module, f"{cmd_name}_command")
+        return command
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
+        """The same, naming the nearest command when there is none."""
+        from nin_spec.diagnostics import did_you_mean
+
+        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+            ctx.fail(f"no command {args[0]!r}; {did_you_mean(args[0], list(COMMANDS))}")
+        return super().resolve_command(ctx, args)
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="nin-spec", prog_name="nin-spec")
+def group() -> None:
+    """Specify, build, export and run Network-in-Network image classifiers.
+
+    \b
+    A first walk:
+      nin-spec list                          the networks that come along
+      nin-spec build nin_cifar               compile one, see its shape table
+      nin-spec export nin_cifar --onnx       write an ONNX file, proven equal
+      nin-spec run nin_cifar.onnx photo.jpg  classify a picture
+
+    SPEC is a YAML file, the name of a shipped network, or - for standard input.
+    """
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run a command; turn errors into text and an exit code, never a traceback."""
+    sys.exit(execute(arguments))
+
+
+def execute(arguments: list[str] | None = None) -> int:
+    """The exit code of a command."""
+    try:
+        result: Any = group.main(arguments, prog_name="nin-spec", standalone_mode=False)
+    except NinSpecError as error:
+        report(error)
+        return error.exit_code
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("interrupted", err=True)
+        return 130
+    except BrokenPipeError:
+        # The reader has gone (`| head`): nothing to say, and nobody to say it to.
+        sys.stdout = None  # type: ignore[assignment]
+        return 0
+    return result if isinstance(result, int) else 0
+
+
+def report(error: NinSpecError) -> None:
+    """Every diagnostic of an error, then how many there are."""
+    for diagnostic in error.diagnostics:
+        click.echo(render(diagnostic), err=True)
+    if len(error.diagnostics) > 1:
+        click.echo(f"{len(error.diagnostics)} errors", err=True)

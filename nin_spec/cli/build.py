@@ -1,0 +1,64 @@
+"""nin-spec build."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import click
+
+from nin_spec.cli.console import terminal_width
+from nin_spec.cli.options import compile_spec, seed_option, spec_options
+
+if TYPE_CHECKING:
+    from nin_spec.analysis import ShapeTable
+    from nin_spec.network import Network
+
+
+@click.command("build")
+@spec_options
+@click.option("--format", "form", type=click.Choice(["table", "json", "csv", "markdown"]), default="table")
+@click.option("--by", type=click.Choice(["layer", "stage"]), default="layer", help="A row a layer, or a row a block.")
+@click.option("-o", "--output", metavar="FILE", help="Also save freshly initialised weights (safetensors).")
+@seed_option
+def build_command(
+    spec: str, overrides: tuple[str, ...], size: str | None, form: str, by: str, output: str | None, seed: int
+) -> None:
+    """Compile SPEC and print its shape table.
+
+    \b
+      nin-spec build nin_cifar
+      nin-spec build my.yaml --input 3x64x64 --set blocks.0.kernel=7
+      nin-spec build nin_cifar --format json
+      nin-spec build nin_cifar -o weights.safetensors --seed 1
+    """
+    network = compile_spec(spec, overrides, size)
+    table = network.table.stages() if by == "stage" else network.table
+    show(table, form)
+    if output is not None:
+        save(network, output, seed)
+
+
+def show(table: ShapeTable, form: str) -> None:
+    """Print a shape table in one of the four forms."""
+    from nin_spec import tables
+
+    if form == "json":
+        click.echo(json.dumps(table.as_dict(), indent=2))
+    elif form == "csv":
+        click.echo(tables.table_csv(table), nl=False)
+    elif form == "markdown":
+        click.echo(tables.table_markdown(table), nl=False)
+    else:
+        click.echo(tables.table_text(table, terminal_width()))
+
+
+def save(network: Network, output: str, seed: int) -> None:
+    """Initialise and save weights, and say so."""
+    from pathlib import Path
+
+    from nin_spec.weights import save as save_weights
+
+    model = network.initialise(seed)
+    save_weights(Path(output), model.weights, {"nin_spec.name": network.graph.name, "nin_spec.hash": network.hash})
+    click.echo(f"saved {len(model.weights)} tensors (seed {seed}) to {output}", err=True)

@@ -1,0 +1,51 @@
+"""nin-spec doctor."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from nin_spec.runtime.doctor import Report
+
+
+@click.command("doctor")
+@click.option("--format", "form", type=click.Choice(["text", "json"]), default="text")
+def doctor_command(form: str) -> int:
+    """Show versions, and which devices can really run a model, proved by running one on each.
+
+    Exits 1 when not even the CPU works.
+    """
+    from nin_spec.runtime.doctor import diagnose
+
+    report = diagnose()
+    if form == "json":
+        click.echo(json.dumps(report.as_dict(), indent=2))
+    else:
+        show(report)
+    return 0 if report.ok else 1
+
+
+def show(report: Report) -> None:
+    """The report, a line a fact, remedies below what is wrong."""
+    line("nin-spec", report.nin_spec or "not installed")
+    line("python", report.python)
+    line("platform", report.platform)
+    for name, version in report.packages.items():
+        line(name, version or "not installed")
+    features = " ".join(report.cpu.features) if report.cpu.features else "features not listed here"
+    line("cpu", f"{report.cpu.model}, {report.cpu.threads} threads, {features}")
+    click.echo()
+    for device in report.devices:
+        line(device.device, "works" if device.usable else f"can't be used: {device.reason}")
+        if device.remedy:
+            line("", f"-> {device.remedy}")
+    for finding in report.findings:
+        click.echo(f"\n{finding.message}\n  -> {finding.remedy}")
+
+
+def line(label: str, text: str) -> None:
+    """A label and what it stands for."""
+    click.echo(f"{label:<16} {text}")

@@ -1,0 +1,141 @@
+"""nin-spec export: a flag for each exporter found, an option for each field of its options."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
+
+import click
+
+from nin_spec.cli.options import compile_spec, seed_option, spec_options
+
+if TYPE_CHECKING:
+    from pydantic.fields import FieldInfo
+
+    from nin_spec.export import Exporter
+    from nin_spec.model import Model
+    from nin_spec.network import Network
+    from nin_spec.runtime.parity import ParityReport
+
+_OWN_NAME = "."
+"""The value of a flag given without a path: the artifact's own name, here."""
+
+
+def derived(command: click.Command) -> click.Command:
+    """The command with the flags of every exporter."""
+    from nin_spec.export import discover
+
+    fields: dict[str, tuple[FieldInfo, list[str]]] = {}
+    for name, exporter in discover().items():
+        text = (exporter.__doc__ or "").strip().splitlines()[0]
+        command.params.append(
+            click.Option([f"--{name}", f"to_{name}"], is_flag=False, flag_value=_OWN_NAME, metavar="[PATH]", help=text)
+        )
+        for key, field in exporter.Options.model_fields.items():
+            fields.setdefault(key, (field, []))[1].append(name)
+    for key, (field, names) in fields.items():
+        text = f"{field.description or ''} ({', '.join(f'--{n}' for n in names)})"
+        command.params.append(click.Option([f"--{key.replace('_', '-')}", key], metavar=_metavar(field), help=text))
+    return command
+
+
+def _metavar(field: FieldInfo) -> str:
+    words = [w for w in _words(field.annotation) if w]
+    return "|".join(words) or key_type(field)
+
+
+def key_type(field: FieldInfo) -> str:
+    """What an option without fixed words takes."""
+    return "N" if int in (field.annotation, *get_args(field.annotation)) else "VALUE"
+
+
+def _words(annotation: Any) -> list[str]:
+    if get_origin(annotation) is Literal:
+        return [str(a) for a in get_args(annotation)]
+    found = [w for a in get_args(annotation) for w in _words(a)]
+    return [*found, "N"] if found and int in get_args(annotation) else found
+
+
+@click.command("export")
+@spec_options
+@click.option("--weights", metavar="FILE", help="Weights: ours (safetensors), or a foreign state dict to adopt.")
+@seed_option
+@click.option("--no-parity", is_flag=True, help="Do not prove the exported file against the nn.Module.")
+@click.option(
+    "--device",
+    "devices",
+    multiple=True,
+    type=click.Choice(["auto", "cpu", "cuda"]),
+    help="Prove parity on this device; may be repeated.  [default: cpu]",
+)
+def export_command(spec: str, overrides: tuple[str, ...], size: str | None, **given: Any) -> None:
+    """Compile SPEC and write it in one or more forms.
+
+    \b
+      nin-spec export nin_cifar --onnx                      writes nin_cifar.onnx
+      nin-spec export my.yaml --onnx out/model.onnx --weights trained.safetensors
+      nin-spec export my.yaml --onnx --weights checkpoint.pt --opset 19 --batch 1
+      nin-spec export nin_cifar --source                    writes nin_cifar.py
+
+    An ONNX file is run in onnxruntime and compared with the nn.Module in float64 before it is written.
+    If it computes something else, the command names the first node that differs and its line in the
+    spec, writes nothing, and exits 1.
+    """
+    from nin_spec.export import discover, write
+
+    exporters = discover()
+    targets = {name: given[f"to_{name}"] for name in exporters if given.get(f"to_{name}") is not None}
+    if not targets:
+        raise click.UsageError("say what to write: " + ", ".join(f"--{name}" for name in exporters))
+    network = compile_spec(spec, overrides, size)
+    model = weigh(network, given["weights"], given["seed"])
+    # Everything is made and proved before anything is written.
+    made = [(make(exporters[name], model, given), path) for name, path in targets.items()]
+    for artifact, path in made:
+        for name, data in artifact.files.items():
+            if name.endswith(".onnx") and not given["no_parity"]:
+                prove(model, data, given["devices"] or ("cpu",))
+    for artifact, path in made:
+        for written in write(artifact, None if path == _OWN_NAME else Path(path)):
+            click.echo(f"wrote {written} ({written.stat().st_size:,} bytes)")
+
+
+def weigh(network: Network, weights: str | None, seed: int) -> Model:
+    """The model with the weights asked for, saying which."""
+    if weights is None:
+        click.echo(f"weights: fresh, seed {seed} (give --weights FILE for trained ones)", err=True)
+        return network.initialise(seed)
+    model, remarks = network.with_weights_explained(weights)
+    for remark in remarks:
+        click.echo(remark, err=True)
+    return model
+
+
+def make(exporter: Exporter, model: Model, given: dict[str, Any]) -> Any:
+    """The artifact, from the options given on the command line."""
+    from pydantic import ValidationError
+
+    chosen = {k: given[k] for k in exporter.Options.model_fields if given.get(k) is not None}
+    try:
+        options = exporter.Options.model_validate({k: _number(v) for k, v in chosen.items()})
+    except ValidationError as error:
+        found = error.errors(include_url=False)[0]
+        key = str(found["loc"][0]).replace("_", "-")
+        raise click.BadParameter(f"{chosen.get(str(found['loc'][0]))!r}: {found['msg']}", param_hint=f"--{key}") from None
+    return exporter.export(model, options)
+
+
+def _number(value: str) -> str | int:
+    return int(value) if value.isascii() and value.isdigit() and len(value) < 10 else value
+
+
+def prove(model: Model, data: bytes, devices: tuple[Any, ...]) -> None:
+    """Run the parity gate and print what it measured; raises ParityError."""
+    from nin_spec.runtime.parity import check_parity
+
+    for device in devices:
+        report: ParityReport = check_parity(model, data, device=device)
+        click.echo(str(report))
+
+
+export_command = derived(export_command)

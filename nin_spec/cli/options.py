@@ -1,0 +1,53 @@
+"""Arguments that several commands share."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from nin_spec.network import Network
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+spec_argument = click.argument("spec", metavar="SPEC")
+set_option = click.option(
+    "--set",
+    "overrides",
+    metavar="PATH=VALUE",
+    multiple=True,
+    help="Override one value, as blocks.0.kernel=7 or head.pool=global_max; may be repeated.",
+)
+input_option = click.option(
+    "--input", "size", metavar="CxHxW", help="Compile for another input, as 3x64x64 (or HxW for the same channels)."
+)
+seed_option = click.option(
+    "--seed", type=click.IntRange(0, 2**63 - 1), default=0, show_default=True, help="Of fresh weights."
+)
+
+
+def spec_options(function: Function) -> Function:
+    """SPEC, --set and --input."""
+    return spec_argument(set_option(input_option(function)))
+
+
+def compile_spec(spec: str, overrides: tuple[str, ...], size: str | None) -> Network:
+    """The network that the arguments name."""
+    from nin_spec.network import compile as compile_network
+
+    return compile_network(spec, [*overrides, *input_overrides(size)])
+
+
+def input_overrides(size: str | None) -> list[str]:
+    """`3x64x48` as dotted overrides."""
+    if size is None:
+        return []
+    match = re.fullmatch(r"(?:(\d{1,9})[x,])?(\d{1,9})[x,](\d{1,9})", size.strip())
+    if match is None:
+        raise click.BadParameter(f"{size!r} is not an input size; write CxHxW, as 3x64x64", param_hint="--input")
+    channels, height, width = match.groups()
+    overrides = [f"input.size=[{int(height)}, {int(width)}]"]
+    return [f"input.channels={int(channels)}", *overrides] if channels else overrides

@@ -1,0 +1,94 @@
+"""nin-spec run."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from nin_spec.runtime.classify import Prediction
+    from nin_spec.runtime.session import Session
+
+
+@click.command("run")
+@click.argument("model", metavar="MODEL.onnx")
+@click.argument("files", metavar="FILE...", nargs=-1, required=True)
+@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
+@click.option("--threads", type=click.IntRange(1, 4096), help="Threads of the CPU provider; all cores by default.")
+@click.option("--top", type=click.IntRange(1, 65536), default=5, show_default=True, help="Best classes to show.")
+@click.option("--format", "form", type=click.Choice(["table", "json"]), default="table")
+@click.option("-o", "--output", metavar="FILE.npy", help="Also save the raw scores, (inputs, classes).")
+def run_command(  # noqa: PLR0913 one option each
+    model: str, files: tuple[str, ...], device: Any, threads: int | None, top: int, form: str, output: str | None
+) -> None:
+    """Classify pictures or arrays with an exported model in onnxruntime.
+
+    FILE is a picture (PNG, JPEG, WebP, BMP, GIF), prepared as the model says, or a .npy array that is
+    already prepared: one input (C, H, W) or a batch (N, C, H, W).
+
+    A device that is asked for by name is used or refused; it never falls back.
+    """
+    from nin_spec.runtime.classify import classify, stack
+    from nin_spec.runtime.images import load_inputs
+    from nin_spec.runtime.session import open_session
+
+    session = open_session(Path(model), device, threads)
+    predictions = classify(session, load_inputs([Path(f) for f in files], session), top)
+    if output is not None:
+        _save(Path(output), stack(predictions))
+    if form == "json":
+        click.echo(json.dumps(as_dict(session, predictions), indent=2, ensure_ascii=False))
+    else:
+        show(session, predictions)
+
+
+def _save(path: Path, scores: Any) -> None:
+    import io
+
+    import numpy as np
+
+    from nin_spec.files import write_atomic
+
+    data = io.BytesIO()
+    np.save(data, scores, allow_pickle=False)
+    write_atomic(path, data.getvalue())
+
+
+def as_dict(session: Session, predictions: list[Prediction]) -> dict[str, Any]:
+    """The answer as plain data."""
+    return {
+        "model": session.metadata.name,
+        "hash": session.metadata.hash,
+        "device": session.device,
+        "provider": session.provider,
+        "nodes": {provider: len(nodes) for provider, nodes in session.placement.items()},
+        "predictions": [
+            {
+                "file": p.name,
+                "top": [
+                    {"class": r.index, "label": r.label, "score": r.score, "probability": r.probability} for r in p.rows
+                ],
+            }
+            for p in predictions
+        ],
+    }
+
+
+def show(session: Session, predictions: list[Prediction]) -> None:
+    """A small table for each input; which device ran it, on standard error."""
+    from nin_spec.tables import columns
+
+    for prediction in predictions:
+        rows = [
+            (str(r.rank), r.label, f"{r.score:.5g}", "" if r.probability is None else f"{r.probability:.4f}")
+            for r in prediction.rows
+        ]
+        known = any(row[3] for row in rows)
+        header = ("", "class", "score", "probability" if known else "")
+        click.echo(prediction.name)
+        click.echo("\n".join(f"  {line}" for line in columns([header, *rows], right={0, 2, 3})))
+    nodes = ", ".join(f"{len(names)} nodes on {provider}" for provider, names in session.placement.items())
+    click.echo(f"device: {session.choice}; {nodes}", err=True)

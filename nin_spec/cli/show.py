@@ -1,0 +1,96 @@
+"""nin-spec show, list and schema."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from nin_spec.cli.options import compile_spec, spec_options
+
+if TYPE_CHECKING:
+    from nin_spec.language.canonical import Canonical
+    from nin_spec.language.document import Path_
+
+
+@click.command("show")
+@spec_options
+@click.option("--format", "form", type=click.Choice(["yaml", "json", "graph"]), default="yaml")
+@click.option("--no-origins", is_flag=True, help="Leave out the remarks that say where each value comes from.")
+def show_command(spec: str, overrides: tuple[str, ...], size: str | None, form: str, no_origins: bool) -> None:  # noqa: FBT001
+    """Print SPEC in canonical form: every choice written out, and where each value comes from.
+
+    What is printed is itself a spec of the same network. `--format graph` prints the compiled graph.
+    """
+    from nin_spec.language.emit import emit
+
+    network = compile_spec(spec, overrides, size)
+    canonical = network.spec
+    if form == "graph":
+        click.echo(str(network.graph), nl=False)
+    elif form == "json":
+        click.echo(json.dumps(canonical.data, indent=2, ensure_ascii=False))
+    else:
+        click.echo(f"# semantic hash {network.hash}")
+        click.echo(emit(canonical.data, None if no_origins else lambda p: origin(canonical, p)), nl=False)
+
+
+def origin(canonical: Canonical, path: Path_) -> str:
+    """Where a value comes from: file and line, an override, or the language's default."""
+    span = canonical.origins.get(path)
+    if span is None:
+        return "default"
+    name = span.source.name
+    return span.source.text if name == "--set" else f"{Path(name).name}:{span.line}"
+
+
+@click.command("list")
+@click.option("--format", "form", type=click.Choice(["table", "json"]), default="table")
+def list_command(form: str) -> None:
+    """Show the networks that come with nin-spec. Each name can be given wherever a SPEC is asked for."""
+    from nin_spec.language.load import shipped_names
+    from nin_spec.network import compile as compile_network
+
+    networks = [compile_network(name) for name in shipped_names()]
+    rows: list[dict[str, Any]] = [
+        {
+            "name": n.graph.name,
+            "input": list(n.graph.input.shape),
+            "parameters": n.table.parameters,
+            "macs": n.table.macs,
+            "summary": n.spec.spec.summary,
+        }
+        for n in networks
+    ]
+    if form == "json":
+        click.echo(json.dumps(rows, indent=2, ensure_ascii=False))
+    else:
+        _print_list(rows)
+
+
+def _print_list(rows: list[dict[str, Any]]) -> None:
+    from nin_spec.tables import columns
+
+    cells = [
+        (r["name"], "x".join(map(str, r["input"])), f"{r['parameters']:,}", f"{r['macs']:,}", r["summary"]) for r in rows
+    ]
+    click.echo("\n".join(columns([("name", "input", "parameters", "MACs", "summary"), *cells], right={2, 3})))
+
+
+@click.command("schema")
+@click.option("--format", "form", type=click.Choice(["json", "markdown"]), default="json")
+def schema_command(form: str) -> None:
+    """Print the JSON Schema of the language, for editors with a YAML language server.
+
+    \b
+      nin-spec schema > nin-spec.schema.json
+    and as the first line of a spec:
+      # yaml-language-server: $schema=nin-spec.schema.json
+
+    `--format markdown` prints the language reference for people.
+    """
+    from nin_spec.language.reference import json_schema, markdown
+
+    click.echo(json.dumps(json_schema(), indent=2) if form == "json" else markdown(), nl=form == "json")

@@ -1,0 +1,217 @@
+"""Where something is wrong, what, and what to do: sources, spans, diagnostics, and the error tree.
+
+    NinSpecError            carries one or more diagnostics, and the exit code they deserve
+    |-- SpecError           the text of a spec can't be read, validated or compiled          (exit 2)
+    |-- WeightsError        a weights file does not fit the network                          (exit 2)
+    |-- ExportError         an export that can't be made as asked                            (exit 2)
+    |-- InputError          a model, image or array handed to a command can't be used        (exit 2)
+    |-- DeviceError         the device asked for can't run the model                         (exit 2)
+    `-- ParityError         an exported file does not compute what its spec declares         (exit 1)
+
+Positions are 1-based, columns count characters.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from enum import Enum, StrEnum
+from typing import ClassVar
+
+
+class Severity(StrEnum):
+    """How bad it is. Only errors stop a command."""
+
+    ERROR = "error"
+    WARNING = "warning"
+
+
+class Code(Enum):
+    """Every diagnostic's stable code, and what it stands for. Codes are never reused."""
+
+    FILE_NOT_FOUND = ("NIN001", "a file, or a shipped spec of that name, does not exist")
+    FILE_UNREADABLE = ("NIN002", "a path is a directory, a device, or may not be read")
+    FILE_TOO_LARGE = ("NIN003", "a spec is larger than any spec needs to be")
+    NOT_UTF8 = ("NIN004", "a spec is not UTF-8 text")
+
+    YAML_SYNTAX = ("NIN101", "the text is not YAML")
+    YAML_DUPLICATE_KEY = ("NIN102", "a key is given twice in one mapping")
+    YAML_TAG = ("NIN103", "a YAML tag; specs are plain data and never build objects")
+    YAML_TOO_DEEP = ("NIN104", "nesting deeper than any spec needs")
+    YAML_TOO_MANY_NODES = ("NIN105", "more values, aliases expanded, than any spec needs")
+    YAML_ALIAS = ("NIN106", "an alias that is undefined or contains itself")
+    YAML_MERGE_KEY = ("NIN107", "a YAML merge key; use defaults or extends")
+    YAML_NOT_ONE_DOCUMENT = ("NIN108", "an empty file, or more than one YAML document")
+    YAML_KEY = ("NIN109", "a key that is not a plain name")
+    YAML_NOT_A_MAPPING = ("NIN110", "a spec that is not a mapping")
+
+    UNKNOWN_KEY = ("NIN201", "a key that the language does not have here")
+    MISSING_KEY = ("NIN202", "a key that is needed here")
+    WRONG_TYPE = ("NIN203", "a value of another type than expected")
+    OUT_OF_RANGE = ("NIN204", "a number outside its range")
+    UNKNOWN_CHOICE = ("NIN205", "a word that is not among the choices")
+    INVALID_VALUE = ("NIN206", "a value of the right type and the wrong form")
+    CONFLICT = ("NIN207", "keys that contradict each other")
+    AMBIGUOUS = ("NIN208", "a choice that changes the function computed and was left open")
+    OUTSIDE_LANGUAGE = ("NIN209", "a network that is not a chain, or an operation that the language can't say")
+
+    EXTENDS_CYCLE = ("NIN301", "a spec that extends itself, or too long a chain of extends")
+    UNKNOWN_BLOCK = ("NIN302", "an override of a block that the base does not have")
+    BAD_OVERRIDE = ("NIN303", "a dotted override that does not fit the spec")
+
+    SHAPE = ("NIN401", "sizes or channels that do not fit together")
+    SCORES = ("NIN402", "a head that does not end in one score a class")
+    TOO_LARGE = ("NIN403", "a network too large to build")
+    OPEN_SIZE = ("NIN404", "an open input size that the network does not allow")
+
+    WEIGHTS_UNREADABLE = ("NIN501", "a weights file that can't be read safely")
+    WEIGHTS_MISMATCH = ("NIN502", "weights that do not fit the network")
+
+    EXPORT_OPTION = ("NIN601", "an export option that can't be had")
+    EXPORT_UNSUPPORTED = ("NIN602", "an operation that this back end or opset has no rule for")
+    EXPORT_PATH = ("NIN603", "a path that can't be written")
+    PARITY = ("NIN604", "an exported graph that computes something else than its spec declares")
+
+    MODEL_UNREADABLE = ("NIN701", "a file that is not a model nin-spec can run")
+    INPUT_UNUSABLE = ("NIN702", "an image or array that does not fit the model")
+    DEVICE_UNAVAILABLE = ("NIN703", "a device that can't run here")
+    DEVICE_FALLBACK = ("NIN704", "nodes placed on another device than the one asked for")
+
+    def __init__(self, code: str, meaning: str) -> None:
+        self.code = code
+        self.meaning = meaning
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A text that spans point into: a file, standard input, or one command-line override."""
+
+    name: str
+    text: str = field(repr=False)
+
+    def line(self, number: int) -> str:
+        """Line `number` (1-based) without its end, or the empty string past the end."""
+        lines = self.text.splitlines()
+        return lines[number - 1] if 1 <= number <= len(lines) else ""
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """`length` characters of a source, from a 1-based line and column."""
+
+    source: Source
+    line: int
+    column: int
+    length: int = 1
+
+    def __str__(self) -> str:
+        return f"{self.source.name}:{self.line}:{self.column}"
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnostic:
+    """One finding. `hint` says what to do about it."""
+
+    code: Code
+    message: str
+    span: Span | None = None
+    hint: str | None = None
+    severity: Severity = Severity.ERROR
+
+    def as_dict(self) -> dict[str, object]:
+        """The finding as plain data, as `--format json` prints it."""
+        span = self.span
+        return {
+            "code": self.code.code,
+            "severity": self.severity.value,
+            "message": self.message,
+            "hint": self.hint,
+            "file": span.source.name if span else None,
+            "line": span.line if span else None,
+            "column": span.column if span else None,
+        }
+
+
+class NinSpecError(Exception):
+    """Something is wrong with what a person gave us; carries every diagnostic found."""
+
+    exit_code: ClassVar[int] = 2
+
+    def __init__(self, diagnostics: Diagnostic | Iterable[Diagnostic]) -> None:
+        found = (diagnostics,) if isinstance(diagnostics, Diagnostic) else tuple(diagnostics)
+        super().__init__("\n".join(render(d) for d in found))
+        self.diagnostics: tuple[Diagnostic, ...] = found
+
+
+class SpecError(NinSpecError):
+    """The text of a spec can't be read, validated or compiled."""
+
+
+class WeightsError(NinSpecError):
+    """A weights file does not fit the network."""
+
+
+class ExportError(NinSpecError):
+    """An export can't be made as asked."""
+
+
+class InputError(NinSpecError):
+    """A model, image or array handed to a command can't be used."""
+
+
+class DeviceError(NinSpecError):
+    """The device asked for can't run the model."""
+
+
+class ParityError(NinSpecError):
+    """An exported file does not compute what its spec declares."""
+
+    exit_code = 1
+
+
+def nearest(word: str, choices: Iterable[str]) -> str | None:
+    """The choice that `word` most likely misspells, or None."""
+    lowered = {c.lower(): c for c in choices}
+    found = difflib.get_close_matches(word.lower(), list(lowered), n=1, cutoff=0.6)
+    return lowered[found[0]] if found else None
+
+
+def did_you_mean(word: str, choices: Sequence[str]) -> str:
+    """A hint that names the nearest right word, else all of them."""
+    near = nearest(word, choices)
+    return f"did you mean {near!r}?" if near else "expected one of: " + ", ".join(choices)
+
+
+_WIDTH = 160
+
+
+def render(diagnostic: Diagnostic) -> str:
+    """Plain text: `file:line:column: severity CODE: message`, the source line, a caret, the hint."""
+    d = diagnostic
+    head = f"{d.severity.value} {d.code.code}: {printable(d.message)}"
+    hint = f"hint: {printable(d.hint)}" if d.hint else ""
+    if d.span is None:
+        return f"{head}\n  {hint}" if hint else head
+    number = str(d.span.line)
+    text, column, length = _window(d.span)
+    caret = " " * (column - 1) + "^" * length
+    gutter = " " * len(number)
+    lines = [f"{printable(str(d.span))}: {head}", f" {number} | {text}", f" {gutter} | {caret}"]
+    if hint:
+        lines.append(f" {gutter} = {hint}")
+    return "\n".join(lines)
+
+
+def _window(span: Span) -> tuple[str, int, int]:
+    """The span's line, cut around the span when long; the column and length inside the cut."""
+    text = printable(span.source.line(span.line))
+    start = 0 if span.column <= _WIDTH - 20 else span.column - 60
+    shown = text[start : start + _WIDTH]
+    column = span.column - start
+    return shown, column, max(1, min(span.length, len(shown) - column + 1))
+
+
+def printable(text: str) -> str:
+    """Text that can't drive a terminal: one character for one, controls replaced."""
+    return "".join(c if c.isprintable() else " " if c == "\t" else "\ufffd" for c in text)

@@ -1,0 +1,75 @@
+"""The graph: a typed, immutable chain of ops.
+
+A Network-in-Network classifier is a chain: every published network among the oracles is one, and the
+language refuses what is not. So a graph is a tuple of nodes, node k's input being node k-1's output;
+names, not edges, tell nodes apart.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from nin_spec.diagnostics import Span
+from nin_spec.ir.ops import Op
+from nin_spec.ir.types import Parameter, TensorType
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """One op at its place: its name, the types it takes and gives, and the spec's line that asked for it."""
+
+    name: str
+    op: Op
+    input: TensorType
+    output: TensorType
+    span: Span | None = None
+
+    @property
+    def kind(self) -> str:
+        """The op's name, as PyTorch calls the layer."""
+        return type(self.op).__name__
+
+    def parameters(self) -> dict[str, Parameter]:
+        """The node's tensors by full name, `blocks.0.convs.1.weight`."""
+        return {f"{self.name}.{p.name}": p for p in self.op.parameters(self.input)}
+
+
+@dataclass(frozen=True, slots=True)
+class Graph:
+    """A chain of typed nodes. Build one with `Graph.start(...)` and `then(...)`; it can't be ill-typed.
+
+    `open_size` says that height and width may vary at run time, `input` then holding the nominal size.
+    """
+
+    name: str
+    input: TensorType
+    nodes: tuple[Node, ...] = ()
+    open_size: bool = False
+
+    @property
+    def output(self) -> TensorType:
+        """The type of what the last node gives."""
+        return self.nodes[-1].output if self.nodes else self.input
+
+    def then(self, name: str, op: Op, span: Span | None = None) -> Graph:
+        """This graph with one more node. Raises ShapeError when `op` can't take the output so far."""
+        if any(n.name == name for n in self.nodes):
+            raise ValueError(f"two nodes named {name!r}")
+        node = Node(name, op, self.output, op.infer(self.output), span)
+        return replace(self, nodes=(*self.nodes, node))
+
+    def parameters(self) -> dict[str, Parameter]:
+        """Every tensor of the network by name, in layer order."""
+        return {name: p for node in self.nodes for name, p in node.parameters().items()}
+
+    def __iter__(self) -> Iterator[Node]:
+        return iter(self.nodes)
+
+    def __len__(self) -> int:
+        return len(self.nodes)
+
+    def __str__(self) -> str:
+        from nin_spec.ir.text import print_graph
+
+        return print_graph(self)

@@ -1,0 +1,1 @@
+"""The spec language: YAML to nodes with positions, to validated models, to the canonical form."""

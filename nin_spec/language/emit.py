@@ -1,0 +1,71 @@
+"""Plain data as YAML that reads well and reads back the same, optionally with a remark on each line."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from nin_spec.language.document import Path_, resolve_plain
+
+_PLAIN = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
+_WORDS_OF_YAML_1_1 = {"y", "n", "yes", "no", "on", "off", "true", "false", "null"}
+
+
+def emit(data: dict[str, Any], remark: Callable[[Path_], str] | None = None) -> str:
+    """Block style for mappings and lists of mappings, flow style for lists of scalars; a lone `kind` is a bare word.
+
+    `remark` gives the comment for the value at a path, or an empty string.
+    """
+    lines = list(_mapping(data, (), 0))
+    if remark is None:
+        return "".join(f"{text}\n" for text, _ in lines)
+    width = min(64, max(len(text) for text, _ in lines))
+    noted = [(text, remark(path) if path is not None else "") for text, path in lines]
+    return "".join(f"{text:<{width}}  # {note}\n" if note else f"{text}\n" for text, note in noted)
+
+
+_Line = tuple[str, Path_ | None]
+
+
+def _mapping(data: dict[str, Any], path: Path_, depth: int) -> Iterator[_Line]:
+    indent = "  " * depth
+    for key, value in data.items():
+        below = (*path, key)
+        if isinstance(value, dict) and value.keys() == {"kind"}:
+            yield f"{indent}{_scalar(key)}: {_scalar(value['kind'])}", below
+        elif isinstance(value, dict) and value:
+            yield f"{indent}{_scalar(key)}:", None
+            yield from _mapping(value, below, depth + 1)
+        elif isinstance(value, list) and any(isinstance(v, dict) for v in value):
+            yield f"{indent}{_scalar(key)}:", None
+            for i, item in enumerate(value):
+                yield from _item(item, (*below, i), depth + 1)
+        else:
+            yield f"{indent}{_scalar(key)}: {_flow(value)}", below
+
+
+def _item(item: dict[str, Any], path: Path_, depth: int) -> Iterator[_Line]:
+    """A mapping in a list: its first line carries the dash."""
+    dash = "  " * depth + "- "
+    for i, (text, where) in enumerate(_mapping(item, path, depth + 1)):
+        yield (dash + text[len(dash) :] if i == 0 else text), where
+
+
+def _flow(value: Any) -> str:
+    if isinstance(value, list):
+        return "[" + ", ".join(_flow(v) for v in value) + "]"
+    return "{}" if value == {} else _scalar(value)
+
+
+def _scalar(value: Any) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, float):
+        # YAML 1.1 readers take 1e-05 for a string.
+        return re.sub(r"^(-?\d+)e", r"\1.0e", repr(value))
+    if isinstance(value, int):
+        return str(value)
+    plain = _PLAIN.fullmatch(value) and value.lower() not in _WORDS_OF_YAML_1_1 and resolve_plain(value) == value
+    return value if plain else json.dumps(value, ensure_ascii=False)

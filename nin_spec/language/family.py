@@ -1,0 +1,149 @@
+"""Families: a spec that extends another, and dotted overrides. Nodes are merged, so origins survive."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from nin_spec.diagnostics import Code, Diagnostic, Source, Span, SpecError, did_you_mean
+from nin_spec.language.document import Entry, Items, Node, Table, Value, parse
+
+_EITHER = {"channels": "convs", "convs": "channels"}
+"""Two spellings of one thing: giving one replaces the other."""
+
+
+def merge(base: Table, over: Table) -> Table:
+    """`base` with what `over` says: mappings merge, null takes away, everything else replaces.
+
+    A mapping of another `kind` replaces the whole mapping, since its other keys mean something else.
+    Raises SpecError for an override of a block that the base does not have.
+    """
+    old, new = base.get("kind"), over.get("kind")
+    if isinstance(old, Value) and isinstance(new, Value) and old.value != new.value:
+        return over
+    entries = dict(base.entries)
+    for key, entry in over.entries.items():
+        if isinstance(entry.node, Value) and entry.node.value is None:
+            entries.pop(key, None)
+            continue
+        entries.pop(_EITHER.get(key, ""), None)
+        below = entries[key].node if key in entries else None
+        entries[key] = Entry(entry.key_span, _merge_node(key, below, entry.node))
+    return Table(entries, over.span)
+
+
+def _merge_node(key: str, base: Node | None, over: Node) -> Node:
+    if isinstance(base, Table) and isinstance(over, Table):
+        return merge(base, over)
+    if key == "blocks" and isinstance(base, Items) and isinstance(over, Table):
+        return _merge_blocks(base, over)
+    return over
+
+
+def _merge_blocks(base: Items, over: Table) -> Items:
+    """Blocks by name, or by index where a block has none; null removes the block."""
+    names = block_names(base)
+    unknown = [
+        Diagnostic(Code.UNKNOWN_BLOCK, f"the base has no block {key!r}", e.key_span, did_you_mean(key, names))
+        for key, e in over.entries.items()
+        if key not in names
+    ]
+    if unknown:
+        raise SpecError(unknown)
+    blocks: list[Node] = []
+    for name, block in zip(names, base.items, strict=True):
+        entry = over.entries.get(name)
+        if entry is None:
+            blocks.append(block)
+        elif not (isinstance(entry.node, Value) and entry.node.value is None):
+            blocks.append(_merge_node("", block, entry.node))
+    return Items(tuple(blocks), base.span)
+
+
+def block_names(blocks: Items) -> list[str]:
+    """What each block answers to: its name, else its index."""
+    found = []
+    for i, block in enumerate(blocks.items):
+        name = block.get("name") if isinstance(block, Table) else None
+        found.append(name.value if isinstance(name, Value) and isinstance(name.value, str) else str(i))
+    return found
+
+
+def override(root: Table, argument: str) -> Table:
+    """The tree with one `path=value` of the command line put in place.
+
+    The path is dotted, list items by index and blocks also by name; the value is YAML, null removes.
+    Raises SpecError (BAD_OVERRIDE) when the path leads nowhere.
+    """
+    path, equals, text = argument.partition("=")
+    source = Source("--set", argument)
+    steps = path.strip().split(".")
+    if not equals or not all(steps):
+        message = f"{argument!r} is not an override"
+        raise SpecError(Diagnostic(Code.BAD_OVERRIDE, message, Span(source, 1, 1), "write path=value, as blocks.0.kernel=7"))
+    # Blanks in place of the path, so that columns are those of the argument.
+    value = parse(Source("--set", " " * (len(path) + 1) + text)) if text.strip() else Value(None, Span(source, 1, 1))
+    value = _rebase(value, source)
+    return _set_table(root, steps, value, Span(source, 1, 1, len(path)), "")
+
+
+def _rebase(node: Node, source: Source) -> Node:
+    """The same node, its spans in the text of the whole argument."""
+    span = replace(node.span, source=source)
+    match node:
+        case Value():
+            return Value(node.value, span)
+        case Items():
+            return Items(tuple(_rebase(n, source) for n in node.items), span)
+        case Table():
+            entries = {
+                k: Entry(replace(e.key_span, source=source), _rebase(e.node, source)) for k, e in node.entries.items()
+            }
+            return Table(entries, span)
+
+
+def _set(node: Node, steps: list[str], value: Node, span: Span, done: str) -> Node:
+    if not steps:
+        return merge(node, value) if isinstance(node, Table) and isinstance(value, Table) else value
+    if isinstance(node, Table):
+        return _set_table(node, steps, value, span, done)
+    if isinstance(node, Items):
+        return _set_item(node, steps, value, span, done)
+    message = f"{done} is a single value and has no {steps[0]!r}"
+    raise SpecError(Diagnostic(Code.BAD_OVERRIDE, message, span, f"set {done} as a whole: {done}={{...}}"))
+
+
+def _set_table(node: Table, steps: list[str], value: Node, span: Span, done: str) -> Table:
+    key, *rest = steps
+    entries = dict(node.entries)
+    path = f"{done}.{key}" if done else key
+    if not rest and isinstance(value, Value) and value.value is None:
+        entries.pop(key, None)
+        return Table(entries, node.span)
+    entries.pop(_EITHER.get(key, ""), None)
+    below = entries[key].node if key in entries else Table({}, span) if rest else value
+    entries[key] = Entry(span, _set(below, rest, value, span, path))
+    return Table(entries, node.span)
+
+
+def _set_item(node: Items, steps: list[str], value: Node, span: Span, done: str) -> Items:
+    key, *rest = steps
+    names = [str(i) for i in range(len(node.items))]
+    labels = block_names(node) if done == "blocks" else names
+    if key not in labels and key not in names:
+        message = f"{done} has {len(names)} items and no {key!r}"
+        raise SpecError(Diagnostic(Code.BAD_OVERRIDE, message, span, did_you_mean(key, labels)))
+    index = labels.index(key) if key in labels else names.index(key)
+    items = list(node.items)
+    if not rest and isinstance(value, Value) and value.value is None:
+        del items[index]
+    else:
+        items[index] = _set(items[index], rest, value, span, f"{done}.{key}")
+    return Items(tuple(items), node.span)
+
+
+def base_path(reference: str, source: Source, shipped: Path) -> Path:
+    """Where `extends: reference` leads: a file beside the spec, or the name of a shipped spec."""
+    if "/" in reference or reference.endswith((".yaml", ".yml")):
+        return Path(source.name).parent / reference
+    return shipped / f"{reference}.yaml"

@@ -1,0 +1,107 @@
+"""From a path or a shipped name to a validated spec, through `extends` and overrides."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from nin_spec.diagnostics import Code, Diagnostic, Source, Span, SpecError, did_you_mean
+from nin_spec.language import document, family
+from nin_spec.language.canonical import Canonical, canonicalise
+from nin_spec.language.document import Entry, Table, Value
+from nin_spec.language.validate import validate
+
+SHIPPED = Path(__file__).resolve().parent.parent / "specs"
+MAX_EXTENDS = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Override:
+    """One value from the command line: `argument` is the whole `path=value`."""
+
+    argument: str
+
+
+def shipped_names() -> list[str]:
+    """The names of the specs that come with nin-spec."""
+    return sorted(p.stem for p in SHIPPED.glob("*.yaml"))
+
+
+def load(spec: str | Path, overrides: Iterable[str] = ()) -> Canonical:
+    """Read, merge, validate and complete a spec.
+
+    `spec` is a file, the name of a shipped spec, or `-` for standard input; `overrides` are dotted
+    `path=value` strings. Raises SpecError with every diagnostic.
+    """
+    return load_source(read(spec), overrides)
+
+
+def loads(text: str, name: str = "<string>", overrides: Iterable[str] = ()) -> Canonical:
+    """The same from a text."""
+    return load_source(document.decode(name, text.encode("utf-8", "surrogatepass")), overrides)
+
+
+def load_source(source: Source, overrides: Iterable[str] = ()) -> Canonical:
+    """The same from a source."""
+    root = _extended(source, ())
+    for argument in overrides:
+        root = family.override(root, argument)
+    return canonicalise(validate(root), root)
+
+
+def read(spec: str | Path) -> Source:
+    """The source of a file, a shipped spec by name, or `-` for standard input."""
+    name = str(spec)
+    if name == "-":
+        return document.decode("<stdin>", sys.stdin.buffer.read(document.MAX_BYTES + 1))
+    path = Path(spec)
+    if not _is_name(name) or path.exists():
+        return document.read_file(path)
+    shipped = shipped_names()
+    if name in shipped:
+        return document.read_file(SHIPPED / f"{name}.yaml")
+    hint = did_you_mean(name, shipped) + "  (`nin-spec list` shows them all)"
+    raise SpecError(Diagnostic(Code.FILE_NOT_FOUND, f"there is neither a file nor a shipped spec {name!r}", None, hint))
+
+
+def _is_name(name: str) -> bool:
+    return "/" not in name and "\\" not in name and not name.endswith((".yaml", ".yml"))
+
+
+def _extended(source: Source, chain: Sequence[Path]) -> Table:
+    """The document's mapping, merged over the one it extends."""
+    root = document.parse(source)
+    if not isinstance(root, Table):
+        hint = "a spec begins with `spec: 1` and `name: ...`"
+        raise SpecError(Diagnostic(Code.YAML_NOT_A_MAPPING, "a spec is a mapping", root.span, hint))
+    reference = root.entries.get("extends")
+    if reference is None:
+        return root
+    over = Table({k: e for k, e in root.entries.items() if k != "extends"}, root.span)
+    return family.merge(_base(source, reference, chain), over)
+
+
+def _base(source: Source, reference: Entry, chain: Sequence[Path]) -> Table:
+    span, value = reference.node.span, reference.node
+    if not isinstance(value, Value) or not isinstance(value.value, str):
+        raise SpecError(Diagnostic(Code.WRONG_TYPE, "extends: expected a file or the name of a shipped spec", span))
+    path = family.base_path(value.value, source, SHIPPED)
+    own = Path(source.name).resolve()
+    if path.resolve() in (*chain, own):
+        raise SpecError(Diagnostic(Code.EXTENDS_CYCLE, f"{path} extends itself", span))
+    if len(chain) >= MAX_EXTENDS:
+        raise SpecError(Diagnostic(Code.EXTENDS_CYCLE, f"more than {MAX_EXTENDS} specs extend each other", span))
+    return _extended(_base_source(value.value, path, span), (*chain, own))
+
+
+def _base_source(reference: str, path: Path, span: Span) -> Source:
+    try:
+        return document.read_file(path, span)
+    except SpecError as error:
+        found = error.diagnostics[0]
+        if found.code is not Code.FILE_NOT_FOUND or path.parent != SHIPPED:
+            raise
+        hint = did_you_mean(reference, shipped_names())
+        raise SpecError(Diagnostic(found.code, f"there is no shipped spec {reference!r}", span, hint)) from None

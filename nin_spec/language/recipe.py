@@ -1,0 +1,93 @@
+"""The training recipe: parsed and checked here, used by training."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from nin_spec.language.shorthand import Kind, Name, Short
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False, defer_build=True)
+
+
+Rate = Annotated[float, Field(ge=0, le=1e6)]
+
+
+class Sgd(_Strict):
+    """Stochastic gradient descent."""
+
+    kind: Literal["sgd"]
+    lr: Rate = Field(description="Learning rate.")
+    momentum: float = Field(0.0, ge=0, lt=1, description="Momentum.")
+    nesterov: bool = Field(False, description="Nesterov's momentum.")
+    weight_decay: Rate = Field(0.0, description="L2 penalty.")
+
+
+class Adam(_Strict):
+    """Adam, or AdamW with decoupled weight decay."""
+
+    kind: Literal["adam", "adamw"]
+    lr: Rate = Field(0.001, description="Learning rate.")
+    betas: Annotated[list[Annotated[float, Field(ge=0, lt=1)]], Field(min_length=2, max_length=2)] = Field(
+        [0.9, 0.999], description="Decay of the two moments."
+    )
+    eps: float = Field(1e-8, gt=0, le=1, description="Added to the denominator.")
+    weight_decay: Rate = Field(0.0, description="L2 penalty, decoupled for adamw.")
+
+
+Optimizer = Annotated[Sgd | Adam, Field(discriminator="kind"), Kind("adam", "adamw", full=("sgd",))]
+
+
+class Constant(_Strict):
+    """One learning rate throughout, cosine decay to zero, or one cycle."""
+
+    kind: Literal["constant", "cosine", "one_cycle"]
+    warmup: Annotated[float, Field(ge=0, le=1e6)] = Field(0.0, description="Epochs of linear warm-up.")
+
+
+class StepSchedule(_Strict):
+    """The learning rate times `gamma` at each milestone."""
+
+    kind: Literal["step"]
+    milestones: Annotated[list[Annotated[float, Field(gt=0, le=1e9)]], Field(min_length=1, max_length=1000)] = Field(
+        description="Epochs after which the rate drops."
+    )
+    gamma: float = Field(0.1, gt=0, le=1, description="Factor.")
+    warmup: Annotated[float, Field(ge=0, le=1e6)] = Field(0.0, description="Epochs of linear warm-up.")
+
+
+Schedule = Annotated[
+    Constant | StepSchedule, Field(discriminator="kind"), Kind("constant", "cosine", "one_cycle", full=("step",))
+]
+
+
+class Augment(_Strict):
+    """Random changes to training pictures."""
+
+    pad_and_crop: int = Field(0, ge=0, le=1024, description="Pad by so many pixels and crop at random.")
+    flip: bool = Field(False, description="Mirror half of the pictures.")
+
+
+class Recipe(_Strict):
+    """How a network is trained."""
+
+    dataset: Name = Field(description="Name of the data set.")
+    resize: int | None = Field(None, ge=1, le=16384, description="Resize pictures to this square first.")
+    batch_size: int = Field(128, ge=1, le=1_000_000, description="Images a step.")
+    epochs: int = Field(ge=1, le=1_000_000, description="Passes over the training part.")
+    seed: int = Field(0, ge=0, lt=2**63, description="Of initialisation, order and augmentation.")
+    optimizer: Optimizer = Field(description="How weights are updated.")
+    schedule: Schedule = Field(Constant.model_construct(kind="constant"), description="How the learning rate changes.")
+    lr_multipliers: dict[Annotated[str, Field(min_length=1, max_length=200)], Rate] = Field(
+        {}, description="Factors on the rate by parameter name; `*` stands for any part (`*.bias: 2`)."
+    )
+    no_decay: Annotated[list[Annotated[str, Field(min_length=1, max_length=200)]], Field(max_length=1000)] = Field(
+        [], description="Parameters without weight decay, named likewise."
+    )
+    label_smoothing: float = Field(0.0, ge=0, lt=1, description="Of the cross-entropy loss.")
+    gradient_clip: float | None = Field(None, gt=0, le=1e9, description="Largest norm of the gradient.")
+    precision: Literal["float32", "bfloat16"] = Field("float32", description="Of the forward and backward pass.")
+    augment: Augment = Field(Augment.model_construct(), description="Random changes to training pictures.")

@@ -1,0 +1,174 @@
+"""The language described by its own models: the JSON Schema for editors, the reference page for people."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from typing import Any
+
+from nin_spec.diagnostics import Code
+
+INTRODUCTION = """\
+# The spec language
+
+This page is generated from the models that validate specs (`nin-spec schema --format markdown`), and a
+test holds it to them.
+
+A spec is one YAML mapping. Plain scalars follow the YAML 1.2 core schema: `true` and `false` are the
+only booleans, `yes` is a word, `1e-4` is a number, and a quoted number is text. Tags and merge keys are
+refused, unknown and duplicate keys are errors at every depth.
+
+    spec: 1
+    name: tiny
+    input: {channels: 3, size: 32}
+    classes: [cat, dog]
+    blocks:
+      - channels: [64, 32]
+        kernel: 5
+        padding: same
+        pool: {kind: max, kernel: 2}
+      - channels: [64, classes]
+        kernel: 3
+        padding: 1
+
+**Blocks.** `channels: [192, 160, 96]` is a spatial convolution with the block's `kernel`, `stride`,
+`padding` and `dilation`, then 1x1 convolutions. `convs` spells each convolution out; an item is a
+mapping, or its channels alone. What a convolution leaves out comes from the block (`bias`, `norm`,
+`activation`, `order`, `init`), then from `defaults`, then from the language. A block without
+convolutions is bare: its shuffle, norm, activation, pool and dropout stand alone, in that order, so any
+chain can be written down.
+
+**Order.** Around each convolution: shuffle, conv, norm, activation, dropout. `order` says otherwise, as
+`[norm, activation, conv]`; steps that a convolution does not have are passed over, and a step that it
+has must be named.
+
+**Sizes.** `kernel`, `stride` and `dilation` are one number or `[vertical, horizontal]`. `padding` is one
+number, `[vertical, horizontal]`, `{top: 0, bottom: 1, left: 0, right: 1}`, or `same`: as many windows as
+the input divided by the stride, rounded up, the odd cell at the bottom and right. A pool's stride is its
+kernel unless given.
+
+**Rounding.** With `ceil_mode: true` a last, partial window counts when it begins inside the input or the
+padding before it. An average divides by the real cells under its window; with `count_include_pad: true`
+by real and padded cells, never by cells beyond the padding. A padded average must say which.
+
+**Head.** Pool, flatten (channel, row, column), dropout, dense layers, norm, activation, output. It must
+end in one score per class. A dense layer before the last has ReLU, the last has none, unless they say.
+
+**Families.** `extends` names a file beside the spec or a shipped spec; mappings merge, `null` takes a
+value away, lists are replaced. `blocks` may then be a mapping: from block names (or indices) to what
+changes in them, `null` removing the block. A mapping of another `kind` replaces the whole mapping.
+On the command line `--set blocks.0.kernel=7` does the same for one value.
+
+**Outside the language.** A network is a chain. Residual branches, several inputs or outputs, shared or
+binarised weights and activations such as sign can't be said, and are not approximated.
+
+**Numbers.** MACs are multiply-accumulates of convolutions and dense layers for one image, bias not
+counted. The semantic hash is equal for two spellings of one inference function and different for two
+functions; names, labels, dropout, initialisation and training do not change it.
+
+A key without a default is needed.
+"""
+
+
+def json_schema() -> dict[str, Any]:
+    """The JSON Schema (2020-12) of a spec, as written: a spec that extends another may leave out anything."""
+    from nin_spec.language.schema import Spec
+
+    schema = Spec.model_json_schema()
+    needed = schema.pop("required")
+    blocks = schema["properties"]["blocks"]
+    block = {"$ref": "#/$defs/Block"}
+    changes = {"type": "object", "additionalProperties": {"anyOf": [block, {"type": "null"}]}}
+    schema["properties"]["blocks"] = {"description": blocks.get("description"), "anyOf": [blocks, changes]}
+    base = {"required": ["spec", "extends"]}
+    schema["anyOf"] = [base, {"required": needed, "properties": {"blocks": {"type": "array"}}}]
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "nin-spec", **schema}
+
+
+def markdown() -> str:
+    """The reference page."""
+    from nin_spec.language.schema import Spec
+
+    sections = [_section(m) for m in reachable(Spec)]
+    codes = "\n".join(f"| {c.code} | {c.meaning} |" for c in Code)
+    return "\n".join([INTRODUCTION, *sections, "## Diagnostics\n", "| code | means |", "|---|---|", codes, ""])
+
+
+def reachable(model: Any) -> list[Any]:
+    """The models that a spec is made of, each before those that it holds."""
+    from nin_spec.language.validate import models_in
+
+    found = [model]
+    for current in found:
+        for field in current.model_fields.values():
+            found += [m for m in models_in(field.annotation) if m not in found]
+    return found
+
+
+def _section(model: Any) -> str:
+    schema = model.model_json_schema()
+    needed = schema.get("required", [])
+    lines = [f"## {model.__name__}\n", f"{inspect.getdoc(model)}\n", "| key | value | default | |", "|---|---|---|---|"]
+    for name, part in schema["properties"].items():
+        default = "" if name in needed else f"`{_default(part.get('default'))}`"
+        lines.append(f"| `{name}` | {_type(part)} | {default} | {part.get('description', '')} |")
+    return "\n".join(lines) + "\n"
+
+
+def _default(value: Any) -> str:
+    match value:
+        case None:
+            return "none"
+        case bool():
+            return str(value).lower()
+        case {"kind": kind}:
+            return str(kind)
+        case dict():
+            return "{}"
+        case [a, b] if a == b:
+            return str(a)
+        case list():
+            return "[" + ", ".join(map(str, value)) + "]"
+        case float():
+            return "1/255" if value == 1 / 255 else repr(value)
+        case _:
+            return str(value) or '""'
+
+
+def _type(part: dict[str, Any]) -> str:
+    """A JSON Schema in a few words."""
+    if "$ref" in part:
+        name = part["$ref"].rsplit("/", 1)[-1]
+        return f"[{name}](#{name.lower()})"
+    options = part.get("anyOf") or part.get("oneOf")
+    if options:
+        return " or ".join(dict.fromkeys(_type(o) for o in options if o.get("type") != "null"))
+    if "enum" in part:
+        return ", ".join(f"`{w}`" for w in part["enum"])
+    if "const" in part:
+        return f"`{part['const']}`"
+    return _plain_type(part)
+
+
+def _plain_type(part: dict[str, Any]) -> str:
+    match part.get("type"):
+        case "array" if part.get("minItems") == part.get("maxItems") == 2:
+            return "a pair of them"
+        case "array":
+            return f"list of ({_type(part.get('items', {}))})"
+        case "integer" | "number" as kind:
+            return f"{'whole number' if kind == 'integer' else 'number'}{_range(part)}"
+        case "boolean":
+            return "true or false"
+        case "string":
+            return f"text like `{part['pattern']}`" if "pattern" in part else "text"
+        case _:
+            return "by side: `{top, bottom, left, right}`" if "top" in part.get("properties", {}) else "mapping"
+
+
+def _range(part: dict[str, Any]) -> str:
+    low = part.get("minimum", part.get("exclusiveMinimum"))
+    high = part.get("maximum", part.get("exclusiveMaximum"))
+    words = [f"over {low:g}" if "exclusiveMinimum" in part else f"from {low:g}"] if low is not None else []
+    words += [f"under {high:g}" if "exclusiveMaximum" in part else f"to {high:g}"] if high is not None else []
+    return re.sub(r"^", " ", " ".join(words)) if words and max(abs(low or 0), abs(high or 0)) < 1e5 else ""

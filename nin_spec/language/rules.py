@@ -1,0 +1,135 @@
+"""What the grammar alone can't say: keys that contradict each other, and choices left open."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from nin_spec.diagnostics import Code, Diagnostic, Span
+from nin_spec.language.document import Path_, Table
+from nin_spec.language.validate import locate
+
+if TYPE_CHECKING:
+    from nin_spec.language.schema import Block, Spec
+
+CONV_ONLY = ("kernel", "stride", "padding", "dilation", "bias", "order", "init")
+"""Keys of a block that speak of its convolutions."""
+
+
+def check(spec: Spec, root: Table) -> Iterator[Diagnostic]:
+    """Every finding, in the order of the text."""
+    yield from _input(spec, root)
+    yield from _labels(spec, root)
+    names: dict[str, int] = {}
+    for i, block in enumerate(spec.blocks):
+        if block.name is not None and names.setdefault(block.name, i) != i:
+            message = f"blocks.{i} has the name {block.name!r} of blocks.{names[block.name]}"
+            yield Diagnostic(Code.CONFLICT, message, _span(root, "blocks", i, "name"))
+        yield from _block(spec, block, i, root)
+    yield from _pool(spec.head.pool, ("head", "pool"), root)
+
+
+def _span(root: Table, *path: str | int) -> Span:
+    return locate(root, path)[1]
+
+
+def _key_span(root: Table, *path: str | int) -> Span:
+    """The key itself, where the path ends in one."""
+    parent, key = locate(root, path[:-1])[0], path[-1]
+    if isinstance(parent, Table) and isinstance(key, str) and key in parent.entries:
+        return parent.entries[key].key_span
+    return _span(root, *path)
+
+
+def _input(spec: Spec, root: Table) -> Iterator[Diagnostic]:
+    contract, channels = spec.input.preprocess, spec.input.channels
+    for key, value in (("mean", contract.mean), ("std", contract.std)):
+        if isinstance(value, list) and len(value) != channels:
+            message = f"input.preprocess.{key} has {len(value)} numbers for {channels} channels"
+            yield Diagnostic(Code.CONFLICT, message, _span(root, "input", "preprocess", key))
+    stds = contract.std if isinstance(contract.std, list) else [contract.std]
+    if any(s <= 0 for s in stds):
+        message = "input.preprocess.std must be more than 0"
+        yield Diagnostic(Code.OUT_OF_RANGE, message, _span(root, "input", "preprocess", "std"))
+    needed = {"gray": 1, "rgb": 3, "bgr": 3, None: channels}[contract.color]
+    if needed != channels:
+        message = f"input.preprocess.color {contract.color} means {needed} channels, the input has {channels}"
+        yield Diagnostic(Code.CONFLICT, message, _span(root, "input", "preprocess", "color"))
+
+
+def _labels(spec: Spec, root: Table) -> Iterator[Diagnostic]:
+    seen: dict[str, int] = {}
+    for i, label in enumerate(spec.labels):
+        if seen.setdefault(label, i) != i:
+            message = f"the label {label!r} is given twice, first as class {seen[label]}"
+            yield Diagnostic(Code.CONFLICT, message, _span(root, "classes", i))
+
+
+def _block(spec: Spec, block: Block, i: int, root: Table) -> Iterator[Diagnostic]:
+    path: Path_ = ("blocks", i)
+    if block.channels is not None and block.convs is not None:
+        message = f"blocks.{i} has both channels and convs, two spellings of one thing"
+        yield Diagnostic(Code.CONFLICT, message, _key_span(root, *path, "convs"), "keep one of them")
+    elif block.channels is None and block.convs is None:
+        yield from _bare(block, i, root)
+    else:
+        yield from _convs(spec, block, i, root)
+    yield from _pool(block.pool, (*path, "pool"), root)
+    if block.dropout is not None and block.dropout.before_pool and block.pool.kind == "none":
+        message = f"blocks.{i} drops before its pool and has none"
+        yield Diagnostic(Code.CONFLICT, message, _span(root, *path, "dropout", "before_pool"))
+
+
+def _bare(block: Block, i: int, root: Table) -> Iterator[Diagnostic]:
+    for key in CONV_ONLY:
+        if key in block.model_fields_set:
+            message = f"blocks.{i} has {key} and no convolutions"
+            hint = "say channels: [...], or remove the key"
+            yield Diagnostic(Code.CONFLICT, message, _key_span(root, "blocks", i, key), hint)
+    kinds = [getattr(block, k).kind for k in ("norm", "activation", "pool") if k in block.model_fields_set]
+    if not any(k != "none" for k in kinds) and block.dropout is None and block.shuffle is None:
+        hint = "say channels: [...], or a pool, norm, activation, shuffle or dropout alone"
+        yield Diagnostic(Code.MISSING_KEY, f"blocks.{i} is empty", _span(root, "blocks", i), hint)
+
+
+def _convs(spec: Spec, block: Block, i: int, root: Table) -> Iterator[Diagnostic]:
+    from nin_spec.language.canonical import conv_items
+
+    path: Path_ = ("blocks", i)
+    if block.shuffle is not None:
+        message = f"blocks.{i} has convolutions, so shuffle belongs to one of them"
+        hint = "convs: [..., {channels: ..., shuffle: ...}]"
+        yield Diagnostic(Code.CONFLICT, message, _key_span(root, *path, "shuffle"), hint)
+    for j, (conv, key) in enumerate(conv_items(block)):
+        place = (*path, key, j)
+        if j == 0 and block.kernel is None and "kernel" not in conv.model_fields_set:
+            message = f"blocks.{i} does not say the kernel of its first convolution"
+            yield Diagnostic(Code.MISSING_KEY, message, _span(root, *place), "add kernel: 3, or another size; 1 for none")
+        yield from _order(spec, block, conv, place, root)
+
+
+def _order(spec: Spec, block: Block, conv: Any, place: Path_, root: Table) -> Iterator[Diagnostic]:
+    """A step that is asked for must have its place in the order."""
+
+    def effective(name: str) -> Any:
+        scopes = (conv, block, spec.defaults)
+        return next((getattr(s, name) for s in scopes if name in s.model_fields_set), getattr(spec.defaults, name))
+
+    wanted = [s for s in ("norm", "activation") if effective(s).kind != "none"]
+    wanted += [s for s in ("shuffle", "dropout") if getattr(conv, s) is not None]
+    missing = [s for s in wanted if s not in effective("order")]
+    for step in missing:
+        where = ".".join(map(str, place))
+        message = f"{where} has {step}, and order does not say when"
+        hint = f"add {step} to order, or set {step}: none" if step in ("norm", "activation") else f"add {step} to order"
+        scopes = ((place, conv), (place[:2], block), (("defaults",), spec.defaults))
+        order = next((p for p, s in scopes if "order" in s.model_fields_set), place)
+        yield Diagnostic(Code.CONFLICT, message, _span(root, *order, "order"), hint)
+
+
+def _pool(pool: Any, path: Path_, root: Table) -> Iterator[Diagnostic]:
+    """An average over padded windows means two things: PyTorch's or Keras's."""
+    if pool.kind == "avg" and pool.count_include_pad is None and pool.padding != (0, 0, 0, 0):
+        message = f"{'.'.join(map(str, path))} averages padded windows: do padded cells count in the divisor?"
+        hint = "say count_include_pad: true (PyTorch's default) or false (Keras and TensorFlow)"
+        yield Diagnostic(Code.AMBIGUOUS, message, _span(root, *path, "padding"), hint)

@@ -1,0 +1,160 @@
+"""Data against the grammar: pydantic's findings as diagnostics at the place that caused them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from nin_spec.diagnostics import Code, Diagnostic, Span, SpecError, did_you_mean
+from nin_spec.language.document import Items, Node, Path_, Table, Value, plain
+from nin_spec.language.shorthand import kind_of
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
+
+    from nin_spec.language.schema import Spec
+
+_TYPES = {
+    "int_type": "a whole number",
+    "int_from_float": "a whole number",
+    "int_parsing_size": "a smaller number",
+    "float_type": "a number",
+    "finite_number": "a finite number",
+    "string_type": "text",
+    "bool_type": "true or false",
+    "list_type": "a list",
+    "dict_type": "a mapping",
+    "model_type": "a mapping",
+    "model_attributes_type": "a mapping",
+}
+_RANGES = {
+    "greater_than": ("gt", "must be more than"),
+    "greater_than_equal": ("ge", "must be at least"),
+    "less_than": ("lt", "must be less than"),
+    "less_than_equal": ("le", "must be at most"),
+}
+_LENGTHS = {"too_short", "too_long", "string_too_short", "string_too_long"}
+
+
+def validate(root: Table) -> Spec:
+    """The spec that the nodes spell. Raises SpecError with every finding."""
+    from pydantic import ValidationError
+
+    from nin_spec.language.schema import Spec
+
+    try:
+        return Spec.model_validate(plain(root))
+    except ValidationError as error:
+        raise SpecError([_diagnostic(root, e) for e in error.errors(include_url=False)]) from None
+
+
+def locate(root: Node, loc: Path_) -> tuple[Node, Span, str]:
+    """The deepest node that a pydantic location reaches, where it stands, and its dotted path.
+
+    Names of union members stand in the location beside keys; what is neither key nor index of the
+    node at hand is such a name, or a key that is missing, and is passed over.
+    """
+    node, span, path = root, root.span, ""
+    for step in loc:
+        if isinstance(node, Table) and isinstance(step, str) and step in node.entries:
+            entry = node.entries[step]
+            node, span = entry.node, entry.node.span
+        elif isinstance(node, Items) and isinstance(step, int) and step < len(node.items):
+            node = node.items[step]
+            span = node.span
+        else:
+            continue
+        path = f"{path}.{step}" if path else str(step)
+    return node, span, path
+
+
+def _diagnostic(root: Table, error: ErrorDetails) -> Diagnostic:
+    kind, context = error["type"], error.get("ctx") or {}
+    loc = (*error["loc"], *context.get("at", ()))
+    node, span, path = locate(root, loc)
+    where = f"{path}: " if path else ""
+    if kind == "extra_forbidden" or kind == Code.UNKNOWN_KEY.name:
+        return _unknown_key(root, loc, context)
+    if kind == "missing":
+        return Diagnostic(Code.MISSING_KEY, f"{where}the key {str(loc[-1])!r} is missing", span)
+    if kind in Code.__members__:
+        return Diagnostic(Code[kind], f"{where}{context['text']}", span, context.get("hint"))
+    if kind in _TYPES:
+        found = kind_of(plain(node)) if isinstance(node, Value) else kind_of(error["input"])
+        return Diagnostic(Code.WRONG_TYPE, f"{where}expected {_TYPES[kind]}, found {found}", span, _type_hint(kind, node))
+    if kind in _RANGES:
+        bound, words = _RANGES[kind]
+        return Diagnostic(Code.OUT_OF_RANGE, f"{where}{error['input']} {words} {context[bound]}", span)
+    if kind in _LENGTHS:
+        return Diagnostic(Code.OUT_OF_RANGE, f"{where}{_length(kind, context)}", span)
+    if kind == "literal_error":
+        return _literal(where, node, span, str(context["expected"]))
+    if kind == "string_pattern_mismatch":
+        message = f"{where}{kind_of(error['input'])} does not look like {context['pattern']}"
+        return Diagnostic(Code.INVALID_VALUE, message, span)
+    return Diagnostic(Code.INVALID_VALUE, f"{where}{error['msg']}", span)
+
+
+def _unknown_key(root: Table, loc: Path_, context: Mapping[str, Any]) -> Diagnostic:
+    key = str(loc[-1])
+    parent, _, path = locate(root, loc[:-1])
+    span = parent.entries[key].key_span if isinstance(parent, Table) and key in parent.entries else parent.span
+    where = f"{path}: " if path else ""
+    hint = context.get("hint") or did_you_mean(key, known_keys(loc[:-1]))
+    return Diagnostic(Code.UNKNOWN_KEY, f"{where}unknown key {key!r}", span, hint)
+
+
+def known_keys(loc: Path_) -> list[str]:
+    """The keys that the grammar has at a pydantic location."""
+    from nin_spec.language.schema import Spec
+
+    models: list[Any] = [Spec]
+    for step in loc:
+        fields = [m.model_fields[step] for m in models if isinstance(step, str) and step in m.model_fields]
+        if fields:
+            models = [m for f in fields for m in models_in(f.annotation)]
+            continue
+        tagged = [m for m in models if "kind" in m.model_fields and step in _words(m.model_fields["kind"].annotation)]
+        models = tagged or models
+    return list(dict.fromkeys(k for m in models for k in m.model_fields))
+
+
+def models_in(annotation: Any) -> list[Any]:
+    """The models that an annotation mentions."""
+    from pydantic import BaseModel
+
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [m for a in getattr(annotation, "__args__", ()) for m in models_in(a)]
+
+
+def _words(annotation: Any) -> tuple[object, ...]:
+    return getattr(annotation, "__args__", ())
+
+
+def _literal(where: str, node: Node, span: Span, expected: str) -> Diagnostic:
+    choices = re.findall(r"'([^']*)'", expected)
+    found = plain(node)
+    if choices and isinstance(found, str):
+        return Diagnostic(Code.UNKNOWN_CHOICE, f"{where}unknown choice {found!r}", span, did_you_mean(found, choices))
+    return Diagnostic(Code.UNKNOWN_CHOICE, f"{where}expected {expected}, found {kind_of(found)}", span)
+
+
+def _length(kind: str, context: Mapping[str, Any]) -> str:
+    unit = "characters" if kind.startswith("string") else "items"
+    if kind.endswith("short"):
+        return f"needs at least {context['min_length']} {unit}"
+    return f"has more than {context['max_length']} {unit}"
+
+
+def _type_hint(kind: str, node: Node) -> str | None:
+    if not isinstance(node, Value) or not isinstance(node.value, str):
+        return None
+    word = node.value.strip().lower()
+    if kind == "bool_type":
+        truth = {"yes": "true", "on": "true", "no": "false", "off": "false", "true": "true", "false": "false"}
+        return f"write {truth[word]}" if word in truth else None
+    if kind in ("int_type", "float_type") and re.fullmatch(r"[-+0-9.e]+", word):
+        return "remove the quotes"
+    return None

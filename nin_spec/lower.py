@@ -1,0 +1,233 @@
+"""From a canonical spec to a typed graph: the only place that sees both.
+
+Node names say where a node stands in the spec, and so name its parameters on every back end:
+`blocks.0.convs.1`, `blocks.0.norms.1`, `blocks.0.pool`, `head.dense.0`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from nin_spec.diagnostics import Code, Diagnostic, Span, SpecError
+from nin_spec.ir import ops
+from nin_spec.ir.graph import Graph
+from nin_spec.ir.types import Padding, Pair, ShapeError, TensorType
+from nin_spec.language.canonical import Canonical
+from nin_spec.language.document import Path_
+from nin_spec.language.schema import Block, Conv, Head, Spec
+
+MAX_PARAMETERS = 500_000_000
+MAX_CELLS = 1 << 31
+
+Step = tuple[str, ops.Op, Path_]
+"""A node's name, its op, and the path of the value that asked for it."""
+
+
+def lower(canonical: Canonical) -> Graph:
+    """The graph of a complete spec. Raises SpecError at the line of the first layer that does not fit."""
+    return _Lowering(canonical).graph()
+
+
+class _Lowering:
+    def __init__(self, canonical: Canonical) -> None:
+        self.canonical = canonical
+        self.built = Graph("", TensorType((1, 1, 1)))
+        self.parameters = 0
+
+    def graph(self) -> Graph:
+        spec = self.canonical.spec
+        height, width = spec.input.size
+        start = TensorType((spec.input.channels, height, width), spec.dtype)
+        self._fits(start, ("input",))
+        self.built = Graph(spec.name, start, open_size=spec.input.open)
+        for i, block in enumerate(spec.blocks):
+            for name, op, path in self._block(block, i):
+                self._add(name, op, path)
+        for name, op, path in self._head(spec.head):
+            self._add(name, op, path)
+        self._scores(spec)
+        if spec.input.open:
+            self._open(spec)
+        return self.built
+
+    # -------------------------------------------------------------- steps
+
+    def _block(self, block: Block, i: int) -> Iterator[Step]:
+        path: Path_ = ("blocks", i)
+        for j, conv in enumerate(block.convs or ()):
+            yield from self._conv(conv, i, j)
+        if not block.convs:
+            yield from self._bare(block, path)
+        dropout = block.dropout
+        drop = [(f"blocks.{i}.dropout", _dropout(dropout), (*path, "dropout"))] if dropout else []
+        if dropout and dropout.before_pool:
+            yield from drop
+        yield from self._pool(block.pool, f"blocks.{i}.pool", (*path, "pool"))
+        if dropout and not dropout.before_pool:
+            yield from drop
+
+    def _bare(self, block: Block, path: Path_) -> Iterator[Step]:
+        name = ".".join(map(str, path))
+        if block.shuffle is not None:
+            yield f"{name}.shuffle", ops.ChannelShuffle(block.shuffle), (*path, "shuffle")
+        if "norm" in block.model_fields_set:
+            yield from _norm(block.norm, f"{name}.norm", (*path, "norm"))
+        if "activation" in block.model_fields_set:
+            yield from _activation(block.activation, f"{name}.activation", (*path, "activation"))
+
+    def _conv(self, conv: Conv, i: int, j: int) -> Iterator[Step]:
+        path: Path_ = ("blocks", i, "convs", j)
+
+        def name(step: str) -> str:
+            return f"blocks.{i}.{step}.{j}"
+
+        for step in conv.order:
+            if step == "conv":
+                yield name("convs"), self._conv_op(conv), path
+            elif step == "norm":
+                yield from _norm(conv.norm, name("norms"), (*path, "norm"))
+            elif step == "activation":
+                yield from _activation(conv.activation, name("activations"), (*path, "activation"))
+            elif step == "dropout" and conv.dropout is not None:
+                yield name("dropouts"), _dropout(conv.dropout), (*path, "dropout")
+            elif step == "shuffle" and conv.shuffle is not None:
+                yield name("shuffles"), ops.ChannelShuffle(conv.shuffle), (*path, "shuffle")
+
+    def _conv_op(self, conv: Conv) -> ops.Conv2d:
+        channels = self._width(conv.channels)
+        plain = ops.Conv2d(channels, conv.kernel, conv.stride, Padding(), conv.dilation, conv.groups, conv.bias)
+        padding = self._padding(conv.padding, plain.extent, conv.stride)
+        return ops.Conv2d(channels, conv.kernel, conv.stride, padding, conv.dilation, conv.groups, conv.bias)
+
+    def _pool(self, pool: Any, name: str, path: Path_) -> Iterator[Step]:
+        if pool.kind == "global_avg":
+            yield name, ops.AdaptiveAvgPool2d(), path
+        elif pool.kind == "global_max":
+            yield name, ops.AdaptiveMaxPool2d(), path
+        elif pool.kind != "none":
+            padding = self._padding(pool.padding, pool.kernel, pool.stride)
+            if pool.kind == "max":
+                yield name, ops.MaxPool2d(pool.kernel, pool.stride, padding, pool.ceil_mode), path
+            else:
+                count = pool.count_include_pad
+                yield name, ops.AvgPool2d(pool.kernel, pool.stride, padding, pool.ceil_mode, count), path
+
+    def _head(self, head: Head) -> Iterator[Step]:
+        yield from self._pool(head.pool, "head.pool", ("head", "pool"))
+        yield "head.flatten", ops.Flatten(), ("head", "pool")
+        if head.dropout is not None:
+            yield "head.dropout", _dropout(head.dropout), ("head", "dropout")
+        for k, dense in enumerate(head.dense):
+            path: Path_ = ("head", "dense", k)
+            yield f"head.dense.{k}", ops.Linear(self._width(dense.units), dense.bias), path
+            yield from _norm(dense.norm, f"head.norms.{k}", (*path, "norm"))
+            yield from _activation(dense.activation, f"head.activations.{k}", (*path, "activation"))
+            if dense.dropout is not None:
+                yield f"head.dropouts.{k}", _dropout(dense.dropout), (*path, "dropout")
+        yield from _norm(head.norm, "head.norm", ("head", "norm"))
+        yield from _activation(head.activation, "head.activation", ("head", "activation"))
+        if head.output != "scores":
+            op = ops.Softmax() if head.output == "softmax" else ops.LogSoftmax()
+            yield "head.output", op, ("head", "output")
+
+    # -------------------------------------------------------------- values
+
+    def _width(self, width: int | str) -> int:
+        return width if isinstance(width, int) else self.canonical.spec.class_count
+
+    def _padding(self, padding: tuple[int, int, int, int] | str, extent: Pair, stride: Pair) -> Padding:
+        """`same` by TensorFlow's rule: ceil(size / stride) windows, the odd cell at the bottom and right."""
+        if not isinstance(padding, str):
+            return Padding(*padding)
+        shape = self.built.output.shape
+        if len(shape) != 3:
+            return Padding()
+        sides = [_same(n, k, s) for n, k, s in zip(shape[1:], extent, stride, strict=True)]
+        return Padding(*sides[0], *sides[1])
+
+    # -------------------------------------------------------------- checks
+
+    def _add(self, name: str, op: ops.Op, path: Path_) -> None:
+        try:
+            self.built = self.built.then(name, op, self.canonical.where(*path))
+        except ShapeError as error:
+            at = (*path, error.field) if error.field else path
+            raise self._error(Code.SHAPE, f"{name}: {error}", at, error.hint) from None
+        node = self.built.nodes[-1]
+        self._fits(node.output, path)
+        self.parameters += sum(p.size for p in node.parameters().values())
+        if self.parameters > MAX_PARAMETERS:
+            message = f"{name}: the network has {self.parameters:,} parameters by now; the limit is {MAX_PARAMETERS:,}"
+            raise self._error(Code.TOO_LARGE, message, path)
+
+    def _fits(self, x: TensorType, path: Path_) -> None:
+        if x.size > MAX_CELLS:
+            message = f"a tensor {x} for one image has {x.size:,} cells; the limit is {MAX_CELLS:,}"
+            raise self._error(Code.TOO_LARGE, message, path)
+
+    def _scores(self, spec: Spec) -> None:
+        got = self.built.output.shape
+        if got == (spec.class_count,):
+            return
+        flat = next(n for n in self.built if n.name == "head.flatten")
+        made = f" ({' x '.join(map(str, flat.input.shape))})" if not spec.head.dense else ""
+        message = f"the head gives {got[0]} scores{made} and the spec declares {spec.class_count} classes"
+        hint = "end the last block in `classes` channels and pool globally, or add dense: [classes] to the head"
+        raise self._error(Code.SCORES, message, ("classes",), hint)
+
+    def _open(self, spec: Spec) -> None:
+        """An open size needs a network whose parameters and padding do not depend on it."""
+        flat = next(n for n in self.built if n.name == "head.flatten")
+        pools: list[tuple[Path_, Any]] = [(("head", "pool"), spec.head.pool)]
+        pools += [(("blocks", i, "pool"), b.pool) for i, b in enumerate(spec.blocks)]
+        if not any(p.kind.startswith("global") for _, p in pools):
+            message = f"input.open: other sizes would leave more than {flat.input.shape[1]}x{flat.input.shape[2]} cells"
+            raise self._error(Code.OPEN_SIZE, message, ("head", "pool"), "pool globally: head: {pool: global_avg}")
+        convs = [(("blocks", i, "convs", j), c) for i, b in enumerate(spec.blocks) for j, c in enumerate(b.convs or ())]
+        for path, window in [*pools, *convs]:
+            if getattr(window, "padding", None) == "same" and window.stride != (1, 1):
+                message = "input.open: the padding `same` with a stride depends on the size"
+                raise self._error(Code.OPEN_SIZE, message, (*path, "padding"), "give the padding in cells")
+
+    def _error(self, code: Code, message: str, path: Path_, hint: str | None = None) -> SpecError:
+        return SpecError(Diagnostic(code, message, self._where(path), hint))
+
+    def _where(self, path: Path_) -> Span:
+        return self.canonical.where(*path)
+
+
+def _same(size: int, extent: int, stride: int) -> tuple[int, int]:
+    count = -(-size // stride)
+    total = max((count - 1) * stride + extent - size, 0)
+    return total // 2, total - total // 2
+
+
+def _dropout(dropout: Any) -> ops.Op:
+    return ops.Dropout2d(dropout.p) if dropout.by == "channel" else ops.Dropout(dropout.p)
+
+
+def _norm(norm: Any, name: str, path: Path_) -> Iterator[Step]:
+    if norm.kind == "batch":
+        yield name, ops.BatchNorm(norm.eps, norm.momentum, norm.affine is True, norm.affine is not False), path
+    elif norm.kind == "lrn":
+        yield name, ops.LocalResponseNorm(norm.size, norm.alpha, norm.beta, norm.k), path
+
+
+_ACTIVATIONS: dict[str, Callable[[Any], ops.Op]] = {
+    "relu": lambda _: ops.ReLU(),
+    "leaky_relu": lambda a: ops.LeakyReLU(a.slope),
+    "prelu": lambda a: ops.PReLU(a.per_channel, a.init),
+    "elu": lambda a: ops.ELU(a.alpha),
+    "gelu": lambda a: ops.GELU(a.approximate == "tanh"),
+    "silu": lambda _: ops.SiLU(),
+    "mish": lambda _: ops.Mish(),
+    "sigmoid": lambda _: ops.Sigmoid(),
+    "tanh": lambda _: ops.Tanh(),
+    "maxout": lambda a: ops.Maxout(a.pieces),
+}
+
+
+def _activation(activation: Any, name: str, path: Path_) -> Iterator[Step]:
+    if activation.kind != "none":
+        yield name, _ACTIVATIONS[activation.kind](activation), path

@@ -1,0 +1,96 @@
+"""A compiled spec: its graph, its table, its hash, and the models that weights make of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from nin_spec.analysis import ShapeTable, analyse
+from nin_spec.ir.graph import Graph
+from nin_spec.language.canonical import Canonical
+from nin_spec.language.load import load
+from nin_spec.lower import lower
+from nin_spec.model import Model, ModelCard, Preprocessing
+from nin_spec.passes.normal_form import semantic_hash
+
+if TYPE_CHECKING:
+    from nin_spec.weights import Init
+
+
+@dataclass(frozen=True)
+class Network:
+    """A compiled spec, without weights. Costs no torch."""
+
+    spec: Canonical
+    graph: Graph = field(repr=False)
+
+    @cached_property
+    def hash(self) -> str:
+        """The semantic hash: equal for two spellings of one function, different for two functions."""
+        return semantic_hash(self.graph)
+
+    @cached_property
+    def table(self) -> ShapeTable:
+        """Shapes, parameters, MACs, receptive field and memory, layer by layer."""
+        return analyse(self.graph, self.hash)
+
+    @cached_property
+    def card(self) -> ModelCard:
+        """What an exported file says of itself."""
+        spec = self.spec.spec
+        contract = self.spec.data["input"]["preprocess"]
+        return ModelCard(
+            spec.name,
+            spec.summary,
+            self.spec.text,
+            self.hash,
+            spec.class_count,
+            spec.labels,
+            Preprocessing.from_dict(contract),
+        )
+
+    def initialise(self, seed: int = 0) -> Model:
+        """A model with fresh weights by the spec's `init`; the same seed gives the same bytes."""
+        from nin_spec.weights import initialise
+
+        return Model(self.graph, initialise(self.graph, self.initialisation(), seed), self.card)
+
+    def with_weights(self, path: str | Path) -> Model:
+        """A model with the weights of a file, ours or a foreign state dict. Raises WeightsError."""
+        from nin_spec.weights import load as load_weights
+
+        return Model(self.graph, load_weights(Path(path), self.graph), self.card)
+
+    def initialisation(self) -> Init:
+        """The scheme of each layer."""
+        from nin_spec.weights import Init, Scheme
+
+        spec = self.spec.spec
+        schemes = {
+            f"blocks.{i}.convs.{j}": Scheme(**conv.init.model_dump())
+            for i, block in enumerate(spec.blocks)
+            for j, conv in enumerate(block.convs or ())
+        }
+        for k, dense in enumerate(spec.head.dense):
+            if dense.init is not None:
+                schemes[f"head.dense.{k}"] = Scheme(**dense.init.model_dump())
+        return Init(by_node=schemes)
+
+    def _repr_html_(self) -> str:
+        return self.table._repr_html_()
+
+
+def compile(spec: Canonical | str | Path, overrides: Iterable[str] = ()) -> Network:  # noqa: A001 the field's word
+    """Compile a spec: a loaded one, a file, or the name of a shipped one.
+
+    `overrides` are dotted `path=value` strings and apply to what is loaded here. Raises SpecError.
+    """
+    if isinstance(spec, Canonical):
+        if tuple(overrides):
+            raise ValueError("overrides apply when a spec is loaded; give them to load()")
+        return Network(spec, lower(spec))
+    canonical = load(spec, overrides)
+    return Network(canonical, lower(canonical))

@@ -1,0 +1,1 @@
+"""onnxruntime sessions: which device works and why not, models opened honestly, pictures classified."""

@@ -1,0 +1,216 @@
+"""What works on this machine: packages, processor, devices, each proved by running a model on it.
+
+Nothing here raises for a missing or broken package: saying so is what the report is for.
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+import re
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from nin_spec.diagnostics import DeviceError, NinSpecError
+from nin_spec.runtime.providers import (
+    INSTALL_CPU,
+    INSTALL_GPU,
+    PROVIDERS,
+    Device,
+    ProviderStatus,
+    available_threads,
+    explain,
+    import_onnxruntime,
+    instead_of,
+    onnxruntime_packages,
+)
+
+PACKAGES = ("numpy", "onnx", "pillow", "pydantic", "safetensors", "torch")
+# Instructions that onnxruntime's kernels have own code for; the names are those of the Linux kernel.
+CPU_FEATURES = (
+    *("amx_tile", "amx_int8", "amx_bf16", "avx512f", "avx512_vnni", "avx512_bf16", "avx_vnni", "avx2", "fma"),
+    *("sve", "i8mm", "bf16", "asimddp", "asimd"),
+)
+_IMPORT_SECONDS = 120
+
+
+@dataclass(frozen=True, slots=True)
+class Cpu:
+    """The processor: `features` is None where this platform doesn't list them."""
+
+    model: str
+    features: tuple[str, ...] | None
+    threads: int
+
+
+@dataclass(frozen=True, slots=True)
+class Torch:
+    """PyTorch as it imports in a process of its own; `error` says why it doesn't."""
+
+    cuda: str | None = None
+    cuda_usable: bool = False
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Something that is wrong here, and the cure."""
+
+    message: str
+    remedy: str
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """The whole diagnosis. `packages` maps each to its version, None where it is missing."""
+
+    nin_spec: str | None
+    python: str
+    platform: str
+    packages: Mapping[str, str | None]
+    onnxruntime_cuda: str | None
+    torch: Torch
+    cpu: Cpu
+    devices: tuple[ProviderStatus, ...]
+    findings: tuple[Finding, ...]
+
+    @property
+    def ok(self) -> bool:
+        """Whether models run here at all: the CPU provider ran one."""
+        return any(d.device == "cpu" and d.usable for d in self.devices)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain data for JSON."""
+        return {"ok": self.ok, **asdict(self)}
+
+
+def diagnose() -> Report:
+    """Look at everything, once. Imports torch in a process of its own, as its libraries change what CUDA sees."""
+    runtimes = onnxruntime_packages()
+    packages = {name: _version(name) for name in sorted({*PACKAGES, *runtimes})}
+    torch = _ask_torch() if packages["torch"] else Torch(error="not installed")
+    cuda = _onnxruntime_cuda()
+    return Report(
+        nin_spec=_version("nin-spec"),
+        python=f"{platform.python_implementation()} {platform.python_version()}",
+        platform=platform.platform(),
+        packages=packages,
+        onnxruntime_cuda=cuda,
+        torch=torch,
+        cpu=_cpu(),
+        devices=tuple(prove(device) for device in PROVIDERS),
+        findings=_findings(runtimes, packages, torch, cuda),
+    )
+
+
+def prove(device: Device) -> ProviderStatus:
+    """A device's status, usable only if a small model has run there, whole."""
+    status = explain(device)
+    if not status.usable:
+        return status
+    from nin_spec.runtime.session import open_session
+
+    try:
+        model = _small_model()
+    except Exception as error:  # noqa: BLE001 - a broken package may raise anything
+        return _unproved(status, f"no model can be made to prove it, as onnx is broken: {error}", "pip install onnx")
+    try:
+        open_session(model, device)
+    except NinSpecError as error:
+        (d,) = error.diagnostics
+        return _unproved(status, d.message, d.hint or "")
+    return status
+
+
+def _unproved(status: ProviderStatus, reason: str, remedy: str) -> ProviderStatus:
+    return replace(status, usable=False, reason=reason, remedy=remedy)
+
+
+def _small_model() -> bytes:
+    """Conv and Relu, (1, 3, 8, 8) to (1, 4, 6, 6); IR 8 and opset 17, which every onnxruntime of today reads."""
+    import numpy as np
+    from onnx import TensorProto, helper, numpy_helper
+
+    nodes = [
+        helper.make_node("Conv", ["input", "weight"], ["maps"], name="conv"),
+        helper.make_node("Relu", ["maps"], ["scores"], name="relu"),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "doctor",
+        [helper.make_tensor_value_info("input", TensorProto.FLOAT, [1, 3, 8, 8])],
+        [helper.make_tensor_value_info("scores", TensorProto.FLOAT, [1, 4, 6, 6])],
+        [numpy_helper.from_array(np.ones((4, 3, 3, 3), np.float32), "weight")],
+    )
+    model = helper.make_model(graph, ir_version=8, opset_imports=[helper.make_opsetid("", 17)])
+    content: bytes = model.SerializeToString()
+    return content
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def _onnxruntime_cuda() -> str | None:
+    try:
+        return getattr(import_onnxruntime(), "cuda_version", None) or None
+    except DeviceError:
+        return None  # the devices' own reports say what is wrong
+
+
+def _ask_torch() -> Torch:
+    code = "import json, torch; print(json.dumps([torch.version.cuda, torch.cuda.is_available()]))"
+    try:
+        done = subprocess.run(  # noqa: S603 - this interpreter, and the code above
+            [sys.executable, "-P", "-c", code], capture_output=True, text=True, timeout=_IMPORT_SECONDS, check=False
+        )
+    except subprocess.TimeoutExpired:
+        return Torch(error=f"importing it takes more than {_IMPORT_SECONDS} s")
+    if done.returncode:
+        last = done.stderr.strip().splitlines()[-1:]
+        return Torch(error=last[0] if last else f"importing it ends with status {done.returncode}")
+    cuda, usable = json.loads(done.stdout.splitlines()[-1])
+    return Torch(cuda, usable)
+
+
+def _cpu() -> Cpu:
+    info = Path("/proc/cpuinfo")
+    text = info.read_text() if info.is_file() else ""
+    flags = re.search(r"^(?:flags|Features)\s*: (.*)$", text, re.MULTILINE)
+    model = re.search(r"^model name\s*: (.*)$", text, re.MULTILINE)
+    present = set(flags[1].split()) if flags else set()
+    return Cpu(
+        model=model[1] if model else platform.processor() or platform.machine(),
+        features=tuple(f for f in CPU_FEATURES if f in present) if flags else None,
+        threads=available_threads(),
+    )
+
+
+def _findings(
+    runtimes: tuple[str, ...], packages: Mapping[str, str | None], torch: Torch, cuda: str | None
+) -> tuple[Finding, ...]:
+    found: list[Finding] = []
+    if len(runtimes) > 1:
+        install = INSTALL_GPU if "onnxruntime-gpu" in runtimes else INSTALL_CPU
+        message = f"{' and '.join(runtimes)} are installed together, and overwrite each other's files"
+        found.append(Finding(message, instead_of(runtimes, install)))
+    if torch.error and packages["torch"]:
+        found.append(Finding(f"torch can't be imported: {torch.error}", "pip install --force-reinstall torch"))
+    if torch.cuda and cuda and _major(torch.cuda) != _major(cuda):
+        message = f"torch is built for CUDA {torch.cuda} and onnxruntime for CUDA {cuda}"
+        remedy = f"for both on one GPU in one process, install a torch built for CUDA {_major(cuda)}"
+        found.append(Finding(message, remedy))
+    found += [Finding(f"{name} is not installed", f"pip install {name}") for name, v in packages.items() if v is None]
+    return tuple(found)
+
+
+def _major(cuda: str) -> str:
+    return cuda.partition(".")[0]

@@ -1,0 +1,85 @@
+"""Error messages of onnxruntime in plain words: what is wrong with the file, and what to do about it."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from nin_spec.diagnostics import Code, Diagnostic, InputError
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """A pattern in onnxruntime's words, and ours; `{0}` and `{1}` are the pattern's groups."""
+
+    pattern: str
+    message: str
+    hint: str
+
+
+# Tried in order. Wordings of onnxruntime 1.24 to 1.31; an unknown one is passed on without its C++ noise.
+CAUSES = (
+    Cause(
+        r"Unsupported model IR version: (\d+), max supported IR version: (\d+)",
+        "it has ONNX IR version {0}, and this onnxruntime reads versions up to {1}",
+        "export it again with a lower opset, which lowers the IR version, or update onnxruntime",
+    ),
+    Cause(
+        r"Opset (\d+) is under development.*support for domain (\S+) is till opset (\d+)",
+        "it uses opset {0} of {1}, and this onnxruntime knows opsets up to {2}",
+        "export it again with a lower opset, or update onnxruntime",
+    ),
+    Cause(
+        r"protobuf parsing failed",
+        "it is not an ONNX file, or a part of it is missing",
+        "copy or export it again",
+    ),
+    Cause(r"No graph was found", "it holds no ONNX graph", "copy or export it again"),
+    Cause(
+        r"external data",
+        "it keeps weights in another file, which is missing, damaged, or in a folder that it may not read",
+        "put that file beside it and give the path, or export it again with the weights inside",
+    ),
+    Cause(
+        r"No Op registered for (\S+)|Fatal error: (\S+?)\(-?\d+\) is not a registered function/op",
+        "it uses the operation {0}, which this onnxruntime doesn't have",
+        "export it again with standard ONNX operations",
+    ),
+    Cause(
+        r"Could not find an implementation for (\w+)\(\d+\) node with name '([^']*)'",
+        "no kernel here computes its node {1!r} ({0}) in the numbers that it uses",
+        "export it again in float32",
+    ),
+    Cause(
+        r"Node input '([^']*)' is not a graph input",
+        "its graph is broken: {0!r} is used and nothing makes it",
+        "export it again",
+    ),
+)
+
+_NOISE = (
+    r"^\[ONNXRuntimeError\] : \d+ : \w+ : ",
+    r"^Load model from .*? failed:",
+    r"^/\S+\.(?:cc|h):\d+ .*\) (?=\S)",  # the C++ function that noticed
+)
+
+
+def explain_failure(text: str) -> tuple[str, str] | None:
+    """Message and hint for a known fault of the file, None for anything else."""
+    for cause in CAUSES:
+        if found := re.search(cause.pattern, text, re.DOTALL | re.IGNORECASE):
+            groups = [g for g in found.groups() if g is not None]
+            return cause.message.format(*groups), cause.hint
+    return None
+
+
+def without_noise(text: str) -> str:
+    """The message without onnxruntime's code, paths and C++ signature, on one line."""
+    for pattern in _NOISE:
+        text = re.sub(pattern, "", text)
+    return " ".join(text.split())
+
+
+def unreadable(name: str, message: str, hint: str | None = None) -> InputError:
+    """The error for a model file that can't be used."""
+    return InputError(Diagnostic(Code.MODEL_UNREADABLE, f"{name} can't be used: {message}", hint=hint))

@@ -1,0 +1,98 @@
+"""What an exported file says about itself, read back from its metadata properties."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, cast, get_args
+
+from nin_spec.diagnostics import Code, Diagnostic, InputError
+from nin_spec.model import Preprocessing
+
+Output = Literal["scores", "probabilities", "log_probabilities"]
+PREFIX = "nin_spec."
+
+
+@dataclass(frozen=True, slots=True)
+class ModelInfo:
+    """An exported file's card. Another tool's file has none: everything is empty or None.
+
+    `output` says what the scores are; None where the file doesn't say.
+    """
+
+    name: str = ""
+    summary: str = ""
+    spec: str = ""
+    hash: str = ""
+    classes: int | None = None
+    labels: tuple[str, ...] = ()
+    preprocessing: Preprocessing | None = None
+    output: Output | None = None
+
+
+def read_info(properties: Mapping[str, str]) -> ModelInfo:
+    """The card in a file's metadata properties. Raises InputError for a property that isn't what it should be."""
+    ours = {k.removeprefix(PREFIX): v for k, v in properties.items() if k.startswith(PREFIX)}
+    return ModelInfo(
+        name=ours.get("name", ""),
+        summary=ours.get("summary", ""),
+        spec=ours.get("spec", ""),
+        hash=ours.get("hash", ""),
+        classes=_classes(ours.get("classes")),
+        labels=_labels(ours.get("labels")),
+        preprocessing=_preprocessing(ours.get("preprocessing")),
+        output=_output(ours.get("output")),
+    )
+
+
+def _classes(text: str | None) -> int | None:
+    if text is None:
+        return None
+    if not (text.isascii() and text.isdigit()):
+        raise _bad("classes", "is not a count")
+    return int(text)
+
+
+def _labels(text: str | None) -> tuple[str, ...]:
+    labels = [] if text is None else _json("labels", text)
+    if not isinstance(labels, list) or not all(isinstance(x, str) for x in labels):
+        raise _bad("labels", "is not a list of texts")
+    return tuple(labels)
+
+
+def _output(text: str | None) -> Output | None:
+    if text is not None and text not in get_args(Output):
+        raise _bad("output", f"is none of {', '.join(get_args(Output))}")
+    return cast("Output | None", text)
+
+
+def _preprocessing(text: str | None) -> Preprocessing | None:
+    if text is None:
+        return None
+    from pydantic import TypeAdapter, ValidationError
+
+    data = _json("preprocessing", text)
+    try:
+        contract = Preprocessing.from_dict(data)
+        contract = TypeAdapter(Preprocessing).validate_python(contract.as_dict())
+    except (TypeError, AttributeError, ValidationError) as error:
+        raise _bad("preprocessing", "is not a preprocessing contract that this version knows") from error
+    numbers = (contract.scale, *contract.mean, *contract.std)
+    if not all(map(math.isfinite, numbers)) or 0 in contract.std or not contract.mean or not contract.std:
+        raise _bad("preprocessing", "holds a number that can't be used")
+    return contract
+
+
+def _json(key: str, text: str) -> Any:  # noqa: ANN401 - any JSON value
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise _bad(key, "is not JSON") from error
+
+
+def _bad(key: str, what: str) -> InputError:
+    message = f"the file's metadata is damaged: {PREFIX}{key} {what}"
+    hint = "export the model again, with this version of nin-spec"
+    return InputError(Diagnostic(Code.MODEL_UNREADABLE, message, hint=hint))

@@ -1,0 +1,432 @@
+"""Sessions: the model that was asked for, on the device that was asked for, or a clear refusal."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+from onnx import TensorProto, helper
+from small_models import FLOAT, classifier, content, has_nvidia_driver, other_graph
+
+from nin_spec.diagnostics import Code, DeviceError, InputError, NinSpecError
+from nin_spec.model import Preprocessing
+from nin_spec.runtime import session as module
+from nin_spec.runtime.metadata import ModelInfo
+from nin_spec.runtime.providers import PROVIDERS, ProviderStatus
+from nin_spec.runtime.session import open_session
+
+CARD = {
+    "name": "small",
+    "summary": "A small one.",
+    "spec": "spec: 1\n",
+    "hash": "abc",
+    "classes": "4",
+    "labels": ["a", "b", "c", "d"],
+    "preprocessing": Preprocessing(mean=(0.1, 0.2, 0.3), resize="crop").as_dict(),
+    "output": "scores",
+}
+
+
+def refusal(error: type[NinSpecError], call: Callable[[], object]) -> Any:
+    """The one diagnostic of the error that `call` raises."""
+    with pytest.raises(error) as caught:
+        call()
+    (found,) = caught.value.diagnostics
+    return found
+
+
+# ------------------------------------------------------------------ what a session knows and does
+
+
+def test_a_session_computes_what_onnxruntime_computes() -> None:
+    """The scores are those of a bare onnxruntime session, for any batch."""
+    model = content()
+    x = np.random.default_rng(1).normal(size=(5, 3, 8, 8)).astype(np.float32)
+    expected = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"]).run(None, {"input": x})[0]
+    np.testing.assert_allclose(open_session(model, "cpu").run(x), expected, rtol=1e-5, atol=1e-6)
+
+
+def test_a_session_describes_itself() -> None:
+    """Shapes, numbers, provider, threads and the place of every node can be read back."""
+    session = open_session(content(), "cpu", threads=1)
+    assert session.input_shape == (None, 3, 8, 8)
+    assert session.output_shape == (None, 4)
+    assert session.dtype == np.float32
+    assert (session.device, session.provider, session.threads) == ("cpu", "CPUExecutionProvider", 1)
+    assert session.placement == {"CPUExecutionProvider": ("conv", "relu", "pool", "flatten")}
+    assert session.choice == "cpu, as asked"
+    assert session.inference.get_session_options().intra_op_num_threads == 1
+
+
+def test_a_path_opens_as_bytes_do(tmp_path: Path) -> None:
+    """A model is given as bytes, as a path, or as a path's text."""
+    file = tmp_path / "model.onnx"
+    file.write_bytes(content())
+    x = np.ones((1, 3, 8, 8), np.float32)
+    results = [open_session(given, "cpu").run(x) for given in (file, str(file), file.read_bytes())]
+    assert np.array_equal(results[0], results[1])
+    assert np.array_equal(results[0], results[2])
+
+
+def test_weights_in_a_file_beside_the_model_are_found(tmp_path: Path) -> None:
+    """External data works when the model is given as a path."""
+    onnx.save(classifier(), tmp_path / "m.onnx", save_as_external_data=True, size_threshold=0, location="m.data")
+    assert open_session(tmp_path / "m.onnx", "cpu").run(np.ones((2, 3, 8, 8), np.float32)).shape == (2, 4)
+
+
+def test_metadata_is_read_back() -> None:
+    """What the exporter wrote is there, typed."""
+    assert open_session(content(metadata=CARD), "cpu").metadata == ModelInfo(
+        name="small",
+        summary="A small one.",
+        spec="spec: 1\n",
+        hash="abc",
+        classes=4,
+        labels=("a", "b", "c", "d"),
+        preprocessing=Preprocessing(mean=(0.1, 0.2, 0.3), resize="crop"),
+        output="scores",
+    )
+
+
+def test_a_foreign_model_has_an_empty_card() -> None:
+    """A model without our metadata runs; nothing about it is guessed."""
+    assert open_session(content(), "cpu").metadata == ModelInfo()
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("labels", "not JSON"),
+        ("labels", [1, 2]),
+        ("labels", {"a": 1}),
+        ("labels", "[" * 100_000),
+        ("labels", ["only", "three", "names"]),
+        ("classes", "ten"),
+        ("output", "logits"),
+        ("preprocessing", []),
+        ("preprocessing", {"sclae": 1}),
+        ("preprocessing", {"mean": "abc"}),
+        ("preprocessing", {"mean": []}),
+        ("preprocessing", {"std": [0.0]}),
+        ("preprocessing", {"scale": float("nan")}),
+        ("preprocessing", {"color": "cmyk"}),
+    ],
+)
+def test_damaged_metadata_is_refused(key: str, value: object) -> None:
+    """A card that can't be right is an error of the file, never a traceback or a guess."""
+    found = refusal(InputError, lambda: open_session(content(metadata={key: value}), "cpu"))
+    assert found.code is Code.MODEL_UNREADABLE
+
+
+@pytest.mark.parametrize(
+    "x",
+    [
+        np.zeros((1, 3, 8, 9), np.float32),
+        np.zeros((3, 8, 8), np.float32),
+        np.zeros((1, 3, 8, 8), np.float64),
+        np.zeros((1, 3, 8, 8), np.dtype(">f4")),
+        np.zeros((1, 3, 8, 8), np.uint8),
+    ],
+    ids=["size", "rank", "double", "byte order", "bytes"],
+)
+def test_an_input_that_does_not_fit_is_refused(x: np.ndarray[Any, Any]) -> None:
+    """The message names what the model takes and what it was given."""
+    session = open_session(content(), "cpu")
+    found = refusal(InputError, lambda: session.run(x))
+    assert found.code is Code.INPUT_UNUSABLE
+    shape = ", ".join(map(str, x.shape))
+    assert found.message == f"the model takes float32 of shape (?, 3, 8, 8), and was given {x.dtype} of shape ({shape})"
+
+
+def test_a_size_too_small_for_an_open_model_is_refused(capfd: pytest.CaptureFixture[str]) -> None:
+    """What only shows at run time is still the input's error, and onnxruntime prints nothing."""
+    session = open_session(content(("N", 3, "H", "W")), "cpu")
+    assert session.input_shape == (None, 3, None, None)
+    assert session.run(np.zeros((1, 3, 9, 5), np.float32)).shape == (1, 4)
+    found = refusal(InputError, lambda: session.run(np.zeros((1, 3, 2, 2), np.float32)))
+    assert found.code is Code.INPUT_UNUSABLE
+    assert "(1, 3, 2, 2)" in found.message
+    assert capfd.readouterr() == ("", "")
+
+
+def test_half_precision_models_run() -> None:
+    """The input's numbers are the model's own."""
+    session = open_session(content(dtype=np.float16), "cpu")
+    assert session.dtype == np.float16
+    assert session.run(np.ones((1, 3, 8, 8), np.float16)).dtype == np.float16
+
+
+def test_no_threads_are_refused() -> None:
+    """Zero would mean "as many as you like" to onnxruntime."""
+    with pytest.raises(ValueError, match="at least 1"):
+        open_session(content(), "cpu", threads=0)
+
+
+# ------------------------------------------------------------------ files that are no models
+
+
+def _broken() -> dict[str, tuple[bytes, str]]:
+    """Name -> (content, words of the message)."""
+    whole = content()
+    unknown, dangling, foreign = classifier(), classifier(), classifier()
+    unknown.graph.node[0].op_type = "Convolve"
+    dangling.graph.node[0].input[1] = "gone"
+    foreign.graph.node[0].domain = "their.own"
+    foreign.opset_import.append(helper.make_opsetid("their.own", 1))
+    return {
+        "empty": (b"", "is empty"),
+        "garbage": (bytes(range(256)) * 4, "not an ONNX file"),
+        "text": (b"spec: 1\nname: nin\n", "not an ONNX file"),
+        "truncated": (whole[: len(whole) // 2], "not an ONNX file"),
+        "no graph": (onnx.ModelProto(ir_version=8).SerializeToString(), "holds no ONNX graph"),
+        "IR 99": (content(ir_version=99), "ONNX IR version 99"),
+        "opset 99": (content(opset=99), "uses opset 99"),
+        "unknown operation": (unknown.SerializeToString(), "the operation Convolve"),
+        "foreign operation": (foreign.SerializeToString(), "the operation their.own:Conv"),
+        "dangling input": (dangling.SerializeToString(), "'gone' is used and nothing makes it"),
+        "float64": (content(dtype=np.float64), "node 'conv' (Conv)"),
+    }
+
+
+@pytest.mark.parametrize("name", _broken())
+def test_a_file_that_is_no_usable_model_is_refused(
+    name: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """The cause in plain words, a remedy, the file's name; nothing printed by onnxruntime."""
+    data, words = _broken()[name]
+    file = tmp_path / "broken.onnx"
+    file.write_bytes(data)
+    found = refusal(InputError, lambda: open_session(file))
+    assert found.code is Code.MODEL_UNREADABLE
+    assert words in found.message
+    assert str(file) in found.message
+    assert found.hint
+    assert "onnxruntime_src" not in found.message
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("name", [n for n in _broken() if n != "empty"])
+def test_broken_bytes_are_refused_as_a_broken_file_is(name: str) -> None:
+    """A model given as bytes gets the same words."""
+    data, words = _broken()[name]
+    assert words in refusal(InputError, lambda: open_session(data, "cpu")).message
+
+
+def test_every_truncation_is_refused_or_runs() -> None:
+    """Cut anywhere, a file gives a session or an InputError, never another exception."""
+    whole = content(metadata=CARD)
+    refused = 0
+    for end in range(0, len(whole), 7):
+        try:
+            open_session(whole[:end], "cpu")
+        except InputError:
+            refused += 1
+    assert refused > 0.9 * len(whole) / 7
+
+
+def test_paths_that_are_no_files_are_refused(tmp_path: Path) -> None:
+    """A missing file, a folder, and a path that can't exist."""
+    for path, words in ((tmp_path / "none", "No such file"), (tmp_path, "a folder"), ("a\0b", "can't be read")):
+        found = refusal(InputError, lambda path=path: open_session(path, "cpu"))  # type: ignore[misc]
+        assert found.code is Code.MODEL_UNREADABLE
+        assert words in found.message
+
+
+def test_lost_external_weights_are_named(tmp_path: Path) -> None:
+    """The remedy says what is missing beside the model."""
+    onnx.save(classifier(), tmp_path / "m.onnx", save_as_external_data=True, size_threshold=0, location="m.data")
+    (tmp_path / "m.data").unlink()
+    found = refusal(InputError, lambda: open_session(tmp_path / "m.onnx", "cpu"))
+    assert "keeps weights in another file" in found.message
+    assert found.hint
+
+
+@pytest.mark.parametrize(
+    ("model", "words"),
+    [
+        (
+            other_graph(
+                [helper.make_node("Add", ["a", "b"], ["scores"])],
+                [("a", FLOAT, [1, 2]), ("b", FLOAT, [1, 2])],
+                [("scores", FLOAT, [1, 2])],
+            ),
+            "2 inputs",
+        ),
+        (
+            other_graph(
+                [helper.make_node("Relu", ["a"], ["x"]), helper.make_node("Neg", ["a"], ["y"])],
+                [("a", FLOAT, [1, 2])],
+                [("x", FLOAT, [1, 2]), ("y", FLOAT, [1, 2])],
+            ),
+            "2 outputs",
+        ),
+        (
+            other_graph(
+                [helper.make_node("Identity", ["a"], ["scores"])],
+                [("a", TensorProto.INT64, [1, 2])],
+                [("scores", TensorProto.INT64, [1, 2])],
+            ),
+            "tensor(int64)",
+        ),
+        (
+            other_graph([helper.make_node("Relu", ["a"], ["scores"])], [("a", FLOAT, None)], [("scores", FLOAT, None)]),
+            "declares no shape",
+        ),
+    ],
+    ids=["two inputs", "two outputs", "integers", "no shape"],
+)
+def test_models_that_are_no_classifiers_are_refused(model: bytes, words: str) -> None:
+    """One input, one output called scores or alone, floats, a declared shape."""
+    assert words in refusal(InputError, lambda: open_session(model, "cpu")).message
+
+
+# ------------------------------------------------------------------ devices fail closed
+
+
+@pytest.fixture
+def cuda_looks_usable(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The check before the session finds nothing wrong, so that those after it have to."""
+    monkeypatch.setattr(module, "explain", lambda d: ProviderStatus(d, PROVIDERS[d].name, usable=True))
+
+
+class Elsewhere(onnxruntime.InferenceSession):  # type: ignore[misc]
+    """Claims to have CUDA, and runs every node on the CPU, as onnxruntime does when a kernel is missing."""
+
+    def __init__(self, model: object, options: object, **_: object) -> None:
+        super().__init__(model, options, providers=["CPUExecutionProvider"])
+
+    def get_providers(self) -> list[str]:
+        """What a session with a fallback answers."""
+        return ["CUDAExecutionProvider", "CPUExecutionProvider"]
+
+
+class OnCuda(Elsewhere):
+    """Places every node on CUDA; the inference fails, as it does without cuDNN."""
+
+    def get_provider_graph_assignment_info(self) -> list[Any]:
+        """The real nodes under another provider's name."""
+
+        class Part:
+            def __init__(self, part: Any) -> None:
+                self.ep_name, self.get_nodes = "CUDAExecutionProvider", part.get_nodes
+
+        return [Part(part) for part in super().get_provider_graph_assignment_info()]
+
+    def run(self, *_: object, **__: object) -> list[Any]:
+        """What a convolution without cuDNN answers."""
+        raise RuntimeError("[ONNXRuntimeError] : 9 : NOT_IMPLEMENTED : cuDNN is not available")
+
+
+@pytest.mark.skipif(has_nvidia_driver(), reason="this machine has an NVIDIA driver")
+def test_a_device_that_is_not_there_is_refused(capfd: pytest.CaptureFixture[str]) -> None:
+    """Asked for by name, CUDA without a driver is an error that says what to install; nothing is printed."""
+    found = refusal(DeviceError, lambda: open_session(content(), "cuda"))
+    assert found.code is Code.DEVICE_UNAVAILABLE
+    assert "CUDAExecutionProvider" in found.message
+    assert "pip install" in found.hint
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.skipif(has_nvidia_driver(), reason="this machine has an NVIDIA driver")
+@pytest.mark.usefixtures("cuda_looks_usable")
+def test_a_provider_that_onnxruntime_leaves_out_is_refused(capfd: pytest.CaptureFixture[str]) -> None:
+    """The fallback of onnxruntime, a CPU session for a CUDA request, is noticed and not printed."""
+    if "CUDAExecutionProvider" not in onnxruntime.get_available_providers():
+        pytest.skip("onnxruntime without CUDA")
+    found = refusal(DeviceError, lambda: open_session(content(), "cuda"))
+    assert found.code is Code.DEVICE_UNAVAILABLE
+    assert "left CUDAExecutionProvider out" in found.message
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.usefixtures("cuda_looks_usable")
+def test_nodes_placed_elsewhere_are_refused_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A session that has the provider and doesn't use it is a fallback."""
+    monkeypatch.setattr(onnxruntime, "InferenceSession", Elsewhere)
+    found = refusal(DeviceError, lambda: open_session(content(), "cuda"))
+    assert found.code is Code.DEVICE_FALLBACK
+    for node in ("conv", "relu", "pool", "flatten"):
+        assert f"{node} on CPUExecutionProvider" in found.message
+
+
+@pytest.mark.usefixtures("cuda_looks_usable")
+def test_a_first_inference_that_fails_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A session that is complete and can't run is found out at the start."""
+    monkeypatch.setattr(onnxruntime, "InferenceSession", OnCuda)
+    found = refusal(DeviceError, lambda: open_session(content(), "cuda"))
+    assert found.code is Code.DEVICE_UNAVAILABLE
+    assert "the first inference fails" in found.message
+    assert "cuDNN is not available" in found.message
+    assert "onnxruntime-gpu[cuda,cudnn]" in found.hint
+
+
+@pytest.mark.usefixtures("cuda_looks_usable")
+def test_a_device_that_cannot_load_the_model_is_not_the_files_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A failure of the device at creation is a DeviceError."""
+
+    def fail(*_: object, **__: object) -> None:
+        raise RuntimeError("CUDA failure 2: out of memory")
+
+    monkeypatch.setattr(onnxruntime, "InferenceSession", fail)
+    found = refusal(DeviceError, lambda: open_session(content(), "cuda"))
+    assert found.code is Code.DEVICE_UNAVAILABLE
+    assert "out of memory" in found.message
+
+
+def test_memory_that_runs_out_is_the_devices_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A batch too large for the device is not called an unusable input."""
+    session = open_session(content(), "cpu")
+
+    def fail(*_: object) -> None:
+        raise MemoryError("bad allocation")
+
+    monkeypatch.setattr(session.inference, "run", fail)
+    found = refusal(DeviceError, lambda: session.run(np.zeros((1, 3, 8, 8), np.float32)))
+    assert found.hint == "try a smaller batch"
+
+
+@pytest.mark.skipif(has_nvidia_driver(), reason="this machine has an NVIDIA driver")
+def test_auto_says_what_it_took_and_why_not_the_others() -> None:
+    """Without a GPU, auto is the CPU, and the reason against CUDA is kept."""
+    session = open_session(content())
+    assert session.device == "cpu"
+    assert session.choice.startswith("cpu, the best that works here; cuda (CUDAExecutionProvider) can't run here: ")
+
+
+@pytest.mark.usefixtures("cuda_looks_usable")
+def test_auto_passes_over_a_device_that_would_fall_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The choice makes the checks that a named device gets, and falls back in the open."""
+    monkeypatch.setattr(onnxruntime, "InferenceSession", Elsewhere)
+    session = open_session(content())
+    assert session.device == "cpu"
+    assert "CUDAExecutionProvider doesn't run the whole model" in session.choice
+
+
+def test_auto_with_no_device_at_all_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With every provider out of order the reasons are all given."""
+    broken = {d: ProviderStatus(d, p.name, usable=False, reason=f"no {d}") for d, p in PROVIDERS.items()}
+    monkeypatch.setattr(module, "explain", broken.__getitem__)
+    found = refusal(DeviceError, lambda: open_session(content()))
+    assert "no cuda" in found.message
+    assert "no cpu" in found.message
+
+
+def test_an_unknown_device_is_refused() -> None:
+    """A word that is no device is an error, not the CPU."""
+    assert refusal(DeviceError, lambda: open_session(content(), "gpu")).code is Code.DEVICE_UNAVAILABLE  # type: ignore[arg-type]
+
+
+@pytest.mark.skipif(not has_nvidia_driver(), reason="needs an NVIDIA driver")
+def test_cuda_agrees_with_the_cpu() -> None:
+    """On a machine with a GPU the scores are the CPU's, and every node is there."""
+    if "CUDAExecutionProvider" not in onnxruntime.get_available_providers():
+        pytest.skip("onnxruntime without CUDA")
+    x = np.random.default_rng(1).normal(size=(2, 3, 8, 8)).astype(np.float32)
+    session = open_session(content(), "cuda")
+    assert set(session.placement) == {"CUDAExecutionProvider"}
+    np.testing.assert_allclose(session.run(x), open_session(content(), "cpu").run(x), rtol=1e-4, atol=1e-5)
