@@ -8,6 +8,7 @@ neighbouring cells (Araujo et al. 2019, "Computing receptive fields of CNNs").
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 from nin_spec.ir import ops
@@ -84,7 +85,7 @@ class ShapeTable:
     def peak_memory(self) -> int:
         """The largest input and output of one layer together, in bytes for one image."""
         sizes = [_bytes(self.input, self.dtype), *(r.memory for r in self.rows)]
-        return max(a + b for a, b in zip(sizes, sizes[1:], strict=False))
+        return max(a + b for a, b in pairwise(sizes))
 
     def as_dict(self) -> dict[str, Any]:
         """The table as `build --format json` prints it."""

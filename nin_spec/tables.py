@@ -82,7 +82,10 @@ def _pick(rows: list[tuple[str, ...]], keep: list[int]) -> list[list[str]]:
 def columns(rows: Sequence[Sequence[str]], right: Collection[int] = ()) -> list[str]:
     """Rows of cells as lines, columns two blanks apart, those in `right` flush right."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return ["  ".join(_align(c, w, i in right) for i, (c, w) in enumerate(zip(row, widths, strict=True))).rstrip() for row in rows]
+    return [
+        "  ".join(_align(c, w, i in right) for i, (c, w) in enumerate(zip(row, widths, strict=True))).rstrip()
+        for row in rows
+    ]
 
 
 def _align(text: str, width: int, right: bool) -> str:  # noqa: FBT001

@@ -28,11 +28,11 @@ COMMANDS = {
 class Commands(click.Group):
     """Loads a command's module when the command is asked for, so that none pays for another."""
 
-    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 click's signature
+    def list_commands(self, ctx: click.Context) -> list[str]:
         """In the order in which a person meets them."""
         return list(COMMANDS)
 
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """The command of that name, or None."""
         if cmd_name not in COMMANDS:
             return None
@@ -40,7 +40,9 @@ class Commands(click.Group):
         command: click.Command = getattr(module, f"{cmd_name}_command")
         return command
 
-    def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
         """The same, naming the nearest command when there is none."""
         from nin_spec.diagnostics import did_you_mean
 
@@ -85,7 +87,7 @@ def execute(arguments: list[str] | None = None) -> int:
         return 130
     except BrokenPipeError:
         # The reader has gone (`| head`): nothing to say, and nobody to say it to.
-        sys.stdout = None  # type: ignore[assignment]
+        sys.stdout = None
         return 0
     return result if isinstance(result, int) else 0
 

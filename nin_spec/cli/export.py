@@ -121,7 +121,9 @@ def make(exporter: Exporter, model: Model, given: dict[str, Any]) -> Any:
     except ValidationError as error:
         found = error.errors(include_url=False)[0]
         key = str(found["loc"][0]).replace("_", "-")
-        raise click.BadParameter(f"{chosen.get(str(found['loc'][0]))!r}: {found['msg']}", param_hint=f"--{key}") from None
+        raise click.BadParameter(
+            f"{chosen.get(str(found['loc'][0]))!r}: {found['msg']}", param_hint=f"--{key}"
+        ) from None
     return exporter.export(model, options)
 
 

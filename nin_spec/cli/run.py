@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 @click.option("--top", type=click.IntRange(1, 65536), default=5, show_default=True, help="Best classes to show.")
 @click.option("--format", "form", type=click.Choice(["table", "json"]), default="table")
 @click.option("-o", "--output", metavar="FILE.npy", help="Also save the raw scores, (inputs, classes).")
-def run_command(  # noqa: PLR0913 one option each
+def run_command(
     model: str, files: tuple[str, ...], device: Any, threads: int | None, top: int, form: str, output: str | None
 ) -> None:
     """Classify pictures or arrays with an exported model in onnxruntime.

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 @spec_options
 @click.option("--format", "form", type=click.Choice(["yaml", "json", "graph"]), default="yaml")
 @click.option("--no-origins", is_flag=True, help="Leave out the remarks that say where each value comes from.")
-def show_command(spec: str, overrides: tuple[str, ...], size: str | None, form: str, no_origins: bool) -> None:  # noqa: FBT001
+def show_command(spec: str, overrides: tuple[str, ...], size: str | None, form: str, no_origins: bool) -> None:
     """Print SPEC in canonical form: every choice written out, and where each value comes from.
 
     What is printed is itself a spec of the same network. `--format graph` prints the compiled graph.
@@ -74,7 +74,8 @@ def _print_list(rows: list[dict[str, Any]]) -> None:
     from nin_spec.tables import columns
 
     cells = [
-        (r["name"], "x".join(map(str, r["input"])), f"{r['parameters']:,}", f"{r['macs']:,}", r["summary"]) for r in rows
+        (r["name"], "x".join(map(str, r["input"])), f"{r['parameters']:,}", f"{r['macs']:,}", r["summary"])
+        for r in rows
     ]
     click.echo("\n".join(columns([("name", "input", "parameters", "MACs", "summary"), *cells], right={2, 3})))
 

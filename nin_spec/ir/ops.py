@@ -125,10 +125,10 @@ class BatchNorm(Op):
 
     def parameters(self, x: TensorType) -> tuple[Parameter, ...]:
         shape = x.shape[:1]
-        affine = (Parameter("weight", shape, "scale"),) if self.scale else ()
-        affine += (Parameter("bias", shape, "shift"),) if self.shift else ()
+        scale = (Parameter("weight", shape, "scale"),) if self.scale else ()
+        shift = (Parameter("bias", shape, "shift"),) if self.shift else ()
         mean = Parameter("running_mean", shape, "mean", trainable=False)
-        return (*affine, mean, Parameter("running_var", shape, "var", trainable=False))
+        return (*scale, *shift, mean, Parameter("running_var", shape, "var", trainable=False))
 
 
 @dataclass(frozen=True, slots=True)

@@ -101,7 +101,9 @@ class Parameter:
         return math.prod(self.shape)
 
 
-def window_count(size: int, kernel: int, stride: int, before: int, after: int, *, ceil_mode: bool = False) -> int:
+def window_count(  # noqa: PLR0913 what a window on an axis is made of
+    size: int, kernel: int, stride: int, before: int, after: int, *, ceil_mode: bool = False
+) -> int:
     """How many windows fit along one axis.
 
     In ceil mode a last, partial window counts when it starts inside the input or the padding before

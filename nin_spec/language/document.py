@@ -116,7 +116,9 @@ def read_file(path: Path, missing: Span | None = None) -> Source:
 def decode(name: str, data: bytes) -> Source:
     """Bytes to a source; refuses what is too large or not UTF-8."""
     if len(data) > MAX_BYTES:
-        raise SpecError(Diagnostic(Code.FILE_TOO_LARGE, f"{name} is larger than {MAX_BYTES:,} bytes, the limit of a spec"))
+        raise SpecError(
+            Diagnostic(Code.FILE_TOO_LARGE, f"{name} is larger than {MAX_BYTES:,} bytes, the limit of a spec")
+        )
     try:
         return Source(name, data.decode("utf-8-sig"))
     except UnicodeDecodeError as error:
@@ -208,16 +210,18 @@ class _Parser:
             self._node(event, depth + 1)
             return None
         if event.value == "<<" and event.implicit[0]:
-            self._error(Code.YAML_MERGE_KEY, "merge keys are not part of the language", event, "use defaults or extends")
+            self._error(
+                Code.YAML_MERGE_KEY, "merge keys are not part of the language", event, "use defaults or extends"
+            )
             return None
         return str(event.value)
 
     def _alias(self, event: Any) -> Node:
-        known = self.anchors.get(event.anchor, False)
+        if event.anchor not in self.anchors:
+            self._stop(Code.YAML_ALIAS, f"the alias *{event.anchor} has no anchor before it", event)
+        known = self.anchors[event.anchor]
         if known is None:
             self._stop(Code.YAML_ALIAS, f"the alias *{event.anchor} contains itself", event)
-        if known is False:
-            self._stop(Code.YAML_ALIAS, f"the alias *{event.anchor} has no anchor before it", event)
         node, size = known
         self._tally(size, event)
         return node
@@ -272,7 +276,10 @@ _WORDS: dict[str, Scalar] = {
     **dict.fromkeys(("true", "True", "TRUE"), True),
     **dict.fromkeys(("false", "False", "FALSE"), False),
     **dict.fromkeys((".inf", ".Inf", ".INF", "+.inf"), float("inf")),
-    **{"-.inf": float("-inf"), ".nan": float("nan"), ".NaN": float("nan"), ".NAN": float("nan")},
+    "-.inf": float("-inf"),
+    ".nan": float("nan"),
+    ".NaN": float("nan"),
+    ".NAN": float("nan"),
 }
 
 

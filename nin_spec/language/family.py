@@ -80,7 +80,9 @@ def override(root: Table, argument: str) -> Table:
     steps = path.strip().split(".")
     if not equals or not all(steps):
         message = f"{argument!r} is not an override"
-        raise SpecError(Diagnostic(Code.BAD_OVERRIDE, message, Span(source, 1, 1), "write path=value, as blocks.0.kernel=7"))
+        raise SpecError(
+            Diagnostic(Code.BAD_OVERRIDE, message, Span(source, 1, 1), "write path=value, as blocks.0.kernel=7")
+        )
     # Blanks in place of the path, so that columns are those of the argument.
     value = parse(Source("--set", " " * (len(path) + 1) + text)) if text.strip() else Value(None, Span(source, 1, 1))
     value = _rebase(value, source)

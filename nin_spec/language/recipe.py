@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from nin_spec.language.shorthand import Kind, Name, Short
+from nin_spec.language.shorthand import Kind, Name
 
 
 class _Strict(BaseModel):

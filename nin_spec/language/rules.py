@@ -104,7 +104,9 @@ def _convs(spec: Spec, block: Block, i: int, root: Table) -> Iterator[Diagnostic
         place = (*path, key, j)
         if j == 0 and block.kernel is None and "kernel" not in conv.model_fields_set:
             message = f"blocks.{i} does not say the kernel of its first convolution"
-            yield Diagnostic(Code.MISSING_KEY, message, _span(root, *place), "add kernel: 3, or another size; 1 for none")
+            yield Diagnostic(
+                Code.MISSING_KEY, message, _span(root, *place), "add kernel: 3, or another size; 1 for none"
+            )
         yield from _order(spec, block, conv, place, root)
 
 

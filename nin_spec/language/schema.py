@@ -147,7 +147,9 @@ class MaxPool(Strict):
     kind: Literal["max"]
     kernel: Pair = Field(description="Window, one number or [vertical, horizontal].")
     stride: Pair | None = Field(None, description="Step; the kernel's size when left out.")
-    padding: Sides = Field((0, 0, 0, 0), description="Cells added: a number, [vertical, horizontal], by side, or `same`.")
+    padding: Sides = Field(
+        (0, 0, 0, 0), description="Cells added: a number, [vertical, horizontal], by side, or `same`."
+    )
     ceil_mode: bool = Field(False, description="Count a last, partial window. Caffe does, PyTorch and Keras do not.")
 
 
@@ -259,7 +261,9 @@ class Conv(Defaults):
     channels: Width = Field(description="Output channels, or `classes`.")
     kernel: Pair = Field((1, 1), description="Kernel, one number or [vertical, horizontal].")
     stride: Pair = Field((1, 1), description="Step.")
-    padding: Sides = Field((0, 0, 0, 0), description="Zeros added: a number, [vertical, horizontal], by side, or `same`.")
+    padding: Sides = Field(
+        (0, 0, 0, 0), description="Zeros added: a number, [vertical, horizontal], by side, or `same`."
+    )
     dilation: Pair = Field((1, 1), description="Distance between kernel taps.")
     groups: int = Field(1, ge=1, le=65536, description="Independent groups of channels.")
     shuffle: int | None = Field(None, ge=2, le=65536, description="Shuffle the channels in so many groups.")
@@ -312,10 +316,10 @@ class Head(Strict):
         [], description="Dense layers after the pool."
     )
     norm: ScoreNorm = Field(NoNorm.model_construct(kind="none"), description="A norm on the scores.")
-    activation: Activation = Field(PlainActivation.model_construct(kind="none"), description="An activation on the scores.")
+    activation: Activation = Field(
+        PlainActivation.model_construct(kind="none"), description="An activation on the scores."
+    )
     output: Literal["scores", "softmax", "log_softmax"] = Field("scores", description="What the network gives.")
-
-
 
 
 def _one_or_list(value: object) -> str:
@@ -323,8 +327,7 @@ def _one_or_list(value: object) -> str:
 
 
 Numbers = Annotated[
-    Annotated[Fraction, Tag("one")]
-    | Annotated[list[Fraction], Field(min_length=1, max_length=4096), Tag("list")],
+    Annotated[Fraction, Tag("one")] | Annotated[list[Fraction], Field(min_length=1, max_length=4096), Tag("list")],
     Discriminator(_one_or_list),
 ]
 
@@ -349,7 +352,9 @@ class Input(Strict):
     channels: int = Field(ge=1, le=65536, description="Channels of the picture: 1 gray, 3 colour, or any number.")
     size: Pair = Field(description="Pixels: one number, or [height, width].")
     open: bool = Field(False, description="Other sizes may come at run time; `size` is the nominal one.")
-    preprocess: Preprocess = Field(Preprocess.model_construct(), description="The contract that training and serving share.")
+    preprocess: Preprocess = Field(
+        Preprocess.model_construct(), description="The contract that training and serving share."
+    )
 
 
 Label = Annotated[str, Field(min_length=1, max_length=200)]
@@ -372,7 +377,9 @@ class Spec(Strict):
     dtype: Literal["float32", "float64"] = Field("float32", description="Numbers that the network computes in.")
     input: Input = Field(description="What goes in.")
     classes: Classes = Field(description="How many classes, or the list of their labels.")
-    defaults: Defaults = Field(Defaults.model_construct(), description="What every convolution does unless it says otherwise.")
+    defaults: Defaults = Field(
+        Defaults.model_construct(), description="What every convolution does unless it says otherwise."
+    )
     blocks: Annotated[list[Block], Field(min_length=1, max_length=MAX_BLOCKS)] = Field(description="In order.")
     head: Head = Field(Head.model_construct(), description="From class maps to scores.")
     train: Recipe | None = Field(None, description="How it is trained.")

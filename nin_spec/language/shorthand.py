@@ -20,9 +20,11 @@ MAX_CELLS = 16_384
 MAX_CHANNELS = 65_536
 
 
-def complain(code: str, message: str, *, at: tuple[str | int, ...] = (), hint: str | None = None) -> PydanticCustomError:
+def complain(
+    code: str, message: str, *, at: tuple[str | int, ...] = (), hint: str | None = None
+) -> PydanticCustomError:
     """An error with one of our codes. Braces in the message are taken literally."""
-    return PydanticCustomError(code, "{text}", {"text": message, "at": list(at), "hint": hint})  # type: ignore[arg-type]
+    return PydanticCustomError(code, "{text}", {"text": message, "at": list(at), "hint": hint})
 
 
 def kind_of(value: object) -> str:
@@ -64,7 +66,9 @@ def whole(value: object, low: int, high: int, *, at: tuple[str | int, ...] = ())
 def _pair(value: object) -> tuple[int, int]:
     if isinstance(value, list):
         if len(value) != 2:
-            raise complain("INVALID_VALUE", f"expected one number or [vertical, horizontal], found {len(value)} numbers")
+            raise complain(
+                "INVALID_VALUE", f"expected one number or [vertical, horizontal], found {len(value)} numbers"
+            )
         return whole(value[0], 1, MAX_CELLS, at=(0,)), whole(value[1], 1, MAX_CELLS, at=(1,))
     number = whole(value, 1, MAX_CELLS)
     return number, number
@@ -117,7 +121,9 @@ def _width(value: object) -> int | Literal["classes"]:
     if isinstance(value, str):
         if value != "classes":
             hint = "did you mean 'classes'?" if nearest(value, ["classes"]) else "write a number without quotes"
-            raise complain("WRONG_TYPE", f"expected a number of channels or `classes`, found {kind_of(value)}", hint=hint)
+            raise complain(
+                "WRONG_TYPE", f"expected a number of channels or `classes`, found {kind_of(value)}", hint=hint
+            )
         return "classes"
     return whole(value, 1, MAX_CHANNELS)
 
@@ -199,19 +205,17 @@ class Kind(_Reader):
 
     def read(self, value: Any) -> Any:
         """The mapping form, with a known kind."""
-        choices = (*self.words, *self.full)
+        choices, at = (*self.words, *self.full), ["kind"]
         if not isinstance(value, dict):
             if not isinstance(value, str):
                 raise complain("WRONG_TYPE", f"expected one of {', '.join(choices)}, found {kind_of(value)}")
-            value, at = {"kind": value}, ()
-        else:
-            at = ("kind",)
+            value, at = {"kind": value}, []
         kind = value.get("kind")
         if "kind" not in value:
             raise complain("MISSING_KEY", "the key 'kind' is missing", hint="one of: " + ", ".join(choices))
         if not isinstance(kind, str) or kind not in choices:
             hint = did_you_mean(kind, choices) if isinstance(kind, str) else "expected one of: " + ", ".join(choices)
-            raise complain("UNKNOWN_CHOICE", f"unknown kind {_short(str(kind))!r}", at=at, hint=hint)
+            raise complain("UNKNOWN_CHOICE", f"unknown kind {_short(str(kind))!r}", at=(*at,), hint=hint)
         return value
 
     def short_schema(self) -> dict[str, Any]:

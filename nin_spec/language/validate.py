@@ -74,7 +74,7 @@ def _diagnostic(root: Table, error: ErrorDetails) -> Diagnostic:
     loc = (*error["loc"], *context.get("at", ()))
     node, span, path = locate(root, loc)
     where = f"{path}: " if path else ""
-    if kind == "extra_forbidden" or kind == Code.UNKNOWN_KEY.name:
+    if kind in {"extra_forbidden", Code.UNKNOWN_KEY.name}:
         return _unknown_key(root, loc, context)
     if kind == "missing":
         return Diagnostic(Code.MISSING_KEY, f"{where}the key {str(loc[-1])!r} is missing", span)
@@ -82,7 +82,9 @@ def _diagnostic(root: Table, error: ErrorDetails) -> Diagnostic:
         return Diagnostic(Code[kind], f"{where}{context['text']}", span, context.get("hint"))
     if kind in _TYPES:
         found = kind_of(plain(node)) if isinstance(node, Value) else kind_of(error["input"])
-        return Diagnostic(Code.WRONG_TYPE, f"{where}expected {_TYPES[kind]}, found {found}", span, _type_hint(kind, node))
+        return Diagnostic(
+            Code.WRONG_TYPE, f"{where}expected {_TYPES[kind]}, found {found}", span, _type_hint(kind, node)
+        )
     if kind in _RANGES:
         bound, words = _RANGES[kind]
         return Diagnostic(Code.OUT_OF_RANGE, f"{where}{error['input']} {words} {context[bound]}", span)

@@ -86,7 +86,7 @@ def _load_array(path: Path, session: Session) -> Iterator[NamedInput]:
 
 def _finite(path: Path, array: NDArray[Any], dtype: np.dtype[Any]) -> Array:
     with np.errstate(over="ignore"):
-        converted: Array = np.array(array, dtype, order="C")
+        converted: Array = np.array(array, dtype)
     if not np.isfinite(converted).all():
         raise _unusable(path, f"it holds values that are not finite numbers in {dtype}")
     return converted

@@ -85,7 +85,7 @@ def _preprocessing(text: str | None) -> Preprocessing | None:
     return contract
 
 
-def _json(key: str, text: str) -> Any:  # noqa: ANN401 - any JSON value
+def _json(key: str, text: str) -> Any:
     try:
         return json.loads(text)
     except (ValueError, RecursionError) as error:

@@ -86,7 +86,7 @@ def lookup(device: Device) -> Provider:
     raise DeviceError(Diagnostic(Code.DEVICE_UNAVAILABLE, f"{device!r} is not a device", hint=hint))
 
 
-def import_onnxruntime() -> Any:  # noqa: ANN401 - onnxruntime has no types
+def import_onnxruntime() -> Any:
     """The onnxruntime module, proved to be whole. Raises DeviceError where it is missing or broken."""
     try:
         import onnxruntime as ort
@@ -153,7 +153,7 @@ def _not_compiled_in(provider: Provider) -> ProviderStatus:
     return ProviderStatus(provider.device, provider.name, usable=False, reason=reason, remedy=remedy)
 
 
-def _missing_libraries(ort: Any, provider: Provider) -> tuple[str, ...]:  # noqa: ANN401
+def _missing_libraries(ort: Any, provider: Provider) -> tuple[str, ...]:
     if not provider.library:
         return ()
     # preload_dlls prints what it can't load; each library is tried, and named, below.
@@ -166,7 +166,7 @@ def _missing_libraries(ort: Any, provider: Provider) -> tuple[str, ...]:  # noqa
     return unloadable(dict.fromkeys((*needed(file), *provider.opens)))
 
 
-def _cuda_major(ort: Any) -> int | None:  # noqa: ANN401
+def _cuda_major(ort: Any) -> int | None:
     major = str(getattr(ort, "cuda_version", "")).partition(".")[0]
     return int(major) if major.isdigit() else None
 

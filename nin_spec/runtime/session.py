@@ -169,7 +169,7 @@ def _open(source: bytes | str, name: str, provider: Provider, threads: int, *, c
     return session
 
 
-def _create(source: bytes | str, name: str, provider: Provider, threads: int) -> Any:  # noqa: ANN401 - untyped
+def _create(source: bytes | str, name: str, provider: Provider, threads: int) -> Any:
     ort = import_onnxruntime()
     options = ort.SessionOptions()
     options.log_severity_level = _FATAL_ONLY  # what goes wrong is raised, and not printed as well
@@ -201,7 +201,7 @@ def _error_types() -> tuple[type[Exception], ...]:
     return (*own, RuntimeError, ValueError, MemoryError)
 
 
-def _placement(inference: Any) -> Mapping[str, tuple[str, ...]]:  # noqa: ANN401
+def _placement(inference: Any) -> Mapping[str, tuple[str, ...]]:
     placed: dict[str, tuple[str, ...]] = {}
     for part in inference.get_provider_graph_assignment_info():
         names = tuple(node.name or node.op_type for node in part.get_nodes())
@@ -219,7 +219,7 @@ def _refuse_fallback(provider: Provider, placement: Mapping[str, tuple[str, ...]
     raise DeviceError(Diagnostic(Code.DEVICE_FALLBACK, message, hint=hint))
 
 
-def _input(inference: Any, name: str) -> tuple[Any, np.dtype[Any]]:  # noqa: ANN401
+def _input(inference: Any, name: str) -> tuple[Any, np.dtype[Any]]:
     nodes = inference.get_inputs()
     if len(nodes) != 1:
         raise unreadable(name, f"it has {len(nodes)} inputs, and a classifier has one")
@@ -231,7 +231,7 @@ def _input(inference: Any, name: str) -> tuple[Any, np.dtype[Any]]:  # noqa: ANN
     return node, np.dtype(_DTYPES[node.type])
 
 
-def _output(inference: Any, name: str) -> Any:  # noqa: ANN401
+def _output(inference: Any, name: str) -> Any:
     nodes = inference.get_outputs()
     scores = [n for n in nodes if n.name == "scores"] or nodes
     if len(scores) != 1:
@@ -241,7 +241,7 @@ def _output(inference: Any, name: str) -> Any:  # noqa: ANN401
     return scores[0]
 
 
-def _shape(node: Any) -> Shape:  # noqa: ANN401
+def _shape(node: Any) -> Shape:
     return tuple(n if isinstance(n, int) and n > 0 else None for n in node.shape)
 
 

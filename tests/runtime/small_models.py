@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import ctypes
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import onnx
+import pytest
 from onnx import TensorProto, helper, numpy_helper
+
+from nin_spec.diagnostics import NinSpecError
 
 Dim = int | str
 
@@ -75,3 +78,11 @@ def has_nvidia_driver() -> bool:
     except OSError:
         return False
     return True
+
+
+def refusal(error: type[NinSpecError], call: Callable[[], object]) -> Any:
+    """The one diagnostic of the error that `call` raises."""
+    with pytest.raises(error) as caught:
+        call()
+    (found,) = caught.value.diagnostics
+    return found

@@ -17,7 +17,7 @@ from nin_spec.diagnostics import Code, DeviceError, Diagnostic
 from nin_spec.runtime import doctor
 from nin_spec.runtime import session as session_module
 from nin_spec.runtime.doctor import Report, Torch, diagnose
-from nin_spec.runtime.providers import PROVIDERS
+from nin_spec.runtime.providers import PROVIDERS, explain
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +51,8 @@ def test_every_device_is_in_the_report(report: Report) -> None:
 @pytest.mark.skipif(has_nvidia_driver(), reason="this machine has an NVIDIA driver")
 def test_without_a_driver_cuda_is_not_usable(report: Report) -> None:
     """A provider that was compiled in is not yet one that works."""
-    assert [d.usable for d in report.devices if d.device == "cuda"] == [False]
+    assert [d for d in report.devices if d.device == "cuda"] == [explain("cuda")]
+    assert not explain("cuda").usable
 
 
 def test_the_report_is_plain_data(report: Report) -> None:

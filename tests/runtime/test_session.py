@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,37 +9,12 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
-from onnx import TensorProto, helper
-from small_models import FLOAT, classifier, content, has_nvidia_driver, other_graph
+from small_models import classifier, content, has_nvidia_driver, refusal
 
-from nin_spec.diagnostics import Code, DeviceError, InputError, NinSpecError
-from nin_spec.model import Preprocessing
+from nin_spec.diagnostics import Code, DeviceError, InputError
 from nin_spec.runtime import session as module
-from nin_spec.runtime.metadata import ModelInfo
 from nin_spec.runtime.providers import PROVIDERS, ProviderStatus
 from nin_spec.runtime.session import open_session
-
-CARD = {
-    "name": "small",
-    "summary": "A small one.",
-    "spec": "spec: 1\n",
-    "hash": "abc",
-    "classes": "4",
-    "labels": ["a", "b", "c", "d"],
-    "preprocessing": Preprocessing(mean=(0.1, 0.2, 0.3), resize="crop").as_dict(),
-    "output": "scores",
-}
-
-
-def refusal(error: type[NinSpecError], call: Callable[[], object]) -> Any:
-    """The one diagnostic of the error that `call` raises."""
-    with pytest.raises(error) as caught:
-        call()
-    (found,) = caught.value.diagnostics
-    return found
-
-
-# ------------------------------------------------------------------ what a session knows and does
 
 
 def test_a_session_computes_what_onnxruntime_computes() -> None:
@@ -77,50 +51,6 @@ def test_weights_in_a_file_beside_the_model_are_found(tmp_path: Path) -> None:
     """External data works when the model is given as a path."""
     onnx.save(classifier(), tmp_path / "m.onnx", save_as_external_data=True, size_threshold=0, location="m.data")
     assert open_session(tmp_path / "m.onnx", "cpu").run(np.ones((2, 3, 8, 8), np.float32)).shape == (2, 4)
-
-
-def test_metadata_is_read_back() -> None:
-    """What the exporter wrote is there, typed."""
-    assert open_session(content(metadata=CARD), "cpu").metadata == ModelInfo(
-        name="small",
-        summary="A small one.",
-        spec="spec: 1\n",
-        hash="abc",
-        classes=4,
-        labels=("a", "b", "c", "d"),
-        preprocessing=Preprocessing(mean=(0.1, 0.2, 0.3), resize="crop"),
-        output="scores",
-    )
-
-
-def test_a_foreign_model_has_an_empty_card() -> None:
-    """A model without our metadata runs; nothing about it is guessed."""
-    assert open_session(content(), "cpu").metadata == ModelInfo()
-
-
-@pytest.mark.parametrize(
-    ("key", "value"),
-    [
-        ("labels", "not JSON"),
-        ("labels", [1, 2]),
-        ("labels", {"a": 1}),
-        ("labels", "[" * 100_000),
-        ("labels", ["only", "three", "names"]),
-        ("classes", "ten"),
-        ("output", "logits"),
-        ("preprocessing", []),
-        ("preprocessing", {"sclae": 1}),
-        ("preprocessing", {"mean": "abc"}),
-        ("preprocessing", {"mean": []}),
-        ("preprocessing", {"std": [0.0]}),
-        ("preprocessing", {"scale": float("nan")}),
-        ("preprocessing", {"color": "cmyk"}),
-    ],
-)
-def test_damaged_metadata_is_refused(key: str, value: object) -> None:
-    """A card that can't be right is an error of the file, never a traceback or a guess."""
-    found = refusal(InputError, lambda: open_session(content(metadata={key: value}), "cpu"))
-    assert found.code is Code.MODEL_UNREADABLE
 
 
 @pytest.mark.parametrize(
@@ -165,124 +95,6 @@ def test_no_threads_are_refused() -> None:
     """Zero would mean "as many as you like" to onnxruntime."""
     with pytest.raises(ValueError, match="at least 1"):
         open_session(content(), "cpu", threads=0)
-
-
-# ------------------------------------------------------------------ files that are no models
-
-
-def _broken() -> dict[str, tuple[bytes, str]]:
-    """Name -> (content, words of the message)."""
-    whole = content()
-    unknown, dangling, foreign = classifier(), classifier(), classifier()
-    unknown.graph.node[0].op_type = "Convolve"
-    dangling.graph.node[0].input[1] = "gone"
-    foreign.graph.node[0].domain = "their.own"
-    foreign.opset_import.append(helper.make_opsetid("their.own", 1))
-    return {
-        "empty": (b"", "is empty"),
-        "garbage": (bytes(range(256)) * 4, "not an ONNX file"),
-        "text": (b"spec: 1\nname: nin\n", "not an ONNX file"),
-        "truncated": (whole[: len(whole) // 2], "not an ONNX file"),
-        "no graph": (onnx.ModelProto(ir_version=8).SerializeToString(), "holds no ONNX graph"),
-        "IR 99": (content(ir_version=99), "ONNX IR version 99"),
-        "opset 99": (content(opset=99), "uses opset 99"),
-        "unknown operation": (unknown.SerializeToString(), "the operation Convolve"),
-        "foreign operation": (foreign.SerializeToString(), "the operation their.own:Conv"),
-        "dangling input": (dangling.SerializeToString(), "'gone' is used and nothing makes it"),
-        "float64": (content(dtype=np.float64), "node 'conv' (Conv)"),
-    }
-
-
-@pytest.mark.parametrize("name", _broken())
-def test_a_file_that_is_no_usable_model_is_refused(
-    name: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
-    """The cause in plain words, a remedy, the file's name; nothing printed by onnxruntime."""
-    data, words = _broken()[name]
-    file = tmp_path / "broken.onnx"
-    file.write_bytes(data)
-    found = refusal(InputError, lambda: open_session(file))
-    assert found.code is Code.MODEL_UNREADABLE
-    assert words in found.message
-    assert str(file) in found.message
-    assert found.hint
-    assert "onnxruntime_src" not in found.message
-    assert capfd.readouterr() == ("", "")
-
-
-@pytest.mark.parametrize("name", [n for n in _broken() if n != "empty"])
-def test_broken_bytes_are_refused_as_a_broken_file_is(name: str) -> None:
-    """A model given as bytes gets the same words."""
-    data, words = _broken()[name]
-    assert words in refusal(InputError, lambda: open_session(data, "cpu")).message
-
-
-def test_every_truncation_is_refused_or_runs() -> None:
-    """Cut anywhere, a file gives a session or an InputError, never another exception."""
-    whole = content(metadata=CARD)
-    refused = 0
-    for end in range(0, len(whole), 7):
-        try:
-            open_session(whole[:end], "cpu")
-        except InputError:
-            refused += 1
-    assert refused > 0.9 * len(whole) / 7
-
-
-def test_paths_that_are_no_files_are_refused(tmp_path: Path) -> None:
-    """A missing file, a folder, and a path that can't exist."""
-    for path, words in ((tmp_path / "none", "No such file"), (tmp_path, "a folder"), ("a\0b", "can't be read")):
-        found = refusal(InputError, lambda path=path: open_session(path, "cpu"))  # type: ignore[misc]
-        assert found.code is Code.MODEL_UNREADABLE
-        assert words in found.message
-
-
-def test_lost_external_weights_are_named(tmp_path: Path) -> None:
-    """The remedy says what is missing beside the model."""
-    onnx.save(classifier(), tmp_path / "m.onnx", save_as_external_data=True, size_threshold=0, location="m.data")
-    (tmp_path / "m.data").unlink()
-    found = refusal(InputError, lambda: open_session(tmp_path / "m.onnx", "cpu"))
-    assert "keeps weights in another file" in found.message
-    assert found.hint
-
-
-@pytest.mark.parametrize(
-    ("model", "words"),
-    [
-        (
-            other_graph(
-                [helper.make_node("Add", ["a", "b"], ["scores"])],
-                [("a", FLOAT, [1, 2]), ("b", FLOAT, [1, 2])],
-                [("scores", FLOAT, [1, 2])],
-            ),
-            "2 inputs",
-        ),
-        (
-            other_graph(
-                [helper.make_node("Relu", ["a"], ["x"]), helper.make_node("Neg", ["a"], ["y"])],
-                [("a", FLOAT, [1, 2])],
-                [("x", FLOAT, [1, 2]), ("y", FLOAT, [1, 2])],
-            ),
-            "2 outputs",
-        ),
-        (
-            other_graph(
-                [helper.make_node("Identity", ["a"], ["scores"])],
-                [("a", TensorProto.INT64, [1, 2])],
-                [("scores", TensorProto.INT64, [1, 2])],
-            ),
-            "tensor(int64)",
-        ),
-        (
-            other_graph([helper.make_node("Relu", ["a"], ["scores"])], [("a", FLOAT, None)], [("scores", FLOAT, None)]),
-            "declares no shape",
-        ),
-    ],
-    ids=["two inputs", "two outputs", "integers", "no shape"],
-)
-def test_models_that_are_no_classifiers_are_refused(model: bytes, words: str) -> None:
-    """One input, one output called scores or alone, floats, a declared shape."""
-    assert words in refusal(InputError, lambda: open_session(model, "cpu")).message
 
 
 # ------------------------------------------------------------------ devices fail closed
@@ -376,6 +188,24 @@ def test_a_device_that_cannot_load_the_model_is_not_the_files_fault(monkeypatch:
     found = refusal(DeviceError, lambda: open_session(content(), "cuda"))
     assert found.code is Code.DEVICE_UNAVAILABLE
     assert "out of memory" in found.message
+
+
+@pytest.mark.usefixtures("cuda_looks_usable")
+def test_the_retry_of_onnxruntime_on_the_cpu_is_switched_off(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Its Python layer would print, and try again on the CPU, when a provider can't be created."""
+    create = onnxruntime.InferenceSession._create_inference_session
+
+    def fail_on_cuda(self: Any, providers: list[Any], *rest: Any) -> None:
+        if "CUDAExecutionProvider" in str(providers):
+            raise RuntimeError("the provider can't be created")
+        create(self, providers, *rest)
+
+    monkeypatch.setattr(onnxruntime.InferenceSession, "_create_inference_session", fail_on_cuda)
+    found = refusal(DeviceError, lambda: open_session(content(), "cuda"))
+    assert "the provider can't be created" in found.message
+    assert capfd.readouterr() == ("", "")
 
 
 def test_memory_that_runs_out_is_the_devices_error(monkeypatch: pytest.MonkeyPatch) -> None:
