@@ -1,0 +1,40 @@
+"""Write ceil-mode pools as floor-mode pools with explicit end padding, where the size is fixed.
+
+1. A max pool: padding never wins, so the padding becomes just what its windows touch.
+2. An average that counts no padding: the same, its divisor being the real cells either way.
+3. An average that counts padding which its windows do touch: the counted padding stays; where a
+   ceil-mode window hangs over beyond it, the pool stays as it is, since its divisor counts some of the
+   cells outside the input and not others.
+
+Cases 1 and 2 keep the pool in the blocked layout of onnxruntime's CPU provider, which ceil_mode leaves.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from nin_spec.ir import ops
+from nin_spec.ir.graph import Graph, Node
+from nin_spec.ir.types import Padding
+from nin_spec.passes import rebuild
+
+
+def explicit_pools(graph: Graph) -> Graph:
+    """The graph with every pool explicit that can be; unchanged where the size is open."""
+    return graph if graph.open_size else rebuild(graph, lambda node: explicit(node))
+
+
+def explicit(node: Node) -> ops.Op:
+    """The node's op with its padding made explicit."""
+    op = node.op
+    if not isinstance(op, ops.Pool2d):
+        return op
+    reach = op.reach(node.input)
+    if not isinstance(op, ops.AvgPool2d):
+        return replace(op, padding=reach, ceil_mode=False)
+    counted = Padding(*map(min, op.padding, reach)) if op.count_include_pad else Padding()
+    if counted == Padding():
+        return replace(op, padding=reach, ceil_mode=False, count_include_pad=False)
+    if counted == reach:
+        return replace(op, padding=reach, ceil_mode=False)
+    return op

@@ -1,0 +1,27 @@
+"""Write a pool whose one window is the whole map as a global pool, where the size is fixed.
+
+1. A max pool with a single window over the whole map.
+2. An average with a single window over the whole map and no padding.
+"""
+
+from __future__ import annotations
+
+from nin_spec.ir import ops
+from nin_spec.ir.graph import Graph, Node
+from nin_spec.ir.types import Padding
+from nin_spec.passes import rebuild
+
+
+def global_pools(graph: Graph) -> Graph:
+    """The graph with such pools made global; unchanged where the size is open."""
+    return graph if graph.open_size else rebuild(graph, as_global)
+
+
+def as_global(node: Node) -> ops.Op:
+    """The node's op, or the global pool that it amounts to."""
+    op = node.op
+    if not isinstance(op, ops.Pool2d) or op.counts(node.input) != (1, 1):
+        return op
+    if op.padding != Padding() or op.kernel_size != node.input.shape[1:]:
+        return op
+    return ops.AdaptiveMaxPool2d() if isinstance(op, ops.MaxPool2d) else ops.AdaptiveAvgPool2d()
