@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from nin_spec.diagnostics import NinSpecError as NinSpecError
-    from nin_spec.export import export as export
+    from nin_spec.api import export as export
     from nin_spec.language.load import load as load
     from nin_spec.language.load import loads as loads
     from nin_spec.model import Model as Model
@@ -44,7 +44,7 @@ _HOMES = {
     "Network": "nin_spec.network",
     "Model": "nin_spec.model",
     "build_module": "nin_spec.torch_module",
-    "export": "nin_spec.export",
+    "export": "nin_spec.api",
 }
 
 __all__ = ["Model", "Network", "NinSpecError", "build_module", "compile", "export", "load", "loads"]

@@ -27,6 +27,7 @@ FLOORS = {
     "nin_spec.export": 3,
     "nin_spec.exporters": 4,
     "nin_spec.runtime": 4,
+    "nin_spec.api": 4,
     "nin_spec.cli": 4,
 }
 HEAVY = {"torch", "onnx", "onnxruntime", "numpy", "PIL", "jinja2", "safetensors"}

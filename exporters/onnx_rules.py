@@ -1,0 +1,301 @@
+"""How each op is written in ONNX: one rule an op, found by its type.
+
+Every rule keeps the function exactly. Where opsets differ, the rule writes what the one at hand has:
+Mish is an op from opset 18, GELU from 20.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+from onnx import AttributeProto, NodeProto, TensorProto, helper, numpy_helper
+
+from nin_spec.diagnostics import Code, Diagnostic, ExportError
+from nin_spec.ir import ops
+from nin_spec.ir.graph import Node
+from nin_spec.ir.types import Padding
+
+INPUT, OUTPUT = "input", "scores"
+
+Array = NDArray[Any]
+Rule = Callable[["Writer", Node, Any], None]
+RULES: dict[type[ops.Op], Rule] = {}
+_OpT = TypeVar("_OpT", bound=ops.Op)
+
+
+def rule(kind: type[_OpT]) -> Callable[[Callable[[Writer, Node, _OpT], None]], Callable[[Writer, Node, _OpT], None]]:
+    """Register the rule of an op."""
+
+    def register(function: Callable[[Writer, Node, _OpT], None]) -> Callable[[Writer, Node, _OpT], None]:
+        RULES[kind] = function
+        return function
+
+    return register
+
+
+@dataclass
+class Writer:
+    """A chain being written: nodes and initializers so far, and the name of the value that comes next."""
+
+    opset: int
+    dtype: np.dtype[Any]
+    weights: dict[str, Array]
+    value: str = INPUT
+    nodes: list[NodeProto] = field(default_factory=list)
+    tensors: list[TensorProto] = field(default_factory=list)
+
+    def write(self, node: Node) -> None:
+        """One op by its rule. Raises ExportError, at the spec's line, when there is none."""
+        found = RULES.get(type(node.op))
+        if found is None:
+            message = f"{node.name}: the ONNX exporter has no rule for {node.kind}"
+            raise ExportError(Diagnostic(Code.EXPORT_UNSUPPORTED, message, node.span))
+        found(self, node, node.op)
+
+    def add(self, op_type: str, node: Node, *inputs: str, part: str = "", **attributes: Any) -> str:
+        """A node after the last value, named for the graph's node; `part` tells several of one apart."""
+        name = f"{node.name}/{part}" if part else node.name
+        made = helper.make_node(op_type, [self.value, *inputs], [name], name=name)
+        made.attribute.extend(_attribute(key, value) for key, value in attributes.items() if value is not None)
+        self.nodes.append(made)
+        self.value = name
+        return name
+
+    def parameter(self, node: Node, name: str) -> str:
+        """An initializer that holds one of the node's parameters, under its own name."""
+        full = f"{node.name}.{name}"
+        return self.constant(full, self.weights[full])
+
+    def constant(self, name: str, array: Array) -> str:
+        """An initializer; floats in the dtype of the export."""
+        kept = array if array.dtype.kind in "iu" else np.ascontiguousarray(array, self.dtype)
+        self.tensors.append(numpy_helper.from_array(kept, name))
+        return name
+
+
+def _attribute(key: str, value: Any) -> AttributeProto:
+    return helper.make_attribute(key, list(value) if isinstance(value, tuple) else value)
+
+
+def _pads(p: Padding) -> list[int]:
+    """ONNX's order: the starts of all axes, then the ends."""
+    return [p.top, p.left, p.bottom, p.right]
+
+
+# ------------------------------------------------------------------ with weights
+
+
+@rule(ops.Conv2d)
+def _conv(w: Writer, node: Node, op: ops.Conv2d) -> None:
+    inputs = [w.parameter(node, p.name) for p in op.parameters(node.input)]
+    w.add(
+        *("Conv", node, *inputs),
+        kernel_shape=op.kernel_size,
+        strides=op.stride,
+        pads=_pads(op.padding),
+        dilations=op.dilation,
+        group=op.groups,
+    )
+
+
+@rule(ops.Linear)
+def _linear(w: Writer, node: Node, op: ops.Linear) -> None:
+    inputs = [w.parameter(node, p.name) for p in op.parameters(node.input)]
+    w.add("Gemm", node, *inputs, transB=1)
+
+
+@rule(ops.BatchNorm)
+def _batch_norm(w: Writer, node: Node, op: ops.BatchNorm) -> None:
+    features = node.input.shape[0]
+    scale = w.parameter(node, "weight") if op.scale else w.constant(f"{node.name}/ones", np.ones(features))
+    shift = w.parameter(node, "bias") if op.shift else w.constant(f"{node.name}/zeros", np.zeros(features))
+    mean, var = w.parameter(node, "running_mean"), w.parameter(node, "running_var")
+    w.add("BatchNormalization", node, scale, shift, mean, var, epsilon=op.eps)
+
+
+@rule(ops.LocalResponseNorm)
+def _lrn(w: Writer, node: Node, op: ops.LocalResponseNorm) -> None:
+    w.add("LRN", node, size=op.size, alpha=op.alpha, beta=op.beta, bias=op.k)
+
+
+@rule(ops.PReLU)
+def _prelu(w: Writer, node: Node, op: ops.PReLU) -> None:
+    slope = w.weights[f"{node.name}.weight"]
+    # One slope a channel must broadcast over the map's cells.
+    shape = (-1, 1, 1) if op.per_channel and node.input.is_map else (-1,)
+    w.add("PRelu", node, w.constant(f"{node.name}.weight", slope.reshape(shape)))
+
+
+# ------------------------------------------------------------------ activations
+
+
+@rule(ops.ReLU)
+def _relu(w: Writer, node: Node, _: ops.ReLU) -> None:
+    w.add("Relu", node)
+
+
+@rule(ops.LeakyReLU)
+def _leaky_relu(w: Writer, node: Node, op: ops.LeakyReLU) -> None:
+    w.add("LeakyRelu", node, alpha=op.slope)
+
+
+@rule(ops.ELU)
+def _elu(w: Writer, node: Node, op: ops.ELU) -> None:
+    w.add("Elu", node, alpha=op.alpha)
+
+
+@rule(ops.GELU)
+def _gelu(w: Writer, node: Node, op: ops.GELU) -> None:
+    if w.opset >= 20:
+        w.add("Gelu", node, approximate="tanh" if op.approximate else "none")
+    elif op.approximate:
+        _gelu_tanh(w, node)
+    else:
+        x = w.value
+        w.add("Mul", node, _number(w, node, "sqrt_half", math.sqrt(0.5)), part="scaled")
+        w.add("Erf", node, part="erf")
+        w.add("Add", node, _number(w, node, "one", 1.0), part="cdf")
+        w.add("Mul", node, x, part="product")
+        w.add("Mul", node, _number(w, node, "half", 0.5))
+
+
+def _gelu_tanh(w: Writer, node: Node) -> None:
+    """0.5 x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))) (Hendrycks and Gimpel 2016)."""
+    x = w.value
+    w.add("Mul", node, x, part="square")
+    w.add("Mul", node, _number(w, node, "cubic", 0.044715), part="weighted")
+    w.add("Add", node, _number(w, node, "one", 1.0), part="polynomial")
+    w.add("Mul", node, x, part="inner")
+    w.add("Mul", node, _number(w, node, "sqrt_two_over_pi", math.sqrt(2 / math.pi)), part="scaled")
+    w.add("Tanh", node, part="tanh")
+    w.add("Add", node, f"{node.name}/one", part="shifted")
+    w.add("Mul", node, x, part="product")
+    w.add("Mul", node, _number(w, node, "half", 0.5))
+
+
+def _number(w: Writer, node: Node, name: str, value: float) -> str:
+    return w.constant(f"{node.name}/{name}", np.array(value))
+
+
+@rule(ops.SiLU)
+def _silu(w: Writer, node: Node, _: ops.SiLU) -> None:
+    x = w.value
+    w.add("Sigmoid", node, part="sigmoid")
+    w.add("Mul", node, x)
+
+
+@rule(ops.Mish)
+def _mish(w: Writer, node: Node, _: ops.Mish) -> None:
+    if w.opset >= 18:
+        w.add("Mish", node)
+        return
+    x = w.value
+    w.add("Softplus", node, part="softplus")
+    w.add("Tanh", node, part="tanh")
+    w.add("Mul", node, x)
+
+
+@rule(ops.Sigmoid)
+def _sigmoid(w: Writer, node: Node, _: ops.Sigmoid) -> None:
+    w.add("Sigmoid", node)
+
+
+@rule(ops.Tanh)
+def _tanh(w: Writer, node: Node, _: ops.Tanh) -> None:
+    w.add("Tanh", node)
+
+
+@rule(ops.Maxout)
+def _maxout(w: Writer, node: Node, op: ops.Maxout) -> None:
+    """Every `pieces`-th channel from each start, then their maximum: needs no knowledge of the map's size."""
+    x = w.value
+    end = w.constant(f"{node.name}/end", np.array([np.iinfo(np.int64).max]))
+    axis = w.constant(f"{node.name}/axis", np.array([1]))
+    step = w.constant(f"{node.name}/step", np.array([op.pieces]))
+    parts = []
+    for i in range(op.pieces):
+        w.value = x
+        start = w.constant(f"{node.name}/start_{i}", np.array([i]))
+        parts.append(w.add("Slice", node, start, end, axis, step, part=f"piece_{i}"))
+    w.value = parts[0]
+    w.add("Max", node, *parts[1:])
+
+
+@rule(ops.ChannelShuffle)
+def _channel_shuffle(w: Writer, node: Node, op: ops.ChannelShuffle) -> None:
+    """The shuffle is a fixed order of the channels."""
+    order = np.arange(node.input.shape[0]).reshape(op.groups, -1).T.reshape(-1)
+    w.add("Gather", node, w.constant(f"{node.name}/order", order), axis=1)
+
+
+# ------------------------------------------------------------------ pools
+
+
+@rule(ops.MaxPool2d)
+def _max_pool(w: Writer, node: Node, op: ops.MaxPool2d) -> None:
+    w.add("MaxPool", node, **_window(op, op.padding))
+
+
+@rule(ops.AvgPool2d)
+def _avg_pool(w: Writer, node: Node, op: ops.AvgPool2d) -> None:
+    """An average that counts its padding and hangs over it gets the padding as cells of the input."""
+    if not (op.ceil_mode and op.count_include_pad):
+        w.add("AveragePool", node, **_window(op, op.padding), count_include_pad=int(op.count_include_pad))
+        return
+    p = op.padding
+    sides = np.array([0, 0, p.top, p.left, 0, 0, p.bottom, p.right])
+    w.add("Pad", node, w.constant(f"{node.name}/sides", sides), part="pad")
+    w.add("AveragePool", node, **_window(op, Padding()), count_include_pad=0)
+
+
+def _window(op: ops.Pool2d, padding: Padding) -> dict[str, Any]:
+    """The attributes of a pool; ceil_mode only where it says something, as it costs the blocked layout."""
+    return {
+        "kernel_shape": op.kernel_size,
+        "strides": op.stride,
+        "pads": _pads(padding),
+        "ceil_mode": int(op.ceil_mode) or None,
+    }
+
+
+@rule(ops.AdaptiveAvgPool2d)
+def _global_average(w: Writer, node: Node, _: ops.AdaptiveAvgPool2d) -> None:
+    w.add("GlobalAveragePool", node)
+
+
+@rule(ops.AdaptiveMaxPool2d)
+def _global_max(w: Writer, node: Node, _: ops.AdaptiveMaxPool2d) -> None:
+    w.add("GlobalMaxPool", node)
+
+
+# ------------------------------------------------------------------ the rest
+
+
+@rule(ops.Dropout)
+def _dropout(w: Writer, node: Node, _: ops.Dropout) -> None:
+    w.add("Identity", node)
+
+
+@rule(ops.Dropout2d)
+def _dropout2d(w: Writer, node: Node, _: ops.Dropout2d) -> None:
+    w.add("Identity", node)
+
+
+@rule(ops.Flatten)
+def _flatten(w: Writer, node: Node, _: ops.Flatten) -> None:
+    w.add("Flatten", node, axis=1)
+
+
+@rule(ops.Softmax)
+def _softmax(w: Writer, node: Node, _: ops.Softmax) -> None:
+    w.add("Softmax", node, axis=1)
+
+
+@rule(ops.LogSoftmax)
+def _log_softmax(w: Writer, node: Node, _: ops.LogSoftmax) -> None:
+    w.add("LogSoftmax", node, axis=1)

@@ -1,0 +1,109 @@
+"""Exporters: how a model becomes files, how they are found, and how the files are written.
+
+An exporter is a class with a `name`, an `Options` model and a pure `export`. It is found by its entry
+point in the group `nin_spec.exporters`, the built-in ones included, so that one from another package is a
+peer of ours. The command line derives a flag from each name and an option from each field of `Options`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
+
+from nin_spec.diagnostics import Code, Diagnostic, ExportError, did_you_mean
+from nin_spec.files import write_atomic
+from nin_spec.model import Model
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+GROUP = "nin_spec.exporters"
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """What an exporter makes: relative POSIX paths and their bytes, and remarks worth telling.
+
+    Raises ExportError for a path that is absolute, empty, or leads out of its folder.
+    """
+
+    files: Mapping[str, bytes]
+    remarks: tuple[str, ...] = field(default=())
+
+    def __post_init__(self) -> None:
+        for name in self.files:
+            path = PurePosixPath(name)
+            if not name or "\\" in name or path.is_absolute() or ".." in path.parts or str(path) in {"", "."}:
+                raise ExportError(Diagnostic(Code.EXPORT_PATH, f"an artifact can't hold a file {name!r}"))
+
+
+@runtime_checkable
+class Exporter(Protocol):
+    """Makes an artifact of a model. `export` is pure: the same model and options, the same bytes."""
+
+    name: ClassVar[str]
+    Options: ClassVar[type[BaseModel]]
+
+    def export(self, model: Model, options: Any) -> Artifact:
+        """The artifact, by `options`, an instance of `Options`. Raises ExportError."""
+        ...
+
+
+def _points() -> dict[str, EntryPoint]:
+    found: dict[str, EntryPoint] = {}
+    for point in entry_points(group=GROUP):
+        known = found.setdefault(point.name, point)
+        if known.value != point.value:
+            raise ExportError(
+                Diagnostic(
+                    Code.EXPORT_OPTION,
+                    f"two exporters are named {point.name!r}: {known.value} and {point.value}",
+                    hint="uninstall one of the packages",
+                )
+            )
+    if not found:
+        message = "no exporters are installed, not even those of nin-spec"
+        raise ExportError(Diagnostic(Code.EXPORT_OPTION, message, hint="install nin-spec: pip install -e ."))
+    return found
+
+
+def discover() -> dict[str, Exporter]:
+    """Every exporter by name, sorted."""
+    return {name: _load(point) for name, point in sorted(_points().items())}
+
+
+def find(name: str) -> Exporter:
+    """The exporter of that name; loads no other. Raises ExportError when there is none."""
+    points = _points()
+    if name not in points:
+        message = f"there is no exporter {name!r}"
+        raise ExportError(Diagnostic(Code.EXPORT_OPTION, message, hint=did_you_mean(name, sorted(points))))
+    return _load(points[name])
+
+
+def _load(point: EntryPoint) -> Exporter:
+    exporter = point.load()()
+    if not isinstance(exporter, Exporter) or exporter.name != point.name:
+        message = f"the entry point {point.name!r} ({point.value}) is not an exporter of that name"
+        raise ExportError(Diagnostic(Code.EXPORT_OPTION, message))
+    return exporter
+
+
+def write(artifact: Artifact, target: Path | None = None) -> list[Path]:
+    """Write an artifact, each file whole or not at all, and return the paths.
+
+    A single file goes to `target`, several below the folder `target`; without a target they go to the
+    current folder under their own names.
+    """
+    single = len(artifact.files) == 1 and target is not None and not target.is_dir()
+    written = []
+    for name, data in artifact.files.items():
+        path = target if single and target is not None else (target or Path()) / name
+        if not single:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomic(path, data)
+        written.append(path)
+    return written
