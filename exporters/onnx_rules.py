@@ -94,7 +94,9 @@ def _pads(p: Padding) -> list[int]:
 def _conv(w: Writer, node: Node, op: ops.Conv2d) -> None:
     inputs = [w.parameter(node, p.name) for p in op.parameters(node.input)]
     w.add(
-        *("Conv", node, *inputs),
+        "Conv",
+        node,
+        *inputs,
         kernel_shape=op.kernel_size,
         strides=op.stride,
         pads=_pads(op.padding),

@@ -24,8 +24,8 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from nin_spec.diagnostics import NinSpecError as NinSpecError
     from nin_spec.api import export as export
+    from nin_spec.diagnostics import NinSpecError as NinSpecError
     from nin_spec.language.load import load as load
     from nin_spec.language.load import loads as loads
     from nin_spec.model import Model as Model

@@ -11,6 +11,7 @@ from nin_spec.model import Model
 
 if TYPE_CHECKING:
     from nin_spec.runtime.parity import ParityReport
+    from nin_spec.runtime.providers import Device
 
 
 def export(model: Model, to: str, path: str | Path | None = None, *, parity: bool = True, **options: Any) -> list[Path]:
@@ -43,7 +44,7 @@ def make(model: Model, to: str, options: dict[str, Any]) -> Artifact:
     return exporter.export(model, chosen)
 
 
-def prove(model: Model, artifact: Artifact, device: str = "cpu") -> list[ParityReport]:
+def prove(model: Model, artifact: Artifact, device: Device = "cpu") -> list[ParityReport]:
     """The parity report of each ONNX file of an artifact. Raises ParityError."""
     from nin_spec.runtime.parity import check_parity
 

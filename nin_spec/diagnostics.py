@@ -17,6 +17,7 @@ import difflib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum, StrEnum
+from functools import lru_cache
 from typing import ClassVar
 
 
@@ -92,8 +93,19 @@ class Source:
 
     def line(self, number: int) -> str:
         """Line `number` (1-based) without its end, or the empty string past the end."""
-        lines = self.text.splitlines()
+        lines = lines_of(self.text)
         return lines[number - 1] if 1 <= number <= len(lines) else ""
+
+
+@lru_cache(maxsize=16)
+def lines_of(text: str) -> list[str]:
+    """The lines of a text, split once however many diagnostics show one."""
+    return text.splitlines()
+
+
+def short(text: str, limit: int = 60) -> str:
+    """Text that a message can quote: the middle of a sentence holds no megabytes."""
+    return text if len(text) <= limit else text[: limit - 3] + "..."
 
 
 @dataclass(frozen=True, slots=True)

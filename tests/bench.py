@@ -92,15 +92,13 @@ def commands(folder: Path, runs: int) -> None:
     )
     for name, (seconds, memory) in found.items():
         print(f"{name:<22} {seconds:7.3f} s  {memory:7.1f} MB")
-    base = {name: seconds for name, (seconds, _) in found.items()}
-    print(f"build / import torch                     {base['build nin_cifar'] / base['import torch']:.3f}  (bar 0.20)")
-    print(
-        f"export --no-parity / torch.onnx.export   {base['export --no-parity'] / base['torch.onnx.export']:.3f}  (bar 0.15)"
-    )
-    print(
-        f"export with parity / torch.onnx.export   {base['export with parity'] / base['torch.onnx.export']:.3f}  (bar 1.00)"
-    )
-    print(f"peak memory of build                     {found['build nin_cifar'][1]:.1f} MB  (bar 64)")
+    for ours, theirs, bar in (
+        ("build nin_cifar", "import torch", 0.20),
+        ("export --no-parity", "torch.onnx.export", 0.15),
+        ("export with parity", "torch.onnx.export", 1.00),
+    ):
+        print(f"{ours + ' / ' + theirs:<42} {found[ours][0] / found[theirs][0]:.3f}  (bar {bar:.2f})")
+    print(f"{'peak memory of build':<42} {found['build nin_cifar'][1]:.1f} MB  (bar 64)")
 
 
 def write_peer(spec: str, folder: Path, weights: Path, script: Path) -> Path:

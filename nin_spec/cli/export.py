@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
 
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
     from nin_spec.export import Exporter
     from nin_spec.model import Model
     from nin_spec.network import Network
-    from nin_spec.runtime.parity import ParityReport
 
 _OWN_NAME = "."
 """The value of a flag given without a path: the artifact's own name, here."""
@@ -81,6 +81,7 @@ def export_command(spec: str, overrides: tuple[str, ...], size: str | None, **gi
     If it computes something else, the command names the first node that differs and its line in the
     spec, writes nothing, and exits 1.
     """
+    from nin_spec import api
     from nin_spec.export import discover, write
 
     exporters = discover()
@@ -89,13 +90,14 @@ def export_command(spec: str, overrides: tuple[str, ...], size: str | None, **gi
         raise click.UsageError("say what to write: " + ", ".join(f"--{name}" for name in exporters))
     network = compile_spec(spec, overrides, size)
     model = weigh(network, given["weights"], given["seed"])
+    made = {name: api.make(model, name, chosen(exporters[name], given)) for name in targets}
     # Everything is made and proved before anything is written.
-    made = [(make(exporters[name], model, given), path) for name, path in targets.items()]
-    for artifact, path in made:
-        for name, data in artifact.files.items():
-            if name.endswith(".onnx") and not given["no_parity"]:
-                prove(model, data, given["devices"] or ("cpu",))
-    for artifact, path in made:
+    for artifact in made.values():
+        tell(artifact.remarks)
+        for device in () if given["no_parity"] else given["devices"] or ("cpu",):
+            tell(map(str, api.prove(model, artifact, device)))
+    for name, artifact in made.items():
+        path = targets[name]
         for written in write(artifact, None if path == _OWN_NAME else Path(path)):
             click.echo(f"wrote {written} ({written.stat().st_size:,} bytes)")
 
@@ -103,41 +105,23 @@ def export_command(spec: str, overrides: tuple[str, ...], size: str | None, **gi
 def weigh(network: Network, weights: str | None, seed: int) -> Model:
     """The model with the weights asked for, saying which."""
     if weights is None:
-        click.echo(f"weights: fresh, seed {seed} (give --weights FILE for trained ones)", err=True)
+        tell([f"weights: fresh, seed {seed} (give --weights FILE for trained ones)"])
         return network.initialise(seed)
-    model, remarks = network.with_weights_explained(weights)
-    for remark in remarks:
-        click.echo(remark, err=True)
+    model, remarks = network.adopt(weights)
+    tell(remarks)
     return model
 
 
-def make(exporter: Exporter, model: Model, given: dict[str, Any]) -> Any:
-    """The artifact, from the options given on the command line."""
-    from pydantic import ValidationError
-
-    chosen = {k: given[k] for k in exporter.Options.model_fields if given.get(k) is not None}
-    try:
-        options = exporter.Options.model_validate({k: _number(v) for k, v in chosen.items()})
-    except ValidationError as error:
-        found = error.errors(include_url=False)[0]
-        key = str(found["loc"][0]).replace("_", "-")
-        raise click.BadParameter(
-            f"{chosen.get(str(found['loc'][0]))!r}: {found['msg']}", param_hint=f"--{key}"
-        ) from None
-    return exporter.export(model, options)
+def chosen(exporter: Exporter, given: dict[str, Any]) -> dict[str, Any]:
+    """The exporter's options as given on the command line, numbers as numbers."""
+    found = {key: given[key] for key in exporter.Options.model_fields if given.get(key) is not None}
+    return {key: int(v) if v.isascii() and v.isdigit() and len(v) < 10 else v for key, v in found.items()}
 
 
-def _number(value: str) -> str | int:
-    return int(value) if value.isascii() and value.isdigit() and len(value) < 10 else value
-
-
-def prove(model: Model, data: bytes, devices: tuple[Any, ...]) -> None:
-    """Run the parity gate and print what it measured; raises ParityError."""
-    from nin_spec.runtime.parity import check_parity
-
-    for device in devices:
-        report: ParityReport = check_parity(model, data, device=device)
-        click.echo(str(report))
+def tell(lines: Iterable[str]) -> None:
+    """What is worth knowing and is not the result."""
+    for line in lines:
+        click.echo(line, err=True)
 
 
 export_command = derived(export_command)

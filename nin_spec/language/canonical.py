@@ -88,7 +88,7 @@ class _Builder:
         node = find(self.root, source) if source is not None else None
         for key, child in _children(data):
             below = (*source, key) if source is not None else None
-            if isinstance(node, Value) and key in ("kind", "p"):
+            if isinstance(node, Value) and key in ("kind", "p", "units"):
                 below = source
             self._record((*target, key), child, below)
 

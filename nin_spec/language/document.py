@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 
 import yaml
 
-from nin_spec.diagnostics import Code, Diagnostic, Source, Span, SpecError
+from nin_spec.diagnostics import Code, Diagnostic, Source, Span, SpecError, lines_of, short
 
 MAX_BYTES = 1 << 20
 MAX_DEPTH = 64
@@ -102,14 +102,15 @@ def read_file(path: Path, missing: Span | None = None) -> Source:
         mode = path.stat().st_mode
         if not stat.S_ISREG(mode):
             what = "a directory" if stat.S_ISDIR(mode) else "not a regular file"
-            raise SpecError(Diagnostic(Code.FILE_UNREADABLE, f"{path} is {what}", missing))
+            raise SpecError(Diagnostic(Code.FILE_UNREADABLE, f"{short(str(path), 200)} is {what}", missing))
         with path.open("rb") as file:
             data = file.read(MAX_BYTES + 1)
     except FileNotFoundError:
-        raise SpecError(Diagnostic(Code.FILE_NOT_FOUND, f"there is no file {path}", missing)) from None
+        raise SpecError(Diagnostic(Code.FILE_NOT_FOUND, f"there is no file {short(str(path), 200)}", missing)) from None
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
-        raise SpecError(Diagnostic(Code.FILE_UNREADABLE, f"{path} can't be read: {reason}", missing)) from None
+        message = f"{short(str(path), 200)} can't be read: {reason}"
+        raise SpecError(Diagnostic(Code.FILE_UNREADABLE, message, missing)) from None
     return decode(str(path), data)
 
 
@@ -171,7 +172,7 @@ class _Parser:
         if isinstance(event, yaml.events.AliasEvent):
             return self._alias(event)
         if event.tag is not None and event.tag != "!":
-            self._error(Code.YAML_TAG, f"the tag {event.tag!r}: specs are plain data", event, "remove the tag")
+            self._tag(event)
         start = self.count
         self._tally(1, event)
         if event.anchor is not None:
@@ -197,9 +198,10 @@ class _Parser:
             span = self._span(key)
             name = self._key(key, depth)
             node = self._node(next(self.stream), depth + 1)
-            if name in entries:
+            if name is not None and name in entries:
                 first = entries[name].key_span.line
-                self._report(Code.YAML_DUPLICATE_KEY, f"the key {name!r} is given twice, first on line {first}", span)
+                message = f"the key {short(name)!r} is given twice, first on line {first}"
+                self._report(Code.YAML_DUPLICATE_KEY, message, span)
             elif name is not None:
                 entries[name] = Entry(span, node)
         return Table(entries, self._span(event))
@@ -209,6 +211,10 @@ class _Parser:
             self._error(Code.YAML_KEY, "a key must be a plain name", event)
             self._node(event, depth + 1)
             return None
+        if event.anchor is not None:
+            self._error(Code.YAML_KEY, "a key must be a plain name, and this one has an anchor", event)
+        if event.tag is not None:
+            self._tag(event)
         if event.value == "<<" and event.implicit[0]:
             self._error(
                 Code.YAML_MERGE_KEY, "merge keys are not part of the language", event, "use defaults or extends"
@@ -216,12 +222,15 @@ class _Parser:
             return None
         return str(event.value)
 
+    def _tag(self, event: Any) -> None:
+        self._error(Code.YAML_TAG, f"the tag {short(event.tag)!r}: specs are plain data", event, "remove the tag")
+
     def _alias(self, event: Any) -> Node:
         if event.anchor not in self.anchors:
-            self._stop(Code.YAML_ALIAS, f"the alias *{event.anchor} has no anchor before it", event)
+            self._stop(Code.YAML_ALIAS, f"the alias *{short(event.anchor)} has no anchor before it", event)
         known = self.anchors[event.anchor]
         if known is None:
-            self._stop(Code.YAML_ALIAS, f"the alias *{event.anchor} contains itself", event)
+            self._stop(Code.YAML_ALIAS, f"the alias *{short(event.anchor)} contains itself", event)
         node, size = known
         self._tally(size, event)
         return node
@@ -243,7 +252,14 @@ class _Parser:
     def _span(self, event: Any) -> Span:
         start, end = event.start_mark, event.end_mark
         single = isinstance(event, yaml.events.ScalarEvent) and start.line == end.line
-        return Span(self.source, start.line + 1, start.column + 1, max(1, end.column - start.column) if single else 1)
+        return self._place(start, max(1, end.column - start.column) if single else 1)
+
+    def _place(self, mark: Any, length: int = 1) -> Span:
+        """The place of a mark; what stands past the last line is shown at its end."""
+        lines = lines_of(self.source.text)
+        if mark.line >= len(lines):
+            return Span(self.source, max(1, len(lines)), len(lines[-1]) + 1 if lines else 1)
+        return Span(self.source, mark.line + 1, mark.column + 1, length)
 
     def _report(self, code: Code, message: str, span: Span, hint: str | None = None) -> None:
         self.errors.append(Diagnostic(code, message, span, hint))
@@ -257,7 +273,7 @@ class _Parser:
 
     def _syntax(self, error: yaml.MarkedYAMLError) -> None:
         mark = error.problem_mark or error.context_mark
-        span = Span(self.source, mark.line + 1, mark.column + 1) if mark else None
+        span = self._place(mark) if mark else None
         context = f" ({error.context})" if error.context else ""
         hint = "indent with spaces" if "\\t" in str(error.problem) or "tab" in str(error.problem) else None
         self.errors.append(Diagnostic(Code.YAML_SYNTAX, f"not YAML: {error.problem}{context}", span, hint))
@@ -265,8 +281,8 @@ class _Parser:
     def _unprintable(self, error: yaml.reader.ReaderError) -> Diagnostic:
         match = re.search("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]", self.source.text)
         before = self.source.text[: match.start()] if match else ""
-        span = Span(self.source, before.count("\n") + 1, len(before) - (before.rfind("\n") + 1) + 1)
-        return Diagnostic(Code.YAML_SYNTAX, f"not YAML: {error.reason}", span)
+        lines = f"{before}.".splitlines()
+        return Diagnostic(Code.YAML_SYNTAX, f"not YAML: {error.reason}", Span(self.source, len(lines), len(lines[-1])))
 
 
 _INT = re.compile(r"[-+]?[0-9]+|0x[0-9a-fA-F]+|0o[0-7]+")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -33,7 +32,7 @@ def _mapping(data: dict[str, Any], path: Path_, depth: int) -> Iterator[_Line]:
     indent = "  " * depth
     for key, value in data.items():
         below = (*path, key)
-        if isinstance(value, dict) and value.keys() == {"kind"}:
+        if isinstance(value, dict) and value.keys() == {"kind"} and isinstance(value["kind"], str):
             yield f"{indent}{_scalar(key)}: {_scalar(value['kind'])}", below
         elif isinstance(value, dict) and value:
             yield f"{indent}{_scalar(key)}:", None
@@ -68,4 +67,13 @@ def _scalar(value: Any) -> str:
     if isinstance(value, int):
         return str(value)
     plain = _PLAIN.fullmatch(value) and value.lower() not in _WORDS_OF_YAML_1_1 and resolve_plain(value) == value
-    return value if plain else json.dumps(value, ensure_ascii=False)
+    return value if plain else '"' + "".join(map(_escaped, value)) + '"'
+
+
+def _escaped(character: str) -> str:
+    """A character between double quotes, by the escapes of YAML 1.2 section 5.7."""
+    if character in '"\\':
+        return f"\\{character}"
+    if character.isprintable():
+        return character
+    return {"\n": "\\n", "\t": "\\t"}.get(character, f"\\U{ord(character):08x}")

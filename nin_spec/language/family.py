@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
-from nin_spec.diagnostics import Code, Diagnostic, Source, Span, SpecError, did_you_mean
-from nin_spec.language.document import Entry, Items, Node, Table, Value, parse
+from nin_spec.diagnostics import Code, Diagnostic, Source, Span, SpecError, did_you_mean, short
+from nin_spec.language.document import MAX_DEPTH, Entry, Items, Node, Table, Value, parse
 
 _EITHER = {"channels": "convs", "convs": "channels"}
 """Two spellings of one thing: giving one replaces the other."""
@@ -20,31 +21,32 @@ def merge(base: Table, over: Table) -> Table:
     """
     old, new = base.get("kind"), over.get("kind")
     if isinstance(old, Value) and isinstance(new, Value) and old.value != new.value:
-        return over
+        base = Table({}, over.span)
     entries = dict(base.entries)
     for key, entry in over.entries.items():
         if isinstance(entry.node, Value) and entry.node.value is None:
             entries.pop(key, None)
             continue
-        entries.pop(_EITHER.get(key, ""), None)
+        if _EITHER.get(key) not in over.entries:
+            entries.pop(_EITHER.get(key, ""), None)
         below = entries[key].node if key in entries else None
         entries[key] = Entry(entry.key_span, _merge_node(key, below, entry.node))
     return Table(entries, over.span)
 
 
 def _merge_node(key: str, base: Node | None, over: Node) -> Node:
-    if isinstance(base, Table) and isinstance(over, Table):
-        return merge(base, over)
-    if key == "blocks" and isinstance(base, Items) and isinstance(over, Table):
+    if not isinstance(over, Table):
+        return over
+    if key == "blocks" and isinstance(base, Items):
         return _merge_blocks(base, over)
-    return over
+    return merge(base if isinstance(base, Table) else Table({}, over.span), over)
 
 
 def _merge_blocks(base: Items, over: Table) -> Items:
     """Blocks by name, or by index where a block has none; null removes the block."""
     names = block_names(base)
     unknown = [
-        Diagnostic(Code.UNKNOWN_BLOCK, f"the base has no block {key!r}", e.key_span, did_you_mean(key, names))
+        Diagnostic(Code.UNKNOWN_BLOCK, f"the base has no block {short(key)!r}", e.key_span, did_you_mean(key, names))
         for key, e in over.entries.items()
         if key not in names
     ]
@@ -77,16 +79,27 @@ def override(root: Table, argument: str) -> Table:
     """
     path, equals, text = argument.partition("=")
     source = Source("--set", argument)
-    steps = path.strip().split(".")
-    if not equals or not all(steps):
-        message = f"{argument!r} is not an override"
-        raise SpecError(
-            Diagnostic(Code.BAD_OVERRIDE, message, Span(source, 1, 1), "write path=value, as blocks.0.kernel=7")
-        )
-    # Blanks in place of the path, so that columns are those of the argument.
-    value = parse(Source("--set", " " * (len(path) + 1) + text)) if text.strip() else Value(None, Span(source, 1, 1))
-    value = _rebase(value, source)
-    return _set_table(root, steps, value, Span(source, 1, 1, len(path)), "")
+    span = Span(source, 1, 1, max(1, len(path)))
+    steps = path.split(".")
+    if not equals or not re.fullmatch(r"[^\s.]+(\.[^\s.]+)*", path) or len(steps) > MAX_DEPTH:
+        message = f"{short(argument)!r} is not an override"
+        raise SpecError(Diagnostic(Code.BAD_OVERRIDE, message, span, "write path=value, as blocks.0.kernel=7"))
+    if steps[0] == "extends":
+        message = "extends is read before any override"
+        raise SpecError(Diagnostic(Code.BAD_OVERRIDE, message, span, "write a spec that extends the other one"))
+    return _set_table(root, steps, _value(source, len(path) + 1, text), span, "")
+
+
+def _value(source: Source, start: int, text: str) -> Node:
+    """The value of an override, its spans in the whole argument; nothing means null."""
+    if not text.strip():
+        return Value(None, Span(source, 1, 1))
+    try:
+        # Blanks in place of the path, so that columns are those of the argument.
+        return _rebase(parse(Source(source.name, " " * start + text)), source)
+    except SpecError as error:
+        found = [replace(d, span=replace(d.span, source=source) if d.span else None) for d in error.diagnostics]
+        raise SpecError(found) from None
 
 
 def _rebase(node: Node, source: Source) -> Node:
@@ -133,7 +146,7 @@ def _set_item(node: Items, steps: list[str], value: Node, span: Span, done: str)
     names = [str(i) for i in range(len(node.items))]
     labels = block_names(node) if done == "blocks" else names
     if key not in labels and key not in names:
-        message = f"{done} has {len(names)} items and no {key!r}"
+        message = f"{done} has {len(names)} items and no {short(key)!r}"
         raise SpecError(Diagnostic(Code.BAD_OVERRIDE, message, span, did_you_mean(key, labels)))
     index = labels.index(key) if key in labels else names.index(key)
     items = list(node.items)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from nin_spec.diagnostics import Code, Diagnostic, Source, Span, SpecError, did_you_mean
+from nin_spec.diagnostics import Code, Diagnostic, Source, Span, SpecError, did_you_mean, short
 from nin_spec.language import document, family
 from nin_spec.language.canonical import Canonical, canonicalise
 from nin_spec.language.document import Entry, Table, Value
@@ -55,15 +56,18 @@ def read(spec: str | Path) -> Source:
     """The source of a file, a shipped spec by name, or `-` for standard input."""
     name = str(spec)
     if name == "-":
+        if sys.stdin is None:
+            raise SpecError(Diagnostic(Code.FILE_UNREADABLE, "standard input is closed"))
         return document.decode("<stdin>", sys.stdin.buffer.read(document.MAX_BYTES + 1))
     path = Path(spec)
-    if not _is_name(name) or path.exists():
-        return document.read_file(path)
     shipped = shipped_names()
-    if name in shipped:
+    if name in shipped and not path.is_file():
         return document.read_file(SHIPPED / f"{name}.yaml")
+    if not _is_name(name) or os.path.lexists(path):
+        return document.read_file(path)
     hint = did_you_mean(name, shipped) + "  (`nin-spec list` shows them all)"
-    raise SpecError(Diagnostic(Code.FILE_NOT_FOUND, f"there is neither a file nor a shipped spec {name!r}", None, hint))
+    message = f"there is neither a file nor a shipped spec {short(name)!r}"
+    raise SpecError(Diagnostic(Code.FILE_NOT_FOUND, message, None, hint))
 
 
 def _is_name(name: str) -> bool:
@@ -88,12 +92,13 @@ def _base(source: Source, reference: Entry, chain: Sequence[Path]) -> Table:
     if not isinstance(value, Value) or not isinstance(value.value, str):
         raise SpecError(Diagnostic(Code.WRONG_TYPE, "extends: expected a file or the name of a shipped spec", span))
     path = family.base_path(value.value, source, SHIPPED)
+    base = _base_source(value.value, path, span)
     own = Path(source.name).resolve()
     if path.resolve() in (*chain, own):
         raise SpecError(Diagnostic(Code.EXTENDS_CYCLE, f"{path} extends itself", span))
     if len(chain) >= MAX_EXTENDS:
         raise SpecError(Diagnostic(Code.EXTENDS_CYCLE, f"more than {MAX_EXTENDS} specs extend each other", span))
-    return _extended(_base_source(value.value, path, span), (*chain, own))
+    return _extended(base, (*chain, own))
 
 
 def _base_source(reference: str, path: Path, span: Span) -> Source:
@@ -104,4 +109,4 @@ def _base_source(reference: str, path: Path, span: Span) -> Source:
         if found.code is not Code.FILE_NOT_FOUND or path.parent != SHIPPED:
             raise
         hint = did_you_mean(reference, shipped_names())
-        raise SpecError(Diagnostic(found.code, f"there is no shipped spec {reference!r}", span, hint)) from None
+        raise SpecError(Diagnostic(found.code, f"there is no shipped spec {short(reference)!r}", span, hint)) from None

@@ -12,6 +12,7 @@ from nin_spec.language.validate import locate
 if TYPE_CHECKING:
     from nin_spec.language.schema import Block, Spec
 
+MAX_CONVOLUTIONS = 512
 CONV_ONLY = ("kernel", "stride", "padding", "dilation", "bias", "order", "init")
 """Keys of a block that speak of its convolutions."""
 
@@ -20,6 +21,7 @@ def check(spec: Spec, root: Table) -> Iterator[Diagnostic]:
     """Every finding, in the order of the text."""
     yield from _input(spec, root)
     yield from _labels(spec, root)
+    yield from _length(spec, root)
     names: dict[str, int] = {}
     for i, block in enumerate(spec.blocks):
         if block.name is not None and names.setdefault(block.name, i) != i:
@@ -63,6 +65,17 @@ def _labels(spec: Spec, root: Table) -> Iterator[Diagnostic]:
         if seen.setdefault(label, i) != i:
             message = f"the label {label!r} is given twice, first as class {seen[label]}"
             yield Diagnostic(Code.CONFLICT, message, _span(root, "classes", i))
+
+
+def _length(spec: Spec, root: Table) -> Iterator[Diagnostic]:
+    """The longest published NiN has some twenty convolutions; a bound keeps every pass short."""
+    total = 0
+    for i, block in enumerate(spec.blocks):
+        total += len(block.convs or block.channels or ())
+        if total > MAX_CONVOLUTIONS:
+            message = f"the network has more than {MAX_CONVOLUTIONS} convolutions"
+            yield Diagnostic(Code.TOO_LARGE, message, _span(root, "blocks", i))
+            return
 
 
 def _block(spec: Spec, block: Block, i: int, root: Table) -> Iterator[Diagnostic]:

@@ -349,7 +349,7 @@ class Preprocess(Strict):
 class Input(Strict):
     """What goes in."""
 
-    channels: int = Field(ge=1, le=65536, description="Channels of the picture: 1 gray, 3 colour, or any number.")
+    channels: int = Field(ge=1, le=4096, description="Channels of the picture: 1 gray, 3 colour, or any number.")
     size: Pair = Field(description="Pixels: one number, or [height, width].")
     open: bool = Field(False, description="Other sizes may come at run time; `size` is the nominal one.")
     preprocess: Preprocess = Field(

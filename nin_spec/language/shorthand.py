@@ -7,6 +7,8 @@ to the offending key below the value, `hint` says what to do.
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
@@ -14,7 +16,8 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, GetCoreSchemaHandler, GetJsonSchemaHandler, PlainSerializer, PlainValidator, WithJsonSchema
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
-from nin_spec.diagnostics import did_you_mean, nearest
+from nin_spec.diagnostics import did_you_mean, nearest, short
+from nin_spec.language import outside
 
 MAX_CELLS = 16_384
 MAX_CHANNELS = 65_536
@@ -35,17 +38,13 @@ def kind_of(value: object) -> str:
         case bool():
             return str(value).lower()
         case str():
-            return f"the string {_short(value)!r}"
+            return f"the string {short(value)!r}"
         case int() | float():
             return f"{value}"
         case list():
             return "a list" if value else "an empty list"
         case _:
             return "a mapping"
-
-
-def _short(text: str) -> str:
-    return text if len(text) <= 60 else text[:57] + "..."
 
 
 def is_number(value: object) -> bool:
@@ -85,7 +84,7 @@ SIDES = ("top", "bottom", "left", "right")
 def _sides(value: object) -> tuple[int, int, int, int] | Literal["same"]:
     if isinstance(value, str):
         if value != "same":
-            raise complain("UNKNOWN_CHOICE", f"the padding {_short(value)!r}", hint=did_you_mean(value, ["same"]))
+            raise complain("UNKNOWN_CHOICE", f"the padding {short(value)!r}", hint=did_you_mean(value, ["same"]))
         return "same"
     if isinstance(value, dict):
         return _four_sides(value)
@@ -102,7 +101,7 @@ def _sides(value: object) -> tuple[int, int, int, int] | Literal["same"]:
 def _four_sides(value: dict[str, object]) -> tuple[int, int, int, int]:
     for key in value:
         if key not in SIDES:
-            raise complain("UNKNOWN_KEY", f"unknown key {_short(key)!r}", at=(key,), hint=did_you_mean(key, SIDES))
+            raise complain("UNKNOWN_KEY", f"unknown key {short(key)!r}", at=(key,), hint=did_you_mean(key, SIDES))
     top, bottom, left, right = (whole(value.get(side, 0), 0, MAX_CELLS, at=(side,)) for side in SIDES)
     return top, bottom, left, right
 
@@ -129,19 +128,17 @@ def _width(value: object) -> int | Literal["classes"]:
 
 
 def _fraction(value: object) -> float:
-    if isinstance(value, str):
-        top, slash, bottom = value.partition("/")
-        try:
-            number = float(top) / float(bottom) if slash else None
-        except (ValueError, ZeroDivisionError):
-            number = None
-    else:
-        number = float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
-    if number is None:
+    if isinstance(value, str) and re.fullmatch(_FRACTION, value):
+        top, _, bottom = value.partition("/")
+        value = float(top) / float(bottom) if float(bottom) else math.inf
+    if isinstance(value, bool | str) or not isinstance(value, int | float):
         raise complain("WRONG_TYPE", f"expected a number or a fraction such as 1/255, found {kind_of(value)}")
-    if not abs(number) < 1e9:
-        raise complain("OUT_OF_RANGE", f"{number} is not a finite number of usual size")
-    return number
+    if not abs(value) < 1e9:
+        raise complain("OUT_OF_RANGE", f"{short(str(value))} is not a finite number of usual size")
+    return float(value)
+
+
+_FRACTION = r"-?[0-9]+(\.[0-9]+)?/[0-9]+(\.[0-9]+)?"
 
 
 _CELLS = {"type": "integer", "minimum": 1, "maximum": MAX_CELLS}
@@ -156,7 +153,7 @@ _SIDES_JSON = {
     ]
 }
 _WIDTH_JSON = {"anyOf": [{"type": "integer", "minimum": 1, "maximum": MAX_CHANNELS}, {"const": "classes"}]}
-_FRACTION_JSON = {"anyOf": [{"type": "number"}, {"type": "string", "pattern": "^[0-9.]+/[0-9.]+$"}]}
+_FRACTION_JSON = {"anyOf": [{"type": "number"}, {"type": "string", "pattern": f"^{_FRACTION}$"}]}
 
 Pair = Annotated[tuple[int, int], PlainValidator(_pair), PlainSerializer(short_pair), WithJsonSchema(_PAIR_JSON)]
 """(vertical, horizontal)."""
@@ -213,9 +210,11 @@ class Kind(_Reader):
         kind = value.get("kind")
         if "kind" not in value:
             raise complain("MISSING_KEY", "the key 'kind' is missing", hint="one of: " + ", ".join(choices))
+        if isinstance(kind, str) and (reason := outside.reason(kind)):
+            raise complain("OUTSIDE_LANGUAGE", reason, at=(*at,), hint=outside.HINT)
         if not isinstance(kind, str) or kind not in choices:
             hint = did_you_mean(kind, choices) if isinstance(kind, str) else "expected one of: " + ", ".join(choices)
-            raise complain("UNKNOWN_CHOICE", f"unknown kind {_short(str(kind))!r}", at=(*at,), hint=hint)
+            raise complain("UNKNOWN_CHOICE", f"unknown kind {short(str(kind))!r}", at=(*at,), hint=hint)
         return value
 
     def short_schema(self) -> dict[str, Any]:

@@ -6,7 +6,8 @@ import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from nin_spec.diagnostics import Code, Diagnostic, Span, SpecError, did_you_mean
+from nin_spec.diagnostics import Code, Diagnostic, Span, SpecError, did_you_mean, short
+from nin_spec.language import outside
 from nin_spec.language.document import Items, Node, Path_, Table, Value, plain
 from nin_spec.language.shorthand import kind_of
 
@@ -103,8 +104,10 @@ def _unknown_key(root: Table, loc: Path_, context: Mapping[str, Any]) -> Diagnos
     parent, _, path = locate(root, loc[:-1])
     span = parent.entries[key].key_span if isinstance(parent, Table) and key in parent.entries else parent.span
     where = f"{path}: " if path else ""
+    if reason := outside.reason(key):
+        return Diagnostic(Code.OUTSIDE_LANGUAGE, f"{where}{reason}", span, outside.HINT)
     hint = context.get("hint") or did_you_mean(key, known_keys(loc[:-1]))
-    return Diagnostic(Code.UNKNOWN_KEY, f"{where}unknown key {key!r}", span, hint)
+    return Diagnostic(Code.UNKNOWN_KEY, f"{where}unknown key {short(key)!r}", span, hint)
 
 
 def known_keys(loc: Path_) -> list[str]:
@@ -139,15 +142,16 @@ def _literal(where: str, node: Node, span: Span, expected: str) -> Diagnostic:
     choices = re.findall(r"'([^']*)'", expected)
     found = plain(node)
     if choices and isinstance(found, str):
-        return Diagnostic(Code.UNKNOWN_CHOICE, f"{where}unknown choice {found!r}", span, did_you_mean(found, choices))
+        return Diagnostic(
+            Code.UNKNOWN_CHOICE, f"{where}unknown choice {short(found)!r}", span, did_you_mean(found, choices)
+        )
     return Diagnostic(Code.UNKNOWN_CHOICE, f"{where}expected {expected}, found {kind_of(found)}", span)
 
 
 def _length(kind: str, context: Mapping[str, Any]) -> str:
-    unit = "characters" if kind.startswith("string") else "items"
-    if kind.endswith("short"):
-        return f"needs at least {context['min_length']} {unit}"
-    return f"has more than {context['max_length']} {unit}"
+    limit = context["min_length" if kind.endswith("short") else "max_length"]
+    unit = ("character" if kind.startswith("string") else "item") + ("" if limit == 1 else "s")
+    return f"needs at least {limit} {unit}" if kind.endswith("short") else f"has more than {limit} {unit}"
 
 
 def _type_hint(kind: str, node: Node) -> str | None:

@@ -21,7 +21,7 @@ from nin_spec.passes import rebuild
 
 def explicit_pools(graph: Graph) -> Graph:
     """The graph with every pool explicit that can be; unchanged where the size is open."""
-    return graph if graph.open_size else rebuild(graph, lambda node: explicit(node))
+    return graph if graph.open_size else rebuild(graph, explicit)
 
 
 def explicit(node: Node) -> ops.Op:

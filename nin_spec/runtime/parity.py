@@ -154,7 +154,7 @@ def _forward(module: torch.nn.Module, x: Array, threads: int) -> Array:
     return result
 
 
-def _explain(
+def _explain(  # noqa: PLR0913, PLR0917 all that is known of the failure
     model: Model, data: bytes, device: Device, reference: torch.nn.Module, x: Array, case: Case, tolerance: float
 ) -> Diagnostic:
     """The diagnostic of a failure, at the first node that differs."""

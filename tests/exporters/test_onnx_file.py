@@ -1,0 +1,242 @@
+"""ONNX files compute what the graph says, whole, self-describing and the same each time."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime as ort
+import pytest
+from oracle_graphs import golden, golden_names, hash_input, hash_weights, oracle_graph
+
+import nin_spec
+from nin_spec.diagnostics import ExportError
+from nin_spec.export import find
+from nin_spec.exporters.onnx_rules import RULES
+from nin_spec.ir import ops
+from nin_spec.ir.graph import Graph
+from nin_spec.ir.types import Padding, TensorType
+from nin_spec.model import Model, ModelCard
+
+EVERY_OP = [
+    ops.Conv2d(12, (3, 3), padding=Padding(1, 0, 1, 2), groups=2),
+    ops.BatchNorm(scale=False),
+    ops.LocalResponseNorm(3, alpha=0.1),
+    ops.ChannelShuffle(3),
+    ops.ReLU(),
+    ops.PReLU(per_channel=True),
+    ops.BatchNorm(),
+    ops.LeakyReLU(0.1),
+    ops.ELU(0.7),
+    ops.GELU(),
+    ops.GELU(approximate=True),
+    ops.SiLU(),
+    ops.Mish(),
+    ops.MaxPool2d((3, 2), (2, 1), Padding(1, 0, 0, 1), ceil_mode=True),
+    ops.AvgPool2d((3, 3), (2, 2), Padding(1, 1, 1, 1), ceil_mode=True, count_include_pad=True),
+    ops.Maxout(3),
+    ops.Conv2d(8, (2, 2), (1, 1), dilation=(2, 1), bias=False),
+    ops.PReLU(),
+    ops.Tanh(),
+    ops.Dropout2d(0.5),
+    ops.AdaptiveMaxPool2d(),
+    ops.AdaptiveAvgPool2d(),
+    ops.Flatten(),
+    ops.Dropout(0.5),
+    ops.Linear(6),
+    ops.BatchNorm(scale=True, shift=False),
+    ops.Sigmoid(),
+    ops.PReLU(per_channel=True),
+    ops.Maxout(2),
+    ops.Softmax(),
+    ops.LogSoftmax(),
+]
+
+
+def model_of(graph: Graph) -> Model:
+    """A graph with the golden rule's weights."""
+    return Model(graph, hash_weights(graph), ModelCard(graph.name, "", "", "nin1:0", 1))
+
+
+def export(model: Model, **options: Any) -> bytes:
+    """The bytes of the exported file."""
+    exporter = find("onnx")
+    (data,) = exporter.export(model, exporter.Options(**options)).files.values()
+    return data
+
+
+def run(data: bytes, x: np.ndarray) -> np.ndarray:
+    """The scores in onnxruntime."""
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = 2
+    session = ort.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+    (scores,) = session.run(["scores"], {"input": x})
+    return np.asarray(scores)
+
+
+def every_op(*, open_size: bool = False) -> Graph:
+    """A network that has each op at least once."""
+    graph = Graph("every_op", TensorType((4, 13, 14)), open_size=open_size)
+    for i, op in enumerate(EVERY_OP):
+        graph = graph.then(f"layers.{i}", op)
+    return graph
+
+
+@pytest.mark.parametrize("name", golden_names())
+def test_goldens(name: str) -> None:
+    """Every published network, with the golden weights, gives its golden output to 1e-4."""
+    graph = oracle_graph(name)
+    scores = run(export(model_of(graph)), hash_input(graph.input.shape).astype(np.float32)).reshape(-1)
+    expected = golden(name)["output_hash"]
+    values = np.array(expected["values"])
+    assert scores.size == expected["size"]
+    assert np.linalg.norm(scores[: values.size] - values) <= 1e-4 * np.linalg.norm(values)
+    assert np.linalg.norm(scores) == pytest.approx(expected["l2"], rel=1e-4)
+
+
+def test_there_is_a_rule_for_every_op() -> None:
+    """No op is forgotten, and the network above has them all."""
+    assert set(RULES) == set(ops.all_ops())
+    assert {type(op) for op in EVERY_OP} == set(ops.all_ops())
+
+
+def test_a_missing_rule_is_a_diagnostic(monkeypatch: pytest.MonkeyPatch) -> None:
+    """At the spec's line, never a KeyError."""
+    monkeypatch.delitem(RULES, ops.ReLU)
+    with pytest.raises(ExportError, match=r"nin_cifar.yaml:\d+:\d+: error NIN602: .* no rule for ReLU"):
+        export(nin_spec.compile("nin_cifar").initialise())
+
+
+@pytest.mark.parametrize("opset", [13, 17, 18, 20, 22, 26])
+def test_every_opset_computes_the_same(opset: int) -> None:
+    """What an opset lacks is written with what it has."""
+    model = model_of(every_op())
+    data = export(model, opset=opset)
+    proto = onnx.load_from_string(data)
+    onnx.checker.check_model(proto, full_check=True)
+    assert proto.opset_import[0].version == opset
+    x = hash_input((4, 13, 14)).astype(np.float32)
+    np.testing.assert_allclose(run(data, x), run(export(model), x), rtol=1e-5, atol=1e-6)
+
+
+def test_the_defaults_suit_old_runtimes() -> None:
+    """Opset 17 and IR version 8 unless asked otherwise."""
+    proto = onnx.load_from_string(export(model_of(every_op())))
+    assert (proto.opset_import[0].version, proto.ir_version) == (17, 8)
+
+
+@pytest.mark.parametrize("batch", [1, 2, 7])
+def test_any_batch(batch: int) -> None:
+    """A batch gives what its images give alone."""
+    graph = every_op()
+    data = export(model_of(graph))
+    x = np.random.default_rng(batch).standard_normal((batch, 4, 13, 14)).astype(np.float32)
+    alone = np.concatenate([run(data, x[i : i + 1]) for i in range(batch)])
+    np.testing.assert_allclose(run(data, x), alone, rtol=1e-5, atol=1e-6)
+
+
+def test_a_fixed_batch() -> None:
+    """`batch=3` takes three images and no other number."""
+    data = export(model_of(every_op()), batch=3)
+    assert run(data, np.zeros((3, 4, 13, 14), np.float32)).shape == (3, 3)
+    with pytest.raises(Exception, match="Got: 2 Expected: 3"):
+        run(data, np.zeros((2, 4, 13, 14), np.float32))
+
+
+@pytest.mark.parametrize("size", [(13, 14), (16, 15), (11, 20), (24, 24)])
+def test_an_open_size(size: tuple[int, int]) -> None:
+    """An open network gives at each size what a network of that size gives."""
+    data = export(model_of(every_op(open_size=True)))
+    graph = Graph("fixed", TensorType((4, *size)))
+    for i, op in enumerate(EVERY_OP):
+        graph = graph.then(f"layers.{i}", op)
+    x = hash_input((4, *size)).astype(np.float32)
+    np.testing.assert_allclose(run(data, x), run(export(model_of(graph)), x), rtol=1e-5, atol=1e-6)
+
+
+def test_an_open_ceil_average_raises_the_opset() -> None:
+    """Opset 19 says what a partial window divides by; a lower one is refused, never written."""
+    model = model_of(every_op(open_size=True))
+    assert onnx.load_from_string(export(model)).opset_import[0].version == 19
+    with pytest.raises(ExportError, match="opset 17 leaves open"):
+        export(model, opset=17)
+
+
+def test_ceil_mode_is_written_without_it() -> None:
+    """So that the pool stays in onnxruntime's blocked layout."""
+    proto = onnx.load_from_string(export(nin_spec.compile("nin_cifar").initialise()))
+    pools = {n.name: {a.name: a for a in n.attribute} for n in proto.graph.node if "Pool" in n.op_type}
+    assert "ceil_mode" not in pools["blocks.1.pool"]
+    assert list(pools["blocks.1.pool"]["pads"].ints) == [0, 0, 1, 1]
+    assert pools["blocks.1.pool"]["count_include_pad"].i == 0
+
+
+def test_names_are_ours() -> None:
+    """Initializers carry the parameters' names, nodes the graph's."""
+    network = nin_spec.compile("nin_cifar_bn")
+    proto = onnx.load_from_string(export(network.initialise()))
+    assert {t.name for t in proto.graph.initializer} == set(network.graph.parameters())
+    assert {n.name for n in proto.graph.node} <= {n.name for n in network.graph}
+
+
+def test_the_file_describes_itself() -> None:
+    """Spec, hash, labels, preprocessing and counts are in the metadata, and the spec compiles again."""
+    network = nin_spec.compile("nin_cifar")
+    facts = {p.key: p.value for p in onnx.load_from_string(export(network.initialise())).metadata_props}
+    assert facts["nin_spec.hash"] == network.hash
+    assert nin_spec.compile(nin_spec.loads(facts["nin_spec.spec"])).hash == network.hash
+    assert json.loads(facts["nin_spec.labels"])[:2] == ["airplane", "automobile"]
+    assert json.loads(facts["nin_spec.preprocessing"])["layout"] == "HWC"
+    assert facts["nin_spec.macs"] == "222486528"
+    assert facts["nin_spec.parameters"] == "966986"
+    assert facts["nin_spec.output"] == "scores"
+
+
+def test_the_bytes_are_the_same_in_another_process() -> None:
+    """Whatever the hash seed of the interpreter."""
+    code = (
+        "import hashlib, nin_spec; from nin_spec.export import find; e = find('onnx');"
+        "(d,) = e.export(nin_spec.compile('nin_cifar').initialise(3), e.Options()).files.values();"
+        "print(hashlib.sha256(d).hexdigest())"
+    )
+    digests = {
+        subprocess.run(
+            [sys.executable, "-c", code],
+            check=True,
+            capture_output=True,
+            text=True,
+            env={**os.environ, "PYTHONHASHSEED": seed},
+        ).stdout
+        for seed in ("1", "2")
+    }
+    assert len(digests) == 1
+
+
+def test_float64_is_written_when_asked_for() -> None:
+    """By default a float64 spec is written in float32, and that is said."""
+    exporter = find("onnx")
+    model = nin_spec.compile("seed_fixed_average_double").initialise()
+    artifact = exporter.export(model, exporter.Options())
+    assert artifact.remarks == ("the spec computes in float64, the file in float32",)
+    proto = onnx.load_from_string(export(model, dtype="float64"))
+    assert proto.graph.input[0].type.tensor_type.elem_type == onnx.TensorProto.DOUBLE
+
+
+def test_numbers_too_large_for_the_file_are_refused() -> None:
+    """A weight that float32 can't hold does not become infinite."""
+    graph = Graph("big", TensorType((1, 2, 2), "float64")).then("conv", ops.Conv2d(1, (1, 1), bias=False))
+    model = Model(graph, {"conv.weight": np.full((1, 1, 1, 1), 1e300)}, ModelCard("big", "", "", "", 1))
+    with pytest.raises(ExportError, match=r"conv.weight holds a number that float32 can't"):
+        export(model)
+
+
+@pytest.mark.parametrize("batch", [0, -1, 1 << 30])
+def test_a_batch_must_be_possible(batch: int) -> None:
+    """Nonsense batches are refused."""
+    with pytest.raises(ExportError, match="a batch of"):
+        export(model_of(every_op()), batch=batch)
