@@ -60,9 +60,17 @@ class Network:
 
     def with_weights(self, path: str | Path) -> Model:
         """A model with the weights of a file, ours or a foreign state dict. Raises WeightsError."""
+        return self.adopt(path)[0]
+
+    def adopt(self, path: str | Path) -> tuple[Model, list[str]]:
+        """The same, with what is worth knowing: the mapping of foreign names, and what was converted."""
         from nin_spec.weights import load as load_weights
 
-        return Model(self.graph, load_weights(Path(path), self.graph), self.card)
+        adoption = load_weights(Path(path), self.graph)
+        remarks = [f"weights: {len(adoption.mapping)} tensors from {path}, each used once, every shape equal"]
+        if adoption.renamed:
+            remarks += [f"  {theirs} -> {ours}" for theirs, ours in adoption.mapping]
+        return Model(self.graph, adoption.weights, self.card), [*remarks, *adoption.remarks]
 
     def initialisation(self) -> Init:
         """The scheme of each layer."""

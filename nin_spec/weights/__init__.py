@@ -1,0 +1,7 @@
+"""Weights: made afresh, saved, and read back, ours or another framework's. Needs no torch but to read .pt files."""
+
+from nin_spec.weights.adopt import Adoption, adopt
+from nin_spec.weights.initial import Init, Scheme, initialise
+from nin_spec.weights.storage import load, read, save
+
+__all__ = ["Adoption", "Init", "Scheme", "adopt", "initialise", "load", "read", "save"]
