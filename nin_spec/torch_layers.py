@@ -14,10 +14,8 @@ from nin_spec.ir.types import Padding, Pair, end_padding, window_count
 class PaddedConv2d(nn.Conv2d):
     """A convolution whose sides are padded apart; `pads` is (left, right, top, bottom)."""
 
-    def __init__(
-        self, channels: int, out: int, kernel: Pair, stride: Pair, pads: tuple[int, ...], *rest: Any, bias: bool
-    ) -> None:
-        super().__init__(channels, out, kernel, stride, 0, *rest, bias=bias)
+    def __init__(self, *args: Any, pads: tuple[int, ...], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
         self.pads = pads
 
     def forward(self, x: Tensor) -> Tensor:
@@ -25,8 +23,8 @@ class PaddedConv2d(nn.Conv2d):
         return super().forward(F.pad(x, self.pads))
 
     def extra_repr(self) -> str:
-        """With the sides."""
-        return f"{super().extra_repr()}, pads={self.pads}"
+        """Channels, kernel and the sides."""
+        return f"{self.in_channels}, {self.out_channels}, kernel_size={self.kernel_size}, pads={self.pads}"
 
 
 class _Pool2d(nn.Module):
@@ -93,7 +91,7 @@ class Maxout(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, ...) to (N, C / pieces, ...)."""
-        return x.unflatten(1, (-1, self.pieces)).amax(2)
+        return x.reshape(len(x), -1, self.pieces, *x.shape[2:]).amax(2)
 
     def extra_repr(self) -> str:
         """The pieces."""

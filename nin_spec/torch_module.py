@@ -25,9 +25,10 @@ Rule = Callable[[Any, TensorType], nn.Module]
 def _conv(op: ops.Conv2d, x: TensorType) -> nn.Module:
     channels, p = x.shape[0], op.padding
     shape = (channels, op.out_channels, op.kernel_size, op.stride)
+    rest = (op.dilation, op.groups, op.bias)
     if p.symmetric:
-        return nn.Conv2d(*shape, (p.top, p.left), op.dilation, op.groups, op.bias)
-    return layers.PaddedConv2d(*shape, (p.left, p.right, p.top, p.bottom), op.dilation, op.groups, bias=op.bias)
+        return nn.Conv2d(*shape, (p.top, p.left), *rest)
+    return layers.PaddedConv2d(*shape, 0, *rest, pads=(p.left, p.right, p.top, p.bottom))
 
 
 def _batch_norm(op: ops.BatchNorm, x: TensorType) -> nn.Module:

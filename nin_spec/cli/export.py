@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from nin_spec.export import Exporter
     from nin_spec.model import Model
     from nin_spec.network import Network
+    from nin_spec.runtime.providers import Device
 
 _OWN_NAME = "."
 """The value of a flag given without a path: the artifact's own name, here."""
@@ -94,7 +95,8 @@ def export_command(spec: str, overrides: tuple[str, ...], size: str | None, **gi
     # Everything is made and proved before anything is written.
     for artifact in made.values():
         tell(artifact.remarks)
-        for device in () if given["no_parity"] else given["devices"] or ("cpu",):
+        devices: tuple[Device, ...] = given["devices"] or ("cpu",)
+        for device in () if given["no_parity"] else devices:
             tell(map(str, api.prove(model, artifact, device)))
     for name, artifact in made.items():
         path = targets[name]

@@ -176,10 +176,11 @@ def first_difference(data: bytes, device: Device, reference: torch.nn.Module, x:
     import torch
 
     with torch.inference_mode():
-        trace: Any = reference.trace  # type: ignore[operator]
+        trace: Any = reference.trace
         wanted = {name: value.numpy() for name, value in trace(torch.from_numpy(x.astype(np.float64)))}
     got = _every_value(data, device, x)
     last = list(wanted)[-1]
+    name: str
     for name, value in wanted.items():
         found = got.get("scores" if name == last else name)
         if found is not None and not compare(x, found, value, tolerance).max_relative <= tolerance:

@@ -103,9 +103,7 @@ def _match(file: str, theirs: _Groups, ours: _Groups, *, ordered: bool) -> dict[
     alike = None if ordered else _alike(theirs)
     if alike:
         message = f"{file} fits, but {alike[0]} and {alike[1]} could be exchanged: nothing says which comes first"
-        _refuse(
-            message, "rename the tensors to those of `nin-spec build -o`, or give the .pt file, which keeps the order"
-        )
+        _refuse(message, "give the .pt file, which keeps the order, or take the names of `nin-spec build -o`")
     return {
         f"{their}.{last}".lstrip("."): f"{our}.{last}"
         for their, our in zip(fitting[0], ours, strict=True)

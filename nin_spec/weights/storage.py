@@ -70,7 +70,7 @@ def _read_safetensors(path: Path, data: bytes) -> Checkpoint:
     from safetensors import SafetensorError, deserialize
 
     try:
-        found = deserialize(data)
+        found = deserialize(data)  # type: ignore[no-untyped-call]
     except (SafetensorError, MemoryError) as error:
         hint = "weights are a .safetensors file or a PyTorch checkpoint (.pt, .pth)"
         raise _refuse(path, f"it is not a safetensors file ({error})", hint) from None
