@@ -85,7 +85,11 @@ def find(name: str) -> Exporter:
 
 
 def _load(point: EntryPoint) -> Exporter:
-    exporter = point.load()()
+    try:
+        exporter = point.load()()
+    except (ImportError, AttributeError, TypeError) as error:
+        message = f"the exporter {point.name!r} ({point.value}) can't be loaded: {error}"
+        raise ExportError(Diagnostic(Code.EXPORT_OPTION, message, hint="reinstall its package")) from error
     if not isinstance(exporter, Exporter) or exporter.name != point.name:
         message = f"the entry point {point.name!r} ({point.value}) is not an exporter of that name"
         raise ExportError(Diagnostic(Code.EXPORT_OPTION, message))

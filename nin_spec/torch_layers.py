@@ -1,4 +1,8 @@
-"""Layers that PyTorch lacks: uneven padding, and maxout."""
+"""Layers that PyTorch lacks: uneven padding, and maxout.
+
+The functions speak of plain numbers and torch alone, so that the source exporter can copy them into the
+files that it writes.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +12,53 @@ import torch
 import torch.nn.functional as F  # noqa: N812 the field's name
 from torch import Tensor, nn
 
-from nin_spec.ir.types import Padding, Pair, end_padding, window_count
+from nin_spec.ir.types import end_padding, window_count
+
+
+def touched(
+    x: Tensor, kernel: tuple[int, int], stride: tuple[int, int], sides: tuple[int, ...], ceil_mode: bool
+) -> tuple[list[int], list[int]]:
+    """The padding that windows over (N, C, H, W) touch, and what of it is declared, as (left, right, top, bottom).
+
+    `sides` is the declared padding in that order. In ceil mode a last, partial window counts when it starts
+    inside the input or the padding before it.
+    """
+    reach, declared = [], []
+    for axis, before, after in ((1, *sides[:2]), (0, *sides[2:])):
+        size, k, s = x.shape[2 + axis], kernel[axis], stride[axis]
+        end = end_padding(size, k, s, before, window_count(size, k, s, before, after, ceil_mode=ceil_mode))
+        reach += [before, end]
+        declared += [before, min(after, end)]
+    return reach, declared
+
+
+def uneven_max_pool(
+    x: Tensor, kernel: tuple[int, int], stride: tuple[int, int], sides: tuple[int, ...], ceil_mode: bool
+) -> Tensor:
+    """Maximum over the real cells of each window."""
+    reach, _ = touched(x, kernel, stride, sides, ceil_mode)
+    return F.max_pool2d(F.pad(x, reach, value=float("-inf")), kernel, stride)
+
+
+def uneven_avg_pool(
+    x: Tensor,
+    kernel: tuple[int, int],
+    stride: tuple[int, int],
+    sides: tuple[int, ...],
+    ceil_mode: bool,
+    count_include_pad: bool,
+) -> Tensor:
+    """Average over the real cells of each window, or the real and declared ones; never over what ceil mode adds."""
+    reach, declared = touched(x, kernel, stride, sides, ceil_mode)
+    counted = F.pad(torch.ones_like(x[:1, :1]), declared, value=1.0 if count_include_pad else 0.0)
+    beyond = [r - d for r, d in zip(reach, declared)]
+    share = F.avg_pool2d(F.pad(counted, beyond), kernel, stride)
+    return F.avg_pool2d(F.pad(x, reach), kernel, stride) / share
+
+
+def maxout(x: Tensor, pieces: int) -> Tensor:
+    """Maximum over groups of `pieces` neighbouring channels: (N, C, ...) to (N, C / pieces, ...)."""
+    return x.reshape(len(x), -1, pieces, *x.shape[2:]).amax(2)
 
 
 class PaddedConv2d(nn.Conv2d):
@@ -27,59 +77,33 @@ class PaddedConv2d(nn.Conv2d):
         return f"{self.in_channels}, {self.out_channels}, kernel_size={self.kernel_size}, pads={self.pads}"
 
 
-class _Pool2d(nn.Module):
-    """A pool with a padding for each side. In ceil mode a window must start inside it or the padding before."""
+class UnevenPool2d(nn.Module):
+    """A pool with a padding for each side; `count_include_pad` is None for the maximum."""
 
-    def __init__(self, kernel: Pair, stride: Pair, padding: Padding, *, ceil_mode: bool) -> None:
+    def __init__(
+        self,
+        kernel: tuple[int, int],
+        stride: tuple[int, int],
+        sides: tuple[int, ...],
+        *,
+        ceil_mode: bool,
+        count_include_pad: bool | None = None,
+    ) -> None:
         super().__init__()
-        self.kernel, self.stride, self.padding, self.ceil_mode = kernel, stride, padding, ceil_mode
-
-    def sides(self, x: Tensor) -> tuple[list[int], list[int]]:
-        """What the windows touch, and of that the declared padding, each (left, right, top, bottom)."""
-        p, reach, declared = self.padding, [], []
-        for axis, before, after in ((1, p.left, p.right), (0, p.top, p.bottom)):
-            size, k, s = x.shape[2 + axis], self.kernel[axis], self.stride[axis]
-            end = end_padding(size, k, s, before, window_count(size, k, s, before, after, ceil_mode=self.ceil_mode))
-            reach += [before, end]
-            declared += [before, min(after, end)]
-        return reach, declared
-
-    def extra_repr(self) -> str:
-        """As PyTorch's pools show themselves."""
-        return f"{self.kernel}, stride={self.stride}, padding={tuple(self.padding)}, ceil_mode={self.ceil_mode}"
-
-
-class MaxPool2d(_Pool2d):
-    """Maximum over real cells."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(N, C, H, W) to (N, C, H', W')."""
-        reach, _ = self.sides(x)
-        return F.max_pool2d(F.pad(x, reach, value=float("-inf")), self.kernel, self.stride)
-
-
-class AvgPool2d(_Pool2d):
-    """Average over real cells, or over real and declared ones; never over what ceil mode adds."""
-
-    def __init__(self, *args: Any, count_include_pad: bool, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
+        self.window = (kernel, stride, sides, ceil_mode)
         self.count_include_pad = count_include_pad
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, H, W) to (N, C, H', W')."""
-        reach, declared = self.sides(x)
-        ones = torch.ones_like(x[:1, :1])
-        if self.count_include_pad:
-            ones = F.pad(ones, declared, value=1.0)
-            beyond = [r - d for r, d in zip(reach, declared, strict=True)]
-            cells = F.avg_pool2d(F.pad(ones, beyond), self.kernel, self.stride)
-        else:
-            cells = F.avg_pool2d(F.pad(ones, reach), self.kernel, self.stride)
-        return F.avg_pool2d(F.pad(x, reach), self.kernel, self.stride) / cells
+        if self.count_include_pad is None:
+            return uneven_max_pool(x, *self.window)
+        return uneven_avg_pool(x, *self.window, self.count_include_pad)
 
     def extra_repr(self) -> str:
-        """With what counts."""
-        return f"{super().extra_repr()}, count_include_pad={self.count_include_pad}"
+        """The window, and what counts."""
+        kernel, stride, sides, ceil_mode = self.window
+        count = "max" if self.count_include_pad is None else f"count_include_pad={self.count_include_pad}"
+        return f"{kernel}, stride={stride}, sides={sides}, ceil_mode={ceil_mode}, {count}"
 
 
 class Maxout(nn.Module):
@@ -91,7 +115,7 @@ class Maxout(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, ...) to (N, C / pieces, ...)."""
-        return x.reshape(len(x), -1, self.pieces, *x.shape[2:]).amax(2)
+        return maxout(x, self.pieces)
 
     def extra_repr(self) -> str:
         """The pieces."""

@@ -28,7 +28,7 @@ def _conv(op: ops.Conv2d, x: TensorType) -> nn.Module:
     rest = (op.dilation, op.groups, op.bias)
     if p.symmetric:
         return nn.Conv2d(*shape, (p.top, p.left), *rest)
-    return layers.PaddedConv2d(*shape, 0, *rest, pads=(p.left, p.right, p.top, p.bottom))
+    return layers.PaddedConv2d(*shape, 0, *rest, pads=p.lrtb)
 
 
 def _batch_norm(op: ops.BatchNorm, x: TensorType) -> nn.Module:
@@ -42,23 +42,23 @@ def _batch_norm(op: ops.BatchNorm, x: TensorType) -> nn.Module:
     return norm
 
 
-def _native(op: ops.Pool2d) -> bool:
-    """PyTorch's pools pad both ends alike, by at most half the kernel."""
+def native_pool(op: ops.Pool2d) -> bool:
+    """True when PyTorch's own pool will do: it pads both ends alike, by at most half the kernel."""
     (kh, kw), p = op.kernel_size, op.padding
     return p.symmetric and p.top <= kh // 2 and p.left <= kw // 2
 
 
 def _max_pool(op: ops.MaxPool2d, _: TensorType) -> nn.Module:
-    if _native(op):
+    if native_pool(op):
         return nn.MaxPool2d(op.kernel_size, op.stride, (op.padding.top, op.padding.left), ceil_mode=op.ceil_mode)
-    return layers.MaxPool2d(op.kernel_size, op.stride, op.padding, ceil_mode=op.ceil_mode)
+    return layers.UnevenPool2d(op.kernel_size, op.stride, op.padding.lrtb, ceil_mode=op.ceil_mode)
 
 
 def _avg_pool(op: ops.AvgPool2d, _: TensorType) -> nn.Module:
     how = {"ceil_mode": op.ceil_mode, "count_include_pad": op.count_include_pad}
-    if _native(op):
+    if native_pool(op):
         return nn.AvgPool2d(op.kernel_size, op.stride, (op.padding.top, op.padding.left), **how)
-    return layers.AvgPool2d(op.kernel_size, op.stride, op.padding, **how)
+    return layers.UnevenPool2d(op.kernel_size, op.stride, op.padding.lrtb, **how)
 
 
 RULES: dict[type[ops.Op], Rule] = {

@@ -35,6 +35,11 @@ class Padding(NamedTuple):
         """True when both ends of each axis are padded alike."""
         return self.top == self.bottom and self.left == self.right
 
+    @property
+    def lrtb(self) -> tuple[int, int, int, int]:
+        """(left, right, top, bottom), the order of torch.nn.functional.pad."""
+        return self.left, self.right, self.top, self.bottom
+
     def __str__(self) -> str:
         if len(set(self)) == 1:
             return str(self.top)

@@ -275,7 +275,8 @@ class _Parser:
         mark = error.problem_mark or error.context_mark
         span = self._place(mark) if mark else None
         context = f" ({error.context})" if error.context else ""
-        hint = "indent with spaces" if "\\t" in str(error.problem) or "tab" in str(error.problem) else None
+        at_tab = span is not None and span.source.line(span.line)[span.column - 1 :].startswith("\t")
+        hint = "indent with spaces, not tabs" if at_tab else None
         self.errors.append(Diagnostic(Code.YAML_SYNTAX, f"not YAML: {error.problem}{context}", span, hint))
 
     def _unprintable(self, error: yaml.reader.ReaderError) -> Diagnostic:

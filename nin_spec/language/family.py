@@ -12,6 +12,17 @@ from nin_spec.language.document import MAX_DEPTH, Entry, Items, Node, Table, Val
 _EITHER = {"channels": "convs", "convs": "channels"}
 """Two spellings of one thing: giving one replaces the other."""
 
+_KINDS = ("norm", "activation", "pool", "init", "optimizer", "schedule")
+_LONG = {**dict.fromkeys(_KINDS, "kind"), "dropout": "p", "convs": "channels", "dense": "units"}
+"""What a bare value stands for under a key, or as an item of a list under it."""
+
+
+def _long(key: str, node: Value) -> Node:
+    """A bare value in its long spelling, so that keys beside it can be set: `norm: batch` is `{kind: batch}`."""
+    if node.value is None:
+        return Table({}, node.span)
+    return Table({_LONG[key]: Entry(node.span, node)}, node.span) if key in _LONG else node
+
 
 def merge(base: Table, over: Table) -> Table:
     """`base` with what `over` says: mappings merge, null takes away, everything else replaces.
@@ -39,6 +50,8 @@ def _merge_node(key: str, base: Node | None, over: Node) -> Node:
         return over
     if key == "blocks" and isinstance(base, Items):
         return _merge_blocks(base, over)
+    if isinstance(base, Value):
+        base = _long(key, base)
     return merge(base if isinstance(base, Table) else Table({}, over.span), over)
 
 
@@ -118,8 +131,11 @@ def _rebase(node: Node, source: Source) -> Node:
 
 
 def _set(node: Node, steps: list[str], value: Node, span: Span, done: str) -> Node:
+    key = next((w for w in reversed(done.split(".")) if not w.isdigit()), "")
     if not steps:
-        return merge(node, value) if isinstance(node, Table) and isinstance(value, Table) else value
+        return _merge_node(key, node, value)
+    if isinstance(node, Value):
+        node = _long(key, node)
     if isinstance(node, Table):
         return _set_table(node, steps, value, span, done)
     if isinstance(node, Items):
@@ -136,7 +152,7 @@ def _set_table(node: Table, steps: list[str], value: Node, span: Span, done: str
         entries.pop(key, None)
         return Table(entries, node.span)
     entries.pop(_EITHER.get(key, ""), None)
-    below = entries[key].node if key in entries else Table({}, span) if rest else value
+    below = entries[key].node if key in entries else Table({}, span)
     entries[key] = Entry(span, _set(below, rest, value, span, path))
     return Table(entries, node.span)
 

@@ -66,7 +66,7 @@ def _pair(value: object) -> tuple[int, int]:
     if isinstance(value, list):
         if len(value) != 2:
             raise complain(
-                "INVALID_VALUE", f"expected one number or [vertical, horizontal], found {len(value)} numbers"
+                "INVALID_VALUE", f"expected one number or [vertical, horizontal], found a list of {len(value)}"
             )
         return whole(value[0], 1, MAX_CELLS, at=(0,)), whole(value[1], 1, MAX_CELLS, at=(1,))
     number = whole(value, 1, MAX_CELLS)
@@ -84,14 +84,14 @@ SIDES = ("top", "bottom", "left", "right")
 def _sides(value: object) -> tuple[int, int, int, int] | Literal["same"]:
     if isinstance(value, str):
         if value != "same":
-            raise complain("UNKNOWN_CHOICE", f"the padding {short(value)!r}", hint=did_you_mean(value, ["same"]))
+            raise complain("UNKNOWN_CHOICE", f"unknown padding {short(value)!r}", hint=did_you_mean(value, ["same"]))
         return "same"
     if isinstance(value, dict):
         return _four_sides(value)
     if isinstance(value, list):
         if len(value) != 2:
             hint = "uneven padding is a mapping: {top: 0, bottom: 1, left: 0, right: 1}"
-            raise complain("INVALID_VALUE", f"expected [vertical, horizontal], found {len(value)} numbers", hint=hint)
+            raise complain("INVALID_VALUE", f"expected [vertical, horizontal], found a list of {len(value)}", hint=hint)
         v, h = whole(value[0], 0, MAX_CELLS, at=(0,)), whole(value[1], 0, MAX_CELLS, at=(1,))
         return v, v, h, h
     number = whole(value, 0, MAX_CELLS)

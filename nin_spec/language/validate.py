@@ -47,7 +47,14 @@ def validate(root: Table) -> Spec:
     try:
         return Spec.model_validate(plain(root))
     except ValidationError as error:
-        raise SpecError([_diagnostic(root, e) for e in error.errors(include_url=False)]) from None
+        found = [_diagnostic(root, e) for e in error.errors(include_url=False)]
+        raise SpecError(sorted(found, key=_position)) from None
+
+
+def _position(diagnostic: Diagnostic) -> tuple[str, int, int]:
+    """Sorts findings as they stand in the text, file by file."""
+    span = diagnostic.span
+    return (span.source.name, span.line, span.column) if span else ("", 0, 0)
 
 
 def locate(root: Node, loc: Path_) -> tuple[Node, Span, str]:
@@ -88,14 +95,14 @@ def _diagnostic(root: Table, error: ErrorDetails) -> Diagnostic:
         )
     if kind in _RANGES:
         bound, words = _RANGES[kind]
-        return Diagnostic(Code.OUT_OF_RANGE, f"{where}{error['input']} {words} {context[bound]}", span)
+        return Diagnostic(Code.OUT_OF_RANGE, f"{where}{error['input']} {words} {_number(context[bound])}", span)
     if kind in _LENGTHS:
         return Diagnostic(Code.OUT_OF_RANGE, f"{where}{_length(kind, context)}", span)
     if kind == "literal_error":
         return _literal(where, node, span, str(context["expected"]))
     if kind == "string_pattern_mismatch":
-        message = f"{where}{kind_of(error['input'])} does not look like {context['pattern']}"
-        return Diagnostic(Code.INVALID_VALUE, message, span)
+        hint = f"letters, digits, _ and -, a letter first: {context['pattern']}"
+        return Diagnostic(Code.INVALID_VALUE, f"{where}{kind_of(error['input'])} is not a name", span, hint)
     return Diagnostic(Code.INVALID_VALUE, f"{where}{error['msg']}", span)
 
 
@@ -138,6 +145,11 @@ def _words(annotation: Any) -> tuple[object, ...]:
     return getattr(annotation, "__args__", ())
 
 
+def _number(bound: float) -> str:
+    """A bound as people write it: 1 rather than 1.0."""
+    return str(int(bound)) if bound == int(bound) else str(bound)
+
+
 def _literal(where: str, node: Node, span: Span, expected: str) -> Diagnostic:
     choices = re.findall(r"'([^']*)'", expected)
     found = plain(node)
@@ -155,7 +167,11 @@ def _length(kind: str, context: Mapping[str, Any]) -> str:
 
 
 def _type_hint(kind: str, node: Node) -> str | None:
-    if not isinstance(node, Value) or not isinstance(node.value, str):
+    if not isinstance(node, Value):
+        return None
+    if kind == "list_type" and node.value is not None:
+        return "a list stands in brackets: [a, b]"
+    if not isinstance(node.value, str):
         return None
     word = node.value.strip().lower()
     if kind == "bool_type":
