@@ -37,7 +37,7 @@ class SourceExporter:
     name: ClassVar[str] = "source"
     Options: ClassVar[type[BaseModel]] = SourceOptions
 
-    def export(self, model: Model, options: SourceOptions) -> Artifact:  # noqa: ARG002 the protocol's signature
+    def export(self, model: Model, options: SourceOptions) -> Artifact:
         """`<name>.py`. Raises ExportError for an op without a rule."""
         from jinja2 import Environment, PackageLoader, StrictUndefined
 
@@ -71,7 +71,8 @@ def facts(model: Model) -> dict[str, Any]:
         "helpers": _helpers(graph),
         "layers": [line for text in layers for line in text.split("\n")] + double,
         "steps": list(_steps(graph)),
-        "example": "1, " + ", ".join(map(str, graph.input.shape))
+        "example": "1, "
+        + ", ".join(map(str, graph.input.shape))
         + (", dtype=torch.float64" if graph.input.dtype == "float64" else ""),
     }
 
@@ -163,8 +164,10 @@ def _container(tree: Tree) -> str:
     numbered = _is_list(list(tree))
     lines = [text if numbered else f'"{key}": {text}' for key, text in _fields(tree)]
     body = "".join(textwrap.indent(f"{line},\n", "    ") for line in lines)
-    return f"nn.ModuleList(\n    [\n{textwrap.indent(body, '    ')}    ]\n)" if numbered else (
-        f"nn.ModuleDict(\n    {{\n{textwrap.indent(body, '    ')}    }}\n)"
+    return (
+        f"nn.ModuleList(\n    [\n{textwrap.indent(body, '    ')}    ]\n)"
+        if numbered
+        else (f"nn.ModuleDict(\n    {{\n{textwrap.indent(body, '    ')}    }}\n)")
     )
 
 
@@ -186,7 +189,7 @@ def _access(tree: Tree, name: str) -> str:
 def _pool(op: ops.Pool2d, x: str) -> str:
     kind = "max" if isinstance(op, ops.MaxPool2d) else "avg"
     count = [f"count_include_pad={op.count_include_pad}"] if isinstance(op, ops.AvgPool2d) else []
-    if _even(op):
+    if op.even:
         words = [x, _short(op.kernel_size), _short(op.stride)]
         padded = op.padding != Padding()
         words += [f"padding={_short((op.padding.top, op.padding.left))}"] if padded else []
@@ -195,12 +198,6 @@ def _pool(op: ops.Pool2d, x: str) -> str:
         return f"F.{kind}_pool2d({', '.join(words)})"
     words = [x, str(op.kernel_size), str(op.stride), str(op.padding.lrtb), f"ceil_mode={op.ceil_mode}", *count]
     return f"uneven_{kind}_pool({', '.join(words)})"
-
-
-def _even(op: ops.Pool2d) -> bool:
-    """PyTorch's pools pad both ends alike, by at most half the kernel."""
-    (kh, kw), p = op.kernel_size, op.padding
-    return p.symmetric and p.top <= kh // 2 and p.left <= kw // 2
 
 
 CALLS: dict[type[ops.Op], Callable[[Any, str], str]] = {
@@ -232,17 +229,27 @@ CALLS: dict[type[ops.Op], Callable[[Any, str], str]] = {
 def _steps(graph: Graph) -> Iterator[str]:
     """A line a node, with the shape that it gives; a remark where a block begins."""
     tree, part = _tree(graph), ""
+    calls: list[tuple[str, str, Node]] = []
     for node in graph:
         begins = ".".join(node.name.split(".")[: 2 if node.name.startswith("blocks.") else 1])
+        before = calls[-1] if calls else None
+        if before and before[0] == begins and isinstance(node.op, _INLINE) and not isinstance(before[2].op, _INLINE):
+            # An activation goes around the layer before it, on one line.
+            calls[-1] = (begins, _call(tree, node, before[1]), node)
+        else:
+            calls.append((begins, _call(tree, node, "x"), node))
+    for begins, call, node in calls:
         if begins != part:
             yield f"# {begins}"
             part = begins
-        yield f"x = {_call(tree, node)}  # {' x '.join(map(str, node.output.shape))}"
+        yield f"x = {call}  # {' x '.join(map(str, node.output.shape))}"
 
 
-def _call(tree: Tree, node: Node) -> str:
+_INLINE = (ops.ReLU, ops.LeakyReLU, ops.ELU, ops.GELU, ops.SiLU, ops.Mish, ops.Sigmoid, ops.Tanh)
+
+
+def _call(tree: Tree, node: Node, x: str) -> str:
     if type(node.op) in LAYERS:
-        x = "x"
         if isinstance(node.op, ops.Conv2d) and not node.op.padding.symmetric:
             x = f"F.pad(x, {node.op.padding.lrtb})"
         return f"{_access(tree, node.name)}({x})"
@@ -250,7 +257,7 @@ def _call(tree: Tree, node: Node) -> str:
     if rule is None:
         message = f"{node.name}: the source exporter has no rule for {node.kind}"
         raise ExportError(Diagnostic(Code.EXPORT_UNSUPPORTED, message, node.span))
-    return rule(node.op, "x")
+    return rule(node.op, x)
 
 
 def _short(pair: Pair) -> str:
@@ -271,7 +278,7 @@ def _helpers(graph: Graph) -> list[str]:
     from nin_spec import torch_layers as layers
 
     found: list[Callable[..., Any]] = []
-    uneven = [n.op for n in graph if isinstance(n.op, ops.Pool2d) and not _even(n.op)]
+    uneven = [n.op for n in graph if isinstance(n.op, ops.Pool2d) and not n.op.even]
     if uneven:
         found += [window_count, end_padding, layers.touched]
     if any(isinstance(op, ops.MaxPool2d) for op in uneven):
@@ -282,4 +289,9 @@ def _helpers(graph: Graph) -> list[str]:
         found.append(layers.maxout)
     if any(isinstance(n.op, ops.BatchNorm) and n.op.scale != n.op.shift for n in graph):
         found.append(without)
-    return [re.sub(r"  # noqa.*", "", inspect.getsource(f)).rstrip().replace(": Any", "").replace(" -> Any", "") for f in found]
+    return [_plain(inspect.getsource(f)) for f in found]
+
+
+def _plain(source: str) -> str:
+    """A function of ours without the remarks for our linter."""
+    return re.sub(r"  # noqa.*", "", source).replace("(norm: Any, name: str) -> Any", "(norm, name)").rstrip()

@@ -16,7 +16,7 @@ from nin_spec.ir.types import end_padding, window_count
 
 
 def touched(
-    x: Tensor, kernel: tuple[int, int], stride: tuple[int, int], sides: tuple[int, ...], ceil_mode: bool
+    x: Tensor, kernel: tuple[int, int], stride: tuple[int, int], sides: tuple[int, ...], *, ceil_mode: bool
 ) -> tuple[list[int], list[int]]:
     """The padding that windows over (N, C, H, W) touch, and what of it is declared, as (left, right, top, bottom).
 
@@ -33,25 +33,26 @@ def touched(
 
 
 def uneven_max_pool(
-    x: Tensor, kernel: tuple[int, int], stride: tuple[int, int], sides: tuple[int, ...], ceil_mode: bool
+    x: Tensor, kernel: tuple[int, int], stride: tuple[int, int], sides: tuple[int, ...], *, ceil_mode: bool
 ) -> Tensor:
     """Maximum over the real cells of each window."""
-    reach, _ = touched(x, kernel, stride, sides, ceil_mode)
+    reach, _ = touched(x, kernel, stride, sides, ceil_mode=ceil_mode)
     return F.max_pool2d(F.pad(x, reach, value=float("-inf")), kernel, stride)
 
 
-def uneven_avg_pool(
+def uneven_avg_pool(  # noqa: PLR0913 what an average is made of
     x: Tensor,
     kernel: tuple[int, int],
     stride: tuple[int, int],
     sides: tuple[int, ...],
+    *,
     ceil_mode: bool,
     count_include_pad: bool,
 ) -> Tensor:
     """Average over the real cells of each window, or the real and declared ones; never over what ceil mode adds."""
-    reach, declared = touched(x, kernel, stride, sides, ceil_mode)
+    reach, declared = touched(x, kernel, stride, sides, ceil_mode=ceil_mode)
     counted = F.pad(torch.ones_like(x[:1, :1]), declared, value=1.0 if count_include_pad else 0.0)
-    beyond = [r - d for r, d in zip(reach, declared)]
+    beyond = [r - d for r, d in zip(reach, declared, strict=True)]
     share = F.avg_pool2d(F.pad(counted, beyond), kernel, stride)
     return F.avg_pool2d(F.pad(x, reach), kernel, stride) / share
 
@@ -90,20 +91,21 @@ class UnevenPool2d(nn.Module):
         count_include_pad: bool | None = None,
     ) -> None:
         super().__init__()
-        self.window = (kernel, stride, sides, ceil_mode)
+        self.window = (kernel, stride, sides)
+        self.ceil_mode = ceil_mode
         self.count_include_pad = count_include_pad
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, H, W) to (N, C, H', W')."""
         if self.count_include_pad is None:
-            return uneven_max_pool(x, *self.window)
-        return uneven_avg_pool(x, *self.window, self.count_include_pad)
+            return uneven_max_pool(x, *self.window, ceil_mode=self.ceil_mode)
+        return uneven_avg_pool(x, *self.window, ceil_mode=self.ceil_mode, count_include_pad=self.count_include_pad)
 
     def extra_repr(self) -> str:
         """The window, and what counts."""
-        kernel, stride, sides, ceil_mode = self.window
+        kernel, stride, sides = self.window
         count = "max" if self.count_include_pad is None else f"count_include_pad={self.count_include_pad}"
-        return f"{kernel}, stride={stride}, sides={sides}, ceil_mode={ceil_mode}, {count}"
+        return f"{kernel}, stride={stride}, sides={sides}, ceil_mode={self.ceil_mode}, {count}"
 
 
 class Maxout(nn.Module):

@@ -42,21 +42,15 @@ def _batch_norm(op: ops.BatchNorm, x: TensorType) -> nn.Module:
     return norm
 
 
-def native_pool(op: ops.Pool2d) -> bool:
-    """True when PyTorch's own pool will do: it pads both ends alike, by at most half the kernel."""
-    (kh, kw), p = op.kernel_size, op.padding
-    return p.symmetric and p.top <= kh // 2 and p.left <= kw // 2
-
-
 def _max_pool(op: ops.MaxPool2d, _: TensorType) -> nn.Module:
-    if native_pool(op):
+    if op.even:
         return nn.MaxPool2d(op.kernel_size, op.stride, (op.padding.top, op.padding.left), ceil_mode=op.ceil_mode)
     return layers.UnevenPool2d(op.kernel_size, op.stride, op.padding.lrtb, ceil_mode=op.ceil_mode)
 
 
 def _avg_pool(op: ops.AvgPool2d, _: TensorType) -> nn.Module:
     how = {"ceil_mode": op.ceil_mode, "count_include_pad": op.count_include_pad}
-    if native_pool(op):
+    if op.even:
         return nn.AvgPool2d(op.kernel_size, op.stride, (op.padding.top, op.padding.left), **how)
     return layers.UnevenPool2d(op.kernel_size, op.stride, op.padding.lrtb, **how)
 

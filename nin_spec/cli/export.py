@@ -97,7 +97,8 @@ def export_command(spec: str, overrides: tuple[str, ...], size: str | None, **gi
         tell(artifact.remarks)
         devices: tuple[Device, ...] = given["devices"] or ("cpu",)
         for device in () if given["no_parity"] else devices:
-            tell(map(str, api.prove(model, artifact, device)))
+            for report in api.prove(model, artifact, device):
+                click.echo(str(report))
     for name, artifact in made.items():
         path = targets[name]
         for written in write(artifact, None if path == _OWN_NAME else Path(path)):

@@ -233,6 +233,12 @@ class Pool2d(Op):
     padding: Padding = Padding()
     ceil_mode: bool = False
 
+    @property
+    def even(self) -> bool:
+        """True when both ends are padded alike, by at most half the kernel: what PyTorch's own pools take."""
+        (kh, kw), p = self.kernel_size, self.padding
+        return p.symmetric and p.top <= kh // 2 and p.left <= kw // 2
+
     def counts(self, x: TensorType) -> Pair:
         """Windows along each axis."""
         _, h, w = x.maps()
