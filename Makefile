@@ -12,6 +12,7 @@ help:  ## show the targets
 $(VENV)/.ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	$(BIN)/python -m compileall -q nin_spec exporters  # an editable install compiles nothing by itself
 	@touch $@
 
 setup: $(VENV)/.ready  ## make .venv with everything, exact versions

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from nin_spec.analysis import MACS_CONVENTION
 from nin_spec.diagnostics import Code, Diagnostic, ExportError
-from nin_spec.export import Artifact
+from nin_spec.exporter import Artifact
 from nin_spec.ir import ops
 from nin_spec.ir.graph import Graph
 from nin_spec.ir.types import TensorType
@@ -98,10 +98,10 @@ def _fits(model: Model, options: OnnxOptions) -> None:
 
 
 def ir_version(opset: int) -> int:
-    """The first IR version that came with an opset: the one that most runtimes of its time load."""
+    """The IR version that an opset came with: whatever runtime knows the opset loads it."""
     from onnx.helper import VERSION_TABLE
 
-    return max(8, min(ir for _, ir, onnx_opset, *_ in VERSION_TABLE if onnx_opset == opset))
+    return min(ir for _, ir, onnx_opset, *_ in VERSION_TABLE if onnx_opset == opset)
 
 
 def _build(model: Model, graph: Graph, opset: int, options: OnnxOptions) -> ModelProto:
@@ -111,9 +111,11 @@ def _build(model: Model, graph: Graph, opset: int, options: OnnxOptions) -> Mode
     from nin_spec import __version__
     from nin_spec.exporters.onnx_rules import INPUT, OUTPUT, Writer
 
-    writer = Writer(opset, np.dtype(options.dtype), dict(model.weights))
+    writer = Writer(opset, np.dtype(options.dtype), dict(model.weights), open_size=graph.open_size)
     for node in graph:
         writer.write(node)
+    if not writer.nodes:
+        writer.nodes.append(helper.make_node("Identity", [INPUT], [OUTPUT], name="identity"))
     # The last value is called `scores`, whatever its node.
     writer.nodes[-1].output[0] = OUTPUT
     made = helper.make_graph(

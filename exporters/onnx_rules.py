@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 import numpy as np
@@ -45,6 +45,7 @@ class Writer:
     opset: int
     dtype: np.dtype[Any]
     weights: dict[str, Array]
+    open_size: bool = False
     value: str = INPUT
     nodes: list[NodeProto] = field(default_factory=list)
     tensors: list[TensorProto] = field(default_factory=list)
@@ -84,7 +85,15 @@ def _attribute(key: str, value: Any) -> AttributeProto:
 
 def _pads(p: Padding) -> list[int]:
     """ONNX's order: the starts of all axes, then the ends."""
-    return [p.top, p.left, p.bottom, p.right]
+    return [*_starts(p), *_ends(p)]
+
+
+def _starts(p: Padding) -> tuple[int, int]:
+    return p.top, p.left
+
+
+def _ends(p: Padding) -> tuple[int, int]:
+    return p.bottom, p.right
 
 
 # ------------------------------------------------------------------ with weights
@@ -143,7 +152,10 @@ def _relu(w: Writer, node: Node, _: ops.ReLU) -> None:
 
 @rule(ops.LeakyReLU)
 def _leaky_relu(w: Writer, node: Node, op: ops.LeakyReLU) -> None:
-    w.add("LeakyRelu", node, alpha=op.slope)
+    if w.dtype == np.float32:
+        w.add("LeakyRelu", node, alpha=op.slope)
+    else:  # an attribute holds 32 bits, which would be the precision of the slope
+        w.add("PRelu", node, _number(w, node, "slope", op.slope))
 
 
 @rule(ops.ELU)
@@ -245,14 +257,19 @@ def _max_pool(w: Writer, node: Node, op: ops.MaxPool2d) -> None:
 
 @rule(ops.AvgPool2d)
 def _avg_pool(w: Writer, node: Node, op: ops.AvgPool2d) -> None:
-    """An average that counts its padding and hangs over it gets the padding as cells of the input."""
-    if not (op.ceil_mode and op.count_include_pad):
+    """An average that counts its padding and hangs over it gets the padding as cells of the input.
+
+    Where the size is open it can't: a window that starts in the end padding, which ceil mode leaves out,
+    would start inside such an input. There ONNX's own definition, that of opset 19, is the same as ours.
+    """
+    if w.open_size or not (op.ceil_mode and op.count_include_pad):
         w.add("AveragePool", node, **_window(op, op.padding), count_include_pad=int(op.count_include_pad))
         return
-    p = op.padding
-    sides = np.array([0, 0, p.top, p.left, 0, 0, p.bottom, p.right])
-    w.add("Pad", node, w.constant(f"{node.name}/sides", sides), part="pad")
-    w.add("AveragePool", node, **_window(op, Padding()), count_include_pad=0)
+    (c, height, width), p = node.input.maps(), op.padding
+    w.add("Pad", node, w.constant(f"{node.name}/sides", np.array([0, 0, *_starts(p), 0, 0, *_ends(p)])), part="pad")
+    padded = node.input.with_shape(c, height + p.top + p.bottom, width + p.left + p.right)
+    over = replace(op, padding=Padding(), count_include_pad=False).reach(padded)
+    w.add("AveragePool", node, **_window(replace(op, ceil_mode=False), over), count_include_pad=0)
 
 
 def _window(op: ops.Pool2d, padding: Padding) -> dict[str, Any]:

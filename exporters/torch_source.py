@@ -16,7 +16,7 @@ from typing import Any, ClassVar
 from pydantic import BaseModel, ConfigDict
 
 from nin_spec.diagnostics import Code, Diagnostic, ExportError
-from nin_spec.export import Artifact
+from nin_spec.exporter import Artifact
 from nin_spec.ir import ops
 from nin_spec.ir.graph import Graph, Node
 from nin_spec.ir.types import Padding, Pair, end_padding, window_count
@@ -81,7 +81,8 @@ def class_name(name: str) -> str:
     """`nin_cifar` as NinCifar; always an identifier."""
     words = [w for w in re.split(r"[^A-Za-z0-9]+", name) if w]
     joined = "".join(w[0].upper() + w[1:] for w in words) or "Network"
-    return f"Network{joined}" if joined[0].isdigit() or keyword.iskeyword(joined) else joined
+    taken = keyword.iskeyword(joined) or joined in {"F", "Tensor"}
+    return f"Network{joined}" if taken or joined[0].isdigit() else joined
 
 
 def _module_name(name: str) -> str:

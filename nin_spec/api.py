@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nin_spec.diagnostics import Code, Diagnostic, ExportError
-from nin_spec.export import Artifact, find, write
+from nin_spec.exporter import Artifact, find, write
 from nin_spec.model import Model
 
 if TYPE_CHECKING:

@@ -197,6 +197,9 @@ def did_you_mean(word: str, choices: Sequence[str]) -> str:
 
 _WIDTH = 160
 
+MAX_FINDINGS = 100
+"""Errors of one spec that are worth showing at once; what is hostile stops here."""
+
 
 def render(diagnostic: Diagnostic) -> str:
     """Plain text: `file:line:column: severity CODE: message`, the source line, a caret, the hint."""
@@ -217,9 +220,9 @@ def render(diagnostic: Diagnostic) -> str:
 
 def _window(span: Span) -> tuple[str, int, int]:
     """The span's line, cut around the span when long; the column and length inside the cut."""
-    text = printable(span.source.line(span.line))
+    text = span.source.line(span.line)
     start = 0 if span.column <= _WIDTH - 20 else span.column - 60
-    shown = text[start : start + _WIDTH]
+    shown = printable(text[start : start + _WIDTH])
     column = span.column - start
     return shown, column, max(1, min(span.length, len(shown) - column + 1))
 

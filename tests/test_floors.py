@@ -24,7 +24,7 @@ FLOORS = {
     "nin_spec.network": 2,
     "nin_spec.torch_module": 3,
     "nin_spec.torch_layers": 3,
-    "nin_spec.export": 3,
+    "nin_spec.exporter": 3,
     "nin_spec.exporters": 4,
     "nin_spec.runtime": 4,
     "nin_spec.api": 4,

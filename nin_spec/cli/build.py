@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from nin_spec.cli.console import terminal_width
-from nin_spec.cli.options import compile_spec, seed_option, spec_options
+from nin_spec.cli.options import compile_spec, seed_option, spec_options, weigh, weights_option
 
 if TYPE_CHECKING:
     from nin_spec.analysis import ShapeTable
@@ -19,10 +19,18 @@ if TYPE_CHECKING:
 @spec_options
 @click.option("--format", "form", type=click.Choice(["table", "json", "csv", "markdown"]), default="table")
 @click.option("--by", type=click.Choice(["layer", "stage"]), default="layer", help="A row a layer, or a row a block.")
-@click.option("-o", "--output", metavar="FILE", help="Also save freshly initialised weights (safetensors).")
+@click.option("-o", "--output", metavar="FILE", help="Also save weights (safetensors): fresh ones, or --weights.")
+@weights_option
 @seed_option
 def build_command(
-    spec: str, overrides: tuple[str, ...], size: str | None, form: str, by: str, output: str | None, seed: int
+    spec: str,
+    overrides: tuple[str, ...],
+    size: str | None,
+    form: str,
+    by: str,
+    output: str | None,
+    weights: str | None,
+    seed: int,
 ) -> None:
     """Compile SPEC and print its shape table.
 
@@ -31,12 +39,15 @@ def build_command(
       nin-spec build my.yaml --input 3x64x64 --set blocks.0.kernel=7
       nin-spec build nin_cifar --format json
       nin-spec build nin_cifar -o weights.safetensors --seed 1
+      nin-spec build my.yaml --weights checkpoint.pt -o ours.safetensors
     """
+    if weights is not None and output is None:
+        raise click.UsageError("--weights needs -o FILE: where to save them under our names")
     network = compile_spec(spec, overrides, size)
     table = network.table.stages() if by == "stage" else network.table
     show(table, form)
     if output is not None:
-        save(network, output, seed)
+        save(network, output, weights, seed)
 
 
 def show(table: ShapeTable, form: str) -> None:
@@ -53,12 +64,12 @@ def show(table: ShapeTable, form: str) -> None:
         click.echo(tables.table_text(table, terminal_width()))
 
 
-def save(network: Network, output: str, seed: int) -> None:
-    """Initialise and save weights, and say so."""
+def save(network: Network, output: str, weights: str | None, seed: int) -> None:
+    """Save weights under our names, and say so."""
     from pathlib import Path
 
     from nin_spec.weights import save as save_weights
 
-    model = network.initialise(seed)
+    model = weigh(network, weights, seed)
     save_weights(Path(output), model.weights, {"nin_spec.name": network.graph.name, "nin_spec.hash": network.hash})
-    click.echo(f"saved {len(model.weights)} tensors (seed {seed}) to {output}", err=True)
+    click.echo(f"saved {len(model.weights)} tensors to {output}", err=True)

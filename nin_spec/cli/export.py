@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
 
 import click
 
-from nin_spec.cli.options import compile_spec, seed_option, spec_options
+from nin_spec.cli.options import compile_spec, seed_option, spec_options, tell, weigh, weights_option
 
 if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
 
-    from nin_spec.export import Exporter
-    from nin_spec.model import Model
-    from nin_spec.network import Network
+    from nin_spec.exporter import Exporter
     from nin_spec.runtime.providers import Device
 
 _OWN_NAME = "."
@@ -24,7 +21,7 @@ _OWN_NAME = "."
 
 def derived(command: click.Command) -> click.Command:
     """The command with the flags of every exporter."""
-    from nin_spec.export import discover
+    from nin_spec.exporter import discover
 
     fields: dict[str, tuple[FieldInfo, list[str]]] = {}
     for name, exporter in discover().items():
@@ -59,7 +56,7 @@ def _words(annotation: Any) -> list[str]:
 
 @click.command("export")
 @spec_options
-@click.option("--weights", metavar="FILE", help="Weights: ours (safetensors), or a foreign state dict to adopt.")
+@weights_option
 @seed_option
 @click.option("--no-parity", is_flag=True, help="Do not prove the exported file against the nn.Module.")
 @click.option(
@@ -83,7 +80,7 @@ def export_command(spec: str, overrides: tuple[str, ...], size: str | None, **gi
     spec, writes nothing, and exits 1.
     """
     from nin_spec import api
-    from nin_spec.export import discover, write
+    from nin_spec.exporter import discover, write
 
     exporters = discover()
     targets = {name: given[f"to_{name}"] for name in exporters if given.get(f"to_{name}") is not None}
@@ -105,26 +102,10 @@ def export_command(spec: str, overrides: tuple[str, ...], size: str | None, **gi
             click.echo(f"wrote {written} ({written.stat().st_size:,} bytes)")
 
 
-def weigh(network: Network, weights: str | None, seed: int) -> Model:
-    """The model with the weights asked for, saying which."""
-    if weights is None:
-        tell([f"weights: fresh, seed {seed} (give --weights FILE for trained ones)"])
-        return network.initialise(seed)
-    model, remarks = network.adopt(weights)
-    tell(remarks)
-    return model
-
-
 def chosen(exporter: Exporter, given: dict[str, Any]) -> dict[str, Any]:
     """The exporter's options as given on the command line, numbers as numbers."""
     found = {key: given[key] for key in exporter.Options.model_fields if given.get(key) is not None}
     return {key: int(v) if v.isascii() and v.isdigit() and len(v) < 10 else v for key, v in found.items()}
-
-
-def tell(lines: Iterable[str]) -> None:
-    """What is worth knowing and is not the result."""
-    for line in lines:
-        click.echo(line, err=True)
 
 
 export_command = derived(export_command)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 if TYPE_CHECKING:
+    from nin_spec.model import Model
     from nin_spec.network import Network
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -26,6 +27,10 @@ input_option = click.option(
 )
 seed_option = click.option(
     "--seed", type=click.IntRange(0, 2**63 - 1), default=0, show_default=True, help="Of fresh weights."
+)
+
+weights_option = click.option(
+    "--weights", metavar="FILE", help="Weights: ours (safetensors), or a foreign state dict (.pt) to adopt."
 )
 
 
@@ -51,3 +56,19 @@ def input_overrides(size: str | None) -> list[str]:
     channels, height, width = match.groups()
     overrides = [f"input.size=[{int(height)}, {int(width)}]"]
     return [f"input.channels={int(channels)}", *overrides] if channels else overrides
+
+
+def weigh(network: Network, weights: str | None, seed: int) -> Model:
+    """The model with the weights asked for, saying which."""
+    if weights is None:
+        tell([f"weights: fresh, seed {seed} (give --weights FILE for trained ones)"])
+        return network.initialise(seed)
+    model, remarks = network.adopt(weights)
+    tell(remarks)
+    return model
+
+
+def tell(lines: Iterable[str]) -> None:
+    """What is worth knowing and is not the result."""
+    for line in lines:
+        click.echo(line, err=True)

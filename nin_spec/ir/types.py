@@ -107,7 +107,13 @@ class Parameter:
 
 
 def window_count(  # noqa: PLR0913 what a window on an axis is made of
-    size: int, kernel: int, stride: int, before: int, after: int, *, ceil_mode: bool = False
+    size: int,
+    kernel: int,
+    stride: int,
+    before: int,
+    after: int,
+    *,
+    ceil_mode: bool = False,
 ) -> int:
     """How many windows fit along one axis.
 

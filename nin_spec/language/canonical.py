@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from nin_spec.diagnostics import Span, SpecError
+from nin_spec.diagnostics import MAX_FINDINGS, Span, SpecError
 from nin_spec.language import rules
 from nin_spec.language.document import Path_, Table, Value, find
 from nin_spec.language.emit import emit
@@ -62,7 +63,7 @@ def canonicalise(spec: Spec, root: Table) -> Canonical:
     """Complete a validated spec. Raises SpecError with every contradiction and every open choice."""
     from nin_spec.language.schema import Spec
 
-    found = list(rules.check(spec, root))
+    found = list(islice(rules.check(spec, root), MAX_FINDINGS))
     if found:
         raise SpecError(found)
     builder = _Builder(root)
@@ -116,6 +117,7 @@ class _Builder:
         implied = {1: "gray", 3: "rgb"}.get(spec.input.channels)
         if "color" not in contract and implied:
             contract["color"] = self.put(("input", "preprocess", "color"), implied, None)
+        data["preprocess"] = _ordered(spec.input.preprocess, contract)
 
     def block(self, spec: Spec, i: int) -> dict[str, Any]:
         """One block: its convolutions in full, or the steps of a bare block."""
@@ -166,7 +168,7 @@ class _Builder:
             data.setdefault("count_include_pad", False)
         for key in data:
             self.origins.setdefault((*path, key), None)
-        return data
+        return _ordered(pool, data)
 
     def head(self, spec: Spec) -> dict[str, Any]:
         """The head, each dense layer's activation explicit."""
@@ -177,7 +179,13 @@ class _Builder:
             last = k == len(data["dense"]) - 1
             dense.setdefault("activation", {"kind": "none" if last else "relu"})
             dense.setdefault("init", self.put((*path, "dense", k, "init"), spec.defaults.init, ("defaults", "init")))
+            data["dense"][k] = _ordered(head.dense[k], dense)
         return data
+
+
+def _ordered(model: Any, data: dict[str, Any]) -> dict[str, Any]:
+    """The keys in the order of the grammar, whichever of them were filled in late."""
+    return {key: data[key] for key in type(model).model_fields if key in data}
 
 
 def conv_items(block: Block) -> Iterator[tuple[Conv, str]]:

@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 
 import yaml
 
-from nin_spec.diagnostics import Code, Diagnostic, Source, Span, SpecError, lines_of, short
+from nin_spec.diagnostics import MAX_FINDINGS, Code, Diagnostic, Source, Span, SpecError, lines_of, short
 
 MAX_BYTES = 1 << 20
 MAX_DEPTH = 64
@@ -263,6 +263,8 @@ class _Parser:
 
     def _report(self, code: Code, message: str, span: Span, hint: str | None = None) -> None:
         self.errors.append(Diagnostic(code, message, span, hint))
+        if len(self.errors) >= MAX_FINDINGS:
+            raise SpecError(self.errors)
 
     def _error(self, code: Code, message: str, event: Any, hint: str | None = None) -> None:
         self._report(code, message, self._span(event), hint)

@@ -45,9 +45,12 @@ def _mapping(data: dict[str, Any], path: Path_, depth: int) -> Iterator[_Line]:
             yield f"{indent}{_scalar(key)}: {_flow(value)}", below
 
 
-def _item(item: dict[str, Any], path: Path_, depth: int) -> Iterator[_Line]:
-    """A mapping in a list: its first line carries the dash."""
+def _item(item: Any, path: Path_, depth: int) -> Iterator[_Line]:
+    """An item of a list that has mappings in it: its first line carries the dash."""
     dash = "  " * depth + "- "
+    if not isinstance(item, dict) or not item:
+        yield dash + _flow(item), path
+        return
     for i, (text, where) in enumerate(_mapping(item, path, depth + 1)):
         yield (dash + text[len(dash) :] if i == 0 else text), where
 

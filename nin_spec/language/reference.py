@@ -56,11 +56,16 @@ end in one score per class. A dense layer before the last has ReLU, the last has
 
 **Families.** `extends` names a file beside the spec or a shipped spec; mappings merge, `null` takes a
 value away, lists are replaced. `blocks` may then be a mapping: from block names (or indices) to what
-changes in them, `null` removing the block. A mapping of another `kind` replaces the whole mapping.
-On the command line `--set blocks.0.kernel=7` does the same for one value.
+changes in them, `null` removing the block. A mapping of another `kind` replaces the whole mapping; a
+bare value counts as its mapping, so `norm: {eps: 1e-3}` changes `norm: batch`. On the command line
+`--set blocks.0.kernel=7` does the same for one value.
 
 **Outside the language.** A network is a chain. Residual branches, several inputs or outputs, shared or
-binarised weights and activations such as sign can't be said, and are not approximated.
+binarised weights, activations such as sign and pools across channels can't be said, and are not
+approximated. A spec has at most 256 blocks, 512 convolutions and 500,000,000 parameters.
+
+**Errors.** All errors of a spec are shown at once, the first hundred of them, in the order of the text.
+Shapes are followed through the network once it is free of them.
 
 **Numbers.** MACs are multiply-accumulates of convolutions and dense layers for one image, bias not
 counted. The semantic hash is equal for two spellings of one inference function and different for two

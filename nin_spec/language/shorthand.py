@@ -210,11 +210,14 @@ class Kind(_Reader):
         kind = value.get("kind")
         if "kind" not in value:
             raise complain("MISSING_KEY", "the key 'kind' is missing", hint="one of: " + ", ".join(choices))
-        if isinstance(kind, str) and (reason := outside.reason(kind)):
+        if not isinstance(kind, str):
+            raise complain("WRONG_TYPE", f"expected one of {', '.join(choices)}, found {kind_of(kind)}", at=(*at,))
+        if reason := outside.reason(kind):
             raise complain("OUTSIDE_LANGUAGE", reason, at=(*at,), hint=outside.HINT)
-        if not isinstance(kind, str) or kind not in choices:
-            hint = did_you_mean(kind, choices) if isinstance(kind, str) else "expected one of: " + ", ".join(choices)
-            raise complain("UNKNOWN_CHOICE", f"unknown kind {short(str(kind))!r}", at=(*at,), hint=hint)
+        if kind not in choices:
+            raise complain(
+                "UNKNOWN_CHOICE", f"unknown kind {short(kind)!r}", at=(*at,), hint=did_you_mean(kind, choices)
+            )
         return value
 
     def short_schema(self) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from nin_spec.diagnostics import Code, Diagnostic, Span, SpecError, did_you_mean, short
+from nin_spec.diagnostics import MAX_FINDINGS, Code, Diagnostic, Span, SpecError, did_you_mean, short
 from nin_spec.language import outside
 from nin_spec.language.document import Items, Node, Path_, Table, Value, plain
 from nin_spec.language.shorthand import kind_of
@@ -39,7 +39,7 @@ _LENGTHS = {"too_short", "too_long", "string_too_short", "string_too_long"}
 
 
 def validate(root: Table) -> Spec:
-    """The spec that the nodes spell. Raises SpecError with every finding."""
+    """The spec that the nodes spell. Raises SpecError with every finding, the first hundred."""
     from pydantic import ValidationError
 
     from nin_spec.language.schema import Spec
@@ -47,7 +47,8 @@ def validate(root: Table) -> Spec:
     try:
         return Spec.model_validate(plain(root))
     except ValidationError as error:
-        found = [_diagnostic(root, e) for e in error.errors(include_url=False)]
+        errors = error.errors(include_url=False)[:MAX_FINDINGS]
+        found = [_diagnostic(root, e) for e in errors]
         raise SpecError(sorted(found, key=_position)) from None
 
 

@@ -2,9 +2,9 @@
 
 1. A max pool: padding never wins, so the padding becomes just what its windows touch.
 2. An average that counts no padding: the same, its divisor being the real cells either way.
-3. An average that counts padding which its windows do touch: the counted padding stays; where a
-   ceil-mode window hangs over beyond it, the pool stays as it is, since its divisor counts some of the
-   cells outside the input and not others.
+3. An average that counts padding which its windows do touch keeps just that padding. Where a ceil-mode
+   window hangs over beyond it the pool stays in ceil mode, since its divisor counts some of the cells
+   outside the input and not others.
 
 Cases 1 and 2 keep the pool in the blocked layout of onnxruntime's CPU provider, which ceil_mode leaves.
 """
@@ -37,4 +37,4 @@ def explicit(node: Node) -> ops.Op:
         return replace(op, padding=reach, ceil_mode=False, count_include_pad=False)
     if counted == reach:
         return replace(op, padding=reach, ceil_mode=False)
-    return op
+    return replace(op, padding=counted)

@@ -1,7 +1,7 @@
 """Write a pool whose one window is the whole map as a global pool, where the size is fixed.
 
-1. A max pool with a single window over the whole map.
-2. An average with a single window over the whole map and no padding.
+1. A max pool with a single window over the whole map, and maybe over padding, which never wins.
+2. An average with a single window over the whole map, which counts no cell outside it.
 """
 
 from __future__ import annotations
@@ -22,6 +22,10 @@ def as_global(node: Node) -> ops.Op:
     op = node.op
     if not isinstance(op, ops.Pool2d) or op.counts(node.input) != (1, 1):
         return op
-    if op.padding != Padding() or op.kernel_size != node.input.shape[1:]:
+    (kh, kw), (_, h, w), p = op.kernel_size, node.input.maps(), op.padding
+    if kh - p.top < h or kw - p.left < w:
         return op
-    return ops.AdaptiveMaxPool2d() if isinstance(op, ops.MaxPool2d) else ops.AdaptiveAvgPool2d()
+    if isinstance(op, ops.MaxPool2d):
+        return ops.AdaptiveMaxPool2d()
+    counts = isinstance(op, ops.AvgPool2d) and op.count_include_pad and p != Padding()
+    return op if counts else ops.AdaptiveAvgPool2d()

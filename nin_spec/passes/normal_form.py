@@ -1,13 +1,15 @@
 """One graph for all spellings of one inference function, and its hash.
 
-After the exact passes (identities dropped, pools explicit or global):
+Where the size is fixed, a convolution or a pool is what its windows see: the cells, and for an average the
+divisor. So padding, rounding, strides that are never taken and the dilation of a single tap count only
+where they change something. Beyond the exact passes (identities dropped, pools explicit or global):
 
-1. Along an axis with one window the stride is the smallest that keeps it one; along an axis with one tap
-   the dilation is 1.
-2. End padding that no window of a convolution touches is cut.
-3. A leaky ReLU of slope 0 is a ReLU; a ReLU after a ReLU is dropped.
-4. What only training sees is set to one value: the momentum of batch norm, the first slope of PReLU.
-5. A flatten of what is already flat, or a global pool of single cells, is dropped.
+1. A leaky ReLU of slope 0 is a ReLU; a ReLU after a ReLU is dropped.
+2. What only training sees is set to one value: the momentum of batch norm, the first slope of PReLU.
+3. A flatten of what is already flat, or a pool whose windows are the cells themselves, is dropped.
+4. One slope a channel is one slope where there is one channel. A number has one spelling, 1 being 1.0.
+5. For any size: an average without padding counts none, one over single cells is a maximum, windows that
+   move by one cell need no rounding, and a single tap no dilation.
 
 Parameters are left open: two specs have one hash when, given the same tensors in the same order, they
 compute the same scores from the same input. Names, labels, dropout and recipes do not count.
@@ -16,12 +18,13 @@ compute the same scores from the same input. Names, labels, dropout and recipes 
 from __future__ import annotations
 
 import hashlib
-from dataclasses import replace
+from dataclasses import fields, replace
+from typing import NamedTuple
 
 from nin_spec.ir import ops
 from nin_spec.ir.graph import Graph, Node
 from nin_spec.ir.text import print_op
-from nin_spec.ir.types import Padding, Pair, end_padding
+from nin_spec.ir.types import Padding, TensorType
 from nin_spec.passes import chain, rebuild, run_passes
 from nin_spec.passes.drop_identities import drop_identities
 from nin_spec.passes.explicit_pools import explicit_pools
@@ -34,81 +37,128 @@ def semantic_hash(graph: Graph) -> str:
     """`nin1:` and 32 hexadecimal digits: equal for two spellings of one function."""
     form = normal_form(graph)
     head = f"{form.input}{' open' if form.open_size else ''}"
-    text = "\n".join([head, *(print_op(node.op) for node in form)])
+    text = "\n".join([head, *(print_op(n.op) if form.open_size else _describe(n) for n in form)])
     return f"{VERSION}:{hashlib.sha256(text.encode()).hexdigest()[:32]}"
 
 
 def normal_form(graph: Graph) -> Graph:
-    """The representative of all graphs that compute the same function."""
-    exact = [explicit_pools, global_pools, drop_identities]
-    return run_passes(graph, [*exact, plain_windows, plain_activations, drop_repeats])
+    """The graph with every rule applied; only the strides and paddings of its windows are as written."""
+    return run_passes(graph, [plain_ops, explicit_pools, global_pools, drop_identities, drop_repeats])
 
 
-def plain_windows(graph: Graph) -> Graph:
-    """Rules 1 and 2. Where the size is open, only the dilation of single taps is settled."""
-    return rebuild(graph, lambda node: _window(node, open_size=graph.open_size))
+# ------------------------------------------------------------------ windows
 
 
-def _window(node: Node, *, open_size: bool) -> ops.Op:
+class Window(NamedTuple):
+    """What a pool sees along one axis: the cells from `start` to before `end`, and its share of the divisor."""
+
+    start: int
+    end: int
+    divisor: int
+
+
+def _describe(node: Node) -> str:
+    """A node by what it computes: `print_op`, but for convolutions and pools what their windows see."""
     op = node.op
     if isinstance(op, ops.Conv2d):
-        op = replace(op, dilation=_where(op.kernel_size, op.dilation, (1, 1)))
-    if open_size or not isinstance(op, ops.Conv2d | ops.Pool2d):
-        return op
-    if isinstance(op, ops.Conv2d):
-        op = replace(op, padding=_touched(op, node))
-    elif op.ceil_mode:
-        return op
-    return replace(op, stride=_where((node.output.shape[1], node.output.shape[2]), op.stride, _least(op, node)))
+        plain = replace(op, stride=(1, 1), padding=Padding(), dilation=(1, 1))
+        return f"{print_op(plain)} {_taps(op, node)}"
+    if isinstance(op, ops.Pool2d | ops.GlobalPool2d):
+        kind, *seen = _seen(op, node.input)
+        return f"{kind} {[[tuple(window) for window in axis] for axis in seen]}"
+    return print_op(op)
 
 
-def _where(counts: Pair, values: Pair, others: Pair) -> Pair:
-    """`values`, but along an axis that counts only one, `others`."""
-    a, b = (other if n == 1 else v for n, v, other in zip(counts, values, others, strict=True))
-    return a, b
+def _taps(op: ops.Conv2d, node: Node) -> list[list[tuple[int, ...]]]:
+    """The taps of each window that stand on cells, along both axes."""
+    starts = (op.padding.top, op.padding.left)
+    axes = zip(node.input.shape[1:], node.output.shape[1:], op.kernel_size, op.stride, op.dilation, starts, strict=True)
+    return [
+        [_inside(i * stride - before, size, taps, step) for i in range(count)]
+        for size, count, taps, stride, step, before in axes
+    ]
 
 
-def _least(op: ops.Conv2d | ops.Pool2d, node: Node) -> Pair:
-    """The smallest stride for which one window remains one."""
-    (eh, ew), p = op.window(node.input)[0], op.padding
-    _, h, w = node.input.maps()
-    return h + p.top + p.bottom - eh + 1, w + p.left + p.right - ew + 1
+def _inside(start: int, size: int, taps: int, step: int) -> tuple[int, ...]:
+    """The first tap inside, how many there are, the cell of the first, and the cells from one to the next."""
+    first = max(0, -(start // step))
+    count = min(taps, -((start - size) // step)) - first
+    if count < 1:
+        return ()
+    return first, count, start + first * step, step if count > 1 else 1
 
 
-def _touched(op: ops.Conv2d, node: Node) -> Padding:
-    (_, h, w), (_, oh, ow), p = node.input.maps(), node.output.maps(), op.padding
-    (eh, ew), (sh, sw) = op.extent, op.stride
-    return Padding(p.top, end_padding(h, eh, sh, p.top, oh), p.left, end_padding(w, ew, sw, p.left, ow))
+def _seen(op: ops.Pool2d | ops.GlobalPool2d, x: TensorType) -> tuple[str, list[Window], list[Window]]:
+    """`max` or `avg`, and the windows along both axes. Averages over single cells are maxima."""
+    _, h, w = x.maps()
+    if isinstance(op, ops.GlobalPool2d):
+        kind = ops.MaxPool2d if isinstance(op, ops.AdaptiveMaxPool2d) else ops.AvgPool2d
+        op = kind((h, w), (1, 1))
+    (kh, kw), (sh, sw), p, (rows, columns) = op.kernel_size, op.stride, op.padding, op.counts(x)
+    counted = p if isinstance(op, ops.AvgPool2d) and op.count_include_pad else Padding()
+    down = [_clip(i * sh - p.top, kh, h, counted.top, counted.bottom) for i in range(rows)]
+    across = [_clip(i * sw - p.left, kw, w, counted.left, counted.right) for i in range(columns)]
+    single = all(window == (window.start, window.start + 1, 1) for window in (*down, *across))
+    if isinstance(op, ops.AvgPool2d) and not single:
+        return "avg", down, across
+    return "max", [window._replace(divisor=1) for window in down], [window._replace(divisor=1) for window in across]
 
 
-def plain_activations(graph: Graph) -> Graph:
-    """Rule 3's first half, and rule 4."""
-    return rebuild(graph, lambda node: _untrained(node.op))
+def _clip(start: int, kernel: int, size: int, before: int, after: int) -> Window:
+    end = start + kernel
+    return Window(max(start, 0), min(end, size), min(end, size + after) - max(start, -before))
 
 
-def _untrained(op: ops.Op) -> ops.Op:
+# ------------------------------------------------------------------ rules
+
+
+def plain_ops(graph: Graph) -> Graph:
+    """Rules 2, 4, 5 and the first half of 1."""
+    return rebuild(graph, lambda node: _plain(node.op, node.input.shape[0]))
+
+
+def _plain(op: ops.Op, channels: int) -> ops.Op:
+    # A field declared as a float may hold an int, which prints otherwise; and -0.0 is 0.0.
+    op = replace(op, **{f.name: float(getattr(op, f.name)) + 0.0 for f in fields(op) if f.type == "float"})
     match op:
         case ops.LeakyReLU(slope=0):
             return ops.ReLU()
         case ops.BatchNorm():
             return replace(op, momentum=0.0)
         case ops.PReLU():
-            return replace(op, init=0.0)
+            return replace(op, init=0.0, per_channel=op.per_channel and channels > 1)
+        case ops.Conv2d(kernel_size=(kh, kw), dilation=(dh, dw)):
+            return replace(op, dilation=(dh if kh > 1 else 1, dw if kw > 1 else 1))
+        case ops.Pool2d():
+            return _plain_pool(op)
         case _:
             return op
 
 
+def _plain_pool(op: ops.Pool2d) -> ops.Pool2d:
+    op = replace(op, ceil_mode=op.ceil_mode and op.stride != (1, 1))
+    if not isinstance(op, ops.AvgPool2d):
+        return op
+    if op.kernel_size == (1, 1):
+        return ops.MaxPool2d(op.kernel_size, op.stride, op.padding, op.ceil_mode)
+    return replace(op, count_include_pad=op.count_include_pad and op.padding != Padding())
+
+
 def drop_repeats(graph: Graph) -> Graph:
-    """Rule 3's second half, and rule 5."""
+    """Rule 3, and the second half of 1."""
     kept: list[tuple[Node, ops.Op]] = []
     for node in graph:
         again = isinstance(node.op, ops.ReLU) and kept and isinstance(kept[-1][1], ops.ReLU)
-        if not again and not _keeps(node):
+        if not again and not _keeps(node, open_size=graph.open_size):
             kept.append((node, node.op))
     return chain(graph, kept)
 
 
-def _keeps(node: Node) -> bool:
-    if isinstance(node.op, ops.GlobalPool2d):
-        return node.input.shape[1:] == (1, 1)
-    return isinstance(node.op, ops.Flatten) and not node.input.is_map
+def _keeps(node: Node, *, open_size: bool) -> bool:
+    """True when the node gives what it gets. Where the size is open, the windows are those of one size only."""
+    if isinstance(node.op, ops.Flatten):
+        return not node.input.is_map
+    if open_size or not isinstance(node.op, ops.Pool2d | ops.GlobalPool2d):
+        return False
+    cells = ([Window(i, i + 1, 1) for i in range(n)] for n in node.input.shape[1:])
+    return _seen(node.op, node.input) == ("max", *cells)

@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nin_spec.diagnostics import Code, Diagnostic, ParityError
+from nin_spec.diagnostics import Code, Diagnostic, InputError, ParityError
 from nin_spec.model import Model
 from nin_spec.runtime.providers import Device
 from nin_spec.runtime.session import Session, open_session
 
 if TYPE_CHECKING:
-    import torch
+    from nin_spec.torch_module import NiNModule
 
 BATCHES = (1, 2, 7)
 TOLERANCES = {
@@ -93,15 +93,20 @@ def check_parity(model: Model, data: bytes, device: Device = "cpu", seed: int = 
     """Compare an exported file with the nn.Module in float64, on one device.
 
     Raises:
-        ParityError: outputs that differ, naming the first node that does; nothing is wrong with the device.
+        ParityError: outputs that differ, naming the first node that does, or an input that the spec allows
+            and the file does not take; nothing is wrong with the device.
         DeviceError: the device can't run the file.
+        InputError: the file computes in numbers that have no tolerance here.
     """
     session = open_session(data, device)
-    reference = _reference(model)
+    if str(session.dtype) not in TOLERANCES:
+        message = f"parity is proved for {' and '.join(TOLERANCES)}, and the file computes in {session.dtype}"
+        raise InputError(Diagnostic(Code.MODEL_UNREADABLE, message))
+    reference = _reference(model, session.dtype)
     tolerance = TOLERANCES[str(session.dtype)]
     cases = []
     for x in inputs(model, session, seed):
-        got, wanted = session.run(x), _forward(reference, x, session.threads)
+        got, wanted = _run(session, x), _forward(reference, x, session.threads)
         case = compare(x, got, wanted, tolerance)
         if not case.max_relative <= tolerance:
             raise ParityError(_explain(model, data, device, reference, x, case, tolerance))
@@ -121,8 +126,9 @@ def inputs(model: Model, session: Session, seed: int) -> Iterator[Array]:
 
 
 def compare(x: Array, got: Array, wanted: Array, tolerance: float) -> Case:
-    """How far `got` is from `wanted`; infinitely where shapes differ or a number is not finite."""
-    if got.shape != wanted.shape or not (np.isfinite(got).all() and np.isfinite(wanted).all()):
+    """How far `got` is from `wanted`; infinitely where shape or dtype differ, or a number is not finite."""
+    same = got.shape == wanted.shape and got.dtype == x.dtype
+    if not same or not (np.isfinite(got).all() and np.isfinite(wanted).all()):
         return Case(x.shape, float("inf"), float("inf"), 0)
     difference = float(np.abs(got.astype(np.float64) - wanted).max(initial=0.0))
     largest = float(np.abs(wanted).max(initial=0.0))
@@ -135,13 +141,27 @@ def compare(x: Array, got: Array, wanted: Array, tolerance: float) -> Case:
     return Case(x.shape, difference, relative, int(agree.sum()))
 
 
-def _reference(model: Model) -> torch.nn.Module:
+def _run(session: Session, x: Array) -> Array:
+    try:
+        return session.run(x)
+    except InputError as error:
+        message = f"the exported file does not take what its spec allows: {error.diagnostics[0].message}"
+        raise ParityError(Diagnostic(Code.PARITY, message)) from error
+
+
+def _reference(model: Model, dtype: np.dtype[Any]) -> NiNModule:
+    """The network in float64, with the very numbers that a file of this dtype holds."""
+    import torch
+
     from nin_spec.torch_module import build_module
 
-    return build_module(model).double().eval()
+    module = build_module(model.graph).double()
+    held = {name: torch.from_numpy(w.astype(dtype).astype(np.float64)) for name, w in model.weights.items()}
+    module.load_state_dict(held, strict=True)
+    return module
 
 
-def _forward(module: torch.nn.Module, x: Array, threads: int) -> Array:
+def _forward(module: NiNModule, x: Array, threads: int) -> Array:
     import torch
 
     before = torch.get_num_threads()
@@ -155,14 +175,14 @@ def _forward(module: torch.nn.Module, x: Array, threads: int) -> Array:
 
 
 def _explain(  # noqa: PLR0913, PLR0917 all that is known of the failure
-    model: Model, data: bytes, device: Device, reference: torch.nn.Module, x: Array, case: Case, tolerance: float
+    model: Model, data: bytes, device: Device, reference: NiNModule, x: Array, case: Case, tolerance: float
 ) -> Diagnostic:
     """The diagnostic of a failure, at the first node that differs."""
     node = first_difference(data, device, reference, x, tolerance)
     batch = "x".join(map(str, case.shape))
     amount = f"relative difference {case.max_relative:.2e}, allowed {tolerance:.0e}"
     if case.max_relative == float("inf"):
-        amount = "a shape that differs or a number that is not finite"
+        amount = "a shape or dtype that differs, or a number that is not finite"
     if node is None:
         message = f"the exported graph differs from the nn.Module ({amount}, input {batch}), but no node of it does"
         return Diagnostic(Code.PARITY, message, hint="onnxruntime's optimisation of the graph changes it")
@@ -171,30 +191,27 @@ def _explain(  # noqa: PLR0913, PLR0917 all that is known of the failure
     return Diagnostic(Code.PARITY, message, span, "nothing was written; look at this layer's weights and options")
 
 
-def first_difference(data: bytes, device: Device, reference: torch.nn.Module, x: Array, tolerance: float) -> str | None:
+def first_difference(data: bytes, device: Device, reference: NiNModule, x: Array, tolerance: float) -> str | None:
     """The first node of the chain whose output differs, every value of the file laid open; or None."""
     import torch
 
-    with torch.inference_mode():
-        trace: Any = reference.trace
-        wanted = {name: value.numpy() for name, value in trace(torch.from_numpy(x.astype(np.float64)))}
     got = _every_value(data, device, x)
-    last = list(wanted)[-1]
-    name: str
-    for name, value in wanted.items():
-        found = got.get("scores" if name == last else name)
-        if found is not None and not compare(x, found, value, tolerance).max_relative <= tolerance:
-            return name
+    with torch.inference_mode():
+        for name, value in reference.trace(torch.from_numpy(x.astype(np.float64))):
+            found = got.pop(name, None)  # what a pass left out has no value of its own
+            if found is not None and not compare(x, found, value.numpy(), tolerance).max_relative <= tolerance:
+                return name
     return None
 
 
 def _every_value(data: bytes, device: Device, x: Array) -> dict[str, Array]:
-    """The output of each node of the file, by name."""
+    """The first output of each node of the file, by the node's name."""
     import onnx
 
     proto = onnx.load_from_string(data)
     known = {o.name for o in proto.graph.output}
-    names = [name for node in proto.graph.node for name in node.output]
-    proto.graph.output.extend(onnx.ValueInfoProto(name=n) for n in names if n not in known)
+    values = {node.name: node.output[0] for node in proto.graph.node}
+    proto.graph.output.extend(onnx.ValueInfoProto(name=v) for v in values.values() if v not in known)
     session = open_session(proto.SerializeToString(), device)
-    return dict(zip(names, session.inference.run(names, {session.input_name: x}), strict=True))
+    found = session.inference.run(list(values.values()), {session.input_name: x})
+    return dict(zip(values, found, strict=True))

@@ -1,13 +1,18 @@
-"""Foreign weights: another program's names for the same tensors, in the same order.
+"""Foreign weights: another program's names for the same tensors.
 
 A file with our names is taken as it is. Otherwise its modules (the names up to the last dot) are matched
-with the graph's layers one by one: in the file's order where it has one, in the natural order of its
-names, or by shapes where no two layers are alike. A match is proved: every tensor is used exactly once,
-with an equal shape and an equal last name. Whatever can't be proved is refused as a whole.
+with the graph's layers, all or none:
+
+1. in the file's order, where it has one that fits, as a state_dict has;
+2. else by shape, and layers of equal shape by the numbers in their names (`net.2` before `net.10`).
+
+A match is proved: every tensor is used exactly once, with an equal shape and an equal last name. What
+can't be proved is refused, and so are two layers of equal shape whose names say nothing of their order.
 """
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -24,8 +29,9 @@ COUNTER = "num_batches_tracked"
 _PREFIXES = ("module.", "_orig_mod.")
 """What DataParallel and torch.compile put before every name."""
 
-_Shapes = dict[str, tuple[int, ...]]
-_Groups = dict[str, _Shapes]
+_Shapes = Mapping[str, tuple[int, ...]]
+_Groups = dict[str, dict[str, tuple[int, ...]]]
+"""The shapes of each module: `net.0.` has a weight and a bias. The module keeps its last dot."""
 
 
 @dataclass(frozen=True)
@@ -52,118 +58,138 @@ def adopt(
     """
     ours = graph.parameters()
     theirs = {name: array for name, array in tensors.items() if not name.endswith(COUNTER)}
-    _finite(file, theirs)
-    names = {_bare(n): n for n in theirs}
     shapes = {name: p.shape for name, p in ours.items()}
-    if len(names) == len(theirs) and set(names) == set(shapes):
-        mapping = {names[name]: name for name in shapes}
-        _equal_shapes(file, mapping, theirs, shapes)
-    else:
-        mapping = _match(file, _grouped({n: a.shape for n, a in theirs.items()}), _grouped(shapes), ordered=ordered)
-    by_ours = {our: their for their, our in mapping.items()}
-    weights = {name: np.array(theirs[by_ours[name]], dtype=graph.input.dtype) for name in shapes}
-    pairs = tuple((by_ours[name], name) for name in shapes)
-    return Adoption(weights, pairs, tuple(_remarks(tensors, theirs, graph, metadata or {})))
+    mapping, remarks = _own_names(file, theirs, shapes), []
+    if mapping is None:
+        mapping, in_order = _match(file, {n: a.shape for n, a in theirs.items()}, shapes, ordered=ordered)
+        if ordered and not in_order:
+            remarks.append("the file's order is not the network's: matched by shape, equal shapes by number")
+    weights = {our: _converted(file, their, theirs[their], graph.input.dtype) for our, their in mapping.items()}
+    for name, p in ours.items():
+        if p.role == "var" and (weights[name] < 0).any():
+            _refuse(f"{file}: {mapping[name]} holds a negative variance")
+    remarks += _remarks(tensors, theirs, graph, metadata or {})
+    return Adoption(weights, tuple((their, our) for our, their in mapping.items()), tuple(remarks))
+
+
+def _own_names(file: str, theirs: Mapping[str, Array], shapes: _Shapes) -> dict[str, str] | None:
+    """Our names to theirs, where those are ours but for a wrapper's prefix."""
+    bare = {_bare(name): name for name in theirs}
+    if len(bare) != len(theirs) or set(bare) != set(shapes):
+        return None
+    for name, shape in shapes.items():
+        found = theirs[bare[name]].shape
+        if found != shape:
+            _refuse(f"{file}: {bare[name]} has the shape {_show(found)}, the spec says {_show(shape)}")
+    return {name: bare[name] for name in shapes}
 
 
 def _bare(name: str) -> str:
-    for prefix in _PREFIXES:
-        name = name.removeprefix(prefix)
+    while name.startswith(_PREFIXES):
+        name = name.partition(".")[2]
     return name
 
 
-def _finite(file: str, tensors: Mapping[str, Array]) -> None:
-    for name, array in tensors.items():
-        if not np.isfinite(array).all():
-            _refuse(f"{file}: {name} holds numbers that are not finite", "train again, or take an earlier checkpoint")
+def _converted(file: str, name: str, array: Array, dtype: str) -> Array:
+    """A copy in the graph's dtype, every number finite."""
+    with np.errstate(over="ignore"):
+        made: Array = np.array(array, dtype=dtype)
+    if not np.isfinite(array).all():
+        _refuse(f"{file}: {name} holds numbers that are not finite", "train again, or take an earlier checkpoint")
+    if not np.isfinite(made).all():
+        _refuse(f"{file}: {name} holds numbers that {dtype} can't", "say dtype: float64 in the spec")
+    return made
 
 
-def _equal_shapes(file: str, mapping: Mapping[str, str], theirs: Mapping[str, Array], shapes: _Shapes) -> None:
-    for their, our in mapping.items():
-        if theirs[their].shape != shapes[our]:
-            _refuse(f"{file}: {their} has the shape {_show(theirs[their].shape)}, the spec says {_show(shapes[our])}")
+# ------------------------------------------------------------------ matching
 
 
 def _grouped(shapes: _Shapes) -> _Groups:
     """Tensors by module: `net.0.weight` and `net.0.bias` belong together."""
     groups: _Groups = {}
     for name, shape in shapes.items():
-        module, _, last = name.rpartition(".")
-        groups.setdefault(module, {})[last] = shape
+        last = name.rpartition(".")[2]
+        groups.setdefault(name.removesuffix(last) if last else name, {})[last] = shape
     return groups
 
 
-def _match(file: str, theirs: _Groups, ours: _Groups, *, ordered: bool) -> dict[str, str]:
-    """Their names to ours, by the one order of their modules that fits."""
-    _same_count(file, theirs, ours)
-    orders = _orders(theirs, ours, ordered=ordered)
-    fitting = [order for order in orders if _misfit(order, theirs, ours) is None]
-    if not fitting:
-        _refuse(f"{file} does not fit: {_misfit(orders[0], theirs, ours)}", _HINT)
-    alike = None if ordered else _alike(theirs)
-    if alike:
-        message = f"{file} fits, but {alike[0]} and {alike[1]} could be exchanged: nothing says which comes first"
-        _refuse(message, "give the .pt file, which keeps the order, or take the names of `nin-spec build -o`")
-    return {
-        f"{their}.{last}".lstrip("."): f"{our}.{last}"
-        for their, our in zip(fitting[0], ours, strict=True)
-        for last in ours[our]
-    }
+def _match(file: str, theirs: _Shapes, ours: _Shapes, *, ordered: bool) -> tuple[dict[str, str], bool]:
+    """Our names to theirs, and whether the file's order was the network's."""
+    their_groups, our_groups = _grouped(theirs), _grouped(ours)
+    in_order = ordered and list(their_groups.values()) == list(our_groups.values())
+    if in_order:
+        pairs = dict(zip(our_groups, their_groups, strict=True))
+    else:
+        pairs, left = _by_shape(their_groups, our_groups)
+        if left or len(pairs) != len(our_groups):
+            by_shape = (next((o for o in our_groups if o not in pairs), None), next(iter(left), None))
+            _misfit(file, their_groups, our_groups, _first(their_groups, our_groups) if ordered else by_shape)
+        _told_apart(file, their_groups)
+    return {f"{our}{last}": f"{pairs[our]}{last}" for our, group in our_groups.items() for last in group}, in_order
+
+
+def _by_shape(theirs: _Groups, ours: _Groups) -> tuple[dict[str, str], list[str]]:
+    """Our modules to theirs of the same shapes, in the natural order of their names; and theirs that are left."""
+    left = sorted(theirs, key=_natural)
+    pairs: dict[str, str] = {}
+    for our, group in ours.items():
+        found = next((name for name in left if theirs[name] == group), None)
+        if found is not None:
+            left.remove(found)
+            pairs[our] = found
+    return pairs, left
+
+
+def _told_apart(file: str, groups: _Groups) -> None:
+    """Refuse modules of equal shapes whose names do not say which comes first.
+
+    `net.2` comes before `net.10`, but of `left` and `right` nobody knows.
+    """
+    seen: dict[frozenset[tuple[str, tuple[int, ...]]], str] = {}
+    for name, group in groups.items():
+        other = seen.setdefault(frozenset(group.items()), name)
+        if re.sub(r"[0-9]+", "0", other) != re.sub(r"[0-9]+", "0", name):
+            alike = f"{other.rstrip('.')} and {name.rstrip('.')}"
+            hint = "give the .pt file, which keeps the order, or take the names of `nin-spec build -o`"
+            _refuse(f"{file} fits, but {alike} could be exchanged: nothing says which comes first", hint)
+
+
+def _natural(name: str) -> list[tuple[int, int, str]]:
+    """`layer10` after `layer2`. Numbers compare by length, then as text: int() refuses thousands of digits."""
+    parts = [part for part in re.split(r"([0-9]+)|\.", name) if part]
+    numbers = [part.lstrip("0") if re.fullmatch("[0-9]+", part) else None for part in parts]
+    return [(1, 0, part) if n is None else (0, len(n), n) for part, n in zip(parts, numbers, strict=True)]
+
+
+# ------------------------------------------------------------------ saying no
+
+
+_Pair = tuple[str | None, str | None]
+
+
+def _first(theirs: _Groups, ours: _Groups) -> _Pair:
+    """The first pair in both orders that does not fit; None where one has ended."""
+    pairs = itertools.zip_longest(ours, theirs)
+    return next((o, t) for o, t in pairs if o is None or t is None or ours[o] != theirs[t])
+
+
+def _misfit(file: str, theirs: _Groups, ours: _Groups, pair: _Pair) -> NoReturn:
+    """Refuse with the counts, where they differ, and the first layer that does not fit."""
+    our, their = pair
+    spec = "the spec has no more layers" if our is None else f"the spec's {_describe(our, ours)}"
+    found = "the file has no more" if their is None else f"the file's {_describe(their, theirs)}"
+    a, b = sum(map(len, theirs.values())), sum(map(len, ours.values()))
+    counts = f"it has {a} tensors in {len(theirs)} layers, the network {b} in {len(ours)}; "
+    same = (a, len(theirs)) == (b, len(ours))
+    _refuse(f"{file} does not fit: {'' if same else counts}{spec}, {found}", _HINT)
 
 
 _HINT = "nothing was loaded; the network must have the same layers, in the same order, as the checkpoint"
 
 
-def _same_count(file: str, theirs: _Groups, ours: _Groups) -> None:
-    a, b = sum(map(len, theirs.values())), sum(map(len, ours.values()))
-    if (a, len(theirs)) != (b, len(ours)):
-        first = _misfit([*theirs, *[""] * len(ours)][: len(ours)], theirs, ours)
-        counts = f"it has {a} tensors in {len(theirs)} layers, the network {b} in {len(ours)}"
-        _refuse(f"{file} does not fit: {counts}" + (f"; first, {first}" if first else ""), _HINT)
-
-
-def _orders(theirs: _Groups, ours: _Groups, *, ordered: bool) -> list[list[str]]:
-    """The orders of their modules worth trying, the most trusted first."""
-    natural = sorted(theirs, key=_natural)
-    found = [list(theirs), natural] if ordered else [natural]
-    by_shape: dict[frozenset[tuple[str, tuple[int, ...]]], list[str]] = {}
-    for name, group in theirs.items():
-        by_shape.setdefault(frozenset(group.items()), []).append(name)
-    unique = [by_shape.get(frozenset(group.items()), []) for group in ours.values()]
-    if all(len(names) == 1 for names in unique):
-        found.append([name for (name,) in unique])
-    return found
-
-
-def _alike(groups: _Groups) -> tuple[str, str] | None:
-    """Two modules of equal shapes whose names do not say which comes first.
-
-    A safetensors file keeps no order. `net.2` comes before `net.10`, but of `left` and `right` nobody knows.
-    """
-    seen: dict[frozenset[tuple[str, tuple[int, ...]]], str] = {}
-    for name, group in groups.items():
-        other = seen.setdefault(frozenset(group.items()), name)
-        if re.sub(r"\d+", "0", other) != re.sub(r"\d+", "0", name):
-            return other, name
-    return None
-
-
-def _natural(name: str) -> list[tuple[int, int, str]]:
-    """`layer10` after `layer2`."""
-    return [(0, int(part), "") if part.isdigit() else (1, 0, part) for part in re.split(r"(\d+)|\.", name) if part]
-
-
-def _misfit(order: list[str], theirs: _Groups, ours: _Groups) -> str | None:
-    """What is wrong with the first pair that does not fit, or None."""
-    for their, our in zip(order, ours, strict=True):
-        a, b = theirs.get(their, {}), ours[our]
-        if a != b:
-            return f"the spec's {our} has {_describe(b)}, the file's {their or 'end'} has {_describe(a)}"
-    return None
-
-
-def _describe(group: _Shapes) -> str:
-    return ", ".join(f"{last} {_show(shape)}" for last, shape in sorted(group.items(), reverse=True)) or "nothing"
+def _describe(module: str, groups: _Groups) -> str:
+    shapes = sorted(groups[module].items(), reverse=True)
+    return f"{module.rstrip('.')} has " + ", ".join(f"{last} {_show(shape)}" for last, shape in shapes)
 
 
 def _show(shape: tuple[int, ...]) -> str:

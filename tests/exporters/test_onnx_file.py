@@ -16,7 +16,7 @@ from oracle_graphs import golden, golden_names, hash_input, hash_weights, oracle
 
 import nin_spec
 from nin_spec.diagnostics import ExportError
-from nin_spec.export import find
+from nin_spec.exporter import find
 from nin_spec.exporters.onnx_rules import RULES
 from nin_spec.ir import ops
 from nin_spec.ir.graph import Graph
@@ -200,7 +200,7 @@ def test_the_file_describes_itself() -> None:
 def test_the_bytes_are_the_same_in_another_process() -> None:
     """Whatever the hash seed of the interpreter."""
     code = (
-        "import hashlib, nin_spec; from nin_spec.export import find; e = find('onnx');"
+        "import hashlib, nin_spec; from nin_spec.exporter import find; e = find('onnx');"
         "(d,) = e.export(nin_spec.compile('nin_cifar').initialise(3), e.Options()).files.values();"
         "print(hashlib.sha256(d).hexdigest())"
     )

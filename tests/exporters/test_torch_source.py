@@ -17,7 +17,7 @@ from test_onnx_file import EVERY_OP
 
 import nin_spec
 from nin_spec.diagnostics import ExportError
-from nin_spec.export import find
+from nin_spec.exporter import find
 from nin_spec.exporters.torch_source import CALLS, LAYERS, class_name
 from nin_spec.ir import ops
 from nin_spec.ir.graph import Graph
@@ -114,6 +114,20 @@ def test_it_needs_torch_alone(name: str) -> None:
     assert imports == {"__future__", "json", "sys", "torch"}
 
 
+def test_it_is_formatted(tmp_path: Path) -> None:
+    """As ruff formats a person's file, helpers and all."""
+    graph = Graph("every_op", TensorType((4, 13, 14)))
+    for i, op in enumerate(EVERY_OP):
+        graph = graph.then(f"blocks.{i}.step", op)
+    models = [Model(graph, hash_weights(graph), ModelCard("every_op", "", "", "", 1))]
+    models += [nin_spec.compile(name).initialise() for name in ("nin_cifar_bn", "seed_mlpconv_six_blocks")]
+    for i, model in enumerate(models):
+        (tmp_path / f"net{i}.py").write_text(source_of(model))
+    command = [sys.executable, "-m", "ruff", "format", "--isolated", "--line-length", "120", "--diff", str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
+
+
 def test_it_runs_as_a_script(tmp_path: Path) -> None:
     """With a weights file as its argument, in a double precision spec too."""
     model = nin_spec.compile("seed_fixed_average_double").initialise()
@@ -137,7 +151,16 @@ def test_a_summary_can_not_become_code(summary: str) -> None:
 
 @pytest.mark.parametrize(
     ("name", "expected"),
-    [("nin_cifar", "NinCifar"), ("a-b", "AB"), ("x", "X"), ("NiN", "NiN"), ("none", "NetworkNone"), ("_", "Network")],
+    [
+        ("nin_cifar", "NinCifar"),
+        ("a-b", "AB"),
+        ("x", "X"),
+        ("NiN", "NiN"),
+        ("none", "NetworkNone"),
+        ("_", "Network"),
+        ("f", "NetworkF"),
+        ("tensor", "NetworkTensor"),
+    ],
 )
 def test_class_names(name: str, expected: str) -> None:
     """Always an identifier."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import EntryPoint, entry_points
-from pathlib import Path, PurePosixPath
+from pathlib import Path, PureWindowsPath
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 
 from nin_spec.diagnostics import Code, Diagnostic, ExportError, did_you_mean
@@ -27,7 +27,8 @@ GROUP = "nin_spec.exporters"
 class Artifact:
     """What an exporter makes: relative POSIX paths and their bytes, and remarks worth telling.
 
-    Raises ExportError for a path that is absolute, empty, or leads out of its folder.
+    Raises ExportError for a path that is absolute, empty, not in its plainest form, or leads out of its
+    folder, on any system.
     """
 
     files: Mapping[str, bytes]
@@ -35,8 +36,8 @@ class Artifact:
 
     def __post_init__(self) -> None:
         for name in self.files:
-            path = PurePosixPath(name)
-            if not name or "\\" in name or path.is_absolute() or ".." in path.parts or str(path) in {"", "."}:
+            forbidden = "\\" in name or "\0" in name or PureWindowsPath(name).drive
+            if forbidden or not {"", ".", ".."}.isdisjoint(name.split("/")):
                 raise ExportError(Diagnostic(Code.EXPORT_PATH, f"an artifact can't hold a file {name!r}"))
 
 
@@ -102,12 +103,26 @@ def write(artifact: Artifact, target: Path | None = None) -> list[Path]:
     A single file goes to `target`, several below the folder `target`; without a target they go to the
     current folder under their own names.
     """
-    single = len(artifact.files) == 1 and target is not None and not target.is_dir()
-    written = []
-    for name, data in artifact.files.items():
-        path = target if single and target is not None else (target or Path()) / name
-        if not single:
-            path.parent.mkdir(parents=True, exist_ok=True)
+    if len(artifact.files) == 1 and target is not None and not target.is_dir():
+        (data,) = artifact.files.values()
+        write_atomic(target, data)
+        return [target]
+    folder = target or Path()
+    paths = [_below(folder, name) for name in artifact.files]
+    for path, data in zip(paths, artifact.files.values(), strict=True):
         write_atomic(path, data)
-        written.append(path)
-    return written
+    return paths
+
+
+def _below(folder: Path, name: str) -> Path:
+    """The path of a file below the folder, its own folders made; refused where a link leads out."""
+    path = folder / name
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        inside = path.resolve().is_relative_to(folder.resolve())
+    except (OSError, RuntimeError) as error:
+        why = getattr(error, "strerror", None) or str(error)
+        raise ExportError(Diagnostic(Code.EXPORT_PATH, f"{path} can't be written: {why}")) from None
+    if not inside:
+        raise ExportError(Diagnostic(Code.EXPORT_PATH, f"{path} can't be written: a link leads out of {folder}"))
+    return path

@@ -1,0 +1,160 @@
+"""nin-spec export: proved before it is written, whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import torch
+
+import nin_spec
+from nin_spec.cli import execute
+from nin_spec.exporters import onnx_rules
+from nin_spec.ir import ops
+from nin_spec.ir.graph import Node
+
+NIN_SPEC = [sys.executable, "-c", "import sys; from nin_spec.cli import main; main(sys.argv[1:])"]
+
+TINY = """\
+spec: 1
+name: tiny
+input: {channels: 3, size: 12}
+classes: [cat, dog]
+blocks:
+  - channels: [6, 5]
+    kernel: 3
+    padding: 1
+    pool: {kind: avg, kernel: 3, stride: 2, ceil_mode: true}
+  - channels: [5, classes]
+    kernel: 3
+    padding: 1
+"""
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of its own, with a small spec."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "tiny.yaml").write_text(TINY)
+    return tmp_path
+
+
+def test_it_proves_and_writes(capsys: pytest.CaptureFixture[str]) -> None:
+    """Both forms at once, under the spec's name, the differences printed."""
+    assert execute(["export", "tiny.yaml", "--onnx", "--source"]) == 0
+    out = capsys.readouterr()
+    assert "parity on CPUExecutionProvider (float32, batches of 1, 2, 7)" in out.out
+    assert "top-1 agrees on 10 of 10" in out.out
+    assert "weights: fresh, seed 0" in out.err
+    onnx.checker.check_model(onnx.load("tiny.onnx"), full_check=True)
+    compile(Path("tiny.py").read_text(), "tiny.py", "exec")
+
+
+def test_options_reach_the_exporter() -> None:
+    """A path, an opset and a batch."""
+    assert execute(["export", "tiny.yaml", "--onnx", "other.onnx", "--opset", "20", "--batch", "4"]) == 0
+    proto = onnx.load("other.onnx")
+    assert proto.opset_import[0].version == 20
+    assert proto.graph.input[0].type.tensor_type.shape.dim[0].dim_value == 4
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["tiny.yaml"], "say what to write: --onnx, --source"),
+        (["tiny.yaml", "--onnx", "--opset", "12"], "onnx: opset: Input should be greater than or equal to 13"),
+        (["tiny.yaml", "--onnx", "--opset", "99"], "less than or equal to 26"),
+        (["tiny.yaml", "--onnx", "--opset", "x"], "unable to parse string as an integer"),
+        (["tiny.yaml", "--onnx", "--batch", "0"], "a batch of 0"),
+        (["tiny.yaml", "--onnx", "nowhere/x.onnx"], "error NIN603"),
+        (["tiny.yaml", "--onnx", "--weights", "missing.pt"], "error NIN501"),
+        (["missing.yaml", "--onnx"], "error NIN001"),
+    ],
+)
+def test_what_can_not_be_had_is_said(arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Exit 2, nothing written."""
+    assert execute(["export", *arguments]) == 2
+    assert message in capsys.readouterr().err
+    assert list(Path().glob("*.onnx")) == []
+
+
+def test_a_wrong_graph_is_not_written(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """Exit 1; the first node that differs is named, with its line; the old file stays."""
+    Path("tiny.onnx").write_bytes(b"old")
+
+    def count_everything(w: onnx_rules.Writer, node: Node, _: ops.AvgPool2d) -> None:
+        w.add("AveragePool", node, kernel_shape=(3, 3), strides=(2, 2), pads=[0, 0, 1, 1], count_include_pad=1)
+
+    monkeypatch.setitem(onnx_rules.RULES, ops.AvgPool2d, count_everything)
+    assert execute(["export", "tiny.yaml", "--onnx"]) == 1
+    error = capsys.readouterr().err
+    assert "tiny.yaml:9:11: error NIN604" in error
+    assert "first at blocks.0.pool" in error
+    assert Path("tiny.onnx").read_bytes() == b"old"
+    assert execute(["export", "tiny.yaml", "--onnx", "--no-parity"]) == 0
+
+
+def test_foreign_weights_are_adopted_and_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    """The mapping is printed, tensor by tensor."""
+    layers = [torch.nn.Conv2d(3, 6, 3), torch.nn.Conv2d(6, 5, 1), torch.nn.Conv2d(5, 5, 3), torch.nn.Conv2d(5, 2, 1)]
+    torch.save(torch.nn.Sequential(*layers).state_dict(), "net.pt")
+    assert execute(["export", "tiny.yaml", "--onnx", "--weights", "net.pt"]) == 0
+    assert "  1.weight -> blocks.0.convs.1.weight" in capsys.readouterr().err
+    held = {t.name: onnx.numpy_helper.to_array(t) for t in onnx.load("tiny.onnx").graph.initializer}
+    assert np.array_equal(held["blocks.1.convs.1.weight"], layers[3].weight.detach().numpy())
+
+
+def test_parity_on_a_missing_gpu_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    """A proof on a device that can't run is no proof."""
+    if torch.cuda.is_available():
+        pytest.skip("there is a GPU here")
+    assert execute(["export", "tiny.yaml", "--onnx", "--device", "cuda"]) == 2
+    assert "CUDAExecutionProvider" in capsys.readouterr().err
+    assert not Path("tiny.onnx").exists()
+
+
+def test_without_parity_no_torch_is_loaded() -> None:
+    """Export from a weights file costs neither torch nor onnxruntime."""
+    assert execute(["build", "tiny.yaml", "-o", "w.safetensors"]) == 0
+    code = (
+        "import sys; from nin_spec.cli import execute;"
+        "assert execute(['export', 'tiny.yaml', '--onnx', '--weights', 'w.safetensors', '--no-parity']) == 0;"
+        "print(sorted({'torch', 'onnxruntime'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_killed_at_any_moment_a_whole_file_is_there() -> None:
+    """The old file or the new one, never a part; and no litter that matters."""
+    path = Path("net.onnx")
+    command = [*NIN_SPEC, "export", "nin_cifar", "--onnx", str(path), "--no-parity"]
+    subprocess.run(command, check=True, capture_output=True)
+    new = path.read_bytes()
+    start = time.perf_counter()
+    subprocess.run(command, check=True, capture_output=True)
+    whole = time.perf_counter() - start
+    for i in range(12):
+        path.write_bytes(b"old")
+        with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+            # Most kills fall into the end, where the file is written.
+            time.sleep(whole * (0.4 + 0.055 * i))
+            os.kill(process.pid, signal.SIGKILL)
+        assert path.read_bytes() in {b"old", new}
+
+
+def test_the_api_exports_too() -> None:
+    """The same from Python, options by name."""
+    model = nin_spec.compile("tiny.yaml").initialise()
+    assert nin_spec.export(model, "onnx", "a.onnx", opset=18) == [Path("a.onnx")]
+    with pytest.raises(nin_spec.NinSpecError, match="there is no exporter 'onxn'"):
+        nin_spec.export(model, "onxn")
+    with pytest.raises(nin_spec.NinSpecError, match="onnx: opsett"):
+        nin_spec.export(model, "onnx", opsett=18)
