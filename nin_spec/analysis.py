@@ -7,8 +7,7 @@ neighbouring cells (Araujo et al. 2019, "Computing receptive fields of CNNs").
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from itertools import pairwise
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from nin_spec.ir import ops
@@ -57,7 +56,11 @@ def _pair(pair: Pair) -> int | list[int]:
 
 @dataclass(frozen=True)
 class ShapeTable:
-    """Every layer of a network in order, and the totals."""
+    """Every layer of a network in order, and the totals.
+
+    `buffers` counts running statistics; `peak_memory` is the largest input and output of one layer together,
+    in bytes for one image.
+    """
 
     name: str
     hash: str
@@ -65,6 +68,7 @@ class ShapeTable:
     dtype: str
     rows: tuple[Row, ...] = field(repr=False)
     buffers: int = 0
+    peak_memory: int = 0
 
     @property
     def parameters(self) -> int:
@@ -80,12 +84,6 @@ class ShapeTable:
     def weight_bytes(self) -> int:
         """Memory of parameters and running statistics."""
         return (self.parameters + self.buffers) * (8 if self.dtype == "float64" else 4)
-
-    @property
-    def peak_memory(self) -> int:
-        """The largest input and output of one layer together, in bytes for one image."""
-        sizes = [_bytes(self.input, self.dtype), *(r.memory for r in self.rows)]
-        return max(a + b for a, b in pairwise(sizes))
 
     def as_dict(self) -> dict[str, Any]:
         """The table as `build --format json` prints it."""
@@ -116,19 +114,12 @@ class ShapeTable:
             else:
                 groups.append([row])
         rows = tuple(_fold(g) for g in groups)
-        return ShapeTable(self.name, self.hash, self.input, self.dtype, rows, self.buffers)
+        return replace(self, rows=rows)
 
     def _repr_html_(self) -> str:
         from nin_spec.tables import table_html
 
         return table_html(self)
-
-
-def _bytes(shape: tuple[int, ...], dtype: str) -> int:
-    total = 8 if dtype == "float64" else 4
-    for n in shape:
-        total *= n
-    return total
 
 
 def _stage(row: Row) -> str | None:
@@ -185,7 +176,8 @@ def analyse(graph: Graph, hash_: str = "") -> ShapeTable:
                 node.span.source.name if node.span else None,
             )
         )
-    return ShapeTable(graph.name, hash_, graph.input.shape, graph.input.dtype, tuple(rows), buffers)
+    peak = max((n.input.bytes + n.output.bytes for n in graph), default=graph.input.bytes)
+    return ShapeTable(graph.name, hash_, graph.input.shape, graph.input.dtype, tuple(rows), buffers, peak)
 
 
 def describe(node: Node) -> str:

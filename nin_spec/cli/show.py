@@ -92,6 +92,7 @@ def schema_command(form: str) -> None:
 
     `--format markdown` prints the language reference for people.
     """
-    from nin_spec.language.reference import json_schema, markdown
+    from nin_spec.language.json_schema import json_schema
+    from nin_spec.language.reference import markdown
 
     click.echo(json.dumps(json_schema(), indent=2) if form == "json" else markdown(), nl=form == "json")

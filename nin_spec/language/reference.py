@@ -1,4 +1,4 @@
-"""The language described by its own models: the JSON Schema for editors, the reference page for people."""
+"""The language described by its own models: the reference page."""
 
 from __future__ import annotations
 
@@ -73,21 +73,6 @@ functions; names, labels, dropout, initialisation and training do not change it.
 
 A key without a default is needed.
 """
-
-
-def json_schema() -> dict[str, Any]:
-    """The JSON Schema (2020-12) of a spec, as written: a spec that extends another may leave out anything."""
-    from nin_spec.language.schema import Spec
-
-    schema = Spec.model_json_schema()
-    needed = schema.pop("required")
-    blocks = schema["properties"]["blocks"]
-    block = {"$ref": "#/$defs/Block"}
-    changes = {"type": "object", "additionalProperties": {"anyOf": [block, {"type": "null"}]}}
-    schema["properties"]["blocks"] = {"description": blocks.get("description"), "anyOf": [blocks, changes]}
-    base = {"required": ["spec", "extends"]}
-    schema["anyOf"] = [base, {"required": needed, "properties": {"blocks": {"type": "array"}}}]
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "nin-spec", **schema}
 
 
 def markdown() -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import subprocess
@@ -12,6 +13,7 @@ import numpy as np
 import onnx
 import onnxruntime as ort
 import pytest
+import torch
 from oracle_graphs import golden, golden_names, hash_input, hash_weights, oracle_graph
 
 import nin_spec
@@ -22,6 +24,7 @@ from nin_spec.ir import ops
 from nin_spec.ir.graph import Graph
 from nin_spec.ir.types import Padding, TensorType
 from nin_spec.model import Model, ModelCard
+from nin_spec.torch_module import build_module
 
 EVERY_OP = [
     ops.Conv2d(12, (3, 3), padding=Padding(1, 0, 1, 2), groups=2),
@@ -240,3 +243,74 @@ def test_a_batch_must_be_possible(batch: int) -> None:
     """Nonsense batches are refused."""
     with pytest.raises(ExportError, match="a batch of"):
         export(model_of(every_op()), batch=batch)
+
+
+def averages(*, count_include_pad: bool) -> list[ops.Pool2d]:
+    """Pools whose last window hangs over, starts in the padding, or is alone."""
+    return [
+        pool
+        for kernel, stride, padding in (
+            ((3, 3), (2, 2), Padding()),
+            ((3, 2), (2, 3), Padding(1, 1, 1, 1)),
+            ((2, 2), (2, 2), Padding(1, 1, 1, 1)),
+            ((4, 3), (3, 4), Padding(0, 3, 2, 0)),
+        )
+        for pool in (
+            ops.MaxPool2d(kernel, stride, padding, ceil_mode=True),
+            ops.AvgPool2d(kernel, stride, padding, ceil_mode=True, count_include_pad=count_include_pad),
+        )
+    ]
+
+
+@pytest.mark.parametrize("count_include_pad", [False, True])
+@pytest.mark.parametrize("open_size", [False, True])
+def test_pools_at_every_size(open_size: bool, count_include_pad: bool) -> None:  # noqa: FBT001
+    """Onnxruntime gives what the nn.Module gives, whatever hangs over: written for the size, or for any."""
+    for op in averages(count_include_pad=count_include_pad):
+        anywhere = Graph("pool", TensorType((2, 6, 6)), open_size=True).then("pool", op)
+        data = export(model_of(anywhere))
+        for size in itertools.product((3, 4, 5, 6, 8), (2, 3, 7)):
+            graph = Graph("pool", TensorType((2, *size))).then("pool", op)
+            x = hash_input((2, *size)).astype(np.float32)
+            wanted = build_module(graph)(torch.from_numpy(x)).numpy()
+            got = run(data if open_size else export(model_of(graph), opset=13), x)
+            np.testing.assert_allclose(got, wanted, rtol=1e-5, atol=1e-6, err_msg=f"{op} at {size}")
+
+
+def test_a_fixed_size_is_written_without_ceil_mode() -> None:
+    """Not even where counted padding is hung over: the padding becomes cells."""
+    proto = onnx.load_from_string(export(model_of(every_op())))
+    attributes = {a.name for n in proto.graph.node for a in n.attribute}
+    assert "pads" in attributes
+    assert "ceil_mode" not in attributes
+
+
+@pytest.mark.parametrize(("opset", "ir"), [(13, 7), (17, 8), (19, 9), (21, 10), (26, 13)])
+def test_the_ir_version_is_that_of_the_opset(opset: int, ir: int) -> None:
+    """A runtime that knows the opset never refuses the file for its envelope."""
+    assert onnx.load_from_string(export(model_of(every_op()), opset=opset)).ir_version == ir
+
+
+def test_a_network_of_identities_is_the_identity() -> None:
+    """What has no layer left is still a file that runs."""
+    graph = Graph("nothing", TensorType((2, 3, 3))).then("dropout", ops.Dropout())
+    x = hash_input((2, 3, 3)).astype(np.float32)
+    np.testing.assert_array_equal(run(export(model_of(graph)), x), x)
+
+
+def test_a_float64_slope_keeps_its_digits() -> None:
+    """An attribute would hold 32 bits of it."""
+    graph = Graph("leaky", TensorType((1, 1, 2), "float64")).then("leaky", ops.LeakyReLU(0.01))
+    x = np.array([[[[-1.0, 1.0]]]])
+    assert run(export(model_of(graph), dtype="float64"), x).ravel().tolist() == [-0.01, 1.0]
+
+
+def test_no_torch_is_needed() -> None:
+    """The exporter loads neither torch nor onnxruntime, nor the heavy parts of onnx."""
+    code = (
+        "import sys, nin_spec; from nin_spec.exporter import find; e = find('onnx');"
+        "e.export(nin_spec.compile('nin_mnist').initialise(), e.Options());"
+        "print([m for m in ('torch', 'onnxruntime', 'onnx.reference', 'onnx.backend', 'jinja2') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert done.stdout.strip() == "[]"

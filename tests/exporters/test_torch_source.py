@@ -6,6 +6,7 @@ import ast
 import importlib.util
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -101,7 +102,9 @@ def test_a_missing_rule_is_a_diagnostic(monkeypatch: pytest.MonkeyPatch) -> None
 
 def test_it_reads_as_a_person_would_write_it() -> None:
     """The whole file for nin_mnist, to be reviewed."""
-    assert source_of(nin_spec.compile("nin_mnist").initialise()) == (GOLDENS / "nin_mnist.py.txt").read_text()
+    model = nin_spec.compile("nin_mnist").initialise()
+    model = replace(model, card=replace(model.card, hash="nin1:" + 32 * "0"))
+    assert source_of(model) == (GOLDENS / "nin_mnist.py.txt").read_text()
 
 
 @pytest.mark.parametrize("name", ["nin_cifar", "nin_cifar_bn", "seed_mlpconv_six_blocks"])

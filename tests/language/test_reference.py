@@ -16,8 +16,9 @@ from spec_strategies import Data, specs
 import nin_spec.language.reference as reference_module
 from nin_spec.diagnostics import Code
 from nin_spec.language.document import parse, plain
+from nin_spec.language.json_schema import json_schema
 from nin_spec.language.load import SHIPPED, loads, read
-from nin_spec.language.reference import json_schema, markdown, reachable
+from nin_spec.language.reference import markdown, reachable
 from nin_spec.language.schema import Spec
 from nin_spec.lower import lower
 
@@ -123,3 +124,22 @@ def test_the_schema_refuses_slips(path: list[Any], value: Any) -> None:
         parent = parent[step]
     parent[path[-1]] = value
     assert list(VALIDATOR.iter_errors(data))
+
+
+FAMILY_SLIPS = [
+    {"blocks": {"mlpconv1": {"kernal": 3}}},
+    {"blocks": {"mlpconv1": {"pool": {"ceil": True}}}},
+    {"blocks": {"mlpconv1": {"convs": [{"kernel": 3}]}}},
+    {"blocks": [{"pool": {"ceil_mode": True}}]},
+    {"defaults": {"norm": {"epsilon": 1}}},
+    {"input": {"size": "32"}},
+    {"train": {"optimizer": {"momentom": 0.9}}},
+    {"trian": None},
+]
+
+
+@pytest.mark.parametrize("slip", FAMILY_SLIPS, ids=str)
+def test_the_schema_refuses_slips_in_families(slip: Data) -> None:
+    """Nor does it let everything pass in a spec that extends another."""
+    assert VALIDATOR.is_valid({"spec": 1, "extends": "nin_cifar", "name": "a"})
+    assert not VALIDATOR.is_valid({"spec": 1, "extends": "nin_cifar", "name": "a", **slip})

@@ -126,7 +126,8 @@ def rewound(draw: st.DrawFn, node: Node) -> ops.Op:
     p = op.padding
     tries: list[ops.Op] = []
     if isinstance(op, ops.Conv2d):
-        dilation = tuple(5 if k == 1 else d for k, d in zip(op.kernel_size, op.dilation, strict=True))
+        (kh, kw), (dh, dw) = op.kernel_size, op.dilation
+        dilation = (5 if kh == 1 else dh, 5 if kw == 1 else dw)
         tries = [
             replace(op, dilation=dilation),
             replace(op, stride=stride),
@@ -150,7 +151,7 @@ def spellings(draw: st.DrawFn) -> tuple[Graph, Graph]:
     return graph, chain(graph.input, other)
 
 
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=120, deadline=None)
 @given(spellings())
 def test_a_respelling_keeps_the_hash_and_the_function(pair: tuple[Graph, Graph]) -> None:
     """However a network is written, its hash is one, and so are its scores for the same tensors in order."""
@@ -159,7 +160,7 @@ def test_a_respelling_keeps_the_hash_and_the_function(pair: tuple[Graph, Graph])
     np.testing.assert_allclose(scores(other), scores(one), rtol=1e-9, atol=1e-12)
 
 
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=120, deadline=None)
 @given(graphs(), st.data())
 def test_one_hash_means_one_function(graph: Graph, data: st.DataObject) -> None:
     """An edit either changes the hash or keeps the scores."""
@@ -185,7 +186,7 @@ POOLS = [
 ]
 
 
-@pytest.mark.parametrize("size", [1, 2, 4, 5])
+@pytest.mark.parametrize("size", [1, 2, 5])
 def test_pools_share_a_hash_exactly_when_they_compute_the_same(size: int) -> None:
     """Over all small pools along one axis, by what the nn.Module gives for random maps."""
     hashes: dict[tuple[float, ...], set[str]] = {}

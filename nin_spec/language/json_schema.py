@@ -1,0 +1,60 @@
+"""The language as a JSON Schema, for editors: they underline what `check` refuses, as far as one file shows it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+_CHANGES = "Changes"
+"""What a definition is called in its second form: what a spec that extends another may say of it."""
+
+Schema = dict[str, Any]
+
+
+def json_schema() -> Schema:
+    """The JSON Schema (2020-12) of a spec as written: complete, or the changes to the spec that it extends."""
+    from nin_spec.language.schema import Spec
+
+    complete = Spec.model_json_schema()
+    defs = complete.pop("$defs")
+    changes = {f"{name}{_CHANGES}": _changes(part) for name, part in defs.items()}
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "nin-spec",
+        "description": complete.pop("description"),
+        "type": "object",
+        "if": {"required": ["extends"], "properties": {"extends": {"type": "string"}}},
+        "then": _family(_changes(complete)),
+        "else": complete,
+        "$defs": {**defs, **changes},
+    }
+
+
+def _family(spec: Schema) -> Schema:
+    """A spec that extends another: its blocks may be changes by name."""
+    block = {"anyOf": [{"$ref": f"#/$defs/Block{_CHANGES}"}, {"type": "null"}]}
+    by_name = {"type": "object", "additionalProperties": block}
+    options = [*spec["properties"]["blocks"]["anyOf"], by_name]
+    blocks = {**spec["properties"]["blocks"], "anyOf": options}
+    return {**spec, "properties": {**spec["properties"], "blocks": blocks, "extends": {"type": "string"}}}
+
+
+def _changes(part: Schema) -> Schema:
+    """The same with nothing needed and null allowed for every key; lists are replaced, so their items stay complete."""
+    if "$ref" in part:
+        return {**part, "$ref": f"{part['$ref']}{_CHANGES}"}
+    if "properties" in part:
+        rest = {k: v for k, v in part.items() if k not in ("required", "title")}
+        keys = {k: _or_null(_changes(v)) for k, v in part["properties"].items()}
+        return {**rest, "properties": keys}
+    for union in ("anyOf", "oneOf"):
+        if union in part:
+            # Without its kind, a mapping may be a change to more than one of them.
+            rest = {k: v for k, v in part.items() if k not in (union, "discriminator")}
+            return {**rest, "anyOf": [_changes(option) for option in part[union]]}
+    return part
+
+
+def _or_null(part: Schema) -> Schema:
+    described = {k: part[k] for k in ("description", "default") if k in part}
+    rest = {k: v for k, v in part.items() if k not in described}
+    return {**described, "anyOf": [rest, {"type": "null"}]}

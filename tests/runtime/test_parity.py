@@ -1,0 +1,239 @@
+"""The parity gate: what passes, and what it says of what does not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from onnx import numpy_helper
+
+import nin_spec
+from nin_spec.diagnostics import InputError, ParityError
+from nin_spec.exporter import find
+from nin_spec.exporters import onnx_rules
+from nin_spec.ir import ops
+from nin_spec.model import Model
+from nin_spec.runtime import parity
+from nin_spec.runtime.parity import Case, check_parity, compare
+
+SPEC = """\
+spec: 1
+name: small
+input: {channels: 3, size: 12}
+classes: 4
+blocks:
+  - channels: [6, 5]
+    kernel: 3
+    padding: 1
+    norm: batch
+    pool: {kind: avg, kernel: 3, stride: 2, ceil_mode: true}
+    dropout: 0.5
+  - channels: [6, classes]
+    kernel: 3
+    padding: 1
+    activation: {kind: leaky_relu, slope: 0.1}
+head: {pool: global_avg}
+"""
+
+
+def small(text: str = SPEC) -> Model:
+    """A model with random weights and running statistics."""
+    model = nin_spec.compile(nin_spec.loads(text)).initialise(1)
+    random = np.random.default_rng(0)
+    weights = {n: np.abs(w + 0.3 * random.standard_normal(w.shape)).astype(w.dtype) for n, w in model.weights.items()}
+    return replace(model, weights=weights)
+
+
+def export(model: Model, **options: Any) -> bytes:
+    """The bytes of the exported file."""
+    exporter = find("onnx")
+    (data,) = exporter.export(model, exporter.Options(**options)).files.values()
+    return data
+
+
+def changed(data: bytes, change: Callable[[onnx.ModelProto], None]) -> bytes:
+    """A file with something changed in it."""
+    proto = onnx.load_from_string(data)
+    change(proto)
+    written: bytes = proto.SerializeToString()
+    return written
+
+
+def scale(name: str, factor: float) -> Callable[[onnx.ModelProto], None]:
+    """Multiply one initializer."""
+
+    def change(proto: onnx.ModelProto) -> None:
+        (tensor,) = (t for t in proto.graph.initializer if t.name == name)
+        tensor.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(tensor) * np.float32(factor), name))
+
+    return change
+
+
+def test_a_good_file_passes() -> None:
+    """Batches of one, two and seven, all within the tolerance, every top-1 class agreeing."""
+    report = check_parity(small(), export(small()))
+    facts = report.as_dict()
+    assert [shape[0] for shape in facts["shapes"]] == [1, 2, 7]
+    assert 0 < facts["max_relative"] < 1e-5 < facts["tolerance"] == 1e-4
+    assert facts["top1_agreement"] == 1
+    assert (facts["provider"], facts["dtype"]) == ("CPUExecutionProvider", "float32")
+    assert "top-1 agrees on 10 of 10" in str(report)
+
+
+def test_a_fixed_batch_is_compared_at_that_batch() -> None:
+    """A file of three images takes three."""
+    assert {c.shape[0] for c in check_parity(small(), export(small(), batch=3)).cases} == {3}
+
+
+def test_an_open_size_is_compared_at_other_sizes() -> None:
+    """Not only at the nominal one."""
+    text = SPEC.replace("size: 12}", "size: 12, open: true}")
+    shapes = [c.shape[2:] for c in check_parity(small(text), export(small(text))).cases]
+    assert shapes[0] == (12, 12)
+    assert len(set(shapes)) == 3
+
+
+def test_the_inputs_follow_the_seed() -> None:
+    """One seed, one comparison; another seed, another."""
+    model = small()
+    data = export(model)
+    first, again, other = (check_parity(model, data, seed=s).max_absolute for s in (0, 0, 1))
+    assert first == again != other
+
+
+def test_a_broken_rule_is_named_at_its_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first node that differs, not the last, and the line of the spec that asked for it."""
+
+    def wrong(w: onnx_rules.Writer, node: Any, _: ops.AvgPool2d) -> None:
+        w.add("AveragePool", node, kernel_shape=(3, 3), strides=(2, 2), pads=[0, 0, 1, 1], count_include_pad=1)
+
+    monkeypatch.setitem(onnx_rules.RULES, ops.AvgPool2d, wrong)
+    with pytest.raises(ParityError) as caught:
+        check_parity(small(), export(small()))
+    (found,) = caught.value.diagnostics
+    assert "first at blocks.0.pool" in found.message
+    assert found.span is not None
+    assert SPEC.splitlines()[found.span.line - 1].strip().startswith("pool: {kind: avg")
+
+
+@pytest.mark.parametrize(
+    ("tensor", "node"), [("blocks.0.convs.0.weight", "blocks.0.convs.0"), ("blocks.1.convs.1.bias", "blocks.1.convs.1")]
+)
+def test_a_changed_weight_is_named(tensor: str, node: str) -> None:
+    """At the beginning of the network and at its end."""
+    with pytest.raises(ParityError, match=f"first at {node}"):
+        check_parity(small(), changed(export(small()), scale(tensor, 1.1)))
+
+
+def test_the_last_layer_is_named_though_dropout_follows() -> None:
+    """What a pass left out is not blamed for what stands before it."""
+    text = SPEC.replace("head: {pool: global_avg}", "head: {pool: global_avg, dense: [4], dropout: 0.5}")
+    text = text.replace("classes]", "5]")
+    model = small(text)
+    (last,) = (n.name for n in model.graph if isinstance(n.op, ops.Linear))
+    with pytest.raises(ParityError, match=f"first at {last}"):
+        check_parity(model, changed(export(model), scale(f"{last}.weight", 2)))
+
+
+def test_a_small_difference_is_caught() -> None:
+    """An epsilon of 1e-3 for 1e-5."""
+
+    def epsilon(proto: onnx.ModelProto) -> None:
+        (norm, *_) = (n for n in proto.graph.node if n.op_type == "BatchNormalization")
+        (attribute,) = (a for a in norm.attribute if a.name == "epsilon")
+        attribute.f = 1e-3
+
+    with pytest.raises(ParityError, match=r"first at blocks.0.norms.0"):
+        check_parity(small(), changed(export(small()), epsilon))
+
+
+def test_a_number_that_is_not_finite_fails() -> None:
+    """Before values are compared, and at its node."""
+    with pytest.raises(ParityError, match=r"a number that is not finite.*first at blocks.1.convs.0"):
+        check_parity(small(), changed(export(small()), scale("blocks.1.convs.0.weight", np.nan)))
+
+
+def test_a_batch_baked_into_the_graph_is_a_failure() -> None:
+    """A file that promises any batch and takes one alone does not pass for having run once."""
+
+    def bake(proto: onnx.ModelProto) -> None:
+        proto.graph.initializer.append(numpy_helper.from_array(np.array([1, 4]), "shape"))
+        flatten = proto.graph.node[-1]
+        flatten.CopyFrom(onnx.helper.make_node("Reshape", [flatten.input[0], "shape"], ["scores"], name=flatten.name))
+
+    with pytest.raises(ParityError, match=r"does not take what its spec allows: .*2, 3, 12, 12"):
+        check_parity(small(), changed(export(small()), bake))
+
+
+def test_a_difference_of_the_optimised_graph_alone_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    """When no node differs once every value is laid open, onnxruntime's optimiser is to blame."""
+    monkeypatch.setattr(parity, "_every_value", lambda *_: {})
+    with pytest.raises(ParityError, match="no node of it does") as caught:
+        check_parity(small(), changed(export(small()), scale("blocks.0.convs.0.weight", 2)))
+    assert "optimisation" in str(caught.value)
+
+
+def test_the_reference_has_the_numbers_of_the_file() -> None:
+    """Weights that float32 rounds are compared as rounded."""
+    model = small(SPEC + "dtype: float64\n")
+    held = parity._reference(model, np.dtype(np.float32)).state_dict()
+    rounded = {name: w.astype(np.float32).astype(np.float64) for name, w in model.weights.items()}
+    assert any((rounded[name] != w).any() for name, w in model.weights.items())
+    for name, value in rounded.items():
+        np.testing.assert_array_equal(held[name].numpy(), value)
+
+
+def test_numbers_without_a_tolerance_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rather than compared by a tolerance made for others."""
+    monkeypatch.delitem(parity.TOLERANCES, "float32")
+    with pytest.raises(InputError, match="computes in float32"):
+        check_parity(small(), export(small()))
+
+
+def test_torch_keeps_its_threads() -> None:
+    """The reference runs with the session's threads and gives the caller's back."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        check_parity(small(), export(small()))
+        assert torch.get_num_threads() == 1
+    finally:
+        torch.set_num_threads(before)
+
+
+X = np.zeros((2, 1), np.float32)
+SCORES = np.array([[1.0, 2.0], [4.0, 3.0]])
+
+
+@pytest.mark.parametrize(
+    ("got", "relative", "top1"),
+    [
+        (SCORES, 0.0, 2),
+        (SCORES + np.array([[0.0, 0.4], [0.0, 0.0]]), 0.1, 2),
+        (SCORES + np.array([[0.0, 0.0], [0.0, 2.0]]), 0.5, 1),
+        (SCORES * np.array([[1, 1], [1, np.nan]]), np.inf, 0),
+        (SCORES[:, :1], np.inf, 0),
+    ],
+)
+def test_compare(got: np.ndarray, relative: float, top1: int) -> None:
+    """Relative to the largest score; shape and finiteness first; top-1 by the reference's score."""
+    case = compare(X, got.astype(np.float32), SCORES, 1e-4)
+    assert case.max_relative == pytest.approx(relative, rel=1e-6)
+    assert case.top1 == top1
+
+
+def test_compare_refuses_another_dtype() -> None:
+    """A file that answers in other numbers than it takes differs, whatever the values."""
+    assert compare(X, SCORES, SCORES, 1e-4) == Case((2, 1), np.inf, np.inf, 0)
+
+
+def test_equal_scores_have_no_order() -> None:
+    """Either of two best classes agrees."""
+    tie = np.array([[1.0, 1.0], [1.0, 1.0]])
+    near = tie + np.array([[0, 1e-6], [1e-6, 0]])
+    assert compare(X, near.astype(np.float32), tie, 1e-4).top1 == 2
