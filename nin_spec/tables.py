@@ -12,7 +12,7 @@ from nin_spec.ir.types import Pair
 
 HEADERS = ("layer", "op", "", "output", "parameters", "MACs", "field", "jump", "memory", "line")
 _RIGHT = {4, 5, 6, 7, 8, 9}
-_SPARE = ("jump", "memory", "field", "line")
+_SPARE = ("jump", "memory", "field", "line", "")
 """Columns to leave out, in this order, when the terminal is too narrow for all."""
 
 
@@ -66,7 +66,7 @@ def table_text(table: ShapeTable, width: int) -> str:
     for name in _SPARE:
         if max(map(len, columns(_pick(rows, keep)))) <= width:
             break
-        dropped.append(name)
+        dropped.append(name or "detail")
         keep.remove(HEADERS.index(name))
     right = {i for i, column in enumerate(keep) if column in _RIGHT}
     title = f"{table.name}  {table.dtype}[{', '.join(map(str, table.input))}]"

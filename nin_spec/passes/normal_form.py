@@ -19,12 +19,13 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import fields, replace
+from functools import lru_cache
 from typing import NamedTuple
 
 from nin_spec.ir import ops
 from nin_spec.ir.graph import Graph, Node
 from nin_spec.ir.text import print_op
-from nin_spec.ir.types import Padding, TensorType
+from nin_spec.ir.types import Padding, Pair, TensorType
 from nin_spec.passes import chain, rebuild, run_passes
 from nin_spec.passes.drop_identities import drop_identities
 from nin_spec.passes.explicit_pools import explicit_pools
@@ -49,12 +50,17 @@ def normal_form(graph: Graph) -> Graph:
 # ------------------------------------------------------------------ windows
 
 
-class Window(NamedTuple):
-    """What a pool sees along one axis: the cells from `start` to before `end`, and its share of the divisor."""
+class Axis(NamedTuple):
+    """What windows see along one axis, summed up: of large maps the windows are many, and layers repeat.
 
-    start: int
-    end: int
-    divisor: int
+    `cells` stands for the cells that each window sees, `shares` for cells and divisors. `single` says that
+    each sees one cell and divides by one, `all_in_order` that these are the cells themselves.
+    """
+
+    cells: str
+    shares: str
+    single: bool
+    all_in_order: bool
 
 
 def _describe(node: Node) -> str:
@@ -62,21 +68,24 @@ def _describe(node: Node) -> str:
     op = node.op
     if isinstance(op, ops.Conv2d):
         plain = replace(op, stride=(1, 1), padding=Padding(), dilation=(1, 1))
-        return f"{print_op(plain)} {_taps(op, node)}"
+        return f"{print_op(plain)} {' '.join(_taps(op, node))}"
     if isinstance(op, ops.Pool2d | ops.GlobalPool2d):
-        kind, *seen = _seen(op, node.input)
-        return f"{kind} {[[tuple(window) for window in axis] for axis in seen]}"
+        return " ".join(_seen(op, node.input))
     return print_op(op)
 
 
-def _taps(op: ops.Conv2d, node: Node) -> list[list[tuple[int, ...]]]:
-    """The taps of each window that stand on cells, along both axes."""
+def _taps(op: ops.Conv2d, node: Node) -> list[str]:
+    """The taps of the windows that stand on cells, along both axes."""
     starts = (op.padding.top, op.padding.left)
     axes = zip(node.input.shape[1:], node.output.shape[1:], op.kernel_size, op.stride, op.dilation, starts, strict=True)
-    return [
-        [_inside(i * stride - before, size, taps, step) for i in range(count)]
-        for size, count, taps, stride, step, before in axes
-    ]
+    return [_axis_of_taps(*axis) for axis in axes]
+
+
+@lru_cache(maxsize=4096)
+def _axis_of_taps(  # noqa: PLR0913, PLR0917 what windows along an axis are made of
+    size: int, count: int, taps: int, stride: int, step: int, before: int
+) -> str:
+    return _digest([_inside(i * stride - before, size, taps, step) for i in range(count)])
 
 
 def _inside(start: int, size: int, taps: int, step: int) -> tuple[int, ...]:
@@ -88,25 +97,42 @@ def _inside(start: int, size: int, taps: int, step: int) -> tuple[int, ...]:
     return first, count, start + first * step, step if count > 1 else 1
 
 
-def _seen(op: ops.Pool2d | ops.GlobalPool2d, x: TensorType) -> tuple[str, list[Window], list[Window]]:
-    """`max` or `avg`, and the windows along both axes. Averages over single cells are maxima."""
+def _seen(op: ops.Pool2d | ops.GlobalPool2d, x: TensorType) -> tuple[str, str, str]:
+    """`max` or `avg`, and both axes. Averages over single cells are maxima."""
+    down, across = _axes(op, x)
+    average = isinstance(op, ops.AvgPool2d | ops.AdaptiveAvgPool2d)
+    if average and not (down.single and across.single):
+        return "avg", down.shares, across.shares
+    return "max", down.cells, across.cells
+
+
+def _axes(op: ops.Pool2d | ops.GlobalPool2d, x: TensorType) -> tuple[Axis, Axis]:
     _, h, w = x.maps()
     if isinstance(op, ops.GlobalPool2d):
-        kind = ops.MaxPool2d if isinstance(op, ops.AdaptiveMaxPool2d) else ops.AvgPool2d
-        op = kind((h, w), (1, 1))
+        op = ops.AvgPool2d((h, w), (1, 1))
     (kh, kw), (sh, sw), p, (rows, columns) = op.kernel_size, op.stride, op.padding, op.counts(x)
     counted = p if isinstance(op, ops.AvgPool2d) and op.count_include_pad else Padding()
-    down = [_clip(i * sh - p.top, kh, h, counted.top, counted.bottom) for i in range(rows)]
-    across = [_clip(i * sw - p.left, kw, w, counted.left, counted.right) for i in range(columns)]
-    single = all(window == (window.start, window.start + 1, 1) for window in (*down, *across))
-    if isinstance(op, ops.AvgPool2d) and not single:
-        return "avg", down, across
-    return "max", [window._replace(divisor=1) for window in down], [window._replace(divisor=1) for window in across]
+    return (
+        _axis_of_windows(h, rows, kh, sh, p.top, (counted.top, counted.bottom)),
+        _axis_of_windows(w, columns, kw, sw, p.left, (counted.left, counted.right)),
+    )
 
 
-def _clip(start: int, kernel: int, size: int, before: int, after: int) -> Window:
-    end = start + kernel
-    return Window(max(start, 0), min(end, size), min(end, size + after) - max(start, -before))
+@lru_cache(maxsize=4096)
+def _axis_of_windows(  # noqa: PLR0913, PLR0917 what windows along an axis are made of
+    size: int, count: int, kernel: int, stride: int, padding: int, counted: Pair
+) -> Axis:
+    """Windows clipped to the cells; their share of the divisor is what is clipped to the counted padding too."""
+    starts = [i * stride - padding for i in range(count)]
+    cells = [(max(start, 0), min(start + kernel, size)) for start in starts]
+    shares = [min(start + kernel, size + counted[1]) - max(start, -counted[0]) for start in starts]
+    single = all(end == start + 1 for start, end in cells) and set(shares) == {1}
+    in_order = single and [start for start, _ in cells] == list(range(size))
+    return Axis(_digest(cells), _digest([cells, shares]), single, in_order)
+
+
+def _digest(value: object) -> str:
+    return hashlib.sha256(repr(value).encode()).hexdigest()[:32]
 
 
 # ------------------------------------------------------------------ rules
@@ -160,5 +186,4 @@ def _keeps(node: Node, *, open_size: bool) -> bool:
         return not node.input.is_map
     if open_size or not isinstance(node.op, ops.Pool2d | ops.GlobalPool2d):
         return False
-    cells = ([Window(i, i + 1, 1) for i in range(n)] for n in node.input.shape[1:])
-    return _seen(node.op, node.input) == ("max", *cells)
+    return all(axis.all_in_order for axis in _axes(node.op, node.input))

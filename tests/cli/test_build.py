@@ -94,7 +94,7 @@ def test_a_shipped_spec_is_built_by_name(nin_spec: Run) -> None:
     """The first walk of the help text works."""
     table = json.loads(nin_spec("build", "nin_cifar", "--format", "json").out)
     assert (table["totals"]["parameters"], table["totals"]["macs"]) == (966_986, 222_486_528)
-    assert table["totals"]["receptive_field"] == 83
+    assert table["totals"]["receptive_field"] == 55
 
 
 def test_a_narrow_terminal_leaves_columns_out_and_says_so(nin_spec: Run, monkeypatch: pytest.MonkeyPatch) -> None:

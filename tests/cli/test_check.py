@@ -47,8 +47,8 @@ def test_every_error_of_every_spec_is_reported(nin_spec: Run) -> None:
     done = nin_spec("check", "missing.yaml", "broken.yaml", "tiny.yaml")
     assert done.code == 2
     assert "NIN001" in done.out
-    assert "broken.yaml:6:19: error NIN201: blocks.0: unknown key 'kernal'" in done.out
-    assert "broken.yaml:6:38: error NIN203: blocks.0.kernel" in done.out
+    assert "broken.yaml:6:21: error NIN201: blocks.0: unknown key 'kernal'" in done.out
+    assert "broken.yaml:6:40: error NIN203: blocks.0.kernel" in done.out
     assert done.out.endswith("tiny.yaml: ok\n")
 
 
@@ -56,8 +56,8 @@ def test_json_is_machine_readable(nin_spec: Run) -> None:
     """A list of findings with their place; an empty one when all is well."""
     findings = json.loads(nin_spec("check", "broken.yaml", "tiny.yaml", "--format", "json").out)
     assert [(f["code"], f["file"], f["line"], f["column"]) for f in findings] == [
-        ("NIN201", "broken.yaml", 6, 19),
-        ("NIN203", "broken.yaml", 6, 38),
+        ("NIN201", "broken.yaml", 6, 21),
+        ("NIN203", "broken.yaml", 6, 40),
     ]
     assert findings[0]["hint"] == "did you mean 'kernel'?"
     assert json.loads(nin_spec("check", "tiny.yaml", "--format", "json").out) == []
@@ -68,7 +68,7 @@ def test_github_annotations(nin_spec: Run) -> None:
     done = nin_spec("check", "broken.yaml", "--format", "github")
     assert done.code == 2
     assert done.out.splitlines()[0] == (
-        "::error file=broken.yaml,line=6,col=19,title=NIN201::blocks.0: unknown key 'kernal'%0Adid you mean 'kernel'?"
+        "::error file=broken.yaml,line=6,col=21,title=NIN201::blocks.0: unknown key 'kernal'%0Adid you mean 'kernel'?"
     )
 
 
@@ -88,14 +88,11 @@ def test_overrides_are_checked(nin_spec: Run) -> None:
     assert done.out.count("unknown key 'sise'") == 2
 
 
-def test_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_standard_input() -> None:
     """`-` reads a spec from standard input, and its errors say so."""
     done = CliRunner().invoke(group, ["check", "-"], input=BROKEN, standalone_mode=False)
-    assert "<stdin>:6:19: error NIN201" in done.output
+    assert "<stdin>:6:21: error NIN201" in done.output
     assert done.return_value == 2
-    monkeypatch.setattr(sys, "stdin", None)
-    closed = CliRunner().invoke(group, ["check", "-"], standalone_mode=False)
-    assert closed.exception is None
 
 
 def test_a_closed_standard_input_is_refused() -> None:
@@ -107,7 +104,7 @@ def test_a_closed_standard_input_is_refused() -> None:
     assert done.stderr == ""
 
 
-def test_names_that_no_terminal_can_print(nin_spec: Run, folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_names_that_no_terminal_can_print(folder: Path) -> None:
     """A file name of bytes that are no text is checked like any other."""
     name = b"caf\xe9.yaml".decode("utf-8", "surrogateescape")
     (folder / name).write_text(BROKEN)

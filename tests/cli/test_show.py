@@ -44,7 +44,8 @@ def test_origins_are_shown(nin_spec: Run) -> None:
     """Each value says which file and line, which override, or that the language decided it."""
     lines = nin_spec("show", "nin_cifar_bn", "--set", "blocks.mlpconv1.kernel=7", "--set", "blocks.0.padding=3").out
     assert "# --set" not in lines
-    found = {line.split("  # ")[0].strip(): line.rpartition("  # ")[2] for line in lines.splitlines() if "  # " in line}
+    remarked = (line.split("  # ") for line in lines.splitlines() if "  # " in line)
+    found = {text.strip(" -"): remark for text, remark in remarked}
     assert found["kernel: 7"] == "blocks.mlpconv1.kernel=7"
     assert found["padding: 3"] == "blocks.0.padding=3"
     assert found["name: nin_cifar_bn"].startswith("nin_cifar_bn.yaml:")

@@ -239,3 +239,12 @@ def test_a_huge_window_is_hashed_at_once() -> None:
     """The hash of a convolution takes room for its windows, not for its taps."""
     graph = chain(TensorType((1, 40_000, 1)), [ops.Conv2d(1, (20_000, 1))])
     assert semantic_hash(graph).startswith("nin1:")
+
+
+def test_a_dilation_whose_taps_all_fall_outside_counts_for_nothing() -> None:
+    """Over a single cell only the middle tap of a padded kernel sees anything."""
+    start = TensorType((4, 1, 1), "float64")
+    near = chain(start, [ops.Conv2d(4, (3, 3), padding=Padding(1, 1, 1, 1))])
+    far = chain(start, [ops.Conv2d(4, (3, 3), padding=Padding(2, 2, 2, 2), dilation=(2, 2))])
+    assert semantic_hash(near) == semantic_hash(far)
+    np.testing.assert_allclose(scores(far), scores(near))

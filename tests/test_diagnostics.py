@@ -1,0 +1,120 @@
+"""Diagnostics: codes that stay, places that are shown, text that can't harm a terminal."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from nin_spec import diagnostics
+from nin_spec.diagnostics import (
+    Code,
+    Diagnostic,
+    NinSpecError,
+    Severity,
+    Source,
+    Span,
+    SpecError,
+    did_you_mean,
+    nearest,
+    printable,
+    render,
+    short,
+)
+
+SOURCE = Source("a.yaml", "spec: 1\n\tkey: välue\n")
+
+
+def test_codes_are_unique_and_in_order() -> None:
+    """NINxyz, each once, in the order of the list, each with a meaning."""
+    codes = [c.code for c in Code]
+    assert len(set(codes)) == len(codes)
+    assert codes == sorted(codes)
+    assert all(re.fullmatch(r"NIN[0-9]{3}", c) for c in codes)
+    assert all(c.meaning for c in Code)
+
+
+def test_a_diagnostic_is_rendered_with_its_line() -> None:
+    """Place, severity, code, message, the line, a caret under each character meant, the hint."""
+    diagnostic = Diagnostic(Code.WRONG_TYPE, "no", Span(SOURCE, 2, 7, 5), "yes", Severity.WARNING)
+    assert render(diagnostic) == ("a.yaml:2:7: warning NIN203: no\n 2 |  key: välue\n   |       ^^^^^\n   = hint: yes")
+
+
+def test_a_diagnostic_without_a_place_is_rendered() -> None:
+    """What concerns a whole file has no line."""
+    assert render(Diagnostic(Code.NOT_UTF8, "no")) == "error NIN004: no"
+    assert render(Diagnostic(Code.NOT_UTF8, "no", hint="yes")) == "error NIN004: no\n  hint: yes"
+
+
+@pytest.mark.parametrize(("column", "length"), [(1, 5000), (50, 1), (141, 3), (900, 10), (990, 100), (1001, 1)])
+def test_long_lines_are_cut_around_the_place(column: int, length: int) -> None:
+    """The caret stays under what it means, and the line stays short."""
+    text = "".join(chr(0x4E00 + i) for i in range(1000))
+    _, line, caret = render(Diagnostic(Code.WRONG_TYPE, "no", Span(Source("a", text), 1, column, length))).splitlines()
+    assert len(line) < 200
+    assert len(caret) <= len(line) + 1
+    at = caret.index("^")
+    assert line[at:] == "" if column > 1000 else line[at] == text[column - 1]
+
+
+def test_a_place_past_the_end_is_rendered() -> None:
+    """Also where a text ends too early."""
+    assert render(Diagnostic(Code.YAML_SYNTAX, "no", Span(Source("a", ""), 1, 1))).splitlines()[1] == " 1 | "
+
+
+@pytest.mark.parametrize("character", ["\x1b", "\x00", "\x07", "\x9b", "\u202e", "\u2028", "\ud800", "\n"])
+def test_controls_never_reach_the_terminal(character: str) -> None:
+    """One replacement for each, so that carets stay in place."""
+    assert printable(f"a{character}b") == "a\ufffdb"
+    span = Span(Source(f"n{character}", f"t{character}"), 1, 1)
+    rendered = render(Diagnostic(Code.WRONG_TYPE, f"m{character}", span, f"h{character}"))
+    assert character == "\n" or character not in rendered
+
+
+def test_an_error_carries_all_its_diagnostics() -> None:
+    """Its text is all of them rendered; one or many may be given."""
+    one = Diagnostic(Code.WRONG_TYPE, "one")
+    two = Diagnostic(Code.UNKNOWN_KEY, "two")
+    assert SpecError(one).diagnostics == (one,)
+    assert str(SpecError(d for d in (one, two))) == "error NIN203: one\nerror NIN201: two"
+
+
+def test_every_error_of_the_tree_has_its_exit_code() -> None:
+    """2 for what can't be used, 1 for a check that failed; the tree at the module's top lists them all."""
+    found = [e for e in vars(diagnostics).values() if isinstance(e, type) and issubclass(e, NinSpecError)]
+    assert diagnostics.__doc__ is not None
+    for error in found:
+        assert error.__name__ in diagnostics.__doc__
+        assert error.exit_code == (1 if error.__name__ == "ParityError" else 2)
+
+
+@pytest.mark.parametrize(
+    ("word", "near"), [("kernal", "kernel"), ("KERNEL", "kernel"), ("stirde", "stride"), ("xyz", None), ("", None)]
+)
+def test_the_nearest_word_is_found(word: str, near: str | None) -> None:
+    """A misspelling finds its word, nonsense finds none."""
+    choices = ["kernel", "stride", "padding"]
+    assert nearest(word, choices) == near
+    hint = did_you_mean(word, choices)
+    assert hint == (f"did you mean {near!r}?" if near else "expected one of: kernel, stride, padding")
+
+
+def test_short_quotes_no_megabytes() -> None:
+    """Long text ends in dots, short text stays."""
+    assert short("word") == "word"
+    assert len(short("x" * 10**6)) == 60
+    assert short("x" * 61).endswith("...")
+
+
+def test_a_diagnostic_is_plain_data() -> None:
+    """As `--format json` prints it."""
+    assert Diagnostic(Code.WRONG_TYPE, "no", Span(SOURCE, 2, 7)).as_dict() == {
+        "code": "NIN203",
+        "severity": "error",
+        "message": "no",
+        "hint": None,
+        "file": "a.yaml",
+        "line": 2,
+        "column": 7,
+    }
+    assert Diagnostic(Code.WRONG_TYPE, "no").as_dict()["line"] is None
