@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 @click.command("doctor")
 @click.option("--format", "form", type=click.Choice(["text", "json"]), default="text")
 def doctor_command(form: str) -> int:
-    """Show versions, and which devices can really run a model, proved by running one on each.
+    """Show versions, and which devices really work.
 
-    Exits 1 when not even the CPU works.
+    A device works when it has run a model. Exits 1 when not even the CPU works.
     """
     from nin_spec.runtime.doctor import diagnose
 

@@ -26,7 +26,11 @@ input_option = click.option(
     "--input", "size", metavar="CxHxW", help="Compile for another input, as 3x64x64 (or HxW for the same channels)."
 )
 seed_option = click.option(
-    "--seed", type=click.IntRange(0, 2**63 - 1), default=0, show_default=True, help="Of fresh weights."
+    "--seed",
+    type=click.IntRange(0, 2**63 - 1),
+    default=0,
+    metavar="N",
+    help="Of fresh weights: the same seed, the same bytes.  [default: 0]",
 )
 
 weights_option = click.option(

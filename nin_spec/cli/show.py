@@ -20,9 +20,10 @@ if TYPE_CHECKING:
 @click.option("--format", "form", type=click.Choice(["yaml", "json", "graph"]), default="yaml")
 @click.option("--no-origins", is_flag=True, help="Leave out the remarks that say where each value comes from.")
 def show_command(spec: str, overrides: tuple[str, ...], size: str | None, form: str, no_origins: bool) -> None:
-    """Print SPEC in canonical form: every choice written out, and where each value comes from.
+    """Print SPEC in canonical form, with the origin of each value.
 
-    What is printed is itself a spec of the same network. `--format graph` prints the compiled graph.
+    Every choice is written out, and what is printed is itself a spec of the same network. `--format graph`
+    prints the compiled graph.
     """
     from nin_spec.language.emit import emit
 
@@ -83,7 +84,9 @@ def _print_list(rows: list[dict[str, Any]]) -> None:
 @click.command("schema")
 @click.option("--format", "form", type=click.Choice(["json", "markdown"]), default="json")
 def schema_command(form: str) -> None:
-    """Print the JSON Schema of the language, for editors with a YAML language server.
+    """Print the JSON Schema of the language, for editors.
+
+    Any editor with a YAML language server completes keys and explains them:
 
     \b
       nin-spec schema > nin-spec.schema.json

@@ -55,6 +55,6 @@ def _changes(part: Schema) -> Schema:
 
 
 def _or_null(part: Schema) -> Schema:
-    described = {k: part[k] for k in ("description", "default") if k in part}
+    described: Schema = {k: part[k] for k in ("description", "default") if k in part}
     rest = {k: v for k, v in part.items() if k not in described}
     return {**described, "anyOf": [rest, {"type": "null"}]}

@@ -4,19 +4,16 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
+from nin_spec.language.parts import Strict
 from nin_spec.language.shorthand import Kind, Name
-
-
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False, defer_build=True)
 
 
 Rate = Annotated[float, Field(ge=0, le=1e6)]
 
 
-class Sgd(_Strict):
+class Sgd(Strict):
     """Stochastic gradient descent."""
 
     kind: Literal["sgd"]
@@ -26,7 +23,7 @@ class Sgd(_Strict):
     weight_decay: Rate = Field(0.0, description="L2 penalty.")
 
 
-class Adam(_Strict):
+class Adam(Strict):
     """Adam, or AdamW with decoupled weight decay."""
 
     kind: Literal["adam", "adamw"]
@@ -41,14 +38,14 @@ class Adam(_Strict):
 Optimizer = Annotated[Sgd | Adam, Field(discriminator="kind"), Kind("adam", "adamw", full=("sgd",))]
 
 
-class Constant(_Strict):
+class Constant(Strict):
     """One learning rate throughout, cosine decay to zero, or one cycle."""
 
     kind: Literal["constant", "cosine", "one_cycle"]
     warmup: Annotated[float, Field(ge=0, le=1e6)] = Field(0.0, description="Epochs of linear warm-up.")
 
 
-class StepSchedule(_Strict):
+class StepSchedule(Strict):
     """The learning rate times `gamma` at each milestone."""
 
     kind: Literal["step"]
@@ -64,14 +61,14 @@ Schedule = Annotated[
 ]
 
 
-class Augment(_Strict):
+class Augment(Strict):
     """Random changes to training pictures."""
 
     pad_and_crop: int = Field(0, ge=0, le=1024, description="Pad by so many pixels and crop at random.")
     flip: bool = Field(False, description="Mirror half of the pictures.")
 
 
-class Recipe(_Strict):
+class Recipe(Strict):
     """How a network is trained."""
 
     dataset: Name = Field(description="Name of the data set.")

@@ -114,8 +114,20 @@ def _unknown_key(root: Table, loc: Path_, context: Mapping[str, Any]) -> Diagnos
     where = f"{path}: " if path else ""
     if reason := outside.reason(key):
         return Diagnostic(Code.OUTSIDE_LANGUAGE, f"{where}{reason}", span, outside.HINT)
-    hint = context.get("hint") or did_you_mean(key, known_keys(loc[:-1]))
+    known = known_keys(loc[:-1])
+    hint = context.get("hint") or (_belongs(key) if "convs" in known else None) or did_you_mean(key, known)
     return Diagnostic(Code.UNKNOWN_KEY, f"{where}unknown key {short(key)!r}", span, hint)
+
+
+def _belongs(key: str) -> str | None:
+    """Where a key of a convolution goes that was given to a block."""
+    from nin_spec.language.schema import Conv
+
+    return (
+        f"{key} is said of one convolution: convs: [{{channels: ..., {key}: ...}}]"
+        if key in Conv.model_fields
+        else None
+    )
 
 
 def known_keys(loc: Path_) -> list[str]:

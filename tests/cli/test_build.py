@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from goldens import assert_golden
 
 from nin_spec.diagnostics import Code
 
@@ -25,13 +25,10 @@ pytestmark = pytest.mark.usefixtures("folder")
 @pytest.mark.parametrize("by", ["layer", "stage"])
 @pytest.mark.parametrize("form", ["table", "json", "csv", "markdown"])
 def test_build_prints_the_table(form: str, by: str, nin_spec: Run) -> None:
-    """The table is the golden one; `UPDATE_GOLDENS=1 pytest` writes it anew."""
+    """The table is the golden one."""
     done = nin_spec("build", "tiny.yaml", "--format", form, "--by", by)
-    golden = GOLDENS / f"build_{by}_{form}.txt"
-    if os.environ.get("UPDATE_GOLDENS"):
-        golden.write_text(done.out)
     assert (done.code, done.err) == (0, "")
-    assert done.out == golden.read_text()
+    assert_golden(done.out, GOLDENS / f"build_{by}_{form}.txt")
 
 
 def test_the_forms_agree(nin_spec: Run) -> None:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from goldens import assert_golden
 
 from nin_spec.ir.text import print_graph
 from nin_spec.language.load import load, loads, shipped_names
@@ -22,13 +22,10 @@ pytestmark = pytest.mark.usefixtures("folder")
 
 @pytest.mark.parametrize("form", ["yaml", "json", "graph"])
 def test_show_prints_the_canonical_form(form: str, nin_spec: Run) -> None:
-    """The canonical form is the golden one; `UPDATE_GOLDENS=1 pytest` writes it anew."""
+    """The canonical form is the golden one."""
     done = nin_spec("show", "tiny.yaml", "--format", form)
-    golden = GOLDENS / f"show_{form}.txt"
-    if os.environ.get("UPDATE_GOLDENS"):
-        golden.write_text(done.out)
     assert (done.code, done.err) == (0, "")
-    assert done.out == golden.read_text()
+    assert_golden(done.out, GOLDENS / f"show_{form}.txt")
 
 
 @pytest.mark.parametrize("name", ["tiny.yaml", *shipped_names()])

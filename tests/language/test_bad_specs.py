@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pytest
+from goldens import assert_golden
 from spans import assert_inside
 
 from nin_spec.diagnostics import Code, SpecError
@@ -33,11 +33,7 @@ def refusal(path: Path) -> SpecError:
 def test_bad_spec_is_refused_as_written(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The rendered diagnostics are those of the .txt beside the spec; `UPDATE_GOLDENS=1 pytest` writes them anew."""
     monkeypatch.chdir(CORPUS)
-    error = refusal(path)
-    text, golden = f"{error}\n", path.with_suffix(".txt")
-    if os.environ.get("UPDATE_GOLDENS"):
-        golden.write_text(text)
-    assert text == golden.read_text()
+    assert_golden(f"{refusal(path)}\n", path.with_suffix(".txt"))
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda p: p.stem)

@@ -49,7 +49,7 @@ def at(data: Any, path: str) -> Any:
     return data
 
 
-CHANGES = [
+CHANGES: list[tuple[str, str, Any]] = [
     ("classes: 7", "classes", 7),
     ("input: {size: 64}", "input.channels", 3),
     ("blocks: {first: {kernel: 7, padding: 3}}", "blocks.0.convs.0.kernel", 7),

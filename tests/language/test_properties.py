@@ -23,7 +23,7 @@ from nin_spec.lower import lower
 SHIPPED_TEXTS = {p.stem: p.read_text() for p in sorted(SHIPPED.glob("*.yaml"))}
 
 quick = settings(
-    max_examples=100,
+    max_examples=60,
     deadline=None,
     derandomize=True,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
@@ -160,7 +160,7 @@ def json_text(value: Any) -> str:
     return json.dumps(value, ensure_ascii=True).replace("NaN", ".nan").replace("Infinity", ".inf")
 
 
-@settings(quick, max_examples=300)
+@settings(quick, max_examples=150)
 @given(data=specs(), value=values, rng=st.randoms(use_true_random=False))
 def test_values_of_other_types_are_refused_with_places(data: Data, value: Any, rng: random.Random) -> None:
     """A value of any type in any place compiles or gives diagnostics, never another error."""
