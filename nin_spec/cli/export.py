@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
 import click
 
 from nin_spec.cli.options import compile_spec, seed_option, spec_options, tell, weigh, weights_option
+from nin_spec.diagnostics import ExportError
 
 if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
@@ -24,7 +25,12 @@ def derived(command: click.Command) -> click.Command:
     from nin_spec.exporter import discover
 
     fields: dict[str, tuple[FieldInfo, list[str]]] = {}
-    for name, exporter in discover().items():
+    try:
+        exporters = discover()
+    except ExportError:
+        # The command says so when it is used; the others' help must not suffer for it.
+        return command
+    for name, exporter in exporters.items():
         text = (exporter.__doc__ or "").strip().splitlines()[0]
         command.params.append(
             click.Option([f"--{name}", f"to_{name}"], is_flag=False, flag_value=_OWN_NAME, metavar="[PATH]", help=text)

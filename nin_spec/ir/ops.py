@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from nin_spec.ir.types import Padding, Pair, Parameter, ShapeError, TensorType, end_padding, window_count
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Op:
     """One operation; by default it keeps the shape and owns no parameters."""
 
@@ -36,7 +36,7 @@ class Op:
 # ------------------------------------------------------------------ with weights
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Conv2d(Op):
     """2-d cross-correlation with zero padding; weight (out, in / groups, kh, kw)."""
 
@@ -82,7 +82,7 @@ class Conv2d(Op):
         return self.extent, self.stride
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Linear(Op):
     """Dense layer over flat features; weight (out, in)."""
 
@@ -110,7 +110,7 @@ def _weight_and_bias(shape: tuple[int, ...], *, bias: bool) -> tuple[Parameter, 
 # ------------------------------------------------------------------ norms
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class BatchNorm(Op):
     """Batch normalisation by channel, on maps or flat features (Ioffe and Szegedy 2015).
 
@@ -131,7 +131,7 @@ class BatchNorm(Op):
         return (*scale, *shift, mean, Parameter("running_var", shape, "var", trainable=False))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class LocalResponseNorm(Op):
     """x / (k + alpha / size * sum of squares over `size` neighbouring channels) ** beta.
 
@@ -151,19 +151,19 @@ class LocalResponseNorm(Op):
 # ------------------------------------------------------------------ activations
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class ReLU(Op):
     """max(x, 0)."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class LeakyReLU(Op):
     """x where positive, `slope` x elsewhere."""
 
     slope: float = 0.01
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class PReLU(Op):
     """Leaky ReLU with a learned slope: one, or one a channel (He et al. 2015)."""
 
@@ -174,41 +174,41 @@ class PReLU(Op):
         return (Parameter("weight", (x.shape[0] if self.per_channel else 1,), "slope"),)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class ELU(Op):
     """x where positive, alpha (exp x - 1) elsewhere."""
 
     alpha: float = 1.0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class GELU(Op):
     """x times the normal distribution function of x, exact or by the tanh approximation."""
 
     approximate: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class SiLU(Op):
     """x sigmoid(x)."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Mish(Op):
     """x tanh(softplus x)."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Sigmoid(Op):
     """1 / (1 + exp -x)."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Tanh(Op):
     """Hyperbolic tangent."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Maxout(Op):
     """Maximum over groups of `pieces` neighbouring channels (Goodfellow et al. 2013)."""
 
@@ -224,7 +224,7 @@ class Maxout(Op):
 # ------------------------------------------------------------------ pools
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Pool2d(Op):
     """What max and average pooling share. In ceil mode a last, partial window counts."""
 
@@ -274,12 +274,12 @@ class Pool2d(Op):
         return self.kernel_size, self.stride
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class MaxPool2d(Pool2d):
     """Maximum over each window; padding never wins."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class AvgPool2d(Pool2d):
     """Average over each window.
 
@@ -290,7 +290,7 @@ class AvgPool2d(Pool2d):
     count_include_pad: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class GlobalPool2d(Op):
     """What the two global pools share: each map becomes one number."""
 
@@ -303,12 +303,12 @@ class GlobalPool2d(Op):
         return (h, w), (1, 1)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class AdaptiveAvgPool2d(GlobalPool2d):
     """Global average pooling (Lin et al. 2013, section 3.2)."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class AdaptiveMaxPool2d(GlobalPool2d):
     """Global maximum pooling."""
 
@@ -316,21 +316,21 @@ class AdaptiveMaxPool2d(GlobalPool2d):
 # ------------------------------------------------------------------ the rest
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Dropout(Op):
     """Zeroes elements with probability `p` in training; the identity afterwards."""
 
     p: float = 0.5
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Dropout2d(Op):
     """Zeroes whole channels with probability `p` in training; the identity afterwards."""
 
     p: float = 0.5
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class ChannelShuffle(Op):
     """View as (groups, C / groups), transpose, flatten (Zhang et al. 2017, ShuffleNet)."""
 
@@ -343,7 +343,7 @@ class ChannelShuffle(Op):
         return x
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Flatten(Op):
     """Maps to flat features, in the order channel, row, column."""
 
@@ -354,12 +354,12 @@ class Flatten(Op):
         return (x.shape[1], x.shape[2]) if x.is_map else (1, 1), (1, 1)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Softmax(Op):
     """Scores to probabilities."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class LogSoftmax(Op):
     """Scores to log-probabilities."""
 

@@ -9,7 +9,6 @@ from pydantic import Field
 from nin_spec.language.parts import Strict
 from nin_spec.language.shorthand import Kind, Name
 
-
 Rate = Annotated[float, Field(ge=0, le=1e6)]
 
 

@@ -224,13 +224,19 @@ class Spec(Strict):
 
 
 def dump(value: Any) -> Any:
-    """A model or value as plain data in its shortest spelling, every key written out but those that are None."""
+    """A model or value as plain data in its shortest spelling, every key written out but those that are None.
+
+    Written by hand since pydantic would first build a serializer for each model.
+    """
     match value:
         case BaseModel():
-            return value.model_dump(mode="json", exclude_none=True)
+            found = ((name, getattr(value, name)) for name in type(value).model_fields)
+            return {name: dump(v) for name, v in found if v is not None}
         case tuple((_, _)):
             return short_pair(value)
         case tuple((_, _, _, _)):
             return short_sides(value)
+        case list():
+            return [dump(v) for v in value]
         case _:
             return value

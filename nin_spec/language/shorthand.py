@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, GetCoreSchemaHandler, GetJsonSchemaHandler, PlainSerializer, PlainValidator, WithJsonSchema
+from pydantic import Field, GetCoreSchemaHandler, GetJsonSchemaHandler, PlainValidator, WithJsonSchema
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from nin_spec.diagnostics import did_you_mean, nearest, short
@@ -155,13 +155,12 @@ _SIDES_JSON = {
 _WIDTH_JSON = {"anyOf": [{"type": "integer", "minimum": 1, "maximum": MAX_CHANNELS}, {"const": "classes"}]}
 _FRACTION_JSON = {"anyOf": [{"type": "number"}, {"type": "string", "pattern": f"^{_FRACTION}$"}]}
 
-Pair = Annotated[tuple[int, int], PlainValidator(_pair), PlainSerializer(short_pair), WithJsonSchema(_PAIR_JSON)]
+Pair = Annotated[tuple[int, int], PlainValidator(_pair), WithJsonSchema(_PAIR_JSON)]
 """(vertical, horizontal)."""
 
 Sides = Annotated[
     tuple[int, int, int, int] | Literal["same"],
     PlainValidator(_sides),
-    PlainSerializer(short_sides),
     WithJsonSchema(_SIDES_JSON),
 ]
 """(top, bottom, left, right), or `same`."""
