@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import html
 import io
 from collections.abc import Collection, Sequence
 
@@ -115,12 +114,16 @@ def table_csv(table: ShapeTable) -> str:
 
 def table_html(table: ShapeTable) -> str:
     """What a notebook shows."""
+    from html import escape
+
     head = "".join(f"<th>{h}</th>" for h in HEADERS)
     body = "".join("<tr>" + "".join(_cell(i, c) for i, c in enumerate(cells(r))) + "</tr>" for r in table.rows)
-    foot = "<br>".join(f"{k}: {html.escape(v)}" for k, v in totals(table))
-    return f"<b>{html.escape(table.name)}</b><table><tr>{head}</tr>{body}</table><p>{foot}</p>"
+    foot = "<br>".join(f"{k}: {escape(v)}" for k, v in totals(table))
+    return f"<b>{escape(table.name)}</b><table><tr>{head}</tr>{body}</table><p>{foot}</p>"
 
 
 def _cell(index: int, text: str) -> str:
+    from html import escape
+
     align = "right" if index in _RIGHT else "left"
-    return f'<td style="text-align:{align}">{html.escape(text)}</td>'
+    return f'<td style="text-align:{align}">{escape(text)}</td>'

@@ -12,9 +12,20 @@ from dataclasses import dataclass
 from nin_spec.ir.types import Padding, Pair, Parameter, ShapeError, TensorType, end_padding, window_count
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False, eq=False)
 class Op:
     """One operation; by default it keeps the shape and owns no parameters."""
+
+    # Written once here: generated anew for each op, they would slow the start of every command.
+    def __eq__(self, other: object) -> bool:
+        return type(self) is type(other) and vars(self) == vars(other)
+
+    def __hash__(self) -> int:
+        return hash((type(self), *vars(self).values()))
+
+    def __repr__(self) -> str:
+        attributes = ", ".join(f"{name}={value!r}" for name, value in vars(self).items())
+        return f"{type(self).__name__}({attributes})"
 
     def infer(self, x: TensorType) -> TensorType:
         """The output type for input type `x`; raises ShapeError when it can't take it."""
@@ -36,7 +47,7 @@ class Op:
 # ------------------------------------------------------------------ with weights
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False, eq=False)
 class Conv2d(Op):
     """2-d cross-correlation with zero padding; weight (out, in / groups, kh, kw)."""
 
@@ -82,7 +93,7 @@ class Conv2d(Op):
         return self.extent, self.stride
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False, eq=False)
 class Linear(Op):
     """Dense layer over flat features; weight (out, in)."""
 
@@ -110,7 +121,7 @@ def _weight_and_bias(shape: tuple[int, ...], *, bias: bool) -> tuple[Parameter, 
 # ------------------------------------------------------------------ norms
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False, eq=False)
 class BatchNorm(Op):
     """Batch normalisation by channel, on maps or flat features (Ioffe and Szegedy 2015).
 
@@ -131,7 +142,7 @@ class BatchNorm(Op):
         return (*scale, *shift, mean, Parameter("running_var", shape, "var", trainable=False))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False, eq=False)
 class LocalResponseNorm(Op):
     """x / (k + alpha / size * sum of squares over `size` neighbouring channels) ** beta.
 
@@ -151,19 +162,19 @@ class LocalResponseNorm(Op):
 # ------------------------------------------------------------------ activations
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False, eq=False)
 class ReLU(Op):
     """max(x, 0)."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False, eq=False)
 class LeakyReLU(Op):
     """x where positive, `slope` x elsewhere."""
 
     slope: float = 0.01
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False, eq=False)
 class PReLU(Op):
     """Leaky ReLU with a learned slope: one, or one a channel (He et al. 2015)."""
 
@@ -174,41 +185,41 @@ class PReLU(Op):
         return (Parameter("weight", (x.shape[0] if self.per_channel else 1,), "slope"),)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False, eq=False)
 class ELU(Op):
     """x where positive, alpha (exp x - 1) elsewhere."""
 
     alpha: float = 1.0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False, eq=False)
 class GELU(Op):
     """x times the normal distribution function of x, exact or by the tanh approximation."""
 
     approximate: bool = False
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False, eq=False)
 class SiLU(Op):
     """x sigmoid(x)."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False, eq=False)
 class Mish(Op):
     """x tanh(softplus x)."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False, eq=False)
 class Sigmoid(Op):
     """1 / (1 + exp -x)."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False, eq=False)
 class Tanh(Op):
     """Hyperbolic tangent."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False, eq=False)
 class Maxout(Op):
     """Maximum over groups of `pieces` neighbouring channels (Goodfellow et al. 2013)."""
 
@@ -224,7 +235,7 @@ class Maxout(Op):
 # ------------------------------------------------------------------ pools
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False, eq=False)
 class Pool2d(Op):
     """What max and average pooling share. In ceil mode a last, partial window counts."""
 
@@ -274,12 +285,12 @@ class Pool2d(Op):
         return self.kernel_size, self.stride
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False, eq=False)
 class MaxPool2d(Pool2d):
     """Maximum over each window; padding never wins."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False, eq=False)
 class AvgPool2d(Pool2d):
     """Average over each window.
 
@@ -290,7 +301,7 @@ class AvgPool2d(Pool2d):
     count_include_pad: bool = False
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False, eq=False)
 class GlobalPool2d(Op):
     """What the two global pools share: each map becomes one number."""
 
@@ -303,12 +314,12 @@ class GlobalPool2d(Op):
         return (h, w), (1, 1)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False, eq=False)
 class AdaptiveAvgPool2d(GlobalPool2d):
     """Global average pooling (Lin et al. 2013, section 3.2)."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False, eq=False)
 class AdaptiveMaxPool2d(GlobalPool2d):
     """Global maximum pooling."""
 
@@ -316,21 +327,21 @@ class AdaptiveMaxPool2d(GlobalPool2d):
 # ------------------------------------------------------------------ the rest
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False, eq=False)
 class Dropout(Op):
     """Zeroes elements with probability `p` in training; the identity afterwards."""
 
     p: float = 0.5
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False, eq=False)
 class Dropout2d(Op):
     """Zeroes whole channels with probability `p` in training; the identity afterwards."""
 
     p: float = 0.5
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False, eq=False)
 class ChannelShuffle(Op):
     """View as (groups, C / groups), transpose, flatten (Zhang et al. 2017, ShuffleNet)."""
 
@@ -343,7 +354,7 @@ class ChannelShuffle(Op):
         return x
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False, eq=False)
 class Flatten(Op):
     """Maps to flat features, in the order channel, row, column."""
 
@@ -354,12 +365,12 @@ class Flatten(Op):
         return (x.shape[1], x.shape[2]) if x.is_map else (1, 1), (1, 1)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False, eq=False)
 class Softmax(Op):
     """Scores to probabilities."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False, eq=False)
 class LogSoftmax(Op):
     """Scores to log-probabilities."""
 
