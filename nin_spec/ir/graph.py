@@ -69,6 +69,11 @@ class Graph:
     def __len__(self) -> int:
         return len(self.nodes)
 
+    def _repr_html_(self) -> str:
+        from html import escape
+
+        return f"<pre>{escape(str(self))}</pre>"
+
     def __str__(self) -> str:
         from nin_spec.ir.text import print_graph
 
