@@ -40,7 +40,10 @@ class OnnxOptions(BaseModel):
 
     opset: int | None = Field(None, ge=OPSETS[0], le=OPSETS[1], description="ONNX opset, 13 to 26; 17 if left out.")
     batch: Literal["dynamic"] | int = Field("dynamic", description="Any batch size, or one for good.")
-    dtype: Literal["float32", "float64"] = Field("float32", description="Numbers of the file.")
+    dtype: Literal["float32", "float64"] = Field(
+        "float32",
+        description="Numbers of the file; onnxruntime has no float64 convolution on the CPU.",
+    )
 
 
 class OnnxExporter:
@@ -160,6 +163,7 @@ def metadata(model: Model) -> dict[str, str]:
         "labels": json.dumps(card.labels, ensure_ascii=False),
         "preprocessing": json.dumps(card.preprocessing.as_dict()),
         "output": output_kind(graph),
+        "weights": card.weights,
         "parameters": str(sum(p.size for p in graph.parameters().values() if p.trainable)),
         "macs": str(sum(n.op.macs(n.input) for n in graph)),
         "macs_convention": MACS_CONVENTION,

@@ -50,7 +50,9 @@ class SourceExporter:
             keep_trailing_newline=True,
         )
         text = environment.get_template("torch_source.py.jinja").render(facts(model))
-        return Artifact({f"{_module_name(model.graph.name)}.py": text.encode()})
+        name = f"{_module_name(model.graph.name)}.py"
+        remark = f"{name} holds no weights: save them with `nin-spec build -o`, and give it the file"
+        return Artifact({name: text.encode()}, (remark,))
 
 
 def facts(model: Model) -> dict[str, Any]:

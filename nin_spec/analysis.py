@@ -116,6 +116,11 @@ class ShapeTable:
         rows = tuple(_fold(g) for g in groups)
         return replace(self, rows=rows)
 
+    def __str__(self) -> str:
+        from nin_spec.tables import table_text
+
+        return table_text(self, 1000)
+
     def _repr_html_(self) -> str:
         from nin_spec.tables import table_html
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nin_spec.diagnostics import Code, Diagnostic, ExportError
-from nin_spec.exporter import Artifact, find, write
+from nin_spec.diagnostics import Code, Diagnostic, ExportError, did_you_mean
+from nin_spec.exporter import Artifact, Exporter, find, write
 from nin_spec.model import Model
 
 if TYPE_CHECKING:
+    from pydantic import BaseModel
+
     from nin_spec.runtime.parity import ParityReport
     from nin_spec.runtime.providers import Device
 
@@ -24,24 +27,37 @@ def export(model: Model, to: str, path: str | Path | None = None, *, parity: boo
         ExportError: an option that can't be had, or a path that can't be written.
         ParityError: the file computes something else than the spec declares; nothing is written.
     """
+    if not isinstance(model, Model):
+        raise TypeError("export takes a model: network.initialise(), or network.with_weights(file)")
     artifact = make(model, to, options)
     if parity:
         prove(model, artifact)
     return write(artifact, Path(path) if path is not None else None)
 
 
-def make(model: Model, to: str, options: dict[str, Any]) -> Artifact:
+def make(model: Model, to: str, options: Mapping[str, Any]) -> Artifact:
     """The artifact of an exporter, from options not yet checked."""
+    exporter = find(to)
+    return exporter.export(model, check_options(exporter, options))
+
+
+def check_options(exporter: Exporter, options: Mapping[str, Any]) -> BaseModel:
+    """The options of an exporter. Raises ExportError, saying of each wrong one what it can be."""
     from pydantic import ValidationError
 
-    exporter = find(to)
     try:
-        chosen = exporter.Options.model_validate(options)
+        return exporter.Options.model_validate(dict(options))
     except ValidationError as error:
-        found = error.errors(include_url=False)
-        wrong = [f"{to}: {'.'.join(map(str, e['loc'][:1]))}: {e['msg']}, found {e['input']!r}" for e in found]
-        raise ExportError([Diagnostic(Code.EXPORT_OPTION, message) for message in wrong]) from None
-    return exporter.export(model, chosen)
+        wrong = {str(e["loc"][0]): e for e in error.errors(include_url=False)}
+        raise ExportError([_wrong(exporter, key, options.get(key)) for key in wrong]) from None
+
+
+def _wrong(exporter: Exporter, key: str, value: object) -> Diagnostic:
+    fields = exporter.Options.model_fields
+    if key not in fields:
+        hint = did_you_mean(key, sorted(fields)) if fields else "it has none"
+        return Diagnostic(Code.EXPORT_OPTION, f"{exporter.name} has no option {key!r}", hint=hint)
+    return Diagnostic(Code.EXPORT_OPTION, f"{exporter.name}: {key} can't be {value!r}", hint=fields[key].description)
 
 
 def prove(model: Model, artifact: Artifact, device: Device = "cpu") -> list[ParityReport]:

@@ -61,6 +61,8 @@ class Code(Enum):
     UNKNOWN_BLOCK = ("NIN302", "an override of a block that the base does not have")
     BAD_OVERRIDE = ("NIN303", "a dotted override that does not fit the spec")
 
+    UNKNOWN_PARAMETER = ("NIN304", "a recipe that names a parameter which the network does not have")
+
     SHAPE = ("NIN401", "sizes or channels that do not fit together")
     SCORES = ("NIN402", "a head that does not end in one score a class")
     TOO_LARGE = ("NIN403", "a network too large to build")

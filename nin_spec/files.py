@@ -17,14 +17,10 @@ def write_atomic(path: Path, data: bytes) -> None:
     A link is followed, an existing file keeps its mode. Raises ExportError (EXPORT_PATH) when the folder is
     missing, the path is a folder, or the disk refuses; nothing is left behind then.
     """
-    target = Path(os.path.realpath(path))
-    if target.is_dir():
-        raise _refuse(path, "it is a folder", f"say {path}/NAME")
+    target = check_target(path)
     try:
         mode = stat.S_IMODE(target.stat().st_mode) if target.exists() else 0o666 & ~_umask()
         handle, beside = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".part", dir=target.parent)
-    except FileNotFoundError:
-        raise _refuse(path, f"there is no folder {target.parent}", f"mkdir -p {target.parent}") from None
     except (OSError, ValueError) as error:
         raise _refuse(path, getattr(error, "strerror", None) or str(error)) from None
     try:
@@ -39,6 +35,19 @@ def write_atomic(path: Path, data: bytes) -> None:
     finally:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(beside)  # noqa: PTH108
+
+
+def check_target(path: Path) -> Path:
+    """Where a path leads, links followed. Raises ExportError when no file can be written there."""
+    try:
+        target = Path(os.path.realpath(path))
+        if target.is_dir():
+            raise _refuse(path, "it is a folder", f"say {path}/NAME")
+        if not target.parent.is_dir():
+            raise _refuse(path, f"there is no folder {target.parent}", f"mkdir -p {target.parent}")
+    except (OSError, ValueError) as error:
+        raise _refuse(path, getattr(error, "strerror", None) or str(error)) from None
+    return target
 
 
 def _umask() -> int:

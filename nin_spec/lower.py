@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from nin_spec.diagnostics import Code, Diagnostic, Span, SpecError
+from nin_spec.diagnostics import Code, Diagnostic, Span, SpecError, did_you_mean, nearest, short
 from nin_spec.ir import ops
 from nin_spec.ir.graph import Graph
 from nin_spec.ir.types import Padding, Pair, ShapeError, TensorType
@@ -49,6 +49,7 @@ class _Lowering:
         self._scores(spec)
         if spec.input.open:
             self._open(spec)
+        self._recipe(spec)
         return self.built
 
     # -------------------------------------------------------------- steps
@@ -174,7 +175,11 @@ class _Lowering:
         made = f" ({' x '.join(map(str, flat.input.shape))})" if not spec.head.dense else ""
         message = f"the head gives {got[0]} scores{made} and the spec declares {spec.class_count} classes"
         hint = "end the last block in `classes` channels and pool globally, or add dense: [classes] to the head"
-        raise self._error(Code.SCORES, message, ("classes",), hint)
+        raise SpecError(Diagnostic(Code.SCORES, message, self._last_layer() or self._where(("classes",)), hint))
+
+    def _last_layer(self) -> Span | None:
+        """The layer that decides how many scores there are."""
+        return next((n.span for n in reversed(self.built.nodes) if isinstance(n.op, ops.Conv2d | ops.Linear)), None)
 
     def _open(self, spec: Spec) -> None:
         """An open size needs a network whose parameters and padding do not depend on it."""
@@ -190,11 +195,36 @@ class _Lowering:
                 message = "input.open: the padding `same` with a stride depends on the size"
                 raise self._error(Code.OPEN_SIZE, message, (*path, "padding"), "give the padding in cells")
 
+    def _recipe(self, spec: Spec) -> None:
+        """A parameter that a recipe names must exist; a pattern with `*` may match none."""
+        if spec.train is None:
+            return
+        known = {alias for name in self.built.parameters() for alias in aliases(name, spec)}
+        for key in ("lr_multipliers", "no_decay"):
+            named = getattr(spec.train, key)
+            for i, pattern in enumerate(named):
+                if "*" not in pattern and pattern not in known:
+                    path: Path_ = ("train", key, pattern if isinstance(named, dict) else i)
+                    message = f"train.{key}: the network has no parameter {short(pattern)!r}"
+                    hint = did_you_mean(pattern, sorted(known)) if nearest(pattern, known) else _NAMES
+                    raise self._error(Code.UNKNOWN_PARAMETER, message, path, hint)
+
     def _error(self, code: Code, message: str, path: Path_, hint: str | None = None) -> SpecError:
         return SpecError(Diagnostic(code, message, self._where(path), hint))
 
     def _where(self, path: Path_) -> Span:
         return self.canonical.where(*path)
+
+
+_NAMES = "parameters are named as `nin-spec build` names layers: blocks.0.convs.1.weight; block names will do"
+
+
+def aliases(parameter: str, spec: Spec) -> tuple[str, ...]:
+    """What a recipe may call a parameter: its name, and the same with its block's name."""
+    top, _, rest = parameter.partition(".")
+    index, _, last = rest.partition(".")
+    name = spec.blocks[int(index)].name if top == "blocks" else None
+    return (parameter, f"{name}.{last}") if name else (parameter,)
 
 
 def _same(size: int, extent: int, stride: int) -> tuple[int, int]:

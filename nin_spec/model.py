@@ -49,7 +49,7 @@ class ModelCard:
     """What travels in the exported file beside the graph.
 
     `spec` is the canonical YAML, `hash` the semantic hash of the function; `labels` is empty when the
-    spec only counts its classes.
+    spec only counts its classes. `weights` says where they come from, where that matters: `fresh, seed 0`.
     """
 
     name: str
@@ -59,6 +59,7 @@ class ModelCard:
     classes: int
     labels: tuple[str, ...] = ()
     preprocessing: Preprocessing = field(default_factory=Preprocessing)
+    weights: str = ""
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -56,7 +56,8 @@ class Network:
         """A model with fresh weights by the spec's `init`; the same seed gives the same bytes."""
         from nin_spec.weights import initialise
 
-        return Model(self.graph, initialise(self.graph, self.initialisation(), seed), self.card)
+        card = replace(self.card, weights=f"fresh, seed {seed}")
+        return Model(self.graph, initialise(self.graph, self.initialisation(), seed), card)
 
     def with_weights(self, path: str | Path) -> Model:
         """A model with the weights of a file, ours or a foreign state dict. Raises WeightsError."""
@@ -70,7 +71,8 @@ class Network:
         remarks = [f"weights: {len(adoption.mapping)} tensors from {path}, each used once, every shape equal"]
         if adoption.renamed:
             remarks += [f"  {theirs} -> {ours}" for theirs, ours in adoption.mapping]
-        return Model(self.graph, adoption.weights, self.card), [*remarks, *adoption.remarks]
+        card = replace(self.card, weights=adoption.weights_are)
+        return Model(self.graph, adoption.weights, card), [*remarks, *adoption.remarks]
 
     def initialisation(self) -> Init:
         """The scheme of each layer."""

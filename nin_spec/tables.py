@@ -5,18 +5,20 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Collection, Sequence
+from pathlib import Path
 
 from nin_spec.analysis import Row, ShapeTable
 from nin_spec.ir.types import Pair
 
 HEADERS = ("layer", "op", "", "output", "parameters", "MACs", "field", "jump", "memory", "line")
 _RIGHT = {4, 5, 6, 7, 8, 9}
-_SPARE = ("jump", "memory", "field", "line", "")
+_SPARE = ("jump", "memory", "line", "field", "MACs", "")
 """Columns to leave out, in this order, when the terminal is too narrow for all."""
 
 
-def cells(row: Row) -> tuple[str, ...]:
-    """A row as people read it."""
+def cells(row: Row, *, with_file: bool = False) -> tuple[str, ...]:
+    """A row as people read it; `with_file` names the file that the line is in."""
+    file = f"{Path(row.file).name}:" if with_file and row.file else ""
     return (
         row.name,
         row.op,
@@ -27,8 +29,14 @@ def cells(row: Row) -> tuple[str, ...]:
         pair(row.receptive_field),
         pair(row.jump),
         memory(row.memory),
-        str(row.line) if row.line is not None else "",
+        f"{file}{row.line}" if row.line is not None else "",
     )
+
+
+def all_cells(table: ShapeTable) -> list[tuple[str, ...]]:
+    """Every row; lines bear their file where a spec extends another."""
+    several = len({r.file for r in table.rows if r.file}) > 1
+    return [cells(r, with_file=several) for r in table.rows]
 
 
 def pair(value: Pair) -> str:
@@ -59,7 +67,7 @@ def totals(table: ShapeTable) -> list[tuple[str, str]]:
 
 def table_text(table: ShapeTable, width: int) -> str:
     """Aligned text that fits `width` columns where it can, with the totals below."""
-    rows = [cells(r) for r in table.rows]
+    rows = all_cells(table)
     keep = list(range(len(HEADERS)))
     dropped = []
     for name in _SPARE:
@@ -95,7 +103,7 @@ def table_markdown(table: ShapeTable) -> str:
     """A Markdown table with the totals below."""
     head = [h or "detail" for h in HEADERS]
     rule = ["---:" if i in _RIGHT else "---" for i in range(len(head))]
-    lines = [head, rule, *(cells(r) for r in table.rows)]
+    lines = [head, rule, *all_cells(table)]
     body = "\n".join("| " + " | ".join(line) + " |" for line in lines)
     foot = "\n".join(f"- {k}: {v}" for k, v in totals(table))
     return f"{body}\n\n{foot}\n"
@@ -117,7 +125,7 @@ def table_html(table: ShapeTable) -> str:
     from html import escape
 
     head = "".join(f"<th>{h}</th>" for h in HEADERS)
-    body = "".join("<tr>" + "".join(_cell(i, c) for i, c in enumerate(cells(r))) + "</tr>" for r in table.rows)
+    body = "".join("<tr>" + "".join(_cell(i, c) for i, c in enumerate(r)) + "</tr>" for r in all_cells(table))
     foot = "<br>".join(f"{k}: {escape(v)}" for k, v in totals(table))
     return f"<b>{escape(table.name)}</b><table><tr>{head}</tr>{body}</table><p>{foot}</p>"
 

@@ -21,6 +21,8 @@ from pathlib import Path
 
 NIN_SPEC = [sys.executable, "-c", "import sys; from nin_spec.cli import main; main(sys.argv[1:])"]
 
+AS_FLOAT32 = ["--set", "dtype=float32"]
+
 PEER_EXPORT = """
 import sys, torch
 sys.path.insert(0, {folder!r})
@@ -107,7 +109,9 @@ def write_peer(spec: str, folder: Path, weights: Path, script: Path) -> Path:
 
     source, target = folder / f"{spec}_peer.py", folder / f"{spec}_peer.onnx"
     subprocess.run(
-        [*NIN_SPEC, "export", spec, "--source", str(source), "--weights", str(weights)], check=True, capture_output=True
+        [*NIN_SPEC, "export", spec, *AS_FLOAT32, "--source", str(source), "--weights", str(weights)],
+        check=True,
+        capture_output=True,
     )
     network = nin_spec.compile(spec)
     name = next(line for line in reversed(source.read_text().splitlines()) if line.startswith("class "))
@@ -132,9 +136,8 @@ def graphs(folder: Path, runs: int, specs: list[str], batches: list[int]) -> Non
     timer = TIMER.format(threads=threads)
     for spec in specs:
         ours, weights, peer = folder / f"{spec}.onnx", folder / f"{spec}.safetensors", folder / f"{spec}_export.py"
-        as_float32 = ["--set", "dtype=float32"]
-        subprocess.run([*NIN_SPEC, "build", spec, *as_float32, "-o", str(weights)], check=True, capture_output=True)
-        export = [*NIN_SPEC, "export", spec, *as_float32, "--onnx", str(ours), "--weights", str(weights), "--no-parity"]
+        subprocess.run([*NIN_SPEC, "build", spec, *AS_FLOAT32, "-o", str(weights)], check=True, capture_output=True)
+        export = [*NIN_SPEC, "export", spec, *AS_FLOAT32, "--onnx", str(ours), "--weights", str(weights), "--no-parity"]
         subprocess.run(export, check=True, capture_output=True)
         theirs = write_peer(spec, folder, weights, peer)
         subprocess.run([sys.executable, str(peer)], check=True, capture_output=True)

@@ -12,4 +12,3 @@ say nin-spec export specs/nin_cifar.yaml --onnx "$out/nin_cifar.onnx" --weights 
 photo=$(python -c "import pathlib, sklearn.datasets as d; print(pathlib.Path(d.__file__).parent / 'images' / 'flower.jpg')")
 cp "$photo" "$out/flower.jpg"
 say nin-spec run "$out/nin_cifar.onnx" "$out/flower.jpg" --top 3
-printf '\nThe weights are fresh, so the classes mean nothing yet; that the file computes what the spec declares is proved.\n'

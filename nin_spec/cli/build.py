@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from nin_spec.cli.console import terminal_width
-from nin_spec.cli.options import compile_spec, seed_option, spec_options, weigh, weights_option
+from nin_spec.cli.options import compile_spec, force_option, protect, seed_option, spec_options, weigh, weights_option
 
 if TYPE_CHECKING:
     from nin_spec.analysis import ShapeTable
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 @click.option("--by", type=click.Choice(["layer", "stage"]), default="layer", help="A row a layer, or a row a block.")
 @click.option("-o", "--output", metavar="FILE", help="Also save weights (safetensors): fresh ones, or --weights.")
 @weights_option
+@force_option
 @seed_option
 def build_command(
     spec: str,
@@ -30,6 +32,7 @@ def build_command(
     by: str,
     output: str | None,
     weights: str | None,
+    force: bool,
     seed: int,
 ) -> None:
     """Compile SPEC and print its shape table.
@@ -43,6 +46,8 @@ def build_command(
     """
     if weights is not None and output is None:
         raise click.UsageError("--weights needs -o FILE: where to save them under our names")
+    if output is not None:
+        protect([Path(output)], [spec, weights], force=force)
     network = compile_spec(spec, overrides, size)
     table = network.table.stages() if by == "stage" else network.table
     show(table, form)
@@ -66,10 +71,9 @@ def show(table: ShapeTable, form: str) -> None:
 
 def save(network: Network, output: str, weights: str | None, seed: int) -> None:
     """Save weights under our names, and say so."""
-    from pathlib import Path
-
     from nin_spec.weights import save as save_weights
 
     model = weigh(network, weights, seed)
-    save_weights(Path(output), model.weights, {"nin_spec.name": network.graph.name, "nin_spec.hash": network.hash})
+    facts = {"name": network.graph.name, "hash": network.hash, "weights": model.card.weights}
+    save_weights(Path(output), model.weights, {f"nin_spec.{key}": value for key, value in facts.items()})
     click.echo(f"saved {len(model.weights)} tensors to {output}", err=True)

@@ -7,13 +7,23 @@ from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
 
 import click
 
-from nin_spec.cli.options import compile_spec, seed_option, spec_options, tell, weigh, weights_option
+from nin_spec.cli.options import (
+    compile_spec,
+    force_option,
+    input_option,
+    protect,
+    seed_option,
+    set_option,
+    tell,
+    weigh,
+    weights_option,
+)
 from nin_spec.diagnostics import ExportError
 
 if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
 
-    from nin_spec.exporter import Exporter
+    from nin_spec.exporter import Artifact, Exporter
     from nin_spec.runtime.providers import Device
 
 _OWN_NAME = "."
@@ -61,9 +71,12 @@ def _words(annotation: Any) -> list[str]:
 
 
 @click.command("export")
-@spec_options
+@click.argument("spec", metavar="SPEC", required=False)
+@set_option
+@input_option
 @weights_option
 @seed_option
+@force_option
 @click.option("--no-parity", is_flag=True, help="Do not prove the exported file against the nn.Module.")
 @click.option(
     "--device",
@@ -72,7 +85,7 @@ def _words(annotation: Any) -> list[str]:
     type=click.Choice(["auto", "cpu", "cuda"]),
     help="Prove parity on this device; may be repeated.  [default: cpu]",
 )
-def export_command(spec: str, overrides: tuple[str, ...], size: str | None, **given: Any) -> None:
+def export_command(spec: str | None, overrides: tuple[str, ...], size: str | None, **given: Any) -> None:
     """Compile SPEC and write it in one or more forms.
 
     \b
@@ -87,15 +100,22 @@ def export_command(spec: str, overrides: tuple[str, ...], size: str | None, **gi
     """
     from nin_spec import api
     from nin_spec.exporter import discover, write
+    from nin_spec.files import check_target
 
     exporters = discover()
     targets = {name: given[f"to_{name}"] for name in exporters if given.get(f"to_{name}") is not None}
-    if not targets:
-        raise click.UsageError("say what to write: " + ", ".join(f"--{name}" for name in exporters))
+    spec = _check_usage(spec, exporters, targets, given)
+    # What can be refused is refused before the work, and everything is made and proved before anything is written.
+    for name, path in targets.items():
+        api.check_options(exporters[name], chosen(exporters[name], given))
+        if path != _OWN_NAME and not Path(path).is_dir():
+            check_target(Path(path))
     network = compile_spec(spec, overrides, size)
     model = weigh(network, given["weights"], given["seed"])
     made = {name: api.make(model, name, chosen(exporters[name], given)) for name in targets}
-    # Everything is made and proved before anything is written.
+    places = {name: _paths(artifact, targets[name]) for name, artifact in made.items()}
+    for paths in places.values():
+        protect(paths, [spec, given["weights"]], force=given["force"])
     for artifact in made.values():
         tell(artifact.remarks)
         devices: tuple[Device, ...] = given["devices"] or ("cpu",)
@@ -106,6 +126,33 @@ def export_command(spec: str, overrides: tuple[str, ...], size: str | None, **gi
         path = targets[name]
         for written in write(artifact, None if path == _OWN_NAME else Path(path)):
             click.echo(f"wrote {written} ({written.stat().st_size:,} bytes)")
+
+
+def _paths(artifact: Artifact, given: str) -> list[Path]:
+    """Where an artifact's files will go."""
+    target = None if given == _OWN_NAME else Path(given)
+    if len(artifact.files) == 1 and target is not None and not target.is_dir():
+        return [target]
+    return [(target or Path()) / name for name in artifact.files]
+
+
+def _check_usage(
+    spec: str | None, exporters: dict[str, Exporter], targets: dict[str, str], given: dict[str, Any]
+) -> str:
+    """SPEC, when what was given makes sense together."""
+    if spec is None:
+        misread = next((path for path in targets.values() if path != _OWN_NAME), None)
+        hint = f"; {misread!r} was read as the path to write to: put SPEC first" if misread else ""
+        raise click.UsageError(f"SPEC is missing{hint}")
+    if not targets:
+        raise click.UsageError("say what to write: " + ", ".join(f"--{name}" for name in exporters))
+    # An option of an exporter that is not asked for would do nothing, in silence.
+    options = {key for name in targets for key in exporters[name].Options.model_fields}
+    for name, exporter in exporters.items():
+        for key in exporter.Options.model_fields:
+            if given.get(key) is not None and key not in options:
+                raise click.UsageError(f"--{key.replace('_', '-')} belongs to --{name}")
+    return spec
 
 
 def chosen(exporter: Exporter, given: dict[str, Any]) -> dict[str, Any]:

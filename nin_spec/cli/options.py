@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -23,7 +24,7 @@ set_option = click.option(
     help="Override one value, as blocks.0.kernel=7 or head.pool=global_max; may be repeated.",
 )
 input_option = click.option(
-    "--input", "size", metavar="CxHxW", help="Compile for another input, as 3x64x64 (or HxW for the same channels)."
+    "--input", "size", metavar="CxHxW", help="Compile for another input, as 3x64x64; one number is a square."
 )
 seed_option = click.option(
     "--seed",
@@ -36,6 +37,8 @@ seed_option = click.option(
 weights_option = click.option(
     "--weights", metavar="FILE", help="Weights: ours (safetensors), or a foreign state dict (.pt) to adopt."
 )
+
+force_option = click.option("--force", is_flag=True, help="Replace files that nin-spec did not write, too.")
 
 
 def spec_options(function: Function) -> Function:
@@ -51,15 +54,41 @@ def compile_spec(spec: str, overrides: tuple[str, ...], size: str | None) -> Net
 
 
 def input_overrides(size: str | None) -> list[str]:
-    """`3x64x48` as dotted overrides."""
+    """`3x64x48` as dotted overrides; one number is a square."""
     if size is None:
         return []
-    match = re.fullmatch(r"(?:(\d{1,9})[x,])?(\d{1,9})[x,](\d{1,9})", size.strip())
+    match = re.fullmatch(r"(?:(\d{1,9})[x,](\d{1,9})[x,])?(\d{1,9})", size.strip())
     if match is None:
         raise click.BadParameter(f"{size!r} is not an input size; write CxHxW, as 3x64x64", param_hint="--input")
     channels, height, width = match.groups()
-    overrides = [f"input.size=[{int(height)}, {int(width)}]"]
+    overrides = [f"input.size=[{int(height or width)}, {int(width)}]"]
     return [f"input.channels={int(channels)}", *overrides] if channels else overrides
+
+
+_MADE = {".onnx", ".safetensors", ".npy"}
+"""What only programs write, and can write again."""
+
+
+def protect(paths: Iterable[Path], inputs: Iterable[str | None], *, force: bool) -> None:
+    """Refuse to write over what the command reads, or over what a person may have written."""
+    from nin_spec.diagnostics import Code, Diagnostic, ExportError
+
+    read = [Path(name) for name in inputs if name is not None and Path(name).is_file()]
+    for path in (p for p in paths if p.is_file()):
+        if any(path.samefile(other) for other in read):
+            message, hint = f"{path} is what this command reads", "say another path to write to"
+        elif not (force or path.suffix in _MADE or _marked(path)):
+            message, hint = f"{path} exists, and nin-spec did not write it", "say another path, or --force"
+        else:
+            continue
+        raise ExportError(Diagnostic(Code.EXPORT_PATH, message, hint=hint))
+
+
+def _marked(path: Path) -> bool:
+    """True for a text that says it was generated, and for an empty file."""
+    with path.open("rb") as file:
+        start = file.read(4096)
+    return not start or b"Written by nin-spec" in start
 
 
 def weigh(network: Network, weights: str | None, seed: int) -> Model:

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from nin_spec.cli.options import force_option, protect
+
 if TYPE_CHECKING:
     from nin_spec.runtime.classify import Prediction
     from nin_spec.runtime.session import Session
@@ -21,8 +23,16 @@ if TYPE_CHECKING:
 @click.option("--top", type=click.IntRange(1, 65536), default=5, show_default=True, help="Best classes to show.")
 @click.option("--format", "form", type=click.Choice(["table", "json"]), default="table")
 @click.option("-o", "--output", metavar="FILE.npy", help="Also save the raw scores, (inputs, classes).")
+@force_option
 def run_command(
-    model: str, files: tuple[str, ...], device: Any, threads: int | None, top: int, form: str, output: str | None
+    model: str,
+    files: tuple[str, ...],
+    device: Any,
+    threads: int | None,
+    top: int,
+    form: str,
+    output: str | None,
+    force: bool,
 ) -> None:
     """Classify pictures or arrays with an exported model in onnxruntime.
 
@@ -35,6 +45,8 @@ def run_command(
     from nin_spec.runtime.images import load_inputs
     from nin_spec.runtime.session import open_session
 
+    if output is not None:
+        protect([Path(output)], [model, *files], force=force)
     session = open_session(Path(model), device, threads)
     predictions = classify(session, load_inputs([Path(f) for f in files], session), top)
     if output is not None:
@@ -62,6 +74,7 @@ def as_dict(session: Session, predictions: list[Prediction]) -> dict[str, Any]:
     return {
         "model": session.metadata.name,
         "hash": session.metadata.hash,
+        "weights": session.metadata.weights,
         "device": session.device,
         "provider": session.provider,
         "nodes": {provider: len(nodes) for provider, nodes in session.placement.items()},
@@ -90,5 +103,7 @@ def show(session: Session, predictions: list[Prediction]) -> None:
         header = ("", "class", "score", "probability" if known else "")
         click.echo(prediction.name)
         click.echo("\n".join(f"  {line}" for line in columns([header, *rows], right={0, 2, 3})))
+    if session.metadata.weights.startswith("fresh"):
+        click.echo(f"untrained weights ({session.metadata.weights}): the classes mean nothing yet", err=True)
     nodes = ", ".join(f"{len(names)} nodes on {provider}" for provider, names in session.placement.items())
     click.echo(f"device: {session.choice}; {nodes}", err=True)

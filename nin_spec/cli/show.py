@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from nin_spec.cli.console import terminal_width
 from nin_spec.cli.options import compile_spec, spec_options
 
 if TYPE_CHECKING:
@@ -78,7 +79,9 @@ def _print_list(rows: list[dict[str, Any]]) -> None:
         (r["name"], "x".join(map(str, r["input"])), f"{r['parameters']:,}", f"{r['macs']:,}", r["summary"])
         for r in rows
     ]
-    click.echo("\n".join(columns([("name", "input", "parameters", "MACs", "summary"), *cells], right={2, 3})))
+    lines = columns([("name", "input", "parameters", "MACs", "summary"), *cells], right={2, 3})
+    width = terminal_width()
+    click.echo("\n".join(line if len(line) <= width else f"{line[: width - 3]}..." for line in lines))
 
 
 @click.command("schema")

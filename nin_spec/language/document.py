@@ -278,7 +278,7 @@ class _Parser:
         span = self._place(mark) if mark else None
         context = f" ({error.context})" if error.context else ""
         at_tab = span is not None and span.source.line(span.line)[span.column - 1 :].startswith("\t")
-        hint = "indent with spaces, not tabs" if at_tab else None
+        hint = "indent with spaces, not tabs" if at_tab else _syntax_hint(str(error.problem))
         self.errors.append(Diagnostic(Code.YAML_SYNTAX, f"not YAML: {error.problem}{context}", span, hint))
 
     def _unprintable(self, error: yaml.reader.ReaderError) -> Diagnostic:
@@ -286,6 +286,23 @@ class _Parser:
         before = self.source.text[: match.start()] if match else ""
         lines = f"{before}.".splitlines()
         return Diagnostic(Code.YAML_SYNTAX, f"not YAML: {error.reason}", Span(self.source, len(lines), len(lines[-1])))
+
+
+_SYNTAX_HINTS = {
+    "mapping values are not allowed": "check this line's indentation; quote a text that has a colon in it",
+    "expected '-' indicator": "check the indentation of this line and of the list it stands in",
+    "expected key": "check the indentation of this line and of those around it",
+    "expected <block end>": "check the indentation of this line and of those around it",
+    "could not find expected ':'": "a key needs a colon and a blank, as `kernel: 3`; look at the line before, too",
+    "unexpected end of stream": "something is not closed: a quote, a bracket or a brace",
+    "expected ',' or": "a bracket or a brace is not closed, or a comma is missing",
+    "alphabetic or numeric character": "look above for a quote that is not closed",
+}
+"""What the usual mistakes are behind libyaml's words."""
+
+
+def _syntax_hint(problem: str) -> str | None:
+    return next((hint for words, hint in _SYNTAX_HINTS.items() if words in problem), None)
 
 
 _INT = re.compile(r"[-+]?[0-9]+|0x[0-9a-fA-F]+|0o[0-7]+")

@@ -151,8 +151,11 @@ def _set_table(node: Table, steps: list[str], value: Node, span: Span, done: str
     if not rest and isinstance(value, Value) and value.value is None:
         entries.pop(key, None)
         return Table(entries, node.span)
-    entries.pop(_EITHER.get(key, ""), None)
+    other = entries.pop(_EITHER.get(key, ""), None)
     below = entries[key].node if key in entries else Table({}, span)
+    if key == "convs" and other is not None and rest:
+        # `channels: [a, b]` says the same as `convs: [a, b]`: one of them can be given more.
+        below = other.node
     entries[key] = Entry(span, _set(below, rest, value, span, path))
     return Table(entries, node.span)
 

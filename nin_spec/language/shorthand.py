@@ -208,7 +208,8 @@ class Kind(_Reader):
             value, at = {"kind": value}, []
         kind = value.get("kind")
         if "kind" not in value:
-            raise complain("MISSING_KEY", "the key 'kind' is missing", hint="one of: " + ", ".join(choices))
+            hint = "write kind instead of type" if "type" in value else "one of: " + ", ".join(choices)
+            raise complain("MISSING_KEY", "the key 'kind' is missing", hint=hint)
         if not isinstance(kind, str):
             raise complain("WRONG_TYPE", f"expected one of {', '.join(choices)}, found {kind_of(kind)}", at=(*at,))
         if reason := outside.reason(kind):

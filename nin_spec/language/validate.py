@@ -35,6 +35,29 @@ _RANGES = {
     "less_than": ("lt", "must be less than"),
     "less_than_equal": ("le", "must be at most"),
 }
+_EXAMPLES: dict[tuple[object, ...], str] = {
+    ("spec",): "begin with `spec: 1`, the version of the language",
+    ("max", "kernel"): "as pool: {kind: max, kernel: 3, stride: 2}",
+    ("avg", "kernel"): "as pool: {kind: avg, kernel: 3, stride: 2}; for the average of whole maps, global_avg",
+}
+"""What to write for a missing key, by the end of its place."""
+
+_SYNONYMS = {
+    "size": ("kernel",),
+    "kernel_size": ("kernel",),
+    "pool_size": ("kernel",),
+    "strides": ("stride",),
+    "pad": ("padding",),
+    "type": ("kind",),
+    "filters": ("channels",),
+    "out_channels": ("channels",),
+    "num_classes": ("classes",),
+    "labels": ("classes",),
+    "layers": ("convs", "blocks"),
+    "units": ("units",),
+}
+"""What other programs call our keys."""
+
 _LENGTHS = {"too_short", "too_long", "string_too_short", "string_too_long"}
 
 
@@ -86,7 +109,10 @@ def _diagnostic(root: Table, error: ErrorDetails) -> Diagnostic:
     if kind in {"extra_forbidden", Code.UNKNOWN_KEY.name}:
         return _unknown_key(root, loc, context)
     if kind == "missing":
-        return Diagnostic(Code.MISSING_KEY, f"{where}the key {str(loc[-1])!r} is missing", span)
+        key = str(loc[-1])
+        return Diagnostic(
+            Code.MISSING_KEY, f"{where}the key {key!r} is missing", span, _EXAMPLES.get((*loc[-2:-1], key))
+        )
     if kind in Code.__members__:
         return Diagnostic(Code[kind], f"{where}{context['text']}", span, context.get("hint"))
     if kind in _TYPES:
@@ -115,7 +141,8 @@ def _unknown_key(root: Table, loc: Path_, context: Mapping[str, Any]) -> Diagnos
     if reason := outside.reason(key):
         return Diagnostic(Code.OUTSIDE_LANGUAGE, f"{where}{reason}", span, outside.HINT)
     known = known_keys(loc[:-1])
-    hint = context.get("hint") or (_belongs(key) if "convs" in known else None) or did_you_mean(key, known)
+    same = next((f"did you mean {word!r}?" for word in _SYNONYMS.get(key, ()) if word in known), None)
+    hint = context.get("hint") or same or (_belongs(key) if "convs" in known else None) or did_you_mean(key, known)
     return Diagnostic(Code.UNKNOWN_KEY, f"{where}unknown key {short(key)!r}", span, hint)
 
 

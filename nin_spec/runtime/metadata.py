@@ -30,6 +30,7 @@ class ModelInfo:
     labels: tuple[str, ...] = ()
     preprocessing: Preprocessing | None = None
     output: Output | None = None
+    weights: str = ""
 
 
 def read_info(properties: Mapping[str, str]) -> ModelInfo:
@@ -44,6 +45,7 @@ def read_info(properties: Mapping[str, str]) -> ModelInfo:
         labels=_labels(ours.get("labels")),
         preprocessing=_preprocessing(ours.get("preprocessing")),
         output=_output(ours.get("output")),
+        weights=ours.get("weights", ""),
     )
 
 

@@ -120,7 +120,7 @@ def open_session(model: bytes | str | Path, device: Device = "auto", threads: in
         try:
             return _open(source, name, provider, pool, choice=choice)
         except DeviceError as error:
-            refused.append(error.diagnostics[0].message)
+            refused.append(error.diagnostics[0].message.partition(";")[0])
     raise DeviceError(Diagnostic(Code.DEVICE_UNAVAILABLE, f"no device works here: {'; '.join(refused)}"))
 
 

@@ -36,11 +36,15 @@ _Groups = dict[str, dict[str, tuple[int, ...]]]
 
 @dataclass(frozen=True)
 class Adoption:
-    """Weights under the graph's names; `mapping` lists (their name, our name), `remarks` what else to know."""
+    """Weights under the graph's names; `mapping` lists (their name, our name), `remarks` what else to know.
+
+    `weights_are` is what the file says of them: `fresh, seed 0` when they are untrained.
+    """
 
     weights: dict[str, Array] = field(repr=False)
     mapping: tuple[tuple[str, str], ...]
     remarks: tuple[str, ...] = ()
+    weights_are: str = ""
 
     @property
     def renamed(self) -> bool:
@@ -69,7 +73,8 @@ def adopt(
         if p.role == "var" and (weights[name] < 0).any():
             _refuse(f"{file}: {mapping[name]} holds a negative variance")
     remarks += _remarks(tensors, theirs, graph, metadata or {})
-    return Adoption(weights, tuple((their, our) for our, their in mapping.items()), tuple(remarks))
+    pairs = tuple((their, our) for our, their in mapping.items())
+    return Adoption(weights, pairs, tuple(remarks), (metadata or {}).get("nin_spec.weights", ""))
 
 
 def _own_names(file: str, theirs: Mapping[str, Array], shapes: _Shapes) -> dict[str, str] | None:

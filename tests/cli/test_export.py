@@ -43,6 +43,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder of its own, with a small spec."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "tiny.yaml").write_text(TINY)
+    (tmp_path / "notes.py").write_text("mine")
     return tmp_path
 
 
@@ -57,6 +58,13 @@ def test_it_proves_and_writes(capsys: pytest.CaptureFixture[str]) -> None:
     compile(Path("tiny.py").read_text(), "tiny.py", "exec")
 
 
+def test_a_source_of_ours_is_replaced() -> None:
+    """What nin-spec wrote it may write again; what a person wrote, only by force."""
+    assert execute(["export", "tiny.yaml", "--source"]) == 0
+    assert execute(["export", "tiny.yaml", "--source"]) == 0
+    assert execute(["export", "tiny.yaml", "--source", "notes.py", "--force"]) == 0
+
+
 def test_options_reach_the_exporter() -> None:
     """A path, an opset and a batch."""
     assert execute(["export", "tiny.yaml", "--onnx", "other.onnx", "--opset", "20", "--batch", "4"]) == 0
@@ -69,13 +77,17 @@ def test_options_reach_the_exporter() -> None:
     ("arguments", "message"),
     [
         (["tiny.yaml"], "say what to write: --onnx, --source"),
-        (["tiny.yaml", "--onnx", "--opset", "12"], "onnx: opset: Input should be greater than or equal to 13"),
-        (["tiny.yaml", "--onnx", "--opset", "99"], "less than or equal to 26"),
-        (["tiny.yaml", "--onnx", "--opset", "x"], "unable to parse string as an integer"),
+        (["tiny.yaml", "--onnx", "--opset", "12"], "onnx: opset can't be 12\n  hint: ONNX opset, 13 to 26"),
+        (["tiny.yaml", "--onnx", "--opset", "99"], "onnx: opset can't be 99"),
+        (["tiny.yaml", "--onnx", "--opset", "x"], "onnx: opset can't be 'x'"),
         (["tiny.yaml", "--onnx", "--batch", "0"], "a batch of 0"),
         (["tiny.yaml", "--onnx", "nowhere/x.onnx"], "error NIN603"),
         (["tiny.yaml", "--onnx", "--weights", "missing.pt"], "error NIN501"),
         (["missing.yaml", "--onnx"], "error NIN001"),
+        (["--onnx", "tiny.yaml"], "'tiny.yaml' was read as the path to write to: put SPEC first"),
+        (["tiny.yaml", "--source", "--opset", "17"], "--opset belongs to --onnx"),
+        (["tiny.yaml", "--onnx", "tiny.yaml"], "tiny.yaml is what this command reads"),
+        (["tiny.yaml", "--source", "notes.py"], "notes.py exists, and nin-spec did not write it"),
     ],
 )
 def test_what_can_not_be_had_is_said(arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -83,6 +95,8 @@ def test_what_can_not_be_had_is_said(arguments: list[str], message: str, capsys:
     assert execute(["export", *arguments]) == 2
     assert message in capsys.readouterr().err
     assert list(Path().glob("*.onnx")) == []
+    assert Path("tiny.yaml").read_text() == TINY
+    assert Path("notes.py").read_text() == "mine"
 
 
 def test_a_wrong_graph_is_not_written(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
@@ -156,5 +170,5 @@ def test_the_api_exports_too() -> None:
     assert nin_spec.export(model, "onnx", "a.onnx", opset=18) == [Path("a.onnx")]
     with pytest.raises(nin_spec.NinSpecError, match="there is no exporter 'onxn'"):
         nin_spec.export(model, "onxn")
-    with pytest.raises(nin_spec.NinSpecError, match="onnx: opsett"):
+    with pytest.raises(nin_spec.NinSpecError, match="onnx has no option 'opsett'"):
         nin_spec.export(model, "onnx", opsett=18)
