@@ -202,7 +202,7 @@ recipes = st.fixed_dictionaries(
         "schedule": st.one_of(
             kinds("constant", "cosine", "one_cycle"), maybe({"kind": "step", "milestones": [1, 2.5]}, gamma=small)
         ),
-        "lr_multipliers": st.dictionaries(st.sampled_from(["*.bias", "kind", "blocks.0.convs.0.weight", "no"]), small),
+        "lr_multipliers": st.dictionaries(st.sampled_from(["*.bias", "kind*", "blocks.0.*", "no*"]), small),
         "no_decay": st.lists(st.sampled_from(["*.bias", "*"]), max_size=2),
         "seed": st.integers(0, 2**63 - 1),
         "augment": st.fixed_dictionaries({}, optional={"flip": st.booleans(), "pad_and_crop": st.integers(0, 8)}),

@@ -1,0 +1,36 @@
+"""A recipe names parameters that exist: by their place, by their block's name, or by pattern."""
+
+from __future__ import annotations
+
+import pytest
+
+import nin_spec
+from nin_spec.diagnostics import SpecError
+
+
+@pytest.mark.parametrize("name", ["blocks.2.convs.2.weight", "mlpconv3.convs.2.weight", "*.bias", "*.nothing"])
+def test_names_that_exist(name: str) -> None:
+    """Patterns may match nothing, since a spec without biases keeps `*.bias`."""
+    nin_spec.compile("nin_cifar", [f'train.lr_multipliers={{"{name}": 2}}', f'train.no_decay=["{name}"]'])
+
+
+@pytest.mark.parametrize("key", ["lr_multipliers={{{}: 2}}", "no_decay=[{}]"])
+@pytest.mark.parametrize("name", ["blocks.9.convs.2.weight", "mlpconv3.convs.2.gain", "convs9"])
+def test_names_that_do_not(key: str, name: str) -> None:
+    """A name that nothing has is an error at its place, with the nearest right one."""
+    with pytest.raises(SpecError, match=r"--set:1:\d+: error NIN304: train\..* the network has no parameter") as caught:
+        nin_spec.compile("nin_cifar", ["train." + key.format(f'"{name}"')])
+    assert caught.value.diagnostics[0].hint
+
+
+def test_an_inserted_block_moves_no_multiplier() -> None:
+    """The shipped recipes name blocks, so that a block put before the last changes nothing for it."""
+    blocks = nin_spec.load("nin_cifar").data["blocks"]
+    extra = {**blocks[1], "name": "extra", "pool": "none"}
+    text = nin_spec.load("nin_cifar").text
+    data = nin_spec.loads(text).data
+    data["blocks"] = [*blocks[:2], extra, blocks[2]]
+    from nin_spec.language.emit import emit
+
+    network = nin_spec.compile(nin_spec.loads(emit(data)))
+    assert "blocks.3.convs.2.weight" in network.graph.parameters()
