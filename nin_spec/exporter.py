@@ -97,26 +97,30 @@ def _load(point: EntryPoint) -> Exporter:
     return exporter
 
 
-def write(artifact: Artifact, target: Path | None = None) -> list[Path]:
-    """Write an artifact, each file whole or not at all, and return the paths.
+def destinations(artifact: Artifact, target: Path | None) -> list[Path]:
+    """Where `write` puts an artifact's files.
 
     A single file goes to `target`, several below the folder `target`; without a target they go to the
     current folder under their own names.
     """
     if len(artifact.files) == 1 and target is not None and not target.is_dir():
-        (data,) = artifact.files.values()
-        write_atomic(target, data)
         return [target]
-    folder = target or Path()
-    paths = [_below(folder, name) for name in artifact.files]
+    return [(target or Path()) / name for name in artifact.files]
+
+
+def write(artifact: Artifact, target: Path | None = None) -> list[Path]:
+    """Write an artifact to its destinations, each file whole or not at all, and return the paths."""
+    paths = destinations(artifact, target)
+    if paths != [target]:
+        for path in paths:
+            _make_room(path, target or Path())
     for path, data in zip(paths, artifact.files.values(), strict=True):
         write_atomic(path, data)
     return paths
 
 
-def _below(folder: Path, name: str) -> Path:
-    """The path of a file below the folder, its own folders made; refused where a link leads out."""
-    path = folder / name
+def _make_room(path: Path, folder: Path) -> None:
+    """Make the folders that a file needs below `folder`; refuse where a link leads out of it."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         inside = path.resolve().is_relative_to(folder.resolve())
@@ -125,4 +129,3 @@ def _below(folder: Path, name: str) -> Path:
         raise ExportError(Diagnostic(Code.EXPORT_PATH, f"{path} can't be written: {why}")) from None
     if not inside:
         raise ExportError(Diagnostic(Code.EXPORT_PATH, f"{path} can't be written: a link leads out of {folder}"))
-    return path

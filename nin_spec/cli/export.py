@@ -23,7 +23,7 @@ from nin_spec.diagnostics import ExportError
 if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
 
-    from nin_spec.exporter import Artifact, Exporter
+    from nin_spec.exporter import Exporter
     from nin_spec.runtime.providers import Device
 
 _OWN_NAME = "."
@@ -99,7 +99,7 @@ def export_command(spec: str | None, overrides: tuple[str, ...], size: str | Non
     spec, writes nothing, and exits 1.
     """
     from nin_spec import api
-    from nin_spec.exporter import discover, write
+    from nin_spec.exporter import destinations, discover, write
     from nin_spec.files import check_target
 
     exporters = discover()
@@ -113,9 +113,9 @@ def export_command(spec: str | None, overrides: tuple[str, ...], size: str | Non
     network = compile_spec(spec, overrides, size)
     model = weigh(network, given["weights"], given["seed"])
     made = {name: api.make(model, name, chosen(exporters[name], given)) for name in targets}
-    places = {name: _paths(artifact, targets[name]) for name, artifact in made.items()}
-    for paths in places.values():
-        protect(paths, [spec, given["weights"]], force=given["force"])
+    folders = {name: None if path == _OWN_NAME else Path(path) for name, path in targets.items()}
+    for name, artifact in made.items():
+        protect(destinations(artifact, folders[name]), [spec, given["weights"]], force=given["force"])
     for artifact in made.values():
         tell(artifact.remarks)
         devices: tuple[Device, ...] = given["devices"] or ("cpu",)
@@ -123,17 +123,8 @@ def export_command(spec: str | None, overrides: tuple[str, ...], size: str | Non
             for report in api.prove(model, artifact, device):
                 click.echo(str(report))
     for name, artifact in made.items():
-        path = targets[name]
-        for written in write(artifact, None if path == _OWN_NAME else Path(path)):
+        for written in write(artifact, folders[name]):
             click.echo(f"wrote {written} ({written.stat().st_size:,} bytes)")
-
-
-def _paths(artifact: Artifact, given: str) -> list[Path]:
-    """Where an artifact's files will go."""
-    target = None if given == _OWN_NAME else Path(given)
-    if len(artifact.files) == 1 and target is not None and not target.is_dir():
-        return [target]
-    return [(target or Path()) / name for name in artifact.files]
 
 
 def _check_usage(
