@@ -39,7 +39,9 @@ class OnnxOptions(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     opset: int | None = Field(None, ge=OPSETS[0], le=OPSETS[1], description="ONNX opset, 13 to 26; 17 if left out.")
-    batch: Literal["dynamic"] | int = Field("dynamic", description="Any batch size, or one for good.")
+    batch: Literal["dynamic"] | int = Field(
+        "dynamic", description="`dynamic` takes any batch size, a number that one alone."
+    )
     dtype: Literal["float32", "float64"] = Field(
         "float32",
         description="Numbers of the file; onnxruntime has no float64 convolution on the CPU.",

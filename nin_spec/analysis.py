@@ -59,7 +59,7 @@ class ShapeTable:
     """Every layer of a network in order, and the totals.
 
     `buffers` counts running statistics; `peak_memory` is the largest input and output of one layer together,
-    in bytes for one image.
+    in bytes for one image; `file` is the spec that was compiled, which a row's own may differ from.
     """
 
     name: str
@@ -69,6 +69,7 @@ class ShapeTable:
     rows: tuple[Row, ...] = field(repr=False)
     buffers: int = 0
     peak_memory: int = 0
+    file: str | None = None
 
     @property
     def parameters(self) -> int:
@@ -155,8 +156,8 @@ def _fold(rows: list[Row]) -> Row:
     )
 
 
-def analyse(graph: Graph, hash_: str = "") -> ShapeTable:
-    """The shape table of a graph."""
+def analyse(graph: Graph, hash_: str = "", file: str | None = None) -> ShapeTable:
+    """The shape table of a graph, compiled from the spec `file`."""
     rows: list[Row] = []
     reach, jump = (1, 1), (1, 1)
     buffers = 0
@@ -182,7 +183,7 @@ def analyse(graph: Graph, hash_: str = "") -> ShapeTable:
             )
         )
     peak = max((n.input.bytes + n.output.bytes for n in graph), default=graph.input.bytes)
-    return ShapeTable(graph.name, hash_, graph.input.shape, graph.input.dtype, tuple(rows), buffers, peak)
+    return ShapeTable(graph.name, hash_, graph.input.shape, graph.input.dtype, tuple(rows), buffers, peak, file)
 
 
 def describe(node: Node) -> str:

@@ -35,7 +35,7 @@ class Network:
     @cached_property
     def table(self) -> ShapeTable:
         """Shapes, parameters, MACs, receptive field and memory, layer by layer."""
-        return analyse(self.graph, self.hash)
+        return analyse(self.graph, self.hash, self.spec.root.source.name)
 
     @cached_property
     def card(self) -> ModelCard:

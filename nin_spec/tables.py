@@ -35,8 +35,8 @@ def cells(row: Row, *, with_file: bool = False) -> tuple[str, ...]:
 
 def all_cells(table: ShapeTable) -> list[tuple[str, ...]]:
     """Every row; lines bear their file where a spec extends another."""
-    several = len({r.file for r in table.rows if r.file}) > 1
-    return [cells(r, with_file=several) for r in table.rows]
+    elsewhere = any(r.file not in {None, table.file} for r in table.rows) if table.file else False
+    return [cells(r, with_file=elsewhere) for r in table.rows]
 
 
 def pair(value: Pair) -> str:

@@ -7,6 +7,7 @@ import io
 
 import pytest
 
+import nin_spec
 from nin_spec import tables
 from nin_spec.analysis import ShapeTable, analyse
 from nin_spec.language.load import load
@@ -75,3 +76,11 @@ def test_html_is_escaped(table: ShapeTable) -> None:
 def test_memory_has_a_binary_unit(size: int, text: str) -> None:
     """B, KiB, MiB, GiB."""
     assert tables.memory(size) == text
+
+
+def test_lines_of_another_file_bear_its_name() -> None:
+    """Where a spec extends another, the line column says which file it counts in."""
+    base, child = nin_spec.compile("nin_cifar"), nin_spec.compile("nin_cifar_author")
+    assert "nin_cifar.yaml:" not in str(base.table)
+    assert "nin_cifar.yaml:26" in str(child.table)
+    assert "nin_cifar_author.yaml:" in str(child.table)
