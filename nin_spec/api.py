@@ -48,7 +48,7 @@ def check_options(exporter: Exporter, options: Mapping[str, Any]) -> BaseModel:
     try:
         return exporter.Options.model_validate(dict(options))
     except ValidationError as error:
-        wrong = {str(e["loc"][0]): e for e in error.errors(include_url=False)}
+        wrong = dict.fromkeys(str(e["loc"][0]) for e in error.errors(include_url=False))
         raise ExportError([_wrong(exporter, key, options.get(key)) for key in wrong]) from None
 
 

@@ -38,7 +38,7 @@ weights_option = click.option(
     "--weights", metavar="FILE", help="Weights: ours (safetensors), or a foreign state dict (.pt) to adopt."
 )
 
-force_option = click.option("--force", is_flag=True, help="Replace files that nin-spec did not write, too.")
+force_option = click.option("--force", is_flag=True, help="Replace a file that nin-spec did not write.")
 
 
 def spec_options(function: Function) -> Function:
