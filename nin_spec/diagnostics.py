@@ -6,6 +6,9 @@
     |-- ExportError         an export that can't be made as asked                            (exit 2)
     |-- InputError          a model, image or array handed to a command can't be used        (exit 2)
     |-- DeviceError         the device asked for can't run the model                         (exit 2)
+    |-- DataError           a data set is missing, damaged, or does not fit the network      (exit 2)
+    |-- TrainingError       a run can't be started, continued or used as asked               (exit 2)
+    |-- DivergedError       training stopped: the loss is no number any more                 (exit 1)
     `-- ParityError         an exported file does not compute what its spec declares         (exit 1)
 
 Positions are 1-based, columns count characters.
@@ -80,6 +83,16 @@ class Code(Enum):
     INPUT_UNUSABLE = ("NIN702", "an image or array that does not fit the model")
     DEVICE_UNAVAILABLE = ("NIN703", "a device that can't run here")
     DEVICE_FALLBACK = ("NIN704", "nodes placed on another device than the one asked for")
+    EXTRA_MISSING = ("NIN705", "a package that an extra of nin-spec brings is not installed")
+
+    DATA_MISSING = ("NIN801", "a data set that is not there")
+    DATA_DAMAGED = ("NIN802", "a data file that is truncated, corrupt or mislabelled")
+    DATA_MISFIT = ("NIN803", "a data set that does not fit the network")
+    DATA_FETCH = ("NIN804", "a download that failed, or is not the file it should be")
+
+    RECIPE = ("NIN811", "a recipe that is missing, or can't be followed here")
+    RUN_UNUSABLE = ("NIN812", "a run folder that can't be used or continued")
+    DIVERGED = ("NIN813", "a training loss that is no number any more")
 
     def __init__(self, code: str, meaning: str) -> None:
         self.code = code
@@ -176,6 +189,20 @@ class InputError(NinSpecError):
 
 class DeviceError(NinSpecError):
     """The device asked for can't run the model."""
+
+
+class DataError(NinSpecError):
+    """A data set is missing, damaged, or does not fit the network."""
+
+
+class TrainingError(NinSpecError):
+    """A run can't be started, continued or used as asked."""
+
+
+class DivergedError(NinSpecError):
+    """Training stopped: the loss is no number any more."""
+
+    exit_code = 1
 
 
 class ParityError(NinSpecError):
