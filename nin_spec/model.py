@@ -50,6 +50,7 @@ class ModelCard:
 
     `spec` is the canonical YAML, `hash` the semantic hash of the function; `labels` is empty when the
     spec only counts its classes. `weights` says where they come from, where that matters: `fresh, seed 0`.
+    `dataset` is the data set that the recipe names, empty without a recipe.
     """
 
     name: str
@@ -60,6 +61,7 @@ class ModelCard:
     labels: tuple[str, ...] = ()
     preprocessing: Preprocessing = field(default_factory=Preprocessing)
     weights: str = ""
+    dataset: str = ""
 
 
 @dataclass(frozen=True)

@@ -50,6 +50,7 @@ class Network:
             spec.class_count,
             spec.labels,
             Preprocessing.from_dict(contract),
+            dataset=spec.train.dataset if spec.train else "",
         )
 
     def initialise(self, seed: int = 0) -> Model:

@@ -21,6 +21,7 @@ COMMANDS = {
     "list": "nin_spec.cli.show",
     "schema": "nin_spec.cli.show",
     "export": "nin_spec.cli.export",
+    "train": "nin_spec.cli.train",
     "run": "nin_spec.cli.run",
     "doctor": "nin_spec.cli.doctor",
 }

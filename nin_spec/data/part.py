@@ -2,28 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
+from nin_spec.pictures import Frame, Pixels
+
 PartName = Literal["train", "test"]
-Pixels = NDArray[np.uint8]
 Numbers = NDArray[np.int64]
 
-
-@dataclass(frozen=True, slots=True)
-class Frame:
-    """What pictures are brought to: channels (1 gray, 3 RGB), height, width, and how another size gets there.
-
-    `resize` is the preprocessing contract's: `stretch`, or scale the shorter side and `crop` the centre.
-    """
-
-    channels: int
-    height: int
-    width: int
-    resize: Literal["stretch", "crop"] = "stretch"
+__all__ = ["Evidence", "Frame", "Numbers", "Part", "PartName", "Pixels", "evidence_of"]
 
 
 class Part(Protocol):
@@ -48,8 +37,22 @@ class Part(Protocol):
         """The pictures of these numbers in the frame: (n, height, width, channels), RGB or gray.
 
         Safe to call from several threads. Raises DataError, which names the file and, where it has
-        one, the byte.
+        one, the byte; every damaged picture among those asked for is in it.
         """
         ...
 
     def __len__(self) -> int: ...
+
+
+@runtime_checkable
+class Evidence(Protocol):
+    """A part that can say cheaply what tells its pictures from others: bytes of pixels, or file names."""
+
+    def evidence(self, indices: Numbers) -> bytes: ...
+
+
+def evidence_of(part: Part, indices: Numbers) -> bytes:
+    """What tells these pictures from others, by the part's own word where it has one."""
+    if isinstance(part, Evidence):
+        return part.evidence(indices)
+    return part.pictures(indices, Frame(3, 32, 32)).tobytes()

@@ -1,4 +1,4 @@
-"""The training recipe: parsed and checked here, used by training."""
+"""The training recipe: parsed and checked here, followed by nin_spec.training."""
 
 from __future__ import annotations
 
@@ -38,7 +38,11 @@ Optimizer = Annotated[Sgd | Adam, Field(discriminator="kind"), Kind("adam", "ada
 
 
 class Constant(Strict):
-    """One learning rate throughout, cosine decay to zero, or one cycle."""
+    """One learning rate throughout, cosine decay to zero, or one cycle (Smith and Topin 2018).
+
+    One cycle rises from lr / 25 to lr over its warm-up (30% of the training unless said), and falls to
+    lr / 250,000, both along a cosine, as torch.optim.lr_scheduler.OneCycleLR does; momentum stays.
+    """
 
     kind: Literal["constant", "cosine", "one_cycle"]
     warmup: Annotated[float, Field(ge=0, le=1e6)] = Field(0.0, description="Epochs of linear warm-up.")
@@ -71,15 +75,18 @@ class Recipe(Strict):
     """How a network is trained."""
 
     dataset: Name = Field(description="Name of the data set.")
+    validation: float = Field(
+        0.0, ge=0, lt=1, description="Share of the training part held out, by class; the best epoch is chosen on it."
+    )
     resize: int | None = Field(None, ge=1, le=16384, description="Resize pictures to this square first.")
-    batch_size: int = Field(128, ge=1, le=1_000_000, description="Images a step.")
+    batch_size: int = Field(128, ge=1, le=1_000_000, description="Images a step, over all processes.")
     epochs: int = Field(ge=1, le=1_000_000, description="Passes over the training part.")
     seed: int = Field(0, ge=0, lt=2**63, description="Of initialisation, order and augmentation.")
     optimizer: Optimizer = Field(description="How weights are updated.")
     schedule: Schedule = Field(Constant.model_construct(kind="constant"), description="How the learning rate changes.")
     lr_multipliers: dict[Annotated[str, Field(min_length=1, max_length=200)], Rate] = Field(
         {},
-        description="Factors on the rate by parameter name, a block's name will do; `*` is any part (`*.bias: 2`).",
+        description="Factors on the rate by parameter name, a block's name will do; `*` is any part (`*.bias: 2`). The last that fits counts.",
     )
     no_decay: Annotated[list[Annotated[str, Field(min_length=1, max_length=200)]], Field(max_length=1000)] = Field(
         [], description="Parameters without weight decay, named likewise."

@@ -31,6 +31,7 @@ class ModelInfo:
     preprocessing: Preprocessing | None = None
     output: Output | None = None
     weights: str = ""
+    dataset: str = ""
 
 
 def read_info(properties: Mapping[str, str]) -> ModelInfo:
@@ -46,6 +47,7 @@ def read_info(properties: Mapping[str, str]) -> ModelInfo:
         preprocessing=_preprocessing(ours.get("preprocessing")),
         output=_output(ours.get("output")),
         weights=ours.get("weights", ""),
+        dataset=ours.get("dataset", ""),
     )
 
 

@@ -198,6 +198,14 @@ def test_the_file_describes_itself() -> None:
     assert facts["nin_spec.macs"] == "222486528"
     assert facts["nin_spec.parameters"] == "966986"
     assert facts["nin_spec.output"] == "scores"
+    assert facts["nin_spec.dataset"] == "cifar10"
+
+
+def test_without_a_recipe_no_data_set_is_named() -> None:
+    """A fact that is not there has no key."""
+    spec = "{spec: 1, name: bare, input: {channels: 1, size: 4}, classes: 2, blocks: [{channels: [2], kernel: 1}]}"
+    model = nin_spec.compile(nin_spec.loads(spec)).initialise()
+    assert "nin_spec.dataset" not in {p.key for p in onnx.load_from_string(export(model)).metadata_props}
 
 
 def test_the_bytes_are_the_same_in_another_process() -> None:

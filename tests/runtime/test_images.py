@@ -17,7 +17,8 @@ from small_models import content
 
 from nin_spec.diagnostics import Code, InputError
 from nin_spec.model import Preprocessing
-from nin_spec.runtime.images import FORMATS, load_inputs, preprocess
+from nin_spec.pictures import FORMATS, preprocess
+from nin_spec.runtime.images import load_inputs
 from nin_spec.runtime.session import Session, open_session
 
 Pixels = NDArray[np.uint8]

@@ -19,6 +19,7 @@ CARD = {
     "labels": ["a", "b", "c", "d"],
     "preprocessing": Preprocessing(mean=(0.1, 0.2, 0.3), resize="crop").as_dict(),
     "output": "scores",
+    "dataset": "cifar10",
 }
 
 
@@ -33,6 +34,7 @@ def test_metadata_is_read_back() -> None:
         labels=("a", "b", "c", "d"),
         preprocessing=Preprocessing(mean=(0.1, 0.2, 0.3), resize="crop"),
         output="scores",
+        dataset="cifar10",
     )
 
 

@@ -1,0 +1,237 @@
+"""nin-spec train."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from nin_spec.cli.options import compile_spec, input_option, set_option, tell
+
+if TYPE_CHECKING:
+    from nin_spec.training.folder import Run
+    from nin_spec.training.reporter import Pace, Row
+
+_PRECISIONS = {"float32": "float32", "fp32": "float32", "bfloat16": "bfloat16", "bf16": "bfloat16"}
+_LINE_SECONDS = 30.0
+"""Between lines about a long epoch, where no progress bar can be drawn."""
+
+
+@click.command("train")
+@click.argument("target", metavar="SPEC|RUNDIR")
+@set_option
+@input_option
+@click.option("--data", metavar="PATH", help="Where the data set lies: a folder, or an .npz file.")
+@click.option("-o", "--output", metavar="RUNDIR", help="Folder of the run.  [default: runs/NAME, or runs/NAME-2, ...]")
+@click.option("--resume", "resumed", is_flag=True, help="Go on where the run (RUNDIR, or SPEC's newest) stopped.")
+@click.option("--weights", metavar="FILE", help="Start from these weights instead of fresh ones.")
+@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
+@click.option("--precision", type=click.Choice(list(_PRECISIONS)), help="Of the passes; the recipe's unless said.")
+@click.option("--threads", type=click.IntRange(1, 4096), help="Threads of a CPU process; its share of the cores.")
+@click.option(
+    "--accumulate",
+    type=click.IntRange(1, 65536),
+    default=1,
+    metavar="N",
+    help="Compute each batch in N pieces, for little memory; the batch stays the recipe's.",
+)
+@click.option("--compile", "compiled", is_flag=True, help="Run through torch.compile.")
+@click.option("--channels-last/--channels-first", default=True, show_default=True, help="Layout in memory.")
+@click.option("--limit", type=click.IntRange(1), metavar="N", help="Learn from N pictures only, of each class alike.")
+@click.option(
+    "--checkpoint-minutes",
+    type=click.FloatRange(0.01, 10_000),
+    default=5.0,
+    show_default=True,
+    metavar="M",
+    help="Time between checkpoints within an epoch; each epoch's end has one.",
+)
+def train_command(target: str, **given: Any) -> int:
+    """Train SPEC by the recipe in its `train` section.
+
+    \b
+      nin-spec train nin_digits                             on the digits that come with nin-spec
+      nin-spec train nin_cifar --data cifar-10-batches-bin --set train.epochs=10
+      nin-spec train runs/nin_cifar --resume                after Ctrl-C, a crash, a kill -9
+      torchrun --nproc-per-node 2 -m nin_spec train nin_cifar --data DIR
+
+    A run folder takes everything needed to repeat it: the resolved spec, seeds, versions, metrics.csv,
+    curves.png, checkpoints, and the weights (safetensors). `nin-spec evaluate RUNDIR` and
+    `nin-spec export RUNDIR --onnx` take it from there. `nin-spec data fetch NAME` gets a data set.
+
+    The recipe's batch is divided among processes and pieces, so the same recipe gives the same curve
+    on one machine or many. Ctrl-C finishes the step, writes a checkpoint, and stops; --resume goes on
+    to what an undisturbed run would have given, bit for bit on one machine.
+    """
+    with _stoppable() as stop:
+        run = _resume(target, given, stop) if given["resumed"] else _start(target, given, stop)
+    return _conclude(run)
+
+
+def _start(target: str, given: dict[str, Any], stop: _Stop) -> Run:
+    from nin_spec.training.begin import train
+    from nin_spec.training.folder import is_run
+    from nin_spec.training.settings import Settings
+
+    if is_run(target):
+        raise click.UsageError(f"{target} is a run folder: say --resume to go on with it")
+    network = compile_spec(target, given["overrides"], given["size"])
+    precision: Any = _PRECISIONS.get(given["precision"])
+    settings = Settings(
+        given["device"],
+        precision,
+        given["threads"],
+        given["accumulate"],
+        given["compiled"],
+        given["channels_last"],
+        given["limit"],
+        given["checkpoint_minutes"],
+    )
+    paths = {key: None if given[key] is None else Path(given[key]) for key in ("data", "output", "weights")}
+    return train(network, **paths, settings=settings, reporter=Speaker(), stop=stop)
+
+
+def _resume(target: str, given: dict[str, Any], stop: _Stop) -> Run:
+    from nin_spec.training.begin import resume
+    from nin_spec.training.folder import is_run, latest_folder
+
+    context = click.get_current_context()
+    fixed = [
+        name
+        for name in given
+        if name not in ("resumed", "data") and context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE
+    ]
+    if fixed:
+        options = ", ".join(sorted(_flag(context, name) for name in fixed))
+        raise click.UsageError(f"--resume goes on with the run's own settings; leave out {options}")
+    folder = Path(target)
+    if not is_run(folder):
+        folder = latest_folder(compile_spec(target, (), None).card.name)
+    data = None if given["data"] is None else Path(given["data"])
+    return resume(folder, data=data, reporter=Speaker(), stop=stop)
+
+
+def _flag(context: click.Context, name: str) -> str:
+    return next(p.opts[0] for p in context.command.params if p.name == name)
+
+
+def _conclude(run: Run) -> int:
+    """Say what came of it, and what to do next."""
+    from nin_spec.training.parallel import find_world
+
+    record = run.record
+    if not find_world().leads:
+        return 0
+    if record.status == "interrupted":
+        click.echo(f"interrupted; go on with: nin-spec train {run.path} --resume", err=True)
+        return 130
+    score = record.final.get(f"{record.data.scored_on}_accuracy")
+    if score is not None:
+        of = f"{record.data.scored_images:,} {record.data.dataset} pictures ({record.data.scored_on})"
+        click.echo(f"accuracy {score:.2%} of {of}, after the last epoch")
+    click.echo(f"wrote {run.path}: {record.result} (the weights of {record.chosen}), metrics.csv, curves.png")
+    tell([f"next: nin-spec evaluate {run.path}", f"      nin-spec export {run.path} --onnx"])
+    return 0
+
+
+class _Stop:
+    """Asked after each step whether to stop. The second Ctrl-C stops at once."""
+
+    def __init__(self) -> None:
+        self.asked = False
+
+    def __call__(self) -> bool:
+        return self.asked
+
+    def handle(self, number: int, _frame: object) -> None:
+        if self.asked:
+            raise KeyboardInterrupt
+        self.asked = True
+        click.echo(f"\n{signal.Signals(number).name}: finishing this step; once more stops at once", err=True)
+
+
+@contextlib.contextmanager
+def _stoppable() -> Iterator[_Stop]:
+    """SIGINT and SIGTERM ask to stop, while training."""
+    stop = _Stop()
+    before = {number: signal.signal(number, stop.handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+class Speaker:
+    """Tells a person how a training goes: a bar where there is a terminal, a line an epoch everywhere."""
+
+    def __init__(self) -> None:
+        self.bar: Any = None
+        self.steps = self.batch = self.first = 0
+        self.begun = self.said = time.monotonic()
+
+    def started(self, facts: Mapping[str, object], step: int, steps: int, batch: int) -> None:
+        """What is trained, on what, how."""
+        shares = int(str(facts["processes"])) * int(str(facts["pieces"]))
+        divided = f" = {facts['processes']} processes x {facts['pieces']} pieces" if shares > 1 else ""
+        tell(
+            [
+                f"{facts['network']}: {facts['parameters']:,} parameters, on {facts['train_images']:,} {facts['dataset']} "
+                f"pictures, scored on {facts['scored_images']:,} ({facts['scored_on']})",
+                f"{facts['epochs']} epochs, {steps:,} steps of {batch}{divided}; {facts['device']}, "
+                f"{facts['threads']} threads, {facts['precision']}",
+                f"run folder: {facts['folder']}" + (f", going on after step {step:,}" if step else ""),
+            ]
+        )
+        self.steps, self.batch, self.first = steps, batch, step
+        self.begun = self.said = time.monotonic()
+        if sys.stderr.isatty():
+            from nin_spec.extras import need
+
+            self.bar = need("tqdm", "training").tqdm(total=steps, initial=step, unit="step", leave=False)
+
+    def stepped(self, step: int, loss: float) -> None:
+        """The bar moves; without one, a line from time to time."""
+        if self.bar is not None:
+            self.bar.set_postfix_str(f"loss {loss:.3f}, {self._rate(step):,.0f} images/s", refresh=False)
+            self.bar.update(1)
+        elif time.monotonic() - self.said > _LINE_SECONDS:
+            self.said = time.monotonic()
+            self._say(f"  step {step:,}/{self.steps:,}: loss {loss:.4f}, {self._rate(step):,.0f} images/s, {self._left(step)}")
+
+    def finished_epoch(self, row: Row, pace: Pace) -> None:
+        """A line with what the epoch came to."""
+        part = next(k.removesuffix("_accuracy") for k in row if k.endswith("_accuracy") and not k.startswith("train"))
+        self.said = time.monotonic()
+        self._say(
+            f"epoch {row['epoch']:>3}: loss {row['train_loss']:.4f}, {part} loss {row[f'{part}_loss']:.4f}, "
+            f"{part} accuracy {row[f'{part}_accuracy']:.2%}; lr {row['lr']:.2g}, {pace.images_per_second:,.0f} images/s, "
+            f"data {pace.data_share:.1%} of a step, {self._left(int(row['step']))}"
+        )
+        if self.bar is not None and row["step"] == self.steps:
+            self.bar.close()
+
+    def told(self, message: str) -> None:
+        """A warning."""
+        self._say(f"warning: {message}", err=True)
+
+    def _say(self, text: str, *, err: bool = False) -> None:
+        if self.bar is not None:
+            self.bar.clear()
+        click.echo(text, err=err)
+
+    def _rate(self, step: int) -> float:
+        return (step - self.first) * self.batch / max(time.monotonic() - self.begun, 1e-9)
+
+    def _left(self, step: int) -> str:
+        done = max(step - self.first, 1)
+        seconds = round((time.monotonic() - self.begun) / done * (self.steps - step))
+        minutes, seconds = divmod(seconds, 60)
+        hours, minutes = divmod(minutes, 60)
+        return f"{hours}:{minutes:02}:{seconds:02} left"

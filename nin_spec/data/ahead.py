@@ -1,0 +1,29 @@
+"""Reading ahead: the next things are made in a thread while this one is used."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TypeVar
+
+Item = TypeVar("Item")
+Made = TypeVar("Made")
+
+
+def read_ahead(make: Callable[[Item], Made], items: Iterable[Item], depth: int = 3) -> Iterator[Made]:
+    """`make` of each item, in order, at most `depth` of them made before they are asked for.
+
+    What `make` raises is raised where its result would have come. Close the iterator to stop early.
+    """
+    pool = ThreadPoolExecutor(1, "nin-spec-read-ahead")
+    waiting: deque[Future[Made]] = deque()
+    try:
+        for item in items:
+            waiting.append(pool.submit(make, item))
+            if len(waiting) > depth:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)

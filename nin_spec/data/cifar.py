@@ -1,0 +1,170 @@
+"""CIFAR-10 and CIFAR-100 in their binary version: records of labels and 3,072 bytes, unpacked or in the .tar.gz."""
+
+from __future__ import annotations
+
+import tarfile
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from nin_spec.data.arrays import ArrayPart, Blocks, class_numbers
+from nin_spec.data.faults import damaged, missing, unreadable
+from nin_spec.data.part import Numbers, PartName
+from nin_spec.pictures import Pixels
+
+_PICTURE = 3 * 32 * 32
+_MAX_MEMBER = 1 << 30
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """How one of the two is laid out: `limits` are the classes of each label byte, the last being ours."""
+
+    title: str
+    archive: str
+    folder: str
+    files: dict[PartName, tuple[str, ...]]
+    limits: tuple[int, ...]
+    pickles: tuple[str, ...]
+
+    @property
+    def record(self) -> int:
+        """Bytes of a record."""
+        return len(self.limits) + _PICTURE
+
+
+LAYOUTS = {
+    "cifar10": Layout(
+        "CIFAR-10",
+        "cifar-10-binary.tar.gz",
+        "cifar-10-batches-bin",
+        {"train": tuple(f"data_batch_{k}.bin" for k in range(1, 6)), "test": ("test_batch.bin",)},
+        (10,),
+        ("cifar-10-batches-py", "cifar-10-python.tar.gz", "data_batch_1"),
+    ),
+    "cifar100": Layout(
+        "CIFAR-100",
+        "cifar-100-binary.tar.gz",
+        "cifar-100-binary",
+        {"train": ("train.bin",), "test": ("test.bin",)},
+        (20, 100),
+        ("cifar-100-python", "cifar-100-python.tar.gz", "meta"),
+    ),
+}
+"""As https://www.cs.toronto.edu/~kriz/cifar.html describes them. CIFAR-100 has coarse labels, then fine ones."""
+
+
+def open_cifar(dataset: str, part: PartName, location: Path, classes: tuple[str, ...]) -> ArrayPart:
+    """A part from the folder of .bin files, a folder that holds it, or the .tar.gz as it was downloaded.
+
+    There may be fewer records than published, but only whole ones. Raises DataError.
+    """
+    layout = LAYOUTS[dataset]
+    where, files = _find(layout, layout.files[part], location)
+    labels, pictures = [], []
+    for name, data in files:
+        records = _records(layout, name, data)
+        labels.append(_labels(layout, name, records))
+        pictures.append(records[:, len(layout.limits) :])
+    blocks = Blocks(pictures)
+    joined = np.concatenate(labels)
+    joined.setflags(write=False)
+    return ArrayPart(dataset, part, str(where), classes, joined, lambda indices: _planes(blocks.take(indices)))
+
+
+def _planes(flat: Pixels) -> Pixels:
+    """Red, green and blue planes of 32x32 as RGB pixels."""
+    return flat.reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)
+
+
+def _records(layout: Layout, name: str, data: Pixels) -> Pixels:
+    whole, rest = divmod(len(data), layout.record)
+    if rest:
+        why = f"records have {layout.record:,} bytes, and the last, from byte {whole * layout.record:,}, has {rest:,}"
+        raise damaged(name, why)
+    if not whole:
+        raise damaged(name, "it is empty")
+    return data.reshape(whole, layout.record)
+
+
+def _labels(layout: Layout, name: str, records: Pixels) -> Numbers:
+    """The last of the label bytes, all of them checked."""
+    for column, limit in enumerate(layout.limits):
+        raw = np.asarray(records[:, column])
+        numbers = class_numbers(raw, limit, name, lambda k, c=column: f"byte {k * layout.record + c:,}")  # type: ignore[misc]
+    return numbers
+
+
+# ------------------------------------------------------------------ where the files are
+
+
+def _find(layout: Layout, names: tuple[str, ...], location: Path) -> tuple[Path, list[tuple[str, Pixels]]]:
+    """Where the files were found, and each one's name and bytes."""
+    if location.is_file():
+        return location, list(_unpack(location, names))
+    for folder in (location, location / layout.folder):
+        here = [folder / name for name in names if (folder / name).is_file()]
+        if here and len(here) < len(names):
+            absent = next(name for name in names if folder / name not in here)
+            raise missing(f"{folder} holds {here[0].name} and no {absent}: {layout.title} is not complete there")
+        if here:
+            return folder, [(str(path), _map(path)) for path in here]
+    if (location / layout.archive).is_file():
+        return location / layout.archive, list(_unpack(location / layout.archive, names))
+    raise _absent(layout, names, location)
+
+
+def _absent(layout: Layout, names: tuple[str, ...], location: Path) -> Exception:
+    pickled = next((name for name in layout.pickles if (location / name).exists()), None)
+    if pickled is not None:
+        message = (
+            f"{location / pickled} is {layout.title}'s Python version: pickles, which can run any code when they"
+            " are opened, so nin-spec never does"
+        )
+        return missing(message, f"get the binary version, {layout.archive}: nin-spec data fetch")
+    return missing(f"{location} holds neither {names[0]} nor {layout.folder}/{names[0]} nor {layout.archive}")
+
+
+def _map(path: Path) -> Pixels:
+    try:
+        if not path.stat().st_size:
+            raise damaged(path, "it is empty")
+        return np.memmap(path, np.uint8, "r")
+    except OSError as error:
+        raise unreadable(path, error) from None
+
+
+def _unpack(archive: Path, names: tuple[str, ...]) -> Iterator[tuple[str, Pixels]]:
+    """The members of these names, in this order, read into memory; nothing is written."""
+    found = dict(members(archive, names))
+    for name in names:
+        if name not in found:
+            raise missing(f"{archive} holds no {name}: it's cut short, or another archive")
+        yield f"{archive}/{name}", np.frombuffer(found[name], np.uint8)
+
+
+def members(archive: Path, names: tuple[str, ...]) -> Iterator[tuple[str, bytes]]:
+    """The name and bytes of each regular member whose last name is among these. Raises DataError."""
+    left = set(names)
+    try:
+        with tarfile.open(archive, "r|gz") as tar:
+            for member in tar:
+                name = member.name.rpartition("/")[2]
+                if not member.isreg() or name not in left:
+                    continue
+                if member.size > _MAX_MEMBER:
+                    raise damaged(archive, f"{name} claims {member.size:,} bytes")
+                source = tar.extractfile(member)
+                yield name, source.read() if source else b""
+                left.discard(name)
+                if not left:
+                    return
+    except (tarfile.TarError, EOFError, zlib.error) as error:
+        raise damaged(archive, f"it can't be unpacked: {error}") from None
+    except OSError as error:
+        if error.errno is None:  # what gzip says of its own stream
+            raise damaged(archive, f"it can't be unpacked: {error}") from None
+        raise unreadable(archive, error) from None

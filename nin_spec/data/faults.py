@@ -1,0 +1,33 @@
+"""The errors of data sets, each with its code: missing, damaged, misfit."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from nin_spec.diagnostics import Code, DataError, Diagnostic
+
+
+def missing(message: str, hint: str | None = None) -> DataError:
+    """A data set, or a file of it, is not there."""
+    return DataError(Diagnostic(Code.DATA_MISSING, message, hint=hint))
+
+
+def damage(path: Path | str, why: str, hint: str | None = None) -> Diagnostic:
+    """A file is truncated, corrupt or mislabelled; `why` says at which byte."""
+    return Diagnostic(Code.DATA_DAMAGED, f"{path} is damaged: {why}", hint=hint)
+
+
+def damaged(path: Path | str, why: str, hint: str | None = None) -> DataError:
+    """The same as an error."""
+    return DataError(damage(path, why, hint))
+
+
+def misfit(message: str, hint: str | None = None) -> DataError:
+    """A data set that is whole, and not what is wanted."""
+    return DataError(Diagnostic(Code.DATA_MISFIT, message, hint=hint))
+
+
+def unreadable(path: Path | str, error: OSError | ValueError) -> DataError:
+    """The system refuses to open or read a file."""
+    reason = getattr(error, "strerror", None) or str(error)
+    return missing(f"{path} can't be read: {reason}")

@@ -1,0 +1,189 @@
+"""Picture files by class: DIR/train/CLASS/* and DIR/test/CLASS/*, or DIR/CLASS/* alone.
+
+A folder may hold a million files, so opening it lists names and opens none of them that is named like a
+picture; a file named otherwise shows by its first bytes whether it is one. Decoding, in a few threads,
+finds what is damaged: when the picture is asked for, or all at once by `nin-spec data check`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from nin_spec.data.faults import damage, misfit, missing, unreadable
+from nin_spec.data.part import Numbers, PartName
+from nin_spec.data.split import smallest
+from nin_spec.diagnostics import DataError, Diagnostic
+from nin_spec.pictures import FORMATS, Frame, Pixels, decode, to_frame
+
+SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif")
+TEST_FOLDERS = ("test", "val")
+TEST_SHARE = 0.2
+_MAGIC = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"BM", b"GIF8", b"RIFF")
+_THREADS = min(8, os.cpu_count() or 1)
+
+
+@dataclass(frozen=True, eq=False)
+class FolderPart:
+    """Picture k is the file `files[k]`, a path below `root`."""
+
+    dataset: str
+    part: PartName
+    where: str
+    classes: tuple[str, ...]
+    labels: Numbers
+    root: str = field(repr=False)
+    files: tuple[str, ...] = field(repr=False)
+
+    def pictures(self, indices: Numbers, frame: Frame) -> Pixels:
+        result = np.empty((len(indices), frame.height, frame.width, frame.channels), np.uint8)
+        with ThreadPoolExecutor(_THREADS) as pool:
+            faults = list(pool.map(lambda k: self._read(int(indices[k]), frame, result[k]), range(len(indices))))
+        if found := [fault for fault in faults if fault is not None]:
+            raise DataError(found)
+        return result
+
+    def _read(self, number: int, frame: Frame, into: Pixels) -> Diagnostic | None:
+        """Decode one picture into its place; what is wrong with it, if anything."""
+        path = Path(self.root, self.files[number])
+        try:
+            picture = decode(path)
+        except Exception as error:  # noqa: BLE001 a decoder may raise anything on a damaged file
+            return damage(path, f"it can't be decoded: {error}", f"pictures are {', '.join(FORMATS)}")
+        try:
+            into[:] = to_frame(picture, frame)
+        except ValueError as error:
+            return damage(path, str(error))
+        return None
+
+    def evidence(self, indices: Numbers) -> bytes:
+        """Names below the class folders' parent, and sizes; -1 for a file that has gone."""
+        lines = (f"{self.files[k]} {_size(Path(self.root, self.files[k]))}\n" for k in indices)
+        return "".join(lines).encode(errors="surrogateescape")
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return -1
+
+
+# ------------------------------------------------------------------ opening
+
+
+def is_split(folder: Path) -> bool:
+    """True for DIR/train/CLASS/: a folder named train that holds folders."""
+    return bool(_classes(folder / "train"))
+
+
+def open_folder(dataset: str, part: PartName, folder: Path) -> FolderPart:
+    """A part of a folder of pictures. Classes are the sorted names of the training part's class folders.
+
+    The test part is DIR/test, or else DIR/val. Where there is no DIR/train, DIR holds the class folders
+    itself, and a fixed fifth of each class is the test part, chosen by the names of the files. Hidden
+    files are skipped, links followed. Raises DataError.
+    """
+    if not is_split(folder):
+        return _open_undivided(dataset, part, folder)
+    classes = _classes(folder / "train")
+    test = next((folder / name for name in TEST_FOLDERS if _classes(folder / name)), None)
+    if test is not None and (strange := [name for name in _classes(test) if name not in classes]):
+        raise misfit(f"{test} has classes that {folder / 'train'} has not: {_few(strange)}")
+    if part == "train":
+        return _listed(dataset, part, folder / "train", classes)
+    if test is None:
+        hint = f"put test pictures into {folder / 'test'}/CLASS/, or leave out train/, and a fifth is held out"
+        raise missing(f"{folder} holds train/ and neither test/ nor val/ with class folders", hint)
+    return _listed(dataset, part, test, classes)
+
+
+def _open_undivided(dataset: str, part: PartName, folder: Path) -> FolderPart:
+    classes = _classes(folder)
+    if not classes:
+        raise missing(f"{folder} holds no class folders", f"pictures lie in {folder}/train/CLASS/ or {folder}/CLASS/")
+    every = _listed(dataset, part, folder, classes)
+    keys = [int.from_bytes(hashlib.sha256(_bytes(name)).digest()[:8], "big") for name in every.files]
+    chosen = smallest(every.labels, TEST_SHARE, np.array(keys, np.uint64))[part == "test"]
+    where = f"{folder} (undivided: a fixed fifth of each class is the test part)"
+    files = tuple(every.files[k] for k in chosen)
+    if not files:
+        raise misfit(f"{folder} holds too few pictures to hold out a fifth of them for the {part} part")
+    return FolderPart(dataset, part, where, classes, _frozen(every.labels[chosen]), every.root, files)
+
+
+def _listed(dataset: str, part: PartName, root: Path, classes: tuple[str, ...]) -> FolderPart:
+    """Every picture below the class folders, class by class and name by name."""
+    files: list[str] = []
+    strange: list[str] = []
+    counts: list[int] = []
+    present = set(_classes(root))
+    for name in classes:
+        mine, others = _sorted_out(root / name) if name in present else ([], [])
+        if not mine and not others and name in present:
+            raise misfit(f"{root / name} holds no pictures", "remove the folder, or fill it")
+        files += [f"{name}/{file}" for file in mine]
+        counts.append(len(mine))
+        strange += [f"{name}/{file}" for file in others]
+    if strange:
+        message = f"{root} holds what is not a picture, {len(strange):,} in all: {_few(strange)}"
+        raise misfit(message, f"pictures are {', '.join(FORMATS)} files; move the rest away")
+    labels = np.repeat(np.arange(len(classes)), counts)
+    return FolderPart(dataset, part, str(root), classes, _frozen(labels), str(root), tuple(files))
+
+
+def _sorted_out(folder: Path) -> tuple[list[str], list[str]]:
+    """The names of a class folder's pictures, and of what else lies there; hidden files are neither."""
+    pictures, others = list[str](), list[str]()
+    for entry in _entries(folder):
+        named = entry.name.lower().endswith(SUFFIXES)
+        fits = entry.is_file() and (named or _looks_like_one(Path(entry.path)))
+        (pictures if fits else others).append(entry.name)
+    return sorted(pictures), sorted(others)
+
+
+def _looks_like_one(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            return file.read(8).startswith(_MAGIC)
+    except OSError:
+        return False
+
+
+def _classes(folder: Path) -> tuple[str, ...]:
+    """The names of the folders in a folder, sorted; none if it is not there."""
+    if not folder.is_dir():
+        return ()
+    return tuple(sorted(entry.name for entry in _entries(folder) if entry.is_dir()))
+
+
+def _entries(folder: Path) -> Iterable[os.DirEntry[str]]:
+    try:
+        with os.scandir(folder) as entries:
+            return [entry for entry in entries if not entry.name.startswith(".")]
+    except OSError as error:
+        raise unreadable(folder, error) from None
+
+
+def _frozen(labels: Numbers) -> Numbers:
+    result = labels.astype(np.int64)
+    result.setflags(write=False)
+    return result
+
+
+def _bytes(name: str) -> bytes:
+    return name.encode(errors="surrogateescape")
+
+
+def _few(names: Iterable[str], limit: int = 5) -> str:
+    names = list(names)
+    return ", ".join(names[:limit]) + (f", and {len(names) - limit:,} more" if len(names) > limit else "")

@@ -1,0 +1,133 @@
+"""IDX, the format of MNIST and its kin: a magic number, the sizes, the bytes; with gzip around it or not."""
+
+from __future__ import annotations
+
+import gzip
+import math
+import zlib
+from pathlib import Path
+
+import numpy as np
+
+from nin_spec.data.arrays import ArrayPart, class_numbers, numbered
+from nin_spec.data.faults import damaged, missing, unreadable
+from nin_spec.data.part import PartName
+from nin_spec.pictures import Pixels
+
+PREFIXES: dict[PartName, str] = {"train": "train", "test": "t10k"}
+_CHUNK = 1 << 20
+_MAX_UNPACKED = 8 << 30
+
+
+def open_idx(
+    dataset: str, part: PartName, folder: Path, classes: tuple[str, ...] | None = None, inside: tuple[str, ...] = ()
+) -> ArrayPart:
+    """A part as MNIST is published: train-images-idx3-ubyte and its three companions, .gz or not.
+
+    They lie in the folder, in its raw/, or in one of the subfolders `inside`. Without `classes` there are
+    as many as the labels of both parts name. Raises DataError.
+    """
+    images, labels = (find_idx(folder, PREFIXES[part], what, inside) for what in ("images", "labels"))
+    if classes is None:
+        found = (find_idx(folder, prefix, "labels", inside) for prefix in PREFIXES.values())
+        classes = numbered(1 + max(int(read_idx(path, 1).max()) for path in found))
+    return pair_up(dataset, part, images, labels, classes)
+
+
+def pair_up(dataset: str, part: PartName, images: Path, labels: Path, classes: tuple[str, ...]) -> ArrayPart:
+    """The part that two files hold, shown to belong together."""
+    pictures, raw = read_idx(images, 3), read_idx(labels, 1)
+    if len(pictures) != len(raw):
+        raise damaged(labels, f"it holds {len(raw):,} labels, and {images.name} holds {len(pictures):,} pictures")
+    numbers = class_numbers(raw, len(classes), labels, lambda k: f"byte {8 + k}{_unpacked(labels)}")
+    return ArrayPart(dataset, part, str(images), classes, numbers, lambda indices: np.asarray(pictures[indices]))
+
+
+def has_idx(folder: Path, inside: tuple[str, ...] = ()) -> bool:
+    """True when there are training or test pictures in IDX."""
+    return any(_present(folder, prefix, "images", inside) for prefix in PREFIXES.values())
+
+
+def find_idx(folder: Path, prefix: str, what: str, inside: tuple[str, ...] = ()) -> Path:
+    """The file of a part's images or labels; the plain one before the .gz. Raises DataError DATA_MISSING."""
+    path = _present(folder, prefix, what, inside)
+    if path is None:
+        name = f"{prefix}-{what}-idx{3 if what == 'images' else 1}-ubyte.gz"
+        raise missing(f"{folder} holds no {name} (nor the same without .gz, nor in raw/)")
+    return path
+
+
+def _present(folder: Path, prefix: str, what: str, inside: tuple[str, ...]) -> Path | None:
+    dims = 3 if what == "images" else 1
+    names = [f"{prefix}-{what}{mark}idx{dims}-ubyte{end}" for end in ("", ".gz") for mark in "-."]
+    paths = (folder / sub / name for sub in ("", "raw", *inside) for name in names)
+    return next((path for path in paths if path.is_file()), None)
+
+
+# ------------------------------------------------------------------ one file
+
+
+def read_idx(path: Path, dims: int) -> Pixels:
+    """The array of a file of unsigned bytes with `dims` dimensions; mapped, unless it's packed by gzip.
+
+    Raises DataError, which names the byte. Nothing is allocated that the file does not hold.
+    """
+    try:
+        return _read_packed(path, dims) if _packed(path) else _map_plain(path, dims)
+    except OSError as error:
+        raise unreadable(path, error) from None
+
+
+def _packed(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(2) == b"\x1f\x8b"
+
+
+def _map_plain(path: Path, dims: int) -> Pixels:
+    size, start = path.stat().st_size, 4 + 4 * dims
+    with path.open("rb") as file:
+        shape = _shape(path, file.read(start), dims)
+    _require_length(path, size, start + math.prod(shape))
+    return np.memmap(path, np.uint8, "r", start, shape)
+
+
+def _read_packed(path: Path, dims: int) -> Pixels:
+    start, data = 4 + 4 * dims, bytearray()
+    try:
+        with gzip.open(path) as file:
+            shape = _shape(path, file.read(start), dims)
+            size = math.prod(shape)
+            if size > _MAX_UNPACKED:
+                raise damaged(path, f"its header promises {size:,} bytes; unpack it with gunzip if that is true")
+            while len(data) <= size and (chunk := file.read(_CHUNK)):
+                data += chunk
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise damaged(path, f"its gzip stream breaks after {len(data):,} unpacked bytes: {error}") from None
+    _require_length(path, start + len(data), start + size)
+    return np.frombuffer(bytes(data), np.uint8).reshape(shape)
+
+
+def _shape(path: Path, header: bytes, dims: int) -> tuple[int, ...]:
+    """The sizes that a header declares, none of them 0."""
+    wanted = bytes((0, 0, 8, dims))
+    if header[:4] != wanted[: len(header)]:
+        at = next(k for k in range(4) if header[k] != wanted[k])
+        kind = "pictures" if dims == 3 else "labels"
+        raise damaged(path, f"byte {at} is {header[at]}, where an IDX file of {kind} (unsigned bytes) has {wanted[at]}")
+    if len(header) < 4 + 4 * dims:
+        raise damaged(path, f"it ends at byte {len(header)}, inside the header{_unpacked(path)}")
+    shape = tuple(int.from_bytes(header[4 + 4 * k : 8 + 4 * k], "big") for k in range(dims))
+    if 0 in shape:
+        raise damaged(path, f"byte {4 + 4 * shape.index(0)} begins a size of 0: it holds nothing")
+    return shape
+
+
+def _require_length(path: Path, found: int, wanted: int) -> None:
+    if found < wanted:
+        raise damaged(path, f"it ends at byte {found:,} of the {wanted:,} that its header promises{_unpacked(path)}")
+    if found > wanted:
+        raise damaged(path, f"it goes on after byte {wanted:,}, where its header says it ends{_unpacked(path)}")
+
+
+def _unpacked(path: Path) -> str:
+    return " (counted unpacked)" if path.suffix == ".gz" else ""

@@ -1,0 +1,156 @@
+"""Scores and true classes to the numbers that people ask for. Pure data: the command line prints it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nin_spec.runtime.metadata import Output
+
+Scores = NDArray[np.floating[Any]]
+Classes = NDArray[np.int64]
+
+_TOP = 5
+
+
+@dataclass(frozen=True, slots=True)
+class ClassRow:
+    """One class: its pictures, how many of them were recognised, how often it was said at all.
+
+    `recall` is the share of its pictures that were recognised, None where it has none; `precision` the
+    share of what was said to be it that is, None where nothing was.
+    """
+
+    label: str
+    images: int
+    correct: int
+    predicted: int
+
+    @property
+    def recall(self) -> float | None:
+        """Recognised of its pictures."""
+        return self.correct / self.images if self.images else None
+
+    @property
+    def precision(self) -> float | None:
+        """Right of what was said to be it."""
+        return self.correct / self.predicted if self.predicted else None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain data."""
+        return asdict(self) | {"recall": self.recall, "precision": self.precision}
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluation:
+    """How well scores name the classes of pictures.
+
+    `confusion` (C, C) counts pictures, a row for each true class, a column for each predicted one.
+    `in_top5` counts pictures whose class is among the five best, None where there are no more than five;
+    `loss` is the mean cross-entropy in nats, None where the model doesn't say what its scores are.
+    """
+
+    classes: tuple[str, ...]
+    confusion: Classes = field(repr=False)
+    in_top5: int | None
+    loss: float | None
+
+    @property
+    def images(self) -> int:
+        """Pictures."""
+        return int(self.confusion.sum())
+
+    @property
+    def correct(self) -> int:
+        """Pictures whose best class is theirs."""
+        return int(self.confusion.trace())
+
+    @property
+    def accuracy(self) -> float:
+        """Correct of all, 0 to 1."""
+        return self.correct / self.images
+
+    @property
+    def top5(self) -> float | None:
+        """Among the five best, of all, 0 to 1; None where there are no more than five classes."""
+        return None if self.in_top5 is None else self.in_top5 / self.images
+
+    @property
+    def per_class(self) -> tuple[ClassRow, ...]:
+        """A row for each class."""
+        counts = zip(self.confusion.sum(1), self.confusion.diagonal(), self.confusion.sum(0), strict=True)
+        return tuple(ClassRow(c, *map(int, row)) for c, row in zip(self.classes, counts, strict=True))
+
+    def headline(self) -> dict[str, Any]:
+        """The totals alone, as plain data."""
+        keys = ("accuracy", "top5", "loss", "images", "correct")
+        return {key: getattr(self, key) for key in keys}
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain data."""
+        return self.headline() | {
+            "classes": list(self.classes),
+            "per_class": [row.as_dict() for row in self.per_class],
+            "confusion": self.confusion.tolist(),
+        }
+
+
+def evaluation_of(scores: Scores, labels: Classes, classes: tuple[str, ...], output: Output | None) -> Evaluation:
+    """The evaluation of `scores` (n, C), finite, for pictures of the classes `labels` (n,), at least one.
+
+    `output` says what the scores are, for the loss.
+    """
+    table = confusion(labels, best(scores), len(classes))
+    in_top5 = int((ranks(scores, labels) < _TOP).sum()) if len(classes) > _TOP else None
+    return Evaluation(classes, table, in_top5, mean_loss(scores, labels, output))
+
+
+def best(scores: Scores) -> Classes:
+    """The best class of each row; of equal scores the lowest index."""
+    return scores.argmax(1)
+
+
+def confusion(labels: Classes, predicted: Classes, classes: int) -> Classes:
+    """Counts (C, C): a row for each true class, a column for each predicted one."""
+    pairs = np.bincount(labels * classes + predicted, minlength=classes * classes)
+    return pairs.reshape(classes, classes).astype(np.int64, copy=False)
+
+
+def ranks(scores: Scores, labels: Classes) -> Classes:
+    """The place of the true class in each row, from 0: so many classes score more, or as much at a lower index."""
+    own = np.take_along_axis(scores, labels[:, None], 1)
+    earlier = np.arange(scores.shape[1]) < labels[:, None]
+    places: Classes = ((scores > own) | ((scores == own) & earlier)).sum(1)
+    return places
+
+
+def mean_loss(scores: Scores, labels: Classes, output: Output | None) -> float | None:
+    """The mean cross-entropy, -log of the true class's probability, in nats; None where `output` is."""
+    if output is None:
+        return None
+    own = _LOG_PROBABILITIES[output](scores.astype(np.float64))
+    return float(-np.take_along_axis(own, labels[:, None], 1).mean())
+
+
+def _log_softmax(scores: NDArray[np.float64]) -> NDArray[np.float64]:
+    shifted = scores - scores.max(1, keepdims=True)
+    result: NDArray[np.float64] = shifted - np.log(np.exp(shifted).sum(1, keepdims=True))
+    return result
+
+
+def _log(probabilities: NDArray[np.float64]) -> NDArray[np.float64]:
+    # A probability that float32 rounded to 0 would make the mean infinite, whatever the others are.
+    smallest = float(np.finfo(np.float32).tiny)
+    result: NDArray[np.float64] = np.log(np.maximum(probabilities, smallest))
+    return result
+
+
+_LOG_PROBABILITIES: dict[Output, Callable[[NDArray[np.float64]], NDArray[np.float64]]] = {
+    "scores": _log_softmax,
+    "probabilities": _log,
+    "log_probabilities": lambda scores: scores,
+}

@@ -1,0 +1,169 @@
+"""Pictures to arrays, in one way: what serving, evaluation and training do to a picture is defined here alone."""
+
+from __future__ import annotations
+
+import threading
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+from PIL import Image, ImageOps
+
+from nin_spec.diagnostics import Code, Diagnostic, InputError
+from nin_spec.model import Preprocessing
+
+FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF")
+Pixels = NDArray[np.uint8]
+Array = NDArray[np.floating[Any]]
+Box = tuple[int, int, int, int]
+
+_MAX_PIXELS = 1 << 27  # where Pillow's own limit was switched off
+_16_BIT = ("I;16", "I;16L", "I;16B", "I;16N", "I")
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """What pictures are brought to: channels (1 gray, 3 RGB), height, width, and how another size gets there.
+
+    `resize` is the preprocessing contract's: `stretch`, or scale the shorter side and `crop` the centre.
+    """
+
+    channels: int
+    height: int
+    width: int
+    resize: Literal["stretch", "crop"] = "stretch"
+
+
+def frame_of(shape: tuple[int, int, int], contract: Preprocessing) -> Frame:
+    """The frame of a network's input (C, H, W): one channel where the contract is gray, whatever C is."""
+    channels, height, width = shape
+    return Frame(1 if contract.color == "gray" else channels, height, width, contract.resize)
+
+
+# ------------------------------------------------------------------ decoding
+
+
+class _Quiet:
+    """Pillow's remarks silenced, its limit on pixels an error, while any thread decodes.
+
+    `warnings.catch_warnings` alone restores the wrong filters when threads overlap: here the first to
+    come sets them and the last to go restores them.
+    """
+
+    def __init__(self) -> None:
+        self._lock, self._users, self._saved = threading.Lock(), 0, warnings.catch_warnings()
+
+    def __enter__(self) -> Self:
+        with self._lock:
+            if not self._users:
+                self._saved = warnings.catch_warnings()
+                self._saved.__enter__()
+                warnings.filterwarnings("ignore", module=r"PIL\.")
+                warnings.simplefilter("error", Image.DecompressionBombWarning)
+            self._users += 1
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._users -= 1
+            if not self._users:
+                self._saved.__exit__(None, None, None)
+
+
+_quiet = _Quiet()
+
+
+def decode(path: Path) -> Image.Image:
+    """The picture, or the first frame, turned upright as its EXIF orientation says.
+
+    Safe to call from several threads. Raises what Pillow raises; its limit on pixels
+    (Image.MAX_IMAGE_PIXELS) is an error, not a warning.
+    """
+    with _quiet, Image.open(path, formats=FORMATS) as picture:
+        picture.load()
+        return ImageOps.exif_transpose(picture)
+
+
+# ------------------------------------------------------------------ the frame
+
+
+def to_frame(picture: Image.Image, frame: Frame) -> Pixels:
+    """A picture in the frame: (height, width, channels), scaled with Pillow's antialiased bilinear filter.
+
+    Raises ValueError for a picture so long and thin that it would be scaled to gigabytes before the crop.
+    """
+    scaled, box = fit(picture.size, (frame.width, frame.height), frame.resize)
+    if scaled[0] * scaled[1] > (Image.MAX_IMAGE_PIXELS or _MAX_PIXELS):
+        raise ValueError(f"it is too long and thin to be cropped ({picture.width}x{picture.height} pixels)")
+    picture = to_mode(picture, "L" if frame.channels == 1 else "RGB")
+    if picture.size != scaled:
+        picture = picture.resize(scaled, Image.Resampling.BILINEAR)
+    pixels: Pixels = np.asarray(picture.crop(box))
+    return pixels.reshape(frame.height, frame.width, frame.channels)
+
+
+def to_mode(picture: Image.Image, mode: str) -> Image.Image:
+    """8-bit gray or RGB. Transparency is dropped, as Pillow's `convert("RGB")` in training pipelines does."""
+    if picture.mode in _16_BIT:
+        # Pillow would cut 16 bits at 255 instead of scaling them.
+        wide = np.clip(np.asarray(picture), 0, 65535).astype(np.uint32)
+        picture = Image.fromarray(((wide * 255 + 32767) // 65535).astype(np.uint8))
+    return picture.convert(mode)
+
+
+def fit(own: tuple[int, int], target: tuple[int, int], how: str) -> tuple[tuple[int, int], Box]:
+    """The size to scale a picture to, and the box (left, top, right, bottom) to keep of it; sizes are (width, height).
+
+    `crop` scales until the picture just covers the target and keeps the centre, as torchvision's Resize
+    and CenterCrop do.
+    """
+    width, height = target
+    if how == "stretch":
+        scaled = width, height
+    elif own[0] * height >= own[1] * width:
+        scaled = own[0] * height // own[1], height
+    else:
+        scaled = width, own[1] * width // own[0]
+    left, top = round((scaled[0] - width) / 2), round((scaled[1] - height) / 2)
+    return scaled, (left, top, left + width, top + height)
+
+
+# ------------------------------------------------------------------ the contract
+
+
+def normalise(pictures: Pixels, contract: Preprocessing, dtype: DTypeLike, channels: int | None = None) -> Array:
+    """(pixel * scale - mean) / std by channel: (n, H, W, 1 or 3) gray or RGB bytes to (n, channels, H, W).
+
+    `channels` is the network's, where that is more than the pictures have: gray pixels fill each. Every
+    picture gets the bits that it would get alone. Raises InputError when the contract's numbers are not
+    one a channel.
+    """
+    channels = pictures.shape[-1] if channels is None else channels
+    _require_one_a_channel(contract, channels)
+    work = np.promote_types(dtype, np.float32)
+    x: NDArray[Any] = pictures.transpose(0, 3, 1, 2)
+    if contract.color == "bgr":
+        x = x[:, ::-1]
+    x = np.broadcast_to(x, (len(x), channels, *x.shape[2:])).astype(work, order="C")
+    x *= work.type(contract.scale)
+    x -= np.array(contract.mean, work).reshape(-1, 1, 1)
+    x /= np.array(contract.std, work).reshape(-1, 1, 1)
+    result: Array = x.astype(dtype, copy=False)
+    return result
+
+
+def _require_one_a_channel(contract: Preprocessing, channels: int) -> None:
+    for key, numbers in (("mean", contract.mean), ("std", contract.std)):
+        if len(numbers) not in (1, channels):
+            message = f"the model's preprocessing has {len(numbers)} numbers in {key}, for {channels} channels"
+            raise InputError(Diagnostic(Code.MODEL_UNREADABLE, message))
+
+
+def preprocess(pixels: Pixels, contract: Preprocessing, channels: int, dtype: DTypeLike) -> Array:
+    """One picture of `normalise`: (H, W), (H, W, 1) or (H, W, 3) bytes to (channels, H, W)."""
+    picture = pixels[..., None] if pixels.ndim == 2 else pixels
+    result: Array = normalise(picture[None], contract, dtype, channels)[0]
+    return result

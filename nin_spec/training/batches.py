@@ -1,0 +1,117 @@
+"""The pictures of each step: which, in which order, with which random changes.
+
+All of it is a function of the seed, the epoch and the place in it, whoever computes it: a resumed run
+and a run on several processes see the same pictures. The next steps are read while this one computes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nin_spec.data import Frame, Part
+from nin_spec.data.ahead import read_ahead
+from nin_spec.data.part import Numbers, Pixels
+from nin_spec.language.recipe import Augment
+
+_ORDER, _CHANGES = 0, 1  # streams of random numbers
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """What one process computes of each batch: its part among `ranks`, in `pieces`."""
+
+    rank: int = 0
+    ranks: int = 1
+    pieces: int = 1
+
+    def rows(self, batch: int) -> list[tuple[int, int]]:
+        """Rows (start, stop) of the batch, piece by piece."""
+        first, last = (batch * r // self.ranks for r in (self.rank, self.rank + 1))
+        cuts = [first + (last - first) * k // self.pieces for k in range(self.pieces + 1)]
+        return list(zip(cuts, cuts[1:], strict=False))
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """Rows `start` to `stop` of a batch of `total`: pictures (n, H, W, C) and class numbers (n,)."""
+
+    pictures: Pixels
+    labels: Numbers
+    start: int
+    stop: int
+    total: int
+
+
+class Batches:
+    """The batches of a training part, numbered by step from 0 over all epochs.
+
+    An epoch has as many whole batches as the part gives; what is left over differs from epoch to epoch.
+    `stored` is the frame that pictures are brought to first; from it, padded, windows of `height` x
+    `width` are cut at random.
+    """
+
+    def __init__(  # noqa: PLR0913 what a batch is made of
+        self,
+        part: Part,
+        batch_size: int,
+        seed: int,
+        stored: Frame,
+        size: tuple[int, int],
+        augment: Augment,
+        share: Share = Share(),  # noqa: B008 frozen
+    ) -> None:
+        self.part = part
+        self.batch = min(batch_size, len(part))
+        self.per_epoch = len(part) // self.batch
+        self.seed, self.stored, self.size, self.changes, self.share = seed, stored, size, augment, share
+        self._drawn = lru_cache(maxsize=2)(self._draw)
+
+    def step(self, number: int) -> list[Piece]:
+        """This process's pieces of a step."""
+        epoch, place = divmod(number, self.per_epoch)
+        order, offsets, flips = self._drawn(epoch)
+        found = []
+        for start, stop in self.share.rows(self.batch):
+            rows = slice(place * self.batch + start, place * self.batch + stop)
+            pictures = self.part.pictures(order[rows], self.stored)
+            pictures = cut(pictures, self.size, self.changes.pad_and_crop, offsets[rows])
+            if self.changes.flip:
+                pictures = mirror(pictures, flips[rows])
+            found.append(Piece(pictures, self.part.labels[order[rows]], start, stop, self.batch))
+        return found
+
+    def steps(self, first: int, last: int) -> Iterator[list[Piece]]:
+        """The steps from `first` until before `last`, read ahead in a thread."""
+        return read_ahead(self.step, range(first, last))
+
+    def _draw(self, epoch: int) -> tuple[Numbers, NDArray[np.float64], NDArray[np.bool_]]:
+        """An epoch's order, and for each place in it where to cut (0 to 1, two axes) and whether to mirror."""
+        order = self._stream(epoch, _ORDER).permutation(len(self.part))
+        stream = self._stream(epoch, _CHANGES)
+        return order, stream.random((len(order), 2)), stream.random(len(order)) < 0.5  # noqa: PLR2004 half
+
+    def _stream(self, epoch: int, purpose: int) -> np.random.Generator:
+        return np.random.Generator(np.random.Philox(np.random.SeedSequence([self.seed, epoch, purpose])))
+
+
+def cut(pictures: Pixels, size: tuple[int, int], pad: int, offsets: NDArray[np.float64]) -> Pixels:
+    """A window of `size` from each picture, padded with black; offsets (n, 2) in 0 to 1 say where."""
+    if pad:
+        pictures = np.pad(pictures, ((0, 0), (pad, pad), (pad, pad), (0, 0)))
+    room = pictures.shape[1] - size[0], pictures.shape[2] - size[1]
+    if room == (0, 0):
+        return pictures
+    top, left = (np.floor(offsets[:, axis] * (room[axis] + 1)).astype(np.int64) for axis in (0, 1))
+    windows = np.lib.stride_tricks.sliding_window_view(pictures, size, axis=(1, 2))
+    chosen: Pixels = windows[np.arange(len(pictures)), top, left].transpose(0, 2, 3, 1)
+    return chosen
+
+
+def mirror(pictures: Pixels, flips: NDArray[np.bool_]) -> Pixels:
+    """The pictures, those of `flips` mirrored left to right."""
+    return np.where(flips[:, None, None, None], pictures[:, :, ::-1], pictures)

@@ -1,0 +1,63 @@
+"""Where and in which precision a training computes."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING
+
+import torch
+
+from nin_spec.diagnostics import Code, DeviceError, Diagnostic
+
+if TYPE_CHECKING:
+    from nin_spec.training.parallel import World
+    from nin_spec.training.settings import Precision
+
+_BFLOAT16 = ("amx_tile", "amx_bf16", "avx512_bf16", "bf16")
+
+
+def choose_device(name: str, world: World) -> torch.device:
+    """The device asked for; `auto` is a GPU where PyTorch has one. Raises DeviceError, never falls back."""
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    if name == "cpu":
+        return torch.device("cpu")
+    if not torch.cuda.is_available():
+        built = torch.version.cuda
+        why = "this PyTorch is built without CUDA" if built is None else f"PyTorch (CUDA {built}) finds no GPU"
+        raise DeviceError(Diagnostic(Code.DEVICE_UNAVAILABLE, f"cuda can't be used: {why}", hint="say --device cpu"))
+    if world.local >= torch.cuda.device_count():
+        message = f"process {world.rank} has no GPU of its own: there are {torch.cuda.device_count()}"
+        raise DeviceError(Diagnostic(Code.DEVICE_UNAVAILABLE, message, hint="start one process a GPU"))
+    # The same seed must give the same weights on a GPU too.
+    torch.backends.cudnn.deterministic = True
+    torch.backends.cudnn.benchmark = False
+    return torch.device("cuda", world.local)
+
+
+def use_threads(count: int | None, world: World) -> int:
+    """Set the threads that PyTorch computes with: those asked for, else this process's share of the cores."""
+    from nin_spec.runtime.providers import available_threads
+
+    chosen = count or max(1, available_threads() // world.neighbours)
+    torch.set_num_threads(chosen)
+    return chosen
+
+
+def autocast_for(device: torch.device, precision: Precision) -> Callable[[], contextlib.AbstractContextManager[None]]:
+    """The context of each forward pass."""
+    if precision == "float32":
+        return contextlib.nullcontext
+    return partial(torch.autocast, device.type, dtype=torch.bfloat16)  # type: ignore[return-value]
+
+
+def slow_precision(device: torch.device, precision: Precision) -> str | None:
+    """What a person should know before a bfloat16 training on a processor that only emulates it."""
+    if precision == "float32" or device.type != "cpu":
+        return None
+    known = torch.cpu.get_capabilities()
+    if any(known.get(key) for key in _BFLOAT16):
+        return None
+    return "this CPU has no bfloat16 arithmetic (AMX or AVX512-BF16) and emulates it, many times slower: say --precision float32"

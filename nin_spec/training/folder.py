@@ -1,0 +1,185 @@
+"""The run folder: what was trained, on what, how, and what came of it. Everything needed to repeat it.
+
+    spec.yaml            the resolved spec, its recipe and the labels included
+    run.json             data, seeds, versions, settings, state, and which weights are the result
+    metrics.csv          a row for each epoch; the same bytes for the same seed
+    timings.csv          how fast each epoch went
+    best.safetensors     the weights of the best epoch
+    last.safetensors     the weights of the last epoch
+    checkpoints/         where a killed run goes on
+    curves.png, tensorboard/   the rows of metrics.csv, drawn
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from nin_spec.diagnostics import Code, Diagnostic, TrainingError
+from nin_spec.files import write_atomic
+from nin_spec.network import Network, compile
+
+if TYPE_CHECKING:
+    from nin_spec.model import Model
+
+Status = Literal["running", "interrupted", "diverged", "finished"]
+
+
+class DataRecord(BaseModel):
+    """Which pictures."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    dataset: str
+    location: str | None
+    train_fingerprint: str
+    train_images: int
+    scored_on: Literal["test", "validation"]
+    scored_images: int
+
+
+class Record(BaseModel):
+    """run.json."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    format: Literal[1] = 1
+    name: str
+    hash: str
+    status: Status
+    result: str = "last.safetensors"
+    chosen: str = "the last epoch"
+    data: DataRecord
+    seed: int
+    settings: dict[str, Any]
+    versions: dict[str, str]
+    warnings: list[str] = []
+    final: dict[str, float | int] = {}
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run folder, read."""
+
+    path: Path
+    network: Network
+    record: Record
+
+    @property
+    def dataset(self) -> str:
+        """The data set's name."""
+        return self.record.data.dataset
+
+    @property
+    def location(self) -> Path | None:
+        """Where the data lay, where that was said."""
+        return None if self.record.data.location is None else Path(self.record.data.location)
+
+    def model(self) -> Model:
+        """The network with the trained weights. Raises TrainingError while there are none."""
+        path = self.path / self.record.result
+        if not path.is_file():
+            hint = f"finish the training first: nin-spec train {self.path} --resume"
+            raise unusable(self.path, f"it has no {self.record.result} yet", hint)
+        return self.network.with_weights(path)
+
+
+def is_run(path: str | Path) -> bool:
+    """Whether a path is a run folder."""
+    return (Path(path) / "run.json").is_file()
+
+
+def open_run(path: str | Path) -> Run:
+    """A run folder. Raises TrainingError (RUN_UNUSABLE), SpecError when its spec was damaged."""
+    folder = Path(path)
+    try:
+        record = Record.model_validate_json((folder / "run.json").read_bytes())
+    except OSError as error:
+        raise unusable(folder, f"run.json: {error.strerror}", "name a folder that nin-spec train wrote") from None
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(map(str, first["loc"]))
+        raise unusable(folder, f"run.json is damaged: {where} {first['msg']}") from None
+    network = compile(folder / "spec.yaml")
+    if network.hash != record.hash:
+        hint = "a run's spec.yaml is part of its result: train the changed spec as a run of its own"
+        raise unusable(folder, "spec.yaml declares another network than the one trained", hint)
+    return Run(folder, network, record)
+
+
+def write_record(folder: Path, record: Record) -> None:
+    """Write run.json."""
+    write_atomic(folder / "run.json", (record.model_dump_json(indent=2) + "\n").encode())
+
+
+def write_rows(path: Path, rows: Sequence[Mapping[str, float | int]]) -> None:
+    """Write a CSV file of rows with equal keys; numbers in full."""
+    if not rows:
+        return
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    write_atomic(path, text.getvalue().encode())
+
+
+def read_rows(path: Path) -> list[dict[str, float]]:
+    """The rows of such a file; none when it is not there."""
+    if not path.is_file():
+        return []
+    with path.open(newline="") as file:
+        return [{key: float(value) for key, value in row.items()} for row in csv.DictReader(file)]
+
+
+def versions_of(packages: Iterable[str]) -> dict[str, str]:
+    """Installed versions."""
+    from importlib.metadata import version
+    from platform import python_version
+
+    return {"python": python_version(), **{name: version(name) for name in packages}}
+
+
+def default_folder(name: str) -> Path:
+    """`runs/NAME`, or the first free of `runs/NAME-2`, `runs/NAME-3`, ..."""
+    free = Path("runs") / name
+    number = 1
+    while free.exists():
+        number += 1
+        free = Path("runs") / f"{name}-{number}"
+    return free
+
+
+def latest_folder(name: str) -> Path:
+    """The newest run of a name under `runs`, by number. Raises TrainingError when there is none."""
+    found = [p for p in Path("runs").glob(f"{name}*") if is_run(p) and _number(p, name) is not None]
+    if not found:
+        message = f"there is no run of {name} under runs/ to resume"
+        raise TrainingError(Diagnostic(Code.RUN_UNUSABLE, message, hint="name the folder: nin-spec train RUNDIR --resume"))
+    return max(found, key=lambda p: _number(p, name) or 0)
+
+
+def _number(path: Path, name: str) -> int | None:
+    rest = path.name.removeprefix(name)
+    if not rest:
+        return 1
+    return int(rest[1:]) if rest[0] == "-" and rest[1:].isdecimal() else None
+
+
+def settings_json(settings: object) -> dict[str, Any]:
+    """A dataclass of settings as plain data."""
+    from dataclasses import asdict
+
+    plain: dict[str, Any] = json.loads(json.dumps(asdict(settings)))  # type: ignore[call-overload]
+    return plain
+
+
+def unusable(folder: Path, why: str, hint: str | None = None) -> TrainingError:
+    """The error of a folder that can't be used."""
+    return TrainingError(Diagnostic(Code.RUN_UNUSABLE, f"{folder} can't be used as a run: {why}", hint=hint))

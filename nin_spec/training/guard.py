@@ -1,0 +1,87 @@
+"""Dead starts, told early: a loss that sits at ln(classes), scores or layers whose ReLU never fires.
+
+Networks in Network are notorious for it (trackers of five re-implementations report it): Gaussian
+weights of the wrong scale, a rate too high for the first steps, a ReLU on the class maps.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Iterable
+
+from torch import Tensor
+
+from nin_spec.ir import ops
+from nin_spec.ir.graph import Graph, Node
+
+LOOK_AT = frozenset({10, 100, 1000})
+"""Steps after which the activations are looked at."""
+
+JUDGE_AT = frozenset({100, 200, 500, 1000, 2000, 5000})
+"""Steps after which the loss is."""
+
+_WINDOW, _NEAR, _DEAD = 50, 0.01, 0.9
+_REMEDY = "try init: {kind: kaiming_normal}, norm: batch, a smaller lr, or a warmup"
+
+
+class Guard:
+    """Watches the first steps of a training on `classes` classes. Each finding is told once."""
+
+    def __init__(self, graph: Graph, classes: int, told: Iterable[str] = ()) -> None:
+        self.chance = math.log(classes)
+        self.losses: deque[float] = deque(maxlen=_WINDOW)
+        self.told = {_kind(message) for message in told}
+        self.relus = {node.name: node for node in graph if isinstance(node.op, ops.ReLU)}
+        last = next((n for n in reversed(list(graph)) if isinstance(n.op, ops.Conv2d | ops.Linear)), None)
+        after = list(graph)[list(graph).index(last) + 1 :] if last else []
+        self.scores = next((n.name for n in after if isinstance(n.op, ops.ReLU)), None)
+
+    def judge(self, step: int, loss: float) -> list[str]:
+        """What the losses until now say, `step` steps being done."""
+        self.losses.append(loss)
+        if step not in JUDGE_AT or len(self.losses) < _WINDOW:
+            return []
+        mean = sum(self.losses) / len(self.losses)
+        if abs(mean - self.chance) > _NEAR * self.chance:
+            return []
+        return self._once(
+            f"the loss has been at {mean:.4f} for {len(self.losses)} steps, and ln(classes) is {self.chance:.4f}: "
+            f"after {step} steps the network knows nothing yet; {_REMEDY}"
+        )
+
+    def look(self, activations: Iterable[tuple[str, Tensor]]) -> list[str]:
+        """What the outputs of the layers, by name, say about dead ReLUs."""
+        found = []
+        for name, value in activations:
+            if name not in self.relus:
+                continue
+            axes = [k for k in range(value.ndim) if k != 1]
+            silent = int((value.amax(axes) <= 0).sum())
+            channels = value.shape[1]
+            if name == self.scores and silent * 2 > channels:
+                found += self._once(self._dead_scores(self.relus[name], silent, channels))
+            elif name != self.scores and silent >= _DEAD * channels:
+                found += self._once(f"{_place(self.relus[name])}: {silent} of {channels} channels never fire; {_REMEDY}")
+        return found
+
+    def _dead_scores(self, node: Node, silent: int, channels: int) -> str:
+        return (
+            f"{_place(node)}: the ReLU on the class scores is dead for {silent} of {channels} classes, which can't "
+            f"learn any more; say activation: none for that layer, or {_REMEDY}"
+        )
+
+    def _once(self, message: str) -> list[str]:
+        if _kind(message) in self.told:
+            return []
+        self.told.add(_kind(message))
+        return [message]
+
+
+def _kind(message: str) -> str:
+    """What a message is about, without its numbers."""
+    return message.partition(":")[0].partition(" has been at ")[0]
+
+
+def _place(node: Node) -> str:
+    return f"{node.name} ({node.span.source.name} line {node.span.line})" if node.span else node.name

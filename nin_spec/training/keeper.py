@@ -1,0 +1,111 @@
+"""Keeps what a training has reached: checkpoints, the best and the last weights, the rows of its epochs."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from nin_spec.diagnostics import Code, Diagnostic, DivergedError
+from nin_spec.training.checkpoint import Checkpoint, State, write_checkpoint
+from nin_spec.training.folder import read_rows, write_rows
+from nin_spec.training.optimizer import restore_state, state_of
+from nin_spec.training.reporter import Pace, Row
+from nin_spec.weights.storage import save
+
+if TYPE_CHECKING:
+    from nin_spec.training.loop import Engine
+
+Array = NDArray[np.floating[Any]]
+_EPOCH_SECONDS = 2.0
+"""Epochs shorter than this share a checkpoint."""
+
+
+@dataclass
+class Keeper:
+    """Writes into a run folder. `names` are the network's parameters, in order; `about` goes into weights files."""
+
+    folder: Path
+    engine: Engine
+    names: tuple[str, ...]
+    about: Mapping[str, str]
+    choose_by: str
+    minutes: float
+    written: float = field(default_factory=time.monotonic)
+    best: dict[str, Array] | None = None
+    paces: list[dict[str, float | int]] = field(default_factory=list)
+
+    def __call__(self, state: State, sure: bool) -> None:  # noqa: FBT001
+        """Write what is due. Raises DivergedError rather than keep weights that are no numbers."""
+        ended = bool(state.rows) and state.seen == 0
+        if ended:
+            self._choose(state)
+        age = time.monotonic() - self.written
+        if sure or age > self.minutes * 60 or (ended and age > _EPOCH_SECONDS):
+            self.write(state)
+
+    def write(self, state: State) -> None:
+        """Write everything now."""
+        weights = self.weights()
+        broken = next((n for n, a in weights.items() if not np.isfinite(a).all()), None)
+        if broken is not None:
+            message = f"after step {state.step}, {broken} holds values that are no numbers: training has diverged"
+            hint = "lower optimizer.lr, add a warmup or a gradient_clip; the last good weights are kept in the run folder"
+            raise DivergedError(Diagnostic(Code.DIVERGED, message, hint=hint))
+        if self.best is not None:
+            save(self.folder / "best.safetensors", self.best, self.about)
+            self.best = None
+        save(self.folder / "last.safetensors", weights, self.about)
+        write_rows(self.folder / "metrics.csv", state.rows)
+        write_rows(self.folder / "timings.csv", self.paces)
+        memory = state_of(self.engine.optimizer, self.engine.bare.named_parameters())
+        tensors = {f"weights/{n}": a for n, a in weights.items()}
+        tensors |= {f"optimizer/{n}": t.detach().cpu().numpy() for n, t in memory.items()}
+        write_checkpoint(self.folder / "checkpoints", Checkpoint(state, tensors))
+        self.written = time.monotonic()
+
+    def weights(self) -> dict[str, Array]:
+        """A copy of the network's tensors by our names."""
+        found = self.engine.bare.state_dict()
+        # In PyTorch's own order of axes, whatever the layout in memory.
+        return {name: np.array(found[name].detach().cpu().contiguous().numpy()) for name in self.names}
+
+    def restore(self, checkpoint: Checkpoint) -> None:
+        """Put a checkpoint's weights and the optimiser's memory back."""
+        bare = self.engine.bare
+        own = bare.state_dict()
+        with torch.no_grad():
+            for name, array in checkpoint.of("weights").items():
+                own[name].copy_(torch.from_numpy(np.array(array)))
+        memory = {k: torch.from_numpy(np.array(v)) for k, v in checkpoint.of("optimizer").items()}
+        restore_state(self.engine.optimizer, list(bare.named_parameters()), memory)
+        done = len(checkpoint.state.rows)
+        self.paces = [dict(row) for row in read_rows(self.folder / "timings.csv")[:done]]
+
+    def time(self, row: Row, pace: Pace) -> None:
+        """Note how fast an epoch went."""
+        self.paces.append(
+            {
+                "epoch": row["epoch"],
+                "seconds": round(pace.seconds, 3),
+                "images_per_second": round(pace.images_per_second, 1),
+                "data_share": round(pace.data_share, 5),
+            }
+        )
+
+    def _choose(self, state: State) -> None:
+        """Remember the weights when the newest epoch is the best so far."""
+        row = state.rows[-1]
+        if state.best is not None and state.best[0] >= row["epoch"]:
+            return
+        # Accuracy is better high, loss low; of equals, the first.
+        value = float(row[self.choose_by]) * (1 if self.choose_by.endswith("accuracy") else -1)
+        if state.best is None or value > state.best[1]:
+            state.best = (int(row["epoch"]), value)
+            self.best = self.weights()

@@ -1,0 +1,206 @@
+"""The steps of a training, from a state to its end."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F  # noqa: N812 the field's name
+from torch import Tensor, nn
+
+from nin_spec.diagnostics import Code, Diagnostic, DivergedError
+from nin_spec.language.recipe import Recipe
+from nin_spec.training.batches import Batches, Piece
+from nin_spec.training.checkpoint import State
+from nin_spec.training.feed import Feed
+from nin_spec.training.guard import LOOK_AT, Guard
+from nin_spec.training.optimizer import rate_factor, set_rates
+from nin_spec.training.parallel import World
+from nin_spec.training.random_layers import Moment
+from nin_spec.training.reporter import Pace, Reporter
+from nin_spec.training.scoring import Scorer
+
+_READ_EVERY = 20
+"""Steps between looks at the losses on a GPU, where each look waits for it."""
+
+
+@dataclass(frozen=True)
+class Engine:
+    """What computes a step: the module as it is called (compiled, distributed), and the bare one."""
+
+    called: nn.Module
+    bare: nn.Module
+    optimizer: torch.optim.Optimizer
+    feed: Feed
+    moment: Moment
+    autocast: Callable[[], contextlib.AbstractContextManager[None]]
+    world: World
+
+
+class Loop:
+    """Follows a recipe. `save` is called in the leading process when a state is worth keeping."""
+
+    def __init__(  # noqa: PLR0913 what a training is made of
+        self,
+        engine: Engine,
+        recipe: Recipe,
+        batches: Batches,
+        scorer: Scorer,
+        guard: Guard,
+        state: State,
+        reporter: Reporter,
+        save: Callable[[State, bool], None],
+        stop: Callable[[], bool],
+    ) -> None:
+        self.engine, self.recipe, self.batches, self.scorer, self.guard = engine, recipe, batches, scorer, guard
+        self.state, self.reporter, self.save, self.stop = state, reporter, save, stop
+        self.steps = batches.per_epoch * recipe.epochs
+        self.unread: list[Tensor] = []
+        self.clock = Clock()
+
+    def run(self) -> bool:
+        """Train to the end; False when it was asked to stop before. Raises DivergedError."""
+        engine, state = self.engine, self.state
+        engine.called.train()
+        self.clock.restart()
+        with contextlib.closing(self.batches.steps(state.step, self.steps)) as coming:
+            for pieces in self.clock.watch(coming):
+                if engine.world.leads and state.step in LOOK_AT:
+                    self._look(pieces)
+                self.unread.append(self._step(pieces))
+                state.step += 1
+                ends = state.step % self.batches.per_epoch == 0
+                if self._due(ends) and self._read():
+                    if engine.world.leads:
+                        self.save(state, True)
+                    return False
+                if ends:
+                    self._finish_epoch()
+                elif not self.unread and engine.world.leads:
+                    self.save(state, False)
+        return True
+
+    def _step(self, pieces: list[Piece]) -> Tensor:
+        """One update; (summed loss, correct, asked to stop) of this process."""
+        engine, recipe = self.engine, self.recipe
+        factor = rate_factor(recipe.schedule, self.state.step, self.batches.per_epoch, recipe.epochs)
+        set_rates(engine.optimizer, factor)
+        engine.optimizer.zero_grad(set_to_none=True)
+        loss_sum = correct = torch.zeros((), device=engine.feed.device)
+        for k, piece in enumerate(pieces):
+            with self._unsynced(last=k == len(pieces) - 1):
+                loss, right = self._piece(piece)
+            loss_sum, correct = loss_sum + loss, correct + right
+        if recipe.gradient_clip is not None:
+            nn.utils.clip_grad_norm_(engine.bare.parameters(), recipe.gradient_clip)
+        engine.optimizer.step()
+        stop = torch.tensor(float(self.stop()), device=loss_sum.device)
+        return torch.stack([loss_sum.double(), correct.double(), stop.double()])
+
+    def _piece(self, piece: Piece) -> tuple[Tensor, Tensor]:
+        """Forward and backward of one piece; its summed loss, and how many it got right."""
+        engine, now = self.engine, self.engine.moment
+        now.step, now.start, now.stop, now.total = self.state.step, piece.start, piece.stop, piece.total
+        labels = torch.from_numpy(piece.labels).to(engine.feed.device, non_blocking=True)
+        with engine.autocast():
+            scores = engine.called(engine.feed(piece.pictures))
+        scores = scores.float() if scores.dtype == torch.bfloat16 else scores
+        loss = F.cross_entropy(scores, labels, reduction="sum", label_smoothing=self.recipe.label_smoothing)
+        # The mean over the whole batch; DistributedDataParallel averages over the processes, hence their number.
+        (loss * (engine.world.size / piece.total)).backward()
+        return loss.detach(), (scores.detach().argmax(1) == labels).sum()
+
+    def _unsynced(self, *, last: bool) -> contextlib.AbstractContextManager[None]:
+        """Gradients travel between processes after the last piece only."""
+        called = self.engine.called
+        if not last and isinstance(called, nn.parallel.DistributedDataParallel):
+            return called.no_sync()  # type: ignore[no-any-return]
+        return contextlib.nullcontext()
+
+    @property
+    def _eager(self) -> bool:
+        return self.engine.feed.device.type == "cpu"
+
+    def _due(self, ends: bool) -> bool:  # noqa: FBT001
+        return ends or self._eager or len(self.unread) >= _READ_EVERY
+
+    def _read(self) -> bool:
+        """Take in the losses of the steps since the last look; True when some process was asked to stop."""
+        state, batch = self.state, self.batches.batch
+        values = self.engine.world.total(torch.stack(self.unread)).tolist()
+        first = state.step - len(values) + 1
+        self.unread.clear()
+        for number, (loss, correct, _) in enumerate(values, first):
+            if not math.isfinite(loss):
+                raise self._diverged(number, loss)
+            state.loss, state.correct, state.seen = state.loss + loss, state.correct + int(correct), state.seen + batch
+            if self.engine.world.leads:
+                self.reporter.stepped(number, loss / batch)
+                self._tell(self.guard.judge(number, loss / batch))
+        return any(stop for *_, stop in values)
+
+    def _finish_epoch(self) -> None:
+        state = self.state
+        pace = self.clock.pace(state.seen)
+        rates = [group["lr"] for group in self.engine.optimizer.param_groups]
+        row: dict[str, float | int] = {
+            "epoch": state.step // self.batches.per_epoch,
+            "step": state.step,
+            "lr": max(rates),
+            "train_loss": state.loss / state.seen,
+            "train_accuracy": state.correct / state.seen,
+        }
+        row |= self.scorer(self.engine)
+        self.engine.called.train()
+        state.rows.append(row)
+        state.loss, state.correct, state.seen = 0.0, 0, 0
+        if self.engine.world.leads:
+            self.reporter.finished_epoch(row, pace)
+            self.save(state, state.step == self.steps)
+        self.clock.restart()
+
+    def _look(self, pieces: list[Piece]) -> None:
+        """Look at the activations of a few of the pictures, as they are in evaluation."""
+        bare = self.engine.bare
+        bare.eval()
+        with torch.no_grad(), self.engine.autocast():
+            self._tell(self.guard.look(bare.trace(self.engine.feed(pieces[0].pictures[:32]))))
+        bare.train()
+
+    def _tell(self, messages: Iterable[str]) -> None:
+        for message in messages:
+            self.state.warnings.append(message)
+            self.reporter.told(message)
+
+    def _diverged(self, number: int, loss: float) -> DivergedError:
+        epoch = (number - 1) // self.batches.per_epoch + 1
+        message = f"the loss of step {number} (epoch {epoch}) is {loss}: training has diverged"
+        hint = "lower optimizer.lr, add a warmup or a gradient_clip; the last good weights are kept in the run folder"
+        return DivergedError(Diagnostic(Code.DIVERGED, message, hint=hint))
+
+
+class Clock:
+    """How long steps take, and how much of that is waiting for pictures."""
+
+    def restart(self) -> None:
+        """A new epoch begins."""
+        self.begun, self.waited = time.perf_counter(), 0.0
+
+    def watch(self, coming: Iterator[list[Piece]]) -> Iterator[list[Piece]]:
+        """The same steps, timed."""
+        while True:
+            before = time.perf_counter()
+            pieces = next(coming, None)
+            self.waited += time.perf_counter() - before
+            if pieces is None:
+                return
+            yield pieces
+
+    def pace(self, seen: int) -> Pace:
+        """The epoch until now; `seen` pictures in it, all processes together."""
+        seconds = time.perf_counter() - self.begun
+        return Pace(seconds, seen / seconds, self.waited / seconds)

@@ -1,0 +1,114 @@
+"""The recipe's optimiser: which parameter learns how fast, and how fast at which step."""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_right
+from collections.abc import Callable, Iterable
+from fnmatch import fnmatchcase
+from typing import Any
+
+import torch
+from torch import nn
+
+from nin_spec.language.recipe import Recipe, Schedule, StepSchedule
+
+Aliases = Callable[[str], Iterable[str]]
+"""The names that a recipe may call a parameter by."""
+
+_RISE, _START, _END = 0.3, 25.0, 1e4
+
+
+def build_optimizer(named: Iterable[tuple[str, nn.Parameter]], recipe: Recipe, aliases: Aliases) -> torch.optim.Optimizer:
+    """PyTorch's optimiser over the parameters, one group for each pair of rate and decay.
+
+    A group's `base_lr` is the recipe's rate times the multiplier of its parameters; `set_rates` makes
+    `lr` of it at each step.
+    """
+    groups: dict[tuple[float, bool], list[nn.Parameter]] = {}
+    for name, parameter in named:
+        names = tuple(aliases(name))
+        groups.setdefault((multiplier(recipe, names), decays(recipe, names)), []).append(parameter)
+    o = recipe.optimizer
+    made = [
+        {"params": group, "base_lr": o.lr * factor, "lr": o.lr * factor, "weight_decay": o.weight_decay if decay else 0.0}
+        for (factor, decay), group in groups.items()
+    ]
+    if o.kind == "sgd":
+        return torch.optim.SGD(made, lr=o.lr, momentum=o.momentum, nesterov=o.nesterov, fused=True)
+    kind = torch.optim.AdamW if o.kind == "adamw" else torch.optim.Adam
+    return kind(made, lr=o.lr, betas=(o.betas[0], o.betas[1]), eps=o.eps, fused=True)
+
+
+def multiplier(recipe: Recipe, names: Iterable[str]) -> float:
+    """The factor on the learning rate of a parameter called so; of several patterns that fit, the last."""
+    fitting = [factor for pattern, factor in recipe.lr_multipliers.items() if _fits(pattern, names)]
+    return fitting[-1] if fitting else 1.0
+
+
+def decays(recipe: Recipe, names: Iterable[str]) -> bool:
+    """Whether weight decay touches a parameter called so."""
+    return not any(_fits(pattern, names) for pattern in recipe.no_decay)
+
+
+def _fits(pattern: str, names: Iterable[str]) -> bool:
+    # Only `*` is special in the language: brackets and question marks are letters.
+    literal = pattern.replace("[", "[[]").replace("?", "[?]")
+    return any(fnmatchcase(name, literal) for name in names)
+
+
+def set_rates(optimizer: torch.optim.Optimizer, factor: float) -> None:
+    """Each group's learning rate for the next step."""
+    for group in optimizer.param_groups:
+        group["lr"] = group["base_lr"] * factor
+
+
+def rate_factor(schedule: Schedule, step: int, steps_per_epoch: int, epochs: int) -> float:
+    """The factor on the learning rate at `step` (from 0) of `steps_per_epoch * epochs`."""
+    warmup, total = schedule.warmup * steps_per_epoch, steps_per_epoch * epochs
+    if schedule.kind == "one_cycle":
+        return _one_cycle(step, total, warmup or _RISE * total)
+    if step < warmup:
+        return (step + 1) / (math.floor(warmup) + 1)
+    if isinstance(schedule, StepSchedule):
+        passed = bisect_right(sorted(m * steps_per_epoch for m in schedule.milestones), step)
+        return float(schedule.gamma**passed)
+    if schedule.kind == "cosine":
+        return 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(total - warmup, 1)))
+    return 1.0
+
+
+def _one_cycle(step: int, total: int, rise: float) -> float:
+    peak = max(rise - 1, 0.0)
+    if step <= peak and peak > 0:
+        return _along_cosine(1 / _START, 1.0, step / peak)
+    return _along_cosine(1.0, 1 / _START / _END, (step - peak) / max(total - 1 - peak, 1))
+
+
+def _along_cosine(start: float, end: float, share: float) -> float:
+    return end + (start - end) / 2 * (1 + math.cos(math.pi * min(share, 1.0)))
+
+
+def state_of(optimizer: torch.optim.Optimizer, named: Iterable[tuple[str, nn.Parameter]]) -> dict[str, torch.Tensor]:
+    """What the optimiser remembers, as `parameter/quantity` -> tensor."""
+    return {
+        f"{name}/{key}": value
+        for name, parameter in named
+        for key, value in optimizer.state[parameter].items()
+        if isinstance(value, torch.Tensor)
+    }
+
+
+def restore_state(
+    optimizer: torch.optim.Optimizer, named: Iterable[tuple[str, nn.Parameter]], state: dict[str, torch.Tensor]
+) -> None:
+    """Put back what `state_of` gave."""
+    by_name: dict[str, dict[str, Any]] = {}
+    for key, value in state.items():
+        name, _, quantity = key.rpartition("/")
+        by_name.setdefault(name, {})[quantity] = value
+    for name, parameter in named:
+        for quantity, value in by_name.get(name, {}).items():
+            # Counters of steps stay where they are; moments go where their parameter lives, laid out as it is.
+            home = torch.empty_like(parameter) if value.shape == parameter.shape else torch.empty_like(value)
+            optimizer.state[parameter][quantity] = home.copy_(value)

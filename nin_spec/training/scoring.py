@@ -1,0 +1,48 @@
+"""How good the network is after an epoch, on pictures that it does not learn from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+import torch.nn.functional as F  # noqa: N812 the field's name
+
+from nin_spec.data import Frame, Part
+from nin_spec.data.ahead import read_ahead
+from nin_spec.data.part import Numbers, Pixels
+
+if TYPE_CHECKING:
+    from nin_spec.training.loop import Engine
+
+_BATCH = 256
+
+
+class Scorer:
+    """Loss and accuracy over a part, in the training's precision, each process taking its share."""
+
+    def __init__(self, part: Part, frame: Frame, prefix: str) -> None:
+        self.part, self.frame, self.prefix = part, frame, prefix
+
+    def __call__(self, engine: Engine) -> dict[str, float]:
+        """`PREFIX_loss` and `PREFIX_accuracy`; the module is left in evaluation mode."""
+        engine.called.eval()
+        found = torch.zeros(2, dtype=torch.float64, device=engine.feed.device)
+        with torch.no_grad():
+            for pictures, labels in self._batches(engine.world.rank, engine.world.size):
+                with engine.autocast():
+                    scores = engine.bare(engine.feed(pictures))
+                target = torch.from_numpy(labels).to(engine.feed.device)
+                scores = scores.float() if scores.dtype == torch.bfloat16 else scores
+                found[0] += F.cross_entropy(scores, target, reduction="sum")
+                found[1] += (scores.argmax(1) == target).sum()
+        loss, correct = engine.world.total(found).tolist()
+        return {f"{self.prefix}_loss": loss / len(self.part), f"{self.prefix}_accuracy": correct / len(self.part)}
+
+    def _batches(self, rank: int, ranks: int) -> Iterator[tuple[Pixels, Numbers]]:
+        """This process's pictures, the next being read meanwhile."""
+        mine = np.arange(rank, len(self.part), ranks)
+        cuts = [mine[k : k + _BATCH] for k in range(0, len(mine), _BATCH)]
+        pictures = read_ahead(lambda chosen: self.part.pictures(chosen, self.frame), cuts)
+        yield from zip(pictures, (self.part.labels[chosen] for chosen in cuts), strict=True)
