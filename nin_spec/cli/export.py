@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
 
     from nin_spec.exporter import Exporter
+    from nin_spec.model import Model
     from nin_spec.runtime.providers import Device
 
 _OWN_NAME = "."
@@ -71,7 +72,7 @@ def _words(annotation: Any) -> list[str]:
 
 
 @click.command("export")
-@click.argument("spec", metavar="SPEC", required=False)
+@click.argument("spec", metavar="SPEC|RUNDIR", required=False)
 @set_option
 @input_option
 @weights_option
@@ -86,9 +87,10 @@ def _words(annotation: Any) -> list[str]:
     help="Prove parity on this device; may be repeated.  [default: cpu]",
 )
 def export_command(spec: str | None, overrides: tuple[str, ...], size: str | None, **given: Any) -> None:
-    """Compile SPEC and write it in one or more forms.
+    """Compile SPEC, or take what `nin-spec train` made of it, and write it in one or more forms.
 
     \b
+      nin-spec export runs/nin_digits --onnx                trained weights, labels, preprocessing
       nin-spec export nin_cifar --onnx                      writes nin_cifar.onnx
       nin-spec export my.yaml --onnx out/model.onnx --weights trained.safetensors
       nin-spec export my.yaml --onnx --weights checkpoint.pt --opset 19 --batch 1
@@ -110,8 +112,7 @@ def export_command(spec: str | None, overrides: tuple[str, ...], size: str | Non
         api.check_options(exporters[name], chosen(exporters[name], given))
         if path != _OWN_NAME and not Path(path).is_dir():
             check_target(Path(path))
-    network = compile_spec(spec, overrides, size)
-    model = weigh(network, given["weights"], given["seed"])
+    model = _model(spec, overrides, size, given)
     made = {name: api.make(model, name, chosen(exporters[name], given)) for name in targets}
     folders = {name: None if path == _OWN_NAME else Path(path) for name, path in targets.items()}
     for name, artifact in made.items():
@@ -125,6 +126,21 @@ def export_command(spec: str | None, overrides: tuple[str, ...], size: str | Non
     for name, artifact in made.items():
         for written in write(artifact, folders[name]):
             click.echo(f"wrote {written} ({written.stat().st_size:,} bytes)")
+
+
+def _model(spec: str, overrides: tuple[str, ...], size: str | None, given: dict[str, Any]) -> Model:
+    """The model that the arguments name: a spec with weights, or a run's."""
+    from nin_spec.training.folder import is_run, open_run
+
+    if not is_run(spec):
+        return weigh(compile_spec(spec, overrides, size), given["weights"], given["seed"])
+    if overrides or size:
+        raise click.UsageError(f"{spec} is a run folder, trained as it is: --set and --input need a SPEC")
+    run = open_run(spec)
+    if given["weights"] is not None:
+        return weigh(run.network, given["weights"], given["seed"])
+    tell([f"weights: {run.record.result} of {run.path}, those of {run.record.chosen}"])
+    return run.model()
 
 
 def _check_usage(

@@ -24,7 +24,7 @@ from nin_spec.torch_module import build_module
 from nin_spec.training import folder as folders
 from nin_spec.training.batches import Batches, Share
 from nin_spec.training.checkpoint import State, newest_checkpoint
-from nin_spec.training.devices import autocast_for, choose_device, slow_precision, use_threads
+from nin_spec.training.devices import autocast_for, choose_device, default_threads, slow_precision
 from nin_spec.training.feed import Feed
 from nin_spec.training.finish import draw_curves
 from nin_spec.training.folder import DataRecord, Record, Run
@@ -76,6 +76,12 @@ def train(  # noqa: PLR0913 keyword-only
     recipe = recipe_of(network)
     world = find_world()
     device = choose_device(settings.device, world)
+    settings = replace(
+        settings,
+        device=device.type,
+        precision=settings.precision or recipe.precision,
+        threads=settings.threads or default_threads(world),
+    )
     with joined(world, device):
         sets = open_sets(network, recipe, data, settings.limit)
         network = with_labels(network, sets.learned)
@@ -195,8 +201,8 @@ class _Session:
         need("tensorboardX", "training")
         self.network, self.recipe, self.sets, self.settings = network, recipe, sets, settings
         self.world, self.device, self.target, self.reporter, self.stop = world, device, target, reporter, stop
-        self.threads = use_threads(settings.threads, world)
         self.precision: Precision = settings.precision or recipe.precision
+        torch.set_num_threads(settings.threads or default_threads(world))
         self.batches = self._batches()
 
     def run(self, state: State, weights: Path | None) -> Run:
@@ -290,7 +296,9 @@ class _Session:
 
     def _keeper(self, engine: Engine) -> Keeper:
         card = self.network.card
-        about = {"name": card.name, "hash": card.hash, "dataset": self.recipe.dataset, "seed": str(self.recipe.seed)}
+        trained = f"trained on {self.recipe.dataset}, seed {self.recipe.seed}"
+        facts = {"name": card.name, "hash": card.hash, "dataset": self.recipe.dataset, "weights": trained}
+        about = {f"nin_spec.{key}": value for key, value in facts.items()}
         choose = "validation_accuracy" if self.sets.scored_on == "validation" else "train_loss"
         names = tuple(self.network.graph.parameters())
         return Keeper(self.target, engine, names, about, choose, self.settings.checkpoint_minutes)
@@ -306,7 +314,7 @@ class _Session:
             "scored_images": data.scored_images,
             "epochs": self.recipe.epochs,
             "device": str(self.device),
-            "threads": self.threads,
+            "threads": self.settings.threads,
             "precision": self.precision,
             "processes": self.world.size,
             "pieces": self.settings.accumulate,

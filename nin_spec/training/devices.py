@@ -37,13 +37,11 @@ def choose_device(name: str, world: World) -> torch.device:
     return torch.device("cuda", world.local)
 
 
-def use_threads(count: int | None, world: World) -> int:
-    """Set the threads that PyTorch computes with: those asked for, else this process's share of the cores."""
+def default_threads(world: World) -> int:
+    """Threads that PyTorch computes with: this process's share of the cores."""
     from nin_spec.runtime.providers import available_threads
 
-    chosen = count or max(1, available_threads() // world.neighbours)
-    torch.set_num_threads(chosen)
-    return chosen
+    return max(1, available_threads() // world.neighbours)
 
 
 def autocast_for(device: torch.device, precision: Precision) -> Callable[[], contextlib.AbstractContextManager[None]]:

@@ -1,0 +1,197 @@
+"""What goes wrong in a training, and what is left: killed, disk full, damaged, diverged, interrupted."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from small_parts import small_network, small_spec
+
+from nin_spec.diagnostics import DivergedError, ExportError, TrainingError
+from nin_spec.training.begin import resume, train
+from nin_spec.training.folder import open_run
+from nin_spec.training.reporter import Silent
+from nin_spec.training.settings import Settings
+
+EPOCHS = "train.epochs=12"
+ONE = Settings(threads=1, checkpoint_minutes=0.001)
+RESULTS = ("last.safetensors", "best.safetensors", "metrics.csv")
+
+
+def started(*arguments: str) -> subprocess.Popen[str]:
+    """`nin-spec train ...` in a process of its own."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "nin_spec", "train", *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+
+
+def wait_for_steps(process: subprocess.Popen[str]) -> None:
+    """Until the training has begun."""
+    assert process.stdout is not None
+    for line in process.stdout:
+        if line.startswith("run folder"):
+            return
+    pytest.fail("training ended before it began")
+
+
+def arguments_of(folder: Path, spec: Path, batch: str) -> list[str]:
+    """The arguments of a training long enough to be killed."""
+    changes = ["--set", EPOCHS, "--set", f"train.batch_size={batch}"]
+    return [str(spec), "-o", str(folder), *changes, "--threads", "1", "--checkpoint-minutes", "0.01"]
+
+
+def killed_and_resumed(folder: Path, spec: Path, wait: Iterator[float]) -> int:
+    """How often a training was killed before it came to its end."""
+    kills, arguments = 0, arguments_of(folder, spec, "16")
+    while True:
+        process = started(*arguments)
+        wait_for_steps(process)
+        try:
+            process.wait(next(wait))
+            break
+        except subprocess.TimeoutExpired:
+            process.send_signal(signal.SIGKILL)
+        process.communicate()
+        kills, arguments = kills + 1, [str(folder), "--resume"]
+    output, _ = process.communicate()
+    assert process.returncode == 0, output
+    return kills
+
+
+def undisturbed(folder: Path, spec: Path) -> None:
+    """The same training without a disturbance."""
+    process = started(*arguments_of(folder, spec, "16"))
+    output, _ = process.communicate()
+    assert process.returncode == 0, output
+
+
+def same_results(first: Path, second: Path) -> bool:
+    """Equal bytes in all that a training came to."""
+    return all((first / name).read_bytes() == (second / name).read_bytes() for name in RESULTS)
+
+
+def test_killed_twice_and_resumed_it_comes_to_the_same_bytes(tmp_path: Path) -> None:
+    """SIGKILL in the middle of an epoch, with batch norm and dropout."""
+    spec = small_spec(tmp_path, "batch", 0.3)
+    undisturbed(tmp_path / "whole", spec)
+    assert killed_and_resumed(tmp_path / "killed", spec, iter([0.7, 1.1, 100.0])) >= 1
+    assert same_results(tmp_path / "whole", tmp_path / "killed")
+
+
+@pytest.mark.long
+def test_killed_twenty_times_at_random_moments(tmp_path: Path) -> None:
+    spec = small_spec(tmp_path, "batch", 0.3)
+    undisturbed(tmp_path / "whole", spec)
+    chance = random.Random(0)
+    kills = runs = 0
+    while kills < 20:
+        runs += 1
+        moments = iter(lambda: chance.uniform(0.0, 2.5), None)
+        kills += killed_and_resumed(tmp_path / f"killed{runs}", spec, moments)
+        assert same_results(tmp_path / "whole", tmp_path / f"killed{runs}")
+
+
+def test_ctrl_c_finishes_the_step_and_says_how_to_go_on(tmp_path: Path) -> None:
+    process = started(*arguments_of(tmp_path / "run", small_spec(tmp_path), "16"))
+    wait_for_steps(process)
+    time.sleep(0.3)
+    process.send_signal(signal.SIGINT)
+    output, _ = process.communicate()
+    assert process.returncode == 130, output
+    assert f"nin-spec train {tmp_path / 'run'} --resume" in output
+    assert "Traceback" not in output
+    assert open_run(tmp_path / "run").record.status == "interrupted"
+
+
+class StopAfter:
+    """Asks to stop after some steps."""
+
+    def __init__(self, steps: int) -> None:
+        self.left = steps
+
+    def __call__(self) -> bool:
+        self.left -= 1
+        return self.left <= 0
+
+
+def test_interrupted_within_an_epoch_and_resumed_it_comes_to_the_same(tmp_path: Path) -> None:
+    network = small_network("batch", 0.3)
+    train(network, output=tmp_path / "whole", settings=ONE)
+    stopped = train(network, output=tmp_path / "stopped", settings=ONE, stop=StopAfter(15))
+    assert stopped.record.status == "interrupted"
+    assert resume(tmp_path / "stopped").record.status == "finished"
+    assert same_results(tmp_path / "whole", tmp_path / "stopped")
+
+
+def test_a_damaged_newest_checkpoint_is_told_and_the_one_before_serves(tmp_path: Path) -> None:
+    network = small_network()
+    train(network, output=tmp_path / "whole", settings=ONE)
+    train(network, output=tmp_path / "run", settings=ONE, stop=StopAfter(9))
+    newest = max((tmp_path / "run" / "checkpoints").iterdir())
+    newest.write_bytes(newest.read_bytes()[:-100])
+    listener = Listener()
+    resume(tmp_path / "run", reporter=listener)
+    assert any(newest.name in m and "the one before it serves" in m for m in listener.heard)
+    assert same_results(tmp_path / "whole", tmp_path / "run")
+
+
+class Listener(Silent):
+    """Remembers what it was told."""
+
+    def __init__(self) -> None:
+        self.heard: list[str] = []
+
+    def told(self, message: str) -> None:
+        """Remember it."""
+        self.heard.append(message)
+
+
+def test_a_loss_that_is_no_number_stops_names_the_step_and_keeps_good_weights(tmp_path: Path) -> None:
+    network = small_network("none", 0.0, "train.optimizer.lr=1e5", "defaults.activation=leaky_relu")
+    with pytest.raises(DivergedError) as caught:
+        train(network, output=tmp_path / "run", settings=ONE)
+    assert caught.value.exit_code == 1
+    message = caught.value.diagnostics[0].message
+    assert "step " in message
+    run = open_run(tmp_path / "run")
+    assert run.record.status == "diverged"
+    for array in run.model().weights.values():
+        assert abs(array).max() < 1e30
+
+
+def test_a_full_disk_is_an_error_and_the_last_checkpoint_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    train(small_network(), output=tmp_path / "whole", settings=ONE)
+    train(small_network(), output=tmp_path / "run", settings=ONE, stop=StopAfter(5))
+    before = {p.name: p.read_bytes() for p in (tmp_path / "run" / "checkpoints").iterdir()}
+
+    def full(*_: object) -> int:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("os.fsync", full)
+        with pytest.raises(ExportError, match="No space left on device"):
+            resume(tmp_path / "run")
+    after = {p.name: p.read_bytes() for p in (tmp_path / "run" / "checkpoints").iterdir()}
+    assert after == before
+    resume(tmp_path / "run")
+    assert same_results(tmp_path / "whole", tmp_path / "run")
+
+
+@pytest.mark.parametrize("name", ["spec.yaml", "run.json"])
+def test_a_changed_run_folder_is_refused(tmp_path: Path, name: str) -> None:
+    train(small_network(), output=tmp_path / "run", settings=ONE, stop=StopAfter(5))
+    path = tmp_path / "run" / name
+    path.write_text(path.read_text().replace("kernel: 3", "kernel: 1").replace('"seed"', '"sed"'))
+    with pytest.raises(TrainingError, match="can't be used as a run"):
+        resume(tmp_path / "run")
