@@ -105,7 +105,8 @@ def _resume(target: str, given: dict[str, Any], stop: _Stop) -> Run:
     fixed = [
         name
         for name in given
-        if name not in ("resumed", "data") and context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE
+        if name not in ("resumed", "data")
+        and context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE
     ]
     if fixed:
         options = ", ".join(sorted(_flag(context, name) for name in fixed))
@@ -180,15 +181,14 @@ class Speaker:
         """What is trained, on what, how."""
         shares = int(str(facts["processes"])) * int(str(facts["pieces"]))
         divided = f" = {facts['processes']} processes x {facts['pieces']} pieces" if shares > 1 else ""
-        tell(
-            [
-                f"{facts['network']}: {facts['parameters']:,} parameters, on {facts['train_images']:,} {facts['dataset']} "
-                f"pictures, scored on {facts['scored_images']:,} ({facts['scored_on']})",
-                f"{facts['epochs']} epochs, {steps:,} steps of {batch}{divided}; {facts['device']}, "
-                f"{facts['threads']} threads, {facts['precision']}",
-                f"run folder: {facts['folder']}" + (f", going on after step {step:,}" if step else ""),
-            ]
+        what = (
+            f"{facts['network']}: {facts['parameters']:,} parameters, on {facts['train_images']:,} {facts['dataset']}"
         )
+        scored = f"scored on {facts['scored_images']:,} ({facts['scored_on']})"
+        work = f"{facts['epochs']} epochs, {steps:,} steps of {batch}{divided}"
+        place = f"{facts['device']}, {facts['threads']} threads, {facts['precision']}"
+        after = f", going on after step {step:,}" if step else ""
+        tell([f"{what}, {scored}", f"{work}; {place}", f"run folder: {facts['folder']}{after}"])
         self.steps, self.batch, self.first = steps, batch, step
         self.begun = self.said = time.monotonic()
         if sys.stderr.isatty():
@@ -203,16 +203,19 @@ class Speaker:
             self.bar.update(1)
         elif time.monotonic() - self.said > _LINE_SECONDS:
             self.said = time.monotonic()
-            self._say(f"  step {step:,}/{self.steps:,}: loss {loss:.4f}, {self._rate(step):,.0f} images/s, {self._left(step)}")
+            self._say(
+                f"  step {step:,}/{self.steps:,}: loss {loss:.4f}, {self._rate(step):,.0f} images/s, {self._left(step)}"
+            )
 
     def finished_epoch(self, row: Row, pace: Pace) -> None:
         """A line with what the epoch came to."""
         part = next(k.removesuffix("_accuracy") for k in row if k.endswith("_accuracy") and not k.startswith("train"))
         self.said = time.monotonic()
+        learned = f"loss {row['train_loss']:.4f}, {part} loss {row[f'{part}_loss']:.4f}"
+        speed = f"{pace.images_per_second:,.0f} images/s, data {pace.data_share:.1%} of a step"
         self._say(
-            f"epoch {row['epoch']:>3}: loss {row['train_loss']:.4f}, {part} loss {row[f'{part}_loss']:.4f}, "
-            f"{part} accuracy {row[f'{part}_accuracy']:.2%}; lr {row['lr']:.2g}, {pace.images_per_second:,.0f} images/s, "
-            f"data {pace.data_share:.1%} of a step, {self._left(int(row['step']))}"
+            f"epoch {row['epoch']:>3}: {learned}, {part} accuracy {row[f'{part}_accuracy']:.2%}; "
+            f"lr {row['lr']:.2g}, {speed}, {self._left(int(row['step']))}"
         )
         if self.bar is not None and row["step"] == self.steps:
             self.bar.close()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
@@ -11,7 +11,7 @@ Item = TypeVar("Item")
 Made = TypeVar("Made")
 
 
-def read_ahead(make: Callable[[Item], Made], items: Iterable[Item], depth: int = 3) -> Iterator[Made]:
+def read_ahead(make: Callable[[Item], Made], items: Iterable[Item], depth: int = 3) -> Generator[Made]:
     """`make` of each item, in order, at most `depth` of them made before they are asked for.
 
     What `make` raises is raised where its result would have come. Close the iterator to stop early.

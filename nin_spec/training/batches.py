@@ -6,9 +6,10 @@ and a run on several processes see the same pictures. The next steps are read wh
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,7 +34,7 @@ class Share:
         """Rows (start, stop) of the batch, piece by piece."""
         first, last = (batch * r // self.ranks for r in (self.rank, self.rank + 1))
         cuts = [first + (last - first) * k // self.pieces for k in range(self.pieces + 1)]
-        return list(zip(cuts, cuts[1:], strict=False))
+        return list(pairwise(cuts))
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,28 +48,26 @@ class Piece:
     total: int
 
 
+@dataclass
 class Batches:
     """The batches of a training part, numbered by step from 0 over all epochs.
 
     An epoch has as many whole batches as the part gives; what is left over differs from epoch to epoch.
     `stored` is the frame that pictures are brought to first; from it, padded, windows of `height` x
-    `width` are cut at random.
+    `width` (`size`) are cut at random.
     """
 
-    def __init__(  # noqa: PLR0913 what a batch is made of
-        self,
-        part: Part,
-        batch_size: int,
-        seed: int,
-        stored: Frame,
-        size: tuple[int, int],
-        augment: Augment,
-        share: Share = Share(),  # noqa: B008 frozen
-    ) -> None:
-        self.part = part
-        self.batch = min(batch_size, len(part))
-        self.per_epoch = len(part) // self.batch
-        self.seed, self.stored, self.size, self.changes, self.share = seed, stored, size, augment, share
+    part: Part
+    batch_size: int
+    seed: int
+    stored: Frame
+    size: tuple[int, int]
+    augment: Augment
+    share: Share = Share()
+
+    def __post_init__(self) -> None:
+        self.batch = min(self.batch_size, len(self.part))
+        self.per_epoch = len(self.part) // self.batch
         self._drawn = lru_cache(maxsize=2)(self._draw)
 
     def step(self, number: int) -> list[Piece]:
@@ -79,13 +78,13 @@ class Batches:
         for start, stop in self.share.rows(self.batch):
             rows = slice(place * self.batch + start, place * self.batch + stop)
             pictures = self.part.pictures(order[rows], self.stored)
-            pictures = cut(pictures, self.size, self.changes.pad_and_crop, offsets[rows])
-            if self.changes.flip:
+            pictures = cut(pictures, self.size, self.augment.pad_and_crop, offsets[rows])
+            if self.augment.flip:
                 pictures = mirror(pictures, flips[rows])
             found.append(Piece(pictures, self.part.labels[order[rows]], start, stop, self.batch))
         return found
 
-    def steps(self, first: int, last: int) -> Iterator[list[Piece]]:
+    def steps(self, first: int, last: int) -> Generator[list[Piece]]:
         """The steps from `first` until before `last`, read ahead in a thread."""
         return read_ahead(self.step, range(first, last))
 
@@ -93,7 +92,7 @@ class Batches:
         """An epoch's order, and for each place in it where to cut (0 to 1, two axes) and whether to mirror."""
         order = self._stream(epoch, _ORDER).permutation(len(self.part))
         stream = self._stream(epoch, _CHANGES)
-        return order, stream.random((len(order), 2)), stream.random(len(order)) < 0.5  # noqa: PLR2004 half
+        return order, stream.random((len(order), 2)), stream.random(len(order)) < 0.5
 
     def _stream(self, epoch: int, purpose: int) -> np.random.Generator:
         return np.random.Generator(np.random.Philox(np.random.SeedSequence([self.seed, epoch, purpose])))

@@ -6,11 +6,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import torch
 from torch import nn
 
+from nin_spec import network as networks
 from nin_spec.data import Frame, Part, fingerprint, hold_out, match_classes, open_part, subset
 from nin_spec.diagnostics import Code, Diagnostic, DivergedError, TrainingError
 from nin_spec.extras import need
@@ -18,28 +19,27 @@ from nin_spec.files import write_atomic
 from nin_spec.ir import ops
 from nin_spec.language.emit import emit
 from nin_spec.language.load import loads
+from nin_spec.language.recipe import Recipe
 from nin_spec.lower import aliases
-from nin_spec.network import Network, compile
+from nin_spec.network import Network
 from nin_spec.torch_module import build_module
 from nin_spec.training import folder as folders
 from nin_spec.training.batches import Batches, Share
 from nin_spec.training.checkpoint import State, newest_checkpoint
 from nin_spec.training.devices import autocast_for, choose_device, default_threads, slow_precision
+from nin_spec.training.engine import Engine
 from nin_spec.training.feed import Feed
 from nin_spec.training.finish import draw_curves
 from nin_spec.training.folder import DataRecord, Record, Run
 from nin_spec.training.guard import Guard
 from nin_spec.training.keeper import Keeper
-from nin_spec.training.loop import Engine, Loop
+from nin_spec.training.loop import Loop
 from nin_spec.training.optimizer import build_optimizer
 from nin_spec.training.parallel import World, find_world, joined, share_norms
 from nin_spec.training.random_layers import Moment, key_dropout
 from nin_spec.training.reporter import Reporter, Silent
 from nin_spec.training.scoring import Scorer
 from nin_spec.training.settings import Precision, Settings
-
-if TYPE_CHECKING:
-    from nin_spec.language.recipe import Recipe
 
 
 @dataclass(frozen=True)
@@ -86,9 +86,9 @@ def train(  # noqa: PLR0913 keyword-only
         sets = open_sets(network, recipe, data, settings.limit)
         network = with_labels(network, sets.learned)
         target = Path(world.word(str(output or folders.default_folder(network.card.name))))
+        session = _Session(network, recipe, sets, settings, world, device, target, reporter or Silent(), stop)
         if world.leads:
             _create(target, network, sets, settings, recipe)
-        session = _Session(network, recipe, sets, settings, world, device, target, reporter or Silent(), stop)
         return session.run(State(), weights)
 
 
@@ -127,7 +127,8 @@ def open_sets(network: Network, recipe: Recipe, location: Path | None, limit: in
     """The pictures that the recipe names. Raises DataError."""
     card = network.card
     train, test = (
-        match_classes(open_part(recipe.dataset, part, location), card.labels, card.classes) for part in ("train", "test")
+        match_classes(open_part(recipe.dataset, part, location), card.labels, card.classes)
+        for part in ("train", "test")
     )
     if limit is not None:
         # Of each class alike: the first pictures of a folder are all of one.
@@ -152,7 +153,7 @@ def with_labels(network: Network, part: Part) -> Network:
     if network.card.labels:
         return network
     data = {**network.spec.data, "classes": list(part.classes)}
-    return compile(loads(emit(data), network.spec.root.source.name))
+    return networks.compile(loads(emit(data), network.spec.root.source.name))
 
 
 def _create(target: Path, network: Network, sets: Sets, settings: Settings, recipe: Recipe) -> None:
@@ -181,28 +182,26 @@ def _create(target: Path, network: Network, sets: Sets, settings: Settings, reci
     folders.write_record(target, record)
 
 
+@dataclass
 class _Session:
     """One training in one process."""
 
-    def __init__(  # noqa: PLR0913 what a training is made of
-        self,
-        network: Network,
-        recipe: Recipe,
-        sets: Sets,
-        settings: Settings,
-        world: World,
-        device: torch.device,
-        target: Path,
-        reporter: Reporter,
-        stop: Callable[[], bool],
-    ) -> None:
+    network: Network
+    recipe: Recipe
+    sets: Sets
+    settings: Settings
+    world: World
+    device: torch.device
+    target: Path
+    reporter: Reporter
+    stop: Callable[[], bool]
+
+    def __post_init__(self) -> None:
         # The picture of the curves is asked for now: its absence must not show after hours.
         need("matplotlib", "training")
         need("tensorboardX", "training")
-        self.network, self.recipe, self.sets, self.settings = network, recipe, sets, settings
-        self.world, self.device, self.target, self.reporter, self.stop = world, device, target, reporter, stop
-        self.precision: Precision = settings.precision or recipe.precision
-        torch.set_num_threads(settings.threads or default_threads(world))
+        self.precision: Precision = self.settings.precision or self.recipe.precision
+        torch.set_num_threads(self.settings.threads or default_threads(self.world))
         self.batches = self._batches()
 
     def run(self, state: State, weights: Path | None) -> Run:
@@ -265,8 +264,12 @@ class _Session:
         size = (frame.height, frame.width)
         made = Batches(self.sets.learned, recipe.batch_size, recipe.seed, stored, size, recipe.augment, share)
         if made.batch < share.ranks * share.pieces:
-            message = f"a batch of {made.batch} can't be divided among {share.ranks} processes, {share.pieces} pieces each"
-            raise TrainingError(Diagnostic(Code.RECIPE, message, hint="raise batch_size, or use fewer processes or pieces"))
+            message = (
+                f"a batch of {made.batch} can't be divided among {share.ranks} processes, {share.pieces} pieces each"
+            )
+            raise TrainingError(
+                Diagnostic(Code.RECIPE, message, hint="raise batch_size, or use fewer processes or pieces")
+            )
         return made
 
     def _engine(self, model: Any) -> tuple[Engine, Keeper]:

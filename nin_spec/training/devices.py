@@ -48,7 +48,7 @@ def autocast_for(device: torch.device, precision: Precision) -> Callable[[], con
     """The context of each forward pass."""
     if precision == "float32":
         return contextlib.nullcontext
-    return partial(torch.autocast, device.type, dtype=torch.bfloat16)  # type: ignore[return-value]
+    return partial(torch.autocast, device.type, dtype=torch.bfloat16)
 
 
 def slow_precision(device: torch.device, precision: Precision) -> str | None:
@@ -58,4 +58,7 @@ def slow_precision(device: torch.device, precision: Precision) -> str | None:
     known = torch.cpu.get_capabilities()
     if any(known.get(key) for key in _BFLOAT16):
         return None
-    return "this CPU has no bfloat16 arithmetic (AMX or AVX512-BF16) and emulates it, many times slower: say --precision float32"
+    return (
+        "this CPU has no bfloat16 arithmetic (AMX or AVX512-BF16) and emulates it, many times slower: "
+        "say --precision float32"
+    )

@@ -12,7 +12,9 @@ from nin_spec.model import Preprocessing
 class Feed:
     """Applies the preprocessing contract on a device: the numbers of `nin_spec.pictures.normalise`, bit for bit."""
 
-    def __init__(self, contract: Preprocessing, dtype: torch.dtype, device: torch.device, layout: torch.memory_format) -> None:
+    def __init__(
+        self, contract: Preprocessing, dtype: torch.dtype, device: torch.device, layout: torch.memory_format
+    ) -> None:
         self.dtype, self.device, self.layout = dtype, device, layout
         self.flipped = contract.color == "bgr"
         self.scale = torch.tensor(contract.scale, dtype=dtype, device=device)

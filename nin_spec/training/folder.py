@@ -1,13 +1,13 @@
 """The run folder: what was trained, on what, how, and what came of it. Everything needed to repeat it.
 
-    spec.yaml            the resolved spec, its recipe and the labels included
-    run.json             data, seeds, versions, settings, state, and which weights are the result
-    metrics.csv          a row for each epoch; the same bytes for the same seed
-    timings.csv          how fast each epoch went
-    best.safetensors     the weights of the best epoch
-    last.safetensors     the weights of the last epoch
-    checkpoints/         where a killed run goes on
-    curves.png, tensorboard/   the rows of metrics.csv, drawn
+spec.yaml            the resolved spec, its recipe and the labels included
+run.json             data, seeds, versions, settings, state, and which weights are the result
+metrics.csv          a row for each epoch; the same bytes for the same seed
+timings.csv          how fast each epoch went
+best.safetensors     the weights of the best epoch
+last.safetensors     the weights of the last epoch
+checkpoints/         where a killed run goes on
+curves.png, tensorboard/   the rows of metrics.csv, drawn
 """
 
 from __future__ import annotations
@@ -22,9 +22,10 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from nin_spec import network as networks
 from nin_spec.diagnostics import Code, Diagnostic, TrainingError
 from nin_spec.files import write_atomic
-from nin_spec.network import Network, compile
+from nin_spec.network import Network
 
 if TYPE_CHECKING:
     from nin_spec.model import Model
@@ -107,7 +108,7 @@ def open_run(path: str | Path) -> Run:
         first = error.errors(include_url=False)[0]
         where = ".".join(map(str, first["loc"]))
         raise unusable(folder, f"run.json is damaged: {where} {first['msg']}") from None
-    network = compile(folder / "spec.yaml")
+    network = networks.compile(folder / "spec.yaml")
     if network.hash != record.hash:
         hint = "a run's spec.yaml is part of its result: train the changed spec as a run of its own"
         raise unusable(folder, "spec.yaml declares another network than the one trained", hint)
@@ -161,7 +162,9 @@ def latest_folder(name: str) -> Path:
     found = [p for p in Path("runs").glob(f"{name}*") if is_run(p) and _number(p, name) is not None]
     if not found:
         message = f"there is no run of {name} under runs/ to resume"
-        raise TrainingError(Diagnostic(Code.RUN_UNUSABLE, message, hint="name the folder: nin-spec train RUNDIR --resume"))
+        raise TrainingError(
+            Diagnostic(Code.RUN_UNUSABLE, message, hint="name the folder: nin-spec train RUNDIR --resume")
+        )
     return max(found, key=lambda p: _number(p, name) or 0)
 
 

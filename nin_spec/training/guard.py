@@ -62,7 +62,9 @@ class Guard:
             if name == self.scores and silent * 2 > channels:
                 found += self._once(self._dead_scores(self.relus[name], silent, channels))
             elif name != self.scores and silent >= _DEAD * channels:
-                found += self._once(f"{_place(self.relus[name])}: {silent} of {channels} channels never fire; {_REMEDY}")
+                found += self._once(
+                    f"{_place(self.relus[name])}: {silent} of {channels} channels never fire; {_REMEDY}"
+                )
         return found
 
     def _dead_scores(self, node: Node, silent: int, channels: int) -> str:

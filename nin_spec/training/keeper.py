@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,13 +14,11 @@ from numpy.typing import NDArray
 
 from nin_spec.diagnostics import Code, Diagnostic, DivergedError
 from nin_spec.training.checkpoint import Checkpoint, State, write_checkpoint
+from nin_spec.training.engine import Engine
 from nin_spec.training.folder import read_rows, write_rows
 from nin_spec.training.optimizer import restore_state, state_of
 from nin_spec.training.reporter import Pace, Row
 from nin_spec.weights.storage import save
-
-if TYPE_CHECKING:
-    from nin_spec.training.loop import Engine
 
 Array = NDArray[np.floating[Any]]
 _EPOCH_SECONDS = 2.0
@@ -41,22 +39,27 @@ class Keeper:
     best: dict[str, Array] | None = None
     paces: list[dict[str, float | int]] = field(default_factory=list)
 
-    def __call__(self, state: State, sure: bool) -> None:  # noqa: FBT001
-        """Write what is due. Raises DivergedError rather than keep weights that are no numbers."""
-        ended = bool(state.rows) and state.seen == 0
-        if ended:
-            self._choose(state)
-        age = time.monotonic() - self.written
-        if sure or age > self.minutes * 60 or (ended and age > _EPOCH_SECONDS):
+    def note(self, state: State) -> None:
+        """A step within an epoch is done: write when it is time."""
+        if time.monotonic() - self.written > self.minutes * 60:
+            self.write(state)
+
+    def note_epoch(self, state: State, pace: Pace, *, last: bool) -> None:
+        """An epoch is done: write, unless it was a very short one."""
+        self._time(state.rows[-1], pace)
+        self._choose(state)
+        if last or time.monotonic() - self.written > _EPOCH_SECONDS:
             self.write(state)
 
     def write(self, state: State) -> None:
-        """Write everything now."""
+        """Write everything now. Raises DivergedError rather than keep weights that are no numbers."""
         weights = self.weights()
         broken = next((n for n, a in weights.items() if not np.isfinite(a).all()), None)
         if broken is not None:
             message = f"after step {state.step}, {broken} holds values that are no numbers: training has diverged"
-            hint = "lower optimizer.lr, add a warmup or a gradient_clip; the last good weights are kept in the run folder"
+            hint = (
+                "lower optimizer.lr, add a warmup or a gradient_clip; the last good weights are kept in the run folder"
+            )
             raise DivergedError(Diagnostic(Code.DIVERGED, message, hint=hint))
         if self.best is not None:
             save(self.folder / "best.safetensors", self.best, self.about)
@@ -88,7 +91,7 @@ class Keeper:
         done = len(checkpoint.state.rows)
         self.paces = [dict(row) for row in read_rows(self.folder / "timings.csv")[:done]]
 
-    def time(self, row: Row, pace: Pace) -> None:
+    def _time(self, row: Row, pace: Pace) -> None:
         """Note how fast an epoch went."""
         self.paces.append(
             {

@@ -6,7 +6,7 @@ import contextlib
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 import torch.nn.functional as F  # noqa: N812 the field's name
@@ -16,11 +16,10 @@ from nin_spec.diagnostics import Code, Diagnostic, DivergedError
 from nin_spec.language.recipe import Recipe
 from nin_spec.training.batches import Batches, Piece
 from nin_spec.training.checkpoint import State
-from nin_spec.training.feed import Feed
+from nin_spec.training.engine import Engine
 from nin_spec.training.guard import LOOK_AT, Guard
+from nin_spec.training.keeper import Keeper
 from nin_spec.training.optimizer import rate_factor, set_rates
-from nin_spec.training.parallel import World
-from nin_spec.training.random_layers import Moment
 from nin_spec.training.reporter import Pace, Reporter
 from nin_spec.training.scoring import Scorer
 
@@ -28,38 +27,23 @@ _READ_EVERY = 20
 """Steps between looks at the losses on a GPU, where each look waits for it."""
 
 
-@dataclass(frozen=True)
-class Engine:
-    """What computes a step: the module as it is called (compiled, distributed), and the bare one."""
-
-    called: nn.Module
-    bare: nn.Module
-    optimizer: torch.optim.Optimizer
-    feed: Feed
-    moment: Moment
-    autocast: Callable[[], contextlib.AbstractContextManager[None]]
-    world: World
-
-
+@dataclass
 class Loop:
-    """Follows a recipe. `save` is called in the leading process when a state is worth keeping."""
+    """Follows a recipe; the leading process keeps what is reached, and speaks. `stop` is asked after each step."""
 
-    def __init__(  # noqa: PLR0913 what a training is made of
-        self,
-        engine: Engine,
-        recipe: Recipe,
-        batches: Batches,
-        scorer: Scorer,
-        guard: Guard,
-        state: State,
-        reporter: Reporter,
-        save: Callable[[State, bool], None],
-        stop: Callable[[], bool],
-    ) -> None:
-        self.engine, self.recipe, self.batches, self.scorer, self.guard = engine, recipe, batches, scorer, guard
-        self.state, self.reporter, self.save, self.stop = state, reporter, save, stop
-        self.steps = batches.per_epoch * recipe.epochs
-        self.unread: list[Tensor] = []
+    engine: Engine
+    recipe: Recipe
+    batches: Batches
+    scorer: Scorer
+    guard: Guard
+    state: State
+    reporter: Reporter
+    keeper: Keeper
+    stop: Callable[[], bool]
+    unread: list[Tensor] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.steps = self.batches.per_epoch * self.recipe.epochs
         self.clock = Clock()
 
     def run(self) -> bool:
@@ -74,14 +58,15 @@ class Loop:
                 self.unread.append(self._step(pieces))
                 state.step += 1
                 ends = state.step % self.batches.per_epoch == 0
-                if self._due(ends) and self._read():
-                    if engine.world.leads:
-                        self.save(state, True)
-                    return False
+                stop = self._due(ends) and self._read()
                 if ends:
                     self._finish_epoch()
-                elif not self.unread and engine.world.leads:
-                    self.save(state, False)
+                if stop and state.step < self.steps:
+                    if engine.world.leads:
+                        self.keeper.write(state)
+                    return False
+                if not self.unread and engine.world.leads:
+                    self.keeper.note(state)
         return True
 
     def _step(self, pieces: list[Piece]) -> Tensor:
@@ -111,14 +96,14 @@ class Loop:
         scores = scores.float() if scores.dtype == torch.bfloat16 else scores
         loss = F.cross_entropy(scores, labels, reduction="sum", label_smoothing=self.recipe.label_smoothing)
         # The mean over the whole batch; DistributedDataParallel averages over the processes, hence their number.
-        (loss * (engine.world.size / piece.total)).backward()
+        (loss * (engine.world.size / piece.total)).backward()  # type: ignore[no-untyped-call]
         return loss.detach(), (scores.detach().argmax(1) == labels).sum()
 
     def _unsynced(self, *, last: bool) -> contextlib.AbstractContextManager[None]:
         """Gradients travel between processes after the last piece only."""
         called = self.engine.called
         if not last and isinstance(called, nn.parallel.DistributedDataParallel):
-            return called.no_sync()  # type: ignore[no-any-return]
+            return called.no_sync()
         return contextlib.nullcontext()
 
     @property
@@ -160,7 +145,7 @@ class Loop:
         state.loss, state.correct, state.seen = 0.0, 0, 0
         if self.engine.world.leads:
             self.reporter.finished_epoch(row, pace)
-            self.save(state, state.step == self.steps)
+            self.keeper.note_epoch(state, pace, last=state.step == self.steps)
         self.clock.restart()
 
     def _look(self, pieces: list[Piece]) -> None:

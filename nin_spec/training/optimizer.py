@@ -19,7 +19,9 @@ Aliases = Callable[[str], Iterable[str]]
 _RISE, _START, _END = 0.3, 25.0, 1e4
 
 
-def build_optimizer(named: Iterable[tuple[str, nn.Parameter]], recipe: Recipe, aliases: Aliases) -> torch.optim.Optimizer:
+def build_optimizer(
+    named: Iterable[tuple[str, nn.Parameter]], recipe: Recipe, aliases: Aliases
+) -> torch.optim.Optimizer:
     """PyTorch's optimiser over the parameters, one group for each pair of rate and decay.
 
     A group's `base_lr` is the recipe's rate times the multiplier of its parameters; `set_rates` makes
@@ -31,7 +33,12 @@ def build_optimizer(named: Iterable[tuple[str, nn.Parameter]], recipe: Recipe, a
         groups.setdefault((multiplier(recipe, names), decays(recipe, names)), []).append(parameter)
     o = recipe.optimizer
     made = [
-        {"params": group, "base_lr": o.lr * factor, "lr": o.lr * factor, "weight_decay": o.weight_decay if decay else 0.0}
+        {
+            "params": group,
+            "base_lr": o.lr * factor,
+            "lr": o.lr * factor,
+            "weight_decay": o.weight_decay if decay else 0.0,
+        }
         for (factor, decay), group in groups.items()
     ]
     if o.kind == "sgd":

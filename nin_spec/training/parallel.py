@@ -78,7 +78,7 @@ class SharedBatchNorm(nn.Module):
     Takes over the parameters and buffers of a BatchNorm1d or 2d, and is that layer in evaluation.
     """
 
-    def __init__(self, norm: nn.modules.batchnorm._BatchNorm) -> None:
+    def __init__(self, norm: nn.BatchNorm1d | nn.BatchNorm2d) -> None:
         super().__init__()
         self.eps, self.momentum = norm.eps, norm.momentum
         self.weight, self.bias = norm.weight, norm.bias
@@ -89,7 +89,7 @@ class SharedBatchNorm(nn.Module):
         """(N, C, ...) to the same."""
         mean, var = cast("Tensor", self.running_mean), cast("Tensor", self.running_var)
         if not self.training:
-            return F.batch_norm(x, mean, var, self.weight, self.bias, False, 0.0, self.eps)  # noqa: FBT003
+            return F.batch_norm(x, mean, var, self.weight, self.bias, False, 0.0, self.eps)
         wide = x.float() if x.dtype == torch.bfloat16 else x
         axes, shape = [k for k in range(x.ndim) if k != 1], (1, -1, *[1] * (x.ndim - 2))
         # Two rounds, mean and then squares about it, lose no digits.
@@ -116,8 +116,8 @@ def _everywhere(values: Tensor) -> Tensor:
 def share_norms(module: nn.Module, device: torch.device) -> nn.Module:
     """The module with batch norms over all processes."""
     if device.type == "cuda":
-        return cast("nn.Module", nn.SyncBatchNorm.convert_sync_batchnorm(module))
-    norms = [(n, m) for n, m in module.named_modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
+        return cast("nn.Module", nn.SyncBatchNorm.convert_sync_batchnorm(module))  # type: ignore[no-untyped-call]
+    norms = [(n, m) for n, m in module.named_modules() if isinstance(m, nn.BatchNorm1d | nn.BatchNorm2d)]
     for name, norm in norms:
         above, _, last = name.rpartition(".")
         setattr(module.get_submodule(above), last, SharedBatchNorm(norm))

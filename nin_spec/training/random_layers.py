@@ -41,7 +41,7 @@ class KeyedDropout(nn.Module):
             return x * 0.0
         now = self.moment
         shape = (now.total, x.shape[1]) if self.channels else (now.total, *x.shape[1:])
-        layout = torch.channels_last if len(shape) == 4 else torch.contiguous_format  # noqa: PLR2004
+        layout = torch.channels_last if len(shape) == 4 else torch.contiguous_format
         mask = torch.empty(shape, dtype=x.dtype, device=x.device, memory_format=layout)
         mask.bernoulli_(1 - self.p, generator=self._generator(x.device)).div_(1 - self.p)
         mask = mask[now.start : now.stop]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -12,9 +11,7 @@ import torch.nn.functional as F  # noqa: N812 the field's name
 from nin_spec.data import Frame, Part
 from nin_spec.data.ahead import read_ahead
 from nin_spec.data.part import Numbers, Pixels
-
-if TYPE_CHECKING:
-    from nin_spec.training.loop import Engine
+from nin_spec.training.engine import Engine
 
 _BATCH = 256
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import random
 import signal
 import subprocess
 import sys
@@ -11,6 +10,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 from small_parts import small_network, small_spec
 
@@ -93,7 +93,7 @@ def test_killed_twice_and_resumed_it_comes_to_the_same_bytes(tmp_path: Path) -> 
 def test_killed_twenty_times_at_random_moments(tmp_path: Path) -> None:
     spec = small_spec(tmp_path, "batch", 0.3)
     undisturbed(tmp_path / "whole", spec)
-    chance = random.Random(0)
+    chance = np.random.default_rng(0)
     kills = runs = 0
     while kills < 20:
         runs += 1

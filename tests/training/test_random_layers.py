@@ -42,7 +42,7 @@ def test_a_layout_changes_no_number() -> None:
 
 def test_what_is_kept_is_scaled_so_that_the_mean_stays() -> None:
     found = dropped(Moment(1, 0, 0, 64, 64), torch.ones(64, 6, 20, 20), p=0.25)
-    assert found.unique().tolist() == [0, pytest.approx(4 / 3)]
+    assert sorted(set(found.flatten().tolist())) == [0, pytest.approx(4 / 3)]
     assert found.mean().item() == pytest.approx(1, abs=0.01)
 
 
@@ -53,7 +53,7 @@ def test_whole_channels_are_dropped_together() -> None:
 
 
 def test_vectors_drop_too() -> None:
-    assert dropped(WHOLE, torch.ones(8, 100)).unique().numel() == 2
+    assert set(dropped(WHOLE, torch.ones(8, 100)).flatten().tolist()) == {0.0, 2.0}
 
 
 def test_dropout_is_the_identity_in_evaluation_and_at_zero() -> None:
@@ -73,5 +73,5 @@ def test_every_dropout_of_a_module_is_replaced_with_a_place_of_its_own() -> None
 def test_gradients_pass_where_the_values_do() -> None:
     x = ONES.clone().requires_grad_()
     found = dropped(WHOLE, x)
-    found.sum().backward()
+    torch.autograd.backward(found.sum())
     assert torch.equal(x.grad if x.grad is not None else ONES, found.detach())

@@ -1,0 +1,102 @@
+"""Several processes compute what one does: batch norm, dropout, gradients, the learning curve."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from small_parts import small_network, small_spec
+from torch import nn
+
+from nin_spec.diagnostics import TrainingError
+from nin_spec.training.begin import train
+from nin_spec.training.folder import read_rows
+from nin_spec.training.parallel import SharedBatchNorm, World, find_world
+from nin_spec.training.settings import Settings
+
+
+def curve(folder: Path, *command: str) -> list[dict[str, float]]:
+    """The rows of a training started so."""
+    done = subprocess.run(
+        [*command, "-o", str(folder), "--threads", "1"],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return read_rows(folder / "metrics.csv")
+
+
+def test_two_processes_give_the_learning_curve_of_one_with_the_summed_batch(tmp_path: Path) -> None:
+    """torchrun, gloo on a CPU, with batch norm and dropout; two halves of 64 against one batch of 128."""
+    spec = str(small_spec(tmp_path, "batch", 0.3))
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    two = curve(tmp_path / "two", *launcher, "-m", "nin_spec", "train", spec)
+    one = curve(tmp_path / "one", sys.executable, "-m", "nin_spec", "train", spec)
+    assert len(one) == len(two) == 2
+    for a, b in zip(one, two, strict=True):
+        assert a == pytest.approx(b, rel=1e-4)
+
+
+def test_pieces_of_a_batch_give_the_curve_of_the_whole(tmp_path: Path) -> None:
+    """Gradient accumulation, with dropout; batch norm would see each piece alone."""
+    rows = [
+        read_rows(
+            train(small_network("none", 0.3), output=tmp_path / str(n), settings=Settings(threads=1, accumulate=n)).path
+            / "metrics.csv"
+        )
+        for n in (1, 3)
+    ]
+    for a, b in zip(*rows, strict=True):
+        assert a == pytest.approx(b, rel=1e-4)
+
+
+def test_more_pieces_than_pictures_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match="can't be divided among 1 processes, 200 pieces"):
+        train(small_network(), output=tmp_path / "run", settings=Settings(threads=1, accumulate=200))
+
+
+@pytest.mark.parametrize("shape", [(6, 3, 4, 4), (6, 3)])
+@pytest.mark.parametrize("affine", [True, False])
+def test_a_shared_norm_of_one_process_is_batch_norm(
+    shape: tuple[int, ...],
+    affine: bool,  # noqa: FBT001
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Values, running statistics and gradients; the sum over one process is the value itself."""
+    monkeypatch.setattr("nin_spec.training.parallel._everywhere", lambda values: values)
+    kind = nn.BatchNorm2d if len(shape) == 4 else nn.BatchNorm1d
+    plain, base = (kind(3, momentum=0.3, affine=affine, dtype=torch.float64) for _ in range(2))
+    shared = SharedBatchNorm(base)
+    x, y = (torch.randn(shape, dtype=torch.float64, generator=torch.Generator().manual_seed(0)) for _ in range(2))
+    x.requires_grad_()
+    y.requires_grad_()
+    weights = torch.arange(x.numel(), dtype=torch.float64).reshape(shape).sin()
+    a, b = plain(x), shared(y)
+    (a * weights).sum().backward()
+    (b * weights).sum().backward()
+    assert torch.allclose(a, b)
+    assert x.grad is not None
+    assert y.grad is not None
+    assert torch.allclose(x.grad, y.grad)
+    for name in ("running_mean", "running_var"):
+        assert torch.allclose(getattr(plain, name), getattr(shared, name))
+    assert torch.allclose(plain.eval()(x), shared.eval()(y))
+
+
+def test_a_shared_norm_keeps_the_names_of_the_layer_it_replaces() -> None:
+    assert list(SharedBatchNorm(nn.BatchNorm2d(3)).state_dict()) == list(nn.BatchNorm2d(3).state_dict())
+
+
+def test_the_world_is_what_torchrun_announces(monkeypatch: pytest.MonkeyPatch) -> None:
+    for key, value in (("RANK", "3"), ("WORLD_SIZE", "4"), ("LOCAL_RANK", "1"), ("LOCAL_WORLD_SIZE", "2")):
+        monkeypatch.setenv(key, value)
+    assert find_world() == World(3, 4, 1, 2)
+    monkeypatch.setenv("RANK", "first")
+    with pytest.raises(TrainingError, match="not numbers"):
+        find_world()
