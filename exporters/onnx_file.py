@@ -170,6 +170,8 @@ def metadata(model: Model) -> dict[str, str]:
         "macs": str(sum(n.op.macs(n.input) for n in graph)),
         "macs_convention": MACS_CONVENTION,
     }
+    if card.dataset:
+        facts["dataset"] = card.dataset
     return {f"nin_spec.{key}": value for key, value in facts.items()}
 
 

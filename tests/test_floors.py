@@ -22,16 +22,24 @@ FLOORS = {
     "nin_spec.analysis": 2,
     "nin_spec.tables": 2,
     "nin_spec.network": 2,
+    "nin_spec.extras": 1,
+    "nin_spec.pictures": 2,
+    "nin_spec.charts": 2,
     "nin_spec.torch_module": 3,
     "nin_spec.torch_layers": 3,
     "nin_spec.exporter": 3,
     "nin_spec.exporters": 4,
+    "nin_spec.data": 3,
     "nin_spec.runtime": 4,
+    "nin_spec.evaluation": 4,
+    "nin_spec.training": 4,
     "nin_spec.api": 4,
     "nin_spec.cli": 4,
+    "nin_spec.__main__": 4,
 }
 HEAVY = {"torch", "onnx", "onnxruntime", "numpy", "PIL", "jinja2", "safetensors"}
-WARM = ("nin_spec.torch_", "nin_spec.runtime", "nin_spec.exporters", "nin_spec.weights")
+WARM = ("nin_spec.torch_", "nin_spec.runtime", "nin_spec.exporters", "nin_spec.weights", "nin_spec.pictures")
+WARM += ("nin_spec.data", "nin_spec.evaluation", "nin_spec.training")
 """Where heavy libraries may be imported at the top of a module: no cold path comes here."""
 
 

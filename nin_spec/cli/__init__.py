@@ -22,7 +22,9 @@ COMMANDS = {
     "schema": "nin_spec.cli.show",
     "export": "nin_spec.cli.export",
     "train": "nin_spec.cli.train",
+    "evaluate": "nin_spec.cli.evaluate",
     "run": "nin_spec.cli.run",
+    "data": "nin_spec.cli.data",
     "doctor": "nin_spec.cli.doctor",
 }
 

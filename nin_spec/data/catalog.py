@@ -11,6 +11,9 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from nin_spec.data.faults import missing
+from nin_spec.diagnostics import did_you_mean
+
 ROOT_VARIABLE = "NIN_SPEC_DATA"
 
 
@@ -47,11 +50,13 @@ class Entry:
 def data_root() -> Path:
     """Where data sets lie unless another folder is named: $NIN_SPEC_DATA, else nin-spec/data in the user's cache."""
     if given := os.environ.get(ROOT_VARIABLE):
-        return Path(given).expanduser()
+        return Path(given)
     if given := os.environ.get("XDG_CACHE_HOME"):
         cache = Path(given)
     else:
-        cache = Path.home() / _CACHES.get(sys.platform, ".cache")
+        # Not Path.home(), which raises where there is no home.
+        home = os.path.expanduser("~")  # noqa: PTH111
+        cache = Path(home) / _CACHES.get(sys.platform, ".cache")
     return cache / "nin-spec" / "data"
 
 
@@ -63,6 +68,13 @@ def place_of(name: str) -> Path:
     return data_root() / name
 
 
+def entry_of(name: str) -> Entry:
+    """The data set of that name. Raises DataError DATA_MISSING, which names the nearest one."""
+    if name not in CATALOG:
+        raise missing(f"no data set is known as {name!r}", did_you_mean(name, list(CATALOG)))
+    return CATALOG[name]
+
+
 def _each(bases: tuple[str, ...], *files: tuple[str, int, str]) -> tuple[Download, ...]:
     return tuple(Download(name, tuple(base + name for base in bases), size, sha) for name, size, sha in files)
 
@@ -70,6 +82,17 @@ def _each(bases: tuple[str, ...], *files: tuple[str, int, str]) -> tuple[Downloa
 _DIGITS = tuple("0123456789")
 _TORONTO = ("https://www.cs.toronto.edu/~kriz/",)
 _KRIZHEVSKY = "A. Krizhevsky, Learning Multiple Layers of Features from Tiny Images, 2009"
+
+_FINE = """
+apple aquarium_fish baby bear beaver bed bee beetle bicycle bottle bowl boy bridge bus butterfly camel can castle
+caterpillar cattle chair chimpanzee clock cloud cockroach couch crab crocodile cup dinosaur dolphin elephant flatfish
+forest fox girl hamster house kangaroo keyboard lamp lawn_mower leopard lion lizard lobster man maple_tree motorcycle
+mountain mouse mushroom oak_tree orange orchid otter palm_tree pear pickup_truck pine_tree plain plate poppy porcupine
+possum rabbit raccoon ray road rocket rose sea seal shark shrew skunk skyscraper snail snake spider squirrel streetcar
+sunflower sweet_pepper table tank telephone television tiger tractor train trout tulip turtle wardrobe whale
+willow_tree wolf woman worm
+"""
+"""CIFAR-100's fine labels, in the order of its fine_label_names.txt."""
 
 ENTRIES = (
     Entry(
@@ -156,17 +179,7 @@ ENTRIES = (
     Entry(
         "cifar100",
         "CIFAR-100",
-        tuple(
-            # The fine labels, in the order of fine_label_names.txt.
-            "apple aquarium_fish baby bear beaver bed bee beetle bicycle bottle bowl boy bridge bus butterfly camel can"
-            " castle caterpillar cattle chair chimpanzee clock cloud cockroach couch crab crocodile cup dinosaur"
-            " dolphin elephant flatfish forest fox girl hamster house kangaroo keyboard lamp lawn_mower leopard lion"
-            " lizard lobster man maple_tree motorcycle mountain mouse mushroom oak_tree orange orchid otter palm_tree"
-            " pear pickup_truck pine_tree plain plate poppy porcupine possum rabbit raccoon ray road rocket rose sea"
-            " seal shark shrew skunk skyscraper snail snake spider squirrel streetcar sunflower sweet_pepper table tank"
-            " telephone television tiger tractor train trout tulip turtle wardrobe whale willow_tree wolf woman"
-            " worm".split()  # noqa: SIM905 a line each otherwise
-        ),
+        tuple(_FINE.split()),
         (3, 32, 32),
         (50_000, 10_000),
         "https://www.cs.toronto.edu/~kriz/cifar.html",

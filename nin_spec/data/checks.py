@@ -32,9 +32,9 @@ def fingerprint(part: Part) -> str:
 def check_part(part: Part, progress: Callable[[int], object] | None = None) -> list[Diagnostic]:
     """Read every picture; one finding for each that is damaged.
 
-    `progress` is told how many pictures have just been read.
+    `progress` is told how many pictures have been read so far.
     """
-    frame, found = Frame(3, 32, 32), list[Diagnostic]()
+    frame, found = Frame(3, 8, 8), list[Diagnostic]()
     for start in range(0, len(part), _BATCH):
         batch = np.arange(start, min(start + _BATCH, len(part)))
         try:
@@ -42,5 +42,5 @@ def check_part(part: Part, progress: Callable[[int], object] | None = None) -> l
         except DataError as error:
             found.extend(error.diagnostics)
         if progress is not None:
-            progress(len(batch))
+            progress(start + len(batch))
     return found

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import gzip
 import tarfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,10 +14,14 @@ import numpy as np
 from nin_spec.data.arrays import ArrayPart, Blocks, class_numbers
 from nin_spec.data.faults import damaged, missing, unreadable
 from nin_spec.data.part import Numbers, PartName
+from nin_spec.diagnostics import DataError
+from nin_spec.files import write_atomic
 from nin_spec.pictures import Pixels
 
 _PICTURE = 3 * 32 * 32
-_MAX_MEMBER = 1 << 30
+_MAX_MEMBER = 50_000 * (2 + _PICTURE)
+"""The largest file published."""
+_CHUNK = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +68,7 @@ def open_cifar(dataset: str, part: PartName, location: Path, classes: tuple[str,
     There may be fewer records than published, but only whole ones. Raises DataError.
     """
     layout = LAYOUTS[dataset]
-    where, files = _find(layout, layout.files[part], location)
+    where, files = _find(dataset, layout.files[part], location)
     labels, pictures = [], []
     for name, data in files:
         records = _records(layout, name, data)
@@ -94,15 +99,21 @@ def _labels(layout: Layout, name: str, records: Pixels) -> Numbers:
     """The last of the label bytes, all of them checked."""
     for column, limit in enumerate(layout.limits):
         raw = np.asarray(records[:, column])
-        numbers = class_numbers(raw, limit, name, lambda k, c=column: f"byte {k * layout.record + c:,}")  # type: ignore[misc]
+        numbers = class_numbers(raw, limit, name, _place(layout, column))
     return numbers
+
+
+def _place(layout: Layout, column: int) -> Callable[[int], str]:
+    """Where a record's label lies."""
+    return lambda k: f"byte {k * layout.record + column:,}"
 
 
 # ------------------------------------------------------------------ where the files are
 
 
-def _find(layout: Layout, names: tuple[str, ...], location: Path) -> tuple[Path, list[tuple[str, Pixels]]]:
+def _find(dataset: str, names: tuple[str, ...], location: Path) -> tuple[Path, list[tuple[str, Pixels]]]:
     """Where the files were found, and each one's name and bytes."""
+    layout = LAYOUTS[dataset]
     if location.is_file():
         return location, list(_unpack(location, names))
     for folder in (location, location / layout.folder):
@@ -114,17 +125,18 @@ def _find(layout: Layout, names: tuple[str, ...], location: Path) -> tuple[Path,
             return folder, [(str(path), _map(path)) for path in here]
     if (location / layout.archive).is_file():
         return location / layout.archive, list(_unpack(location / layout.archive, names))
-    raise _absent(layout, names, location)
+    raise _absent(dataset, names, location)
 
 
-def _absent(layout: Layout, names: tuple[str, ...], location: Path) -> Exception:
+def _absent(dataset: str, names: tuple[str, ...], location: Path) -> DataError:
+    layout = LAYOUTS[dataset]
     pickled = next((name for name in layout.pickles if (location / name).exists()), None)
     if pickled is not None:
         message = (
             f"{location / pickled} is {layout.title}'s Python version: pickles, which can run any code when they"
             " are opened, so nin-spec never does"
         )
-        return missing(message, f"get the binary version, {layout.archive}: nin-spec data fetch")
+        return missing(message, f"get the binary version, {layout.archive}: nin-spec data fetch {dataset}")
     return missing(f"{location} holds neither {names[0]} nor {layout.folder}/{names[0]} nor {layout.archive}")
 
 
@@ -139,32 +151,66 @@ def _map(path: Path) -> Pixels:
 
 def _unpack(archive: Path, names: tuple[str, ...]) -> Iterator[tuple[str, Pixels]]:
     """The members of these names, in this order, read into memory; nothing is written."""
-    found = dict(members(archive, names))
+    found = members(archive, names)
     for name in names:
         if name not in found:
             raise missing(f"{archive} holds no {name}: it's cut short, or another archive")
         yield f"{archive}/{name}", np.frombuffer(found[name], np.uint8)
 
 
-def members(archive: Path, names: tuple[str, ...]) -> Iterator[tuple[str, bytes]]:
-    """The name and bytes of each regular member whose last name is among these. Raises DataError."""
-    left = set(names)
+def unpack(dataset: str, folder: Path) -> str:
+    """Write the .bin files of the archive in a folder beside it, unless they are there; in words.
+
+    Only the files known by name are taken, whatever paths the archive gives them, so that none can be
+    written elsewhere.
+    """
+    layout = LAYOUTS[dataset]
+    target, names = folder / layout.folder, tuple(name for part in layout.files.values() for name in part)
+    if all((target / name).is_file() for name in names):
+        return f"{target}: already unpacked"
+    found = members(folder / layout.archive, names)
+    if absent := [name for name in names if name not in found]:
+        raise damaged(folder / layout.archive, f"it holds no {absent[0]}")
+    target.mkdir(exist_ok=True)
+    for name, data in found.items():
+        write_atomic(target / name, data)
+    return f"{target}: unpacked"
+
+
+def is_complete(dataset: str, folder: Path) -> bool:
+    """True when the archive is in a folder, or all the .bin files are, there or below it."""
+    layout = LAYOUTS[dataset]
+    names = [name for part in layout.files.values() for name in part]
+    below = (folder, folder / layout.folder)
+    return (folder / layout.archive).is_file() or any(all((f / n).is_file() for n in names) for f in below)
+
+
+def members(archive: Path, names: tuple[str, ...]) -> dict[str, bytes]:
+    """The bytes of each regular member whose last name is among these, read to the archive's own checksum.
+
+    Raises DataError.
+    """
     try:
-        with tarfile.open(archive, "r|gz") as tar:
-            for member in tar:
-                name = member.name.rpartition("/")[2]
-                if not member.isreg() or name not in left:
-                    continue
-                if member.size > _MAX_MEMBER:
-                    raise damaged(archive, f"{name} claims {member.size:,} bytes")
-                source = tar.extractfile(member)
-                yield name, source.read() if source else b""
-                left.discard(name)
-                if not left:
-                    return
-    except (tarfile.TarError, EOFError, zlib.error) as error:
+        with gzip.open(archive) as stream:
+            with tarfile.open(fileobj=stream, mode="r:") as tar:
+                found = {name: data for member in tar for name, data in _member(archive, tar, member, names)}
+            while stream.read(_CHUNK):
+                pass  # the checksum comes last
+    except (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile, ValueError) as error:
         raise damaged(archive, f"it can't be unpacked: {error}") from None
     except OSError as error:
-        if error.errno is None:  # what gzip says of its own stream
-            raise damaged(archive, f"it can't be unpacked: {error}") from None
         raise unreadable(archive, error) from None
+    return found
+
+
+def _member(
+    archive: Path, tar: tarfile.TarFile, member: tarfile.TarInfo, names: tuple[str, ...]
+) -> Iterator[tuple[str, bytes]]:
+    name = member.name.rpartition("/")[2]
+    if not member.isreg() or name not in names:
+        return
+    if member.size > _MAX_MEMBER:
+        raise damaged(archive, f"{name} claims {member.size:,} bytes")
+    source = tar.extractfile(member)
+    if source is not None:
+        yield name, source.read()

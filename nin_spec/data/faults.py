@@ -31,3 +31,8 @@ def unreadable(path: Path | str, error: OSError | ValueError) -> DataError:
     """The system refuses to open or read a file."""
     reason = getattr(error, "strerror", None) or str(error)
     return missing(f"{path} can't be read: {reason}")
+
+
+def fetch_error(message: str, hint: str | None = None) -> DataError:
+    """A download that failed, or can't be put where it should be."""
+    return DataError(Diagnostic(Code.DATA_FETCH, message, hint=hint))

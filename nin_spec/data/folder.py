@@ -110,7 +110,10 @@ def open_folder(dataset: str, part: PartName, folder: Path) -> FolderPart:
 def _open_undivided(dataset: str, part: PartName, folder: Path) -> FolderPart:
     classes = _classes(folder)
     if not classes:
-        raise missing(f"{folder} holds no class folders", f"pictures lie in {folder}/train/CLASS/ or {folder}/CLASS/")
+        raise missing(
+            f"{folder} holds no class folders",
+            f"pictures lie in {folder}/train/CLASS/ or {folder}/CLASS/; of arrays name the .npz itself",
+        )
     every = _listed(dataset, part, folder, classes)
     keys = [int.from_bytes(hashlib.sha256(_bytes(name)).digest()[:8], "big") for name in every.files]
     chosen = smallest(every.labels, TEST_SHARE, np.array(keys, np.uint64))[part == "test"]

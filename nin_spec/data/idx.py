@@ -48,6 +48,11 @@ def has_idx(folder: Path, inside: tuple[str, ...] = ()) -> bool:
     return any(_present(folder, prefix, "images", inside) for prefix in PREFIXES.values())
 
 
+def is_complete(folder: Path, inside: tuple[str, ...] = ()) -> bool:
+    """True when both parts have their pictures and labels."""
+    return all(_present(folder, prefix, what, inside) for prefix in PREFIXES.values() for what in ("images", "labels"))
+
+
 def find_idx(folder: Path, prefix: str, what: str, inside: tuple[str, ...] = ()) -> Path:
     """The file of a part's images or labels; the plain one before the .gz. Raises DataError DATA_MISSING."""
     path = _present(folder, prefix, what, inside)
@@ -113,12 +118,13 @@ def _shape(path: Path, header: bytes, dims: int) -> tuple[int, ...]:
     if header[:4] != wanted[: len(header)]:
         at = next(k for k in range(4) if header[k] != wanted[k])
         kind = "pictures" if dims == 3 else "labels"
-        raise damaged(path, f"byte {at} is {header[at]}, where an IDX file of {kind} (unsigned bytes) has {wanted[at]}")
+        why = f"byte {at} is {header[at]}, where an IDX file of {kind} (unsigned bytes) has {wanted[at]}"
+        raise damaged(path, why + _unpacked(path))
     if len(header) < 4 + 4 * dims:
         raise damaged(path, f"it ends at byte {len(header)}, inside the header{_unpacked(path)}")
     shape = tuple(int.from_bytes(header[4 + 4 * k : 8 + 4 * k], "big") for k in range(dims))
     if 0 in shape:
-        raise damaged(path, f"byte {4 + 4 * shape.index(0)} begins a size of 0: it holds nothing")
+        raise damaged(path, f"byte {4 + 4 * shape.index(0)} begins a size of 0{_unpacked(path)}")
     return shape
 
 
@@ -130,4 +136,4 @@ def _require_length(path: Path, found: int, wanted: int) -> None:
 
 
 def _unpacked(path: Path) -> str:
-    return " (counted unpacked)" if path.suffix == ".gz" else ""
+    return " (counted unpacked)" if _packed(path) else ""

@@ -6,11 +6,13 @@ import numpy as np
 
 from nin_spec.data.faults import misfit
 from nin_spec.data.folder import FolderPart
-from nin_spec.data.part import Part
+from nin_spec.data.part import Numbers, Part
 from nin_spec.data.views import View, renamed, renumbered
 
+Names = tuple[str, ...]
 
-def match_classes(part: Part, labels: tuple[str, ...], count: int) -> Part:
+
+def match_classes(part: Part, labels: Names, count: int) -> Part:
     """The part with the spec's classes; raises DataError DATA_MISFIT where they can't be the same.
 
     `labels` are the spec's, empty when it only counts its classes. A folder's classes have no order of
@@ -21,7 +23,7 @@ def match_classes(part: Part, labels: tuple[str, ...], count: int) -> Part:
     _require_count(part, labels, count)
     if not labels:
         return part
-    ours, theirs = _folded(part.classes), _folded(labels)
+    ours, theirs = _folded(part.classes, labels)
     if ours == theirs:
         return part if part.classes == labels else renamed(part, labels)
     if _of_folder(part):
@@ -30,7 +32,7 @@ def match_classes(part: Part, labels: tuple[str, ...], count: int) -> Part:
     return renamed(part, labels)
 
 
-def _require_count(part: Part, labels: tuple[str, ...], count: int) -> None:
+def _require_count(part: Part, labels: Names, count: int) -> None:
     if len(part.classes) != count:
         message = (
             f"{part.dataset} has {len(part.classes)} classes ({_some(part.classes)}) and the spec has {count}"
@@ -43,11 +45,11 @@ def _require_count(part: Part, labels: tuple[str, ...], count: int) -> None:
         raise misfit(f"{message}; read from {part.where}")
 
 
-def _numbers(part: Part, ours: tuple[str, ...], theirs: tuple[str, ...], labels: tuple[str, ...]) -> np.ndarray:
+def _numbers(part: Part, ours: Names, theirs: Names, labels: Names) -> Numbers:
     """The spec's number of each of a folder's classes."""
     place = {name: k for k, name in enumerate(theirs)}
     strange = [name for name, folded in zip(part.classes, ours, strict=True) if folded not in place]
-    if strange or len(place) < len(theirs) or len(set(ours)) < len(ours):
+    if strange:
         absent = [label for label, folded in zip(labels, theirs, strict=True) if folded not in ours]
         message = f"{part.where} has class folders that the spec doesn't name: {_some(strange)}"
         hint = f"name the folders as the spec its classes (without a folder: {_some(absent)}), or let it count them"
@@ -55,7 +57,7 @@ def _numbers(part: Part, ours: tuple[str, ...], theirs: tuple[str, ...], labels:
     return np.array([place[folded] for folded in ours], np.int64)
 
 
-def _require_order(part: Part, ours: tuple[str, ...], theirs: tuple[str, ...], labels: tuple[str, ...]) -> None:
+def _require_order(part: Part, ours: Names, theirs: Names, labels: Names) -> None:
     number = {name: k for k, name in enumerate(ours)}
     for k, folded in enumerate(theirs):
         own = number.get(folded, k)
@@ -70,9 +72,13 @@ def _of_folder(part: Part) -> bool:
     return isinstance(part, FolderPart)
 
 
-def _folded(names: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(name.casefold() for name in names)
+def _folded(ours: Names, theirs: Names) -> tuple[Names, Names]:
+    """Both without the case of letters, unless that alone tells two classes apart."""
+    folded = tuple(tuple(name.casefold() for name in names) for names in (ours, theirs))
+    if any(len(set(names)) < len(names) for names in folded):
+        return ours, theirs
+    return folded[0], folded[1]
 
 
-def _some(names: tuple[str, ...] | list[str], limit: int = 6) -> str:
+def _some(names: Names | list[str], limit: int = 6) -> str:
     return ", ".join(names[:limit]) + (", ..." if len(names) > limit else "")

@@ -23,24 +23,19 @@ def open_part(dataset: str, part: PartName, location: Path | None = None) -> Par
     """
     if location is None:
         if dataset not in CATALOG:
-            raise missing(
-                f"no data set is known as {dataset!r}", f"{did_you_mean(dataset, list(CATALOG))} or --data DIR"
-            )
-        if dataset == "digits":
+            hint = f"{did_you_mean(dataset, list(CATALOG))} Your own are read with --data DIR."
+            raise missing(f"no data set is known as {dataset!r}", hint)
+        entry = CATALOG[dataset]
+        if not entry.downloads:
             return digits.open_digits(part)
         location = place_of(dataset)
-        _require_there(dataset, location)
+        if not location.exists():
+            hint = f"nin-spec data fetch {dataset}, or --data DIR where it lies already"
+            raise missing(f"{entry.title} is not here: there is no {location}", hint)
     try:
         return _open_at(dataset, part, location)
-    except (OSError, ValueError) as error:
+    except OSError as error:
         raise unreadable(location, error) from None
-
-
-def _require_there(dataset: str, location: Path) -> None:
-    if not location.exists():
-        title = CATALOG[dataset].title
-        hint = f"nin-spec data fetch {dataset}, or --data DIR where it lies already"
-        raise missing(f"{title} is not here: there is no {location}", hint)
 
 
 def _open_at(dataset: str, part: PartName, location: Path) -> Part:
@@ -81,3 +76,16 @@ def _open_unknown(dataset: str, part: PartName, location: Path) -> Part:
     if idx.has_idx(location):
         return idx.open_idx(dataset, part, location)
     return folder.open_folder(dataset, part, location)
+
+
+def is_here(dataset: str) -> bool:
+    """True when the files of a known data set lie where `nin-spec data fetch` puts them; none is read."""
+    place = place_of(dataset)
+    match dataset:
+        case "mnist" | "fashion_mnist":
+            return idx.is_complete(place, _TORCHVISION[dataset])
+        case "cifar10" | "cifar100":
+            return cifar.is_complete(dataset, place)
+        case "svhn":
+            return svhn.is_complete(place)
+    return True

@@ -1,8 +1,7 @@
-"""Street View House Numbers, cropped to 32x32: train_32x32.mat and test_32x32.mat, read by SciPy."""
+"""Street View House Numbers, cropped to 32x32: train_32x32.mat and test_32x32.mat."""
 
 from __future__ import annotations
 
-import warnings
 from pathlib import Path
 from typing import Any
 
@@ -11,19 +10,16 @@ from numpy.typing import NDArray
 
 from nin_spec.data.arrays import ArrayPart, class_numbers
 from nin_spec.data.faults import damaged, missing
+from nin_spec.data.matlab import read_matlab
 from nin_spec.data.part import PartName
-from nin_spec.extras import need
 
 
 def open_svhn(dataset: str, part: PartName, folder: Path, classes: tuple[str, ...]) -> ArrayPart:
-    """A part, decompressed into memory. The files call the digit 0 class 10; here it is class 0.
-
-    Raises DataError, and InputError EXTRA_MISSING without SciPy.
-    """
+    """A part, unpacked into memory. The files call the digit 0 class 10; here it is class 0. Raises DataError."""
     path = folder / f"{part}_32x32.mat"
     if not path.is_file():
         raise missing(f"{folder} holds no {path.name}")
-    variables = _load(path)
+    variables = read_matlab(path, ("X", "y"))
     x, y = (_variable(path, variables, name) for name in "Xy")
     if x.dtype != np.uint8 or x.ndim != 4 or x.shape[:3] != (32, 32, 3) or not x.shape[3]:
         raise damaged(path, f"X is {x.dtype} {x.shape}, where SVHN has uint8 (32, 32, 3, n)")
@@ -36,19 +32,12 @@ def open_svhn(dataset: str, part: PartName, folder: Path, classes: tuple[str, ..
     return ArrayPart(dataset, part, str(path), classes, labels, lambda indices: pictures[indices])
 
 
-def _load(path: Path) -> dict[str, Any]:
-    scipy_io = need("scipy.io", "reading SVHN")
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # remarks on variables that nobody asked for
-            variables: dict[str, Any] = scipy_io.loadmat(path, variable_names=["X", "y"])
-    except Exception as error:  # noqa: BLE001 its parser may raise anything on a damaged file
-        raise damaged(path, f"it is no MATLAB file that SciPy can read: {str(error) or type(error).__name__}") from None
-    return variables
+def is_complete(folder: Path) -> bool:
+    """True when both parts are there."""
+    return all((folder / f"{part}_32x32.mat").is_file() for part in ("train", "test"))
 
 
-def _variable(path: Path, variables: dict[str, Any], name: str) -> NDArray[Any]:
-    value = variables.get(name)
-    if not isinstance(value, np.ndarray):
-        raise damaged(path, f"it holds no array {name}")
-    return value
+def _variable(path: Path, variables: dict[str, NDArray[Any]], name: str) -> NDArray[Any]:
+    if name not in variables:
+        raise damaged(path, f"it holds no array of numbers named {name}")
+    return variables[name]

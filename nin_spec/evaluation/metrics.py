@@ -111,13 +111,15 @@ def evaluation_of(scores: Scores, labels: Classes, classes: tuple[str, ...], out
 
 def best(scores: Scores) -> Classes:
     """The best class of each row; of equal scores the lowest index."""
-    return scores.argmax(1)
+    found: Classes = scores.argmax(1)
+    return found
 
 
 def confusion(labels: Classes, predicted: Classes, classes: int) -> Classes:
     """Counts (C, C): a row for each true class, a column for each predicted one."""
     pairs = np.bincount(labels * classes + predicted, minlength=classes * classes)
-    return pairs.reshape(classes, classes).astype(np.int64, copy=False)
+    counts: Classes = pairs.reshape(classes, classes).astype(np.int64, copy=False)
+    return counts
 
 
 def ranks(scores: Scores, labels: Classes) -> Classes:

@@ -135,19 +135,14 @@ def _check(scores: Array, part: Part, runtime: str, done: int) -> None:
 
 @contextlib.contextmanager
 def _exact(device: torch.device) -> Iterator[None]:
-    """On a GPU, products of float32 without TF32, which rounds their factors to 10 bits."""
+    """On a GPU, convolutions without TF32, which rounds their factors to 10 bits."""
     if device.type != "cuda":
         yield
         return
     import torch
 
     with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
-        matmul = torch.backends.cuda.matmul
-        before, matmul.allow_tf32 = matmul.allow_tf32, False
-        try:
-            yield
-        finally:
-            matmul.allow_tf32 = before
+        yield
 
 
 @contextlib.contextmanager

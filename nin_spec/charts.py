@@ -1,0 +1,181 @@
+"""Pictures of a training and of an evaluation, as PNG; the same numbers give the same bytes.
+
+Drawn by matplotlib (the extra `train`) without its global state. The colours are told apart by
+people who see fewer of them too: Okabe and Ito's for curves, lightness alone for cells.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from nin_spec.extras import need
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+Row = Mapping[str, float | int | None]
+
+COUNTED = 20
+"""Classes up to which the counts are written into the cells."""
+
+_BLUE, _ORANGE, _INK, _GRID = "#0072b2", "#d55e00", "#333333", "#dddddd"
+_DPI = 150
+_FONT = "DejaVu Sans"  # comes with matplotlib: the same letters on every machine
+_STYLE = {
+    "font.family": _FONT,
+    "font.size": 9,
+    "axes.edgecolor": _INK,
+    "axes.labelcolor": _INK,
+    "text.color": _INK,
+    "xtick.color": _INK,
+    "ytick.color": _INK,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+}
+
+
+def confusion_png(confusion: NDArray[np.int64], labels: Sequence[str]) -> bytes:
+    """A confusion matrix (C, C), rows being true classes: each cell shaded by its share of its row.
+
+    The shade grows with the root of the share, so that rare confusions are seen as well. Up to 20 classes
+    the counts are written too. Raises InputError (EXTRA_MISSING) without matplotlib.
+    """
+    matplotlib = _matplotlib()
+    count = len(labels)
+    side = 2.2 + 0.5 * count if count <= COUNTED else min(2.5 + 0.115 * count, 24)
+    with matplotlib.rc_context({**_STYLE, "font.size": max(9, side)}):  # seen whole, a large picture is seen small
+        figure = matplotlib.figure.Figure((side + 2, side + 1.2), layout="constrained")
+        axes = figure.add_subplot()
+        shares = confusion / confusion.sum(1, keepdims=True).clip(1)
+        shades = matplotlib.colors.PowerNorm(0.5, vmin=0, vmax=1)
+        image = axes.imshow(shares, cmap="Blues", norm=shades, interpolation="nearest")
+        _name_classes(axes, labels, side)
+        if count <= COUNTED:
+            _write_counts(axes, confusion, shares)
+        bar = figure.colorbar(image, ax=axes, shrink=0.7, aspect=30, pad=0.02, ticks=[0, 0.01, 0.05, 0.2, 0.5, 1])
+        bar.ax.yaxis.set_major_formatter(matplotlib.ticker.PercentFormatter(1, decimals=0))
+        bar.outline.set_visible(False)
+        bar.set_label("share of the true class")
+        right, total = int(confusion.trace()), int(confusion.sum())
+        axes.set_title(f"{right / max(total, 1):.2%} of {total:,} right", loc="left", fontweight="bold")
+        return _png(figure)
+
+
+def _name_classes(axes: Any, labels: Sequence[str], side: float) -> None:
+    """Class names on both axes, a line around each cell; where there are too many, every so many."""
+    count, size = len(labels), 9 if len(labels) <= COUNTED else 6
+    every = max(1, round(count * size * 1.1 / (side * 72)))
+    places = range(0, count, every)
+    shown = [_plain(labels[k], str(k)) for k in places]
+    axes.set_xticks(places, shown, rotation=90 if count > COUNTED else 45, fontsize=size)
+    for tick in axes.get_xticklabels() if count <= COUNTED else ():
+        tick.set(ha="right", rotation_mode="anchor")
+    axes.set_yticks(places, shown, fontsize=size)
+    axes.tick_params(length=0)
+    axes.set_xlabel("predicted class")
+    axes.set_ylabel("true class")
+    if count <= 150:
+        for draw in (axes.axhline, axes.axvline):
+            for k in range(count + 1):
+                draw(k - 0.5, color=_GRID, linewidth=0.4)
+    axes.spines[:].set_visible(False)
+
+
+def _plain(text: str, instead: str, limit: int = 24) -> str:
+    """A text as it stands, for `$` begins no formula; cut at the limit, `instead` where the font lacks letters."""
+    manager = need("matplotlib.font_manager", "drawing")
+    letters = manager.get_font(manager.findfont(_FONT)).get_charmap()
+    if not all(ord(letter) in letters for letter in text):
+        return instead
+    return (text if len(text) <= limit else f"{text[: limit - 3]}...").replace("$", r"\$")
+
+
+def _write_counts(axes: Any, confusion: NDArray[np.int64], shares: NDArray[np.float64]) -> None:
+    """Each count, dark on light cells and light on dark ones; nothing where there is none."""
+    size = 8 if confusion.max() < 10_000 else 6.5
+    for (row, column), number in _cells(confusion):
+        if number:
+            ink = "white" if shares[row, column] > 0.3 else _INK
+            axes.text(column, row, str(number), ha="center", va="center", color=ink, fontsize=size)
+
+
+def _cells(table: NDArray[np.int64]) -> list[tuple[tuple[int, int], int]]:
+    rows = enumerate(table.tolist())
+    return [((i, j), number) for i, row in rows for j, number in enumerate(row)]
+
+
+# ------------------------------------------------------------------ curves
+
+
+def curves_png(rows: Sequence[Row], title: str) -> bytes:
+    """Loss, accuracy and learning rate by epoch.
+
+    Rows have the keys epoch, train_loss, train_accuracy, test_loss, test_accuracy (or validation_...) and
+    lr; any but epoch may be missing or None. Raises InputError (EXTRA_MISSING) without matplotlib.
+    """
+    matplotlib = _matplotlib()
+    with matplotlib.rc_context(_STYLE):
+        figure = matplotlib.figure.Figure((10, 5), layout="constrained")
+        grid = figure.add_gridspec(2, 2, height_ratios=[4, 1])
+        loss, accuracy = figure.add_subplot(grid[0, 0]), figure.add_subplot(grid[0, 1])
+        rate = figure.add_subplot(grid[1, :])
+        figure.suptitle(_plain(title, "", 100), x=0.012, ha="left", fontweight="bold")
+        _draw_pair(loss, rows, "loss")
+        _draw_pair(accuracy, rows, "accuracy")
+        accuracy.yaxis.set_major_formatter(matplotlib.ticker.PercentFormatter(1))
+        _draw(rate, rows, "lr", _INK, "")
+        rate.set_ylim(bottom=0)
+        rate.yaxis.set_major_formatter("{x:g}")
+        epochs = [float(row["epoch"] or 0) for row in rows] or [1.0]
+        margin = max(0.5, 0.02 * (epochs[-1] - epochs[0]))
+        for axes, name in ((loss, "loss"), (accuracy, "accuracy"), (rate, "learning rate")):
+            axes.set_title(name, loc="left", fontsize=9)
+            axes.grid(axis="y", color=_GRID, linewidth=0.7)
+            axes.set_axisbelow(True)
+            axes.set_xlim(epochs[0] - margin, epochs[-1] + margin)
+            axes.xaxis.set_major_locator(matplotlib.ticker.MaxNLocator(integer=True, min_n_ticks=1))
+        rate.set_xlabel("epoch")
+        return _png(figure)
+
+
+def _draw_pair(axes: Any, rows: Sequence[Row], quantity: str) -> None:
+    """The quantity in training, and on the pictures held back; the legend says where they ended."""
+    held = "validation" if any(f"validation_{quantity}" in row for row in rows) else "test"
+    form = ".2%" if quantity == "accuracy" else ".4g"
+    _draw(axes, rows, f"train_{quantity}", _BLUE, form)
+    _draw(axes, rows, f"{held}_{quantity}", _ORANGE, form)
+    if axes.lines:
+        axes.legend(frameon=False, title="last epoch", alignment="left", title_fontsize=8)
+
+
+def _draw(axes: Any, rows: Sequence[Row], key: str, colour: str, form: str) -> None:
+    """One curve, of the rows that have it, labelled by its last number."""
+    points = [(row["epoch"], row[key]) for row in rows if row.get(key) is not None]
+    if not points:
+        return
+    mark = "o" if len(points) <= 30 else ""
+    label = f"{key.partition('_')[0]}  {points[-1][1]:{form}}"
+    look = {"color": colour, "marker": mark, "markersize": 3, "linewidth": 1.6, "clip_on": False}
+    axes.plot(*zip(*points, strict=True), label=label, **look)
+
+
+# ------------------------------------------------------------------ matplotlib
+
+
+def _matplotlib() -> Any:
+    """The library, with the parts of it used here."""
+    matplotlib = need("matplotlib", "drawing")
+    for part in ("figure", "colors", "ticker", "backends.backend_agg"):
+        need(f"matplotlib.{part}", "drawing")
+    return matplotlib
+
+
+def _png(figure: Any) -> bytes:
+    data = io.BytesIO()
+    figure.draw_without_rendering()  # the layout is found in two rounds where an axis keeps its aspect
+    # In place of matplotlib's own version; it also marks the file as one that may be written again.
+    figure.savefig(data, format="png", dpi=_DPI, metadata={"Software": "Written by nin-spec"})
+    return data.getvalue()

@@ -1,0 +1,257 @@
+"""nin-spec data."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+import click
+
+from nin_spec.cli.options import force_option
+
+if TYPE_CHECKING:
+    from nin_spec.data import Part, PartName
+    from nin_spec.data.catalog import Entry
+    from nin_spec.diagnostics import Diagnostic
+
+
+@click.group("data")
+def data_command() -> None:
+    """List, fetch and check data sets.
+
+    \b
+    nin-spec data list                      what is known by name, and what is here
+    nin-spec data fetch cifar10             download it, check it, unpack it
+    nin-spec data check cifar10             read every picture of it
+    nin-spec data check photos              the same for your own: photos/train/CLASS/*.jpg
+
+    Data sets lie in $NIN_SPEC_DATA, or else in nin-spec/data in your cache. Only `fetch` uses the network.
+    """
+
+
+# ------------------------------------------------------------------ list, show
+
+
+@data_command.command("list")
+def list_command() -> None:
+    """List the data sets known by name, and where they lie.
+
+    Your own need no entry here: `--data DIR` takes a folder of pictures by class, DIR/train/CLASS/* and
+    DIR/test/CLASS/*, or an .npz of x_train, y_train, x_test and y_test.
+    """
+    from nin_spec.data.catalog import ENTRIES
+    from nin_spec.tables import columns
+
+    header = ("name", "pictures", "size", "classes", "to fetch", "here")
+    rows = [
+        (
+            entry.name,
+            " + ".join(f"{count:,}" for count in entry.counts),
+            "x".join(map(str, entry.shape)),
+            str(len(entry.classes)),
+            _megabytes(entry.size),
+            _here(entry),
+        )
+        for entry in ENTRIES
+    ]
+    click.echo("\n".join(columns([header, *rows], right={1, 3, 4})))
+
+
+def _here(entry: Entry) -> str:
+    """Where a known data set lies."""
+    from nin_spec.data.catalog import place_of
+    from nin_spec.data.opening import is_here
+
+    if not entry.downloads:
+        return "comes with nin-spec"
+    return str(place_of(entry.name)) if is_here(entry.name) else "not here"
+
+
+@data_command.command("show")
+@click.argument("name", metavar="NAME")
+def show_command(name: str) -> None:
+    """Show one: its classes, licence, what to cite, and its files with their SHA-256."""
+    from nin_spec.data.catalog import entry_of
+
+    entry = entry_of(name)
+    facts = [
+        ("title", entry.title),
+        ("pictures", f"{entry.counts[0]:,} to train on, {entry.counts[1]:,} to test with"),
+        ("size", "x".join(map(str, entry.shape))),
+        ("classes", f"{len(entry.classes)}: {', '.join(entry.classes)}"),
+        ("from", entry.source),
+        ("licence", entry.licence),
+        ("cite", entry.citation),
+        ("here", _here(entry)),
+    ]
+    for key, value in facts:
+        click.echo(f"{key:<10}{value}")
+    for download in entry.downloads:
+        click.echo(f"{'file':<10}{download.name}, {download.size:,} bytes, sha256 {download.sha256}")
+        for url in download.urls:
+            click.echo(f"{'':<10}{url}")
+
+
+def _megabytes(size: int) -> str:
+    return f"{size / 1e6:,.0f} MB" if size else ""
+
+
+# ------------------------------------------------------------------ fetch
+
+
+@data_command.command("fetch")
+@click.argument("name", metavar="NAME")
+@click.option("--to", "target", metavar="DIR", help="Where to put it; by default where NAME is looked for.")
+@force_option
+def fetch_command(name: str, target: str | None, force: bool) -> None:
+    """Download a known data set, check it by SHA-256, and unpack CIFAR.
+
+    Run again after a broken connection, it goes on where it stopped; files that are there and whole stay.
+
+    \b
+    nin-spec data fetch mnist
+    nin-spec data fetch cifar10 --to data/cifar10     then: nin-spec train SPEC --data data/cifar10
+    """
+    from nin_spec.data.catalog import entry_of, place_of
+    from nin_spec.data.fetching import fetch
+
+    entry = entry_of(name)
+    folder = Path(target) if target is not None else place_of(name)
+    if not entry.downloads:
+        click.echo(f"{name} comes with nin-spec: there is nothing to fetch")
+        return
+    with Bars() as bars:
+        done = fetch(entry, folder, bars.show, replace=force)
+    click.echo("\n".join(done))
+    click.echo(f"licence: {entry.licence}; cite: {entry.citation}", err=True)
+
+
+class Bars:
+    """A progress bar for each file or part in turn, on a terminal."""
+
+    def __init__(self, unit: str = "B") -> None:
+        self.unit, self.name = unit, ""
+        self.bar: Any = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def show(self, name: str, size: int, have: int) -> None:
+        """`have` of `size` bytes of a file, or pictures of a part, are done."""
+        if name != self.name:
+            self.close()
+            self.name, self.bar = name, self._open(name, size, have)
+        self.bar.update(have - self.bar.n)
+
+    def _open(self, name: str, size: int, have: int) -> Any:
+        from nin_spec.extras import need
+
+        # disable=None: no bar where nobody watches.
+        return need("tqdm", "showing progress").tqdm(
+            total=size, initial=have, desc=name, unit=self.unit, unit_scale=True, disable=None, leave=False
+        )
+
+    def close(self) -> None:
+        """Wipe the last bar."""
+        if self.bar is not None:
+            self.bar.close()
+        self.name, self.bar = "", None
+
+
+# ------------------------------------------------------------------ check
+
+
+@data_command.command("check")
+@click.argument("dataset", metavar="NAME|DIR")
+@click.option(
+    "--data", "location", metavar="DIR", help="Where NAME lies, or an .npz; by default where it is fetched to."
+)
+def check_command(dataset: str, location: str | None) -> None:
+    """Read every picture of a data set, and count the classes.
+
+    Lists every damaged file and exits 2 when there is one. DIR is a folder of pictures by class, or any
+    format that nin-spec reads, MNIST's or an .npz; a known NAME is also held against its checksums.
+
+    \b
+    nin-spec data check photos
+    nin-spec data check fashion_mnist --data /usr/share/datasets/fashion-mnist
+    """
+    from nin_spec.data import check_part
+    from nin_spec.data.catalog import CATALOG
+    from nin_spec.diagnostics import DataError
+
+    name, place = dataset, Path(location) if location is not None else None
+    if place is None and dataset not in CATALOG and Path(dataset).exists():
+        name, place = Path(dataset).resolve().name, Path(dataset)
+    parts, found = _open_both(name, place)
+    with Bars(" pictures") as bars:
+        for part in parts:
+            found += check_part(part, partial(bars.show, part.part, len(part)))
+    found += _compare(name, place)
+    _show_counts(parts)
+    if found:
+        raise DataError(found)
+    click.echo(f"{sum(map(len, parts)):,} pictures read, none damaged")
+
+
+def _open_both(name: str, place: Path | None) -> tuple[list[Part], list[Diagnostic]]:
+    """The parts that can be opened, and what is wrong with the others; a test part may be missing."""
+    from nin_spec.data import open_part
+    from nin_spec.diagnostics import Code, DataError
+
+    parts: list[Part] = []
+    faults: list[Diagnostic] = []
+    names: tuple[PartName, ...] = ("train", "test")
+    for part in names:
+        try:
+            parts.append(open_part(name, part, place))
+        except DataError as error:
+            if part == "test" and parts and all(d.code is Code.DATA_MISSING for d in error.diagnostics):
+                click.echo(f"no test part: {error.diagnostics[0].message}", err=True)
+            else:
+                faults += (d for d in error.diagnostics if d not in faults)
+    if not parts:
+        raise DataError(faults)
+    return parts, faults
+
+
+def _compare(name: str, place: Path | None) -> list[Diagnostic]:
+    """Hold a known data set's files against the published ones. One of their size and other bytes is damaged."""
+    from nin_spec.data.catalog import CATALOG, place_of
+    from nin_spec.data.faults import damage
+    from nin_spec.data.fetching import is_published
+
+    found: list[Diagnostic] = []
+    for download in CATALOG[name].downloads if name in CATALOG else ():
+        path = (place or place_of(name)) / download.name
+        if not path.is_file():
+            continue
+        if is_published(path, download):
+            click.echo(f"{path}: the published file")
+        elif path.stat().st_size == download.size:
+            found.append(damage(path, f"its SHA-256 is not that of the published file, {download.sha256}"))
+        else:
+            click.echo(f"{path}: not the published file, which has {download.size:,} bytes")
+    return found
+
+
+def _show_counts(parts: list[Part]) -> None:
+    """Pictures by class and part."""
+    import numpy as np
+
+    from nin_spec.tables import columns
+
+    for part in parts:
+        click.echo(f"{part.part}: {part.where}")
+    counts = [np.bincount(part.labels, minlength=len(part.classes)) for part in parts]
+    header = ("", "class", *(part.part for part in parts))
+    rows = [(str(k), name, *(f"{count[k]:,}" for count in counts)) for k, name in enumerate(parts[0].classes)]
+    total = ("", "all", *(f"{len(part):,}" for part in parts))
+    click.echo("\n".join(columns([header, *rows, total], right={0, 2, 3})))

@@ -1,0 +1,232 @@
+"""nin-spec evaluate."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from nin_spec.cli.options import compile_spec, force_option, protect, set_option, tell, weights_option
+from nin_spec.extras import need
+
+if TYPE_CHECKING:
+    from nin_spec.data import Part
+    from nin_spec.evaluation import Agreement, Comparison, Evaluation, Subject
+
+MATRIX_CLASSES = 20
+"""Classes of which a confusion matrix is still read as text."""
+
+
+@click.command("evaluate")
+@click.argument("subject", metavar="SPEC|MODEL.onnx|RUNDIR")
+@click.option("--data", metavar="PATH", help="Where the data set lies.  [default: where it was fetched to]")
+@click.option("--dataset", metavar="NAME", help="Another data set than the recipe's.")
+@click.option("--part", "part_name", type=click.Choice(["test", "train"]), default="test", show_default=True)
+@weights_option
+@set_option
+@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
+@click.option("--batch", type=click.IntRange(1, 65536), default=256, show_default=True, help="Pictures at a time.")
+@click.option("--threads", type=click.IntRange(1, 4096), help="Threads on the CPU; all cores by default.")
+@click.option("--limit", metavar="N", type=click.IntRange(1), help="The first N pictures only.")
+@click.option("--format", "form", type=click.Choice(["table", "json"]), default="table")
+@click.option("--confusion", metavar="FILE.png", help="Also draw the confusion matrix.")
+@force_option
+def evaluate_command(subject: str, form: str, part_name: Any, **given: Any) -> int:
+    """Measure a trained network on pictures that it has not learned from.
+
+    \b
+      nin-spec evaluate runs/nin_cifar                       what a training came to
+      nin-spec evaluate nin_cifar.onnx                       the data set that the file names
+      nin-spec evaluate nin_cifar.onnx --data pictures/      your own, in train/CLASS/ and test/CLASS/
+      nin-spec evaluate nin_cifar --weights trained.safetensors --part train
+      nin-spec evaluate nin_cifar.onnx --weights trained.safetensors
+
+    The network is computed twice, as an nn.Module in torch and as an ONNX graph in onnxruntime, from
+    pictures prepared as `nin-spec run` prepares them. Where the two name another class for any picture,
+    the command says for which, and exits 1. An ONNX file is compared with the spec that it carries, with
+    its own weights or those of --weights; a file of another tool is evaluated in onnxruntime alone.
+
+    A device that is asked for by name is used or refused; it never falls back.
+    """
+    from nin_spec.evaluation import compare
+    from nin_spec.files import check_target
+
+    picture = None if given["confusion"] is None else Path(given["confusion"])
+    if picture is not None:
+        check_target(picture)
+        protect([picture], [subject, given["weights"]], force=given["force"])
+        need("matplotlib", "--confusion")  # its absence must not show after minutes
+    found = open_subject(subject, given)
+    part, total = open_pictures(found, part_name, given)
+    tell(found.remarks)
+    if found.session.metadata.weights.startswith("fresh"):
+        tell([f"untrained weights ({found.session.metadata.weights}): the numbers mean nothing yet"])
+    with progress_bars(len(part)) as progress:
+        comparison = compare(found, part, given["batch"], progress)
+    if form == "json":
+        click.echo(json.dumps(as_dict(found, part, total, comparison), indent=2, ensure_ascii=False))
+    else:
+        show(found, part, total, comparison)
+    if picture is not None:
+        draw(picture, comparison.onnxruntime)
+    return 0 if comparison.agreement is None or comparison.agreement.complete else 1
+
+
+# ------------------------------------------------------------------ what, and on which pictures
+
+
+def open_subject(name: str, given: dict[str, Any]) -> Subject:
+    """The run folder, the ONNX file or the spec of that name, with its weights."""
+    from nin_spec.evaluation import subject_of_file, subject_of_run, subject_of_spec
+
+    path, weights = Path(name), None if given["weights"] is None else Path(given["weights"])
+    how = (given["device"], given["threads"])
+    is_run, is_onnx = path.is_dir(), path.suffix.lower() == ".onnx"
+    if (is_run or is_onnx) and given["overrides"]:
+        raise click.UsageError("--set belongs to SPEC: what is trained or exported is not changed any more")
+    if is_run:
+        return subject_of_run(path, weights, *how)
+    if is_onnx:
+        return subject_of_file(path, weights, *how)
+    network = compile_spec(name, given["overrides"], None)
+    if weights is None:
+        message = f"{name} is a spec, and untrained weights would say nothing of it: give --weights FILE"
+        raise click.UsageError(f"{message}, or `nin-spec train {name}` and evaluate the run folder")
+    return subject_of_spec(network, weights, *how)
+
+
+def open_pictures(subject: Subject, part_name: Any, given: dict[str, Any]) -> tuple[Part, int]:
+    """The pictures asked for, and how many the part has in all."""
+    import numpy as np
+
+    from nin_spec.data import open_part, subset
+
+    location = subject.location if given["data"] is None else Path(given["data"])
+    dataset = given["dataset"] or subject.dataset
+    if given["dataset"] not in {None, subject.dataset} and given["data"] is None:
+        location = None  # where another data set lies, the run does not know
+    if not dataset:
+        if location is None:
+            raise click.UsageError("nothing here names a data set: say --dataset NAME, or --data PATH")
+        dataset = location.resolve().stem
+    part = open_part(dataset, part_name, location)
+    limit = given["limit"]
+    return part if limit is None else subset(part, np.arange(min(limit, len(part)))), len(part)
+
+
+@contextlib.contextmanager
+def progress_bars(total: int) -> Iterator[Callable[[str], Callable[[int], Any]] | None]:
+    """A bar for each runtime on standard error, where that is a terminal and tqdm is installed."""
+    if not sys.stderr.isatty() or find_spec("tqdm") is None:
+        yield None
+        return
+    tqdm = need("tqdm", "showing progress").tqdm
+    with contextlib.ExitStack() as bars:
+        yield lambda name: bars.enter_context(tqdm(total=total, desc=name, unit=" pictures", leave=False)).update
+
+
+def draw(path: Path, evaluation: Evaluation) -> None:
+    """Write the confusion matrix as a picture, and say so."""
+    from nin_spec.charts import confusion_png
+    from nin_spec.files import write_atomic
+
+    write_atomic(path, confusion_png(evaluation.confusion, evaluation.classes))
+    tell([f"wrote {path} ({path.stat().st_size:,} bytes)"])
+
+
+# ------------------------------------------------------------------ the answer
+
+
+def as_dict(subject: Subject, part: Part, total: int, comparison: Comparison) -> dict[str, Any]:
+    """The answer as plain data."""
+    session, found = subject.session, comparison.as_dict()
+    info = session.metadata
+    found["onnxruntime"] |= {"device": session.device, "provider": session.provider}
+    if found["torch"] is not None:
+        found["torch"] |= {"device": subject.torch_device}
+    about = {
+        "model": {"name": info.name, "hash": info.hash, "weights": info.weights},
+        "dataset": part.dataset,
+        "part": part.part,
+        "where": part.where,
+        "part_images": total,
+    }
+    keys = ("accuracy", "top5", "loss", "images", "correct")
+    return {key: found.pop(key) for key in keys} | about | found
+
+
+def show(subject: Subject, part: Part, total: int, comparison: Comparison) -> None:
+    """The totals, how far torch and onnxruntime agree, a row a class, and where they were confused."""
+    evaluation, session = comparison.onnxruntime, subject.session
+    count = f"{total:,}" if evaluation.images == total else f"the first {evaluation.images:,} of {total:,}"
+    click.echo(f"accuracy {evaluation.accuracy:.2%} of {count} ({part.dataset} {part.part})")
+    click.echo("  ".join(_further(evaluation)))
+    click.echo(f"pictures from {part.where}")
+    place = f"onnxruntime on {session.device} ({session.provider})"
+    if comparison.agreement is None:
+        click.echo(f"{place}; no comparison with torch: {comparison.not_compared}")
+    else:
+        click.echo(f"torch on {subject.torch_device}, {place}")
+        click.echo("\n".join(agreement_lines(comparison.agreement, comparison)))
+    click.echo("\n" + "\n".join(class_lines(evaluation)))
+    if len(evaluation.classes) <= MATRIX_CLASSES:
+        click.echo("\n" + "\n".join(matrix_lines(evaluation)))
+
+
+def _further(evaluation: Evaluation) -> list[str]:
+    """The totals beside the accuracy, as far as they are known."""
+    top5 = [] if evaluation.top5 is None else [f"top-5 {evaluation.top5:.2%}"]
+    loss = "unknown: the file doesn't say what its scores are" if evaluation.loss is None else f"{evaluation.loss:.4f}"
+    return [*top5, f"mean cross-entropy {loss}"]
+
+
+def agreement_lines(agreement: Agreement, comparison: Comparison) -> list[str]:
+    """How far torch and onnxruntime agree; where they do not, on which pictures."""
+    close = f"the scores differ by {agreement.max_difference:.1e} at most"
+    if agreement.complete:
+        return [f"they name the same class for all {agreement.images:,}; {close}"]
+    apart = agreement.images - agreement.same
+    ours = comparison.torch.accuracy if comparison.torch else float("nan")
+    head = f"THEY DISAGREE on {apart:,} of {agreement.images:,}; torch alone has {ours:.2%}; {close}"
+    names = comparison.onnxruntime.classes
+    lines = [
+        f"  picture {d.image} ({names[d.true]}): torch says {names[d.torch]}, "
+        f"onnxruntime {names[d.onnxruntime]}, torch's scores being {d.margin:.1e} apart"
+        for d in agreement.first
+    ]
+    more = [f"  and {apart - len(lines):,} more"] if apart > len(lines) else []
+    return [head, *lines, *more]
+
+
+def class_lines(evaluation: Evaluation) -> list[str]:
+    """A row a class."""
+    from nin_spec.tables import columns
+
+    header = ("class", "images", "correct", "recall", "precision")
+    rows = [
+        (r.label, f"{r.images:,}", f"{r.correct:,}", _share(r.recall), _share(r.precision))
+        for r in evaluation.per_class
+    ]
+    return columns([header, *rows], right={1, 2, 3, 4})
+
+
+def _share(value: float | None) -> str:
+    return "-" if value is None else f"{value:.2%}"
+
+
+def matrix_lines(evaluation: Evaluation) -> list[str]:
+    """The confusion matrix, a row for each true class; classes are columns by number."""
+    from nin_spec.tables import columns
+
+    numbers = [str(k) for k in range(len(evaluation.classes))]
+    rows: list[Sequence[str]] = [("true \\ predicted", *numbers)]
+    for number, label, counts in zip(numbers, evaluation.classes, evaluation.confusion, strict=True):
+        name = number if label == number else f"{number:>2} {label}"
+        rows.append((name, *(str(n) if n else "." for n in counts)))
+    return columns(rows, right=range(1, len(rows)))

@@ -1,0 +1,203 @@
+"""Downloads of published files: resumed where they broke off, and believed only by their checksum.
+
+Nothing else in the package reaches the network, and this only when `nin-spec data fetch` asks.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import http.client
+import logging
+import os
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+from nin_spec.data import cifar
+from nin_spec.data.catalog import Download, Entry
+from nin_spec.data.faults import fetch_error
+from nin_spec.diagnostics import DataError
+from nin_spec.extras import need
+
+Progress = Callable[[str, int, int], object]
+"""Told a file's name, its size, and how many bytes of it are here."""
+
+_CHUNK = 1 << 16
+_ATTEMPTS = 4
+"""Of which none brings a byte more, before a server is given up."""
+_SECONDS = 30.0
+
+
+def fetch(
+    entry: Entry,
+    folder: Path,
+    progress: Progress = lambda *_: None,
+    *,
+    replace: bool = False,
+    seconds: float = _SECONDS,
+) -> list[str]:
+    """Bring every file of a data set into a folder, and unpack CIFAR. What was done to each, in words.
+
+    A file that is there and whole is left as it is; one that is not the published file is an error, unless
+    `replace`. `seconds` is how long a server may say nothing. Raises DataError DATA_FETCH, which names the
+    URL and what to do by hand, and InputError EXTRA_MISSING without pooch.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise fetch_error(f"{folder} can't be made: {error.strerror}") from None
+    done = [_bring(download, folder, progress, replace=replace, seconds=seconds) for download in entry.downloads]
+    if entry.name in cifar.LAYOUTS:
+        done.append(cifar.unpack(entry.name, folder))
+    return done
+
+
+def is_published(path: Path, download: Download) -> bool:
+    """True when a file is the published one, by size and SHA-256."""
+    if path.stat().st_size != download.size:
+        return False
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest() == download.sha256
+
+
+def _bring(download: Download, folder: Path, progress: Progress, *, replace: bool, seconds: float) -> str:
+    path = folder / download.name
+    try:
+        there = path.exists()
+        whole = there and is_published(path, download)
+    except OSError as error:
+        raise fetch_error(f"{path} can't be read: {error.strerror}") from None
+    if whole:
+        return f"{path}: already there, and whole"
+    if there and not replace:
+        message = f"{path} is there, and is not the published file"
+        raise fetch_error(message, "move it away, or replace it with --force, or fetch --to another folder")
+    _from_any(download, path, progress, seconds)
+    return f"{path}: fetched, checksum right"
+
+
+def _from_any(download: Download, path: Path, progress: Progress, seconds: float) -> None:
+    """From the first of the mirrors that gives the file."""
+    faults: list[str] = []
+    for url in download.urls:
+        try:
+            return _retrieve(url, download, path, progress, seconds)
+        except _FailedError as error:
+            faults.append(f"{url}: {error}")
+    hint = f"try again later, which goes on where it broke off; or download it by hand to {path}"
+    raise fetch_error(f"{download.name} can't be fetched: {'; '.join(faults)}", hint)
+
+
+def _retrieve(url: str, download: Download, path: Path, progress: Progress, seconds: float) -> None:
+    pooch = need("pooch", "fetching a data set")
+    # It reports each file; the command does so itself.
+    pooch.get_logger().setLevel(logging.WARNING)
+    try:
+        pooch.retrieve(
+            url,
+            known_hash=f"sha256:{download.sha256}",
+            fname=path.name,
+            path=path.parent,
+            downloader=_Resuming(path, download, progress, seconds),
+        )
+    except ValueError as error:  # of the checksum; pooch has deleted the file
+        raise _FailedError(f"it is not the file it should be, whose SHA-256 is {download.sha256}") from error
+    except OSError as error:  # of the disk: those of the network have been dealt with
+        raise _unwritable(path, error) from None
+
+
+class _FailedError(Exception):
+    """One URL did not give the file; another may."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Resuming:
+    """Downloads for pooch: into NAME.part beside the target, which outlives a broken connection."""
+
+    path: Path
+    download: Download
+    progress: Progress
+    seconds: float
+
+    def __call__(self, url: str, output_file: str, _: Any) -> None:
+        beside = self.path.with_name(f"{self.path.name}.part")
+        fault: Exception | None = None
+        best, vain = -1, 0
+        while (have := _size(beside)) != self.download.size:
+            if have > self.download.size:
+                beside.unlink()
+                raise _FailedError(f"it is longer than the {self.download.size:,} bytes it should have")
+            best, vain = max(best, have), 0 if have > best else vain + 1
+            if vain >= _ATTEMPTS:
+                raise _FailedError(_reason(fault, have, self.download.size))
+            fault = self._attempt(url, beside)
+        os.replace(beside, output_file)  # noqa: PTH105 a string from pooch
+
+    def _attempt(self, url: str, beside: Path) -> Exception | None:
+        """Go on once; why it broke off, if it did."""
+        try:
+            self._continue(url, beside)
+        except urllib.error.HTTPError as error:
+            error.close()
+            if error.code == 416:  # the part is no beginning of this file
+                beside.unlink(missing_ok=True)
+            elif error.code < 500:
+                raise _FailedError(_reason(error, 0, 0)) from None
+            return error
+        except (OSError, http.client.HTTPException) as error:
+            return error
+        return None
+
+    def _continue(self, url: str, beside: Path) -> None:
+        """Ask for the rest, and append what comes until it ends or breaks."""
+        have = _size(beside)
+        headers = {"User-Agent": "nin-spec", "Accept-Encoding": "identity"}
+        if have:
+            headers["Range"] = f"bytes={have}-"
+        request = urllib.request.Request(url, headers=headers)  # noqa: S310 the catalog's URLs are http and https
+        with urllib.request.urlopen(request, timeout=self.seconds) as answer:  # noqa: S310
+            rest = answer.status == 206 and answer.headers.get("Content-Range", "").startswith(f"bytes {have}-")
+            with _open(beside, append=rest) as file:
+                self._copy(answer, file, have if rest else 0)
+
+    def _copy(self, answer: Any, file: IO[bytes], have: int) -> None:
+        # One byte more than the file has shows that it is another, and no more is taken.
+        while have <= self.download.size and (chunk := answer.read(min(_CHUNK, self.download.size + 1 - have))):
+            _write(file, chunk)
+            have += len(chunk)
+            self.progress(self.path.name, self.download.size, have)
+
+
+def _open(path: Path, *, append: bool) -> IO[bytes]:
+    try:
+        return path.open("ab" if append else "wb")
+    except OSError as error:
+        raise _unwritable(path, error) from None
+
+
+def _write(file: IO[bytes], chunk: bytes) -> None:
+    try:
+        file.write(chunk)
+    except OSError as error:
+        raise _unwritable(file.name, error) from None
+
+
+def _unwritable(path: Path | str, error: OSError) -> DataError:
+    return fetch_error(f"{path} can't be written: {error.strerror}")
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0
+
+
+def _reason(fault: Exception | None, have: int, size: int) -> str:
+    """Why it failed, in a few words."""
+    if isinstance(fault, urllib.error.HTTPError):
+        return f"the server answers {fault.code} {fault.reason}"
+    if isinstance(fault, urllib.error.URLError):
+        return f"{fault.reason}"
+    broke = f"the connection broke after {have:,} of {size:,} bytes"
+    return f"{broke} ({fault})" if fault is not None and str(fault) else broke

@@ -1,0 +1,35 @@
+"""Evaluation: how well a trained network names the classes of pictures, in torch and in onnxruntime alike.
+
+metrics.py      scores and true classes to accuracy, confusion, loss
+scores.py       the scores of every picture, in one runtime
+agreement.py    where two runtimes differ
+subjects.py     what can be evaluated: a model, a run folder, an ONNX file
+comparison.py   all of it, put together
+
+>>> from nin_spec.evaluation import evaluate
+>>> evaluate(model, part).accuracy  # doctest: +SKIP
+"""
+
+from nin_spec.evaluation.agreement import Agreement, Disagreement
+from nin_spec.evaluation.comparison import Comparison, compare, evaluate, evaluate_module, evaluate_session
+from nin_spec.evaluation.metrics import ClassRow, Evaluation, confusion, evaluation_of
+from nin_spec.evaluation.subjects import Subject, subject_of, subject_of_file, subject_of_run, subject_of_spec
+
+__all__ = [
+    "Agreement",
+    "ClassRow",
+    "Comparison",
+    "Disagreement",
+    "Evaluation",
+    "Subject",
+    "compare",
+    "confusion",
+    "evaluate",
+    "evaluate_module",
+    "evaluate_session",
+    "evaluation_of",
+    "subject_of",
+    "subject_of_file",
+    "subject_of_run",
+    "subject_of_spec",
+]

@@ -1,0 +1,115 @@
+"""A trained network evaluated in torch and in onnxruntime on the same pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from nin_spec.data import Part, match_classes
+from nin_spec.evaluation.agreement import Agreement, agreement_of
+from nin_spec.evaluation.metrics import Evaluation, evaluation_of
+from nin_spec.evaluation.scores import BATCH, Progress, Shape, module_scores, session_scores, torch_threads
+from nin_spec.evaluation.subjects import Subject, subject_of
+from nin_spec.model import Model, Preprocessing
+from nin_spec.runtime.metadata import Output
+from nin_spec.runtime.providers import Device
+from nin_spec.runtime.session import Session
+
+if TYPE_CHECKING:
+    from nin_spec.torch_module import NiNModule
+
+ProgressOf = Callable[[str], Progress]
+"""Makes the progress of a runtime, `torch` or `onnxruntime`."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What onnxruntime came to, and where there is a module to compare with, torch and how far they agree.
+
+    `not_compared` says why there is none.
+    """
+
+    onnxruntime: Evaluation
+    torch: Evaluation | None
+    agreement: Agreement | None
+    not_compared: str = ""
+
+    @property
+    def accuracy(self) -> float:
+        """That of onnxruntime, which is what will be served."""
+        return self.onnxruntime.accuracy
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain data: onnxruntime's evaluation, then each runtime's totals, then the agreement."""
+        return self.onnxruntime.as_dict() | {
+            "onnxruntime": self.onnxruntime.headline(),
+            "torch": self.torch.headline() if self.torch else None,
+            "agreement": self.agreement.as_dict() if self.agreement else None,
+            "not_compared": self.not_compared or None,
+        }
+
+
+def evaluate(model: Model, part: Part, device: Device = "cpu") -> Comparison:
+    """Evaluate a model on a part of a data set, in torch and exported in onnxruntime.
+
+    Raises:
+        DataError: pictures that can't be read, or classes that are not the model's.
+        DeviceError: the device can't run here.
+        InputError: scores that are not finite.
+    """
+    return compare(subject_of(model, device), part)
+
+
+def compare(subject: Subject, part: Part, batch: int = BATCH, progress: ProgressOf | None = None) -> Comparison:
+    """The same for a subject. torch goes over all pictures first, then onnxruntime."""
+    part = match_classes(part, subject.labels, subject.classes)
+    given = (part, subject.contract, subject.shape, batch)
+    output = subject.session.metadata.output
+    ours = None
+    if subject.module is not None:
+        with torch_threads(subject.session.threads):
+            ours = module_scores(subject.module, *given, progress("torch") if progress else None)
+    theirs = session_scores(subject.session, *given, progress("onnxruntime") if progress else None)
+    return Comparison(
+        evaluation_of(theirs, part.labels, part.classes, output),
+        None if ours is None else evaluation_of(ours, part.labels, part.classes, output),
+        None if ours is None else agreement_of(ours, theirs, part.labels),
+        subject.not_compared,
+    )
+
+
+def evaluate_module(  # noqa: PLR0913, PLR0917 what it computes, on what, and how
+    module: NiNModule,
+    part: Part,
+    contract: Preprocessing,
+    shape: Shape,
+    batch: int = BATCH,
+    progress: Progress | None = None,
+) -> Evaluation:
+    """Evaluate a module where it lies, on a part with its classes; `shape` is its input (C, H, W)."""
+    scores = module_scores(module, part, contract, shape, batch, progress)
+    return evaluation_of(scores, part.labels, part.classes, output_of(module))
+
+
+def evaluate_session(  # noqa: PLR0913, PLR0917 the same
+    session: Session,
+    part: Part,
+    contract: Preprocessing,
+    shape: Shape,
+    batch: int = BATCH,
+    progress: Progress | None = None,
+) -> Evaluation:
+    """Evaluate an open model file; the loss is None where the file doesn't say what its scores are."""
+    scores = session_scores(session, part, contract, shape, batch, progress)
+    return evaluation_of(scores, part.labels, part.classes, session.metadata.output)
+
+
+def output_of(module: NiNModule) -> Output:
+    """What a module's scores are, by its last layer."""
+    from torch import nn
+
+    last = module.get_submodule(module.order[-1])
+    if isinstance(last, nn.Softmax):
+        return "probabilities"
+    return "log_probabilities" if isinstance(last, nn.LogSoftmax) else "scores"

@@ -1,0 +1,290 @@
+"""nin-spec evaluate: specs, ONNX files and run folders on the digits that come along."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from onnx import helper, numpy_helper
+from PIL import Image
+
+import nin_spec as library
+from nin_spec.cli import execute
+from nin_spec.cli.evaluate import progress_bars
+from nin_spec.weights import save
+
+Run = Callable[..., Any]
+
+SPEC = """\
+spec: 1
+name: small
+input: {channels: 1, size: 8, preprocess: {mean: 0.3, std: 0.4}}
+classes: 10
+defaults: {init: kaiming_normal}
+blocks:
+  - {channels: [8, 8], kernel: 3, padding: 1, pool: {kind: max, kernel: 2, stride: 2}}
+  - {channels: [16, classes], kernel: 3, padding: 1}
+train: {dataset: digits, epochs: 2, optimizer: {kind: adam, lr: 0.01}}
+"""
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a spec, a run of it, its weights, and the same as an ONNX file."""
+    folder = tmp_path_factory.mktemp("evaluate")
+    (folder / "small.yaml").write_text(SPEC)
+    run = folder / "run"
+    assert execute(["train", str(folder / "small.yaml"), "--output", str(run), "--device", "cpu"]) == 0
+    network = library.compile(folder / "small.yaml")
+    model = network.with_weights(run / "last.safetensors")
+    save(folder / "w.safetensors", model.weights)
+    library.export(model, "onnx", folder / "small.onnx", parity=False)
+    return folder
+
+
+@pytest.fixture
+def here(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of it, being the working folder."""
+    shutil.copytree(made, tmp_path, dirs_exist_ok=True)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def alter(path: Path) -> None:
+    """Other weights in an ONNX file."""
+    proto, random = onnx.load(str(path)), np.random.default_rng(0)
+    for tensor in proto.graph.initializer:
+        array = numpy_helper.to_array(tensor)
+        tensor.CopyFrom(numpy_helper.from_array(array + random.normal(size=array.shape).astype("f4"), tensor.name))
+    onnx.save(proto, str(path))
+
+
+def forget(path: Path, *properties: str) -> None:
+    """An ONNX file without some of its metadata."""
+    proto = onnx.load(str(path))
+    facts = {p.key: p.value for p in proto.metadata_props}
+    helper.set_model_props(proto, {k: v for k, v in facts.items() if k.removeprefix("nin_spec.") not in properties})
+    onnx.save(proto, str(path))
+
+
+def answer(outcome: Any) -> dict[str, Any]:
+    """The JSON that a command printed."""
+    assert outcome.code == 0, outcome.err
+    found: dict[str, Any] = json.loads(outcome.out)
+    return found
+
+
+@pytest.mark.usefixtures("here")
+def test_a_run_a_spec_and_a_file_give_one_answer(nin_spec: Run) -> None:
+    """The very numbers that the training wrote down; the data set goes without saying."""
+    run, file = answer(nin_spec("evaluate", "run", "--format", "json")), None
+    with Path("run/metrics.csv").open() as text:
+        last = list(csv.DictReader(text))[-1]
+    assert run["accuracy"] == float(last["test_accuracy"])
+    assert run["loss"] == pytest.approx(float(last["test_loss"]), rel=1e-4)
+    file = answer(nin_spec("evaluate", "small.onnx", "--format", "json", "--device", "cpu"))
+    spec = answer(nin_spec("evaluate", "small.yaml", "--weights", "w.safetensors", "--format", "json"))
+    for key in ("accuracy", "top5", "confusion", "per_class", "dataset", "part", "images"):
+        assert run[key] == file[key] == spec[key]
+    assert file["model"]["hash"] == library.compile("small.yaml").hash
+    assert (file["dataset"], file["part"], file["images"], file["part_images"]) == ("digits", "test", 359, 359)
+    assert file["torch"]["device"] == "cpu"
+    assert file["torch"]["accuracy"] == file["accuracy"]
+    assert file["onnxruntime"]["provider"] == "CPUExecutionProvider"
+    assert file["agreement"]["same"] == 359
+    assert file["not_compared"] is None
+
+
+@pytest.mark.usefixtures("here")
+def test_the_table(nin_spec: Run) -> None:
+    """A headline, the agreement, a row a class, the matrix; nothing about progress where no one watches."""
+    outcome = nin_spec("evaluate", "run", "--part", "train", "--threads", "1", "--batch", "100")
+    assert outcome.code == 0
+    lines = outcome.out.splitlines()
+    assert re.fullmatch(r"accuracy \d+\.\d\d% of 1,438 \(digits train\)", lines[0])
+    assert re.fullmatch(r"top-5 \d+\.\d\d%  mean cross-entropy \d\.\d{4}", lines[1])
+    assert lines[2] == "pictures from the digits that come with nin-spec"
+    assert lines[3].startswith("torch on c")
+    assert re.fullmatch(r"they name the same class for all 1,438; the scores differ by \d\.\de-\d\d at most", lines[4])
+    assert lines[6].split() == ["class", "images", "correct", "recall", "precision"]
+    assert lines[18].split() == ["true", "\\", "predicted", *map(str, range(10))]
+    assert len(lines) == 29
+    assert outcome.err == ""
+
+
+@pytest.mark.usefixtures("here")
+def test_a_limit_is_said(nin_spec: Run) -> None:
+    """The first pictures are not the part."""
+    outcome = nin_spec("evaluate", "run", "--limit", "50")
+    assert "of the first 50 of 359 (digits test)" in outcome.out
+    assert answer(nin_spec("evaluate", "run", "--limit", "9999", "--format", "json"))["images"] == 359
+
+
+@pytest.mark.usefixtures("here")
+def test_untrained_weights(nin_spec: Run) -> None:
+    """A spec alone is refused, with what to do; fresh weights that were saved are spoken of."""
+    outcome = nin_spec("evaluate", "small.yaml")
+    assert outcome.code == 2
+    assert "give --weights FILE, or `nin-spec train small.yaml`" in outcome.err
+    assert nin_spec("build", "small.yaml", "-o", "fresh.safetensors").code == 0
+    outcome = nin_spec("evaluate", "small.yaml", "--weights", "fresh.safetensors")
+    assert outcome.code == 0
+    assert "untrained weights (fresh, seed 0): the numbers mean nothing yet" in outcome.err
+
+
+def test_altered_weights_are_found_out(here: Path, nin_spec: Run) -> None:
+    """Compared with the weights that the file should hold: exit 1, and the pictures by number."""
+    alter(here / "small.onnx")
+    assert nin_spec("evaluate", "small.onnx").code == 0
+    outcome = nin_spec("evaluate", "small.onnx", "--weights", "w.safetensors")
+    assert outcome.code == 1
+    assert re.search(r"THEY DISAGREE on \d+ of 359; torch alone has \d+\.\d\d%", outcome.out)
+    pictures = re.findall(r"^  picture (\d+) \(\d\): torch says \d, onnxruntime \d", outcome.out, re.MULTILINE)
+    assert len(pictures) == 20
+    assert re.search(r"^  and \d+ more$", outcome.out, re.MULTILINE)
+    outcome = nin_spec("evaluate", "small.onnx", "--weights", "w.safetensors", "--format", "json")
+    assert outcome.code == 1
+    found = json.loads(outcome.out)
+    assert [str(d["image"]) for d in found["agreement"]["first"]] == pictures
+    assert found["torch"]["accuracy"] != found["accuracy"] == found["onnxruntime"]["accuracy"]
+
+
+def test_a_file_without_a_spec(here: Path, nin_spec: Run) -> None:
+    """It is evaluated in onnxruntime alone, and that is said; its data set has to be."""
+    forget(here / "small.onnx", "spec", "dataset", "output")
+    outcome = nin_spec("evaluate", "small.onnx")
+    assert outcome.code == 2
+    assert "say --dataset NAME, or --data PATH" in outcome.err
+    outcome = nin_spec("evaluate", "small.onnx", "--dataset", "digits")
+    assert outcome.code == 0
+    assert "no comparison with torch: it carries no spec" in outcome.out
+    assert "mean cross-entropy unknown: the file doesn't say what its scores are" in outcome.out
+    found = answer(nin_spec("evaluate", "small.onnx", "--dataset", "digits", "--format", "json"))
+    assert found["torch"] is found["agreement"] is found["loss"] is None
+    assert found["not_compared"].startswith("it carries no spec")
+    forget(here / "small.onnx", "preprocessing")
+    outcome = nin_spec("evaluate", "small.onnx", "--dataset", "digits")
+    assert outcome.code == 2
+    assert "error NIN701" in outcome.err
+    assert "it doesn't say how a picture becomes its input" in outcome.err
+
+
+def test_pictures_of_ones_own(here: Path, nin_spec: Run) -> None:
+    """A folder of pictures by class; the name goes without saying."""
+    for k in range(10):
+        for part in ("train", "test"):
+            place = here / "mine" / part / str(k)
+            place.mkdir(parents=True)
+            Image.new("L", (8, 8), 25 * k).save(place / "one.png")
+    forget(here / "small.onnx", "dataset")
+    found = answer(nin_spec("evaluate", "small.onnx", "--data", "mine", "--format", "json"))
+    assert (found["dataset"], found["images"]) == ("mine", 10)
+
+
+@pytest.mark.usefixtures("here")
+def test_another_data_set_is_not_looked_for_where_the_runs_lay(nin_spec: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run's folder of data is that of its own data set."""
+    record = json.loads(Path("run/run.json").read_text())
+    record["data"]["location"] = "/nowhere/digits"
+    Path("run/run.json").write_text(json.dumps(record))
+    assert "/nowhere/digits" in nin_spec("evaluate", "run").err
+    monkeypatch.setenv("NIN_SPEC_DATA", "/nowhere/else")
+    outcome = nin_spec("evaluate", "run", "--dataset", "mnist")
+    assert outcome.code == 2
+    assert "/nowhere/else/mnist" in outcome.err
+
+
+def test_the_confusion_picture(here: Path, nin_spec: Run) -> None:
+    """It is written, and written again; what a person put there is not."""
+    for _ in range(2):
+        outcome = nin_spec("evaluate", "run", "--confusion", "c.png")
+        assert outcome.code == 0
+        assert "wrote c.png" in outcome.err
+    with Image.open(here / "c.png") as picture:
+        picture.load()
+    Image.new("L", (8, 8)).save("mine.png")
+    outcome = nin_spec("evaluate", "run", "--confusion", "mine.png")
+    assert outcome.code == 2
+    assert "mine.png exists, and nin-spec did not write it" in outcome.err
+    assert outcome.out == ""
+    assert nin_spec("evaluate", "run", "--confusion", "mine.png", "--force").code == 0
+    assert nin_spec("evaluate", "run", "--confusion", "no/c.png").code == 2
+
+
+@pytest.mark.usefixtures("here")
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["run", "--set", "blocks.0.kernel=5"], "--set belongs to SPEC"),
+        (["small.onnx", "--set", "blocks.0.kernel=5"], "--set belongs to SPEC"),
+        (["nothing.onnx"], "error NIN701"),
+        (["no_such_spec", "--weights", "w.safetensors"], "error NIN001"),
+        (["small.yaml", "--weights", "nothing.safetensors"], "error NIN501"),
+        (["small.yaml", "--weights", "w.safetensors", "--set", "blocks.0.channels=[4, 4]"], "error NIN502"),
+        (["run", "--dataset", "digitz"], "did you mean 'digits'?"),
+        (["run", "--data", "nothing"], "error NIN801"),
+        (["."], "error NIN812"),
+        (["small.onnx", "--limit", "0"], "--limit"),
+    ],
+)
+def test_what_cannot_be_evaluated(arguments: list[str], message: str, nin_spec: Run) -> None:
+    """Exit 2, a reason, nothing on standard output."""
+    outcome = nin_spec("evaluate", *arguments)
+    assert outcome.code == 2
+    assert message in outcome.err
+    assert outcome.out == ""
+
+
+@pytest.mark.usefixtures("here")
+def test_classes_must_be_the_networks(nin_spec: Run) -> None:
+    """Another number of classes is another data set."""
+    network = library.compile("small.yaml", ["classes=9"])
+    save(Path("nine.safetensors"), network.initialise().weights)
+    outcome = nin_spec("evaluate", "small.yaml", "--set", "classes=9", "--weights", "nine.safetensors")
+    assert outcome.code == 2
+    assert "error NIN803" in outcome.err
+
+
+@pytest.mark.usefixtures("here")
+def test_cuda_is_never_replaced(nin_spec: Run) -> None:
+    """Without a GPU it exits 2, names the provider, and evaluates nothing."""
+    if torch.cuda.is_available():
+        pytest.skip("there is a GPU here")
+    for subject in ("run", "small.onnx"):
+        outcome = nin_spec("evaluate", subject, "--device", "cuda")
+        assert outcome.code == 2
+        assert "CUDAExecutionProvider" in outcome.err
+        assert outcome.out == ""
+
+
+def test_the_help_teaches(nin_spec: Run) -> None:
+    """An example of each kind of subject."""
+    outcome = nin_spec("evaluate", "--help")
+    for example in ("evaluate runs/nin_cifar ", "evaluate nin_cifar.onnx", "evaluate nin_cifar --weights"):
+        assert example in outcome.out
+
+
+def test_progress_is_shown_on_a_terminal_only(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A bar for each runtime, gone when it is done; none without tqdm."""
+    with progress_bars(10) as progress:
+        assert progress is None
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    with progress_bars(10) as progress:
+        assert progress is not None
+        progress("torch")(10)
+    assert "torch" in capsys.readouterr().err
+    monkeypatch.setattr("nin_spec.cli.evaluate.find_spec", lambda _: None)
+    with progress_bars(10) as progress:
+        assert progress is None

@@ -1,0 +1,191 @@
+"""Pictures by class: which folders are parts and classes, and what is said of files that are no pictures."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from data_files import all_of, make_pictures, pixels, refusal
+from PIL import Image
+
+from nin_spec.data import Frame
+from nin_spec.data.folder import is_split, open_folder
+from nin_spec.diagnostics import Code, DataError
+
+FRAME = Frame(3, 6, 6)
+
+
+@pytest.fixture
+def split(tmp_path: Path) -> Path:
+    """Two classes in train, one of them in test."""
+    make_pictures(tmp_path / "train", {"dog": 3, "cat": 2})
+    make_pictures(tmp_path / "test", {"dog": 2})
+    return tmp_path
+
+
+def test_classes_are_sorted_names_and_pictures_sorted_files(split: Path) -> None:
+    """The test part numbers its classes as the training part does."""
+    train, test = open_folder("pets", "train", split), open_folder("pets", "test", split)
+    assert train.classes == test.classes == ("cat", "dog")
+    assert train.labels.tolist() == [0, 0, 1, 1, 1]
+    assert test.labels.tolist() == [1, 1]
+    noise = [pixels(6, 6, 3, seed=k) for k in (3, 4, 0, 1, 2)]  # dog was made first
+    assert np.array_equal(all_of(train, FRAME), noise)
+    assert np.array_equal(train.pictures(np.array([4, 0]), FRAME), [noise[4], noise[0]])
+    assert (train.where, test.where) == (str(split / "train"), str(split / "test"))
+
+
+def test_val_serves_where_there_is_no_test(tmp_path: Path) -> None:
+    """ImageNet's way of naming it."""
+    make_pictures(tmp_path / "train", {"a": 1})
+    make_pictures(tmp_path / "val", {"a": 3})
+    assert len(open_folder("x", "test", tmp_path)) == 3
+
+
+def test_nothing_is_decoded_before_it_is_asked_for(split: Path) -> None:
+    """Opening doesn't even open what is named like a picture; reading says which one is damaged."""
+    broken = split / "train" / "cat" / "000.png"
+    broken.write_bytes(b"not a picture")
+    part = open_folder("pets", "train", split)
+    assert part.pictures(np.array([1, 2]), FRAME).shape == (2, 6, 6, 3)
+    message = refusal(lambda: part.pictures(np.array([1, 0]), FRAME), Code.DATA_DAMAGED)
+    assert f"{broken} is damaged: it can't be decoded" in message
+    assert "PNG, JPEG, WEBP, BMP, GIF" in message
+
+
+def test_every_damaged_picture_of_a_batch_is_named(split: Path) -> None:
+    """Cut short, gone, and no picture at all."""
+    part = open_folder("pets", "train", split)
+    folder = split / "train" / "dog"
+    (folder / "000.png").write_bytes((folder / "000.png").read_bytes()[:60])
+    (folder / "001.png").unlink()
+    (folder / "002.png").write_bytes(b"")
+    with pytest.raises(DataError) as caught:
+        all_of(part, FRAME)
+    assert [d.message.split(" is damaged")[0] for d in caught.value.diagnostics] == [
+        str(folder / f"00{k}.png") for k in range(3)
+    ]
+
+
+def test_pictures_come_into_the_frame(tmp_path: Path) -> None:
+    """Any size and mode; a hairline is a damaged file, not gigabytes."""
+    make_pictures(tmp_path / "a", {})
+    (tmp_path / "a").mkdir(exist_ok=True)
+    Image.fromarray(pixels(9, 20)).save(tmp_path / "a" / "gray.bmp")
+    Image.fromarray(np.zeros((1, 3_000_000), np.uint8)).save(tmp_path / "a" / "hairline.png")
+    part = open_folder("x", "train", tmp_path)
+    assert part.pictures(np.array([0]), Frame(3, 4, 5, "crop")).shape == (1, 4, 5, 3)
+    message = refusal(lambda: part.pictures(np.array([1]), Frame(1, 224, 224, "crop")), Code.DATA_DAMAGED)
+    assert "too long and thin" in message
+
+
+# ------------------------------------------------------------------ what lies there
+
+
+def test_hidden_files_are_skipped_and_links_followed(split: Path) -> None:
+    """Links of files and of class folders, also out of the folder; .DS_Store doesn't matter."""
+    (split / "train" / "cat" / ".DS_Store").touch()
+    (split / "train" / ".cache").mkdir()
+    make_pictures(split / "elsewhere", {"cow": 2})
+    (split / "train" / "cow").symlink_to(split / "elsewhere" / "cow")
+    (split / "train" / "cat" / "link.png").symlink_to(split / "elsewhere" / "cow" / "000.png")
+    part = open_folder("pets", "train", split)
+    assert part.classes == ("cat", "cow", "dog")
+    assert np.bincount(part.labels).tolist() == [3, 2, 3]
+    assert np.array_equal(all_of(part, FRAME)[2], all_of(part, FRAME)[3])
+
+
+def test_what_is_no_picture_is_named_and_counted(split: Path) -> None:
+    """Texts, folders and broken links: the first few, and how many in all."""
+    cat = split / "train" / "cat"
+    for name in "abcdef":
+        (cat / f"{name}.txt").touch()
+    (cat / "more").mkdir()
+    (cat / "gone.png").symlink_to("nowhere.png")
+    message = refusal(lambda: open_folder("pets", "train", split), Code.DATA_MISFIT)
+    assert "not a picture, 8 in all: cat/a.txt, cat/b.txt, cat/c.txt, cat/d.txt, cat/e.txt, and 3 more" in message
+
+
+def test_a_picture_under_another_name_is_one_by_its_first_bytes(split: Path) -> None:
+    """Files as a browser saves them, and suffixes in capitals."""
+    cat = split / "train" / "cat"
+    (cat / "000.png").rename(cat / "picture")
+    (cat / "001.png").rename(cat / "001.PNG")
+    assert np.bincount(open_folder("pets", "train", split).labels).tolist() == [2, 3]
+
+
+def test_an_empty_class_folder_is_named(split: Path) -> None:
+    """A class without pictures can't be learnt."""
+    (split / "train" / "emu").mkdir()
+    message = refusal(lambda: open_folder("pets", "train", split), Code.DATA_MISFIT)
+    assert f"{split / 'train' / 'emu'} holds no pictures" in message
+
+
+@pytest.mark.parametrize("part", ["train", "test"])
+def test_a_class_to_test_that_is_not_trained_is_an_error_at_once(split: Path, part: str) -> None:
+    """Also when the training part is opened: before hours of training."""
+    make_pictures(split / "test", {"emu": 1, "gnu": 1})
+    message = refusal(lambda: open_folder("pets", part, split), Code.DATA_MISFIT)  # type: ignore[arg-type]
+    assert f"{split / 'test'} has classes that {split / 'train'} has not: emu, gnu" in message
+
+
+def test_training_alone_can_be_opened(tmp_path: Path) -> None:
+    """The test part is then missing, with both remedies."""
+    make_pictures(tmp_path / "train", {"a": 2})
+    assert len(open_folder("x", "train", tmp_path)) == 2
+    message = refusal(lambda: open_folder("x", "test", tmp_path), Code.DATA_MISSING)
+    assert "neither test/ nor val/" in message
+    assert "a fifth is held out" in message
+
+
+def test_names_that_are_no_text_are_read(tmp_path: Path) -> None:
+    """File names are bytes to the system."""
+    make_pictures(tmp_path, {"a": 5, "b": 5})
+    (tmp_path / "a" / "000.png").rename(tmp_path / "a" / os.fsdecode(b"\xff.png"))
+    parts = [open_folder("x", "train", tmp_path), open_folder("x", "test", tmp_path)]
+    assert sum(map(len, parts)) == 10
+    assert all(part.evidence(np.arange(len(part))) for part in parts)
+
+
+# ------------------------------------------------------------------ undivided
+
+
+def test_without_train_a_fifth_of_each_class_is_held_out(tmp_path: Path) -> None:
+    """Both parts together are everything, and `where` says what was done."""
+    make_pictures(tmp_path, {"a": 10, "b": 15})
+    train, test = open_folder("x", "train", tmp_path), open_folder("x", "test", tmp_path)
+    assert np.bincount(test.labels).tolist() == [2, 3]
+    assert np.bincount(train.labels).tolist() == [8, 12]
+    assert set(train.files) | set(test.files) == {f"a/{k:03d}.png" for k in range(10)} | {
+        f"b/{k:03d}.png" for k in range(15)
+    }
+    assert not set(train.files) & set(test.files)
+    assert "undivided: a fixed fifth of each class is the test part" in test.where
+    assert not is_split(tmp_path)
+
+
+def test_a_picture_keeps_its_part_when_others_come(tmp_path: Path) -> None:
+    """The names choose: new pictures move at most the odd one at the edge of the fifth."""
+    make_pictures(tmp_path, {"a": 50})
+    before = set(open_folder("x", "test", tmp_path).files)
+    for k in range(5):
+        Image.fromarray(pixels(6, 6)).save(tmp_path / "a" / f"new{k}.png")
+    after = set(open_folder("x", "test", tmp_path).files)
+    assert len(after) == 11
+    assert len(before & after) >= 9 - 5 // 5
+
+
+def test_too_few_pictures_to_divide(tmp_path: Path) -> None:
+    """Of two pictures no fifth can be held out."""
+    make_pictures(tmp_path, {"a": 1, "b": 1})
+    assert len(open_folder("x", "train", tmp_path)) == 2
+    assert "too few pictures" in refusal(lambda: open_folder("x", "test", tmp_path), Code.DATA_MISFIT)
+
+
+def test_a_folder_without_class_folders_says_where_pictures_belong(tmp_path: Path) -> None:
+    """Loose pictures have no class."""
+    Image.fromarray(pixels(6, 6)).save(tmp_path / "a.png")
+    message = refusal(lambda: open_folder("x", "train", tmp_path), Code.DATA_MISSING)
+    assert f"pictures lie in {tmp_path}/train/CLASS/ or {tmp_path}/CLASS/" in message

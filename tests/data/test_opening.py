@@ -1,0 +1,113 @@
+"""One function opens everything: by name, by place, by what lies there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from data_files import make_cifar10, make_cifar100, make_idx, make_pictures, npz_bytes, pack, pixels, refusal
+
+from nin_spec.data import open_part
+from nin_spec.data.catalog import CATALOG, place_of
+from nin_spec.data.opening import is_here
+from nin_spec.diagnostics import Code
+
+
+@pytest.fixture
+def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty data root."""
+    monkeypatch.setenv("NIN_SPEC_DATA", str(tmp_path / "root"))
+    return tmp_path / "root"
+
+
+def npz(path: Path) -> Path:
+    """Ten classes of one picture, in Keras's names."""
+    labels = np.arange(10)
+    arrays = {"x_train": pixels(10, 4, 4), "y_train": labels, "x_test": pixels(10, 4, 4), "y_test": labels}
+    path.write_bytes(npz_bytes(np.savez, arrays))
+    return path
+
+
+def test_known_sets_lie_in_the_root(root: Path) -> None:
+    """Each in the folder of its name, in its own format; `is_here` sees it."""
+    assert not is_here("mnist")
+    make_idx(root / "mnist", count=30)
+    make_idx(root / "fashion_mnist" / "FashionMNIST" / "raw", count=30)
+    make_cifar10(root / "cifar10" / "cifar-10-batches-bin")
+    make_cifar100(root / "src")
+    (root / "cifar100").mkdir()
+    pack(root / "src", root / "cifar100" / "cifar-100-binary.tar.gz", "cifar-100-binary")
+    for name in ("mnist", "fashion_mnist", "cifar10", "cifar100", "digits"):
+        assert is_here(name)
+        for which in ("train", "test"):
+            part = open_part(name, which)
+            assert (part.dataset, part.part, part.classes) == (name, which, CATALOG[name].classes)
+            assert len(part) == len(part.labels) > 0
+    assert not is_here("svhn")
+
+
+def test_what_is_not_here_says_how_to_get_it(root: Path) -> None:
+    """The place looked at, and both ways."""
+    message = refusal(lambda: open_part("mnist", "train"), Code.DATA_MISSING)
+    assert message == (
+        f"MNIST is not here: there is no {root / 'mnist'} | "
+        "nin-spec data fetch mnist, or --data DIR where it lies already"
+    )
+    place_of("svhn").mkdir(parents=True)
+    assert "holds no train_32x32.mat" in refusal(lambda: open_part("svhn", "train"), Code.DATA_MISSING)
+
+
+def test_unknown_names_need_a_place(tmp_path: Path) -> None:
+    """The nearest known one is named."""
+    message = refusal(lambda: open_part("cifar-100", "train"), Code.DATA_MISSING)
+    assert "did you mean 'cifar100'? Your own are read with --data DIR." in message
+    message = refusal(lambda: open_part("pets", "train", tmp_path / "none"), Code.DATA_MISSING)
+    assert f"there is no {tmp_path / 'none'}" in message
+
+
+@pytest.mark.parametrize("name", ["mnist", "mine"])
+def test_an_archive_is_one_whatever_the_name(tmp_path: Path, name: str) -> None:
+    """Told by its bytes, not by its suffix."""
+    assert len(open_part(name, "test", npz(tmp_path / "data.npz"))) == 10
+    assert len(open_part(name, "test", npz(tmp_path / "data.bin"))) == 10
+    (tmp_path / "text.npz").write_text("no archive")
+    assert "is no data set" in refusal(lambda: open_part(name, "test", tmp_path / "text.npz"), Code.DATA_MISSING)
+
+
+def test_pictures_in_train_are_taken_whatever_the_name(tmp_path: Path) -> None:
+    """CIFAR-10 as PNG files, as some mirrors have it."""
+    make_pictures(tmp_path / "train", {"cat": 2, "dog": 1})
+    make_pictures(tmp_path / "test", {"dog": 1})
+    assert open_part("cifar10", "train", tmp_path).classes == ("cat", "dog")
+    assert len(open_part("pets", "test", tmp_path)) == 1
+
+
+def test_other_folders_are_told_by_what_they_hold(tmp_path: Path) -> None:
+    """Kuzushiji-MNIST has MNIST's names; class folders alone are divided; the digits' name gives nothing away."""
+    make_idx(tmp_path / "kmnist", count=30)
+    assert open_part("kmnist", "train", tmp_path / "kmnist").classes == tuple("0123456789")
+    make_pictures(tmp_path / "pets", {"cat": 5, "dog": 5})
+    for name in ("pets", "digits"):
+        assert len(open_part(name, "train", tmp_path / "pets")) == 8
+    message = refusal(lambda: open_part("none", "train", tmp_path / "kmnist" / ".."), Code.DATA_MISFIT)
+    assert "not a picture" in message
+
+
+def test_a_cifar_archive_is_opened_by_its_name(tmp_path: Path) -> None:
+    """As it was downloaded."""
+    archive = pack(make_cifar10(tmp_path / "src"), tmp_path / "cifar-10-binary.tar.gz", "cifar-10-batches-bin")
+    assert len(open_part("cifar10", "train", archive)) == 20
+
+
+def test_places_that_may_not_be_read_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The system's own words, no traceback."""
+    make_pictures(tmp_path / "train", {"cat": 1})
+
+    def refuse(_: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("os.scandir", refuse)
+    message = refusal(lambda: open_part("pets", "train", tmp_path), Code.DATA_MISSING)
+    assert "can't be read: Permission denied" in message
+    assert "there is no a" in refusal(lambda: open_part("pets", "train", Path("a\0b")), Code.DATA_MISSING)

@@ -1,0 +1,42 @@
+"""Subsets and other class numbers, in any order on top of each other."""
+
+from __future__ import annotations
+
+import numpy as np
+from data_files import all_of, pixels
+
+from nin_spec.data import ArrayPart, Frame, Part, fingerprint, subset
+from nin_spec.data.part import evidence_of
+from nin_spec.data.views import renamed, renumbered
+
+FRAME = Frame(1, 4, 4)
+
+
+def part(count: int = 6) -> Part:
+    """Noise with labels 0, 1, 2, 0, ..."""
+    noise = pixels(count, 4, 4)
+    return ArrayPart("noise", "train", "here", ("a", "b", "c"), np.arange(count) % 3, lambda k: noise[k])
+
+
+def test_a_subset_is_numbered_anew() -> None:
+    """Pictures, labels and length; of a subset too."""
+    some = subset(subset(part(), np.array([5, 3, 1])), np.array([2, 0]))
+    assert len(some) == 2
+    assert some.labels.tolist() == [1, 2]
+    assert np.array_equal(all_of(some, FRAME), all_of(part(), FRAME)[[1, 5]])
+    assert (some.dataset, some.part, some.where, some.classes) == ("noise", "train", "here", ("a", "b", "c"))
+
+
+def test_classes_can_be_renamed_and_renumbered() -> None:
+    """Pictures stay; labels follow the numbers."""
+    assert renamed(part(), ("x", "y", "z")).labels.tolist() == [0, 1, 2, 0, 1, 2]
+    turned = renumbered(part(), ("c", "a", "b"), np.array([1, 2, 0]))
+    assert turned.labels.tolist() == [1, 2, 0, 1, 2, 0]
+    assert [turned.classes[k] for k in turned.labels] == ["a", "b", "c"] * 2
+
+
+def test_evidence_is_that_of_the_base() -> None:
+    """So a subset in the same order has the same fingerprint as what it's taken from."""
+    assert fingerprint(subset(part(), np.arange(6))) == fingerprint(part())
+    assert fingerprint(subset(part(), np.arange(5))) != fingerprint(part())
+    assert evidence_of(subset(part(), np.array([4])), np.array([0])) == all_of(part(), FRAME)[4].tobytes()
