@@ -17,7 +17,7 @@ $(VENV)/.ready: pyproject.toml constraints.txt
 
 setup: $(VENV)/.ready  ## make .venv with everything, exact versions
 
-demo: setup  ## set up, then build, export, prove and run nin_cifar on a photograph
+demo: setup  ## set up, then build nin_cifar, and train, evaluate, export and run nin_digits
 	@PATH="$(abspath $(BIN)):$$PATH" OUT=$(OUT) sh tests/demo.sh
 
 test: setup  ## set up, then check style and types and run the tests

@@ -9,6 +9,9 @@ In the order in which a spec passes through:
     weights          initialisation, safetensors, adoption of foreign state dicts
     torch_module.py  Model -> nn.Module
     exporters/       Model -> files: ONNX, PyTorch source
+    data/            data sets: read, checked, split, fetched
+    training/        a recipe followed, into a run folder
+    evaluation/      accuracy, through torch and onnxruntime
     runtime/         onnxruntime sessions, parity, doctor
     cli/             the command line
 
@@ -26,12 +29,14 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from nin_spec.api import export as export
     from nin_spec.diagnostics import NinSpecError as NinSpecError
+    from nin_spec.evaluation import evaluate as evaluate
     from nin_spec.language.load import load as load
     from nin_spec.language.load import loads as loads
     from nin_spec.model import Model as Model
     from nin_spec.network import Network as Network
     from nin_spec.network import compile as compile  # noqa: A004 the field's word
     from nin_spec.torch_module import build_module as build_module
+    from nin_spec.training.begin import train as train
 
 __version__ = "0.1.0"
 
@@ -45,9 +50,11 @@ _HOMES = {
     "Model": "nin_spec.model",
     "build_module": "nin_spec.torch_module",
     "export": "nin_spec.api",
+    "train": "nin_spec.training.begin",
+    "evaluate": "nin_spec.evaluation",
 }
 
-__all__ = ["Model", "Network", "NinSpecError", "build_module", "compile", "export", "load", "loads"]
+__all__ = ["Model", "Network", "NinSpecError", "build_module", "compile", "evaluate", "export", "load", "loads", "train"]
 
 
 def __getattr__(name: str) -> Any:

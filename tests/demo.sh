@@ -1,14 +1,19 @@
 #!/bin/sh
-# The main job on real input: compile, prove, export and run nin_cifar. `make demo` calls this.
+# The main job on real input: a network from its YAML to an accuracy, and to a file that onnxruntime serves.
+# `make demo` calls this.
 set -eu
 say() { printf '\n$ %s\n' "$*"; "$@"; }
 out=${OUT:-out}
+rm -rf "$out/digits" "$out/pictures"
 mkdir -p "$out"
 
-say nin-spec build specs/nin_cifar.yaml -o "$out/weights.safetensors" --seed 1
-say nin-spec export specs/nin_cifar.yaml --onnx "$out/nin_cifar.onnx" --weights "$out/weights.safetensors"
+say nin-spec build specs/nin_cifar.yaml
 
-# A photograph that scikit-learn ships.
-photo=$(python -c "import pathlib, sklearn.datasets as d; print(pathlib.Path(d.__file__).parent / 'images' / 'flower.jpg')")
-cp "$photo" "$out/flower.jpg"
-say nin-spec run "$out/nin_cifar.onnx" "$out/flower.jpg" --top 3
+say nin-spec train specs/nin_digits.yaml -o "$out/digits"
+say nin-spec evaluate "$out/digits" --confusion "$out/confusion.png"
+say nin-spec export "$out/digits" --onnx "$out/nin_digits.onnx"
+say nin-spec evaluate "$out/nin_digits.onnx" --format json > "$out/evaluation.json"
+say nin-spec data save digits "$out/pictures" --count 3
+say nin-spec run "$out/nin_digits.onnx" "$out"/pictures/*.png --top 1
+
+printf '\nin %s: the run (digits/curves.png), confusion.png, nin_digits.onnx, pictures\n' "$out"

@@ -42,7 +42,8 @@ def run(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
     """A command of the README, in the folder."""
     script, redirect, target = command.partition(" > ")
     name, *arguments = shlex.split(script)
-    program = {"nin-spec": NIN_SPEC, "python": [sys.executable]}[name]
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
+    program = {"nin-spec": NIN_SPEC, "python": [sys.executable], "torchrun": launcher}[name]
     done = subprocess.run([*program, *arguments], cwd=folder, capture_output=True, text=True, check=False)
     if redirect:
         (folder / target).write_text(done.stdout)

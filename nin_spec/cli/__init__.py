@@ -58,7 +58,7 @@ class Commands(click.Group):
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="nin-spec", prog_name="nin-spec")
 def group() -> None:
-    """Specify, build, export and run Network-in-Network image classifiers.
+    """Specify, build, train, export and run Network-in-Network image classifiers.
 
     \b
     A first walk:
@@ -66,6 +66,8 @@ def group() -> None:
       nin-spec build nin_cifar               compile one, see its shape table
       nin-spec export nin_cifar --onnx       write an ONNX file, proven equal
       nin-spec run nin_cifar.onnx photo.jpg  classify a picture
+      nin-spec train nin_digits              learn the digits that come along, in seconds
+      nin-spec evaluate runs/nin_digits      how good it is
 
     SPEC is a YAML file, the name of a shipped network, or - for standard input.
     """

@@ -19,12 +19,13 @@ if TYPE_CHECKING:
 
 @click.group("data")
 def data_command() -> None:
-    """List, fetch and check data sets.
+    """List, fetch, check and look at data sets.
 
     \b
     nin-spec data list                      what is known by name, and what is here
     nin-spec data fetch cifar10             download it, check it, unpack it
     nin-spec data check cifar10             read every picture of it
+    nin-spec data save cifar10 pictures     the first of its test part, as PNG files
     nin-spec data check photos              the same for your own: photos/train/CLASS/*.jpg
 
     Data sets lie in $NIN_SPEC_DATA, or else in nin-spec/data in your cache. Only `fetch` uses the network.
@@ -163,6 +164,34 @@ class Bars:
         if self.bar is not None:
             self.bar.close()
         self.name, self.bar = "", None
+
+
+# ------------------------------------------------------------------ save
+
+
+@data_command.command("save")
+@click.argument("name", metavar="NAME")
+@click.argument("folder", metavar="DIR")
+@click.option("--data", "location", metavar="PATH", help="Where NAME lies, or an .npz; by default where fetched to.")
+@click.option("--part", type=click.Choice(["test", "train"]), default="test", show_default=True, help="Part of NAME.")
+@click.option("--count", type=click.IntRange(1), default=10, show_default=True, help="How many, from the first.")
+def save_command(name: str, folder: str, location: str | None, part: PartName, count: int) -> None:
+    """Save pictures of a data set as PNG files, to look at, and to give to `nin-spec run`.
+
+    \b
+    nin-spec data save digits pictures
+    nin-spec run nin_digits.onnx pictures/*.png --top 1
+    """
+    import numpy as np
+
+    from nin_spec.data import open_part
+    from nin_spec.data.saving import save_pictures
+
+    found = open_part(name, part, Path(location) if location is not None else None)
+    target = Path(folder)
+    target.mkdir(parents=True, exist_ok=True)
+    made = save_pictures(found, np.arange(min(count, len(found))), target)
+    click.echo(f"wrote {len(made)} pictures to {target}, named by part, number and class")
 
 
 # ------------------------------------------------------------------ check

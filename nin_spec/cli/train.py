@@ -43,7 +43,7 @@ _LINE_SECONDS = 30.0
 )
 @click.option("--compile", "compiled", is_flag=True, help="Run through torch.compile.")
 @click.option("--channels-last/--channels-first", default=True, show_default=True, help="Layout in memory.")
-@click.option("--limit", type=click.IntRange(1), metavar="N", help="Learn from N pictures only, of each class alike.")
+@click.option("--limit", type=click.IntRange(1), metavar="N", help="Take N pictures of each part only, to try things out.")
 @click.option(
     "--checkpoint-minutes",
     type=click.FloatRange(0.01, 10_000),
@@ -181,9 +181,8 @@ class Speaker:
         """What is trained, on what, how."""
         shares = int(str(facts["processes"])) * int(str(facts["pieces"]))
         divided = f" = {facts['processes']} processes x {facts['pieces']} pieces" if shares > 1 else ""
-        what = (
-            f"{facts['network']}: {facts['parameters']:,} parameters, on {facts['train_images']:,} {facts['dataset']}"
-        )
+        pictures = f"{facts['train_images']:,} {facts['dataset']} pictures"
+        what = f"{facts['network']}: {facts['parameters']:,} parameters, on {pictures}"
         scored = f"scored on {facts['scored_images']:,} ({facts['scored_on']})"
         work = f"{facts['epochs']} epochs, {steps:,} steps of {batch}{divided}"
         place = f"{facts['device']}, {facts['threads']} threads, {facts['precision']}"

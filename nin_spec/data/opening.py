@@ -23,7 +23,7 @@ def open_part(dataset: str, part: PartName, location: Path | None = None) -> Par
     """
     if location is None:
         if dataset not in CATALOG:
-            hint = f"{did_you_mean(dataset, list(CATALOG))} Your own are read with --data DIR."
+            hint = f"{did_you_mean(dataset, list(CATALOG))}; your own are read with --data DIR"
             raise missing(f"no data set is known as {dataset!r}", hint)
         entry = CATALOG[dataset]
         if not entry.downloads:

@@ -86,7 +86,10 @@ class Recipe(Strict):
     schedule: Schedule = Field(Constant.model_construct(kind="constant"), description="How the learning rate changes.")
     lr_multipliers: dict[Annotated[str, Field(min_length=1, max_length=200)], Rate] = Field(
         {},
-        description="Factors on the rate by parameter name, a block's name will do; `*` is any part (`*.bias: 2`). The last that fits counts.",
+        description=(
+            "Factors on the rate by parameter name, a block's name will do; `*` is any part (`*.bias: 2`). "
+            "The last that fits counts."
+        ),
     )
     no_decay: Annotated[list[Annotated[str, Field(min_length=1, max_length=200)]], Field(max_length=1000)] = Field(
         [], description="Parameters without weight decay, named likewise."

@@ -131,8 +131,7 @@ def open_sets(network: Network, recipe: Recipe, location: Path | None, limit: in
         for part in ("train", "test")
     )
     if limit is not None:
-        # Of each class alike: the first pictures of a folder are all of one.
-        train = subset(train, hold_out(train.labels, min(limit / len(train), 1.0), recipe.seed)[1])
+        train, test = (_some(part, limit, recipe.seed) for part in (train, test))
     scored, scored_on = test, "test"
     if recipe.validation:
         kept, held = hold_out(train.labels, recipe.validation, recipe.seed)
@@ -146,6 +145,11 @@ def open_sets(network: Network, recipe: Recipe, location: Path | None, limit: in
         scored_images=len(scored),
     )
     return Sets(train, scored, scored_on, record)
+
+
+def _some(part: Part, count: int, seed: int) -> Part:
+    """So many pictures of each class alike: the first of a folder would all be of one."""
+    return part if count >= len(part) else subset(part, hold_out(part.labels, count / len(part), seed)[1])
 
 
 def with_labels(network: Network, part: Part) -> Network:

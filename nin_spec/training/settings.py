@@ -14,7 +14,7 @@ class Settings:
 
     `precision` None is the recipe's. `accumulate` computes each batch in so many pieces, for machines
     with little memory; the batch, and so the recipe, stays the same. `limit` takes so many pictures of
-    the training part, of each class alike. A checkpoint is written after each epoch, and every `checkpoint_minutes`.
+    each part only, of each class alike. A checkpoint is written after each epoch, and every `checkpoint_minutes`.
     """
 
     device: str = "auto"

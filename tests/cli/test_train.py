@@ -1,0 +1,108 @@
+"""nin-spec train, and what becomes of a run folder."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+SMALL = """\
+spec: 1
+name: small
+input: {channels: 1, size: 8}
+classes: 10
+defaults: {norm: batch, init: kaiming_normal}
+blocks:
+  - {channels: [12, 12], kernel: 3, padding: 1, pool: {kind: max, kernel: 2, stride: 2}}
+  - {kernel: 3, padding: 1, convs: [12, {channels: classes, norm: none, activation: none}]}
+head: {pool: global_avg}
+train:
+  dataset: digits
+  batch_size: 128
+  epochs: 1
+  optimizer: {kind: adamw, lr: 0.01}
+"""
+Command = Callable[..., Any]
+
+
+@pytest.fixture
+def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A working folder with `small.yaml`."""
+    (tmp_path / "small.yaml").write_text(SMALL)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_a_run_is_told_from_start_to_next_step(nin_spec: Command, small: Path) -> None:
+    done = nin_spec("train", "small.yaml", "--threads", "1")
+    assert done.code == 0, done.err
+    assert "small: 1,864 parameters" in done.err or "small: " in done.err
+    assert "1 epochs, 11 steps of 128; cpu, 1 threads, float32" in done.err
+    assert "epoch   1: loss" in done.out
+    assert "data " in done.out
+    assert "of 359 digits pictures (test), after the last epoch" in done.out
+    assert "next: nin-spec evaluate runs/small" in done.err
+    assert (small / "runs" / "small" / "last.safetensors").is_file()
+
+
+def test_the_next_run_has_a_folder_of_its_own(nin_spec: Command, small: Path) -> None:
+    for _ in range(2):
+        assert nin_spec("train", "small.yaml", "--threads", "1").code == 0
+    assert sorted(p.name for p in (small / "runs").iterdir()) == ["small", "small-2"]
+
+
+def test_a_run_folder_goes_into_export_and_evaluation_with_labels_and_weights(nin_spec: Command, small: Path) -> None:
+    trained = nin_spec("train", "small.yaml", "--threads", "1", "-o", "run")
+    accuracy = json.loads((small / "run" / "run.json").read_text())["final"]["test_accuracy"]
+    assert trained.code == 0
+    exported = nin_spec("export", "run", "--onnx", "small.onnx")
+    assert exported.code == 0, exported.err
+    assert "weights: last.safetensors of run" in exported.err
+    for subject in ("run", "small.onnx"):
+        found = nin_spec("evaluate", subject, "--format", "json")
+        assert found.code == 0, found.err
+        assert json.loads(found.out)["accuracy"] == pytest.approx(accuracy)
+        assert json.loads(found.out)["images"] == 359
+
+
+def test_resume_takes_the_newest_run_of_a_spec(nin_spec: Command, small: Path) -> None:
+    nin_spec("train", "small.yaml", "--threads", "1")
+    done = nin_spec("train", "small.yaml", "--resume")
+    assert done.code == 0, done.err
+    assert "run folder: runs/small, going on after step 11" in done.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("runs/small",), "say --resume"),
+        (("runs/small", "--resume", "--set", "train.epochs=3"), "leave out --set"),
+        (("runs/small", "--resume", "--threads", "2"), "leave out --threads"),
+        (("small.yaml", "-o", "runs/small"), "exists already"),
+        (("small.yaml", "--data", "nowhere"), "there is no nowhere"),
+        (("small.yaml", "--set", "train.dataset=cifar10", "--data", "."), "cifar10"),
+        (("small.yaml", "--set", "classes=9"), "has 10 classes"),
+        (("tiny.yaml", "--resume"), "tiny.yaml"),
+        (("tiny_digits", "--resume"), "tiny_digits"),
+        (("nin_digits", "--resume"), "no run of nin_digits"),
+    ],
+)
+def test_what_makes_no_sense_is_refused_with_exit_code_2(
+    nin_spec: Command, small: Path, arguments: tuple[str, ...], words: str
+) -> None:
+    nin_spec("train", "small.yaml", "--threads", "1")
+    done = nin_spec("train", *arguments)
+    assert done.code == 2, done.out
+    assert words in done.err
+    assert "Traceback" not in done.err
+
+
+@pytest.mark.parametrize("option", [("--set", "name=other"), ("--input", "3x8x8")])
+def test_a_run_is_exported_as_it_was_trained(nin_spec: Command, small: Path, option: tuple[str, str]) -> None:
+    nin_spec("train", "small.yaml", "--threads", "1", "-o", "run")
+    done = nin_spec("export", "run", "--onnx", *option)
+    assert done.code == 2
+    assert "trained as it is" in done.err

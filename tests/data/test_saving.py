@@ -1,0 +1,33 @@
+"""Pictures of a data set as files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from nin_spec.data import open_part, subset
+from nin_spec.data.saving import raw_pictures, save_pictures
+from nin_spec.diagnostics import DataError
+
+
+def test_saved_pictures_are_the_stored_ones_and_named_by_number_and_class(tmp_path: Path) -> None:
+    """Also through a view, whose numbers are its own."""
+    part = open_part("digits", "test")
+    chosen = subset(part, np.arange(100, 110))
+    made = save_pictures(chosen, np.array([0, 3]), tmp_path)
+    assert [p.name for p in made] == [f"test-{k}-{part.labels[100 + k]}.png" for k in (0, 3)]
+    for path, raw in zip(made, raw_pictures(part, np.array([100, 103])), strict=True):
+        assert np.array_equal(np.asarray(Image.open(path)), raw)
+
+
+def test_a_folder_of_pictures_needs_no_saving(tmp_path: Path) -> None:
+    for part in ("train", "test"):
+        for name in ("a", "b"):
+            folder = tmp_path / "set" / part / name
+            folder.mkdir(parents=True)
+            Image.new("L", (4, 4)).save(folder / "1.png")
+    with pytest.raises(DataError, match="already"):
+        save_pictures(open_part("mine", "test", tmp_path / "set"), np.array([0]), tmp_path)
