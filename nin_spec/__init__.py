@@ -54,7 +54,18 @@ _HOMES = {
     "evaluate": "nin_spec.evaluation",
 }
 
-__all__ = ["Model", "Network", "NinSpecError", "build_module", "compile", "evaluate", "export", "load", "loads", "train"]
+__all__ = [
+    "Model",
+    "Network",
+    "NinSpecError",
+    "build_module",
+    "compile",
+    "evaluate",
+    "export",
+    "load",
+    "loads",
+    "train",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -38,8 +38,16 @@ FLOORS = {
     "nin_spec.__main__": 4,
 }
 HEAVY = {"torch", "onnx", "onnxruntime", "numpy", "PIL", "jinja2", "safetensors"}
-WARM = ("nin_spec.torch_", "nin_spec.runtime", "nin_spec.exporters", "nin_spec.weights", "nin_spec.pictures")
-WARM += ("nin_spec.data", "nin_spec.evaluation", "nin_spec.training")
+WARM = (
+    "nin_spec.torch_",
+    "nin_spec.runtime",
+    "nin_spec.exporters",
+    "nin_spec.weights",
+    "nin_spec.pictures",
+    "nin_spec.data",
+    "nin_spec.evaluation",
+    "nin_spec.training",
+)
 """Where heavy libraries may be imported at the top of a module: no cold path comes here."""
 
 

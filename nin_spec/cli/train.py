@@ -43,7 +43,9 @@ _LINE_SECONDS = 30.0
 )
 @click.option("--compile", "compiled", is_flag=True, help="Run through torch.compile.")
 @click.option("--channels-last/--channels-first", default=True, show_default=True, help="Layout in memory.")
-@click.option("--limit", type=click.IntRange(1), metavar="N", help="Take N pictures of each part only, to try things out.")
+@click.option(
+    "--limit", type=click.IntRange(1), metavar="N", help="Take N pictures of each part only, to try things out."
+)
 @click.option(
     "--checkpoint-minutes",
     type=click.FloatRange(0.01, 10_000),

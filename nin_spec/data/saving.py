@@ -36,7 +36,8 @@ def save_pictures(part: Part, indices: Numbers, folder: Path) -> list[Path]:
 def raw_pictures(part: Part, indices: Numbers) -> Pixels:
     """The bytes as they are stored: (n, H, W) gray, or (n, H, W, 1 or 3)."""
     while isinstance(part, View):
-        part, indices = part.base, part.chosen[indices]
+        indices = part.chosen[indices]
+        part = part.base
     if not isinstance(part, ArrayPart):
         raise missing(f"{part.where} is a folder of pictures already", "name its files to nin-spec run")
     return np.asarray(part.read(indices))

@@ -108,7 +108,10 @@ def resume(
     with joined(world, device):
         sets = open_sets(run.network, recipe, data or run.location, settings.limit)
         if sets.record.train_fingerprint != run.record.data.train_fingerprint:
-            raise folders.unusable(path, "the data is not what it was trained on", "say --data with the same pictures")
+            hint = (
+                f"say --data with the same pictures, or train anew from its weights: --weights {path}/last.safetensors"
+            )
+            raise folders.unusable(path, "the data is not what it was trained on", hint)
         session = _Session(run.network, recipe, sets, settings, world, device, path, reporter or Silent(), stop)
         return session.resume(run)
 

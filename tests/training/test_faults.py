@@ -12,9 +12,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 from small_parts import small_network, small_spec
 
-from nin_spec.diagnostics import DivergedError, ExportError, TrainingError
+from nin_spec.diagnostics import DataError, DivergedError, ExportError, TrainingError
 from nin_spec.training.begin import resume, train
 from nin_spec.training.folder import open_run
 from nin_spec.training.reporter import Silent
@@ -186,6 +187,38 @@ def test_a_full_disk_is_an_error_and_the_last_checkpoint_stays(tmp_path: Path, m
     assert after == before
     resume(tmp_path / "run")
     assert same_results(tmp_path / "whole", tmp_path / "run")
+
+
+def folder_of_pictures(root: Path, count: int) -> Path:
+    """Pictures of two classes, in a train and a test part."""
+    noise = np.random.default_rng(0)
+    for part in ("train", "test"):
+        for name in ("dark", "light"):
+            folder = root / part / name
+            folder.mkdir(parents=True)
+            for k in range(count):
+                pixels = noise.integers(0, 128, (8, 8), np.uint8) + (128 if name == "light" else 0)
+                Image.fromarray(pixels.astype(np.uint8)).save(folder / f"{k}.png")
+    return root
+
+
+def test_an_unreadable_picture_among_many_is_named(tmp_path: Path) -> None:
+    """It is found when its turn comes; what was learned until then is kept."""
+    pictures = folder_of_pictures(tmp_path / "pictures", 100)
+    (pictures / "train" / "light" / "57.png").write_bytes(b"\x89PNG\r\n\x1a\nno picture")
+    network = small_network("none", 0.0, "classes=2", "train.dataset=lights", "train.batch_size=10")
+    with pytest.raises(DataError, match=r"light/57\.png"):
+        train(network, data=pictures, output=tmp_path / "run", settings=ONE)
+    assert list((tmp_path / "run" / "checkpoints").iterdir())
+
+
+def test_an_empty_class_folder_is_refused_before_training(tmp_path: Path) -> None:
+    pictures = folder_of_pictures(tmp_path / "pictures", 3)
+    (pictures / "train" / "none").mkdir()
+    network = small_network("none", 0.0, "classes=3", "train.dataset=lights")
+    with pytest.raises(DataError, match="holds no pictures"):
+        train(network, data=pictures, output=tmp_path / "run", settings=ONE)
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize("name", ["spec.yaml", "run.json"])

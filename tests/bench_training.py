@@ -1,0 +1,456 @@
+"""Compare nin_spec.training with a loop written by hand in plain PyTorch, in one run: `make bench-training`.
+
+Each contender trains in a process of its own, and all take turns, those of a pair next to each other. A
+pair's ratio is taken turn by turn; printed are the median and the least and greatest, beside the medians
+of both sides. Pictures are random bytes in CIFAR-10's own format, and the digits that come with nin-spec.
+
+    throughput   images/s: ours / by hand, same settings and layout in memory  (nin_cifar: at least 0.98)
+    precision    images/s: ours / PyTorch's defaults, float32, contiguous      (nin_cifar, bfloat16: at least 2.5)
+    data         share of a step that waits for pictures                       (nin_cifar: below 5%)
+    memory       peak resident memory of the process: ours / by hand           (nin_cifar: at most 1.10)
+
+A speed is the batch over the median time of the steps after a warm-up; evaluation and checkpoints lie
+outside. The exit code is 1 when a bar is missed. Run it on a machine that does nothing else.
+
+    python tests/bench_training.py [WHAT...] [--threads N] [--turns N] [--steps N] [--json FILE] [--quick]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import operator
+import os
+import random
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import nin_spec
+from nin_spec.training.reporter import Pace, Row, Silent
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor, nn
+
+    from nin_spec.language.recipe import Recipe
+    from nin_spec.network import Network
+    from nin_spec.training.settings import Precision
+
+WHAT = ("throughput", "precision", "data", "memory")
+NATIVE_BFLOAT16 = ("amx_bf16", "avx512_bf16", "bf16")
+"""What torch.cpu.get_capabilities() calls bfloat16 arithmetic, the last on ARM."""
+EMULATED = "this CPU has neither AMX nor AVX512-BF16 and emulates bfloat16"
+RECORDS = 384
+"""Pictures in each of the five training files."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """One contender: who trains what, how.
+
+    `tuned` is what nin_spec.training does by itself: channels last in memory, the fused optimiser. Steps up to
+    `warmup` are not timed. `epochs` trains whole epochs to the end instead of `steps` steps.
+    """
+
+    who: Literal["ours", "plain"]
+    spec: str
+    batch: int
+    threads: int
+    warmup: int
+    steps: int
+    precision: Precision = "float32"
+    tuned: bool = True
+    epochs: int | None = None
+    turns: int = 5
+
+    def __str__(self) -> str:
+        layout = "channels last" if self.tuned else "contiguous"
+        length = f"{self.warmup + self.steps} steps" if self.epochs is None else f"epochs: {self.epochs}"
+        return f"{self.who} {self.spec}, {self.precision}, {layout}, {length}"
+
+    def network(self) -> Network:
+        """The network, its recipe changed where this job says so."""
+        changes = [f"train.batch_size={self.batch}"]
+        if self.epochs is not None:
+            changes.append(f"train.epochs={self.epochs}")
+        return nin_spec.compile(self.spec, changes)
+
+    def result(self, laps: Sequence[float], shares: Sequence[float] = ()) -> dict[str, Any]:
+        """What came of it: images/s, peak memory in MB, and the waiting share of each epoch."""
+        rate = self.batch / statistics.median(laps)
+        return {"rate": rate, "memory": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, "shares": shares}
+
+
+# ------------------------------------------------------------------ nin_spec.training
+
+
+@dataclass
+class Watch(Silent):
+    """Takes the times of steps, and stops after enough of them."""
+
+    job: Job
+    laps: list[float] = field(default_factory=list)
+    shares: list[float] = field(default_factory=list)
+    done: int = 0
+    before: float | None = None
+
+    def enough(self) -> bool:
+        """Asked within the step after those that are done."""
+        return self.job.epochs is None and self.done + 1 >= self.job.warmup + self.job.steps
+
+    def stepped(self, step: int, loss: float) -> None:
+        now = time.perf_counter()
+        if self.before is not None and step > self.job.warmup:
+            self.laps.append(now - self.before)
+        self.done, self.before = step, now
+
+    def finished_epoch(self, row: Row, pace: Pace) -> None:
+        # The next step comes after evaluation and a checkpoint: when it began, nobody can say.
+        self.before = None
+        self.shares.append(pace.data_share)
+
+
+def ours(job: Job, data: Path | None) -> dict[str, Any]:
+    """Train as the command line does."""
+    from nin_spec.training.begin import train
+    from nin_spec.training.settings import Settings
+
+    watch = Watch(job)
+    settings = Settings(device="cpu", precision=job.precision, threads=job.threads, channels_last=job.tuned)
+    with tempfile.TemporaryDirectory() as folder:
+        run = Path(folder) / "run"
+        train(job.network(), data=data, output=run, settings=settings, reporter=watch, stop=watch.enough)
+    return job.result(watch.laps, watch.shares)
+
+
+# ------------------------------------------------------------------ by hand
+
+
+def plain(job: Job, data: Path | None) -> dict[str, Any]:
+    """The same network, data and recipe in a loop as people write it."""
+    import torch
+    import torch.nn.functional as F  # noqa: N812 the field's name
+
+    torch.set_num_threads(job.threads)
+    network = job.network()
+    layout = torch.channels_last if job.tuned else torch.contiguous_format
+    net = nin_spec.build_module(network.initialise()).to(memory_format=layout).train()  # type: ignore[call-overload]
+    images, labels = in_memory(network, data)
+    normalise = normaliser(network, layout)
+    recipe = recipe_of(network)
+    optimizer, schedule = by_hand(net, job, recipe, len(images) // job.batch)
+    laps, total, before = [], 0.0, time.perf_counter()
+    for rows in shuffled(len(images), job.batch, job.warmup + job.steps):
+        x = normalise(cropped(images[rows], recipe.augment.pad_and_crop))
+        optimizer.zero_grad()
+        loss = F.cross_entropy(net(x), labels[rows])
+        loss.backward()
+        optimizer.step()
+        schedule.step()
+        total += loss.item()
+        now = time.perf_counter()
+        laps.append(now - before)
+        before = now
+    return job.result(laps[job.warmup :])
+
+
+def recipe_of(network: Network) -> Recipe:
+    """The recipe of a spec that has one."""
+    recipe = network.spec.spec.train
+    assert recipe is not None
+    return recipe
+
+
+def in_memory(network: Network, data: Path | None) -> tuple[Tensor, Tensor]:
+    """The training pictures (N, C, H, W) in bytes, and their class numbers."""
+    import numpy as np
+    import torch
+
+    from nin_spec.data import Frame, open_part
+
+    part = open_part(recipe_of(network).dataset, "train", data)
+    pictures = part.pictures(np.arange(len(part)), Frame(*network.graph.input.shape))
+    return torch.from_numpy(pictures).permute(0, 3, 1, 2).contiguous(), torch.tensor(part.labels)
+
+
+def normaliser(network: Network, layout: torch.memory_format) -> Callable[[Tensor], Tensor]:
+    """From bytes to the network's input."""
+    import torch
+
+    contract = network.card.preprocessing
+    mean, std = (torch.tensor(v).reshape(1, -1, 1, 1) for v in (contract.mean, contract.std))
+    return lambda x: x.to(torch.float32, memory_format=layout).mul_(contract.scale).sub_(mean).div_(std)
+
+
+def shuffled(pictures: int, batch: int, steps: int) -> Iterator[Tensor]:
+    """The numbers of each step's pictures, in a new order each epoch."""
+    import torch
+
+    order = torch.randperm(pictures)
+    for step in range(steps):
+        place = step % (pictures // batch)
+        if place == 0:
+            order = torch.randperm(pictures)
+        yield order[place * batch : (place + 1) * batch]
+
+
+def cropped(images: Tensor, pad: int) -> Tensor:
+    """Windows of the images' own size, at random places of the padded images."""
+    import torch
+    import torch.nn.functional as F  # noqa: N812 the field's name
+
+    if not pad:
+        return images
+    count, _, height, width = images.shape
+    padded = F.pad(images, (pad, pad, pad, pad)).permute(0, 2, 3, 1)
+    top, left = torch.randint(0, 2 * pad + 1, (2, count, 1, 1))
+    rows, columns = top + torch.arange(height)[:, None], left + torch.arange(width)
+    return padded[torch.arange(count)[:, None, None], rows, columns].permute(0, 3, 1, 2)
+
+
+def by_hand(
+    net: nn.Module, job: Job, recipe: Recipe, per_epoch: int
+) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LRScheduler]:
+    """The recipe's optimiser and schedule, step by step; fused as ours is, or as PyTorch has it by default."""
+    import torch
+
+    o, fused, total = recipe.optimizer, True if job.tuned else None, per_epoch * recipe.epochs
+    if o.kind != "sgd":
+        assert not recipe.lr_multipliers
+        assert not recipe.no_decay
+        adam = torch.optim.AdamW(net.parameters(), lr=o.lr, weight_decay=o.weight_decay, fused=fused)
+        return adam, torch.optim.lr_scheduler.OneCycleLR(adam, o.lr, total, cycle_momentum=False)
+    assert recipe.schedule.kind == "step"
+    sgd = torch.optim.SGD(cifar_groups(net, o.lr), o.lr, o.momentum, weight_decay=o.weight_decay, fused=fused)
+    milestones = [round(m * per_epoch) for m in recipe.schedule.milestones]
+    return sgd, torch.optim.lr_scheduler.MultiStepLR(sgd, milestones, recipe.schedule.gamma)
+
+
+def cifar_groups(net: nn.Module, rate: float) -> list[dict[str, Any]]:
+    """nin_cifar's rates: biases twice and without decay, the class maps a tenth."""
+    from torch import nn
+
+    *convs, last = (layer for layer in net.modules() if isinstance(layer, nn.Conv2d))
+    return [
+        {"params": [conv.weight for conv in convs]},
+        {"params": [conv.bias for conv in convs], "lr": rate * 2, "weight_decay": 0.0},
+        {"params": [last.weight], "lr": rate * 0.1},
+        {"params": [last.bias], "lr": rate * 0.2, "weight_decay": 0.0},
+    ]
+
+
+# ------------------------------------------------------------------ the match
+
+
+@dataclass(frozen=True)
+class Bar:
+    """What a figure must keep."""
+
+    sign: Literal[">=", "<=", "<"]
+    value: float
+
+    def holds(self, figure: float) -> bool:
+        """Whether it does."""
+        return {">=": operator.ge, "<=": operator.le, "<": operator.lt}[self.sign](figure, self.value)
+
+
+@dataclass(frozen=True)
+class Line:
+    """One comparison: a quantity of our job against a peer's, or of ours alone."""
+
+    what: str
+    name: str
+    ours: Job
+    peer: Job | None
+    quantity: Literal["rate", "memory", "share"]
+    bar: Bar | None = None
+    unjudged: str = ""
+
+    def figures(self, runs: dict[Job, list[dict[str, Any]]]) -> dict[str, Any]:
+        """The medians, the ratio of each turn, and whether the bar holds."""
+        mine = [quantity(run, self.quantity) for run in runs[self.ours]]
+        theirs = [quantity(run, self.quantity) for run in runs[self.peer]] if self.peer else []
+        each = [a / b for a, b in zip(mine, theirs, strict=False)] if self.peer else mine
+        figure = statistics.median(each)
+        if self.bar is None:
+            verdict = "no bar"
+        elif self.unjudged:
+            verdict = f"not judged here ({self.unjudged})"
+        else:
+            verdict = "holds" if self.bar.holds(figure) else "MISSED"
+        return {
+            "what": self.what,
+            "name": self.name,
+            "quantity": self.quantity,
+            "ours": statistics.median(mine),
+            "peer": statistics.median(theirs) if theirs else None,
+            "figure": figure,
+            "least": min(each),
+            "most": max(each),
+            "turns": len(each),
+            "bar": None if self.bar is None else f"{self.bar.sign} {self.bar.value:.2f}",
+            "verdict": verdict,
+        }
+
+
+def quantity(run: dict[str, Any], name: str) -> float:
+    """A quantity of one run. Of the waiting shares, those after the first epoch, which starts cold, count."""
+    return statistics.median(run["shares"][1:] or run["shares"]) if name == "share" else float(run[name])
+
+
+def lines(given: argparse.Namespace, *, native: bool) -> list[Line]:
+    """All comparisons; contenders that several have in common run once."""
+    how: dict[str, Any] = {"threads": given.threads, "turns": given.turns}
+    cifar = {"spec": "nin_cifar", "batch": given.batch, "warmup": given.warmup, "steps": given.steps, **how}
+    digits = {"spec": "nin_digits", "batch": 64, "warmup": 10 * given.warmup, "steps": 40 * given.steps, **how}
+    # An emulated step takes many times as long: one, once, says enough.
+    brief = {} if native else {"warmup": 1, "steps": 1, "turns": 1}
+    mine, peer, default = Job("ours", **cifar), Job("plain", **cifar), Job("plain", **cifar, tuned=False)
+    half = Job("ours", **{**cifar, **brief}, precision="bfloat16")
+    epoch = Job("ours", **{**cifar, "turns": 1}, epochs=1)
+    epochs = Job("ours", **{**digits, "turns": 1}, epochs=6)
+    small, small_peer = Job("ours", **digits), Job("plain", **digits)
+    unjudged = "--quick" if given.quick else ""
+    emulated = unjudged if native else EMULATED
+    to_default = "channels last / PyTorch's defaults"
+    return [
+        Line("throughput", "nin_cifar, float32", mine, peer, "rate", Bar(">=", 0.98), unjudged),
+        Line("throughput", "nin_digits, float32", small, small_peer, "rate"),
+        Line("precision", f"nin_cifar, bfloat16, {to_default}", half, default, "rate", Bar(">=", 2.5), emulated),
+        Line("precision", f"nin_cifar, float32, {to_default}", mine, default, "rate"),
+        Line("data", "nin_cifar, 32x32, share of a step", epoch, None, "share", Bar("<", 0.05), unjudged),
+        Line("data", "nin_digits, 8x8, share of a step", epochs, None, "share"),
+        Line("memory", "nin_cifar, float32", mine, peer, "memory", Bar("<=", 1.10), unjudged),
+    ]
+
+
+def match(jobs: Sequence[Job], data: Path) -> dict[Job, list[dict[str, Any]]]:
+    """All results, the contenders taking turns; every other turn goes backwards, so that no place is favoured."""
+    runs: dict[Job, list[dict[str, Any]]] = {job: [] for job in jobs}
+    for turn in range(max(job.turns for job in jobs)):
+        for job in jobs if turn % 2 == 0 else reversed(jobs):
+            if turn < job.turns:
+                say(f"turn {turn + 1}: {job}", end=" ... ")
+                found = alone("--contender", json.dumps(asdict(job)), "--data", str(data))
+                say(f"{found['rate']:,.1f} images/s, {found['memory']:,.0f} MB")
+                runs[job].append(found)
+    return runs
+
+
+def alone(*arguments: str) -> Any:
+    """What this script prints when it runs with these arguments in a process of its own."""
+    done = subprocess.run([sys.executable, __file__, *arguments], capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise SystemExit(f"\n{' '.join(arguments)} failed:\n{done.stderr}")
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def probe() -> dict[str, Any]:
+    """Which PyTorch this is, and what the CPU can do."""
+    import torch
+
+    known = torch.cpu.get_capabilities()
+    native = any(known.get(key) for key in NATIVE_BFLOAT16)
+    return {"torch": torch.__version__, "cpu": known.get("cpu_name", ""), "native_bfloat16": native}
+
+
+def write_pictures(folder: Path, records: int) -> None:
+    """Random pictures as CIFAR-10's binary version lays them out: a label and 3,072 bytes each."""
+    chance = random.Random(0)  # noqa: S311 no secret
+    for name in (*(f"data_batch_{k}" for k in range(1, 6)), "test_batch"):
+        pictures = (bytes([k % 10]) + chance.randbytes(3072) for k in range(records))
+        (folder / f"{name}.bin").write_bytes(b"".join(pictures))
+
+
+# ------------------------------------------------------------------ what is said
+
+
+def say(text: str, end: str = "\n") -> None:
+    """Progress."""
+    print(text, end=end, file=sys.stderr, flush=True)
+
+
+def table(found: Sequence[dict[str, Any]]) -> None:
+    """A line for each comparison."""
+    print(f"{'':<11}{'':<55}{'ours':>9}{'peer':>9}{'ratio':>8}  {'spread':<16}{'bar':<9}")
+    for line in found:
+        form = "{:.2%}" if line["quantity"] == "share" else "{:,.1f}"
+        ours, peer = (form.format(line[k]) if line[k] is not None else "" for k in ("ours", "peer"))
+        ratio = f"{line['figure']:.3f}" if peer else ""
+        form = form if not peer else "{:.3f}"
+        spread = f"{form.format(line['least'])} - {form.format(line['most'])}" if line["turns"] > 1 else "one turn"
+        head = f"{line['what']:<11}{line['name']:<55}{ours:>9}{peer:>9}{ratio:>8}"
+        print(f"{head}  {spread:<16}{line['bar'] or '':<9}{line['verdict']}")
+
+
+def options() -> argparse.Namespace:
+    """The command line."""
+    from nin_spec.runtime.providers import available_threads
+
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", nargs="*", metavar="WHAT", help=f"of {', '.join(WHAT)}; all unless said")
+    parser.add_argument("--threads", type=int, default=available_threads(), help="of each contender; the cores")
+    parser.add_argument("--turns", type=int, help="of each contender  [default: 5]")
+    parser.add_argument("--steps", type=int, help="timed in a turn of nin_cifar, of nin_digits 40 x  [default: 5]")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures and each run there, too")
+    parser.add_argument("--quick", action="store_true", help="only show that it works: tiny batches, nothing judged")
+    for hidden in ("--contender", "--data"):
+        parser.add_argument(hidden, help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    unknown = set(given.what) - set(WHAT)
+    if unknown:
+        parser.error(f"{', '.join(sorted(unknown))}: WHAT is of {', '.join(WHAT)}")
+    quick = given.quick
+    given.turns, given.steps = given.turns or (1 if quick else 5), given.steps or (1 if quick else 5)
+    given.batch, given.warmup, given.records = (8, 1, 16) if quick else (128, 2, RECORDS)
+    if min(given.turns, given.steps, given.threads) < 1:
+        parser.error("threads, turns and steps are at least 1")
+    return given
+
+
+def compare(given: argparse.Namespace) -> int:
+    """Run the match and tell what came of it; 1 when a bar is missed."""
+    facts = {**alone("--contender", "probe"), "load": os.getloadavg()[0]}
+    chosen = [line for line in lines(given, native=facts["native_bfloat16"]) if line.what in (given.what or WHAT)]
+    jobs = list(dict.fromkeys(job for line in chosen for job in (line.ours, line.peer) if job))
+    begun = time.perf_counter()
+    with tempfile.TemporaryDirectory() as folder:
+        write_pictures(Path(folder), given.records)
+        runs = match(jobs, Path(folder))
+    found = [line.figures(runs) for line in chosen]
+    settings = {key: getattr(given, key) for key in ("threads", "turns", "steps", "warmup", "batch", "quick")}
+    facts |= {"seconds": round(time.perf_counter() - begun, 1), **settings}
+    print("  ".join(f"{key} {value}" for key, value in facts.items()))
+    table(found)
+    if not facts["native_bfloat16"] and "precision" in (given.what or WHAT):
+        print(f"{EMULATED}: its ratio, of one step, says nothing about bfloat16 elsewhere")
+    if given.json:
+        every = [{"job": asdict(job), "runs": results} for job, results in runs.items()]
+        given.json.write_text(json.dumps({"facts": facts, "lines": found, "contenders": every}, indent=2) + "\n")
+    return int(any(line["verdict"] == "MISSED" for line in found))
+
+
+def main() -> None:
+    """A contender, in a process of its own; or all of them, in turn."""
+    given = options()
+    if given.contender is None:
+        raise SystemExit(compare(given))
+    if given.contender == "probe":
+        result = probe()
+    else:
+        job = Job(**json.loads(given.contender))
+        data = Path(given.data) if job.spec == "nin_cifar" else None
+        result = {"ours": ours, "plain": plain}[job.who](job, data)
+    print(json.dumps(result))
+
+
+if __name__ == "__main__":
+    main()
