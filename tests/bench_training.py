@@ -1,8 +1,8 @@
 """Compare nin_spec.training with a loop written by hand in plain PyTorch, in one run: `make bench-training`.
 
-Each contender trains in a process of its own, and all take turns, those of a pair next to each other. A
-pair's ratio is taken turn by turn; printed are the median and the least and greatest, beside the medians
-of both sides. Pictures are random bytes in CIFAR-10's own format, and the digits that come with nin-spec.
+Each contender trains in a process of its own, and all take turns. A pair's ratio is taken turn by turn:
+printed are its median, least and greatest, beside the medians of both sides. Pictures are random bytes in
+CIFAR-10's own format, and the digits that come with nin-spec.
 
     throughput   images/s: ours / by hand, same settings and layout in memory  (nin_cifar: at least 0.98)
     precision    images/s: ours / PyTorch's defaults, float32, contiguous      (nin_cifar, bfloat16: at least 2.5)
@@ -10,7 +10,7 @@ of both sides. Pictures are random bytes in CIFAR-10's own format, and the digit
     memory       peak resident memory of the process: ours / by hand           (nin_cifar: at most 1.10)
 
 A speed is the batch over the median time of the steps after a warm-up; evaluation and checkpoints lie
-outside. The exit code is 1 when a bar is missed. Run it on a machine that does nothing else.
+outside. The exit code is 1 when a bar is missed. Have the machine do nothing else meanwhile.
 
     python tests/bench_training.py [WHAT...] [--threads N] [--turns N] [--steps N] [--json FILE] [--quick]
 """
@@ -28,7 +28,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -47,9 +47,9 @@ if TYPE_CHECKING:
 WHAT = ("throughput", "precision", "data", "memory")
 NATIVE_BFLOAT16 = ("amx_bf16", "avx512_bf16", "bf16")
 """What torch.cpu.get_capabilities() calls bfloat16 arithmetic, the last on ARM."""
-EMULATED = "this CPU has neither AMX nor AVX512-BF16 and emulates bfloat16"
-RECORDS = 384
-"""Pictures in each of the five training files."""
+EMULATED = "this CPU has neither AMX nor AVX512-BF16 and emulates bfloat16: one step, for the record"
+Result = dict[str, Any]
+"""Of a run: `rate` in images/s, `memory` in MB, `share` of each epoch."""
 
 
 @dataclass(frozen=True)
@@ -83,10 +83,13 @@ class Job:
             changes.append(f"train.epochs={self.epochs}")
         return nin_spec.compile(self.spec, changes)
 
-    def result(self, laps: Sequence[float], shares: Sequence[float] = ()) -> dict[str, Any]:
-        """What came of it: images/s, peak memory in MB, and the waiting share of each epoch."""
+    def result(self, laps: Sequence[float], shares: Sequence[float] = ()) -> Result:
+        """What came of it, from the times of steps and the waiting shares of epochs."""
         rate = self.batch / statistics.median(laps)
-        return {"rate": rate, "memory": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, "shares": shares}
+        return {"rate": rate, "memory": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, "share": shares}
+
+
+Runs = dict[Job, list[Result]]
 
 
 # ------------------------------------------------------------------ nin_spec.training
@@ -118,7 +121,7 @@ class Watch(Silent):
         self.shares.append(pace.data_share)
 
 
-def ours(job: Job, data: Path | None) -> dict[str, Any]:
+def ours(job: Job, data: Path | None) -> Result:
     """Train as the command line does."""
     from nin_spec.training.begin import train
     from nin_spec.training.settings import Settings
@@ -134,25 +137,30 @@ def ours(job: Job, data: Path | None) -> dict[str, Any]:
 # ------------------------------------------------------------------ by hand
 
 
-def plain(job: Job, data: Path | None) -> dict[str, Any]:
+def plain(job: Job, data: Path | None) -> Result:
     """The same network, data and recipe in a loop as people write it."""
     import torch
     import torch.nn.functional as F  # noqa: N812 the field's name
 
     torch.set_num_threads(job.threads)
     network = job.network()
+    recipe = network.spec.spec.train
+    assert recipe is not None
     layout = torch.channels_last if job.tuned else torch.contiguous_format
     net = nin_spec.build_module(network.initialise()).to(memory_format=layout).train()  # type: ignore[call-overload]
-    images, labels = in_memory(network, data)
-    normalise = normaliser(network, layout)
-    recipe = recipe_of(network)
-    optimizer, schedule = by_hand(net, job, recipe, len(images) // job.batch)
+    images, labels = in_memory(network, recipe.dataset, data)
+    contract = network.card.preprocessing
+    mean, std = (torch.tensor(v).reshape(1, -1, 1, 1) for v in (contract.mean, contract.std))
+    steps, per_epoch = job.warmup + job.steps, len(images) // job.batch
+    optimizer, schedule = by_hand(net, job, recipe, per_epoch)
+    orders = [torch.randperm(len(images))[: per_epoch * job.batch] for _ in range(steps // per_epoch + 1)]
     laps, total, before = [], 0.0, time.perf_counter()
-    for rows in shuffled(len(images), job.batch, job.warmup + job.steps):
-        x = normalise(cropped(images[rows], recipe.augment.pad_and_crop))
+    for rows in torch.cat(orders).reshape(-1, job.batch)[:steps]:
+        x = cropped(images[rows], recipe.augment.pad_and_crop).to(torch.float32, memory_format=layout)
+        x = x.mul_(contract.scale).sub_(mean).div_(std)
         optimizer.zero_grad()
         loss = F.cross_entropy(net(x), labels[rows])
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         schedule.step()
         total += loss.item()
@@ -162,44 +170,16 @@ def plain(job: Job, data: Path | None) -> dict[str, Any]:
     return job.result(laps[job.warmup :])
 
 
-def recipe_of(network: Network) -> Recipe:
-    """The recipe of a spec that has one."""
-    recipe = network.spec.spec.train
-    assert recipe is not None
-    return recipe
-
-
-def in_memory(network: Network, data: Path | None) -> tuple[Tensor, Tensor]:
+def in_memory(network: Network, dataset: str, data: Path | None) -> tuple[Tensor, Tensor]:
     """The training pictures (N, C, H, W) in bytes, and their class numbers."""
     import numpy as np
     import torch
 
     from nin_spec.data import Frame, open_part
 
-    part = open_part(recipe_of(network).dataset, "train", data)
-    pictures = part.pictures(np.arange(len(part)), Frame(*network.graph.input.shape))
+    part, (channels, height, width) = open_part(dataset, "train", data), network.graph.input.shape
+    pictures = part.pictures(np.arange(len(part)), Frame(channels, height, width))
     return torch.from_numpy(pictures).permute(0, 3, 1, 2).contiguous(), torch.tensor(part.labels)
-
-
-def normaliser(network: Network, layout: torch.memory_format) -> Callable[[Tensor], Tensor]:
-    """From bytes to the network's input."""
-    import torch
-
-    contract = network.card.preprocessing
-    mean, std = (torch.tensor(v).reshape(1, -1, 1, 1) for v in (contract.mean, contract.std))
-    return lambda x: x.to(torch.float32, memory_format=layout).mul_(contract.scale).sub_(mean).div_(std)
-
-
-def shuffled(pictures: int, batch: int, steps: int) -> Iterator[Tensor]:
-    """The numbers of each step's pictures, in a new order each epoch."""
-    import torch
-
-    order = torch.randperm(pictures)
-    for step in range(steps):
-        place = step % (pictures // batch)
-        if place == 0:
-            order = torch.randperm(pictures)
-        yield order[place * batch : (place + 1) * batch]
 
 
 def cropped(images: Tensor, pad: int) -> Tensor:
@@ -222,44 +202,24 @@ def by_hand(
     """The recipe's optimiser and schedule, step by step; fused as ours is, or as PyTorch has it by default."""
     import torch
 
-    o, fused, total = recipe.optimizer, True if job.tuned else None, per_epoch * recipe.epochs
+    o, fused = recipe.optimizer, True if job.tuned else None
     if o.kind != "sgd":
-        assert not recipe.lr_multipliers
-        assert not recipe.no_decay
         adam = torch.optim.AdamW(net.parameters(), lr=o.lr, weight_decay=o.weight_decay, fused=fused)
+        total = per_epoch * recipe.epochs
         return adam, torch.optim.lr_scheduler.OneCycleLR(adam, o.lr, total, cycle_momentum=False)
-    assert recipe.schedule.kind == "step"
-    sgd = torch.optim.SGD(cifar_groups(net, o.lr), o.lr, o.momentum, weight_decay=o.weight_decay, fused=fused)
-    milestones = [round(m * per_epoch) for m in recipe.schedule.milestones]
-    return sgd, torch.optim.lr_scheduler.MultiStepLR(sgd, milestones, recipe.schedule.gamma)
-
-
-def cifar_groups(net: nn.Module, rate: float) -> list[dict[str, Any]]:
-    """nin_cifar's rates: biases twice and without decay, the class maps a tenth."""
-    from torch import nn
-
-    *convs, last = (layer for layer in net.modules() if isinstance(layer, nn.Conv2d))
-    return [
+    # As nin_cifar has them: biases twice as fast and without decay, the class maps at a tenth.
+    *convs, last = (layer for layer in net.modules() if isinstance(layer, torch.nn.Conv2d))
+    groups: list[dict[str, Any]] = [
         {"params": [conv.weight for conv in convs]},
-        {"params": [conv.bias for conv in convs], "lr": rate * 2, "weight_decay": 0.0},
-        {"params": [last.weight], "lr": rate * 0.1},
-        {"params": [last.bias], "lr": rate * 0.2, "weight_decay": 0.0},
+        {"params": [conv.bias for conv in convs], "lr": o.lr * 2, "weight_decay": 0.0},
+        {"params": [last.weight], "lr": o.lr * 0.1},
+        {"params": [last.bias], "lr": o.lr * 0.2, "weight_decay": 0.0},
     ]
+    sgd = torch.optim.SGD(groups, o.lr, o.momentum, weight_decay=o.weight_decay, fused=fused)
+    return sgd, torch.optim.lr_scheduler.MultiStepLR(sgd, [256 * per_epoch], 0.1)
 
 
 # ------------------------------------------------------------------ the match
-
-
-@dataclass(frozen=True)
-class Bar:
-    """What a figure must keep."""
-
-    sign: Literal[">=", "<=", "<"]
-    value: float
-
-    def holds(self, figure: float) -> bool:
-        """Whether it does."""
-        return {">=": operator.ge, "<=": operator.le, "<": operator.lt}[self.sign](figure, self.value)
 
 
 @dataclass(frozen=True)
@@ -271,70 +231,62 @@ class Line:
     ours: Job
     peer: Job | None
     quantity: Literal["rate", "memory", "share"]
-    bar: Bar | None = None
+    bar: tuple[Literal[">=", "<=", "<"], float] | None = None
     unjudged: str = ""
 
-    def figures(self, runs: dict[Job, list[dict[str, Any]]]) -> dict[str, Any]:
-        """The medians, the ratio of each turn, and whether the bar holds."""
-        mine = [quantity(run, self.quantity) for run in runs[self.ours]]
-        theirs = [quantity(run, self.quantity) for run in runs[self.peer]] if self.peer else []
-        each = [a / b for a, b in zip(mine, theirs, strict=False)] if self.peer else mine
+    def figures(self, runs: Runs) -> dict[str, Any]:
+        """The medians, the spread of the turns, and whether the bar holds."""
+        mine, theirs = ([self._of(run) for run in runs[job]] if job else [] for job in (self.ours, self.peer))
+        each = [a / b for a, b in zip(mine, theirs, strict=False)] if theirs else mine
         figure = statistics.median(each)
+        sides = {"ours": statistics.median(mine), "peer": statistics.median(theirs) if theirs else None}
+        spread = {"figure": figure, "least": min(each), "most": max(each), "turns": len(each)}
+        judged = {"bar": f"{self.bar[0]} {self.bar[1]:.2f}" if self.bar else None, "verdict": self._verdict(figure)}
+        return {"what": self.what, "name": self.name, "quantity": self.quantity, **sides, **spread, **judged}
+
+    def _of(self, run: Result) -> float:
+        """The quantity of a run. Of the waiting shares, those after the first epoch, which starts cold, count."""
+        found = run[self.quantity]
+        return float(found) if self.quantity != "share" else statistics.median(found[1:] or found)
+
+    def _verdict(self, figure: float) -> str:
         if self.bar is None:
-            verdict = "no bar"
-        elif self.unjudged:
-            verdict = f"not judged here ({self.unjudged})"
-        else:
-            verdict = "holds" if self.bar.holds(figure) else "MISSED"
-        return {
-            "what": self.what,
-            "name": self.name,
-            "quantity": self.quantity,
-            "ours": statistics.median(mine),
-            "peer": statistics.median(theirs) if theirs else None,
-            "figure": figure,
-            "least": min(each),
-            "most": max(each),
-            "turns": len(each),
-            "bar": None if self.bar is None else f"{self.bar.sign} {self.bar.value:.2f}",
-            "verdict": verdict,
-        }
-
-
-def quantity(run: dict[str, Any], name: str) -> float:
-    """A quantity of one run. Of the waiting shares, those after the first epoch, which starts cold, count."""
-    return statistics.median(run["shares"][1:] or run["shares"]) if name == "share" else float(run[name])
+            return "no bar"
+        if self.unjudged:
+            return f"not judged here ({self.unjudged})"
+        sign, value = self.bar
+        return "holds" if {">=": operator.ge, "<=": operator.le, "<": operator.lt}[sign](figure, value) else "MISSED"
 
 
 def lines(given: argparse.Namespace, *, native: bool) -> list[Line]:
     """All comparisons; contenders that several have in common run once."""
     how: dict[str, Any] = {"threads": given.threads, "turns": given.turns}
     cifar = {"spec": "nin_cifar", "batch": given.batch, "warmup": given.warmup, "steps": given.steps, **how}
-    digits = {"spec": "nin_digits", "batch": 64, "warmup": 10 * given.warmup, "steps": 40 * given.steps, **how}
+    digits = {"spec": "nin_digits", "batch": 64, "warmup": 5 * given.warmup, "steps": 40 * given.steps, **how}
     # An emulated step takes many times as long: one, once, says enough.
     brief = {} if native else {"warmup": 1, "steps": 1, "turns": 1}
     mine, peer, default = Job("ours", **cifar), Job("plain", **cifar), Job("plain", **cifar, tuned=False)
     half = Job("ours", **{**cifar, **brief}, precision="bfloat16")
     epoch = Job("ours", **{**cifar, "turns": 1}, epochs=1)
-    epochs = Job("ours", **{**digits, "turns": 1}, epochs=6)
+    epochs = Job("ours", **{**digits, "turns": 1}, epochs=2 if given.quick else 6)
     small, small_peer = Job("ours", **digits), Job("plain", **digits)
     unjudged = "--quick" if given.quick else ""
     emulated = unjudged if native else EMULATED
     to_default = "channels last / PyTorch's defaults"
     return [
-        Line("throughput", "nin_cifar, float32", mine, peer, "rate", Bar(">=", 0.98), unjudged),
+        Line("throughput", "nin_cifar, float32", mine, peer, "rate", (">=", 0.98), unjudged),
         Line("throughput", "nin_digits, float32", small, small_peer, "rate"),
-        Line("precision", f"nin_cifar, bfloat16, {to_default}", half, default, "rate", Bar(">=", 2.5), emulated),
+        Line("precision", f"nin_cifar, bfloat16, {to_default}", half, default, "rate", (">=", 2.5), emulated),
         Line("precision", f"nin_cifar, float32, {to_default}", mine, default, "rate"),
-        Line("data", "nin_cifar, 32x32, share of a step", epoch, None, "share", Bar("<", 0.05), unjudged),
+        Line("data", "nin_cifar, 32x32, share of a step", epoch, None, "share", ("<", 0.05), unjudged),
         Line("data", "nin_digits, 8x8, share of a step", epochs, None, "share"),
-        Line("memory", "nin_cifar, float32", mine, peer, "memory", Bar("<=", 1.10), unjudged),
+        Line("memory", "nin_cifar, float32", mine, peer, "memory", ("<=", 1.10), unjudged),
     ]
 
 
-def match(jobs: Sequence[Job], data: Path) -> dict[Job, list[dict[str, Any]]]:
+def match(jobs: Sequence[Job], data: Path) -> Runs:
     """All results, the contenders taking turns; every other turn goes backwards, so that no place is favoured."""
-    runs: dict[Job, list[dict[str, Any]]] = {job: [] for job in jobs}
+    runs: Runs = {job: [] for job in jobs}
     for turn in range(max(job.turns for job in jobs)):
         for job in jobs if turn % 2 == 0 else reversed(jobs):
             if turn < job.turns:
@@ -397,9 +349,9 @@ def options() -> argparse.Namespace:
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", nargs="*", metavar="WHAT", help=f"of {', '.join(WHAT)}; all unless said")
-    parser.add_argument("--threads", type=int, default=available_threads(), help="of each contender; the cores")
-    parser.add_argument("--turns", type=int, help="of each contender  [default: 5]")
-    parser.add_argument("--steps", type=int, help="timed in a turn of nin_cifar, of nin_digits 40 x  [default: 5]")
+    parser.add_argument("--threads", type=counted, help="of each contender  [default: the cores]")
+    parser.add_argument("--turns", type=counted, help="of each contender  [default: 5]")
+    parser.add_argument("--steps", type=counted, help="timed in a turn of nin_cifar; nin_digits 40 times  [default: 5]")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures and each run there, too")
     parser.add_argument("--quick", action="store_true", help="only show that it works: tiny batches, nothing judged")
     for hidden in ("--contender", "--data"):
@@ -408,12 +360,19 @@ def options() -> argparse.Namespace:
     unknown = set(given.what) - set(WHAT)
     if unknown:
         parser.error(f"{', '.join(sorted(unknown))}: WHAT is of {', '.join(WHAT)}")
-    quick = given.quick
-    given.turns, given.steps = given.turns or (1 if quick else 5), given.steps or (1 if quick else 5)
-    given.batch, given.warmup, given.records = (8, 1, 16) if quick else (128, 2, RECORDS)
-    if min(given.turns, given.steps, given.threads) < 1:
-        parser.error("threads, turns and steps are at least 1")
+    usual = {"threads": available_threads(), "turns": 5, "steps": 5, "batch": 128, "warmup": 2, "records": 384}
+    # One thread waits for no other where the machine is busy.
+    quick = {"threads": 1, "turns": 1, "steps": 1, "batch": 8, "warmup": 1, "records": 8}
+    for key, value in (quick if given.quick else usual).items():
+        setattr(given, key, getattr(given, key, None) or value)
     return given
+
+
+def counted(text: str) -> int:
+    """A whole number from 1 on."""
+    if not text.isdecimal() or not int(text):
+        raise argparse.ArgumentTypeError(f"{text} is no whole number from 1 on")
+    return int(text)
 
 
 def compare(given: argparse.Namespace) -> int:
@@ -430,8 +389,6 @@ def compare(given: argparse.Namespace) -> int:
     facts |= {"seconds": round(time.perf_counter() - begun, 1), **settings}
     print("  ".join(f"{key} {value}" for key, value in facts.items()))
     table(found)
-    if not facts["native_bfloat16"] and "precision" in (given.what or WHAT):
-        print(f"{EMULATED}: its ratio, of one step, says nothing about bfloat16 elsewhere")
     if given.json:
         every = [{"job": asdict(job), "runs": results} for job, results in runs.items()]
         given.json.write_text(json.dumps({"facts": facts, "lines": found, "contenders": every}, indent=2) + "\n")

@@ -10,9 +10,8 @@ mkdir -p "$out"
 say nin-spec build specs/nin_cifar.yaml
 
 say nin-spec train specs/nin_digits.yaml -o "$out/digits"
-say nin-spec evaluate "$out/digits" --confusion "$out/confusion.png"
 say nin-spec export "$out/digits" --onnx "$out/nin_digits.onnx"
-say nin-spec evaluate "$out/nin_digits.onnx" --format json > "$out/evaluation.json"
+say nin-spec evaluate "$out/nin_digits.onnx" --confusion "$out/confusion.png"
 say nin-spec data save digits "$out/pictures" --count 3
 say nin-spec run "$out/nin_digits.onnx" "$out"/pictures/*.png --top 1
 
