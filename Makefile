@@ -29,7 +29,10 @@ test: setup  ## set up, then check style and types and run the tests
 bench: setup  ## compare the commands and the graph with their peers, in one run
 	$(BIN)/python tests/bench.py
 
+bench-training: setup  ## compare training with a plain PyTorch loop, in one run
+	$(BIN)/python tests/bench_training.py
+
 clean:  ## remove what was made here
 	rm -rf $(VENV) $(OUT) build dist
 
-.PHONY: help setup demo test bench clean
+.PHONY: help setup demo test bench bench-training clean

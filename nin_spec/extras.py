@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 from typing import Any
 
 from nin_spec.diagnostics import Code, Diagnostic, InputError
@@ -15,6 +16,16 @@ def need(module: str, purpose: str, extra: str = "train") -> Any:
     except ModuleNotFoundError as error:
         if error.name != module.partition(".")[0]:
             raise
-        message = f"{purpose} needs {error.name}, which is not installed"
-        hint = f"pip install 'nin-spec[{extra}]'"
-        raise InputError(Diagnostic(Code.EXTRA_MISSING, message, hint=hint)) from None
+        raise _missing(error.name, purpose, extra) from None
+
+
+def require(*modules: str, purpose: str, extra: str = "train") -> None:
+    """Raise the same for the first module that is not installed; load none."""
+    for module in modules:
+        if importlib.util.find_spec(module) is None:
+            raise _missing(module, purpose, extra)
+
+
+def _missing(module: str, purpose: str, extra: str) -> InputError:
+    message = f"{purpose} needs {module}, which is not installed"
+    return InputError(Diagnostic(Code.EXTRA_MISSING, message, hint=f"pip install 'nin-spec[{extra}]'"))

@@ -29,7 +29,9 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -139,27 +141,36 @@ def ours(job: Job, data: Path | None) -> Result:
 
 def plain(job: Job, data: Path | None) -> Result:
     """The same network, data and recipe in a loop as people write it."""
+    import numpy as np
     import torch
     import torch.nn.functional as F  # noqa: N812 the field's name
+
+    from nin_spec.data import Frame, open_part
+    from nin_spec.training.optimizer import rate_factor
 
     torch.set_num_threads(job.threads)
     network = job.network()
     recipe = network.spec.spec.train
     assert recipe is not None
+    assert recipe.gradient_clip is None
     layout = torch.channels_last if job.tuned else torch.contiguous_format
     net = nin_spec.build_module(network.initialise()).to(memory_format=layout).train()  # type: ignore[call-overload]
-    images, labels = in_memory(network, recipe.dataset, data)
+    part, (channels, height, width) = open_part(recipe.dataset, "train", data), network.graph.input.shape
+    pictures = part.pictures(np.arange(len(part)), Frame(channels, height, width))
+    images, labels = torch.from_numpy(pictures).permute(0, 3, 1, 2).contiguous(), torch.tensor(part.labels)
     contract = network.card.preprocessing
     mean, std = (torch.tensor(v).reshape(1, -1, 1, 1) for v in (contract.mean, contract.std))
     steps, per_epoch = job.warmup + job.steps, len(images) // job.batch
-    optimizer, schedule = by_hand(net, job, recipe, per_epoch)
+    optimizer = by_hand(net, recipe, fused=True if job.tuned else None)
+    factor = partial(rate_factor, recipe.schedule, steps_per_epoch=per_epoch, epochs=recipe.epochs)
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
     orders = [torch.randperm(len(images))[: per_epoch * job.batch] for _ in range(steps // per_epoch + 1)]
     laps, total, before = [], 0.0, time.perf_counter()
     for rows in torch.cat(orders).reshape(-1, job.batch)[:steps]:
         x = cropped(images[rows], recipe.augment.pad_and_crop).to(torch.float32, memory_format=layout)
         x = x.mul_(contract.scale).sub_(mean).div_(std)
         optimizer.zero_grad()
-        loss = F.cross_entropy(net(x), labels[rows])
+        loss = F.cross_entropy(net(x), labels[rows], label_smoothing=recipe.label_smoothing)
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         schedule.step()
@@ -168,18 +179,6 @@ def plain(job: Job, data: Path | None) -> Result:
         laps.append(now - before)
         before = now
     return job.result(laps[job.warmup :])
-
-
-def in_memory(network: Network, dataset: str, data: Path | None) -> tuple[Tensor, Tensor]:
-    """The training pictures (N, C, H, W) in bytes, and their class numbers."""
-    import numpy as np
-    import torch
-
-    from nin_spec.data import Frame, open_part
-
-    part, (channels, height, width) = open_part(dataset, "train", data), network.graph.input.shape
-    pictures = part.pictures(np.arange(len(part)), Frame(channels, height, width))
-    return torch.from_numpy(pictures).permute(0, 3, 1, 2).contiguous(), torch.tensor(part.labels)
 
 
 def cropped(images: Tensor, pad: int) -> Tensor:
@@ -196,27 +195,24 @@ def cropped(images: Tensor, pad: int) -> Tensor:
     return padded[torch.arange(count)[:, None, None], rows, columns].permute(0, 3, 1, 2)
 
 
-def by_hand(
-    net: nn.Module, job: Job, recipe: Recipe, per_epoch: int
-) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LRScheduler]:
-    """The recipe's optimiser and schedule, step by step; fused as ours is, or as PyTorch has it by default."""
+def by_hand(net: nn.Module, recipe: Recipe, *, fused: bool | None) -> torch.optim.Optimizer:
+    """The recipe's optimiser; of multipliers, those of nin_cifar: biases twice, the class maps a tenth."""
     import torch
 
-    o, fused = recipe.optimizer, True if job.tuned else None
-    if o.kind != "sgd":
-        adam = torch.optim.AdamW(net.parameters(), lr=o.lr, weight_decay=o.weight_decay, fused=fused)
-        total = per_epoch * recipe.epochs
-        return adam, torch.optim.lr_scheduler.OneCycleLR(adam, o.lr, total, cycle_momentum=False)
-    # As nin_cifar has them: biases twice as fast and without decay, the class maps at a tenth.
-    *convs, last = (layer for layer in net.modules() if isinstance(layer, torch.nn.Conv2d))
-    groups: list[dict[str, Any]] = [
-        {"params": [conv.weight for conv in convs]},
-        {"params": [conv.bias for conv in convs], "lr": o.lr * 2, "weight_decay": 0.0},
-        {"params": [last.weight], "lr": o.lr * 0.1},
-        {"params": [last.bias], "lr": o.lr * 0.2, "weight_decay": 0.0},
-    ]
-    sgd = torch.optim.SGD(groups, o.lr, o.momentum, weight_decay=o.weight_decay, fused=fused)
-    return sgd, torch.optim.lr_scheduler.MultiStepLR(sgd, [256 * per_epoch], 0.1)
+    o = recipe.optimizer
+    groups: list[dict[str, Any]] = [{"params": list(net.parameters())}]
+    if recipe.lr_multipliers:
+        *convs, last = (layer for layer in net.modules() if isinstance(layer, torch.nn.Conv2d))
+        groups = [
+            {"params": [conv.weight for conv in convs]},
+            {"params": [conv.bias for conv in convs], "lr": o.lr * 2, "weight_decay": 0.0},
+            {"params": [last.weight], "lr": o.lr * 0.1},
+            {"params": [last.bias], "lr": o.lr * 0.2, "weight_decay": 0.0},
+        ]
+    if o.kind == "sgd":
+        return torch.optim.SGD(groups, o.lr, o.momentum, 0.0, o.weight_decay, o.nesterov, fused=fused)
+    kind = torch.optim.AdamW if o.kind == "adamw" else torch.optim.Adam
+    return kind(groups, o.lr, (o.betas[0], o.betas[1]), o.eps, o.weight_decay, fused=fused)
 
 
 # ------------------------------------------------------------------ the match
@@ -261,39 +257,43 @@ class Line:
 def lines(given: argparse.Namespace, *, native: bool) -> list[Line]:
     """All comparisons; contenders that several have in common run once."""
     how: dict[str, Any] = {"threads": given.threads, "turns": given.turns}
-    cifar = {"spec": "nin_cifar", "batch": given.batch, "warmup": given.warmup, "steps": given.steps, **how}
-    digits = {"spec": "nin_digits", "batch": 64, "warmup": 5 * given.warmup, "steps": 40 * given.steps, **how}
-    # An emulated step takes many times as long: one, once, says enough.
+    cifar = {"spec": "nin_cifar", "batch": given.batch, "warmup": 1, "steps": given.steps, **how}
+    digits = {"spec": "nin_digits", "batch": 64, "warmup": 5, "steps": 20 * given.steps, **how}
+    # An emulated step takes many times as long: one, once, says enough. What isn't judged takes fewer turns.
     brief = {} if native else {"warmup": 1, "steps": 1, "turns": 1}
-    mine, peer, default = Job("ours", **cifar), Job("plain", **cifar), Job("plain", **cifar, tuned=False)
+    fewer = {"turns": min(given.turns, 3)}
+    mine, peer = Job("ours", **cifar), Job("plain", **cifar)
     half = Job("ours", **{**cifar, **brief}, precision="bfloat16")
+    default = Job("plain", **(cifar if native else cifar | fewer), tuned=False)
     epoch = Job("ours", **{**cifar, "turns": 1}, epochs=1)
-    epochs = Job("ours", **{**digits, "turns": 1}, epochs=2 if given.quick else 6)
-    small, small_peer = Job("ours", **digits), Job("plain", **digits)
-    unjudged = "--quick" if given.quick else ""
+    small, small_peer = Job("ours", **digits | fewer), Job("plain", **digits | fewer)
+    unjudged, to_default = "--quick" if given.quick else "", "channels last / PyTorch's defaults"
     emulated = unjudged if native else EMULATED
-    to_default = "channels last / PyTorch's defaults"
     return [
         Line("throughput", "nin_cifar, float32", mine, peer, "rate", (">=", 0.98), unjudged),
         Line("throughput", "nin_digits, float32", small, small_peer, "rate"),
         Line("precision", f"nin_cifar, bfloat16, {to_default}", half, default, "rate", (">=", 2.5), emulated),
         Line("precision", f"nin_cifar, float32, {to_default}", mine, default, "rate"),
         Line("data", "nin_cifar, 32x32, share of a step", epoch, None, "share", ("<", 0.05), unjudged),
-        Line("data", "nin_digits, 8x8, share of a step", epochs, None, "share"),
+        Line("data", "nin_digits, 8x8, share of a step", small, None, "share"),
         Line("memory", "nin_cifar, float32", mine, peer, "memory", ("<=", 1.10), unjudged),
     ]
 
 
-def match(jobs: Sequence[Job], data: Path) -> Runs:
-    """All results, the contenders taking turns; every other turn goes backwards, so that no place is favoured."""
+def match(jobs: Sequence[Job], data: Path, abreast: int) -> Runs:
+    """All results, the contenders taking turns; every other turn goes backwards, so that no place is favoured.
+
+    `abreast` of them run at once: more than one only where nothing is judged.
+    """
     runs: Runs = {job: [] for job in jobs}
-    for turn in range(max(job.turns for job in jobs)):
-        for job in jobs if turn % 2 == 0 else reversed(jobs):
-            if turn < job.turns:
-                say(f"turn {turn + 1}: {job}", end=" ... ")
-                found = alone("--contender", json.dumps(asdict(job)), "--data", str(data))
-                say(f"{found['rate']:,.1f} images/s, {found['memory']:,.0f} MB")
-                runs[job].append(found)
+    turns = range(max(job.turns for job in jobs))
+    order = [(turn, job) for turn in turns for job in jobs[:: -1 if turn % 2 else 1] if turn < job.turns]
+    with ThreadPoolExecutor(abreast) as pool:
+        results = pool.map(lambda each: alone("--contender", json.dumps(asdict(each[1])), "--data", str(data)), order)
+        for (turn, job), found in zip(order, results, strict=True):
+            speed = f"{found['rate']:,.1f} images/s, {found['memory']:,.0f} MB"
+            print(f"turn {turn + 1}, {job}: {speed}", file=sys.stderr, flush=True)
+            runs[job].append(found)
     return runs
 
 
@@ -322,14 +322,6 @@ def write_pictures(folder: Path, records: int) -> None:
         (folder / f"{name}.bin").write_bytes(b"".join(pictures))
 
 
-# ------------------------------------------------------------------ what is said
-
-
-def say(text: str, end: str = "\n") -> None:
-    """Progress."""
-    print(text, end=end, file=sys.stderr, flush=True)
-
-
 def table(found: Sequence[dict[str, Any]]) -> None:
     """A line for each comparison."""
     print(f"{'':<11}{'':<55}{'ours':>9}{'peer':>9}{'ratio':>8}  {'spread':<16}{'bar':<9}")
@@ -349,30 +341,26 @@ def options() -> argparse.Namespace:
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", nargs="*", metavar="WHAT", help=f"of {', '.join(WHAT)}; all unless said")
-    parser.add_argument("--threads", type=counted, help="of each contender  [default: the cores]")
-    parser.add_argument("--turns", type=counted, help="of each contender  [default: 5]")
-    parser.add_argument("--steps", type=counted, help="timed in a turn of nin_cifar; nin_digits 40 times  [default: 5]")
+    parser.add_argument("--threads", type=int, help="of each contender  [default: the cores]")
+    parser.add_argument("--turns", type=int, help="of each contender that is judged  [default: 5]")
+    parser.add_argument("--steps", type=int, help="timed in a turn of nin_cifar; nin_digits 20 times  [default: 4]")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures and each run there, too")
     parser.add_argument("--quick", action="store_true", help="only show that it works: tiny batches, nothing judged")
-    for hidden in ("--contender", "--data"):
-        parser.add_argument(hidden, help=argparse.SUPPRESS)
+    parser.add_argument("--contender", help=argparse.SUPPRESS)
+    parser.add_argument("--data", help=argparse.SUPPRESS)
     given = parser.parse_args()
     unknown = set(given.what) - set(WHAT)
     if unknown:
         parser.error(f"{', '.join(sorted(unknown))}: WHAT is of {', '.join(WHAT)}")
-    usual = {"threads": available_threads(), "turns": 5, "steps": 5, "batch": 128, "warmup": 2, "records": 384}
-    # One thread waits for no other where the machine is busy.
-    quick = {"threads": 1, "turns": 1, "steps": 1, "batch": 8, "warmup": 1, "records": 8}
+    cores = available_threads()
+    usual = {"threads": cores, "turns": 5, "steps": 4, "batch": 128, "records": 256, "abreast": 1}
+    quick = {"threads": 1, "turns": 1, "steps": 1, "batch": 4, "records": 4, "abreast": cores}
     for key, value in (quick if given.quick else usual).items():
-        setattr(given, key, getattr(given, key, None) or value)
+        if getattr(given, key, None) is None:
+            setattr(given, key, value)
+    if min(given.threads, given.turns, given.steps) < 1:
+        parser.error("threads, turns and steps are at least 1")
     return given
-
-
-def counted(text: str) -> int:
-    """A whole number from 1 on."""
-    if not text.isdecimal() or not int(text):
-        raise argparse.ArgumentTypeError(f"{text} is no whole number from 1 on")
-    return int(text)
 
 
 def compare(given: argparse.Namespace) -> int:
@@ -383,10 +371,10 @@ def compare(given: argparse.Namespace) -> int:
     begun = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
         write_pictures(Path(folder), given.records)
-        runs = match(jobs, Path(folder))
+        runs = match(jobs, Path(folder), given.abreast)
     found = [line.figures(runs) for line in chosen]
-    settings = {key: getattr(given, key) for key in ("threads", "turns", "steps", "warmup", "batch", "quick")}
-    facts |= {"seconds": round(time.perf_counter() - begun, 1), **settings}
+    facts |= {key: getattr(given, key) for key in ("threads", "turns", "steps", "batch", "quick")}
+    facts["seconds"] = round(time.perf_counter() - begun, 1)
     print("  ".join(f"{key} {value}" for key, value in facts.items()))
     table(found)
     if given.json:
@@ -401,12 +389,11 @@ def main() -> None:
     if given.contender is None:
         raise SystemExit(compare(given))
     if given.contender == "probe":
-        result = probe()
-    else:
-        job = Job(**json.loads(given.contender))
-        data = Path(given.data) if job.spec == "nin_cifar" else None
-        result = {"ours": ours, "plain": plain}[job.who](job, data)
-    print(json.dumps(result))
+        print(json.dumps(probe()))
+        return
+    job = Job(**json.loads(given.contender))
+    data = Path(given.data) if job.spec == "nin_cifar" else None
+    print(json.dumps({"ours": ours, "plain": plain}[job.who](job, data)))
 
 
 if __name__ == "__main__":

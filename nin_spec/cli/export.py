@@ -139,7 +139,7 @@ def _model(spec: str, overrides: tuple[str, ...], size: str | None, given: dict[
     run = open_run(spec)
     if given["weights"] is not None:
         return weigh(run.network, given["weights"], given["seed"])
-    tell([f"weights: {run.record.result} of {run.path}, those of {run.record.chosen}"])
+    tell(run.remarks)
     return run.model()
 
 

@@ -29,7 +29,7 @@ _LINE_SECONDS = 30.0
 @input_option
 @click.option("--data", metavar="PATH", help="Where the data set lies: a folder, or an .npz file.")
 @click.option("-o", "--output", metavar="RUNDIR", help="Folder of the run.  [default: runs/NAME, or runs/NAME-2, ...]")
-@click.option("--resume", "resumed", is_flag=True, help="Go on where the run (RUNDIR, or SPEC's newest) stopped.")
+@click.option("--resume", "resumed", is_flag=True, help="Go on where the run stopped: RUNDIR, or -o, or SPEC's newest.")
 @click.option("--weights", metavar="FILE", help="Start from these weights instead of fresh ones.")
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
 @click.option("--precision", type=click.Choice(list(_PRECISIONS)), help="Of the passes; the recipe's unless said.")
@@ -39,7 +39,7 @@ _LINE_SECONDS = 30.0
     type=click.IntRange(1, 65536),
     default=1,
     metavar="N",
-    help="Compute each batch in N pieces, for little memory; the batch stays the recipe's.",
+    help="Compute each batch in N pieces, for little memory; batch norm then sees a piece at a time.",
 )
 @click.option("--compile", "compiled", is_flag=True, help="Run through torch.compile.")
 @click.option("--channels-last/--channels-first", default=True, show_default=True, help="Layout in memory.")
@@ -61,6 +61,7 @@ def train_command(target: str, **given: Any) -> int:
       nin-spec train nin_digits                             on the digits that come with nin-spec
       nin-spec train nin_cifar --data cifar-10-batches-bin --set train.epochs=10
       nin-spec train runs/nin_cifar --resume                after Ctrl-C, a crash, a kill -9
+      nin-spec train nin_cifar -o runs/x --resume           begin, or go on: for jobs that start again
       torchrun --nproc-per-node 2 -m nin_spec train nin_cifar --data DIR
 
     A run folder takes everything needed to repeat it: the resolved spec, seeds, versions, metrics.csv,
@@ -103,25 +104,38 @@ def _resume(target: str, given: dict[str, Any], stop: _Stop) -> Run:
     from nin_spec.training.begin import resume
     from nin_spec.training.folder import is_run, latest_folder
 
-    context = click.get_current_context()
-    fixed = [
-        name
-        for name in given
-        if name not in ("resumed", "data")
-        and context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE
-    ]
-    if fixed:
-        options = ", ".join(sorted(_flag(context, name) for name in fixed))
-        raise click.UsageError(f"--resume goes on with the run's own settings; leave out {options}")
-    folder = Path(target)
+    output = given["output"]
+    if output is not None and not is_run(output):
+        return _start(target, given, stop)
+    folder = Path(output or target)
     if not is_run(folder):
         folder = latest_folder(compile_spec(target, (), None).card.name)
+    _same_training(folder, target, given)
     data = None if given["data"] is None else Path(given["data"])
     return resume(folder, data=data, reporter=Speaker(), stop=stop)
 
 
-def _flag(context: click.Context, name: str) -> str:
-    return next(p.opts[0] for p in context.command.params if p.name == name)
+_FREE = {"target", "resumed", "output", "data"}
+"""What may be said anew when a run goes on."""
+
+
+def _same_training(folder: Path, target: str, given: dict[str, Any]) -> None:
+    """A run goes on as it began: refuse what would make it another training."""
+    from nin_spec.training.folder import is_run, open_run
+
+    context = click.get_current_context()
+    run = open_run(folder)
+    said = {n for n in given if context.get_parameter_source(n) is click.core.ParameterSource.COMMANDLINE} - _FREE
+    if given["output"] is not None and not is_run(target):
+        network = compile_spec(target, given["overrides"], given["size"])
+        if (network.hash, network.spec.data["train"]) != (run.network.hash, run.network.spec.data["train"]):
+            raise click.UsageError(f"{folder} is a run of another network or recipe: say another --output")
+        said -= {"overrides", "size"}
+    settings = {**run.record.settings, "compiled": run.record.settings["compile"], "weights": run.record.started_from}
+    other = {n for n in said if n not in settings or settings[n] != (_PRECISIONS.get(given[n], given[n]))}
+    if other:
+        flags = ", ".join(sorted(next(p.opts[0] for p in context.command.params if p.name == n) for n in other))
+        raise click.UsageError(f"--resume goes on with the settings of {folder}; leave out {flags}")
 
 
 def _conclude(run: Run) -> int:

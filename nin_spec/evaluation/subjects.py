@@ -73,7 +73,7 @@ def subject_of_run(
 
     run = open_run(path)
     if weights is None:
-        subject = subject_of(run.model(), device, threads)
+        subject = replace(subject_of(run.model(), device, threads), remarks=tuple(run.remarks))
     else:
         subject = subject_of_spec(run.network, weights, device, threads)
     return replace(subject, dataset=run.dataset, location=run.location)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
@@ -14,7 +15,7 @@ from torch import nn
 from nin_spec import network as networks
 from nin_spec.data import Frame, Part, fingerprint, hold_out, match_classes, open_part, subset
 from nin_spec.diagnostics import Code, Diagnostic, DivergedError, TrainingError
-from nin_spec.extras import need
+from nin_spec.extras import require
 from nin_spec.files import write_atomic
 from nin_spec.ir import ops
 from nin_spec.language.emit import emit
@@ -25,7 +26,7 @@ from nin_spec.network import Network
 from nin_spec.torch_module import build_module
 from nin_spec.training import folder as folders
 from nin_spec.training.batches import Batches, Share
-from nin_spec.training.checkpoint import State, newest_checkpoint
+from nin_spec.training.checkpoint import State, has_checkpoints, newest_checkpoint
 from nin_spec.training.devices import autocast_for, choose_device, default_threads, slow_precision
 from nin_spec.training.engine import Engine
 from nin_spec.training.feed import Feed
@@ -88,7 +89,7 @@ def train(  # noqa: PLR0913 keyword-only
         target = Path(world.word(str(output or folders.default_folder(network.card.name))))
         session = _Session(network, recipe, sets, settings, world, device, target, reporter or Silent(), stop)
         if world.leads:
-            _create(target, network, sets, settings, recipe)
+            _create(target, network, sets, settings, recipe, weights)
         return session.run(State(), weights)
 
 
@@ -163,18 +164,13 @@ def with_labels(network: Network, part: Part) -> Network:
     return networks.compile(loads(emit(data), network.spec.root.source.name))
 
 
-def _create(target: Path, network: Network, sets: Sets, settings: Settings, recipe: Recipe) -> None:
-    """A new run folder. Raises TrainingError when the name is taken."""
+def _create(  # noqa: PLR0913, PLR0917 what run.json tells
+    target: Path, network: Network, sets: Sets, settings: Settings, recipe: Recipe, weights: Path | None
+) -> None:
+    """A new run folder, there with all it needs or not at all. Raises TrainingError when the name is taken."""
     if target.exists() and (not target.is_dir() or any(target.iterdir())):
         hint = f"nin-spec train {target} --resume goes on with it; or say another --output"
         raise TrainingError(Diagnostic(Code.RUN_UNUSABLE, f"{target} exists already", hint=hint))
-    try:
-        target.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        message = f"{target} can't be made: {error.strerror}"
-        raise TrainingError(Diagnostic(Code.RUN_UNUSABLE, message)) from None
-    head = "# Written by nin-spec train: the resolved spec of this run.\n"
-    write_atomic(target / "spec.yaml", (head + network.spec.text).encode())
     record = Record(
         name=network.card.name,
         hash=network.hash,
@@ -184,9 +180,20 @@ def _create(target: Path, network: Network, sets: Sets, settings: Settings, reci
         data=sets.record,
         seed=recipe.seed,
         settings=folders.settings_json(settings),
+        started_from=None if weights is None else str(weights.resolve()),
         versions=folders.versions_of(("nin-spec", "torch", "numpy", "pillow")),
     )
-    folders.write_record(target, record)
+    head = "# Written by nin-spec train: the resolved spec of this run.\n"
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        beside = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".part", dir=target.parent))
+        write_atomic(beside / "spec.yaml", (head + network.spec.text).encode())
+        folders.write_record(beside, record)
+        beside.chmod(0o755)
+        beside.replace(target)  # an empty folder may be there already
+    except OSError as error:
+        message = f"{target} can't be made: {error.strerror}"
+        raise TrainingError(Diagnostic(Code.RUN_UNUSABLE, message)) from None
 
 
 @dataclass
@@ -204,9 +211,8 @@ class _Session:
     stop: Callable[[], bool]
 
     def __post_init__(self) -> None:
-        # The picture of the curves is asked for now: its absence must not show after hours.
-        need("matplotlib", "training")
-        need("tensorboardX", "training")
+        # Asked for now: their absence must not show after hours.
+        require("matplotlib", "tensorboardX", "tqdm", purpose="training")
         self.precision: Precision = self.settings.precision or self.recipe.precision
         torch.set_num_threads(self.settings.threads or default_threads(self.world))
         self.batches = self._batches()
@@ -221,6 +227,9 @@ class _Session:
 
     def resume(self, run: Run) -> Run:
         """Train on from the newest checkpoint."""
+        if not has_checkpoints(self.target / "checkpoints"):
+            # Killed before the first was written: nothing is lost by beginning.
+            return self.run(State(), None if run.record.started_from is None else Path(run.record.started_from))
         checkpoint, remarks = newest_checkpoint(self.target / "checkpoints")
         engine, keeper = self._engine(self.network.initialise(self.recipe.seed))
         keeper.restore(checkpoint)
@@ -305,13 +314,17 @@ class _Session:
         return engine, self._keeper(engine)
 
     def _keeper(self, engine: Engine) -> Keeper:
-        card = self.network.card
-        trained = f"trained on {self.recipe.dataset}, seed {self.recipe.seed}"
-        facts = {"name": card.name, "hash": card.hash, "dataset": self.recipe.dataset, "weights": trained}
-        about = {f"nin_spec.{key}": value for key, value in facts.items()}
         choose = "validation_accuracy" if self.sets.scored_on == "validation" else "train_loss"
         names = tuple(self.network.graph.parameters())
-        return Keeper(self.target, engine, names, about, choose, self.settings.checkpoint_minutes)
+        return Keeper(self.target, engine, names, self._about, choose, self.settings.checkpoint_minutes)
+
+    def _about(self, step: int) -> dict[str, str]:
+        """What a weights file says of itself."""
+        card, seed, total = self.network.card, self.recipe.seed, self.batches.per_epoch * self.recipe.epochs
+        trained = f"trained on {self.recipe.dataset}, {step} of {total} steps, seed {seed}"
+        facts = {"name": card.name, "hash": card.hash, "dataset": self.recipe.dataset}
+        facts["weights"] = trained if step else f"fresh, seed {seed}"
+        return {f"nin_spec.{key}": value for key, value in facts.items()}
 
     def _facts(self) -> dict[str, object]:
         data = self.sets.record

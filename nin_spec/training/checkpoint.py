@@ -65,6 +65,11 @@ def write_checkpoint(folder: Path, checkpoint: Checkpoint) -> Path:
     return path
 
 
+def has_checkpoints(folder: Path) -> bool:
+    """Whether there is any, whole or not."""
+    return bool(_newest_first(folder))
+
+
 def newest_checkpoint(folder: Path) -> tuple[Checkpoint, list[str]]:
     """The newest whole checkpoint, and a remark for each newer one that is damaged.
 

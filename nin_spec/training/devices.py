@@ -55,8 +55,9 @@ def slow_precision(device: torch.device, precision: Precision) -> str | None:
     """What a person should know before a bfloat16 training on a processor that only emulates it."""
     if precision == "float32" or device.type != "cpu":
         return None
-    known = torch.cpu.get_capabilities()
-    if any(known.get(key) for key in _BFLOAT16):
+    ask = getattr(torch.cpu, "get_capabilities", None)  # older versions do not say
+    known = ask() if ask else None
+    if known is None or any(known.get(key) for key in _BFLOAT16):
         return None
     return (
         "this CPU has no bfloat16 arithmetic (AMX or AVX512-BF16) and emulates it, many times slower: "

@@ -60,6 +60,7 @@ class Record(BaseModel):
     data: DataRecord
     seed: int
     settings: dict[str, Any]
+    started_from: str | None = None
     versions: dict[str, str]
     warnings: list[str] = []
     final: dict[str, float | int] = {}
@@ -82,6 +83,15 @@ class Run:
     def location(self) -> Path | None:
         """Where the data lay, where that was said."""
         return None if self.record.data.location is None else Path(self.record.data.location)
+
+    @property
+    def remarks(self) -> list[str]:
+        """Which weights `model` gives, and what is worth knowing of them."""
+        told = [f"weights: {self.record.result} of {self.path}, those of {self.record.chosen}"]
+        if self.record.status != "finished":
+            done = self.record.final.get("epoch", 0)
+            told.append(f"this run is not finished ({self.record.status}, {done} epochs done at the last note)")
+        return told
 
     def model(self) -> Model:
         """The network with the trained weights. Raises TrainingError while there are none."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -27,16 +27,19 @@ _EPOCH_SECONDS = 2.0
 
 @dataclass
 class Keeper:
-    """Writes into a run folder. `names` are the network's parameters, in order; `about` goes into weights files."""
+    """Writes into a run folder. `names` are the network's parameters, in order.
+
+    `about` says of the weights after a step what their file says of itself.
+    """
 
     folder: Path
     engine: Engine
     names: tuple[str, ...]
-    about: Mapping[str, str]
+    about: Callable[[int], Mapping[str, str]]
     choose_by: str
     minutes: float
     written: float = field(default_factory=time.monotonic)
-    best: dict[str, Array] | None = None
+    best: tuple[dict[str, Array], int] | None = None
     paces: list[dict[str, float | int]] = field(default_factory=list)
 
     def note(self, state: State) -> None:
@@ -62,9 +65,10 @@ class Keeper:
             )
             raise DivergedError(Diagnostic(Code.DIVERGED, message, hint=hint))
         if self.best is not None:
-            save(self.folder / "best.safetensors", self.best, self.about)
+            best, step = self.best
+            save(self.folder / "best.safetensors", best, self.about(step))
             self.best = None
-        save(self.folder / "last.safetensors", weights, self.about)
+        save(self.folder / "last.safetensors", weights, self.about(state.step))
         write_rows(self.folder / "metrics.csv", state.rows)
         write_rows(self.folder / "timings.csv", self.paces)
         memory = state_of(self.engine.optimizer, self.engine.bare.named_parameters())
@@ -111,4 +115,4 @@ class Keeper:
         value = float(row[self.choose_by]) * (1 if self.choose_by.endswith("accuracy") else -1)
         if state.best is None or value > state.best[1]:
             state.best = (int(row["epoch"]), value)
-            self.best = self.weights()
+            self.best = self.weights(), state.step

@@ -48,6 +48,15 @@ def test_a_run_is_told_from_start_to_next_step(nin_spec: Command, small: Path) -
     assert (small / "runs" / "small" / "last.safetensors").is_file()
 
 
+@pytest.mark.usefixtures("small")
+def test_one_command_begins_and_goes_on(nin_spec: Command) -> None:
+    """For jobs that a cluster starts again: the same words each time."""
+    for after in ("", ", going on after step 11"):
+        done = nin_spec("train", "small.yaml", "-o", "run", "--resume", "--threads", "1")
+        assert done.code == 0, done.err
+        assert f"run folder: run{after}\n" in done.err
+
+
 def test_the_next_run_has_a_folder_of_its_own(nin_spec: Command, small: Path) -> None:
     for _ in range(2):
         assert nin_spec("train", "small.yaml", "--threads", "1").code == 0
@@ -81,6 +90,8 @@ def test_resume_takes_the_newest_run_of_a_spec(nin_spec: Command) -> None:
     [
         (("runs/small",), "say --resume"),
         (("runs/small", "--resume", "--set", "train.epochs=3"), "leave out --set"),
+        (("small.yaml", "-o", "runs/small", "--resume", "--set", "train.epochs=3"), "another network or recipe"),
+        (("small.yaml", "-o", "runs/small", "--resume", "--accumulate", "2"), "leave out --accumulate"),
         (("runs/small", "--resume", "--threads", "2"), "leave out --threads"),
         (("small.yaml", "-o", "runs/small"), "exists already"),
         (("small.yaml", "--data", "nowhere"), "there is no nowhere"),

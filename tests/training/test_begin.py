@@ -71,6 +71,17 @@ def test_the_same_seed_gives_the_same_bytes_and_another_does_not(run: Run, tmp_p
     assert weights[0] == weights[1] != weights[2]
 
 
+def test_weights_say_how_far_they_were_trained(tmp_path: Path) -> None:
+    """What was interrupted is told wherever its weights are used; what was never trained is fresh."""
+    network = small_network()
+    stopped = train(network, output=tmp_path / "run", settings=ONE, stop=lambda: True)
+    assert stopped.model().card.weights == "trained on digits, 1 of 22 steps, seed 3"
+    assert "not finished (interrupted" in stopped.remarks[1]
+    never = train(small_network("none", 0.0, "train.epochs=1"), output=tmp_path / "other", settings=ONE)
+    assert len(never.remarks) == 1
+    assert never.model().card.weights == "trained on digits, 11 of 11 steps, seed 3"
+
+
 def test_a_finished_run_resumed_stays_as_it_is(run: Run) -> None:
     before = (run.path / "last.safetensors").read_bytes()
     assert resume(run.path).record == run.record

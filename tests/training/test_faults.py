@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -101,6 +102,16 @@ def test_killed_twenty_times_at_random_moments(tmp_path: Path) -> None:
         moments = iter(lambda: chance.uniform(0.0, 2.5), None)
         kills += killed_and_resumed(tmp_path / f"killed{runs}", spec, moments)
         assert same_results(tmp_path / "whole", tmp_path / f"killed{runs}")
+
+
+def test_killed_before_the_first_checkpoint_it_begins_again(tmp_path: Path) -> None:
+    train(small_network(), output=tmp_path / "whole", settings=ONE)
+    train(small_network(), output=tmp_path / "run", settings=ONE, stop=StopAfter(1))
+    for name in ("checkpoints", "last.safetensors"):
+        path = tmp_path / "run" / name
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    resume(tmp_path / "run")
+    assert same_results(tmp_path / "whole", tmp_path / "run")
 
 
 def test_ctrl_c_finishes_the_step_and_says_how_to_go_on(tmp_path: Path) -> None:
