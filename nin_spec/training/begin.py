@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from nin_spec import network as networks
-from nin_spec.data import Frame, Part, fingerprint, hold_out, match_classes, open_part, subset
+from nin_spec.data import Frame, Part, fingerprint, frame_of, hold_out, match_classes, open_part, subset
 from nin_spec.diagnostics import Code, Diagnostic, DivergedError, TrainingError
 from nin_spec.extras import require
 from nin_spec.files import write_atomic
@@ -241,7 +241,7 @@ class _Session:
 
     def _train(self, state: State, engine: Engine, keeper: Keeper) -> Run:
         guard = Guard(self.network.graph, self.network.card.classes, state.warnings)
-        frame = frame_of(self.network)
+        frame = input_frame(self.network)
         scorer = Scorer(self.sets.scored, frame, self.sets.scored_on)
         loop = Loop(engine, self.recipe, self.batches, scorer, guard, state, self.reporter, keeper, self.stop)
         if self.world.leads:
@@ -269,7 +269,7 @@ class _Session:
     # -------------------------------------------------------------- parts
 
     def _batches(self) -> Batches:
-        recipe, frame = self.recipe, frame_of(self.network)
+        recipe, frame = self.recipe, input_frame(self.network)
         stored = frame if recipe.resize is None else replace(frame, height=recipe.resize, width=recipe.resize)
         room = min(stored.height - frame.height, stored.width - frame.width) + 2 * recipe.augment.pad_and_crop
         if room < 0:
@@ -309,7 +309,8 @@ class _Session:
         spec = self.network.spec.spec
         optimizer = build_optimizer(bare.named_parameters(), self.recipe, partial(aliases, spec=spec))
         dtype = next(bare.parameters()).dtype
-        feed = Feed(self.network.card.preprocessing, dtype, self.device, layout)
+        channels = self.network.graph.input.shape[0]
+        feed = Feed(self.network.card.preprocessing, channels, dtype, self.device, layout)
         engine = Engine(called, bare, optimizer, feed, moment, autocast_for(self.device, self.precision), self.world)
         return engine, self._keeper(engine)
 
@@ -345,11 +346,10 @@ class _Session:
         }
 
 
-def frame_of(network: Network) -> Frame:
+def input_frame(network: Network) -> Frame:
     """What pictures are brought to for the network's input. Raises TrainingError when that is no picture."""
     channels, height, width = network.graph.input.shape
-    contract = network.card.preprocessing
     if channels not in (1, 3):
         message = f"pictures have 1 or 3 channels, and the network takes {channels}"
         raise TrainingError(Diagnostic(Code.RECIPE, message, network.spec.where("input", "channels")))
-    return Frame(channels, height, width, contract.resize)
+    return frame_of((channels, height, width), network.card.preprocessing)

@@ -2,30 +2,39 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 
-from nin_spec.data.part import Pixels
 from nin_spec.model import Preprocessing
+from nin_spec.pictures import Pixels
 
 
+@dataclass
 class Feed:
-    """Applies the preprocessing contract on a device: the numbers of `nin_spec.pictures.normalise`, bit for bit."""
+    """Applies the preprocessing contract on a device: the numbers of `nin_spec.pictures.normalise`, bit for bit.
 
-    def __init__(
-        self, contract: Preprocessing, dtype: torch.dtype, device: torch.device, layout: torch.memory_format
-    ) -> None:
-        self.dtype, self.device, self.layout = dtype, device, layout
-        self.flipped = contract.color == "bgr"
-        self.scale = torch.tensor(contract.scale, dtype=dtype, device=device)
+    `channels` is the network's: gray pictures fill each. `layout` is that of the numbers in memory.
+    """
+
+    contract: Preprocessing
+    channels: int
+    dtype: torch.dtype
+    device: torch.device
+    layout: torch.memory_format
+
+    def __post_init__(self) -> None:
+        how = {"dtype": self.dtype, "device": self.device}
+        self.scale = torch.tensor(self.contract.scale, **how)
         self.mean, self.std = (
-            torch.tensor(v, dtype=dtype, device=device).reshape(1, -1, 1, 1) for v in (contract.mean, contract.std)
+            torch.tensor(v, **how).reshape(1, -1, 1, 1) for v in (self.contract.mean, self.contract.std)
         )
 
     def __call__(self, pictures: Pixels) -> Tensor:
-        """(n, H, W, C) bytes to (n, C, H, W) numbers."""
+        """(n, H, W, C) bytes to (n, channels, H, W) numbers."""
         x = torch.from_numpy(pictures if pictures.flags.writeable else pictures.copy())
         x = x.to(self.device, non_blocking=True).permute(0, 3, 1, 2)
-        x = x.flip(1) if self.flipped else x
-        x = x.to(self.dtype, memory_format=self.layout)
+        x = x.flip(1) if self.contract.color == "bgr" else x
+        x = x.expand(-1, self.channels, -1, -1).to(self.dtype).contiguous(memory_format=self.layout)
         return x.mul_(self.scale).sub_(self.mean).div_(self.std)

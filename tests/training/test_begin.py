@@ -58,7 +58,7 @@ def test_the_run_s_model_scores_what_its_last_row_says(run: Run) -> None:
     """The kept weights are those that were measured, after a way through the file."""
     part = open_part("digits", "test")
     module = build_module(run.model())
-    feed = Feed(run.network.card.preprocessing, torch.float32, torch.device("cpu"), torch.contiguous_format)
+    feed = Feed(run.network.card.preprocessing, 1, torch.float32, torch.device("cpu"), torch.contiguous_format)
     with torch.no_grad():
         guesses = module(feed(part.pictures(np.arange(len(part)), Frame(1, 8, 8)))).argmax(1).numpy()
     assert (guesses == part.labels).mean() == pytest.approx(run.record.final["test_accuracy"])
