@@ -119,7 +119,7 @@ def test_the_table(nin_spec: Run) -> None:
     assert lines[6].split() == ["class", "images", "correct", "recall", "precision"]
     assert lines[18].split() == ["true", "\\", "predicted", *map(str, range(10))]
     assert len(lines) == 29
-    assert outcome.err == ""
+    assert outcome.err == "weights: last.safetensors of run, those of the last epoch\n"
 
 
 @pytest.mark.usefixtures("here")

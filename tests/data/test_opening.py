@@ -61,7 +61,7 @@ def test_what_is_not_here_says_how_to_get_it(root: Path) -> None:
 def test_unknown_names_need_a_place(tmp_path: Path) -> None:
     """The nearest known one is named."""
     message = refusal(lambda: open_part("cifar-100", "train"), Code.DATA_MISSING)
-    assert "did you mean 'cifar100'? Your own are read with --data DIR." in message
+    assert "did you mean 'cifar100'?; your own are read with --data DIR" in message
     message = refusal(lambda: open_part("pets", "train", tmp_path / "none"), Code.DATA_MISSING)
     assert f"there is no {tmp_path / 'none'}" in message
 

@@ -87,7 +87,7 @@ def test_a_run_is_its_trained_model(monkeypatch: pytest.MonkeyPatch, tmp_path: P
     """With its data set and where that lay; other weights of the same network may be given."""
     model = small_model()
     network = nin_spec.compile(nin_spec.loads(SPEC))
-    run = SimpleNamespace(network=network, model=lambda: model, location=tmp_path, dataset="mine")
+    run = SimpleNamespace(network=network, model=lambda: model, location=tmp_path, dataset="mine", remarks=["r"])
     monkeypatch.setattr("nin_spec.training.folder.open_run", lambda _: run)
     found = subject_of_run(tmp_path, device="cpu")
     assert (found.dataset, found.location) == ("mine", tmp_path)
