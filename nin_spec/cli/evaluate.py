@@ -27,7 +27,9 @@ MATRIX_CLASSES = 20
 @click.argument("subject", metavar="SPEC|MODEL.onnx|RUNDIR")
 @click.option("--data", metavar="PATH", help="Where the data set lies.  [default: where it was fetched to]")
 @click.option("--dataset", metavar="NAME", help="Another data set than the recipe's.")
-@click.option("--part", "part_name", type=click.Choice(["test", "train"]), default="test", show_default=True)
+@click.option(
+    "--part", "part_name", type=click.Choice(["test", "train"]), default="test", show_default=True, help="Of the data."
+)
 @weights_option
 @set_option
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
