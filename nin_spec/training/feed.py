@@ -25,11 +25,12 @@ class Feed:
     layout: torch.memory_format
 
     def __post_init__(self) -> None:
-        how = {"dtype": self.dtype, "device": self.device}
-        self.scale = torch.tensor(self.contract.scale, **how)
-        self.mean, self.std = (
-            torch.tensor(v, **how).reshape(1, -1, 1, 1) for v in (self.contract.mean, self.contract.std)
-        )
+        self.scale = self._numbers(self.contract.scale)
+        self.mean = self._numbers(self.contract.mean).reshape(1, -1, 1, 1)
+        self.std = self._numbers(self.contract.std).reshape(1, -1, 1, 1)
+
+    def _numbers(self, values: float | tuple[float, ...]) -> Tensor:
+        return torch.tensor(values, dtype=self.dtype, device=self.device)
 
     def __call__(self, pictures: Pixels) -> Tensor:
         """(n, H, W, C) bytes to (n, channels, H, W) numbers."""

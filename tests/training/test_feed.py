@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -10,7 +12,7 @@ from nin_spec.model import Preprocessing
 from nin_spec.pictures import normalise
 from nin_spec.training.feed import Feed
 
-COLOUR = {"mean": (0.49, 0.48, 0.45), "std": (0.2, 0.3, 0.26)}
+COLOUR = Preprocessing(mean=(0.49, 0.48, 0.45), std=(0.2, 0.3, 0.26))
 
 
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
@@ -18,10 +20,10 @@ COLOUR = {"mean": (0.49, 0.48, 0.45), "std": (0.2, 0.3, 0.26)}
 @pytest.mark.parametrize(
     ("contract", "stored", "channels"),
     [
-        (Preprocessing(**COLOUR), 3, 3),
-        (Preprocessing(**COLOUR, color="bgr"), 3, 3),
+        (COLOUR, 3, 3),
+        (replace(COLOUR, color="bgr"), 3, 3),
         (Preprocessing(mean=(0.286,), std=(0.353,), color="gray"), 1, 1),
-        (Preprocessing(**COLOUR, color="gray"), 1, 3),
+        (replace(COLOUR, color="gray"), 1, 3),
         (Preprocessing(scale=1.0, mean=(127.5,), std=(3.0,)), 3, 3),
     ],
     ids=["rgb", "bgr", "gray", "gray_on_three", "plain"],
