@@ -52,7 +52,7 @@ _LINE_SECONDS = 30.0
     default=5.0,
     show_default=True,
     metavar="M",
-    help="Time between checkpoints within an epoch; each epoch's end has one.",
+    help="Time between checkpoints within an epoch. Each epoch's end has one, of epochs under 2 s some.",
 )
 def train_command(target: str, **given: Any) -> int:
     """Train SPEC by the recipe in its `train` section.
@@ -132,7 +132,10 @@ def _same_training(folder: Path, target: str, given: dict[str, Any]) -> None:
             raise click.UsageError(f"{folder} is a run of another network or recipe: say another --output")
         said -= {"overrides", "size"}
     settings = {**run.record.settings, "compiled": run.record.settings["compile"], "weights": run.record.started_from}
-    other = {n for n in said if n not in settings or settings[n] != (_PRECISIONS.get(given[n], given[n]))}
+    now = {n: _PRECISIONS.get(given[n], given[n]) for n in said}
+    if "weights" in now:
+        now["weights"] = str(Path(now["weights"]).resolve())
+    other = {n for n, value in now.items() if n not in settings or settings[n] != value}
     if other:
         flags = ", ".join(sorted(next(p.opts[0] for p in context.command.params if p.name == n) for n in other))
         raise click.UsageError(f"--resume goes on with the settings of {folder}; leave out {flags}")

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -39,18 +40,20 @@ class KeyedDropout(nn.Module):
             return x
         if self.p == 1:
             return x * 0.0
-        now = self.moment
-        shape = (now.total, x.shape[1]) if self.channels else (now.total, *x.shape[1:])
-        layout = torch.channels_last if len(shape) == 4 else torch.contiguous_format
-        mask = torch.empty(shape, dtype=x.dtype, device=x.device, memory_format=layout)
-        mask.bernoulli_(1 - self.p, generator=self._generator(x.device)).div_(1 - self.p)
-        mask = mask[now.start : now.stop]
-        return x * (mask.reshape(*mask.shape, *[1] * (x.ndim - 2)) if self.channels else mask)
+        now, keep = self.moment, 1 - self.p
+        # Maps are drawn with their channels last, whatever the layout: a layout changes no number.
+        channels, *cells = x.shape[1:]
+        shape = (now.total, channels) if self.channels else (now.total, *cells, channels)
+        mask = self._uniform(shape, x.device)[now.start : now.stop].lt(keep).to(x.dtype).div_(keep)
+        return x * (mask.reshape(*mask.shape, *[1] * len(cells)) if self.channels else mask.movedim(-1, 1))
 
-    def _generator(self, device: torch.device) -> torch.Generator:
+    def _uniform(self, shape: tuple[int, ...], device: torch.device) -> Tensor:
+        """Numbers in [0, 1) for the whole batch, of this moment and place."""
         key = f"{self.moment.seed}/{self.moment.step}/{self.place}".encode()
-        number = int.from_bytes(hashlib.blake2b(key, digest_size=8).digest(), "little") >> 1
-        return torch.Generator(device).manual_seed(number)
+        seed = int.from_bytes(hashlib.blake2b(key, digest_size=8).digest(), "little") >> 1
+        if device.type == "cpu":  # four times as fast as PyTorch's generator, which draws on one thread too
+            return torch.from_numpy(np.random.Generator(np.random.PCG64DXSM(seed)).random(shape, np.float32))
+        return torch.rand(shape, device=device, generator=torch.Generator(device).manual_seed(seed))
 
 
 def key_dropout(module: nn.Module, moment: Moment) -> None:
