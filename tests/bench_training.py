@@ -1,18 +1,21 @@
 """Compare nin_spec.training with a loop written by hand in plain PyTorch, in one run: `make bench-training`.
 
-Each contender trains in a process of its own, and all take turns. A pair's ratio is taken turn by turn:
-printed are its median, least and greatest, beside the medians of both sides. Pictures are random bytes in
-CIFAR-10's own format, and the digits that come with nin-spec.
+Each contender trains in a process of its own. Those of one network live side by side and take turns of a few
+steps, one at a time, so that what the machine does meanwhile hits all alike; then all begin anew. A pair's ratio
+is taken turn by turn: printed are its median, least and greatest, beside the medians of both sides. Pictures
+are random bytes in CIFAR-10's own format, and the digits that come with nin-spec. (Of these, ours reads up to
+three batches ahead while another has its turn: milliseconds, and the data line tells what they come to.)
 
     throughput   images/s: ours / by hand, same settings and layout in memory  (nin_cifar: at least 0.98)
     precision    images/s: ours / PyTorch's defaults, float32, contiguous      (nin_cifar, bfloat16: at least 2.5)
     data         share of a step that waits for pictures                       (nin_cifar: below 5%)
     memory       peak resident memory of the process: ours / by hand           (nin_cifar: at most 1.10)
 
-A speed is the batch over the median time of the steps after a warm-up; evaluation and checkpoints lie
+A speed is the batch over the median time of a turn's steps, after a warm-up; evaluation and checkpoints lie
 outside. The exit code is 1 when a bar is missed. Have the machine do nothing else meanwhile.
 
-    python tests/bench_training.py [WHAT...] [--threads N] [--turns N] [--steps N] [--json FILE] [--quick]
+    python tests/bench_training.py [WHAT...] [--threads N] [--rounds N] [--turns N] [--steps N]
+        [--json FILE] [--quick]
 """
 
 from __future__ import annotations
@@ -29,7 +32,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
@@ -51,7 +53,7 @@ NATIVE_BFLOAT16 = ("amx_bf16", "avx512_bf16", "bf16")
 """What torch.cpu.get_capabilities() calls bfloat16 arithmetic, the last on ARM."""
 EMULATED = "this CPU has neither AMX nor AVX512-BF16 and emulates bfloat16: one step, for the record"
 Result = dict[str, Any]
-"""Of a run: `rate` in images/s, `memory` in MB, `share` of each epoch."""
+"""Of a process: `rate` of each turn in images/s, `memory` in MB, `share` of each epoch."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +61,7 @@ class Job:
     """One contender: who trains what, how.
 
     `tuned` is what nin_spec.training does by itself: channels last in memory, the fused optimiser. Steps up to
-    `warmup` are not timed. `epochs` trains whole epochs to the end instead of `steps` steps.
+    `warmup` are not timed; then come `turns` of `steps` steps. `epochs` trains whole epochs to the end instead.
     """
 
     who: Literal["ours", "plain"]
@@ -75,8 +77,17 @@ class Job:
 
     def __str__(self) -> str:
         layout = "channels last" if self.tuned else "contiguous"
-        length = f"{self.warmup + self.steps} steps" if self.epochs is None else f"epochs: {self.epochs}"
+        length = f"{self.turns} turns of {self.steps}" if self.epochs is None else f"epochs: {self.epochs}"
         return f"{self.who} {self.spec}, {self.precision}, {layout}, {length}"
+
+    @property
+    def total(self) -> int:
+        """Steps of one process."""
+        return self.warmup + self.turns * self.steps
+
+    def pauses(self, done: int) -> bool:
+        """Whether the next steps wait for their turn."""
+        return self.epochs is None and done >= self.warmup and (done - self.warmup) % self.steps == 0
 
     def network(self) -> Network:
         """The network, its recipe changed where this job says so."""
@@ -87,7 +98,9 @@ class Job:
 
     def result(self, laps: Sequence[float], shares: Sequence[float] = ()) -> Result:
         """What came of it, from the times of steps and the waiting shares of epochs."""
-        rate = self.batch / statistics.median(laps)
+        length = self.steps if self.epochs is None else len(laps)
+        turns = [laps[k : k + length] for k in range(0, len(laps), length)]
+        rate = [self.batch / statistics.median(turn) for turn in turns]
         return {"rate": rate, "memory": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, "share": shares}
 
 
@@ -109,18 +122,26 @@ class Watch(Silent):
 
     def enough(self) -> bool:
         """Asked within the step after those that are done."""
-        return self.job.epochs is None and self.done + 1 >= self.job.warmup + self.job.steps
+        return self.job.epochs is None and self.done + 1 >= self.job.total
 
     def stepped(self, step: int, loss: float) -> None:
         now = time.perf_counter()
         if self.before is not None and step > self.job.warmup:
             self.laps.append(now - self.before)
-        self.done, self.before = step, now
+        if self.job.pauses(step):
+            wait_for_turn()
+        self.done, self.before = step, time.perf_counter()
 
     def finished_epoch(self, row: Row, pace: Pace) -> None:
-        # The next step comes after evaluation and a checkpoint: when it began, nobody can say.
-        self.before = None
         self.shares.append(pace.data_share)
+        # Evaluation and a checkpoint came between, and are no part of a step.
+        self.before = time.perf_counter()
+
+
+def wait_for_turn() -> None:
+    """Say that a turn is done, and sleep until the next."""
+    print("turn", flush=True)
+    sys.stdin.readline()
 
 
 def ours(job: Job, data: Path | None) -> Result:
@@ -160,7 +181,7 @@ def plain(job: Job, data: Path | None) -> Result:
     images, labels = torch.from_numpy(pictures).permute(0, 3, 1, 2).contiguous(), torch.tensor(part.labels)
     contract = network.card.preprocessing
     mean, std = (torch.tensor(v).reshape(1, -1, 1, 1) for v in (contract.mean, contract.std))
-    steps, per_epoch = job.warmup + job.steps, len(images) // job.batch
+    steps, per_epoch = job.total, len(images) // job.batch
     optimizer = by_hand(net, recipe, fused=True if job.tuned else None)
     factor = partial(rate_factor, recipe.schedule, steps_per_epoch=per_epoch, epochs=recipe.epochs)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
@@ -175,9 +196,10 @@ def plain(job: Job, data: Path | None) -> Result:
         optimizer.step()
         schedule.step()
         total += loss.item()
-        now = time.perf_counter()
-        laps.append(now - before)
-        before = now
+        laps.append(time.perf_counter() - before)
+        if job.pauses(len(laps)):
+            wait_for_turn()
+        before = time.perf_counter()
     return job.result(laps[job.warmup :])
 
 
@@ -232,7 +254,8 @@ class Line:
 
     def figures(self, runs: Runs) -> dict[str, Any]:
         """The medians, the spread of the turns, and whether the bar holds."""
-        mine, theirs = ([self._of(run) for run in runs[job]] if job else [] for job in (self.ours, self.peer))
+        jobs = (self.ours, self.peer)
+        mine, theirs = ([x for run in runs[job] for x in self._of(run)] if job else [] for job in jobs)
         each = [a / b for a, b in zip(mine, theirs, strict=False)] if theirs else mine
         figure = statistics.median(each)
         sides = {"ours": statistics.median(mine), "peer": statistics.median(theirs) if theirs else None}
@@ -240,10 +263,12 @@ class Line:
         judged = {"bar": f"{self.bar[0]} {self.bar[1]:.2f}" if self.bar else None, "verdict": self._verdict(figure)}
         return {"what": self.what, "name": self.name, "quantity": self.quantity, **sides, **spread, **judged}
 
-    def _of(self, run: Result) -> float:
-        """The quantity of a run. Of the waiting shares, those after the first epoch, which starts cold, count."""
+    def _of(self, run: Result) -> list[float]:
+        """The quantity of each turn. Of the waiting shares, those after the first epoch, which starts cold, count."""
         found = run[self.quantity]
-        return float(found) if self.quantity != "share" else statistics.median(found[1:] or found)
+        if self.quantity == "share":
+            return [statistics.median(found[1:] or found)] if found else []
+        return [found] if self.quantity == "memory" else list(found)
 
     def _verdict(self, figure: float) -> str:
         if self.bar is None:
@@ -255,18 +280,17 @@ class Line:
 
 
 def lines(given: argparse.Namespace, *, native: bool) -> list[Line]:
-    """All comparisons; contenders that several have in common run once."""
+    """All comparisons; contenders that several have in common run once a round."""
     how: dict[str, Any] = {"threads": given.threads, "turns": given.turns}
     cifar = {"spec": "nin_cifar", "batch": given.batch, "warmup": 1, "steps": given.steps, **how}
-    digits = {"spec": "nin_digits", "batch": 64, "warmup": 5, "steps": 20 * given.steps, **how}
+    digits = {"spec": "nin_digits", "batch": 64, "warmup": 5, "steps": 10 * given.steps, **how}
     # An emulated step takes many times as long: one, once, says enough. What isn't judged takes fewer turns.
     brief = {} if native else {"warmup": 1, "steps": 1, "turns": 1}
-    fewer = {"turns": min(given.turns, 3)}
     mine, peer = Job("ours", **cifar), Job("plain", **cifar)
     half = Job("ours", **{**cifar, **brief}, precision="bfloat16")
-    default = Job("plain", **(cifar if native else cifar | fewer), tuned=False)
-    epoch = Job("ours", **{**cifar, "turns": 1}, epochs=1)
-    small, small_peer = Job("ours", **digits | fewer), Job("plain", **digits | fewer)
+    default = Job("plain", **cifar, tuned=False)
+    epoch, epochs = (Job("ours", **{**how, "turns": 1}, epochs=n) for how, n in ((cifar, 1), (digits, 3)))
+    small, small_peer = Job("ours", **digits), Job("plain", **digits)
     unjudged, to_default = "--quick" if given.quick else "", "channels last / PyTorch's defaults"
     emulated = unjudged if native else EMULATED
     return [
@@ -275,26 +299,75 @@ def lines(given: argparse.Namespace, *, native: bool) -> list[Line]:
         Line("precision", f"nin_cifar, bfloat16, {to_default}", half, default, "rate", (">=", 2.5), emulated),
         Line("precision", f"nin_cifar, float32, {to_default}", mine, default, "rate"),
         Line("data", "nin_cifar, 32x32, share of a step", epoch, None, "share", ("<", 0.05), unjudged),
-        Line("data", "nin_digits, 8x8, share of a step", small, None, "share"),
+        Line("data", "nin_digits, 8x8, share of a step", epochs, None, "share"),
         Line("memory", "nin_cifar, float32", mine, peer, "memory", ("<=", 1.10), unjudged),
     ]
 
 
-def match(jobs: Sequence[Job], data: Path, abreast: int) -> Runs:
-    """All results, the contenders taking turns; every other turn goes backwards, so that no place is favoured.
-
-    `abreast` of them run at once: more than one only where nothing is judged.
-    """
+def match(jobs: Sequence[Job], data: Path, rounds: int) -> Runs:
+    """All results: the jobs of a network side by side, in turns; `rounds` times, in new processes."""
     runs: Runs = {job: [] for job in jobs}
-    turns = range(max(job.turns for job in jobs))
-    order = [(turn, job) for turn in turns for job in jobs[:: -1 if turn % 2 else 1] if turn < job.turns]
-    with ThreadPoolExecutor(abreast) as pool:
-        results = pool.map(lambda each: alone("--contender", json.dumps(asdict(each[1])), "--data", str(data)), order)
-        for (turn, job), found in zip(order, results, strict=True):
-            speed = f"{found['rate']:,.1f} images/s, {found['memory']:,.0f} MB"
-            print(f"turn {turn + 1}, {job}: {speed}", file=sys.stderr, flush=True)
-            runs[job].append(found)
+    groups: dict[object, list[Job]] = {}
+    for job in jobs:
+        groups.setdefault((job.spec, job.epochs), []).append(job)
+    for number in range(rounds):
+        for group in groups.values():
+            present = [job for job in group if number == 0 or job.turns > 1]
+            for job, found in zip(present, side_by_side(present, data), strict=True):
+                speed = f"{statistics.median(found['rate']):,.1f} images/s, {found['memory']:,.0f} MB"
+                print(f"round {number + 1}, {job}: {speed}", file=sys.stderr, flush=True)
+                runs[job].append(found)
     return runs
+
+
+def side_by_side(jobs: Sequence[Job], data: Path) -> list[Result]:
+    """The results of processes that live together and of which one works at a time.
+
+    Every other turn goes backwards, so that no place is favoured.
+    """
+    running = [start(job, data) for job in jobs]
+    for turn in range(max(job.turns for job in jobs)):
+        present = [(job, process) for job, process in zip(jobs, running, strict=True) if turn < job.turns]
+        for job, process in present[:: -1 if turn % 2 else 1]:
+            if job.epochs is None:
+                go_on(process)
+    return [finish(process) for process in running]
+
+
+def start(job: Job, data: Path) -> subprocess.Popen[str]:
+    """A contender, warmed up and waiting for its turn."""
+    command = [sys.executable, __file__, "--contender", json.dumps(asdict(job)), "--data", str(data)]
+    # What it says when it fails is shown as it comes.
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    if job.epochs is None:
+        heard(process, "turn")
+    return process
+
+
+def go_on(process: subprocess.Popen[str]) -> None:
+    """One turn of a contender, from its beginning to its end."""
+    assert process.stdin is not None
+    process.stdin.write("go\n")
+    process.stdin.flush()
+    heard(process, "turn")
+
+
+def finish(process: subprocess.Popen[str]) -> Result:
+    """A contender's result, after its last turn."""
+    said = process.communicate()[0].splitlines()
+    if process.returncode or not said:
+        raise SystemExit(f"a contender ended with status {process.returncode}")
+    found: Result = json.loads(said[-1])
+    return found
+
+
+def heard(process: subprocess.Popen[str], word: str) -> None:
+    """Wait for a word on a contender's standard output."""
+    assert process.stdout is not None
+    for line in process.stdout:
+        if line.strip() == word:
+            return
+    raise SystemExit(f"a contender ended with status {process.wait()}")
 
 
 def alone(*arguments: str) -> Any:
@@ -342,8 +415,9 @@ def options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", nargs="*", metavar="WHAT", help=f"of {', '.join(WHAT)}; all unless said")
     parser.add_argument("--threads", type=int, help="of each contender  [default: the cores]")
-    parser.add_argument("--turns", type=int, help="of each contender that is judged  [default: 5]")
-    parser.add_argument("--steps", type=int, help="timed in a turn of nin_cifar; nin_digits 20 times  [default: 4]")
+    parser.add_argument("--rounds", type=int, help="new processes of each contender  [default: 2]")
+    parser.add_argument("--turns", type=int, help="of each contender in a round  [default: 5]")
+    parser.add_argument("--steps", type=int, help="in a turn of nin_cifar; 10 times of nin_digits  [default: 4]")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures and each run there, too")
     parser.add_argument("--quick", action="store_true", help="only show that it works: tiny batches, nothing judged")
     parser.add_argument("--contender", help=argparse.SUPPRESS)
@@ -352,14 +426,13 @@ def options() -> argparse.Namespace:
     unknown = set(given.what) - set(WHAT)
     if unknown:
         parser.error(f"{', '.join(sorted(unknown))}: WHAT is of {', '.join(WHAT)}")
-    cores = available_threads()
-    usual = {"threads": cores, "turns": 5, "steps": 4, "batch": 128, "records": 256, "abreast": 1}
-    quick = {"threads": 1, "turns": 1, "steps": 1, "batch": 4, "records": 4, "abreast": cores}
+    usual = {"threads": available_threads(), "rounds": 2, "turns": 5, "steps": 4, "batch": 128, "records": 640}
+    quick = {"threads": 1, "rounds": 1, "turns": 1, "steps": 1, "batch": 4, "records": 4}
     for key, value in (quick if given.quick else usual).items():
         if getattr(given, key, None) is None:
             setattr(given, key, value)
-    if min(given.threads, given.turns, given.steps) < 1:
-        parser.error("threads, turns and steps are at least 1")
+    if min(given.threads, given.rounds, given.turns, given.steps) < 1:
+        parser.error("threads, rounds, turns and steps are at least 1")
     return given
 
 
@@ -371,9 +444,9 @@ def compare(given: argparse.Namespace) -> int:
     begun = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
         write_pictures(Path(folder), given.records)
-        runs = match(jobs, Path(folder), given.abreast)
+        runs = match(jobs, Path(folder), given.rounds)
     found = [line.figures(runs) for line in chosen]
-    facts |= {key: getattr(given, key) for key in ("threads", "turns", "steps", "batch", "quick")}
+    facts |= {key: getattr(given, key) for key in ("threads", "rounds", "turns", "steps", "batch", "quick")}
     facts["seconds"] = round(time.perf_counter() - begun, 1)
     print("  ".join(f"{key} {value}" for key, value in facts.items()))
     table(found)
