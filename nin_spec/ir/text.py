@@ -10,7 +10,10 @@ from nin_spec.ir.types import Padding
 
 
 def print_graph(graph: Graph) -> str:
-    """One line for the input, one a node: name, op with every attribute, output type."""
+    """One line for the input, one a node: name, op with every attribute, output type.
+
+    Where a pass has changed whose value comes out, that is said.
+    """
     size = " (open size)" if graph.open_size else ""
     width = max((len(n.name) for n in graph.nodes), default=0)
     head = f"{graph.name}: {graph.input}{size}"
@@ -18,7 +21,8 @@ def print_graph(graph: Graph) -> str:
 
 
 def _line(node: Node, width: int) -> str:
-    return f"  {node.name:<{width}}  {print_op(node.op)} -> {node.output}"
+    gives = "" if node.gives == node.name else f"  (gives {node.gives or 'a value of its own'})"
+    return f"  {node.name:<{width}}  {print_op(node.op)} -> {node.output}{gives}"
 
 
 def print_op(op: Op) -> str:
