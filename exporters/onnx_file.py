@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
 
-from nin_spec.analysis import MACS_CONVENTION
+from nin_spec.analysis import MACS_CONVENTION, output_kind
 from nin_spec.diagnostics import Code, Diagnostic, ExportError, did_you_mean
 from nin_spec.exporter import Artifact
 from nin_spec.ir import ops
@@ -49,7 +49,7 @@ class OnnxOptions(BaseModel):
     opset: int | None = Field(None, ge=OPSETS[0], le=OPSETS[1], description="ONNX opset, 13 to 26; 17 if left out.")
     target: str | None = Field(
         None,
-        description="Write what this server loads, as onnxruntime==1.15 or triton==24.10, and refuse what it can't run.",
+        description="Write what a server loads: onnxruntime==1.15, triton==24.10; refuse what it can't run.",
     )
     batch: Literal["dynamic"] | int = Field(
         "dynamic", description="`dynamic` takes any batch size, a number that one alone."
@@ -223,9 +223,7 @@ def _build(model: Model, made: Model, opset: int, target: Target | None, options
         helper.make_tensor_value_info(name, kind, [batch, *shape])
         for name, kind, shape in write_outputs(writer, model.graph, options.outputs)
     ]
-    body = helper.make_graph(
-        writer.nodes, graph.name, inputs, outputs, writer.tensors, doc_string=model.card.summary
-    )
+    body = helper.make_graph(writer.nodes, graph.name, inputs, outputs, writer.tensors, doc_string=model.card.summary)
     proto = helper.make_model(
         body,
         producer_name="nin-spec",
@@ -262,8 +260,6 @@ def metadata(model: Model, options: OnnxOptions) -> dict[str, str]:
     Counts are the spec's, whatever passes saved. `output` is what `scores` are, or the probabilities where
     the file gives no scores.
     """
-    from nin_spec.exporters.onnx_outputs import output_kind
-
     card, graph = model.card, model.graph
     facts: dict[str, Any] = {
         "name": card.name,

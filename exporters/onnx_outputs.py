@@ -13,19 +13,11 @@ from collections.abc import Sequence
 import numpy as np
 from onnx import TensorProto, helper
 
+from nin_spec.analysis import output_kind
 from nin_spec.exporters.onnx_rules import INPUT, OUTPUT, Writer
-from nin_spec.ir import ops
 from nin_spec.ir.graph import Graph
 
 PROBABILITIES, TOP_PROBABILITIES, TOP_CLASSES = "probabilities", "top_probabilities", "top_classes"
-
-
-def output_kind(graph: Graph) -> str:
-    """What the network ends in: scores, probabilities or log_probabilities."""
-    last = graph.nodes[-1].op if graph.nodes else None
-    if isinstance(last, ops.Softmax):
-        return PROBABILITIES
-    return "log_probabilities" if isinstance(last, ops.LogSoftmax) else OUTPUT
 
 
 def top_of(outputs: Sequence[str]) -> int | None:
@@ -45,7 +37,7 @@ def write_outputs(w: Writer, graph: Graph, outputs: Sequence[str]) -> list[tuple
     elif kind == PROBABILITIES:
         own = _rename(w, PROBABILITIES)
     top = top_of(outputs)
-    found = [(OUTPUT, number, classes)] if OUTPUT in outputs else []
+    found: list[tuple[str, int, list[int]]] = [(OUTPUT, number, classes)] if OUTPUT in outputs else []
     likely = own
     if PROBABILITIES in outputs or top:
         likely = _probabilities(w, kind, own, given=PROBABILITIES in outputs)
@@ -70,8 +62,10 @@ def _probabilities(w: Writer, kind: str, own: str, *, given: bool) -> str:
     op = {PROBABILITIES: "Identity", "log_probabilities": "Exp"}.get(kind, "Softmax")
     if op == "Identity" and (own == PROBABILITIES or not given):
         return own
-    attributes = {"axis": 1} if op == "Softmax" else {}
-    w.nodes.append(helper.make_node(op, [own], [PROBABILITIES], name=PROBABILITIES, **attributes))
+    made = helper.make_node(op, [own], [PROBABILITIES], name=PROBABILITIES)
+    if op == "Softmax":
+        made.attribute.append(helper.make_attribute("axis", 1))
+    w.nodes.append(made)
     return PROBABILITIES
 
 

@@ -300,11 +300,16 @@ def _avg_pool(w: Writer, node: Node, op: ops.AvgPool2d) -> None:
 def _shares(op: ops.AvgPool2d, node: Node) -> Array:
     """The kernel's cells by those that each window counts, (1, H, W)."""
     (_, *size), p = node.input.maps(), op.padding
-    counts = []
-    for n, k, s, first, last in zip(size, op.kernel_size, op.stride, _starts(p), _ends(p), strict=True):
-        starts = np.arange(op.counts(node.input)[len(counts)]) * s - first
-        counts.append(k / (np.minimum(starts + k, n + last) - starts))
-    return np.outer(*counts)[None]
+    axes = zip(size, op.counts(node.input), op.kernel_size, op.stride, _starts(p), _ends(p), strict=True)
+    down, across = (_share(*axis) for axis in axes)
+    return np.outer(down, across)[None]
+
+
+def _share(size: int, count: int, kernel: int, stride: int, first: int, last: int) -> Array:  # noqa: PLR0913, PLR0917
+    """The same along one axis, `first` and `last` being the cells that count before and after it."""
+    starts = np.arange(count) * stride - first
+    share: Array = kernel / (np.minimum(starts + kernel, size + last) - starts)
+    return share
 
 
 def _window(op: ops.Pool2d, padding: Padding) -> dict[str, Any]:

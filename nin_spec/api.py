@@ -57,7 +57,9 @@ def _wrong(exporter: Exporter, key: str, value: object, why: Exception | None) -
     if key not in fields:
         hint = did_you_mean(key, sorted(fields)) if fields else "it has none"
         return Diagnostic(Code.EXPORT_OPTION, f"{exporter.name} has no option {key!r}", hint=hint)
-    return Diagnostic(Code.EXPORT_OPTION, f"{exporter.name}: {key} can't be {value!r}", hint=str(why or fields[key].description))
+    return Diagnostic(
+        Code.EXPORT_OPTION, f"{exporter.name}: {key} can't be {value!r}", hint=str(why or fields[key].description)
+    )
 
 
 def explain(model: Model, to: str = "onnx", **options: Any) -> dict[str, Any]:

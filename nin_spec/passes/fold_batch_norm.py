@@ -46,7 +46,7 @@ def _forwards(done: list[Layer], layer: Layer) -> list[Layer] | None:
     if not done or not isinstance(done[-1].op, ops.BatchNorm) or not layer.linear or layer.padded:
         return None
     folded = before(layer, *affine_of(done[-1]))
-    return folded and [*done[:-1], folded]
+    return None if folded is None else [*done[:-1], folded]
 
 
 def _gives(layer: Layer, value: str) -> Layer:

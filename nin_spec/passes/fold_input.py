@@ -65,8 +65,7 @@ def _reorder(order: Layer, affine: Layer | None, first: Layer) -> tuple[list[Lay
     if first.op.groups != 1 or any(found is None for found in by_pixel.values()):
         return [order, *([affine] if affine else [])], first
     weight = first.arrays["weight"].astype(np.float64)
-    summed = np.zeros((len(weight), source.max() + 1, *weight.shape[2:]))
-    np.add.at(summed, (slice(None), source), weight)
+    summed = np.stack([weight[:, source == k].sum(1) for k in range(source.max() + 1)], 1)
     arrays = {**first.arrays, "weight": summed.astype(first.arrays["weight"].dtype)}
     moved = {name: array for name, array in by_pixel.items() if array is not None}
     return ([replace(affine, arrays=moved)] if affine else []), replace(first, arrays=arrays)

@@ -75,7 +75,7 @@ def affine_of(layer: Layer) -> tuple[Array, Array | None]:
 
 
 def after(layer: Layer, factor: Array, offset: Array | None) -> Layer | None:
-    """factor * layer(x) + offset as one layer; None where that can't be held."""
+    """One layer for factor * layer(x) + offset; None where that can't be held."""
     import numpy as np
 
     weight = layer.arrays["weight"].astype(np.float64)
@@ -87,7 +87,7 @@ def after(layer: Layer, factor: Array, offset: Array | None) -> Layer | None:
 
 
 def before(layer: Layer, factor: Array, offset: Array | None) -> Layer | None:
-    """layer(factor * x + offset) as one layer; with an offset it must not be padded. None as above."""
+    """One layer for layer(factor * x + offset); with an offset it must not be padded. None as above."""
     import numpy as np
 
     weight = layer.arrays["weight"].astype(np.float64)
@@ -99,7 +99,7 @@ def before(layer: Layer, factor: Array, offset: Array | None) -> Layer | None:
         return np.repeat(values.reshape(groups, -1), len(weight) // groups, axis=0).reshape(inputs)
 
     bias = layer.arrays.get("bias")
-    total = None if bias is None else bias.astype(np.float64)
+    total: Array | None = None if bias is None else bias.astype(np.float64)
     with np.errstate(over="ignore", invalid="ignore"):
         if offset is not None:
             total = _sum(total, (weight * by_output(offset)).sum(tuple(range(1, weight.ndim))))

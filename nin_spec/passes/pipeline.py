@@ -66,7 +66,7 @@ def rewrite(model: Model, passes: Sequence[str] = tuple(PASSES), *, pixels: bool
     Raises PassError for a pass that changes the type of the input or the output.
     """
     now = pixel_input(model) if pixels else model
-    steps = []
+    steps: list[tuple[str, Model, Model]] = []
     for name, run in PASSES.items():
         if name in passes:
             after = run(now)

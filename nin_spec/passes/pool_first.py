@@ -55,9 +55,4 @@ def _moved(graph: Graph, pool: str) -> Graph:
 
 def _is_single(op: ops.Op) -> bool:
     """True for a convolution over single cells that keeps the map."""
-    return (
-        isinstance(op, ops.Conv2d)
-        and op.kernel_size == (1, 1)
-        and op.stride == (1, 1)
-        and op.padding == Padding()
-    )
+    return isinstance(op, ops.Conv2d) and op.kernel_size == (1, 1) and op.stride == (1, 1) and op.padding == Padding()
