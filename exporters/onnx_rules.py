@@ -283,22 +283,22 @@ def _max_pool(w: Writer, node: Node, op: ops.MaxPool2d) -> None:
 
 @rule(ops.AvgPool2d)
 def _avg_pool(w: Writer, node: Node, op: ops.AvgPool2d) -> None:
-    """An average that counts its padding and hangs over it divides by the whole kernel, then is set right.
+    """An average that counts padding and hangs over it is one that counts none, times the share that is real.
 
-    Its divisors are known where the size is fixed. Where it is open ONNX's own definition, that of opset
-    19, is the same as ours. (A Pad before the pool, which says it too, is fused wrongly by onnxruntime 1.19
-    and 1.20: pull request 23190.)
+    The shares are known where the size is fixed. Where it is open ONNX's own definition, that of opset 19,
+    is the same as ours. (Padding the input first says it too, but onnxruntime 1.19 and 1.20 fuse that
+    wrongly: its pull request 23190. And 1.21 to 1.24 miscount uneven padding at opset 19 and later: 27375.)
     """
     if w.open_size or not (op.ceil_mode and op.count_include_pad):
         w.add("AveragePool", node, **_window(op, op.padding), count_include_pad=int(op.count_include_pad))
         return
     reach = op.reach(node.input)
-    w.add("AveragePool", node, **_window(replace(op, ceil_mode=False), reach), count_include_pad=1, part="whole")
+    w.add("AveragePool", node, **_window(replace(op, ceil_mode=False), reach), count_include_pad=0, part="real")
     w.add("Mul", node, w.constant(f"{node.name}/share", _shares(op, node)))
 
 
 def _shares(op: ops.AvgPool2d, node: Node) -> Array:
-    """The kernel's cells by those that each window counts, (1, H, W)."""
+    """Of the cells that each window divides by, the share that is real: (1, H, W)."""
     (_, *size), p = node.input.maps(), op.padding
     axes = zip(size, op.counts(node.input), op.kernel_size, op.stride, _starts(p), _ends(p), strict=True)
     down, across = (_share(*axis) for axis in axes)
@@ -308,7 +308,8 @@ def _shares(op: ops.AvgPool2d, node: Node) -> Array:
 def _share(size: int, count: int, kernel: int, stride: int, first: int, last: int) -> Array:  # noqa: PLR0913, PLR0917
     """The same along one axis, `first` and `last` being the cells that count before and after it."""
     starts = np.arange(count) * stride - first
-    share: Array = kernel / (np.minimum(starts + kernel, size + last) - starts)
+    real = np.minimum(starts + kernel, size) - np.maximum(starts, 0)
+    share: Array = real / (np.minimum(starts + kernel, size + last) - starts)
     return share
 
 

@@ -32,11 +32,11 @@ def print_op(op: Op) -> str:
 
 
 def print_value(value: object) -> str:
-    """A pair as 3x3, a padding by side, a bool as yaml writes it."""
+    """A pair as 3x3, more numbers as [2,1,0], a padding by side, a bool as yaml writes it."""
     if isinstance(value, Padding):
         return str(value)
     if isinstance(value, tuple):
-        return "x".join(map(str, value))
+        return "x".join(map(str, value)) if len(value) == 2 else f"[{','.join(map(str, value))}]"
     if isinstance(value, bool):
         return str(value).lower()
     return repr(value)

@@ -12,7 +12,7 @@ from typing import Any
 
 from nin_spec.diagnostics import Span
 from nin_spec.ir.graph import Graph, Node
-from nin_spec.ir.ops import Op
+from nin_spec.ir.ops import Conv2d, Linear, Op
 from nin_spec.ir.text import print_op, print_value
 from nin_spec.model import Model
 
@@ -148,12 +148,10 @@ def _gone(node: Node, before: Model, after: Model) -> Change:
 
 
 def _host(gone: Node, before: Model, after: Model) -> Node | None:
-    """The nearest node with new weights, behind the one that is gone or else before it."""
-    nodes = list(before.graph)
-    at = [node.name for node in nodes].index(gone.name)
-    kept = {node.name: node for node in after.graph}
-    nearest = sorted((n for n in nodes if n.name in kept), key=lambda n: abs(nodes.index(n) - at))
-    return next((kept[n.name] for n in nearest if _new_weights(n.name, before, after)), None)
+    """The convolution or dense layer with new weights that stands nearest; None where no weights changed."""
+    places = {node.name: k for k, node in enumerate(before.graph)}
+    hosts = [n for n in after.graph if isinstance(n.op, Conv2d | Linear) and _new_weights(n.name, before, after)]
+    return min(hosts, key=lambda n: abs(places[n.name] - places[gone.name]), default=None)
 
 
 def _new_weights(node: str, before: Model, after: Model) -> bool:

@@ -41,14 +41,17 @@ def fold_input(model: Model) -> Model:
 
 def _normalise(affine: Layer, first: Layer) -> tuple[Layer | None, Layer]:
     """What stays of the affine op, and the convolution with the rest. Both as they were where that can't be."""
+    import numpy as np
+
     factor, offset = affine_of(affine)
-    apart = offset is not None and first.padded
-    folded = before(first, factor, None if apart else offset) if factor.all() else None
-    if folded is None:
+    if offset is None or not first.padded:
+        folded = before(first, factor, offset)
+        return (affine, first) if folded is None else (None, folded)
+    folded = before(first, factor, None)
+    with np.errstate(all="ignore"):
+        mean = (offset / factor).astype(affine.node.input.dtype)
+    if folded is None or not np.isfinite(mean).all():
         return affine, first
-    if not apart or offset is None:
-        return None, folded
-    mean = (offset / factor).astype(affine.node.input.dtype)
     return replace(affine, op=Affine(scale=False), arrays={"bias": mean}), folded
 
 
