@@ -70,7 +70,7 @@ class PassChanges:
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data."""
-        return {"pass": self.name, "changes": [c.as_dict() for c in self.changes], "saved": asdict(self.saved)}
+        return {"name": self.name, "changes": [c.as_dict() for c in self.changes], "saved": asdict(self.saved)}
 
 
 def changes_of(name: str, before: Model, after: Model) -> PassChanges:

@@ -249,3 +249,32 @@ def test_the_export_in_memory_is_the_exporters(file: Path) -> None:
     (data,) = make(small_model(), "onnx", {}).files.values()
     assert data == file.read_bytes()
     assert np.isfinite(compare(subject_of(small_model()), noise()).onnxruntime.loss or np.nan)
+
+
+@pytest.mark.parametrize("outputs", ["scores", "probabilities", "scores,probabilities,top2"])
+@pytest.mark.parametrize("takes", ["normalised", "pixels"])
+def test_a_file_of_pixels_or_probabilities_is_compared(takes: str, outputs: str, tmp_path: Path) -> None:
+    """In torch with its own weights, folded as they are, and with those of the spec: the same numbers in all."""
+    model = small_model()
+    path = tmp_path / "net.onnx"
+    nin_spec.export(model, "onnx", path, takes=takes, outputs=outputs)
+    save(tmp_path / "w.safetensors", model.weights)
+    wanted = compare(subject_of(model), noise())
+    for weights in (None, tmp_path / "w.safetensors"):
+        found = compare(subject_of_file(path, weights, "cpu"), noise())
+        assert found.agreement is not None
+        assert found.agreement.complete
+        assert found.agreement.max_difference < 1e-5
+        assert found.accuracy == wanted.accuracy
+        assert found.onnxruntime.loss == pytest.approx(wanted.onnxruntime.loss, rel=1e-5)
+        assert found.torch is not None
+        assert found.torch.loss == pytest.approx(wanted.onnxruntime.loss, rel=1e-5)
+
+
+def test_passes_of_a_later_version_are_not_guessed(file: Path) -> None:
+    """Its graph can't be made here; the file still runs."""
+    proto = onnx.load(str(file))
+    for p in proto.metadata_props:
+        p.value = '["fold_everything"]' if p.key == "nin_spec.passes" else p.value
+    onnx.save(proto, str(file))
+    assert "passes that this version doesn't know: fold_everything" in subject_of_file(file, device="cpu").not_compared

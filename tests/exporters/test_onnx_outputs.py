@@ -140,7 +140,7 @@ def test_the_passes_are_explained_from_python() -> None:
     """Plain data; nothing is written."""
     model = nin_spec.compile("nin_cifar_bn").initialise()
     told = explain(model, takes="pixels", without="fold_batch_norm")
-    assert [p["pass"] for p in told["passes"]] == [
+    assert [p["name"] for p in told["passes"]] == [
         "drop_identities",
         "pool_first",
         "fold_input",
