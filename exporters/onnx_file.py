@@ -113,9 +113,9 @@ class OnnxExporter:
         """`<name>.onnx`. Raises ExportError for what the opset, the target or the format can't hold."""
         _check(model, options)
         target = find_target(options.target) if options.target else None
-        opset = choose_opset(model.graph, options.opset, target)
         _fits(model, options)
         made = rewrite(in_dtype(model, options.dtype), options.passes, pixels=options.takes == "pixels")
+        opset = choose_opset(made.model.graph, options.opset, target)
         proto = _build(model, made.model, opset, target, options)
         data: bytes = proto.SerializeToString(deterministic=True)
         name = f"{model.graph.name}.onnx"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 
 import nin_spec
@@ -51,7 +53,7 @@ def test_an_unknown_target_is_refused(text: str, message: str) -> None:
 def test_a_later_release_loads_no_less() -> None:
     """Rows rise, and each loads the IR version that comes with its opset and those before."""
     rows = list(ONNXRUNTIME.values())
-    for earlier, later in zip(rows, rows[1:], strict=False):
+    for earlier, later in itertools.pairwise(rows):
         assert earlier.opset <= later.opset
         assert earlier.ir <= later.ir
         assert earlier.rounded <= later.rounded

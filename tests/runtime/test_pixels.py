@@ -67,7 +67,7 @@ def test_gray_and_open_sizes(tmp_path: Path) -> None:
     Image.fromarray(np.random.default_rng(0).integers(0, 256, (11, 13), np.uint8)).save(path)
     plain, pixels = session_of(model), session_of(model, takes="pixels")
     ((_, array),) = load_inputs([path], pixels)
-    assert (array.shape, array.dtype) == ((11, 13, 1), np.uint8)
+    assert (array.shape, array.dtype.name) == ((11, 13, 1), "uint8")
     wanted, got = (classify(s, load_inputs([path], s))[0].scores for s in (plain, pixels))
     np.testing.assert_allclose(got, wanted, rtol=1e-4, atol=1e-5)
 
