@@ -13,6 +13,7 @@ import numpy as np
 import onnx
 import pytest
 import torch
+from goldens import assert_golden
 
 import nin_spec
 from nin_spec.cli import execute
@@ -172,3 +173,48 @@ def test_the_api_exports_too() -> None:
         nin_spec.export(model, "onxn")
     with pytest.raises(nin_spec.NinSpecError, match="onnx has no option 'opsett'"):
         nin_spec.export(model, "onnx", opsett=18)
+
+
+def test_explain_lists_what_each_pass_did(capsys: pytest.CaptureFixture[str]) -> None:
+    """With the lines of the spec and what is saved; every pass is named, also those that found nothing."""
+    assert execute(["export", "tiny.yaml", "--onnx", "--no-parity", "--explain", "--takes", "pixels"]) == 0
+    text = "".join(f"{line}\n" for line in capsys.readouterr().out.splitlines() if not line.startswith("wrote"))
+    assert_golden(text, Path(__file__).parent / "goldens" / "export_explain.txt")
+
+
+def test_a_pass_is_left_out_by_name(capsys: pytest.CaptureFixture[str]) -> None:
+    """`--without` takes several; a wrong name is refused with the right one, and nothing is written."""
+    assert (
+        execute(["export", "tiny.yaml", "--onnx", "--no-parity", "--explain", "--without", "pool_first,global_pools"])
+        == 0
+    )
+    assert "pool_first" not in capsys.readouterr().out
+    assert execute(["export", "tiny.yaml", "--onnx", "none.onnx", "--without", "poolfirst"]) == 2
+    assert "hint: did you mean 'pool_first'?" in capsys.readouterr().err
+    assert not Path("none.onnx").exists()
+
+
+def test_a_source_has_no_passes(capsys: pytest.CaptureFixture[str]) -> None:
+    """That is said too."""
+    assert execute(["export", "tiny.yaml", "--source", "--explain"]) == 0
+    assert "no passes: it is written as the spec says it" in capsys.readouterr().out
+
+
+def test_pixels_and_several_outputs_are_proved_and_run(capsys: pytest.CaptureFixture[str]) -> None:
+    """From export to `run`, for a server's target."""
+    asked = ["--takes", "pixels", "--outputs", "probabilities,top2", "--target", "triton==23.05"]
+    assert execute(["export", "tiny.yaml", "--onnx", *asked]) == 0
+    out = capsys.readouterr()
+    assert "compared: probabilities, top_probabilities, top_classes" in out.out
+    assert "opset 17 and IR version 8, for triton==23.05 (onnxruntime==1.15)" in out.err
+    np.save("picture.npy", np.zeros((12, 12, 3), np.uint8))
+    assert execute(["run", "tiny.onnx", "picture.npy"]) == 0
+    assert "probability" in capsys.readouterr().out
+
+
+def test_what_a_target_can_not_run_is_refused_before_the_work(capsys: pytest.CaptureFixture[str]) -> None:
+    """Nothing is written."""
+    for asked in (["--target", "onnxruntime==1.15", "--opset", "22"], ["--target", "triton==9"]):
+        assert execute(["export", "tiny.yaml", "--onnx", *asked]) == 2
+        assert "error NIN601" in capsys.readouterr().err
+    assert not Path("tiny.onnx").exists()
