@@ -31,7 +31,7 @@ _BARE_ORDER = ("shuffle", "norm", "activation", "pool", "dropout")
 
 
 def kind_of(step: Step) -> str:
-    """The language's word for a step on maps. Raises ImportFailure for one that has none there."""
+    """The language's word for a step on maps. Raises ForeignModelError for one that has none there."""
     for kind, types in KINDS.items():
         if isinstance(step.op, types):
             return kind

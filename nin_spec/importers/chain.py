@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nin_spec.diagnostics import Code, Diagnostic, ImportFailure
+from nin_spec.diagnostics import Code, Diagnostic, ForeignModelError
 from nin_spec.ir.ops import Op
 from nin_spec.ir.types import ShapeError, TensorType
 from nin_spec.model import Preprocessing
@@ -48,7 +48,7 @@ class Chain:
         return self.steps[-1].output if self.steps else self.input
 
     def then(self, op: Op, origin: str, **arrays: Array) -> Chain:
-        """The chain with one more step. Raises ImportFailure, naming `origin`, when the op or an array can't be."""
+        """The chain with one more step. Raises ForeignModelError, naming `origin`, when the op or an array can't be."""
         try:
             output = op.infer(self.output)
         except ShapeError as error:
@@ -60,6 +60,6 @@ class Chain:
         return replace(self, steps=(*self.steps, Step(op, arrays, origin, self.output, output)))
 
 
-def refusal(origin: str, why: str, hint: str | None = None) -> ImportFailure:
+def refusal(origin: str, why: str, hint: str | None = None) -> ForeignModelError:
     """What is outside the language, at the original's own name."""
-    return ImportFailure(Diagnostic(Code.IMPORT, f"{origin}: {why}", hint=hint))
+    return ForeignModelError(Diagnostic(Code.IMPORT, f"{origin}: {why}", hint=hint))

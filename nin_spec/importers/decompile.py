@@ -9,7 +9,7 @@ from itertools import combinations
 from typing import Any
 
 from nin_spec import network as networks
-from nin_spec.diagnostics import ImportFailure, SpecError
+from nin_spec.diagnostics import ForeignModelError, SpecError
 from nin_spec.importers.blocks import find_blocks
 from nin_spec.importers.chain import Chain, Step, refusal
 from nin_spec.importers.head import spell_head, split_head
@@ -35,7 +35,7 @@ class Imported:
 
 
 def decompile(chain: Chain) -> Imported:
-    """The shortest spec whose graph is the chain, op by op. Raises ImportFailure when the language can't say it."""
+    """The shortest spec whose graph is the chain, op by op. Raises ForeignModelError when the language can't say it."""
     texts = sorted({emit(data, compact=True) for data in spellings(chain)}, key=lambda t: (t.count("\n"), len(t)))
     for text in texts:
         try:
@@ -57,7 +57,7 @@ def spellings(chain: Chain) -> Iterator[dict[str, Any]]:
         try:
             maps, pool, features = split_head(chain.steps, late=late)
             head = spell_head(pool, features)
-        except ImportFailure:
+        except ForeignModelError:
             if found or late:
                 continue
             raise
