@@ -6,7 +6,7 @@
     |-- ExportError         an export that can't be made as asked                            (exit 2)
     |-- InputError          a model, image or array handed to a command can't be used        (exit 2)
     |-- DeviceError         the device asked for can't run the model                         (exit 2)
-    |-- ForeignModelError  a network that can't be brought into the language              (exit 2)
+    |-- ForeignModelError   a network of another tool can't be brought into the language   (exit 2)
     |-- DataError           a data set is missing, damaged, or does not fit the network      (exit 2)
     |-- TrainingError       a run can't be started, continued or used as asked               (exit 2)
     |-- DivergedError       training stopped: the loss is no number any more                 (exit 1)

@@ -21,6 +21,7 @@ COMMANDS = {
     "list": "nin_spec.cli.show",
     "schema": "nin_spec.cli.show",
     "export": "nin_spec.cli.export",
+    "import": "nin_spec.cli.importing",
     "train": "nin_spec.cli.train",
     "evaluate": "nin_spec.cli.evaluate",
     "run": "nin_spec.cli.run",

@@ -14,6 +14,7 @@ from nin_spec.importers.blocks import find_blocks
 from nin_spec.importers.chain import Chain, Step, refusal
 from nin_spec.importers.head import spell_head, split_head
 from nin_spec.importers.spelling import spell_blocks
+from nin_spec.importers.tidy import tidy
 from nin_spec.ir import ops
 from nin_spec.ir.graph import Graph
 from nin_spec.ir.types import Padding
@@ -36,17 +37,17 @@ class Imported:
 
 def decompile(chain: Chain) -> Imported:
     """The shortest spec whose graph is the chain, op by op. Raises ForeignModelError when the language can't say it."""
+    chain = tidy(chain)
     texts = sorted({emit(data, compact=True) for data in spellings(chain)}, key=lambda t: (t.count("\n"), len(t)))
+    why = "no spec says it in the same order"
     for text in texts:
         try:
             network = networks.compile(loads(text, f"{chain.name}.yaml"))
         except SpecError as error:
-            found = error
+            why = error.diagnostics[0].message
             continue
         if _ops(network.graph) == [_comparable(step.op) for step in _flattened(chain)]:
             return Imported(text, network, _model(chain, network))
-        found = None
-    why = str(found.diagnostics[0].message) if found else "no spec says it in the same order"
     raise refusal(chain.name, why, "the network lies outside the language")
 
 
@@ -96,11 +97,21 @@ def _contract(chain: Chain) -> dict[str, Any]:
     assert chain.preprocessing is not None  # noqa: S101 asked for
     channels = chain.input.shape[0]
     usual: dict[str, Any] = {
-        **{"scale": 1 / 255, "mean": [0.0] * channels, "std": [1.0] * channels, "layout": "HWC", "dtype": "uint8"},
-        **{"color": "gray" if channels == 1 else "rgb", "resize": "stretch"},
+        "scale": 1 / 255,
+        "mean": [0.0] * channels,
+        "std": [1.0] * channels,
+        "layout": "HWC",
+        "dtype": "uint8",
+        "color": "gray" if channels == 1 else "rgb",
+        "resize": "stretch",
     }
     said = {key: list(v) if isinstance(v, tuple) else v for key, v in chain.preprocessing.as_dict().items()}
-    return {key: value for key, value in said.items() if value != usual[key]}
+    return {key: _one(value) for key, value in said.items() if value != usual[key]}
+
+
+def _one(value: Any) -> Any:
+    """A list of equal numbers as the one that stands for them."""
+    return value[0] if isinstance(value, list) and len(set(value)) == 1 else value
 
 
 def name_of(text: str) -> str:

@@ -22,8 +22,6 @@ from nin_spec.ir.types import DType, TensorType
 from nin_spec.model import Preprocessing
 
 if TYPE_CHECKING:
-    from onnx import ValueInfoProto
-
     from nin_spec.model import Model
 
 BATCH = 3
@@ -110,7 +108,7 @@ def contract_of(change: Affine | None, channels: int) -> tuple[Preprocessing | N
     std, mean = 1 / change.gain, -change.offset / change.gain
     # Means beyond 1 are of pixels from 0 to 255; others of pixels from 0 to 1, as most tools hand them over.
     pixels = bool(np.any(np.abs(mean) > 1.5) or np.any(np.abs(std) > 1.5))
-    shown = tuple(tuple(float(np.float32(v).astype(str)) for v in values) for values in (mean, std))
+    shown = tuple(tuple(float(f"{v:.6g}") for v in values) for values in (mean, std))
     color: Any = "gray" if channels == 1 else "rgb"
     contract = Preprocessing(scale=1.0 if pixels else 1 / 255, mean=shown[0], std=shown[1], color=color)
     span = "0 to 255" if pixels else "0 to 1"

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from nin_spec.importers.chain import Array, Chain, Step, refusal
 from nin_spec.importers.onnx_file import Source, evaluate_node, label
@@ -33,8 +34,8 @@ class Walk:
     """Where a walk stands: the chain so far, and the value that it has come to.
 
     `channels_last` says that the value's axes are (N, H, W, C) now; `columns` are features that were flattened
-    in that order; `pad` is a padding that waits for its window, `padded` the node that asked for it, `pads_low` says that it
-    adds the lowest number instead of zeros; `contract` is a change of scale before the first step.
+    in that order; `pad` is a padding that waits for its window, `padded` the node that asked for it, `pads_low` says
+    that it adds the lowest number instead of zeros; `contract` is a change of scale before the first step.
     """
 
     source: Source
@@ -42,7 +43,7 @@ class Walk:
     value: str
     batch: int = 1
     channels_last: bool = False
-    columns: Array | None = None
+    columns: NDArray[np.int64] | None = None
     pad: Padding | None = None
     padded: str = ""
     pads_low: bool = False
@@ -151,7 +152,8 @@ class Walk:
 
     def _gather(self, readers: list[NodeProto]) -> tuple[list[NodeProto], str]:
         """The fewest nodes after which one value alone is left, and that value."""
-        known, inside = {self.value}, []
+        known: set[str] = {self.value}
+        inside: list[NodeProto] = []
         pending = list(readers)
         while pending and len(inside) < _MAX_REGION:
             node = next((n for n in self._in_order(pending) if self._ready(n, known)), None)
@@ -190,7 +192,7 @@ class Walk:
     # -------------------------------------------------------------- scale
 
     def rescale(self, change: Affine, origin: str) -> None:
-        """gain * x + offset: part of the input's contract, of the layer before, or a norm of its own."""
+        """A change of scale: part of the input's contract, of the layer before, or a norm of its own."""
         gain, offset = change.gain, change.offset
         if np.all(gain == 1) and np.all(offset == 0):
             return

@@ -7,6 +7,7 @@ what it seems to be is proved again when the whole network is.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
@@ -40,7 +41,7 @@ def recognise(
     chance = np.random.default_rng(0)
     x = (2 * chance.standard_normal(shape)).astype(np.float32)
     y = np.asarray(function(x))
-    pooled = (([op], average(op, x)) for op in averages)
+    pooled: Iterator[tuple[list[ops.Op], Array]] = (([op], average(op, x)) for op in averages)
     for steps, wanted in chain(candidates(function, x, y.shape), pooled):
         if wanted.shape == y.shape and np.allclose(y, wanted, rtol=_CLOSE, atol=_CLOSE):
             return steps
@@ -97,32 +98,39 @@ def rounded(value: float) -> float:
     return float(str(np.float32(value)))
 
 
+_FORMULAS: dict[type[ops.Op], Callable[[Array, Any], Array]] = {
+    ops.ReLU: lambda x, _: np.maximum(x, 0),
+    ops.LeakyReLU: lambda x, op: np.where(x > 0, x, op.slope * x),
+    ops.ELU: lambda x, op: np.where(x > 0, x, op.alpha * np.expm1(np.minimum(x, 0))),
+    ops.SiLU: lambda x, _: x / (1 + np.exp(-x)),
+    ops.Sigmoid: lambda x, _: 1 / (1 + np.exp(-x)),
+    ops.Tanh: lambda x, _: np.tanh(x),
+    ops.Mish: lambda x, _: x * np.tanh(np.logaddexp(0, x)),
+    ops.GELU: lambda x, op: x * _normal_share(x, approximate=op.approximate),
+    ops.Softmax: lambda x, _: np.exp(_log_softmax(x)),
+    ops.LogSoftmax: lambda x, _: _log_softmax(x),
+}
+"""What each op computes, by the definitions in nin_spec.ir.ops."""
+
+
 def activate(op: ops.Op, x: Array) -> Array:
-    """An activation's values, as its op defines them."""
-    match op:
-        case ops.ReLU():
-            return np.maximum(x, 0)
-        case ops.LeakyReLU(slope=slope):
-            return np.where(x > 0, x, slope * x)
-        case ops.ELU(alpha=alpha):
-            return np.where(x > 0, x, alpha * np.expm1(np.minimum(x, 0)))
-        case ops.SiLU():
-            return x / (1 + np.exp(-x))
-        case ops.Sigmoid():
-            return 1 / (1 + np.exp(-x))
-        case ops.Tanh():
-            return np.tanh(x)
-        case ops.Mish():
-            return x * np.tanh(np.logaddexp(0, x))
-        case ops.GELU(approximate=True):
-            return 0.5 * x * (1 + np.tanh(np.sqrt(2 / np.pi) * (x + 0.044715 * x**3)))
-        case ops.GELU():
-            return 0.5 * x * (1 + _erf(x / np.sqrt(2)))
-        case ops.Softmax() | ops.LogSoftmax():
-            shifted = x - x.max(1, keepdims=True)
-            scores = shifted - np.log(np.exp(shifted).sum(1, keepdims=True))
-            return np.exp(scores) if isinstance(op, ops.Softmax) else scores
-    raise TypeError(f"{op!r} is no activation")
+    """An activation's values."""
+    return _FORMULAS[type(op)](x, op)
+
+
+def _log_softmax(x: Array) -> Array:
+    shifted: Array = x - x.max(1, keepdims=True)
+    found: Array = shifted - np.log(np.exp(shifted).sum(1, keepdims=True))
+    return found
+
+
+def _normal_share(x: Array, *, approximate: bool) -> Array:
+    """The normal distribution function, or the tanh formula for it."""
+    if approximate:
+        twice: Array = 1 + np.tanh(np.sqrt(2 / np.pi) * (x + 0.044715 * x**3))
+    else:
+        twice = 1 + np.vectorize(math.erf, otypes=[np.float64])(x / np.sqrt(2))
+    return twice / 2
 
 
 def average(op: ops.AvgPool2d, x: Array) -> Array:
@@ -130,19 +138,14 @@ def average(op: ops.AvgPool2d, x: Array) -> Array:
     p = op.padding
     sides = ((0, 0), (0, 0), (p.top, p.bottom), (p.left, p.right))
     sums, counts = (_sums(np.pad(v, sides), op) for v in (x, np.ones_like(x)))
-    return sums / np.maximum(counts, 1)
+    found: Array = sums / np.maximum(counts, 1)
+    return found
 
 
 def _sums(x: Array, op: ops.AvgPool2d) -> Array:
     windows = np.lib.stride_tricks.sliding_window_view(x, op.kernel_size, (2, 3))
     found: Array = windows[:, :, :: op.stride[0], :: op.stride[1]].sum((-2, -1))
     return found
-
-
-def _erf(x: Array) -> Array:
-    from math import erf
-
-    return np.vectorize(erf, otypes=[np.float64])(x)
 
 
 def _affine(function: Function, x: Array, y: Array) -> Affine | None:

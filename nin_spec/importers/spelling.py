@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from nin_spec.importers.blocks import Part, Unit, is_plain
@@ -23,46 +23,19 @@ LANGUAGE: Data = {
 }
 """What a convolution does when nothing is said."""
 
-_WORDS = {
-    ops.ReLU: "relu",
-    ops.SiLU: "silu",
-    ops.Mish: "mish",
-    ops.Sigmoid: "sigmoid",
-    ops.Tanh: "tanh",
-    ops.AdaptiveAvgPool2d: "global_avg",
-    ops.AdaptiveMaxPool2d: "global_max",
-}
-
 
 def spell(op: ops.Op) -> Any:
     """An op in the language's shortest words."""
-    if type(op) in _WORDS:
-        return _WORDS[type(op)]
-    match op:
-        case ops.LeakyReLU(slope=slope):
-            return _kind("leaky_relu", slope=(slope, 0.01))
-        case ops.PReLU(per_channel=per_channel):
-            return _kind("prelu", per_channel=(per_channel, False))
-        case ops.ELU(alpha=alpha):
-            return _kind("elu", alpha=(alpha, 1.0))
-        case ops.GELU(approximate=tanh):
-            return {"kind": "gelu", "approximate": "tanh"} if tanh else "gelu"
-        case ops.Maxout(pieces=pieces):
-            return {"kind": "maxout", "pieces": pieces}
-        case ops.BatchNorm(eps=eps, momentum=momentum, scale=scale, shift=shift):
-            affine = True if scale else "shift" if shift else False
-            return _kind("batch", eps=(eps, 1e-5), momentum=(momentum, 0.1), affine=(affine, True))
-        case ops.LocalResponseNorm(size=size, alpha=alpha, beta=beta, k=k):
-            return _kind("lrn", size=(size, 5), alpha=(alpha, 1e-4), beta=(beta, 0.75), k=(k, 1.0))
-        case ops.Dropout(p=p):
-            return p
-        case ops.Dropout2d(p=p):
-            return {"p": p, "by": "channel"}
-        case ops.Pool2d():
-            return _pool(op)
-        case ops.ChannelShuffle(groups=groups):
-            return groups
-    raise TypeError(f"no word for {op!r}")
+    return _SPELLINGS[type(op)](op)
+
+
+def _batch(op: ops.BatchNorm) -> Any:
+    affine = True if op.scale else "shift" if op.shift else False
+    return _kind("batch", eps=(op.eps, 1e-5), momentum=(op.momentum, 0.1), affine=(affine, True))
+
+
+def _lrn(op: ops.LocalResponseNorm) -> Any:
+    return _kind("lrn", size=(op.size, 5), alpha=(op.alpha, 1e-4), beta=(op.beta, 0.75), k=(op.k, 1.0))
 
 
 def _kind(word: str, **attributes: tuple[Any, Any]) -> Any:
@@ -76,12 +49,35 @@ def _pool(op: ops.Pool2d) -> Data:
     if op.stride != op.kernel_size:
         said["stride"] = short_pair(op.stride)
     if op.padding != Padding():
-        said["padding"] = short_sides(tuple(op.padding))
+        said["padding"] = short_sides(op.padding)
     if op.ceil_mode:
         said["ceil_mode"] = True
     if isinstance(op, ops.AvgPool2d) and op.padding != Padding():
         said["count_include_pad"] = op.count_include_pad
     return said
+
+
+_SPELLINGS: dict[type[ops.Op], Callable[[Any], Any]] = {
+    ops.ReLU: lambda _: "relu",
+    ops.SiLU: lambda _: "silu",
+    ops.Mish: lambda _: "mish",
+    ops.Sigmoid: lambda _: "sigmoid",
+    ops.Tanh: lambda _: "tanh",
+    ops.LeakyReLU: lambda op: _kind("leaky_relu", slope=(op.slope, 0.01)),
+    ops.PReLU: lambda op: _kind("prelu", per_channel=(op.per_channel, False)),
+    ops.ELU: lambda op: _kind("elu", alpha=(op.alpha, 1.0)),
+    ops.GELU: lambda op: _kind("gelu", approximate=("tanh" if op.approximate else "none", "none")),
+    ops.Maxout: lambda op: {"kind": "maxout", "pieces": op.pieces},
+    ops.BatchNorm: _batch,
+    ops.LocalResponseNorm: _lrn,
+    ops.Dropout: lambda op: op.p,
+    ops.Dropout2d: lambda op: {"p": op.p, "by": "channel"},
+    ops.MaxPool2d: _pool,
+    ops.AvgPool2d: _pool,
+    ops.AdaptiveAvgPool2d: lambda _: "global_avg",
+    ops.AdaptiveMaxPool2d: lambda _: "global_max",
+    ops.ChannelShuffle: lambda op: op.groups,
+}
 
 
 # ------------------------------------------------------------------ blocks
@@ -156,7 +152,7 @@ def _window(conv: ops.Conv2d) -> Data:
         if value != (1, 1):
             said[key] = short_pair(value)
     if conv.padding != Padding():
-        said["padding"] = short_sides(tuple(conv.padding))
+        said["padding"] = short_sides(conv.padding)
     return said
 
 
