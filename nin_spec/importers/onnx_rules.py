@@ -15,6 +15,7 @@ import numpy as np
 from nin_spec.importers.chain import Array, refusal
 from nin_spec.importers.onnx_file import attributes, label
 from nin_spec.importers.onnx_walk import Walk
+from nin_spec.importers.padding import LOWEST, NON_NEGATIVE
 from nin_spec.importers.recognise import Affine, rounded
 from nin_spec.ir import ops
 from nin_spec.ir.types import Padding, Pair
@@ -24,9 +25,6 @@ if TYPE_CHECKING:
 
 Rule = Callable[[Walk, "NodeProto"], bool]
 RULES: dict[str, Rule] = {}
-_NON_NEGATIVE = (ops.ReLU, ops.Sigmoid, ops.Softmax)
-_LOWEST = -1e30
-"""Padding below this never wins a maximum."""
 
 
 def rule(*names: str) -> Callable[[Rule], Rule]:
@@ -136,7 +134,7 @@ def _max_pool(walk: Walk, node: NodeProto) -> bool:
     walk.pad = None
     if before:
         last = walk.last
-        harmless = walk.pads_low or (last is not None and isinstance(last.op, _NON_NEGATIVE))
+        harmless = walk.pads_low or (last is not None and isinstance(last.op, NON_NEGATIVE))
         if own != Padding() or not harmless:
             raise refusal(walk.padded, "zeros around a maximum, which may win where the values are negative")
         own = before
@@ -169,7 +167,7 @@ def _pad(walk: Walk, node: NodeProto) -> bool:
         return done(walk, node)
     outside = any(any(pair) for axis, pair in enumerate(sides) if axis not in {rows, columns})
     number = 0.0 if value is None else float(np.asarray(value).reshape(-1)[0])
-    odd = given.get("mode", "constant") != "constant" or (number != 0 and number > _LOWEST)
+    odd = given.get("mode", "constant") != "constant" or (number != 0 and number > LOWEST)
     if odd or outside or min(map(min, sides)) < 0 or walk.pad is not None:
         raise refusal(label(node), "the language pads maps with zeros, or a maximum with what never wins")
     walk.pad, walk.padded, walk.pads_low = Padding(*sides[rows], *sides[columns]), label(node), number != 0

@@ -7,7 +7,7 @@ residual sum, a second output: those are outside the language, and are named.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from nin_spec.importers.chain import Array, Chain, Step, refusal
 from nin_spec.importers.onnx_file import Source, evaluate_node, label
 from nin_spec.importers.recognise import Affine, Function, recognise
+from nin_spec.importers.rescaling import rescaled
 from nin_spec.ir import ops
 from nin_spec.ir.types import Padding
 
@@ -61,12 +62,6 @@ class Walk:
         dtype = self.chain.input.dtype
         held = {name: np.ascontiguousarray(array, dtype) for name, array in arrays.items()}
         self.chain = self.chain.then(op, origin, **held)
-
-    def swap(self, op: ops.Op, **arrays: Array) -> None:
-        """Another op in the place of the last step."""
-        last = self.chain.steps[-1]
-        self.chain = replace(self.chain, steps=self.chain.steps[:-1])
-        self.add(op, last.origin, **arrays)
 
     @property
     def last(self) -> Step | None:
@@ -200,14 +195,4 @@ class Walk:
             before = self.contract or Affine(np.ones_like(gain), np.zeros_like(gain))
             self.contract = Affine(gain * before.gain, gain * before.offset + offset)
             return
-        last = self.last
-        assert last is not None  # noqa: S101 there are steps
-        if isinstance(last.op, ops.Conv2d | ops.Linear):
-            weight = last.arrays["weight"] * gain.reshape(-1, *[1] * (last.arrays["weight"].ndim - 1))
-            bias = last.arrays.get("bias", np.zeros_like(gain)) * gain + offset
-            self.swap(replace(last.op, bias=True), weight=weight, bias=bias)
-            return
-        eps = ops.BatchNorm().eps
-        ones, zeros = np.ones_like(gain), np.zeros_like(gain)
-        arrays = {"weight": gain * np.sqrt(1 + eps), "bias": offset, "running_mean": zeros, "running_var": ones}
-        self.add(ops.BatchNorm(), origin, **arrays)
+        self.chain = rescaled(self.chain, change, origin)
