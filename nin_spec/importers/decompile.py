@@ -64,17 +64,18 @@ def spellings(chain: Chain) -> Iterator[dict[str, Any]]:
             raise
         found += 1
         top, rest = _top(chain), {"head": head} if head else {}
-        scores = _scores(maps, features)
+        scores = _scores(maps, features, chain.output.shape[0])
         for count in range(len(_MOVABLE) + 1):
             for before in combinations(_MOVABLE, count):
                 yield {**top, **spell_blocks(find_blocks(maps, before), scores), **rest}
 
 
-def _scores(maps: list[Step], features: list[Step]) -> Step | None:
+def _scores(maps: list[Step], features: list[Step], classes: int) -> Step | None:
     """The convolution whose channels are the classes, where no dense layer follows."""
     if any(isinstance(step.op, ops.Linear) for step in features):
         return None
-    return next((s for s in reversed(maps) if isinstance(s.op, ops.Conv2d)), None)
+    last = next((s for s in reversed(maps) if isinstance(s.op, ops.Conv2d)), None)
+    return last if last is not None and last.output.shape[0] == classes else None
 
 
 def _top(chain: Chain) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from nin_spec.importers.chain import Array, Chain, refusal
 from nin_spec.importers.decompile import Imported, decompile
 from nin_spec.importers.onnx_file import Source, read_source
 from nin_spec.importers.onnx_walk import Walk
+from nin_spec.importers.own_file import own_chain
 from nin_spec.importers.recognise import Affine
 from nin_spec.ir.types import DType, TensorType
 from nin_spec.model import Preprocessing
@@ -52,13 +53,25 @@ def import_onnx(path: str | Path, size: tuple[int, int] | None = None) -> tuple[
     """
     source = read_source(Path(path))
     layout = layout_of(source, size)
+    own = own_chain(source)
+    if own is not None and own.input.shape == layout.size:
+        found = decompile(own)
+        try:
+            difference = prove(Path(path), layout, None, found.model)
+        except ParityError:
+            pass  # not the network that its metadata tells of: the graph decides
+        else:
+            return found, [_proved(path, difference)]
     walk = Walk(source, _empty(source, layout), source.input.name, layout.batch or 1, layout.channels_last)
     chain = walk.go()
     contract, remarks = contract_of(walk.contract, chain.input.shape[0])
     found = decompile(replace(chain, preprocessing=contract))
     difference = prove(Path(path), layout, walk.contract, found.model)
-    remarks.append(f"computes what {Path(path).name} computes: largest relative difference {difference:.1e}")
-    return found, remarks
+    return found, [*remarks, _proved(path, difference)]
+
+
+def _proved(path: str | Path, difference: float) -> str:
+    return f"computes what {Path(path).name} computes: largest relative difference {difference:.1e}"
 
 
 def _empty(source: Source, layout: Layout) -> Chain:

@@ -420,14 +420,13 @@ def _scale(walk: Walk, node: NodeProto) -> bool:
         number = number[walk.columns] if number.size == walk.columns.size else number
     ones, zeros = np.ones(channels), np.zeros(channels)
     first = names[0] == walk.value
-    changes = {
-        "Add": Affine(ones, number),
-        "Sub": Affine(ones, -number) if first else Affine(-ones, number),
-        "Mul": Affine(number, zeros),
-        "Div": Affine(1 / number, zeros) if first else None,
-    }
-    change = changes[node.op_type]
-    if change is None:
+    if node.op_type == "Div" and (not first or not number.all()):
         return False
-    walk.rescale(change, label(node))
+    changes: dict[str, Callable[[], Affine]] = {
+        "Add": lambda: Affine(ones, number),
+        "Sub": lambda: Affine(ones, -number) if first else Affine(-ones, number),
+        "Mul": lambda: Affine(number, zeros),
+        "Div": lambda: Affine(1 / number, zeros),
+    }
+    walk.rescale(changes[node.op_type](), label(node))
     return done(walk, node)

@@ -7,6 +7,7 @@ residual sum, a second output: those are outside the language, and are named.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -108,17 +109,20 @@ class Walk:
     # -------------------------------------------------------------- regions
 
     def _region(self, readers: list[NodeProto]) -> None:
-        """Nodes from here to where their paths meet again, as one function."""
-        nodes, result = self._gather(readers)
-        origin = " ... ".join(dict.fromkeys((label(nodes[0]), label(nodes[-1]))))
-        found = recognise(self._function(nodes, result), self._logical(), self._averages(nodes))
-        if isinstance(found, Affine):
-            self.rescale(found, origin)
-        elif found is None:
-            raise refusal(origin, "the language has no word for what this computes")
-        for op in found if isinstance(found, list) else ():
-            self.add(op, origin)
-        self.value = result
+        """Nodes from here to where their paths meet again, as one function: the first such that has a word."""
+        origin = label(readers[0])
+        for nodes, result in self._meetings(readers):
+            origin = " ... ".join(dict.fromkeys((label(nodes[0]), label(nodes[-1]))))
+            found = recognise(self._function(nodes, result), self._logical(), self._averages(nodes))
+            if found is None:
+                continue
+            if isinstance(found, Affine):
+                self.rescale(found, origin)
+            for op in found if isinstance(found, list) else ():
+                self.add(op, origin)
+            self.value = result
+            return
+        raise refusal(origin, "the language has no word for what this computes")
 
     def _averages(self, nodes: list[NodeProto]) -> list[ops.AvgPool2d]:
         """The pools that a region may be which pads, averages, and divides by an average of ones."""
@@ -145,18 +149,20 @@ class Walk:
 
         return run
 
-    def _gather(self, readers: list[NodeProto]) -> tuple[list[NodeProto], str]:
-        """The fewest nodes after which one value alone is left, and that value."""
+    def _meetings(self, readers: list[NodeProto]) -> Iterator[tuple[list[NodeProto], str]]:
+        """Ever more nodes after which one value alone is left, and that value."""
+        met = False
         known: set[str] = {self.value}
         inside: list[NodeProto] = []
         pending = list(readers)
         while pending and len(inside) < _MAX_REGION:
             node = next((n for n in self._in_order(pending) if self._ready(n, known)), None)
-            if node is None:
-                self._refuse_fork(pending)
+            heavy = node is not None and (node.op_type in _HEAVY or any(a.HasField("g") for a in node.attribute))
+            if node is None or heavy:
+                if met:
+                    return
+                self._refuse_fork(pending if node is None else [node], heavy=heavy)
             assert node is not None  # noqa: S101 refused above
-            if node.op_type in _HEAVY or any(a.HasField("g") for a in node.attribute):
-                self._refuse_fork([node], heavy=True)
             inside.append(node)
             pending.remove(node)
             known.update(node.output)
@@ -165,9 +171,10 @@ class Walk:
             live = [v for v in known if v and any(n not in inside for n in self.source.readers(v))]
             live += [v for v in known if v == self.source.output]
             if len(set(live)) == 1 and live[0] in node.output:
-                return inside, live[0]
-        self._refuse_fork(readers)
-        raise AssertionError
+                met = True
+                yield inside, live[0]
+        if not met:
+            self._refuse_fork(readers)
 
     def _in_order(self, nodes: list[NodeProto]) -> list[NodeProto]:
         place = {id(node): k for k, node in enumerate(self.source.nodes)}

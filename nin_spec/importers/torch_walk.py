@@ -7,7 +7,7 @@ computes, as in ONNX files.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -110,18 +110,24 @@ class TorchWalk:
     # -------------------------------------------------------------- regions
 
     def _region(self, readers: list[fx.Node]) -> None:
-        nodes = self._gather(readers)
-        origin = " ... ".join(dict.fromkeys((nodes[0].name, nodes[-1].name)))
-        found = recognise(self._function(nodes), (1, *self.chain.output.shape), _averages(nodes))
-        if found is None:
-            raise refusal(origin, "the language has no word for what this computes")
+        """Operators from here to where their paths meet again: the first such function that has a word."""
+        origin = readers[0].name
+        for nodes in self._meetings(readers):
+            origin = " ... ".join(dict.fromkeys((nodes[0].name, nodes[-1].name)))
+            found = recognise(self._function(nodes), (1, *self.chain.output.shape), _averages(nodes))
+            if found is not None:
+                self._take(found, origin)
+                self.value = nodes[-1]
+                return
+        raise refusal(origin, "the language has no word for what this computes")
+
+    def _take(self, found: list[ops.Op] | Affine, origin: str) -> None:
         if isinstance(found, Affine):
             if not self.chain.steps:
                 raise refusal(origin, "the module scales its input itself", "leave that to input.preprocess")
             self.chain = rescaled(self.chain, found, origin)
         for op in found if isinstance(found, list) else ():
             self.chain = self.chain.then(op, origin)
-        self.value = nodes[-1]
 
     def _function(self, nodes: Sequence[fx.Node]) -> Callable[[Array], Array]:
         def run(x: Array) -> Array:
@@ -138,8 +144,9 @@ class TorchWalk:
     def _held(self, node: fx.Node, values: dict[fx.Node, Any]) -> Any:
         return values[node] if node in values else self.tensors[node.name][1].float()
 
-    def _gather(self, readers: list[fx.Node]) -> list[fx.Node]:
-        """The fewest operators after which one value alone is left."""
+    def _meetings(self, readers: list[fx.Node]) -> Iterator[list[fx.Node]]:
+        """Ever more operators after which one value alone is left."""
+        met = False
         order = {node: k for k, node in enumerate(self.program.graph.nodes)}
         inside: list[fx.Node] = []
         pending = list(readers)
@@ -152,7 +159,10 @@ class TorchWalk:
             pending = [n for n in {*pending, *ready[0].users} if n not in inside]
             live = [n for n in (self.value, *inside) if any(user not in inside for user in n.users)]
             if live == inside[-1:]:
-                return inside
+                met = True
+                yield list(inside)
+        if met:
+            return
         names = ", ".join(node.name for node in readers[:4])
         if len(readers) == 1:
             raise refusal(readers[0].name, f"{_name(readers[0])}: the language has no word for it as it stands here")
