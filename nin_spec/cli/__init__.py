@@ -17,6 +17,7 @@ from nin_spec.diagnostics import NinSpecError, render
 COMMANDS = {
     "build": "nin_spec.cli.build",
     "check": "nin_spec.cli.check",
+    "diff": "nin_spec.cli.diff",
     "show": "nin_spec.cli.show",
     "list": "nin_spec.cli.show",
     "schema": "nin_spec.cli.show",
