@@ -74,12 +74,12 @@ def compare(before: Network, after: Network) -> Difference:
     """The difference of two networks, their layers matched by what they do, in order."""
     old, new = before.table.rows, after.table.rows
     # What a layer does, whatever comes in: its op, as the graph prints it.
-    told = ([print_op(node.op) for node in network.graph] for network in (before, after))
-    matcher = SequenceMatcher(None, *told, autojunk=False)
+    a, b = ([print_op(node.op) for node in network.graph] for network in (before, after))
+    matcher = SequenceMatcher(a=a, b=b, autojunk=False)
     changes: list[Change] = []
     for tag, i, j, k, m in matcher.get_opcodes():
         if tag == "equal":
-            changes += [Change("same", a, b) for a, b in zip(old[i:j], new[k:m], strict=True)]
+            changes += [Change("same", *pair) for pair in zip(old[i:j], new[k:m], strict=True)]
         else:
             changes += _paired(list(old[i:j]), list(new[k:m]))
     return Difference(before, after, tuple(changes))
