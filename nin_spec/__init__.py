@@ -6,9 +6,11 @@ In the order in which a spec passes through:
     lower.py         Spec -> Graph
     ir/, passes/     the typed chain of ops, and what rewrites it
     analysis.py      the shape table
+    difference.py    two networks side by side
     weights          initialisation, safetensors, adoption of foreign state dicts
     torch_module.py  Model -> nn.Module
     exporters/       Model -> files: ONNX, PyTorch source
+    importers/       networks of other tools -> specs, with proof
     data/            data sets: read, checked, split, fetched
     training/        a recipe followed, into a run folder
     evaluation/      accuracy, through torch and onnxruntime
@@ -30,6 +32,8 @@ if TYPE_CHECKING:
     from nin_spec.api import export as export
     from nin_spec.diagnostics import NinSpecError as NinSpecError
     from nin_spec.evaluation import evaluate as evaluate
+    from nin_spec.importers.onnx_import import import_onnx as import_onnx
+    from nin_spec.importers.torch_import import import_module as import_module
     from nin_spec.language.load import load as load
     from nin_spec.language.load import loads as loads
     from nin_spec.model import Model as Model
@@ -52,6 +56,8 @@ _HOMES = {
     "export": "nin_spec.api",
     "train": "nin_spec.training.begin",
     "evaluate": "nin_spec.evaluation",
+    "import_onnx": "nin_spec.importers.onnx_import",
+    "import_module": "nin_spec.importers.torch_import",
 }
 
 __all__ = [
@@ -62,6 +68,8 @@ __all__ = [
     "compile",
     "evaluate",
     "export",
+    "import_module",
+    "import_onnx",
     "load",
     "loads",
     "train",

@@ -6,6 +6,7 @@
     |-- ExportError         an export that can't be made as asked                            (exit 2)
     |-- InputError          a model, image or array handed to a command can't be used        (exit 2)
     |-- DeviceError         the device asked for can't run the model                         (exit 2)
+    |-- ForeignModelError   a network of another tool can't be brought into the language   (exit 2)
     |-- DataError           a data set is missing, damaged, or does not fit the network      (exit 2)
     |-- TrainingError       a run can't be started, continued or used as asked               (exit 2)
     |-- DivergedError       training stopped: the loss is no number any more                 (exit 1)
@@ -84,6 +85,8 @@ class Code(Enum):
     DEVICE_UNAVAILABLE = ("NIN703", "a device that can't run here")
     DEVICE_FALLBACK = ("NIN704", "nodes placed on another device than the one asked for")
     EXTRA_MISSING = ("NIN705", "a package that an extra of nin-spec brings is not installed")
+
+    IMPORT = ("NIN651", "a network, or a file of another tool, that can't be brought into the language")
 
     DATA_MISSING = ("NIN801", "a data set that is not there")
     DATA_DAMAGED = ("NIN802", "a data file that is truncated, corrupt or mislabelled")
@@ -189,6 +192,10 @@ class InputError(NinSpecError):
 
 class DeviceError(NinSpecError):
     """The device asked for can't run the model."""
+
+
+class ForeignModelError(NinSpecError):
+    """A network of another tool can't be brought into the language."""
 
 
 class DataError(NinSpecError):

@@ -22,6 +22,7 @@ FLOORS = {
     "nin_spec.analysis": 2,
     "nin_spec.tables": 2,
     "nin_spec.network": 2,
+    "nin_spec.difference": 2,
     "nin_spec.extras": 1,
     "nin_spec.pictures": 2,
     "nin_spec.charts": 2,
@@ -35,6 +36,7 @@ FLOORS = {
     "nin_spec.evaluation": 4,
     "nin_spec.training": 4,
     "nin_spec.api": 4,
+    "nin_spec.importers": 4,
     "nin_spec.cli": 4,
     "nin_spec.__main__": 4,
 }
@@ -48,6 +50,7 @@ WARM = (
     "nin_spec.data",
     "nin_spec.evaluation",
     "nin_spec.training",
+    "nin_spec.importers",
 )
 """Where heavy libraries may be imported at the top of a module: no cold path comes here."""
 

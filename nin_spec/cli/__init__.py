@@ -17,10 +17,12 @@ from nin_spec.diagnostics import NinSpecError, render
 COMMANDS = {
     "build": "nin_spec.cli.build",
     "check": "nin_spec.cli.check",
+    "diff": "nin_spec.cli.diff",
     "show": "nin_spec.cli.show",
     "list": "nin_spec.cli.show",
     "schema": "nin_spec.cli.show",
     "export": "nin_spec.cli.export",
+    "import": "nin_spec.cli.importing",
     "train": "nin_spec.cli.train",
     "evaluate": "nin_spec.cli.evaluate",
     "run": "nin_spec.cli.run",

@@ -12,12 +12,17 @@ _PLAIN = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
 _WORDS_OF_YAML_1_1 = {"y", "n", "yes", "no", "on", "off", "true", "false", "null"}
 
 
-def emit(data: dict[str, Any], remark: Callable[[Path_], str] | None = None) -> str:
+_WIDTH = 100
+"""Columns that a mapping in flow style may fill."""
+
+
+def emit(data: dict[str, Any], remark: Callable[[Path_], str] | None = None, *, compact: bool = False) -> str:
     """Block style for mappings and lists of mappings, flow style for lists of scalars; a lone `kind` is a bare word.
 
-    `remark` gives the comment for the value at a path, or an empty string.
+    `remark` gives the comment for the value at a path, or an empty string. `compact` writes small mappings
+    and lists below the top in flow style, as people do.
     """
-    lines = list(_mapping(data, (), 0))
+    lines = list(_mapping(data, (), 0, compact=compact))
     if remark is None:
         return "".join(f"{text}\n" for text, _ in lines)
     width = min(64, max(len(text) for text, _ in lines))
@@ -28,37 +33,57 @@ def emit(data: dict[str, Any], remark: Callable[[Path_], str] | None = None) -> 
 _Line = tuple[str, Path_ | None]
 
 
-def _mapping(data: dict[str, Any], path: Path_, depth: int) -> Iterator[_Line]:
+def _mapping(data: dict[str, Any], path: Path_, depth: int, *, compact: bool) -> Iterator[_Line]:
     indent = "  " * depth
     for key, value in data.items():
         below = (*path, key)
-        if isinstance(value, dict) and value.keys() == {"kind"} and isinstance(value["kind"], str):
+        short = f"{indent}{_scalar(key)}: {_flow(value)}"
+        if compact and len(short) <= _WIDTH and _is_small(value):
+            yield short, below
+        elif isinstance(value, dict) and value.keys() == {"kind"} and isinstance(value["kind"], str):
             yield f"{indent}{_scalar(key)}: {_scalar(value['kind'])}", below
         elif isinstance(value, dict) and value:
             yield f"{indent}{_scalar(key)}:", None
-            yield from _mapping(value, below, depth + 1)
+            yield from _mapping(value, below, depth + 1, compact=compact)
         elif isinstance(value, list) and any(isinstance(v, dict) for v in value):
             yield f"{indent}{_scalar(key)}:", None
             for i, item in enumerate(value):
-                yield from _item(item, (*below, i), depth + 1)
+                yield from _item(item, (*below, i), depth + 1, compact=compact)
         else:
             yield f"{indent}{_scalar(key)}: {_flow(value)}", below
 
 
-def _item(item: Any, path: Path_, depth: int) -> Iterator[_Line]:
+def _is_small(value: Any) -> bool:
+    """Whether a value reads well on one line: nothing in it is nested twice."""
+    if isinstance(value, dict):
+        return all(not isinstance(v, dict | list) or _is_plain(v) for v in value.values())
+    return isinstance(value, list) and all(not isinstance(v, dict) or _is_plain(v) for v in value)
+
+
+def _is_plain(value: Any) -> bool:
+    """Whether there are only scalars in it."""
+    inside = value.values() if isinstance(value, dict) else value
+    return not any(isinstance(v, dict | list) for v in inside)
+
+
+def _item(item: Any, path: Path_, depth: int, *, compact: bool) -> Iterator[_Line]:
     """An item of a list that has mappings in it: its first line carries the dash."""
     dash = "  " * depth + "- "
     if not isinstance(item, dict) or not item:
         yield dash + _flow(item), path
         return
-    for i, (text, where) in enumerate(_mapping(item, path, depth + 1)):
+    for i, (text, where) in enumerate(_mapping(item, path, depth + 1, compact=compact)):
         yield (dash + text[len(dash) :] if i == 0 else text), where
 
 
 def _flow(value: Any) -> str:
     if isinstance(value, list):
         return "[" + ", ".join(_flow(v) for v in value) + "]"
-    return "{}" if value == {} else _scalar(value)
+    if isinstance(value, dict):
+        if value.keys() == {"kind"} and isinstance(value["kind"], str):
+            return _scalar(value["kind"])
+        return "{" + ", ".join(f"{_scalar(key)}: {_flow(v)}" for key, v in value.items()) + "}"
+    return _scalar(value)
 
 
 def _scalar(value: Any) -> str:

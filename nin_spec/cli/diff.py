@@ -1,0 +1,152 @@
+"""nin-spec diff."""
+
+from __future__ import annotations
+
+import io
+import json
+import shutil
+import subprocess
+import tarfile
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from nin_spec.diagnostics import Code, Diagnostic, SpecError, short
+
+if TYPE_CHECKING:
+    from nin_spec.analysis import Row
+    from nin_spec.difference import Change, Difference
+    from nin_spec.network import Network
+
+_MARKS = {"same": " ", "changed": "~", "removed": "-", "added": "+"}
+
+
+@click.command("diff")
+@click.argument("before", metavar="SPEC|REV:FILE")
+@click.argument("after", metavar="SPEC|REV:FILE")
+@click.option("--format", "form", type=click.Choice(["table", "json"]), default="table")
+@click.option("--all", "everything", is_flag=True, help="Show layers that are the same, too.")
+@click.option("--exit-code", is_flag=True, help="Exit 1 when the functions differ.")
+def diff_command(before: str, after: str, form: str, everything: bool, exit_code: bool) -> int:
+    """Show what tells two networks apart, layer by layer, and whether they compute the same function.
+
+    \b
+      nin-spec diff nin_cifar nin_cifar_author
+      nin-spec diff HEAD~1:specs/mine.yaml specs/mine.yaml      a revision of git, and the file now
+
+    A layer is marked ~ when it changed, - and + when it went or came, and > when it is the same and only
+    what follows from its input changed. Two texts that mean the same function have the same semantic hash.
+    """
+    from nin_spec.difference import compare
+
+    with opened(before) as first, opened(after) as second:
+        difference = compare(first, second)
+    if form == "json":
+        click.echo(json.dumps(difference.as_dict(), indent=2))
+    else:
+        show(difference, before, after, everything=everything)
+    return int(exit_code and not difference.same_function)
+
+
+@contextmanager
+def opened(name: str) -> Iterator[Network]:
+    """The network of a spec, or of a file as it was in a revision of git. Raises SpecError."""
+    from nin_spec.network import compile as compile_network
+
+    revision, colon, file = name.partition(":")
+    if not colon or Path(name).exists():
+        yield compile_network(name)
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        yield compile_network(_restore(revision, Path(file), Path(folder)))
+
+
+def _restore(revision: str, file: Path, folder: Path) -> Path:
+    """The file's folder as it was in a revision: what it extends lies beside it."""
+    # Named by the revision's own tree: `REV:./path` is relative to the current folder, as the file is.
+    tree = f"{revision}:./{file.parent.as_posix()}"
+    command = [shutil.which("git") or "git", "archive", "--format=tar", tree]
+    done = subprocess.run(command, capture_output=True, check=False)  # noqa: S603 git, and no shell
+    if revision.startswith("-") or done.returncode:
+        why = done.stderr.decode(errors="replace").strip().splitlines()
+        message = f"git has no {short(revision)}:{short(str(file))}: {why[-1] if why else 'not a revision'}"
+        raise SpecError(Diagnostic(Code.FILE_NOT_FOUND, message, hint="write REVISION:path, as HEAD~1:specs/mine.yaml"))
+    with tarfile.open(fileobj=io.BytesIO(done.stdout)) as archive:
+        archive.extractall(folder, filter="data")
+    return folder / file.name
+
+
+# ------------------------------------------------------------------ the answer
+
+
+def show(difference: Difference, before: str, after: str, *, everything: bool) -> None:
+    """The verdict, the layers, the totals, and the other values that differ."""
+    from nin_spec.tables import columns
+
+    click.echo(f"- {before}\n+ {after}\n{verdict(difference)}")
+    rows = [cells(c) for c in difference.changes if everything or c.kind != "same" or c.follows]
+    if rows:
+        click.echo()
+        header = ("", "layer", "does", "output", "parameters", "MACs", "field")
+        click.echo("\n".join(columns([header, *rows], right={4, 5})))
+    a, b = difference.before.table, difference.after.table
+    click.echo()
+    totals = [("parameters", a.parameters, b.parameters), ("MACs", a.macs, b.macs)]
+    totals += [
+        ("weights, bytes", a.weight_bytes, b.weight_bytes),
+        ("peak activations, bytes", a.peak_memory, b.peak_memory),
+    ]
+    click.echo("\n".join(columns([_total(*line) for line in totals], right={1, 3, 4})))
+    others = [(p, v, w) for p, v, w in difference.values() if not p.startswith(("blocks", "head"))]
+    if others:
+        click.echo()
+        click.echo("\n".join(f"  {path}: {_text(v)} -> {_text(w)}" for path, v, w in others))
+
+
+def verdict(difference: Difference) -> str:
+    """In one sentence, whether they are the same."""
+    if difference.same_text:
+        return "the same network, said alike"
+    if difference.same_function:
+        return f"the same function ({difference.before.hash}), though not the same text"
+    return f"two functions: {difference.before.hash} and {difference.after.hash}"
+
+
+def cells(change: Change) -> tuple[str, ...]:
+    """A layer as people read it: one value where both agree, else `before -> after`."""
+    a, b = change.before, change.after
+    mark = ">" if change.follows else _MARKS[change.kind]
+
+    def of(value: Any) -> str:
+        sides = [value(row) for row in (a, b) if row is not None]
+        return " -> ".join(dict.fromkeys(sides))
+
+    from nin_spec.tables import pair
+
+    return (
+        mark,
+        of(lambda r: r.name),
+        of(_does),
+        of(lambda r: "x".join(map(str, r.output_shape))),
+        of(lambda r: f"{r.parameters:,}"),
+        of(lambda r: f"{r.macs:,}"),
+        of(lambda r: pair(r.receptive_field)),
+    )
+
+
+def _does(row: Row) -> str:
+    return f"{row.op} {row.detail}".strip()
+
+
+def _total(name: str, a: int, b: int) -> tuple[str, ...]:
+    change = "" if a == b else f"{b - a:+,}"
+    share = "" if a == b or not a else f"{(b - a) / a:+.1%}"
+    return (name, f"{a:,}", "->" if a != b else "", f"{b:,}" if a != b else "", change, share)
+
+
+def _text(value: Any) -> str:
+    return "nothing" if value is None else json.dumps(value, ensure_ascii=False)

@@ -1,0 +1,135 @@
+"""Blocks recognised in a chain: the paper's mlpconv layers, as a person would have set them apart.
+
+A block begins at a spatial convolution, or after a pool. What stands around a convolution belongs to the
+one before it or, for the kinds named in `before` (as in norm-activation-conv), to the one after it. What
+belongs to none stands in a bare block of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from nin_spec.importers.chain import Step, refusal
+from nin_spec.ir import ops
+from nin_spec.ir.types import Padding
+
+ACTIVATIONS = (
+    *(ops.ReLU, ops.LeakyReLU, ops.PReLU, ops.ELU, ops.GELU, ops.SiLU, ops.Mish, ops.Sigmoid, ops.Tanh),
+    ops.Maxout,
+)
+KINDS: dict[str, tuple[type[ops.Op], ...]] = {
+    "shuffle": (ops.ChannelShuffle,),
+    "conv": (ops.Conv2d,),
+    "norm": (ops.BatchNorm, ops.LocalResponseNorm),
+    "activation": ACTIVATIONS,
+    "dropout": (ops.Dropout, ops.Dropout2d),
+    "pool": (ops.Pool2d, ops.GlobalPool2d),
+}
+"""The language's word for each op that works on maps."""
+_BARE_ORDER = ("shuffle", "norm", "activation", "pool", "dropout")
+
+
+def kind_of(step: Step) -> str:
+    """The language's word for a step on maps. Raises ForeignModelError for one that has none there."""
+    for kind, types in KINDS.items():
+        if isinstance(step.op, types):
+            return kind
+    raise refusal(step.origin, f"{type(step.op).__name__} stands where the language has none")
+
+
+@dataclass
+class Unit:
+    """A convolution and what stands around it, in order."""
+
+    steps: dict[str, Step]
+
+    @property
+    def conv(self) -> ops.Conv2d:
+        """The convolution itself."""
+        op = self.steps["conv"].op
+        assert isinstance(op, ops.Conv2d)  # noqa: S101 the key says so
+        return op
+
+
+@dataclass
+class Part:
+    """A block: units and then a pool and a dropout; or, without units, single steps by kind."""
+
+    units: list[Unit] = field(default_factory=list)
+    alone: dict[str, Step] = field(default_factory=dict)
+
+    @property
+    def pooled(self) -> bool:
+        """Whether nothing but a dropout can follow."""
+        return "pool" in self.alone
+
+    def take(self, kind: str, step: Step) -> bool:
+        """Add a step that is no convolution, if it has a place here."""
+        if self.units and kind != "pool" and not self.alone and kind not in self.units[-1].steps:
+            self.units[-1].steps[kind] = step
+            return True
+        order = ("pool", "dropout") if self.units else _BARE_ORDER
+        if kind not in order or any(order.index(k) >= order.index(kind) for k in self.alone):
+            return False
+        self.alone[kind] = step
+        return True
+
+
+def find_blocks(steps: Sequence[Step], before: Iterable[str] = ()) -> list[Part]:
+    """The blocks of steps on maps; kinds in `before` lead to the convolution after them."""
+    parts: list[Part] = []
+    waiting: list[tuple[str, Step]] = []
+    for step in steps:
+        kind = kind_of(step)
+        if kind != "conv":
+            waiting.append((kind, step))
+            continue
+        cut = _led(waiting, frozenset(before))
+        for other in waiting[:cut]:
+            _place(parts, *other)
+        unit = Unit({**dict(waiting[cut:]), "conv": step})
+        if not parts or parts[-1].alone or (is_spatial(unit.conv) and parts[-1].units):
+            parts.append(Part())
+        parts[-1].units.append(unit)
+        waiting = []
+    for other in waiting:
+        _place(parts, *other)
+    for part in parts:
+        _free_dropout(part)
+    return parts
+
+
+def _led(waiting: Sequence[tuple[str, Step]], before: frozenset[str]) -> int:
+    """Where the steps begin that lead to the next convolution: each kind at most once."""
+    cut = len(waiting)
+    while cut and waiting[cut - 1][0] in before and waiting[cut - 1][0] not in dict(waiting[cut:]):
+        cut -= 1
+    return cut
+
+
+def _place(parts: list[Part], kind: str, step: Step) -> None:
+    """A step in the last block, or in a bare one of its own."""
+    if not parts or not parts[-1].take(kind, step):
+        parts.append(Part())
+        parts[-1].take(kind, step)
+
+
+def is_spatial(conv: ops.Conv2d) -> bool:
+    """Whether a convolution looks at a neighbourhood: what begins a block."""
+    return (conv.kernel_size, conv.stride, conv.dilation) != ((1, 1), (1, 1), (1, 1))
+
+
+def is_plain(conv: ops.Conv2d) -> bool:
+    """Whether `channels` alone can say a convolution that is not the first of its block."""
+    return not is_spatial(conv) and conv.padding == Padding() and conv.groups == 1
+
+
+def _free_dropout(part: Part) -> None:
+    """A dropout at the end of the last convolution is the block's: the block says it shorter."""
+    if not part.units or "dropout" in part.alone:
+        return
+    steps = part.units[-1].steps
+    if list(steps)[-1] == "dropout":
+        dropped = steps.pop("dropout")
+        part.alone = {"dropout": dropped, **part.alone}

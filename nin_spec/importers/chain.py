@@ -1,0 +1,65 @@
+"""What every front end finds: a chain of typed steps, each with its arrays and its name in the original."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nin_spec.diagnostics import Code, Diagnostic, ForeignModelError
+from nin_spec.ir.ops import Op
+from nin_spec.ir.types import ShapeError, TensorType
+from nin_spec.model import Preprocessing
+
+Array = NDArray[np.floating[Any]]
+
+
+@dataclass(frozen=True)
+class Step:
+    """One op with its arrays, by the names that the op gives them (`weight`, `running_mean`).
+
+    `origin` is what the original calls it, `input` and `output` are its types.
+    """
+
+    op: Op
+    arrays: Mapping[str, Array] = field(repr=False)
+    origin: str
+    input: TensorType
+    output: TensorType
+
+
+@dataclass(frozen=True)
+class Chain:
+    """A network as it was found. Build one with `Chain(name, input)` and `then(...)`."""
+
+    name: str
+    input: TensorType
+    steps: tuple[Step, ...] = ()
+    open_size: bool = False
+    labels: tuple[str, ...] = ()
+    preprocessing: Preprocessing | None = None
+
+    @property
+    def output(self) -> TensorType:
+        """The type of what the last step gives."""
+        return self.steps[-1].output if self.steps else self.input
+
+    def then(self, op: Op, origin: str, **arrays: Array) -> Chain:
+        """The chain with one more step. Raises ForeignModelError, naming `origin`, when the op or an array can't be."""
+        try:
+            output = op.infer(self.output)
+        except ShapeError as error:
+            raise refusal(origin, str(error)) from None
+        wanted = {p.name: p.shape for p in op.parameters(self.output)}
+        given = {name: tuple(array.shape) for name, array in arrays.items()}
+        if wanted != given:
+            raise refusal(origin, f"its tensors have shapes {given}, and {type(op).__name__} needs {wanted}")
+        return replace(self, steps=(*self.steps, Step(op, arrays, origin, self.output, output)))
+
+
+def refusal(origin: str, why: str, hint: str | None = None) -> ForeignModelError:
+    """What is outside the language, at the original's own name."""
+    return ForeignModelError(Diagnostic(Code.IMPORT, f"{origin}: {why}", hint=hint))

@@ -1,0 +1,174 @@
+"""An ONNX file read without being believed: what it holds, its constants, and who uses which value."""
+
+from __future__ import annotations
+
+import stat
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nin_spec.importers.chain import refusal
+
+if TYPE_CHECKING:
+    from onnx import ModelProto, NodeProto, ValueInfoProto
+
+Constant = NDArray[Any]
+MAX_BYTES = 1 << 31
+MAX_NODES = 20_000
+_MAX_FOLDED = 1 << 22
+"""Elements of a constant that is computed: those of shapes and small tables."""
+_FOLDED = frozenset({
+    *("Identity", "Cast", "Shape", "Size", "Gather", "Concat", "Slice", "Squeeze", "Unsqueeze", "Reshape", "Transpose"),
+    *("Add", "Sub", "Mul", "Div", "Neg", "Sqrt", "Reciprocal", "Pow", "Exp", "Flatten", "ReduceProd", "Floor", "Ceil"),
+    *("Max", "Min", "Equal", "Where", "Constant", "Expand", "ConstantOfShape", "Range", "CastLike"),
+})  # fmt: skip
+_SIZED_BY_VALUE = frozenset({"Expand", "ConstantOfShape", "Range"})
+
+
+@dataclass
+class Source:
+    """A graph with its constants: `users` are the nodes that read a value, in order."""
+
+    name: str
+    opset: int
+    input: ValueInfoProto
+    output: str
+    metadata: dict[str, str]
+    constants: dict[str, Constant]
+    nodes: list[NodeProto]
+    users: dict[str, list[NodeProto]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for node in self.nodes:
+            for value in dict.fromkeys(node.input):
+                self.users.setdefault(value, []).append(node)
+        self.fold(self.nodes)
+
+    def fold(self, nodes: Iterable[NodeProto]) -> None:
+        """Compute what depends on constants alone, and what then does."""
+        waiting = deque(nodes)
+        while waiting:
+            node = waiting.popleft()
+            if self._known(node) or not all(not name or name in self.constants for name in node.input):
+                continue
+            if node.op_type not in _FOLDED or any(a.HasField("g") for a in node.attribute):
+                continue
+            for name, value in zip(node.output, evaluate_node(node, self.constants, self.opset), strict=True):
+                self.constants[name] = value
+                waiting += self.users.get(name, [])
+
+    def _known(self, node: NodeProto) -> bool:
+        return all(name in self.constants for name in node.output)
+
+    def readers(self, value: str) -> list[NodeProto]:
+        """The nodes that compute with a value; those whose results are known already do not count."""
+        return [node for node in self.users.get(value, []) if not self._known(node)]
+
+
+def label(node: NodeProto) -> str:
+    """What messages call a node."""
+    name = node.name or (node.output[0] if node.output else "?")
+    return f"{name} ({node.op_type})"
+
+
+def attributes(node: NodeProto) -> dict[str, Any]:
+    """A node's attributes; texts as text."""
+    from onnx import helper
+
+    found = {a.name: helper.get_attribute_value(a) for a in node.attribute if not a.HasField("g")}
+    return {key: v.decode("utf-8", "replace") if isinstance(v, bytes) else v for key, v in found.items()}
+
+
+def evaluate_node(node: NodeProto, values: dict[str, Constant], opset: int) -> list[Constant]:
+    """The results of one node, by ONNX's own reference implementation. Raises ForeignModelError."""
+    from onnx.reference import ReferenceEvaluator
+
+    if node.op_type in _SIZED_BY_VALUE:
+        asked = [values[name] for name in node.input if name]
+        if any(array.size > 64 or np.prod(np.abs(array.astype(np.float64)) + 1) > _MAX_FOLDED for array in asked[-1:]):
+            raise refusal(label(node), "it makes a tensor larger than any that an import needs")
+    evaluator = ReferenceEvaluator(node, opsets={"": opset})
+    feeds = {name: values[name] for name in node.input if name}
+    try:
+        with np.errstate(all="ignore"):
+            found: list[Constant] = [np.asarray(v) for v in evaluator.run(None, feeds)]
+    except Exception as error:  # the evaluator may raise anything on a malformed node
+        raise refusal(label(node), f"it can't be computed: {error}") from error
+    return found
+
+
+def read_source(path: Path) -> Source:
+    """The graph in a file. Raises ForeignModelError for what is no self-contained ONNX classifier."""
+    import onnx
+    from onnx import numpy_helper
+
+    model = _load(path)
+    graph = model.graph
+    if len(graph.node) > MAX_NODES:
+        raise refusal(str(path), f"it has {len(graph.node):,} nodes; the limit is {MAX_NODES:,}")
+    constants: dict[str, Constant] = {}
+    for tensor in graph.initializer:
+        try:
+            constants[tensor.name] = numpy_helper.to_array(tensor, str(path.parent))
+        except Exception as error:  # damaged tensors raise anything
+            raise refusal(f"initializer {tensor.name}", f"it can't be read: {error}") from error
+    inputs = [value for value in graph.input if value.name not in constants]
+    if len(inputs) != 1 or len(graph.output) != 1:
+        raise refusal(
+            str(path), f"it has {len(inputs)} inputs and {len(graph.output)} outputs; a classifier has one each"
+        )
+    opsets = [o.version for o in model.opset_import if o.domain in {"", "ai.onnx"}]
+    if not opsets or not 1 <= opsets[0] <= onnx.defs.onnx_opset_version():
+        raise refusal(
+            str(path), f"its opset {opsets[:1] or 'is missing'} is not one that onnx {onnx.__version__} knows"
+        )
+    return Source(
+        name=path.stem,
+        opset=opsets[0],
+        input=inputs[0],
+        output=graph.output[0].name,
+        metadata={p.key: p.value for p in model.metadata_props},
+        constants=constants,
+        nodes=list(graph.node),
+    )
+
+
+def _load(path: Path) -> ModelProto:
+    import onnx
+    from onnx import inliner
+
+    try:
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):
+            raise refusal(str(path), "it is not a file")
+        if status.st_size > MAX_BYTES:
+            raise refusal(str(path), f"it has {status.st_size:,} bytes; the limit is {MAX_BYTES:,}")
+        data = path.read_bytes()
+    except (OSError, ValueError) as error:
+        raise refusal(str(path), f"it can't be read: {getattr(error, 'strerror', None) or error}") from error
+    try:
+        model = onnx.load_model_from_string(data)
+    except Exception as error:  # protobuf's own error types vary
+        raise refusal(str(path), "it is not an ONNX file, or it is cut off") from error
+    for tensor in model.graph.initializer:
+        _check_external(tensor, path.parent)
+    return inliner.inline_local_functions(model) if model.functions else model
+
+
+def _check_external(tensor: Any, folder: Path) -> None:
+    """A tensor's bytes may lie in another file of the same folder, and nowhere else."""
+    import onnx
+
+    if tensor.data_location != onnx.TensorProto.EXTERNAL:
+        return
+    location = next((e.value for e in tensor.external_data if e.key == "location"), "")
+    target = folder / location
+    inside = location and not Path(location).is_absolute() and target.resolve().is_relative_to(folder.resolve())
+    if not inside or not target.is_file():
+        where = f"initializer {tensor.name}"
+        raise refusal(where, f"its data lies in {location!r}, which is no file of the model's own folder")

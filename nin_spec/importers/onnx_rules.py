@@ -1,0 +1,432 @@
+"""How each ONNX operator is read: one rule an operator, found by its name.
+
+A rule adds steps to the walk and moves it on, or gives False where the node is not of the kind that it knows:
+then what the node computes decides. ONNX's padding is [top, left, bottom, right].
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from nin_spec.importers.chain import Array, refusal
+from nin_spec.importers.onnx_file import attributes, label
+from nin_spec.importers.onnx_walk import Walk
+from nin_spec.importers.padding import LOWEST, NON_NEGATIVE
+from nin_spec.importers.recognise import Affine, rounded
+from nin_spec.ir import ops
+from nin_spec.ir.types import Padding, Pair
+
+if TYPE_CHECKING:
+    from onnx import NodeProto
+
+Rule = Callable[[Walk, "NodeProto"], bool]
+RULES: dict[str, Rule] = {}
+
+
+def rule(*names: str) -> Callable[[Rule], Rule]:
+    """Register the rule of operators."""
+
+    def register(function: Rule) -> Rule:
+        RULES.update(dict.fromkeys(names, function))
+        return function
+
+    return register
+
+
+def constant(walk: Walk, node: NodeProto, place: int) -> Array | None:
+    """A constant input, None where the node leaves it out. Raises ForeignModelError where it is no constant."""
+    name = node.input[place] if len(node.input) > place else ""
+    if not name:
+        return None
+    if name not in walk.source.constants:
+        raise refusal(label(node), f"its input {name!r} is computed, and the language's weights are constants")
+    return walk.source.constants[name]
+
+
+def needed(walk: Walk, node: NodeProto, place: int) -> Array:
+    """A constant input that can't be left out."""
+    found = constant(walk, node, place)
+    if found is None:
+        raise refusal(label(node), f"its input {place} is missing")
+    return found
+
+
+def done(walk: Walk, node: NodeProto) -> bool:
+    """The walk goes on from the node's first output. Raises ForeignModelError where another one is used."""
+    for other in node.output[1:]:
+        if other and (walk.source.users.get(other) or other == walk.source.output):
+            raise refusal(label(node), f"its output {other!r} is used, and a network of the language is a chain")
+    walk.value = node.output[0]
+    return True
+
+
+# ------------------------------------------------------------------ windows
+
+
+def _pair(values: Any, usual: int = 1) -> Pair:
+    found = tuple(int(v) for v in (values or (usual, usual)))
+    if len(found) != 2:
+        raise ValueError(f"{len(found)} axes, and pictures have two")
+    return found[0], found[1]
+
+
+def _padding(walk: Walk, node: NodeProto, given: dict[str, Any], extent: Pair, stride: Pair) -> Padding:
+    """The node's padding, `auto_pad` worked out for the size at hand, and that of a Pad before it."""
+    auto = given.get("auto_pad", "NOTSET")
+    if auto in {"SAME_UPPER", "SAME_LOWER"}:
+        sides = [_same(n, k, s, auto) for n, k, s in zip(walk.chain.output.shape[1:], extent, stride, strict=True)]
+        own = Padding(sides[0][0], sides[0][1], sides[1][0], sides[1][1])
+        if walk.chain.open_size and stride != (1, 1):
+            raise refusal(label(node), f"auto_pad {auto} with a stride depends on the size, and the size is open")
+    else:
+        top, left, bottom, right = given.get("pads", (0, 0, 0, 0)) if auto == "NOTSET" else (0, 0, 0, 0)
+        own = Padding(top, bottom, left, right)
+    if min(own) < 0:
+        raise refusal(label(node), "negative padding, which cuts cells away")
+    return own
+
+
+def _zeros(walk: Walk) -> Padding | None:
+    """The zeros that a Pad before this window adds."""
+    if walk.pad is not None and walk.pads_low:
+        raise refusal(walk.padded, "it pads with the lowest number, and no maximum follows")
+    found, walk.pad = walk.pad, None
+    return found
+
+
+def _same(size: int, extent: int, stride: int, auto: str) -> tuple[int, int]:
+    total = max((-(-size // stride) - 1) * stride + extent - size, 0)
+    less = total // 2
+    return (less, total - less) if auto == "SAME_UPPER" else (total - less, less)
+
+
+def _maps(walk: Walk, node: NodeProto) -> None:
+    if walk.channels_last:
+        raise refusal(label(node), "it works on the channels-last side of a transpose")
+
+
+@rule("Conv")
+def _conv(walk: Walk, node: NodeProto) -> bool:
+    _maps(walk, node)
+    given, weight, bias = attributes(node), needed(walk, node, 1), constant(walk, node, 2)
+    if weight.ndim != 4:
+        raise refusal(label(node), f"its weights have {weight.ndim} axes, and those of a picture have 4")
+    stride, dilation = _pair(given.get("strides")), _pair(given.get("dilations"))
+    kernel = (int(weight.shape[2]), int(weight.shape[3]))
+    plain = ops.Conv2d(weight.shape[0], kernel, stride, Padding(), dilation, given.get("group", 1), bias is not None)
+    own = _padding(walk, node, given, plain.extent, stride)
+    before = _zeros(walk) or Padding()
+    op = replace(plain, padding=Padding(*(a + b for a, b in zip(own, before, strict=True))))
+    walk.add(op, label(node), weight=weight, **({} if bias is None else {"bias": bias}))
+    return done(walk, node)
+
+
+@rule("MaxPool")
+def _max_pool(walk: Walk, node: NodeProto) -> bool:
+    _maps(walk, node)
+    given = attributes(node)
+    kernel, stride = window_of(node)
+    own, before = _padding(walk, node, given, kernel, stride), walk.pad
+    walk.pad = None
+    if before:
+        last = walk.last
+        harmless = walk.pads_low or (last is not None and isinstance(last.op, NON_NEGATIVE))
+        if own != Padding() or not harmless:
+            raise refusal(walk.padded, "zeros around a maximum, which may win where the values are negative")
+        own = before
+    walk.add(ops.MaxPool2d(kernel, stride, own, bool(given.get("ceil_mode"))), label(node))
+    return done(walk, node)
+
+
+@rule("AveragePool")
+def _avg_pool(walk: Walk, node: NodeProto) -> bool:
+    _maps(walk, node)
+    given = attributes(node)
+    kernel, stride = window_of(node)
+    own = _padding(walk, node, given, kernel, stride)
+    counted, ceil, before = bool(given.get("count_include_pad")), bool(given.get("ceil_mode")), _zeros(walk)
+    if before and own != Padding() and not counted:
+        raise refusal(walk.padded, "an average that counts some of its padding and not the rest")
+    both = Padding(*(a + b for a, b in zip(own, before or Padding(), strict=True)))
+    walk.add(
+        ops.AvgPool2d(kernel, stride, both, ceil, (counted or before is not None) and both != Padding()), label(node)
+    )
+    return done(walk, node)
+
+
+@rule("Pad")
+def _pad(walk: Walk, node: NodeProto) -> bool:
+    given, sides = attributes(node), sides_of(walk, node)
+    value = given.get("value", 0.0) if "pads" in given else constant(walk, node, 2)
+    rows, columns = (1, 2) if walk.channels_last else (2, 3)
+    if not any(any(pair) for pair in sides):
+        return done(walk, node)
+    outside = any(any(pair) for axis, pair in enumerate(sides) if axis not in {rows, columns})
+    number = 0.0 if value is None else float(np.asarray(value).reshape(-1)[0])
+    odd = given.get("mode", "constant") != "constant" or (number != 0 and number > LOWEST)
+    if odd or outside or min(map(min, sides)) < 0 or walk.pad is not None:
+        raise refusal(label(node), "the language pads maps with zeros, or a maximum with what never wins")
+    walk.pad, walk.padded, walk.pads_low = Padding(*sides[rows], *sides[columns]), label(node), number != 0
+    return done(walk, node)
+
+
+def sides_of(walk: Walk, node: NodeProto) -> list[tuple[int, int]]:
+    """What a Pad adds (before, after) each axis of maps."""
+    given = attributes(node)
+    pads = given["pads"] if "pads" in given else needed(walk, node, 1)
+    return _by_axis([int(p) for p in np.asarray(pads).reshape(-1)], constant(walk, node, 3), len(walk.shape))
+
+
+def window_of(node: NodeProto) -> tuple[Pair, Pair]:
+    """Kernel and stride of a pool."""
+    given = attributes(node)
+    if _pair(given.get("dilations")) != (1, 1):
+        raise refusal(label(node), "a dilated pool")
+    return _pair(given["kernel_shape"]), _pair(given.get("strides"))
+
+
+def _by_axis(pads: list[int], axes: Array | None, rank: int) -> list[tuple[int, int]]:
+    """(before, after) of each axis."""
+    named = range(rank) if axes is None else [int(a) % rank for a in axes.reshape(-1)]
+    half = len(pads) // 2
+    sides = [(0, 0)] * rank
+    for k, axis in enumerate(named):
+        sides[axis] = (pads[k], pads[half + k])
+    return sides
+
+
+@rule("GlobalAveragePool")
+def _global_average(walk: Walk, node: NodeProto) -> bool:
+    _maps(walk, node)
+    walk.add(ops.AdaptiveAvgPool2d(), label(node))
+    return done(walk, node)
+
+
+@rule("GlobalMaxPool")
+def _global_max(walk: Walk, node: NodeProto) -> bool:
+    _maps(walk, node)
+    walk.add(ops.AdaptiveMaxPool2d(), label(node))
+    return done(walk, node)
+
+
+# ------------------------------------------------------------------ dense layers and norms
+
+
+def _dense(walk: Walk, node: NodeProto, weight: Array, bias: Array | None) -> bool:
+    """A dense layer (out, in); its columns in our order, where the features were flattened in another."""
+    if walk.columns is not None:
+        weight, walk.columns = weight[:, walk.columns], None
+    if bias is not None:
+        bias = np.broadcast_to(bias.reshape(-1), (len(weight),))
+    arrays = {"weight": weight} if bias is None else {"weight": weight, "bias": bias}
+    walk.add(ops.Linear(len(weight), bias is not None), label(node), **arrays)
+    return done(walk, node)
+
+
+@rule("Gemm")
+def _gemm(walk: Walk, node: NodeProto) -> bool:
+    given, weight, bias = attributes(node), needed(walk, node, 1), constant(walk, node, 2)
+    if given.get("transA") or node.input[0] != walk.value or weight.ndim != 2:
+        raise refusal(label(node), "a product that is no dense layer")
+    weight = weight if given.get("transB") else weight.T
+    weight = weight * given.get("alpha", 1.0)
+    return _dense(walk, node, weight, None if bias is None else bias * given.get("beta", 1.0))
+
+
+@rule("MatMul")
+def _matmul(walk: Walk, node: NodeProto) -> bool:
+    weight = needed(walk, node, 1) if node.input[0] == walk.value else None
+    if weight is None or weight.ndim != 2 or walk.chain.output.is_map:
+        raise refusal(label(node), "a product that is no dense layer")
+    return _dense(walk, node, weight.T, None)
+
+
+@rule("BatchNormalization")
+def _batch_norm(walk: Walk, node: NodeProto) -> bool:
+    _maps(walk, node)
+    given = attributes(node)
+    if given.get("training_mode"):
+        raise refusal(label(node), "a batch norm in training mode", "export the network after net.eval()")
+    scale, shift, mean, var = (needed(walk, node, k) for k in (1, 2, 3, 4))
+    if walk.columns is not None:
+        scale, shift, mean, var = (v[walk.columns] for v in (scale, shift, mean, var))
+    momentum = round(1 - given.get("momentum", 0.9), 6)
+    op = ops.BatchNorm(rounded(given.get("epsilon", 1e-5)), momentum)
+    walk.add(op, label(node), weight=scale, bias=shift, running_mean=mean, running_var=var)
+    return done(walk, node)
+
+
+@rule("LRN")
+def _lrn(walk: Walk, node: NodeProto) -> bool:
+    _maps(walk, node)
+    given = attributes(node)
+    numbers = (rounded(given.get(key, usual)) for key, usual in (("alpha", 1e-4), ("beta", 0.75), ("bias", 1.0)))
+    walk.add(ops.LocalResponseNorm(given["size"], *numbers), label(node))
+    return done(walk, node)
+
+
+# ------------------------------------------------------------------ activations
+
+_PLAIN: dict[str, ops.Op] = {"Relu": ops.ReLU(), "Sigmoid": ops.Sigmoid(), "Tanh": ops.Tanh(), "Mish": ops.Mish()}
+
+
+@rule(*_PLAIN)
+def _plain(walk: Walk, node: NodeProto) -> bool:
+    walk.add(_PLAIN[node.op_type], label(node))
+    return done(walk, node)
+
+
+@rule("LeakyRelu")
+def _leaky_relu(walk: Walk, node: NodeProto) -> bool:
+    walk.add(ops.LeakyReLU(rounded(attributes(node).get("alpha", 0.01))), label(node))
+    return done(walk, node)
+
+
+@rule("Elu")
+def _elu(walk: Walk, node: NodeProto) -> bool:
+    walk.add(ops.ELU(rounded(attributes(node).get("alpha", 1.0))), label(node))
+    return done(walk, node)
+
+
+@rule("Gelu")
+def _gelu(walk: Walk, node: NodeProto) -> bool:
+    walk.add(ops.GELU(attributes(node).get("approximate", "none") == "tanh"), label(node))
+    return done(walk, node)
+
+
+@rule("PRelu")
+def _prelu(walk: Walk, node: NodeProto) -> bool:
+    slope, channels = needed(walk, node, 1), walk.chain.output.shape[0]
+    wanted = (1,) * (slope.ndim - 1) + (channels,) if walk.channels_last else (channels, *[1] * (len(walk.shape) - 2))
+    if slope.size == 1:
+        walk.add(ops.PReLU(), label(node), weight=slope.reshape(1))
+    elif slope.shape in {wanted, (1, *wanted)} and walk.columns is None:
+        walk.add(ops.PReLU(per_channel=True), label(node), weight=slope.reshape(-1))
+    else:
+        raise refusal(label(node), f"slopes of shape {slope.shape}; the language has one, or one a channel")
+    return done(walk, node)
+
+
+@rule("Clip")
+def _clip(walk: Walk, node: NodeProto) -> bool:
+    given = attributes(node)
+    low = given.get("min") if "min" in given or "max" in given else constant(walk, node, 1)
+    high = given.get("max") if "min" in given or "max" in given else constant(walk, node, 2)
+    open_above = high is None or not np.isfinite(high) or float(high) >= 3e38
+    if low is None or float(low) != 0 or not open_above:
+        raise refusal(label(node), "values clipped on both sides (such as ReLU6), for which the language has no word")
+    walk.add(ops.ReLU(), label(node))
+    return done(walk, node)
+
+
+@rule("Softmax", "LogSoftmax")
+def _softmax(walk: Walk, node: NodeProto) -> bool:
+    rank = len(walk.shape)
+    axis = attributes(node).get("axis", -1 if walk.source.opset >= 13 else 1) % rank
+    one_cell = walk.chain.output.is_map and walk.chain.output.shape[1:] == (1, 1)
+    over_rest = walk.source.opset < 13 and axis == 1 and (rank == 2 or one_cell)
+    if axis != (rank - 1 if walk.channels_last else 1) and not over_rest:
+        raise refusal(label(node), f"it is taken over axis {axis}, and not over the classes")
+    walk.add(ops.Softmax() if node.op_type == "Softmax" else ops.LogSoftmax(), label(node))
+    return done(walk, node)
+
+
+# ------------------------------------------------------------------ shapes
+
+
+@rule("Identity", "Cast", "CastLike")
+def _same_value(walk: Walk, node: NodeProto) -> bool:
+    return done(walk, node)
+
+
+@rule("Dropout")
+def _dropout(walk: Walk, node: NodeProto) -> bool:
+    ratio = attributes(node).get("ratio", constant(walk, node, 1))
+    share = 0.5 if ratio is None else rounded(float(ratio))
+    if 0 < share < 1:
+        walk.add(ops.Dropout(share), label(node))
+    return done(walk, node)
+
+
+@rule("Flatten", "Reshape", "Squeeze", "Unsqueeze")
+def _reshape(walk: Walk, node: NodeProto) -> bool:
+    """Maps to features in the order that the file has them in, or the same shape again; else a region."""
+    from nin_spec.importers.onnx_file import evaluate_node
+
+    x = np.arange(np.prod(walk.shape), dtype=np.float32).reshape(walk.shape)
+    (y,) = evaluate_node(node, {**walk.source.constants, walk.value: x}, walk.source.opset)
+    if y.shape == x.shape:
+        return done(walk, node)
+    if y.ndim != 2 or y.shape[0] != walk.batch or not walk.chain.output.is_map:
+        return False
+    channels, height, width = walk.chain.output.maps()
+    if walk.channels_last and height * width > 1:
+        walk.columns = (
+            np.arange(height * width * channels).reshape(height, width, channels).transpose(2, 0, 1).reshape(-1)
+        )
+    walk.channels_last = False
+    walk.add(ops.Flatten(), label(node))
+    return done(walk, node)
+
+
+@rule("Transpose")
+def _transpose(walk: Walk, node: NodeProto) -> bool:
+    order = tuple(attributes(node).get("perm", ()))
+    if len(walk.shape) != 4 or order not in {(0, 2, 3, 1), (0, 3, 1, 2), (0, 1, 2, 3)}:
+        return False
+    if order != (0, 1, 2, 3):
+        if (order == (0, 3, 1, 2)) != walk.channels_last:
+            return False
+        walk.channels_last = not walk.channels_last
+    return done(walk, node)
+
+
+@rule("ReduceMean", "ReduceMax")
+def _reduce(walk: Walk, node: NodeProto) -> bool:
+    """A global pool, with the flattening that comes of dropped axes."""
+    given = attributes(node)
+    found = given.get("axes", constant(walk, node, 1))
+    if found is None or len(walk.shape) != 4:
+        return False
+    axes = {int(a) % 4 for a in np.asarray(found).reshape(-1)}
+    if axes != ({1, 2} if walk.channels_last else {2, 3}):
+        return False
+    walk.add(ops.AdaptiveAvgPool2d() if node.op_type == "ReduceMean" else ops.AdaptiveMaxPool2d(), label(node))
+    if not given.get("keepdims", 1):
+        walk.channels_last = False
+        walk.add(ops.Flatten(), label(node))
+    return done(walk, node)
+
+
+@rule("Add", "Sub", "Mul", "Div")
+def _scale(walk: Walk, node: NodeProto) -> bool:
+    """With a constant a channel, or one number: a change of scale. Others are regions."""
+    names = list(node.input)
+    other = next((n for n in names if n != walk.value), None)
+    if other is None or other not in walk.source.constants or names.count(walk.value) != 1:
+        return False
+    value = np.asarray(walk.source.constants[other], np.float64)
+    channels, rank = walk.chain.output.shape[0], len(walk.shape)
+    axis = rank - 1 if walk.channels_last else 1
+    full = value.reshape(*[1] * (rank - value.ndim), *value.shape) if value.ndim <= rank else value
+    if value.ndim > rank or any(n != 1 for k, n in enumerate(full.shape) if k != axis):
+        return False
+    number = np.broadcast_to(full.reshape(-1), (channels,))
+    if walk.columns is not None:
+        number = number[walk.columns] if number.size == walk.columns.size else number
+    ones, zeros = np.ones(channels), np.zeros(channels)
+    first = names[0] == walk.value
+    if node.op_type == "Div" and (not first or not number.all()):
+        return False
+    changes: dict[str, Callable[[], Affine]] = {
+        "Add": lambda: Affine(ones, number),
+        "Sub": lambda: Affine(ones, -number) if first else Affine(-ones, number),
+        "Mul": lambda: Affine(number, zeros),
+        "Div": lambda: Affine(1 / number, zeros),
+    }
+    walk.rescale(changes[node.op_type](), label(node))
+    return done(walk, node)

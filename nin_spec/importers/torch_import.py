@@ -1,0 +1,81 @@
+"""An nn.Module brought into the language, with proof."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import nn
+
+from nin_spec.diagnostics import Code, Diagnostic, ParityError
+from nin_spec.importers.chain import Chain, refusal
+from nin_spec.importers.decompile import Imported, decompile
+from nin_spec.importers.torch_walk import TorchWalk
+from nin_spec.ir.types import DType, TensorType
+
+TOLERANCE = 1e-6
+"""Largest difference from the module in float64, relative to its largest value."""
+
+
+def import_module(module: nn.Module, input_shape: Sequence[int], name: str | None = None) -> Imported:
+    """The spec and the model of a module that takes batches of (C, H, W), proved against it.
+
+    `input_shape` is (C, H, W), or with a batch before it. The module itself is left as it was, but for lazy
+    layers, which are given their shapes. Its forward runs; nothing else of it does.
+
+    Raises:
+        ForeignModelError: a network that the language can't say; the layer is named.
+        ParityError: what was made computes something else.
+    """
+    shape = tuple(int(n) for n in input_shape)
+    shape = shape[1:] if len(shape) == 4 else shape
+    if len(shape) != 3 or min(shape) < 1:
+        raise refusal("input_shape", f"{tuple(input_shape)} is no picture", "say (channels, height, width)")
+    training = module.training
+    try:
+        chain = _chain(module.eval(), shape, name or type(module).__name__)
+        found = decompile(chain)
+        _prove(module, found, shape)
+    finally:
+        module.train(training)
+    return found
+
+
+def _chain(module: nn.Module, shape: tuple[int, ...], name: str) -> Chain:
+    tensor = next(iter(module.parameters()), torch.zeros(()))
+    dtype = tensor.dtype if tensor.dtype == torch.float64 else torch.float32
+    example = torch.zeros((2, *shape), dtype=dtype, device=tensor.device)
+    try:
+        with torch.no_grad():
+            module(example)  # gives lazy layers their shapes
+        program = torch.export.export(module, (example,), strict=False)
+    except Exception as error:  # a module's forward may raise anything
+        raise refusal(name, f"it can't be traced on an input of shape {tuple(example.shape)}: {error}") from error
+    signature = program.graph_signature
+    if len(signature.user_inputs) != 1 or len(signature.user_outputs) != 1:
+        raise refusal(name, "it has more than one input or output, and a classifier has one of each")
+    held = {**program.state_dict, **program.constants}
+    names = {**signature.inputs_to_parameters, **signature.inputs_to_buffers}
+    names |= dict(getattr(signature, "inputs_to_lifted_tensor_constants", {}))
+    tensors = {node: (full, held[full]) for node, full in names.items()}
+    start = next(n for n in program.graph.nodes if n.op == "placeholder" and n.name == signature.user_inputs[0])
+    kind: DType = "float64" if dtype == torch.float64 else "float32"
+    return TorchWalk(program, Chain(name, TensorType(shape, kind)), start, tensors).go()
+
+
+def _prove(module: nn.Module, found: Imported, shape: tuple[int, ...]) -> None:
+    """Both in float64 on one random batch. Raises ParityError."""
+    from nin_spec.torch_module import build_module
+
+    x = torch.from_numpy(np.random.default_rng(0).standard_normal((3, *shape)))
+    device = next((p.device for p in module.parameters()), torch.device("cpu"))
+    with torch.no_grad():
+        theirs = copy.deepcopy(module).double()(x.to(device)).cpu().reshape(len(x), -1)
+        ours = build_module(found.model).double()(x).reshape(len(x), -1)
+    apart = float((ours - theirs).abs().max()) if ours.shape == theirs.shape else float("inf")
+    largest = float(theirs.abs().max())
+    if not apart <= TOLERANCE * (largest or 1.0):
+        message = f"the imported network differs from the module: {apart:.2e} at most, of values up to {largest:.2e}"
+        raise ParityError(Diagnostic(Code.PARITY, message, hint="please report the module"))

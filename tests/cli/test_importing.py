@@ -1,0 +1,70 @@
+"""nin-spec import: a spec and weights out of a file of another tool, and out again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import Outcome
+
+from nin_spec.api import make
+from nin_spec.network import compile as compile_network
+
+Run = Callable[..., Outcome]
+
+
+@pytest.fixture
+def model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An exported network in the folder where the commands run."""
+    monkeypatch.chdir(tmp_path)
+    (data,) = make(compile_network("nin_digits").initialise(), "onnx", {}).files.values()
+    Path("net.onnx").write_bytes(data)
+    return Path("net.onnx")
+
+
+@pytest.mark.usefixtures("model")
+def test_import_then_export_is_a_round_trip(nin_spec: Run) -> None:
+    outcome = nin_spec("import", "net.onnx", "-o", "mine.yaml", "--weights", "mine.safetensors")
+    assert outcome.code == 0
+    assert "wrote mine.yaml (" in outcome.out
+    assert "computes what net.onnx computes" in outcome.err
+    assert Path("mine.yaml").read_text().startswith("# Written by nin-spec import, from net.onnx.\nspec: 1\n")
+    assert nin_spec("export", "mine.yaml", "--onnx", "again.onnx", "--weights", "mine.safetensors").code == 0
+    x = np.random.default_rng(0).standard_normal((4, *compile_network("nin_digits").graph.input.shape))
+    np.save("x.npy", x.astype(np.float32))
+    first, second = (nin_spec("run", name, "x.npy", "--format", "json").out for name in ("net.onnx", "again.onnx"))
+    assert first.count('"class"') == second.count('"class"') == 20
+
+
+@pytest.mark.usefixtures("model")
+def test_without_a_target_the_spec_is_printed(nin_spec: Run) -> None:
+    outcome = nin_spec("import", "net.onnx")
+    assert outcome.code == 0
+    assert "name: nin_digits" in outcome.out
+    assert sorted(path.name for path in Path().iterdir()) == ["net.onnx"]
+
+
+@pytest.mark.usefixtures("model")
+def test_nothing_is_written_over(nin_spec: Run) -> None:
+    Path("mine.yaml").write_text("spec: 1\n")
+    outcome = nin_spec("import", "net.onnx", "-o", "mine.yaml")
+    assert outcome.code == 2
+    assert Path("mine.yaml").read_text() == "spec: 1\n"
+    assert nin_spec("import", "net.onnx", "-o", "net.onnx", "--force").code == 2
+
+
+@pytest.mark.parametrize("size", ["0", "3x", "ax4", "1x2x3"])
+def test_a_wrong_size_is_refused(size: str, nin_spec: Run, model: Path) -> None:
+    outcome = nin_spec("import", str(model), "--size", size)
+    assert outcome.code == 2
+    assert "is not a size; write 32 or 32x48" in outcome.err
+
+
+def test_what_is_no_model_is_refused(nin_spec: Run, tmp_path: Path) -> None:
+    (tmp_path / "x.onnx").write_bytes(b"nonsense")
+    outcome = nin_spec("import", str(tmp_path / "x.onnx"), "-o", str(tmp_path / "out.yaml"))
+    assert outcome.code == 2
+    assert "NIN651" in outcome.err
+    assert not (tmp_path / "out.yaml").exists()
