@@ -129,7 +129,9 @@ def _check_loads(target: Target, proto: ModelProto) -> None:
 def _check(model: Model, options: TritonOptions, target: Target) -> None:
     """Raise ExportError for options that contradict each other, and for a name that can't be a folder's."""
     if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]*", model.graph.name):
-        raise _refuse(f"Triton can't serve a model of the name {model.graph.name!r}", "name it by letters, digits, _, -")
+        raise _refuse(
+            f"Triton can't serve a model of the name {model.graph.name!r}", "name it by letters, digits, _, -"
+        )
     if options.tensorrt != "off" and options.hardware != "gpu":
         raise _refuse("TensorRT runs on GPUs", "add --hardware gpu")
     if options.tensorrt != "off" and target.name < f"triton=={TENSORRT_SINCE}":
