@@ -35,7 +35,7 @@ MATRIX_CLASSES = 20
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
 @click.option("--batch", type=click.IntRange(1, 65536), default=256, show_default=True, help="Pictures at a time.")
 @click.option("--threads", type=click.IntRange(1, 4096), help="Threads on the CPU; all cores by default.")
-@click.option("--limit", metavar="N", type=click.IntRange(1), help="The first N pictures only.")
+@click.option("--limit", metavar="N", type=click.IntRange(1), help="N pictures only, of each class alike.")
 @click.option("--format", "form", type=click.Choice(["table", "json"]), default="table")
 @click.option("--confusion", metavar="FILE.png", help="Also draw the confusion matrix.")
 @force_option
@@ -105,9 +105,7 @@ def open_subject(name: str, given: dict[str, Any]) -> Subject:
 
 def open_pictures(subject: Subject, part_name: Any, given: dict[str, Any]) -> tuple[Part, int]:
     """The pictures asked for, and how many the part has in all."""
-    import numpy as np
-
-    from nin_spec.data import open_part, subset
+    from nin_spec.data import open_part, sample
 
     location = subject.location if given["data"] is None else Path(given["data"])
     dataset = given["dataset"] or subject.dataset
@@ -119,7 +117,7 @@ def open_pictures(subject: Subject, part_name: Any, given: dict[str, Any]) -> tu
         dataset = location.resolve().stem
     part = open_part(dataset, part_name, location)
     limit = given["limit"]
-    return part if limit is None else subset(part, np.arange(min(limit, len(part)))), len(part)
+    return part if limit is None else sample(part, limit, seed=0), len(part)
 
 
 @contextlib.contextmanager
@@ -166,7 +164,7 @@ def as_dict(subject: Subject, part: Part, total: int, comparison: Comparison) ->
 def show(subject: Subject, part: Part, total: int, comparison: Comparison) -> None:
     """The totals, how far torch and onnxruntime agree, a row a class, and where they were confused."""
     evaluation, session = comparison.onnxruntime, subject.session
-    count = f"{total:,}" if evaluation.images == total else f"the first {evaluation.images:,} of {total:,}"
+    count = f"{total:,}" if evaluation.images == total else f"{evaluation.images:,} of {total:,}"
     click.echo(f"accuracy {evaluation.accuracy:.2%} of {count} ({part.dataset} {part.part})")
     click.echo("  ".join(_further(evaluation)))
     click.echo(f"pictures from {part.where}")

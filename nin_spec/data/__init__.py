@@ -14,7 +14,7 @@ from nin_spec.data.matching import match_classes
 from nin_spec.data.opening import open_part
 from nin_spec.data.part import Numbers, Part, PartName
 from nin_spec.data.split import hold_out
-from nin_spec.data.views import subset
+from nin_spec.data.views import sample, subset
 from nin_spec.pictures import Frame, Pixels, frame_of, normalise
 
 __all__ = [
@@ -31,5 +31,6 @@ __all__ = [
     "match_classes",
     "normalise",
     "open_part",
+    "sample",
     "subset",
 ]

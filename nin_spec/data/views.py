@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from nin_spec.data.part import Numbers, Part, PartName, evidence_of
+from nin_spec.data.split import hold_out
 from nin_spec.pictures import Frame, Pixels
 
 
@@ -46,6 +47,11 @@ def subset(part: Part, indices: Numbers) -> Part:
     """The pictures of these numbers, in this order, numbered anew from 0."""
     chosen = np.array(indices, np.int64)
     return View(part, chosen, part.labels[chosen], part.classes)
+
+
+def sample(part: Part, count: int, seed: int) -> Part:
+    """So many of the pictures, of each class alike: the first of a folder would all be of one."""
+    return part if count >= len(part) else subset(part, hold_out(part.labels, count / len(part), seed)[1])
 
 
 def renamed(part: Part, classes: tuple[str, ...]) -> Part:

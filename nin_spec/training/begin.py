@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from nin_spec import network as networks
-from nin_spec.data import Frame, Part, fingerprint, frame_of, hold_out, match_classes, open_part, subset
+from nin_spec.data import Frame, Part, fingerprint, frame_of, hold_out, match_classes, open_part, sample, subset
 from nin_spec.diagnostics import Code, Diagnostic, DivergedError, TrainingError
 from nin_spec.extras import require
 from nin_spec.files import write_atomic
@@ -135,7 +135,7 @@ def open_sets(network: Network, recipe: Recipe, location: Path | None, limit: in
         for part in ("train", "test")
     )
     if limit is not None:
-        train, test = (_some(part, limit, recipe.seed) for part in (train, test))
+        train, test = (sample(part, limit, recipe.seed) for part in (train, test))
     scored, scored_on = test, "test"
     if recipe.validation:
         kept, held = hold_out(train.labels, recipe.validation, recipe.seed)
@@ -149,11 +149,6 @@ def open_sets(network: Network, recipe: Recipe, location: Path | None, limit: in
         scored_images=len(scored),
     )
     return Sets(train, scored, scored_on, record)
-
-
-def _some(part: Part, count: int, seed: int) -> Part:
-    """So many pictures of each class alike: the first of a folder would all be of one."""
-    return part if count >= len(part) else subset(part, hold_out(part.labels, count / len(part), seed)[1])
 
 
 def with_labels(network: Network, part: Part) -> Network:

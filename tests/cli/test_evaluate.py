@@ -124,9 +124,11 @@ def test_the_table(nin_spec: Run) -> None:
 
 @pytest.mark.usefixtures("here")
 def test_a_limit_is_said(nin_spec: Run) -> None:
-    """The first pictures are not the part."""
+    """And the pictures are of each class alike."""
     outcome = nin_spec("evaluate", "run", "--limit", "50")
-    assert "of the first 50 of 359 (digits test)" in outcome.out
+    assert "of 50 of 359 (digits test)" in outcome.out
+    found = answer(nin_spec("evaluate", "run", "--limit", "50", "--format", "json"))
+    assert {row["images"] for row in found["per_class"]} == {5}
     assert answer(nin_spec("evaluate", "run", "--limit", "9999", "--format", "json"))["images"] == 359
 
 

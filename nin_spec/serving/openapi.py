@@ -1,0 +1,3 @@
+from typing import Any
+def document() -> dict[str, Any]:
+    return {}

@@ -1,0 +1,2 @@
+def page() -> tuple[bytes, dict[str, str]]:
+    return b"", {}

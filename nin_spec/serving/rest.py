@@ -1,0 +1,116 @@
+"""POST .../infer: the one path that is fast. From the ASGI messages to the answer without a framework.
+
+Starlette routes everything else; here its request objects, middleware and routing would cost more than
+reading the tensors does.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Awaitable, Callable, MutableMapping
+from dataclasses import dataclass
+from itertools import count
+from typing import Any
+from uuid import uuid4
+
+from nin_spec.serving.errors import BadRequestError, GoneError, ServingError
+from nin_spec.serving.framing import read_raw, read_request, write_response
+from nin_spec.serving.limits import LARGE, Hold, Intake, Receive
+from nin_spec.serving.logs import logger
+from nin_spec.serving.service import Service
+
+Scope = MutableMapping[str, Any]
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+Headers = list[tuple[bytes, bytes]]
+
+INFER = re.compile(r"/v2/models/([^/]+)(?:/versions/([^/]+))?/infer")
+_LENGTH = b"inference-header-content-length"
+_JSON, _BINARY = (b"content-type", b"application/json"), (b"content-type", b"application/octet-stream")
+_ID = re.compile(rb"[\x21-\x7e]{1,128}")
+
+
+@dataclass(eq=False)
+class Infer:
+    """The endpoint. Always answers: tensors, or {"error": ...}."""
+
+    service: Service
+    intake: Intake
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send, model: str, version: str) -> None:
+        headers = dict(scope["headers"])
+        identity = request_id(headers)
+        hold = Hold(self.intake)
+        try:
+            status = 200
+            body, extra = await self._answer(scope, receive, headers, hold, model, version)
+        except GoneError:
+            return  # nobody is there to be told
+        except ServingError as error:
+            status, (body, extra) = error.status, refusal(error)
+        except Exception:
+            logger.exception("an error in the server", extra={"request": identity.decode()})
+            status, body, extra = 500, b'{"error":"an error in the server; its log says more"}', [_JSON]
+        finally:
+            hold.release()
+        await respond(send, status, body, [*extra, (b"x-request-id", identity)])
+
+    async def _answer(
+        self, scope: Scope, receive: Receive, headers: dict[bytes, bytes], hold: Hold, model: str, version: str
+    ) -> tuple[bytes, Headers]:
+        served = self.service.repository.find(model, version)
+        body = await hold.read(receive, headers)
+        length = _header_length(headers.get(_LENGTH))
+        if length == 0 and len(served.engine.inputs) == 1:
+            request = read_raw(body, served.engine.inputs[0])
+        elif len(body) > LARGE:
+            request = await self.intake.aside(read_request, body, length)
+        else:
+            request = read_request(body, length)
+        response = await self.service.infer_on(served, request, scope.get("extensions", {}).get("nin_spec.caller"))
+        return _written(*write_response(response, request))
+
+
+def _written(body: bytes, length: int | None) -> tuple[bytes, Headers]:
+    if length is None:
+        return body, [_JSON]
+    return body, [_BINARY, (_LENGTH, b"%d" % length)]
+
+
+def _header_length(text: bytes | None) -> int | None:
+    if text is None:
+        return None
+    if not text.isdigit() or len(text) > 18:
+        raise BadRequestError("the header Inference-Header-Content-Length is not a count of bytes")
+    return int(text)
+
+
+# ------------------------------------------------------------------ what every path shares
+
+
+async def respond(send: Send, status: int, body: bytes, headers: Headers) -> None:
+    """One whole answer."""
+    lines = [*headers, (b"content-length", b"%d" % len(body))]
+    await send({"type": "http.response.start", "status": status, "headers": lines})
+    await send({"type": "http.response.body", "body": body})
+
+
+def refusal(error: ServingError) -> tuple[bytes, Headers]:
+    """An error as the protocol writes it."""
+    extra: Headers = [_JSON]
+    if error.retry_after is not None:
+        extra.append((b"retry-after", b"%d" % error.retry_after))
+    if error.status == 401:
+        extra.append((b"www-authenticate", b"Bearer"))
+    return json.dumps({"error": error.message}).encode(), extra
+
+
+_PREFIX, _numbers = uuid4().hex[:12], count(1)
+
+
+def request_id(headers: dict[bytes, bytes]) -> bytes:
+    """The client's X-Request-Id where it is a plain word, else a new one."""
+    given = headers.get(b"x-request-id")
+    if given is not None and _ID.fullmatch(given):
+        return given
+    return b"%s-%d" % (_PREFIX.encode(), next(_numbers))
