@@ -18,6 +18,7 @@ TOKEN = "NIN_SPEC_TOKEN"  # noqa: S105 the variable's name
 @click.argument("models", metavar="MODEL.onnx...", nargs=-1, required=True)
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option("--port", type=click.IntRange(0, 65535), default=8000, show_default=True, help="0 takes a free one.")
+@click.option("--grpc-port", type=click.IntRange(0, 65535), help="Serve gRPC on this port too; 0 takes a free one.")
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
 @click.option("--threads", type=click.IntRange(1, 4096), help="Threads of the CPU provider; all cores by default.")
 @click.option("--max-batch", type=click.IntRange(1, 65536), default=32, show_default=True, help="Rows in one run.")
@@ -35,6 +36,7 @@ def serve_command(
     models: tuple[str, ...],
     host: str,
     port: int,
+    grpc_port: int | None,
     device: str,
     threads: int | None,
     max_batch: int,
@@ -46,7 +48,7 @@ def serve_command(
     insecure: bool,
     reload: bool,
 ) -> None:
-    """Serve exported models over the Open Inference Protocol v2 (REST).
+    """Serve exported models over the Open Inference Protocol v2 (REST, and gRPC with --grpc-port).
 
     \b
       nin-spec serve digits.onnx                            http://127.0.0.1:8000, and a page for people
@@ -56,6 +58,8 @@ def serve_command(
     Clients of the protocol (tritonclient, KServe's) work unchanged. SIGTERM answers what is under way, then ends.
     """
     require("uvicorn", "httptools", "starlette", purpose="serving", extra="serve")
+    if grpc_port is not None:
+        require("grpc", "google.protobuf", purpose="serving over gRPC", extra="grpc")
     token = _token(token_file)
     _check_exposure(host, token, insecure=insecure)
     from nin_spec.serving.logs import log_to_stderr
@@ -73,6 +77,7 @@ def serve_command(
         memory=max(256, 4 * max_body) << 20,
         token=token,
         reload=1.0 if reload else None,
+        grpc_port=grpc_port,
     )
     names = ", ".join(f"{m.name}:{m.source.version}" for m in opened)
     serve(opened, choice, settings, lambda address: tell([f"serving {names} on {address}"]))

@@ -7,7 +7,7 @@ import contextlib
 import signal
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import uvicorn
 
@@ -18,6 +18,9 @@ from nin_spec.serving.limits import Intake
 from nin_spec.serving.logs import logger
 from nin_spec.serving.models import Choice, Opened, Repository
 from nin_spec.serving.service import Service
+
+if TYPE_CHECKING:
+    from nin_spec.serving.rpc import Rpc
 
 LOCAL = ("127.0.0.1", "::1", "localhost")
 
@@ -36,6 +39,7 @@ class Settings:
     memory: int = 256 << 20
     token: bytes | None = None
     reload: float | None = None
+    grpc_port: int | None = None
 
 
 def serve(models: Sequence[Opened], choice: Choice, settings: Settings, ready: Callable[[str], None]) -> None:
@@ -51,13 +55,26 @@ async def _serve(
         repository.add(opened)
     service = Service(repository, settings.timeout or None)
     intake = Intake(settings.body, settings.memory)
-    server = Server(service, App(service, intake, settings.token), settings, ready)
+    rpc = await _listen(service, settings)
+    told = (lambda address: ready(f"{address} and {rpc.address}")) if rpc else ready
+    server = Server(service, App(service, intake, settings.token), settings, told)
     try:
         await server.serve()
     finally:
+        if rpc:
+            await rpc.stop(settings.drain)
         await repository.close()
         intake.close()
         logger.info("stopped")
+
+
+async def _listen(service: Service, settings: Settings) -> Rpc | None:
+    """The gRPC server beside the other, where one is asked for."""
+    if settings.grpc_port is None:
+        return None
+    from nin_spec.serving.rpc import listen
+
+    return await listen(service, settings.host, settings.grpc_port, body=settings.body, token=settings.token)
 
 
 class Server(uvicorn.Server):

@@ -86,6 +86,13 @@ def http_cases() -> Iterator[Http]:
     yield infer("version no number", model="probe/versions/x")
     yield infer("unknown output", outputs=[{"name": "other"}])
     yield infer("output twice", outputs=[{"name": "scores"}, {"name": "scores"}])
+    yield from bad_inputs()
+    yield from bad_bodies()
+    yield from binary_cases()
+
+
+def bad_inputs() -> Iterator[Http]:
+    """Inputs that do not fit the model, or themselves."""
     yield infer("wrong name", tensor(name="image"))
     yield infer("input twice", tensor(), tensor())
     yield infer("one input too many", tensor(), tensor(name="other"))
@@ -110,6 +117,10 @@ def http_cases() -> Iterator[Http]:
     for key in ("name", "shape", "datatype", "data"):
         yield infer(f"without {key}", tensor(**{key: None}))
     yield infer("NaN, bare", tensor(data=[NAN] * 16))
+
+
+def bad_bodies() -> Iterator[Http]:
+    """What is no request at all, and what is one in an unusual form."""
     yield Http("no inputs", "POST", "/v2/models/probe/infer", b'{"inputs": []}')
     yield Http("inputs missing", "POST", "/v2/models/probe/infer", b"{}")
     yield Http("inputs no list", "POST", "/v2/models/probe/infer", b'{"inputs": {}}')
@@ -122,7 +133,6 @@ def http_cases() -> Iterator[Http]:
     yield raw("zipped", gzip.compress(infer("").body, mtime=0), Content_Encoding="gzip")
     yield raw("zipped, broken", b"not gzip", Content_Encoding="gzip")
     yield raw("unknown encoding", infer("").body, Content_Encoding="br")
-    yield from binary_cases()
 
 
 PATHS = [
