@@ -22,13 +22,30 @@ TOKEN = "NIN_SPEC_TOKEN"  # noqa: S105 the variable's name
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
 @click.option("--threads", type=click.IntRange(1, 4096), help="Threads of the CPU provider; all cores by default.")
 @click.option("--max-batch", type=click.IntRange(1, 65536), default=32, show_default=True, help="Rows in one run.")
-@click.option("--max-delay", type=click.FloatRange(0, 10_000), default=0.0, metavar="MS",
-              help="Milliseconds to wait for a full run while the model is busy.  [default: 0]")
+@click.option(
+    "--max-delay",
+    type=click.FloatRange(0, 10_000),
+    default=0.0,
+    metavar="MS",
+    help="Milliseconds to wait for a full run while the model is busy.  [default: 0]",
+)
 @click.option("--max-queue", type=click.IntRange(1), default=256, show_default=True, help="Rows that may wait.")
-@click.option("--timeout", type=click.FloatRange(0.001), default=30.0, show_default=True, metavar="S",
-              help="Seconds that a request may wait for its turn.")
-@click.option("--max-body", type=click.IntRange(1, 4096), default=64, show_default=True, metavar="MIB",
-              help="Of a request, also once decompressed.")
+@click.option(
+    "--timeout",
+    type=click.FloatRange(0.001),
+    default=30.0,
+    show_default=True,
+    metavar="S",
+    help="Seconds that a request may wait for its turn.",
+)
+@click.option(
+    "--max-body",
+    type=click.IntRange(1, 4096),
+    default=64,
+    show_default=True,
+    metavar="MIB",
+    help="Of a request, also once decompressed.",
+)
 @click.option("--token-file", metavar="FILE", help=f"Ask clients for the token in it ({TOKEN} does the same).")
 @click.option("--insecure", is_flag=True, help="Listen beyond this machine without a token.")
 @click.option("--reload", is_flag=True, help="Take a changed file's model, once it is proved to run; also on SIGHUP.")

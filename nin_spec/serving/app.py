@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hmac
 import json
-from collections.abc import Mapping
+from collections.abc import MutableMapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,7 +21,7 @@ from nin_spec.serving.logs import logger
 from nin_spec.serving.metrics import exposition
 from nin_spec.serving.openapi import document
 from nin_spec.serving.page import page
-from nin_spec.serving.rest import INFER, Infer, Scope, Send, refusal, request_id, respond
+from nin_spec.serving.rest import CALLER, INFER, Infer, Scope, Send, refusal, request_id, respond
 from nin_spec.serving.service import Service
 
 _OPEN = {"/v2/health/live", "/v2/health/ready", "/"}
@@ -50,12 +50,13 @@ class App:
         path = scope["path"]
         if self.token is not None and path not in _OPEN and not self._known(scope):
             error = UnauthorizedError("this server asks for its token: Authorization: Bearer TOKEN")
-            body, headers = refusal(error)
-            await respond(send, error.status, body, headers)
+            await respond(_labelled(send, scope), error.status, *refusal(error))
         elif scope["method"] == "POST" and (match := INFER.fullmatch(path)):
             await self._infer(scope, receive, send, match[1], match[2] or "")
         else:
-            await self._others(scope, receive, send)
+            if len(path) > 1 and path.endswith("/"):
+                scope["path"] = path[:-1]  # the protocol's own document writes /v2/
+            await self._others(scope, receive, _labelled(send, scope))
 
     def _known(self, scope: Scope) -> bool:
         scheme, _, given = dict(scope["headers"]).get(b"authorization", b"").partition(b" ")
@@ -127,25 +128,37 @@ class App:
         hold = Hold(self.intake)
         try:
             picture = await hold.read(request.receive, dict(request.scope["headers"]))
-            caller = request.scope.get("extensions", {}).get("nin_spec.caller")
+            caller = request.scope.get("extensions", {}).get(CALLER)
             top = request.query_params.get("top", "5")
             return _json(await self._classify(*_named(request), picture, top, caller))
         finally:
             hold.release()
 
 
+def _labelled(send: Send, scope: Scope) -> Send:
+    """`send`, with the request's id on the answer."""
+    identity = request_id(dict(scope["headers"]))
+
+    async def labelled(message: MutableMapping[str, Any]) -> None:
+        if message["type"] == "http.response.start":
+            message["headers"] = [*message["headers"], (b"x-request-id", identity)]
+        await send(message)
+
+    return labelled
+
+
 def _named(request: Request) -> tuple[str, str]:
     return request.path_params["model"], request.path_params.get("version", "")
 
 
-def _json(data: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
-    return JSONResponse(data, status, headers)
+def _json(data: Any, status: int = 200) -> Response:
+    return JSONResponse(data, status)
 
 
-async def _refused(request: Request, error: Exception) -> Response:
+async def _refused(_: Request, error: Exception) -> Response:
     assert isinstance(error, ServingError)  # noqa: S101 registered for these
     body, headers = refusal(error)
-    return _told(request, body, error.status, headers)
+    return _told(body, error.status, headers)
 
 
 async def _no_such(request: Request, error: Exception) -> Response:
@@ -154,15 +167,14 @@ async def _no_such(request: Request, error: Exception) -> Response:
     what = {404: "there is no such path", 405: f"{request.method} is not for this path"}
     body = json.dumps({"error": what.get(error.status_code, error.detail)}).encode()
     extra = [(k.encode(), v.encode()) for k, v in (error.headers or {}).items()]
-    return _told(request, body, error.status_code, extra)
+    return _told(body, error.status_code, extra)
 
 
-async def _failed(request: Request, error: Exception) -> Response:
+async def _failed(_: Request, error: Exception) -> Response:
     logger.error("an error in the server", exc_info=error)
-    return _told(request, b'{"error":"an error in the server; its log says more"}', 500, [])
+    return _told(b'{"error":"an error in the server; its log says more"}', 500, [])
 
 
-def _told(request: Request, body: bytes, status: int, headers: list[tuple[bytes, bytes]]) -> Response:
+def _told(body: bytes, status: int, headers: list[tuple[bytes, bytes]]) -> Response:
     found = {k.decode(): v.decode() for k, v in headers if k != b"content-type"}
-    found["x-request-id"] = request_id(dict(request.scope["headers"])).decode()
     return Response(body, status, found, "application/json")

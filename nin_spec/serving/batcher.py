@@ -9,6 +9,7 @@ The thread takes from the queue itself, so that the model never waits for the ev
 from __future__ import annotations
 
 import asyncio
+import math
 import threading
 import time
 from collections import deque
@@ -53,7 +54,6 @@ class Waiting:
     arrived: float
     deadline: float
     result: list[Array] | ServingError | None = None
-    timer: asyncio.TimerHandle | None = None
 
 
 @dataclass(slots=True)
@@ -85,6 +85,8 @@ class Batcher:
         self._running_rows = 0
         self._seconds_a_row = 0.0
         self._closed = False
+        self._timer: asyncio.TimerHandle | None = None
+        self._next_look = math.inf
         self._wake = threading.Condition()
         self._ended = self._loop.create_future()
         self._thread = threading.Thread(target=self._work, name=self.name, daemon=True)
@@ -110,26 +112,38 @@ class Batcher:
                 raise OverloadedError(f"the queue is full: {self._rows} rows wait", retry_after=self._retry_after())
             future: asyncio.Future[list[Array]] = self._loop.create_future()
             key = tuple(a.shape[1:] for a in arrays)
-            deadline = now + timeout if timeout else float("inf")
-            waiting = Waiting(arrays, rows, key, future, caller, now, deadline)
+            waiting = Waiting(arrays, rows, key, future, caller, now, now + (timeout or math.inf))
             self._queue.append(waiting)
             self._rows += rows
             self._wake.notify()
-        if timeout:
-            waiting.timer = self._loop.call_later(timeout, self._expire, waiting)
+        if waiting.deadline < self._next_look:
+            self._look_at(waiting.deadline)
         return future
 
     def _retry_after(self) -> int:
         return max(1, round((self._rows + self._running_rows) * self._seconds_a_row))
 
-    def _expire(self, waiting: Waiting) -> None:
+    def _look_at(self, deadline: float) -> None:
+        """Have an eye on the queue at the earliest deadline: one timer for all, not one for each request."""
+        if self._timer is not None:
+            self._timer.cancel()
+        self._next_look = deadline
+        self._timer = self._loop.call_later(deadline - time.perf_counter(), self._expire)
+
+    def _expire(self) -> None:
         """The answer comes at the deadline, even while a long run keeps the thread busy."""
+        self._timer, self._next_look = None, math.inf
+        now = time.perf_counter()
         with self._wake:
-            if waiting not in self._queue:
-                return  # it runs, and will be answered
-            self._queue.remove(waiting)
-            self._rows -= waiting.rows
-        self._settle(waiting, ExpiredError("the request waited in the queue for longer than its timeout"))
+            late = [w for w in self._queue if w.deadline <= now]
+            for waiting in late:
+                self._queue.remove(waiting)
+                self._rows -= waiting.rows
+            earliest = min((w.deadline for w in self._queue), default=math.inf)
+        for waiting in late:
+            self._settle(waiting, _expired())
+        if earliest < math.inf:
+            self._look_at(earliest)
 
     async def close(self) -> None:
         """Refuse what comes, run what waits, end the thread."""
@@ -137,6 +151,8 @@ class Batcher:
             self._closed = True
             self._wake.notify()
         await asyncio.shield(self._ended)
+        if self._timer is not None:
+            self._timer.cancel()
 
     def _deliver(self, lap: Lap) -> None:
         for waiting in (*lap.ran, *lap.dropped):
@@ -147,8 +163,6 @@ class Batcher:
             self.statistics.took(len(lap.ran), lap.queued, lap.gather, lap.infer, lap.split)
 
     def _settle(self, waiting: Waiting, result: list[Array] | ServingError) -> None:
-        if waiting.timer is not None:
-            waiting.timer.cancel()
         if waiting.future.done():
             return  # the one who asked was cancelled
         if isinstance(result, ServingError):
@@ -190,7 +204,7 @@ class Batcher:
         while queue:
             first = queue[0]
             if first.deadline <= now:
-                first.result = ExpiredError("the request waited in the queue for longer than its timeout")
+                first.result = _expired()
                 lap.dropped.append(queue.popleft())
             elif (first.caller is not None and first.caller.lost) or first.future.done():
                 first.result = GoneError("the client left before its turn")
@@ -263,3 +277,7 @@ def split(group: Sequence[Waiting], outputs: Sequence[Array]) -> None:
 
 def _refusal(error: Exception) -> ServingError:
     return error if isinstance(error, ServingError) else FailedError(f"the model failed: {error}")
+
+
+def _expired() -> ExpiredError:
+    return ExpiredError("the request waited in the queue for longer than its timeout")

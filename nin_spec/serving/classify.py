@@ -90,7 +90,7 @@ def prepare(served: Served, picture: bytes) -> Array:
         return preprocess(to_frame(image, frame), contract, channels, served.engine.session.dtype)
     except NinSpecError as error:
         raise BadRequestError(error.diagnostics[0].message) from None
-    except Exception as error:  # a decoder may raise anything on a damaged file
+    except Exception as error:  # noqa: BLE001 a decoder may raise anything on a damaged file
         known = ", ".join(FORMATS)
         raise BadRequestError(f"the body is no picture that can be decoded ({known}): {str(error)[:200]}") from None
 
@@ -119,6 +119,11 @@ def _finite(value: Any) -> float | None:
 
 @lru_cache(maxsize=16)
 def _table(spec: str) -> dict[str, Any]:
+    """The table that `nin-spec build --format json` prints for the spec in a file."""
+    from nin_spec.language.load import loads
     from nin_spec.network import compile as compile_network
 
-    raise NotImplementedError(compile_network)
+    try:
+        return compile_network(loads(spec, "the file's spec")).table.as_dict()
+    except NinSpecError as error:
+        raise BadRequestError(f"the file's spec can't be compiled: {error.diagnostics[0].message}") from None

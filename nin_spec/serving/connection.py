@@ -7,8 +7,12 @@ import json
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
+from nin_spec.serving.rest import CALLER, Headers
+
 MAX_HEAD = 64 << 10
 """Bytes of a request's line and headers."""
+KEEP_ALIVE = 75.0
+"""Seconds that a connection may be silent between two requests."""
 
 
 class Connection(HttpToolsProtocol):
@@ -18,7 +22,7 @@ class Connection(HttpToolsProtocol):
     draining = False
     _began: float | None = None
     _idle_since = 0.0
-    _head = 0
+    _in_head, _head = False, 0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -33,32 +37,62 @@ class Connection(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         if self._began is None:
             self._began = self.loop.time()
+        in_head = self._in_head
         super().data_received(data)
         # The parser has no limit of its own: headers without end would be kept without end.
-        if self._head >= 0:
-            self._head += len(data)
-            if self._head > MAX_HEAD and not self.transport.is_closing():
-                self.refuse(431, f"the request's headers are longer than {MAX_HEAD} bytes")
+        self._head = self._head + len(data) if in_head and self._in_head else 0
+        if self._head > MAX_HEAD:
+            self.refuse(431, f"the request's headers are longer than {MAX_HEAD} bytes")
 
     def on_message_begin(self) -> None:
-        self._head = 0
+        self._in_head = True
         super().on_message_begin()
-        self.scope["extensions"] = {"nin_spec.caller": self}  # type: ignore[dict-item]
+        self.scope["extensions"] = {CALLER: self}  # type: ignore[dict-item]
 
     def on_headers_complete(self) -> None:
-        self._head = -1
+        self._in_head = False
         super().on_headers_complete()
         if self.draining and self.cycle is not None:
             self.cycle.keep_alive = False
 
     def on_message_complete(self) -> None:
         self._began = None
-        self._head = 0
         super().on_message_complete()
 
+    # -------------------------------------------------------------- an answer goes out
+
+    async def answer(self, status: int, headers: Headers, body: bytes) -> None:
+        """One whole answer in one write, which a send of ASGI messages would make two.
+
+        Does what uvicorn's cycle does for a response with a length, without looking at each header again.
+        """
+        cycle = self.cycle
+        if self.flow.write_paused and not cycle.disconnected:
+            await self.flow.drain()
+        if cycle.disconnected:
+            return
+        cycle.response_started = cycle.response_complete = True
+        lines = [STATUS_LINE[status]]
+        for name, value in headers:
+            lines += (name, b": ", value, b"\r\n")
+        lines.append(b"content-length: %d\r\n\r\n" % len(body))
+        if not cycle.keep_alive:
+            lines.insert(1, b"connection: close\r\n")
+        lines.append(body)
+        self.transport.write(b"".join(lines))
+        cycle.message_event.set()
+        if not cycle.keep_alive:
+            self.transport.close()
+        self.on_response_complete()
+
     def on_response_complete(self) -> None:
+        """uvicorn's, but that one watch over all connections ends silent ones, and not a timer for each answer."""
+        self.server_state.total_requests += 1
         self._idle_since = self.loop.time()
-        super().on_response_complete()
+        if not self.transport.is_closing():
+            self.flow.resume_reading()
+            if self.pipeline:
+                self._start_asgi_task(*self.pipeline.pop())
 
     # -------------------------------------------------------------- refusals and the end
 
@@ -79,13 +113,15 @@ class Connection(HttpToolsProtocol):
         return self.cycle is not None and not self.cycle.response_complete
 
     def hurry(self, now: float, seconds: float) -> None:
-        """Hang up on a request that has been coming for longer than `seconds`."""
-        if self._began is None or now - self._began < seconds:
-            return
-        if self.busy and self.cycle.response_started:
-            self.transport.close()
-        else:
-            self.refuse(408, f"the request did not arrive within {seconds:g} seconds")
+        """Hang up on a request that has been coming for longer than `seconds`, and on a long silence."""
+        if self._began is None:
+            if not self.busy and now - self._idle_since > KEEP_ALIVE:
+                self.transport.close()
+        elif now - self._began > seconds:
+            if self.busy and self.cycle.response_started:
+                self.transport.close()
+            else:
+                self.refuse(408, f"the request did not arrive within {seconds:g} seconds")
 
     def say_goodbye(self, now: float, linger: float) -> None:
         """While the server drains: the last answer closes, and silence does.

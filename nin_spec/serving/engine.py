@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -20,8 +21,10 @@ from nin_spec.serving.tensors import Array, Shape
 if TYPE_CHECKING:
     from nin_spec.runtime.metadata import ModelInfo
 
-GAIN = 1.02
-"""Batching must bring this much more rows a second than one at a time, or it is left off."""
+LEVEL = 0.97
+"""Speeds within this of one another are level: less is the noise of a measurement."""
+_FEW = 8
+_ROUNDS, _SECONDS = 7, 3.0
 _PROBE_SIZES = (32, 64, 128, 224, 256, 512)
 _KINDS = {"tensor(float)": "FP32", "tensor(double)": "FP64", "tensor(float16)": "FP16"} | {
     f"tensor({kind})": name
@@ -131,29 +134,50 @@ def plan(engine: Engine, most: int, *, clock: Callable[[], float] = time.perf_co
     if not engine.batches:
         engine.example(1)
         return Plan(1, remark="the file fixes its batch: every request runs alone")
-    if most == 1:
-        engine.example(1)
-        return Plan(1, remark="batching is off, as asked")
     sizes = tuple(sorted({2**k for k in range(most.bit_length()) if 2**k < most} | {most}))
-    speeds = {rows: _rows_a_second(engine, rows, clock) for rows in sizes}
-    best = max(speeds, key=lambda rows: speeds[rows])
-    told = f"{speeds[1]:.0f} rows/s alone, {speeds[best]:.0f} at best, {best} together"
+    speeds = speeds_of(engine, sizes, clock)
     buckets = () if engine.session.device == "cpu" else sizes
-    if best == 1 or speeds[best] < GAIN * speeds[1]:
-        return Plan(1, buckets[:1], f"batching doesn't pay here and is off: {told}")
-    return Plan(best, tuple(size for size in buckets if size <= best), f"batching up to {best} rows: {told}")
+    if most == 1:
+        return Plan(1, buckets, "batching is off, as asked")
+    rows = worthwhile(speeds)
+    best = max(sizes[1:], key=lambda size: speeds[size])
+    told = (
+        f"{speeds[1]:.0f} rows/s one at a time, {speeds[rows]:.0f} with {rows}"
+        if rows > 1
+        else (f"{speeds[1]:.0f} rows/s one at a time, {speeds[best]:.0f} with {best}")
+    )
+    if rows == 1:
+        return Plan(1, buckets, f"batching doesn't pay here and is off: {told}")
+    return Plan(rows, buckets, f"batching up to {rows} rows: {told}")
 
 
-def _rows_a_second(engine: Engine, rows: int, clock: Callable[[], float]) -> float:
-    """The best of a few runs: what else the machine does only ever makes one slower."""
-    arrays = engine.example(rows)  # ran once: warm
-    least, start = float("inf"), clock()
-    for _ in range(5):
-        begun = clock()
-        engine.run(arrays)
-        least = min(least, clock() - begun)
-        if clock() - start > 1:
+def worthwhile(speeds: Mapping[int, float]) -> int:
+    """Rows to run together, by the rows a second of each size; 1 where batching makes the model slower.
+
+    Level is enough to batch: what the server does for a run is then done once for several requests. More
+    rows than bring something would only make everyone wait for the largest run.
+    """
+    shared = {size: speed for size, speed in speeds.items() if size > 1}
+    best = max(shared.values())
+    if best < LEVEL * speeds[1]:
+        return 1
+    good = [size for size, speed in shared.items() if speed >= LEVEL * best]
+    return min((size for size in good if size >= _FEW), default=max(good))
+
+
+def speeds_of(engine: Engine, sizes: Sequence[int], clock: Callable[[], float]) -> dict[int, float]:
+    """Rows a second for each number of rows: the best of a few rounds, as others only ever slow one down.
+
+    The sizes take turns, so that a busy moment hits all alike.
+    """
+    examples = {size: engine.example(size) for size in sizes}
+    least = dict.fromkeys(sizes, math.inf)
+    start = clock()
+    for _ in range(_ROUNDS):
+        for size, arrays in examples.items():
+            begun = clock()
+            engine.run(arrays)
+            least[size] = min(least[size], clock() - begun)
+        if clock() - start > _SECONDS:
             break
-    return rows / least
-
-
+    return {size: size / seconds for size, seconds in least.items()}

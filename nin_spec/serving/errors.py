@@ -1,15 +1,15 @@
 """What a request can be refused with: an HTTP status, a gRPC code, a message for the client.
 
-    ServingError
-    |-- BadRequestError   400  INVALID_ARGUMENT    the request can't be read, or doesn't fit the model
-    |-- UnauthorizedError 401  UNAUTHENTICATED     no token, or a wrong one
-    |-- NotFoundError     404  NOT_FOUND           no such model, version or path
-    |-- SlowError         408  DEADLINE_EXCEEDED   the request did not arrive in time
-    |-- TooLargeError     413  RESOURCE_EXHAUSTED  more bytes than the server takes
-    |-- FailedError       500  INTERNAL            the model failed on this request, alone
-    |-- OverloadedError   503  UNAVAILABLE         the queue is full; `retry_after` says when to come back
-    |-- ExpiredError      503  DEADLINE_EXCEEDED   it waited in the queue for longer than it may
-    `-- GoneError         503  CANCELLED           the client left before its turn
+ServingError
+|-- BadRequestError   400  INVALID_ARGUMENT    the request can't be read, or doesn't fit the model
+|-- UnauthorizedError 401  UNAUTHENTICATED     no token, or a wrong one
+|-- NotFoundError     404  NOT_FOUND           no such model, version or path
+|-- SlowError         408  DEADLINE_EXCEEDED   the request did not arrive in time
+|-- TooLargeError     413  RESOURCE_EXHAUSTED  more bytes than the server takes
+|-- FailedError       500  INTERNAL            the model failed on this request, alone
+|-- OverloadedError   503  UNAVAILABLE         the queue is full; `retry_after` says when to come back
+|-- ExpiredError      503  DEADLINE_EXCEEDED   it waited in the queue for longer than it may
+`-- GoneError         503  CANCELLED           the client left before its turn
 """
 
 from __future__ import annotations

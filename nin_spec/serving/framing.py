@@ -202,9 +202,7 @@ def _distinct(kind: str, names: list[str]) -> None:
 def write_response(response: InferResponse, request: InferRequest) -> tuple[bytes, int | None]:
     """The body, and the length of its JSON where tensors follow it as the client asked."""
     wishes = {o.name: o.binary for o in request.outputs}
-    binary = [
-        request.binary if (wish := wishes.get(tensor.name)) is None else wish for tensor in response.outputs
-    ]
+    binary = [request.binary if (wish := wishes.get(tensor.name)) is None else wish for tensor in response.outputs]
     raw = [to_raw(t.array) if b else None for t, b in zip(response.outputs, binary, strict=True)]
     if all(part is not None for part in raw):
         key = tuple((t.name, t.datatype, t.shape, len(r or b"")) for t, r in zip(response.outputs, raw, strict=True))

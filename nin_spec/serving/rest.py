@@ -14,10 +14,13 @@ from itertools import count
 from typing import Any
 from uuid import uuid4
 
+from nin_spec.serving.batcher import Caller
 from nin_spec.serving.errors import BadRequestError, GoneError, ServingError
 from nin_spec.serving.framing import read_raw, read_request, write_response
 from nin_spec.serving.limits import LARGE, Hold, Intake, Receive
 from nin_spec.serving.logs import logger
+from nin_spec.serving.models import Served
+from nin_spec.serving.protocol import InferRequest, InferResponse
 from nin_spec.serving.service import Service
 
 Scope = MutableMapping[str, Any]
@@ -25,6 +28,8 @@ Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
 Headers = list[tuple[bytes, bytes]]
 
 INFER = re.compile(r"/v2/models/([^/]+)(?:/versions/([^/]+))?/infer")
+CALLER = "nin_spec.caller"
+"""The ASGI extension under which the server's own connection hands itself over."""
 _LENGTH = b"inference-header-content-length"
 _JSON, _BINARY = (b"content-type", b"application/json"), (b"content-type", b"application/octet-stream")
 _ID = re.compile(rb"[\x21-\x7e]{1,128}")
@@ -41,25 +46,28 @@ class Infer:
         headers = dict(scope["headers"])
         identity = request_id(headers)
         hold = Hold(self.intake)
+        connection = scope.get("extensions", {}).get(CALLER)
         try:
             status = 200
-            body, extra = await self._answer(scope, receive, headers, hold, model, version)
+            served = self.service.repository.find(model, version)
+            body = await hold.read(receive, headers)
+            response, request = await self._infer(served, body, headers, connection)
+            body, extra = _written(*write_response(response, request))
         except GoneError:
             return  # nobody is there to be told
         except ServingError as error:
             status, (body, extra) = error.status, refusal(error)
-        except Exception:
+        except Exception:  # noqa: BLE001 it is logged, and the client told
             logger.exception("an error in the server", extra={"request": identity.decode()})
             status, body, extra = 500, b'{"error":"an error in the server; its log says more"}', [_JSON]
         finally:
             hold.release()
-        await respond(send, status, body, [*extra, (b"x-request-id", identity)])
+        lines = [*extra, (b"x-request-id", identity)]
+        await (connection.answer(status, lines, body) if connection else respond(send, status, body, lines))
 
-    async def _answer(
-        self, scope: Scope, receive: Receive, headers: dict[bytes, bytes], hold: Hold, model: str, version: str
-    ) -> tuple[bytes, Headers]:
-        served = self.service.repository.find(model, version)
-        body = await hold.read(receive, headers)
+    async def _infer(
+        self, served: Served, body: bytes, headers: dict[bytes, bytes], caller: Caller | None
+    ) -> tuple[InferResponse, InferRequest]:
         length = _header_length(headers.get(_LENGTH))
         if length == 0 and len(served.engine.inputs) == 1:
             request = read_raw(body, served.engine.inputs[0])
@@ -67,8 +75,7 @@ class Infer:
             request = await self.intake.aside(read_request, body, length)
         else:
             request = read_request(body, length)
-        response = await self.service.infer_on(served, request, scope.get("extensions", {}).get("nin_spec.caller"))
-        return _written(*write_response(response, request))
+        return await self.service.infer_on(served, request, caller), request
 
 
 def _written(body: bytes, length: int | None) -> tuple[bytes, Headers]:

@@ -47,9 +47,7 @@ def serve(models: Sequence[Opened], choice: Choice, settings: Settings, ready: C
     asyncio.run(_serve(models, choice, settings, ready))
 
 
-async def _serve(
-    models: Sequence[Opened], choice: Choice, settings: Settings, ready: Callable[[str], None]
-) -> None:
+async def _serve(models: Sequence[Opened], choice: Choice, settings: Settings, ready: Callable[[str], None]) -> None:
     repository = Repository(choice)
     for opened in models:
         repository.add(opened)
@@ -92,7 +90,7 @@ class Server(uvicorn.Server):
             access_log=False,
             server_header=False,
             date_header=False,
-            timeout_keep_alive=75,
+            proxy_headers=False,
             timeout_graceful_shutdown=1,
         )
         super().__init__(config)

@@ -101,9 +101,7 @@ def _check(served: Served, spec: TensorSpec, tensor: Tensor) -> None:
     shape = tensor.array.shape
     if tensor.datatype != spec.datatype:
         raise BadRequestError(f"input {spec.name!r} is {spec.datatype}, and {tensor.datatype} was given")
-    if len(shape) != len(spec.shape) or any(
-        d not in (-1, n) or n == 0 for d, n in zip(spec.shape, shape, strict=True)
-    ):
+    if len(shape) != len(spec.shape) or any(d not in (-1, n) or n == 0 for d, n in zip(spec.shape, shape, strict=True)):
         raise BadRequestError(f"input {spec.name!r} has shape {list(spec.shape)}, and {list(shape)} was given")
     most = served.opened.most
     if len(shape) and spec.shape[0] == -1 and len(tensor.array) > most:

@@ -96,7 +96,9 @@ def _flatten(name: str, shape: Shape, values: object) -> list[Any]:
             raise BadRequestError(f"input {name!r}: the nested data doesn't have the shape {list(shape)}")
         values, depth = list(chain.from_iterable(values)), depth + 1
     if len(values) != count:
-        raise BadRequestError(f"input {name!r}: the shape {list(shape)} is {count} values, and {len(values)} were given")
+        raise BadRequestError(
+            f"input {name!r}: the shape {list(shape)} is {count} values, and {len(values)} were given"
+        )
     return values
 
 
