@@ -80,8 +80,8 @@ for way, port in zip((tritonclient.http, tritonclient.grpc), ports):
 def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Three models, one a batch at a time, one of an open size."""
     folder = tmp_path_factory.mktemp("repository")
-    specs = ["nin_cifar", nin_spec.loads(ODD), nin_spec.loads(OPEN)]
-    for model in (nin_spec.compile(spec).initialise() for spec in specs):
+    networks = [nin_spec.compile("nin_cifar"), *(nin_spec.compile(nin_spec.loads(text)) for text in (ODD, OPEN))]
+    for model in (network.initialise() for network in networks):
         write(make(model, "triton", {"threads": 1, **OPTIONS[model.graph.name]}), folder)
     return folder
 

@@ -142,7 +142,7 @@ def test_over_grpc(name: str, ports: tuple[int, int]) -> None:
             answer = call(json_format.ParseDict(case["request"], taken()), timeout=60)
         except grpc.RpcError as error:
             answer = None
-            code = error.code().name  # type: ignore[attr-defined]
+            code = error.code().name
         else:
             code = "OK"
     assert code == CODES.get(name, (theirs["code"], ""))[0]
@@ -200,5 +200,32 @@ print("well")
 
 
 def test_tritons_own_client(ports: tuple[int, int]) -> None:
-    """tritonclient over gRPC, in a process of its own: every call that it has for the protocol."""
+    """Over gRPC, in a process of its own: every call that it has for the protocol."""
     assert run_client(CLIENT, str(ports[1])) == "well\n"
+
+
+KSERVE = """
+import asyncio, sys
+import numpy as np
+from kserve import InferInput, InferRequest
+from kserve.inference_client import InferenceGRPCClient
+
+
+async def main():
+    client = InferenceGRPCClient("127.0.0.1:" + sys.argv[1])
+    assert await client.is_server_live() and await client.is_server_ready() and await client.is_model_ready("probe")
+    tensor = InferInput("input", [2, 1, 4, 4], "FP32")
+    tensor.set_data_from_numpy(np.zeros((2, 1, 4, 4), np.float32), binary_data=True)
+    answer = await client.infer(InferRequest("probe", [tensor], request_id="mine"))
+    assert answer.id == "mine" and answer.outputs[0].as_numpy().shape == (2, 3)
+    await client.close()
+
+
+asyncio.run(main())
+print("well")
+"""
+
+
+def test_kserves_own_client(ports: tuple[int, int]) -> None:
+    """KServe's over gRPC, in a process of its own."""
+    assert run_client(KSERVE, str(ports[1])).splitlines()[-1] == "well"

@@ -35,7 +35,7 @@ class Fake:
 
     then: Callable[[], Awaitable[None]] | None = None
     draining: bool = False
-    cancelled: bool = False
+    cancelled: asyncio.Event = field(default_factory=asyncio.Event)
     began: asyncio.Event = field(default_factory=asyncio.Event)
 
     def live(self) -> bool:
@@ -59,7 +59,7 @@ class Fake:
             try:
                 await self.then()
             except asyncio.CancelledError:
-                self.cancelled = True
+                self.cancelled.set()
                 raise
         return InferResponse(model, version or "1", request.id, request.inputs)
 
@@ -293,7 +293,7 @@ def test_a_deadline_ends_the_wait() -> None:
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await call(channel)(request(), timeout=0.2)
         assert caught.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
-        await _until(lambda: service.cancelled)
+        await asyncio.wait_for(service.cancelled.wait(), 20)
 
     on_server(service, session)
 
@@ -310,15 +310,9 @@ def test_a_client_that_leaves_is_not_worked_for() -> None:
         pending = call(channel)(request())
         await asyncio.wait_for(service.began.wait(), 20)
         pending.cancel()
-        await _until(lambda: service.cancelled)
+        await asyncio.wait_for(service.cancelled.wait(), 20)
 
     on_server(service, session)
-
-
-async def _until(done: Callable[[], bool]) -> None:
-    async with asyncio.timeout(20):
-        while not done():
-            await asyncio.sleep(0.01)
 
 
 def test_a_token_guards_all_but_the_probes() -> None:
