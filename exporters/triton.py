@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from onnx import ModelProto, ValueInfoProto
 
 DEFAULT_TARGET = "triton==26.07"
+TARGET = f"Server that loads it, as triton==24.10; --triton and --kserve take {DEFAULT_TARGET} if it is left out."
 
 KINDS = {
     "FLOAT": "FP32",
@@ -50,7 +51,7 @@ class TritonOptions(OnnxOptions):
     """What can be chosen about a repository: all that can be about its ONNX file, but for the batch."""
 
     batch: Literal["dynamic"] = Field("dynamic", description="Always `dynamic`: Triton makes the batches.")
-    target: str = Field(DEFAULT_TARGET, description=f"Release that will load it; {DEFAULT_TARGET} if left out.")
+    target: str = Field(DEFAULT_TARGET, description=TARGET)
     max_batch: int = Field(32, ge=1, le=65536, description="Most rows of a batch; 32 if left out.")
     delay: int = Field(
         0, ge=0, le=10**9, description="Microseconds that a request waits for others to join; 0 if left out."
@@ -92,7 +93,6 @@ class TritonExporter:
         inner = _make_onnx(model, options)
         (data,) = inner.files.values()
         proto = onnx.load_from_string(data)
-        _check_loads(target, proto)
         name, remarks = model.graph.name, list(inner.remarks)
         files = {f"{name}/config.pbtxt": render("config.pbtxt.jinja", facts(model, proto, options, target))}
         files[f"{name}/1/model.onnx"] = data
@@ -100,7 +100,7 @@ class TritonExporter:
             files[f"{name}/labels.txt"] = "".join(f"{line_of(label)}\n" for label in model.card.labels).encode()
             if any(line_of(label) != label for label in model.card.labels):
                 remarks.append("labels.txt holds a label a line: line breaks inside labels became spaces")
-        return Artifact(files, (*remarks, f"made for {target} and later"))
+        return Artifact(files, (*remarks, f"made for {target} and later"), inner.passes)
 
 
 def _make_onnx(model: Model, options: TritonOptions) -> Artifact:
@@ -114,16 +114,6 @@ def find_triton(text: str) -> Target:
     if not target.name.startswith("triton=="):
         raise _refuse(f"{target.name} is no release of Triton", f"write it as {DEFAULT_TARGET}")
     return target
-
-
-def _check_loads(target: Target, proto: ModelProto) -> None:
-    """Raise ExportError where the release would refuse the file's opset or IR version."""
-    most = target.runtime
-    opset = next(o.version for o in proto.opset_import if o.domain in {"", "ai.onnx"})
-    if opset > most.opset or proto.ir_version > most.ir:
-        loads = f"{target} loads opset {most.opset} and IR version {most.ir} at most"
-        hint = f"ask for --opset {most.opset} or lower, or name a later --target"
-        raise _refuse(f"{loads}; the file has {opset} and {proto.ir_version}", hint)
 
 
 def _check(model: Model, options: TritonOptions, target: Target) -> None:

@@ -78,6 +78,7 @@ def _words(annotation: Any) -> list[str]:
 @weights_option
 @seed_option
 @force_option
+@click.option("--explain", is_flag=True, help="List what each pass did to the graph, by line, and what that saves.")
 @click.option("--no-parity", is_flag=True, help="Do not prove the exported file against the nn.Module.")
 @click.option(
     "--device",
@@ -94,6 +95,8 @@ def export_command(spec: str | None, overrides: tuple[str, ...], size: str | Non
       nin-spec export nin_cifar --onnx                      writes nin_cifar.onnx
       nin-spec export my.yaml --onnx out/model.onnx --weights trained.safetensors
       nin-spec export my.yaml --onnx --weights checkpoint.pt --opset 19 --batch 1
+      nin-spec export nin_cifar --onnx --takes pixels --outputs probabilities,top5
+      nin-spec export nin_cifar --onnx --target triton==24.10 --explain
       nin-spec export nin_cifar --source                    writes nin_cifar.py
 
     An ONNX file is run in onnxruntime and compared with the nn.Module in float64 before it is written.
@@ -103,6 +106,7 @@ def export_command(spec: str | None, overrides: tuple[str, ...], size: str | Non
     from nin_spec import api
     from nin_spec.exporter import destinations, discover, write
     from nin_spec.files import check_target
+    from nin_spec.passes.changes import explanation
 
     exporters = discover()
     targets = {name: given[f"to_{name}"] for name in exporters if given.get(f"to_{name}") is not None}
@@ -119,6 +123,8 @@ def export_command(spec: str | None, overrides: tuple[str, ...], size: str | Non
         protect(destinations(artifact, folders[name]), [spec, given["weights"]], force=given["force"])
     for artifact in made.values():
         tell(artifact.remarks)
+        if given["explain"]:
+            click.echo(explanation(artifact.passes))
         devices: tuple[Device, ...] = given["devices"] or ("cpu",)
         for device in () if given["no_parity"] else devices:
             for report in api.prove(model, artifact, device):

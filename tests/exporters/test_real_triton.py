@@ -54,6 +54,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "nin_cifar": {"preferred": "4,8", "delay": 200},
     "odd-labels_1": {"max_batch": 1},
     "any_size": {"max_batch": 6, "instances": 2},
+    "nin_digits": {"takes": "pixels", "outputs": "probabilities,top3"},
 }
 
 ASK = """
@@ -65,22 +66,26 @@ for way, port in zip((tritonclient.http, tritonclient.grpc), ports):
     client = way.InferenceServerClient(f"127.0.0.1:{port}")
     for name in json.loads(sys.argv[3]):
         x = np.load(f"{folder}/{name}.npy")
-        tensor = way.InferInput("input", list(x.shape), "FP32")
+        tensor = way.InferInput("input", list(x.shape), {"float32": "FP32", "uint8": "UINT8"}[x.dtype.name])
         tensor.set_data_from_numpy(x)
-        scores = client.infer(name, [tensor]).as_numpy("scores")
-        np.save(f"{folder}/{name}.{way.__name__}.npy", scores)
-        best = client.infer(name, [tensor], outputs=[way.InferRequestedOutput("scores", class_count=1)])
         meta = client.get_model_metadata(name, **({} if way is tritonclient.http else {"as_json": True}))
+        names = [output["name"] for output in meta["outputs"]]
+        result = client.infer(name, [tensor])
+        np.savez(f"{folder}/{name}.{way.__name__}.npz", **{output: result.as_numpy(output) for output in names})
+        best = client.infer(name, [tensor], outputs=[way.InferRequestedOutput(names[0], class_count=1)])
         shapes = [[int(n) for n in tensor["shape"]] for tensor in (*meta["inputs"], *meta["outputs"])]
-        print(json.dumps([name, [b.decode() for b in best.as_numpy("scores").reshape(-1)], shapes]))
+        print(json.dumps([name, [b.decode() for b in best.as_numpy(names[0]).reshape(-1)], shapes]))
 """
 
 
 @pytest.fixture(scope="module")
 def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Three models, one a batch at a time, one of an open size."""
+    """Four models: one a batch at a time, one of an open size, one that takes pixels and gives several outputs."""
     folder = tmp_path_factory.mktemp("repository")
-    networks = [nin_spec.compile("nin_cifar"), *(nin_spec.compile(nin_spec.loads(text)) for text in (ODD, OPEN))]
+    networks = [
+        *map(nin_spec.compile, ("nin_cifar", "nin_digits")),
+        *(nin_spec.compile(nin_spec.loads(text)) for text in (ODD, OPEN)),
+    ]
     for model in (network.initialise() for network in networks):
         write(make(model, "triton", {"threads": 1, **OPTIONS[model.graph.name]}), folder)
     return folder
@@ -128,7 +133,8 @@ def inputs() -> dict[str, np.ndarray]:
     """A batch for each model."""
     random = np.random.default_rng(0)
     shapes = {"nin_cifar": (7, 3, 32, 32), "odd-labels_1": (1, 3, 12, 10), "any_size": (6, 1, 20, 9)}
-    return {name: random.standard_normal(shape).astype(np.float32) for name, shape in shapes.items()}
+    pixels = random.integers(0, 256, (5, 8, 8, 1), np.uint8)
+    return {name: random.standard_normal(s).astype(np.float32) for name, s in shapes.items()} | {"nin_digits": pixels}
 
 
 def test_triton_answers_as_onnxruntime_does(repository: Path, port: int, tmp_path: Path) -> None:
@@ -141,10 +147,13 @@ def test_triton_answers_as_onnxruntime_does(repository: Path, port: int, tmp_pat
     assert len(told) == 2 * len(given)
     for name, best, shapes in told:
         session = ort.InferenceSession(repository / name / "1" / "model.onnx", providers=["CPUExecutionProvider"])
-        (wanted,) = session.run(["scores"], {"input": given[name]})
+        outputs = [o.name for o in session.get_outputs()]
+        found = session.run(outputs, {"input": given[name]})
         for way in ("http", "grpc"):
-            got = np.load(tmp_path / f"{name}.tritonclient.{way}.npy")
-            np.testing.assert_allclose(got, wanted, rtol=1e-5, atol=1e-6)
+            got = np.load(tmp_path / f"{name}.tritonclient.{way}.npz")
+            for output, wanted in zip(outputs, found, strict=True):
+                np.testing.assert_allclose(got[output], wanted, rtol=1e-5, atol=1e-6)
+        wanted = found[0]
         assert [shape[1:] for shape in shapes] == [
             [n if isinstance(n, int) else -1 for n in v.shape[1:]]
             for v in (*session.get_inputs(), *session.get_outputs())

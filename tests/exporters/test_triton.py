@@ -24,7 +24,7 @@ from nin_spec.exporters.triton import DEFAULT_TARGET, buckets
 from nin_spec.ir import ops
 from nin_spec.ir.graph import Node
 from nin_spec.model import Model
-from nin_spec.targets import TRITON
+from nin_spec.targets import TRITON, find_target
 
 GOLDENS = Path(__file__).parent / "goldens"
 
@@ -59,6 +59,14 @@ def test_the_layout_is_tritons() -> None:
     assert set(files) == {"tiny/config.pbtxt", "tiny/1/model.onnx", "tiny/labels.txt"}
     assert files["tiny/1/model.onnx"] == make(model, "onnx", {"opset": 18}).files["tiny.onnx"]
     assert files["tiny/labels.txt"] == b"cat\ndog\n"
+
+
+def test_every_input_and_output_of_the_file_is_described() -> None:
+    """Pixels in, several outputs: types and axes are the file's own, labels stand at what has one value a class."""
+    text = config(tiny(), takes="pixels", outputs="probabilities,top1")
+    assert "  data_type: TYPE_UINT8\n  dims: [ 12, 10, 3 ]\n" in text
+    assert 'data_type: TYPE_FP32\n  dims: [ 2 ]\n  label_filename: "labels.txt"' in text
+    assert '"top_classes"\n  data_type: TYPE_INT64\n  dims: [ 1 ]\n}' in text
 
 
 def test_classes_without_names_have_no_labels() -> None:
@@ -99,17 +107,22 @@ def test_buckets_are_powers_of_two_and_the_largest(max_batch: int, expected: lis
 
 
 def test_every_known_release_loads_the_default() -> None:
-    """Nothing has to be asked for."""
+    """Nothing has to be asked for; the file's opset and IR version are within what the release takes."""
     for release in TRITON:
-        assert f"# Made for triton=={release} (" in config(tiny(), target=f"triton=={release}")
+        target = find_target(f"triton=={release}")
+        files = make(tiny(), "triton", {"target": target.name}).files
+        assert f"# Made for {target} and later." in files["tiny/config.pbtxt"].decode()
+        proto = onnx.load_from_string(files["tiny/1/model.onnx"])
+        assert proto.opset_import[0].version <= target.runtime.opset
+        assert proto.ir_version <= target.runtime.ir
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"target": "triton==24.10", "opset": 22}, "loads opset 21 and IR version 10 at most; the file has 22 and 10"),
-        ({"target": "triton==25.12", "opset": 25}, "loads opset 23 and IR version 11 at most; the file has 25 and 13"),
-        ({"target": "triton==19.03"}, "not known which onnxruntime is in Triton 19.03"),
+        ({"target": "triton==24.10", "opset": 22}, "onnxruntime==1.19) runs opset 21 at most, not 22"),
+        ({"target": "triton==25.12", "opset": 25}, "onnxruntime==1.23) runs opset 23 at most, not 25"),
+        ({"target": "triton==19.03"}, "19.03"),
         ({"target": "triton"}, "'triton' is no target"),
         ({"target": "onnxruntime==1.20"}, "onnxruntime==1.20 is no release of Triton"),
         ({"batch": 4}, "batch can't be 4"),
