@@ -98,9 +98,7 @@ def port(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     if not command:
         pytest.skip("NIN_SPEC_TRITON names no command that serves a repository with Triton")
     clients()
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        number: int = free.getsockname()[1]
+    number = next(port for port in range(21_000, 32_000, 7) if all(map(_free, (port, port + 1, port + 2))))
     log = tmp_path_factory.mktemp("log") / "triton.log"
     with log.open("wb") as output:
         server = subprocess.Popen(
@@ -115,6 +113,17 @@ def port(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     finally:
         os.killpg(server.pid, signal.SIGTERM)
         server.wait(60)
+
+
+def _free(port: int) -> bool:
+    """Below those that the system hands out, so that nobody is given it meanwhile."""
+    with socket.socket() as tried:
+        tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            tried.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
 
 
 def _wait(server: subprocess.Popen[bytes], port: int, log: Path) -> None:
