@@ -121,9 +121,16 @@ class Server(uvicorn.Server):
         if self.should_exit:
             self.force_exit = True
             return
+        self.service.draining = self.should_exit = True
+        for server in getattr(self, "servers", ()):  # none before the start
+            server.close()
+        self._say_goodbye()
         logger.info("draining: no new connections, what is under way is answered")
-        self.service.draining = True
-        self.should_exit = True
+
+    def _say_goodbye(self) -> None:
+        now = asyncio.get_running_loop().time()
+        for connection in self._connections():
+            connection.say_goodbye(now, self.settings.linger)
 
     def _hang_up(self) -> None:
         if self.settings.reload is None:
@@ -133,13 +140,10 @@ class Server(uvicorn.Server):
 
     async def shutdown(self, sockets: Any = None) -> None:
         """Let each connection have its answer, then uvicorn's own end."""
-        for server in self.servers:
-            server.close()
         loop = asyncio.get_running_loop()
         until = loop.time() + self.settings.drain
-        while (left := self._connections()) and not self.force_exit and (now := loop.time()) < until:
-            for connection in left:
-                connection.say_goodbye(now, self.settings.linger)
+        while self._connections() and not self.force_exit and loop.time() < until:
+            self._say_goodbye()
             await asyncio.sleep(0.02)
         for task in self._tasks:
             task.cancel()
