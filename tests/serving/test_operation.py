@@ -102,7 +102,7 @@ def test_a_draining_server_is_not_ready(tmp_path: Path) -> None:
         connection.request("GET", "/v2/health/ready")
         assert connection.getresponse().read() == b'{"ready":true}'
         server.process.send_signal(signal.SIGTERM)
-        server.wait_for("draining")
+        server.wait_for("no new connections")
         connection.request("GET", "/v2/health/ready")
         answer = connection.getresponse()
         assert (answer.status, answer.read()) == (503, b'{"ready":false}')
