@@ -108,14 +108,18 @@ class Server(uvicorn.Server):
     def capture_signals(self) -> Iterator[None]:
         """SIGTERM and SIGINT drain, a second one stops at once; SIGHUP reloads where that is on."""
         loop = asyncio.get_running_loop()
-        handlers = {signal.SIGTERM: self._stop, signal.SIGINT: self._stop, signal.SIGHUP: self._hang_up}
-        for number, handler in handlers.items():
-            loop.add_signal_handler(number, handler)
+        handlers = {"SIGTERM": self._stop, "SIGINT": self._stop, "SIGHUP": self._hang_up}
+        # By signal.signal, as Windows' loops have no handlers of their own; it has no SIGHUP either.
+        numbers = {getattr(signal, name): handler for name, handler in handlers.items() if hasattr(signal, name)}
+        before = {
+            number: signal.signal(number, lambda *_, handler=handler: loop.call_soon_threadsafe(handler))
+            for number, handler in numbers.items()
+        }
         try:
             yield
         finally:
-            for number in handlers:
-                loop.remove_signal_handler(number)
+            for number, original in before.items():
+                signal.signal(number, original)
 
     def _stop(self) -> None:
         if self.should_exit:

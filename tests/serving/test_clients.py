@@ -11,14 +11,15 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
-from server_process import json_request
+from server_process import json_request, small_models_served
+from small_models import content
 
 from nin_spec.runtime.session import open_session
-from small_models import content
 
 PREPARE = """
 import sys, numpy as np
@@ -26,7 +27,9 @@ url, name, version = f"127.0.0.1:{sys.argv[1]}", "small", "1"
 x = np.random.default_rng(3).normal(size=(3, 3, 8, 8)).astype(np.float32)
 expected = np.load(sys.argv[2])
 """
-TRITON = PREPARE + """
+TRITON = (
+    PREPARE
+    + """
 import tritonclient.http as http
 from tritonclient.utils import InferenceServerException
 client = http.InferenceServerClient(url)
@@ -65,7 +68,10 @@ for wrong in ("other", "small"):
         raise AssertionError("it was not refused")
 client.close()
 """
-TRITON_ASYNC = PREPARE + """
+)
+TRITON_ASYNC = (
+    PREPARE
+    + """
 import asyncio
 import tritonclient.http.aio as http
 async def main():
@@ -77,7 +83,10 @@ async def main():
         assert all(np.allclose(r.as_numpy("scores"), expected, rtol=1e-5, atol=1e-6) for r in results)
 asyncio.run(main())
 """
-HTTPX = PREPARE + """
+)
+HTTPX = (
+    PREPARE
+    + """
 import httpx
 data = {"inputs": [{"name": "input", "datatype": "FP32", "shape": list(x.shape), "data": x.ravel().tolist()}]}
 with httpx.Client(base_url="http://" + url) as client:
@@ -88,6 +97,14 @@ with httpx.Client(base_url="http://" + url) as client:
     assert client.post("/v2/models/small/infer", content=b"{").json()["error"]
     assert client.get("/nothing").json()["error"]
 """
+)
+
+
+@pytest.fixture(scope="module")
+def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
+    """The small models, served."""
+    with small_models_served(tmp_path_factory.mktemp("serving")) as port:
+        yield port
 
 
 @pytest.fixture

@@ -63,7 +63,7 @@ def local(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Local]:
     local.end()
 
 
-odd = st.none() | st.booleans() | st.integers(-2, 2**65) | st.floats() | st.text(max_size=5)
+odd: st.SearchStrategy[Any] = st.none() | st.booleans() | st.integers(-2, 2**65) | st.floats() | st.text(max_size=5)
 odd = odd | st.lists(odd, max_size=3) | st.dictionaries(st.text(max_size=4), odd, max_size=2)
 shapes = st.just([2, 3, 8, 8]) | st.lists(st.integers(-1, 9) | st.just(2**40), max_size=5) | odd
 parameters = odd | st.fixed_dictionaries(

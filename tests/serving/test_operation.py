@@ -8,12 +8,24 @@ import signal
 import socket
 import threading
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
-from server_process import Process, ask, ask_json, binary_request, binary_scores, model_file, raw, running
+from server_process import (
+    Process,
+    ask,
+    ask_json,
+    binary_request,
+    binary_scores,
+    model_file,
+    raw,
+    running,
+    small_models_served,
+)
 from small_models import content
 
 from nin_spec.cli import execute
@@ -21,6 +33,13 @@ from nin_spec.runtime.session import open_session
 
 X = np.random.default_rng(5).normal(size=(1, 3, 8, 8)).astype(np.float32)
 INFER = "/v2/models/small/infer"
+
+
+@pytest.fixture(scope="module")
+def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
+    """The small models, served."""
+    with small_models_served(tmp_path_factory.mktemp("serving")) as port:
+        yield port
 
 
 class Load:
@@ -73,7 +92,7 @@ class Load:
             assert not thread.is_alive()
 
 
-def serve_small(folder: Path, **options: object) -> list[str]:
+def serve_small(folder: Path, **options: Any) -> list[str]:
     return [f"small={model_file(folder, **options)}"]
 
 
@@ -90,9 +109,8 @@ def test_a_signal_loses_no_request(tmp_path: Path) -> None:
 
 def test_an_idle_server_stops_soon_and_a_second_signal_stops_at_once(tmp_path: Path) -> None:
     """A client that is connected and silent doesn't hold it up."""
-    with running(*serve_small(tmp_path)) as server:
-        with socket.create_connection(("127.0.0.1", server.port)):
-            assert server.stop(signal.SIGINT) == 0
+    with running(*serve_small(tmp_path)) as server, socket.create_connection(("127.0.0.1", server.port)):
+        assert server.stop(signal.SIGINT) == 0
 
 
 def test_a_draining_server_is_not_ready(tmp_path: Path) -> None:
@@ -172,10 +190,21 @@ def test_versions_are_served_side_by_side(tmp_path: Path) -> None:
 def test_a_token_guards_everything_but_health_and_the_page(tmp_path: Path) -> None:
     """From a file or the environment; a wrong one is no better than none."""
     (tmp_path / "token").write_text("s3cret\n")
-    with running(*serve_small(tmp_path), "--host", "0.0.0.0", "--token-file", str(tmp_path / "token")) as server:
+    everywhere = ["--host", "0.0.0.0", "--token-file", str(tmp_path / "token")]  # noqa: S104 it has a token
+    with running(*serve_small(tmp_path), *everywhere) as server:
         body, extra = binary_request(X)
-        for given in ({}, {"Authorization": "Bearer wrong"}, {"Authorization": "s3cret"}, {"Authorization": "Basic s3cret"}):
-            for method, path in (("POST", INFER), ("GET", "/v2"), ("GET", "/metrics"), ("GET", "/v2/models/small/ready")):
+        for given in (
+            {},
+            {"Authorization": "Bearer wrong"},
+            {"Authorization": "s3cret"},
+            {"Authorization": "Basic s3cret"},
+        ):
+            for method, path in (
+                ("POST", INFER),
+                ("GET", "/v2"),
+                ("GET", "/metrics"),
+                ("GET", "/v2/models/small/ready"),
+            ):
                 status, headers, answer = ask(server.port, method, path, body, {**extra, **given})
                 assert (status, headers["www-authenticate"]) == (401, "Bearer")
                 assert "token" in json.loads(answer)["error"]
@@ -217,7 +246,12 @@ def test_a_port_that_is_taken_is_refused(tmp_path: Path, capsys: pytest.CaptureF
 
 @pytest.mark.parametrize(
     "data",
-    [b"hello\r\n\r\n", b"GET / HTTP/9.9\r\n\r\n", b"\x16\x03\x01\x02\x00\x01", b"POST / HTTP/1.1\r\nContent-Length: x\r\n\r\n"],
+    [
+        b"hello\r\n\r\n",
+        b"GET / HTTP/9.9\r\n\r\n",
+        b"\x16\x03\x01\x02\x00\x01",
+        b"POST / HTTP/1.1\r\nContent-Length: x\r\n\r\n",
+    ],
 )
 def test_what_is_not_http_is_told_in_json(port: int, data: bytes) -> None:
     """400, and the connection ends."""

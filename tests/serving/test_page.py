@@ -12,12 +12,19 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-from server_process import ask, running
+from server_process import ask, running, small_models_served
 
 import nin_spec
-from nin_spec.serving.page import page
+from nin_spec.serving.page import html
 
 CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
+
+
+@pytest.fixture(scope="module")
+def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
+    """The small models, served."""
+    with small_models_served(tmp_path_factory.mktemp("serving")) as port:
+        yield port
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +63,7 @@ def test_the_page_may_load_nothing_from_elsewhere(port: int) -> None:
     assert (status, headers["content-type"]) == (200, "text/html; charset=utf-8")
     assert policy.startswith("default-src 'none'; script-src 'sha256-")
     assert "unsafe" not in policy
-    assert body == page()[0]
+    assert body == html()[0]
     assert not re.search(rb"https?://|//[a-z]|<(?:script|style) ", body.replace(b"// ", b""))
 
 
@@ -65,7 +72,9 @@ def test_the_table_is_that_of_the_spec(digits: int) -> None:
     import json
 
     table = json.loads(ask(digits, "GET", "/v2/models/digits/table")[2])
-    assert table == json.loads(json.dumps({**nin_spec.compile("nin_digits").table.as_dict(), "layers": table["layers"]}))
+    assert table == json.loads(
+        json.dumps({**nin_spec.compile("nin_digits").table.as_dict(), "layers": table["layers"]})
+    )
     assert [row["name"] for row in table["layers"]] == [r.name for r in nin_spec.compile("nin_digits").table.rows]
 
 

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Iterator
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 from PIL import Image
-from server_process import ask, ask_json
+from server_process import ask, ask_json, bare_scores, small_models_served
 
 CLASSIFY = "/v2/models/small/classify"
+
+
+@pytest.fixture(scope="module")
+def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
+    """The small models, served."""
+    with small_models_served(tmp_path_factory.mktemp("serving")) as port:
+        yield port
 
 
 def picture(form: str, size: tuple[int, int] = (8, 8), mode: str = "RGB") -> bytes:
@@ -24,14 +29,14 @@ def picture(form: str, size: tuple[int, int] = (8, 8), mode: str = "RGB") -> byt
     return data.getvalue()
 
 
-def test_a_picture_is_classified(port: int, expected: Callable[[NDArray[np.float32]], NDArray[Any]]) -> None:
+def test_a_picture_is_classified(port: int) -> None:
     """Prepared by the contract in the file, ranked, with labels and probabilities."""
     status, _, answer = ask(port, "POST", f"{CLASSIFY}?top=3", picture("PNG"))
     assert status == 200
     data = json.loads(answer)
     pixels = np.asarray(Image.open(io.BytesIO(picture("PNG")))).astype(np.float32)
     x = ((pixels * np.float32(1 / 255) - np.float32(0.5)) / np.float32(0.25)).transpose(2, 0, 1)[None]
-    scores = expected(np.ascontiguousarray(x))[0].astype(np.float64)
+    scores = bare_scores(np.ascontiguousarray(x))[0].astype(np.float64)
     order = np.argsort(-scores)[:3]
     powers = np.exp(scores - scores.max())
     found = data["predictions"]
@@ -43,7 +48,9 @@ def test_a_picture_is_classified(port: int, expected: Callable[[NDArray[np.float
     assert (data["model_name"], data["model_version"]) == ("small", "1")
 
 
-@pytest.mark.parametrize(("form", "mode"), [("JPEG", "RGB"), ("WEBP", "RGB"), ("PNG", "L"), ("PNG", "RGBA"), ("GIF", "P")])
+@pytest.mark.parametrize(
+    ("form", "mode"), [("JPEG", "RGB"), ("WEBP", "RGB"), ("PNG", "L"), ("PNG", "RGBA"), ("GIF", "P")]
+)
 def test_pictures_of_any_kind_and_size_are_taken(port: int, form: str, mode: str) -> None:
     """Gray, transparent, larger than the model's input."""
     status, _, answer = ask(port, "POST", CLASSIFY, picture(form, (31, 17), mode))
