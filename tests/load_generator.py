@@ -83,7 +83,7 @@ class Client(asyncio.Protocol):
             self.tally.broken += 1
 
 
-async def run(port: int, message: bytes, clients: int, seconds: float, warm: float, rate: float) -> dict[str, Any]:
+async def run(port: int, message: bytes, clients: int, *, seconds: float, warm: float, rate: float) -> dict[str, Any]:
     """The tally of some seconds, after some to warm up."""
     tally, loop = Tally(), asyncio.get_running_loop()
     found = [
@@ -145,8 +145,8 @@ def main() -> None:
     told = json.loads(sys.argv[1])
     with open(told["message"], "rb") as file:  # noqa: PTH123 starts fast
         message = file.read()
-    given = (told["port"], message, told["clients"], told["seconds"], told.get("warm", 1.0), told.get("rate", 0.0))
-    print(json.dumps(asyncio.run(run(*given))))  # noqa: T201
+    times = {"seconds": told["seconds"], "warm": told.get("warm", 1.0), "rate": told.get("rate", 0.0)}
+    print(json.dumps(asyncio.run(run(told["port"], message, told["clients"], **times))))  # noqa: T201
 
 
 if __name__ == "__main__":

@@ -14,13 +14,13 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from nin_spec.serving.classify import Classify
 from nin_spec.serving.errors import NotFoundError, ServingError, UnauthorizedError
+from nin_spec.serving.labelling import Classify
 from nin_spec.serving.limits import Hold, Intake, Receive
 from nin_spec.serving.logs import logger
 from nin_spec.serving.metrics import exposition
 from nin_spec.serving.openapi import document
-from nin_spec.serving.page import page
+from nin_spec.serving.page import html
 from nin_spec.serving.rest import CALLER, INFER, Infer, Scope, Send, refusal, request_id, respond
 from nin_spec.serving.service import Service
 
@@ -109,7 +109,7 @@ class App:
     # -------------------------------------------------------------- beside the protocol
 
     async def _page(self, request: Request) -> Response:
-        body, headers = page()
+        body, headers = html()
         return Response(body, media_type="text/html", headers=headers)
 
     async def _openapi(self, request: Request) -> Response:

@@ -26,7 +26,7 @@ class Connection(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        self._began = self._idle_since = self.loop.time()
+        self._idle_since = self.loop.time()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.lost = True
@@ -129,7 +129,8 @@ class Connection(HttpToolsProtocol):
         A client that has just been answered may have sent its next request already: it is waited for, and
         answered too, so that closing the connection loses nothing.
         """
-        self.draining = True
+        if not self.draining:
+            self.draining, self._idle_since = True, now
         if self.busy:
             self.cycle.keep_alive = False
         elif self._began is None and now - self._idle_since > linger:

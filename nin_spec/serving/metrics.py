@@ -62,7 +62,10 @@ class Metric:
 
 
 def _sum(name: str, text: str, attribute: str) -> Metric:
-    return Metric(f"nv_inference_{name}", "counter", text, lambda seen: getattr(seen.statistics, attribute))
+    def total(seen: Observed) -> int:
+        return int(getattr(seen.statistics, attribute))
+
+    return Metric(f"nv_inference_{name}", "counter", text, total)
 
 
 def _time(name: str, text: str, attribute: str) -> Metric:

@@ -32,7 +32,8 @@ class Tensor:
     @property
     def datatype(self) -> str:
         """The protocol's name of the array's type."""
-        return NAMES[self.array.dtype]
+        name: str = NAMES[self.array.dtype]
+        return name
 
     @property
     def shape(self) -> Shape:

@@ -68,14 +68,19 @@ class Infer:
     async def _infer(
         self, served: Served, body: bytes, headers: dict[bytes, bytes], caller: Caller | None
     ) -> tuple[InferResponse, InferRequest]:
-        length = _header_length(headers.get(_LENGTH))
-        if length == 0 and len(served.engine.inputs) == 1:
-            request = read_raw(body, served.engine.inputs[0])
-        elif len(body) > LARGE:
-            request = await self.intake.aside(read_request, body, length)
-        else:
-            request = read_request(body, length)
+        try:
+            request = await self._read(served, body, _header_length(headers.get(_LENGTH)))
+        except ServingError as error:
+            served.statistics.failed(error.reason)
+            raise
         return await self.service.infer_on(served, request, caller), request
+
+    async def _read(self, served: Served, body: bytes, length: int | None) -> InferRequest:
+        if length == 0 and len(served.engine.inputs) == 1:
+            return read_raw(body, served.engine.inputs[0])
+        if len(body) > LARGE:
+            return await self.intake.aside(read_request, body, length)
+        return read_request(body, length)
 
 
 def _written(body: bytes, length: int | None) -> tuple[bytes, Headers]:

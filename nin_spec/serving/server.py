@@ -125,22 +125,33 @@ class Server(uvicorn.Server):
     def capture_signals(self) -> Iterator[None]:
         """SIGTERM and SIGINT drain, a second one stops at once; SIGHUP reloads where that is on."""
         loop = asyncio.get_running_loop()
-        handlers = {signal.SIGTERM: self._stop, signal.SIGINT: self._stop, signal.SIGHUP: self._hang_up}
-        for number, handler in handlers.items():
-            loop.add_signal_handler(number, handler)
+        handlers = {"SIGTERM": self._stop, "SIGINT": self._stop, "SIGHUP": self._hang_up}
+        # By signal.signal, as Windows' loops have no handlers of their own; it has no SIGHUP either.
+        numbers = {getattr(signal, name): handler for name, handler in handlers.items() if hasattr(signal, name)}
+        before = {
+            number: signal.signal(number, lambda *_, handler=handler: loop.call_soon_threadsafe(handler))
+            for number, handler in numbers.items()
+        }
         try:
             yield
         finally:
-            for number in handlers:
-                loop.remove_signal_handler(number)
+            for number, original in before.items():
+                signal.signal(number, original)
 
     def _stop(self) -> None:
         if self.should_exit:
             self.force_exit = True
             return
+        self.service.draining = self.should_exit = True
+        for server in getattr(self, "servers", ()):  # none before the start
+            server.close()
+        self._say_goodbye()
         logger.info("draining: no new connections, what is under way is answered")
-        self.service.draining = True
-        self.should_exit = True
+
+    def _say_goodbye(self) -> None:
+        now = asyncio.get_running_loop().time()
+        for connection in self._connections():
+            connection.say_goodbye(now, self.settings.linger)
 
     def _hang_up(self) -> None:
         if self.settings.reload is None:
@@ -150,13 +161,10 @@ class Server(uvicorn.Server):
 
     async def shutdown(self, sockets: Any = None) -> None:
         """Let each connection have its answer, then uvicorn's own end."""
-        for server in self.servers:
-            server.close()
         loop = asyncio.get_running_loop()
         until = loop.time() + self.settings.drain
-        while (left := self._connections()) and not self.force_exit and (now := loop.time()) < until:
-            for connection in left:
-                connection.say_goodbye(now, self.settings.linger)
+        while self._connections() and not self.force_exit and loop.time() < until:
+            self._say_goodbye()
             await asyncio.sleep(0.02)
         for task in self._tasks:
             task.cancel()

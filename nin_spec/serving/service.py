@@ -15,7 +15,7 @@ from nin_spec.serving.errors import BadRequestError, ServingError
 from nin_spec.serving.metrics import Observed
 from nin_spec.serving.models import Repository, Served
 from nin_spec.serving.protocol import InferRequest, InferResponse, RequestedOutput, Tensor, TensorSpec
-from nin_spec.serving.tensors import Array
+from nin_spec.serving.tensors import Array, Shape
 
 EXTENSIONS = ("classification", "binary_tensor_data")
 
@@ -101,11 +101,18 @@ def _check(served: Served, spec: TensorSpec, tensor: Tensor) -> None:
     shape = tensor.array.shape
     if tensor.datatype != spec.datatype:
         raise BadRequestError(f"input {spec.name!r} is {spec.datatype}, and {tensor.datatype} was given")
-    if len(shape) != len(spec.shape) or any(d not in (-1, n) or n == 0 for d, n in zip(spec.shape, shape, strict=True)):
+    if not _fits(shape, spec.shape):
         raise BadRequestError(f"input {spec.name!r} has shape {list(spec.shape)}, and {list(shape)} was given")
     most = served.opened.most
-    if len(shape) and spec.shape[0] == -1 and len(tensor.array) > most:
+    if spec.shape[0] == -1 and shape[0] > most:
         raise BadRequestError(f"{shape[0]} rows are more than the {most} that a request may have")
+
+
+def _fits(shape: Shape, declared: Shape) -> bool:
+    """Whether a shape is one that the model declares, and not empty."""
+    if len(shape) != len(declared) or 0 in shape:
+        return False
+    return all(d in (-1, n) for d, n in zip(declared, shape, strict=True))
 
 
 def wanted_outputs(served: Served, request: InferRequest) -> list[tuple[int, RequestedOutput]]:

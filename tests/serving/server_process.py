@@ -19,7 +19,25 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from small_models import content
 
+from nin_spec.runtime.session import open_session
+
+LABELS = ["cat", "dog", "owl", "fox"]
+CARD = {
+    "name": "small",
+    "labels": LABELS,
+    "output": "scores",
+    "preprocessing": {
+        "scale": 1 / 255,
+        "mean": [0.5],
+        "std": [0.25],
+        "layout": "HWC",
+        "dtype": "uint8",
+        "color": "rgb",
+        "resize": "stretch",
+    },
+}
 SERVE = [sys.executable, "-c", "import sys; from nin_spec.cli import main; main(sys.argv[1:])", "serve"]
 
 
@@ -143,8 +161,19 @@ def binary_scores(headers: dict[str, str], body: bytes) -> NDArray[np.float32]:
 
 def model_file(folder: Path, name: str = "small.onnx", **options: Any) -> Path:
     """A small classifier's file."""
-    from small_models import content
-
     path = folder / name
     path.write_bytes(content(**options))
     return path
+
+
+@contextmanager
+def small_models_served(folder: Path) -> Iterator[int]:
+    """The port of a server of `small` with labels and `plain` without, each (N, 3, 8, 8) to (N, 4)."""
+    small, plain = model_file(folder, metadata=CARD), model_file(folder, "plain.onnx")
+    with running(str(small), str(plain), "--max-body", "1") as server:
+        yield server.port
+
+
+def bare_scores(x: NDArray[Any]) -> NDArray[Any]:
+    """What a session that does nothing else computes with the small model."""
+    return open_session(content(metadata=CARD), "cpu", 1).run(x)

@@ -43,6 +43,8 @@ class Model:
 
 @dataclass
 class Caller:
+    """Who asked."""
+
     lost: bool = False
 
 
@@ -83,7 +85,11 @@ def test_a_request_is_never_split() -> None:
     async def test() -> None:
         model = Model()
         batcher, first = await busy(model, Limits(rows=3))
-        others = [batcher.submit(rows(1, 2), None), batcher.submit(rows(3, 4), None), batcher.submit(rows(*range(5, 10)), None)]
+        others = [
+            batcher.submit(rows(1, 2), None),
+            batcher.submit(rows(3, 4), None),
+            batcher.submit(rows(*range(5, 10)), None),
+        ]
         model.gate.set()
         await asyncio.gather(first, *others)
         assert model.runs == [[0], [1, 2], [3, 4], [5, 6, 7, 8, 9]]

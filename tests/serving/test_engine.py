@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from onnx import TensorProto, helper
 from server_process import model_file
 from small_models import FLOAT, other_graph
-from onnx import TensorProto, helper
 
 from nin_spec.serving.engine import Engine, open_engine, plan, worthwhile
 from nin_spec.serving.errors import BadRequestError
 from nin_spec.serving.protocol import TensorSpec
 
 
-def engine(folder: Path, **options: object) -> Engine:
+def engine(folder: Path, **options: Any) -> Engine:
     return open_engine(model_file(folder, **options), "cpu", 1)
 
 
@@ -39,7 +40,7 @@ def test_every_output_is_answered(tmp_path: Path) -> None:
     (tmp_path / "two.onnx").write_bytes(content)
     found = open_engine(tmp_path / "two.onnx", "cpu", 1)
     assert [spec.datatype for spec in found.outputs] == ["FP32", "INT64"]
-    scores, best = found.run([np.float32([[1, 5, 2], [7, 0, 0]])])
+    scores, best = found.run([np.array([[1, 5, 2], [7, 0, 0]], np.float32)])
     assert scores.tolist() == [[1, 5, 2], [7, 0, 0]]
     assert best.tolist() == [1, 0]
 

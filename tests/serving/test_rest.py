@@ -6,17 +6,24 @@ import gzip
 import http.client
 import json
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from server_process import ask, ask_json, binary_request, binary_scores, json_request
+from server_process import ask, ask_json, bare_scores, binary_request, binary_scores, json_request, small_models_served
 
-Expected = Callable[[NDArray[np.float32]], NDArray[Any]]
 Pictures = NDArray[np.float32]
 INFER = "/v2/models/small/infer"
+PICTURES: Pictures = np.random.default_rng(3).normal(size=(3, 3, 8, 8)).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
+    """The small models, served."""
+    with small_models_served(tmp_path_factory.mktemp("serving")) as port:
+        yield port
 
 
 @pytest.mark.parametrize(
@@ -54,9 +61,9 @@ def test_the_server_names_its_extensions(port: int) -> None:
 
 
 @pytest.mark.parametrize("path", [INFER, "/v2/models/small/versions/1/infer"])
-def test_json_tensors_are_answered(port: int, pictures: Pictures, expected: Expected, path: str) -> None:
+def test_json_tensors_are_answered(port: int, path: str) -> None:
     """JSON in gives JSON out: the scores of a bare session, the id echoed."""
-    status, answer = ask_json(port, "POST", path, json_request(pictures, id="seven"))
+    status, answer = ask_json(port, "POST", path, json_request(PICTURES, id="seven"))
     assert status == 200
     assert {k: answer[k] for k in ("id", "model_name", "model_version")} == {
         "id": "seven",
@@ -65,62 +72,62 @@ def test_json_tensors_are_answered(port: int, pictures: Pictures, expected: Expe
     }
     (output,) = answer["outputs"]
     assert (output["name"], output["datatype"], output["shape"]) == ("scores", "FP32", [3, 4])
-    assert np.array_equal(np.float32(output["data"]).reshape(3, 4), expected(pictures))
+    assert np.array_equal(np.float32(output["data"]).reshape(3, 4), bare_scores(PICTURES))
 
 
-def test_nested_data_is_the_same_as_flat(port: int, pictures: Pictures) -> None:
+def test_nested_data_is_the_same_as_flat(port: int) -> None:
     """JSON data may be nested as the shape is."""
-    nested = json_request(pictures)
-    nested["inputs"][0]["data"] = pictures.tolist()
-    assert ask_json(port, "POST", INFER, nested) == ask_json(port, "POST", INFER, json_request(pictures))
+    nested = json_request(PICTURES)
+    nested["inputs"][0]["data"] = PICTURES.tolist()
+    assert ask_json(port, "POST", INFER, nested) == ask_json(port, "POST", INFER, json_request(PICTURES))
 
 
-def test_binary_tensors_go_both_ways(port: int, pictures: Pictures, expected: Expected) -> None:
+def test_binary_tensors_go_both_ways(port: int) -> None:
     """Raw bytes in, raw bytes out: bit for bit what a bare session computes."""
-    body, extra = binary_request(pictures, id="b")
+    body, extra = binary_request(PICTURES, id="b")
     status, headers, answer = ask(port, "POST", INFER, body, extra)
     assert (status, headers["content-type"]) == (200, "application/octet-stream")
-    assert np.array_equal(binary_scores(headers, answer), expected(pictures))
+    assert np.array_equal(binary_scores(headers, answer), bare_scores(PICTURES))
     assert json.loads(answer[: int(headers["inference-header-content-length"])])["id"] == "b"
 
 
-def test_binary_in_and_json_out(port: int, pictures: Pictures, expected: Expected) -> None:
+def test_binary_in_and_json_out(port: int) -> None:
     """The answer is JSON where the client doesn't ask for binary."""
-    body, extra = binary_request(pictures, binary=False)
+    body, extra = binary_request(PICTURES, binary=False)
     status, headers, answer = ask(port, "POST", INFER, body, extra)
     assert (status, headers["content-type"]) == (200, "application/json")
-    assert np.array_equal(np.float32(json.loads(answer)["outputs"][0]["data"]).reshape(3, 4), expected(pictures))
+    assert np.array_equal(np.float32(json.loads(answer)["outputs"][0]["data"]).reshape(3, 4), bare_scores(PICTURES))
 
 
-def test_an_output_may_say_otherwise_than_the_request(port: int, pictures: Pictures) -> None:
+def test_an_output_may_say_otherwise_than_the_request(port: int) -> None:
     """binary_data of an output goes before binary_data_output."""
     outputs = [{"name": "scores", "parameters": {"binary_data": False}}]
-    body, extra = binary_request(pictures, outputs=outputs)
+    body, extra = binary_request(PICTURES, outputs=outputs)
     assert ask(port, "POST", INFER, body, extra)[1]["content-type"] == "application/json"
 
 
-def test_a_raw_body_is_the_one_input(port: int, pictures: Pictures, expected: Expected) -> None:
+def test_a_raw_body_is_the_one_input(port: int) -> None:
     """Inference-Header-Content-Length 0: nothing but the bytes."""
-    status, headers, answer = ask(port, "POST", INFER, pictures.tobytes(), {"Inference-Header-Content-Length": "0"})
+    status, headers, answer = ask(port, "POST", INFER, PICTURES.tobytes(), {"Inference-Header-Content-Length": "0"})
     assert status == 200
-    assert np.array_equal(binary_scores(headers, answer), expected(pictures))
+    assert np.array_equal(binary_scores(headers, answer), bare_scores(PICTURES))
 
 
-def test_classification_names_the_best(port: int, pictures: Pictures, expected: Expected) -> None:
+def test_classification_names_the_best(port: int) -> None:
     """The classification extension answers `value:index:label`, best first."""
     outputs = [{"name": "scores", "parameters": {"classification": 2}}]
-    status, answer = ask_json(port, "POST", INFER, json_request(pictures, outputs=outputs))
+    status, answer = ask_json(port, "POST", INFER, json_request(PICTURES, outputs=outputs))
     (output,) = answer["outputs"]
     assert (status, output["datatype"], output["shape"]) == (200, "BYTES", [3, 2])
-    scores = expected(pictures)[0]
+    scores = bare_scores(PICTURES)[0]
     best = int(scores.argmax())
     assert output["data"][0] == f"{scores[best]:f}:{best}:{['cat', 'dog', 'owl', 'fox'][best]}"
 
 
-def test_classification_goes_binary_too(port: int, pictures: Pictures) -> None:
+def test_classification_goes_binary_too(port: int) -> None:
     """Texts are sent with their length before each."""
     outputs = [{"name": "scores", "parameters": {"classification": 1, "binary_data": True}}]
-    body, extra = binary_request(pictures[:1], outputs=outputs)
+    body, extra = binary_request(PICTURES[:1], outputs=outputs)
     _, headers, answer = ask(port, "POST", "/v2/models/plain/infer", body, extra)
     text = answer[int(headers["inference-header-content-length"]) :]
     assert int.from_bytes(text[:4], "little") == len(text) - 4
@@ -131,25 +138,23 @@ def test_classification_goes_binary_too(port: int, pictures: Pictures) -> None:
     ("coding", "squeeze"),
     [("gzip", gzip.compress), ("deflate", zlib.compress), ("deflate", lambda b: zlib.compress(b, wbits=-15))],
 )
-def test_bodies_may_be_compressed(
-    port: int, pictures: Pictures, expected: Expected, coding: str, squeeze: Callable[[bytes], bytes]
-) -> None:
+def test_bodies_may_be_compressed(port: int, coding: str, squeeze: Callable[[bytes], bytes]) -> None:
     """gzip, and both things that are called deflate."""
-    body, extra = binary_request(pictures)
+    body, extra = binary_request(PICTURES)
     status, headers, answer = ask(port, "POST", INFER, squeeze(body), {**extra, "Content-Encoding": coding})
     assert status == 200
-    assert np.array_equal(binary_scores(headers, answer), expected(pictures))
+    assert np.array_equal(binary_scores(headers, answer), bare_scores(PICTURES))
 
 
-def test_a_chunked_body_is_read(port: int, pictures: Pictures, expected: Expected) -> None:
+def test_a_chunked_body_is_read(port: int) -> None:
     """Without Content-Length, in pieces."""
-    body, extra = binary_request(pictures)
+    body, extra = binary_request(PICTURES)
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
     pieces = (body[k : k + 7] for k in range(0, len(body), 7))
     connection.request("POST", INFER, pieces, extra, encode_chunked=True)
     answer = connection.getresponse()
     headers = {k.lower(): v for k, v in answer.getheaders()}
-    assert np.array_equal(binary_scores(headers, answer.read()), expected(pictures))
+    assert np.array_equal(binary_scores(headers, answer.read()), bare_scores(PICTURES))
     connection.close()
 
 
@@ -265,7 +270,7 @@ def test_numbers_that_json_lacks_come_as_null(port: int) -> None:
     assert np.isnan(binary_scores(headers, answer)).all()
 
 
-def test_metrics_count_under_the_names_of_triton(port: int, pictures: Pictures) -> None:
+def test_metrics_count_under_the_names_of_triton(port: int) -> None:
     """A request of three rows is one success and three inferences."""
 
     def read() -> dict[str, float]:
@@ -275,10 +280,12 @@ def test_metrics_count_under_the_names_of_triton(port: int, pictures: Pictures) 
         return {name: float(value) for name, value in lines if 'model="small"' in name}
 
     before = read()
-    body, extra = binary_request(pictures)
+    body, extra = binary_request(PICTURES)
     ask(port, "POST", INFER, body, extra)
     ask(port, "POST", INFER, b"{}")
     after = read()
+    refused = 'nv_inference_request_failure{model="small",version="1",reason="REJECTED"}'
+    assert after[refused] - before[refused] == 1
     labels = 'model="small",version="1"'
     assert after[f"nv_inference_request_success{{{labels}}}"] - before[f"nv_inference_request_success{{{labels}}}"] == 1
     assert after[f"nv_inference_count{{{labels}}}"] - before[f"nv_inference_count{{{labels}}}"] == 3

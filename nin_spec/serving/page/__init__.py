@@ -10,7 +10,7 @@ from pathlib import Path
 
 
 @cache
-def page() -> tuple[bytes, dict[str, str]]:
+def html() -> tuple[bytes, dict[str, str]]:
     """The HTML, and headers that allow its own script and style, by their hashes, and nothing else."""
     text = (Path(__file__).parent / "index.html").read_text(encoding="utf-8")
     policy = (
