@@ -32,7 +32,10 @@ bench: setup  ## compare the commands and the graph with their peers, in one run
 bench-training: setup  ## compare training with a plain PyTorch loop, in one run
 	$(BIN)/python tests/bench_training.py
 
+bench-serving: setup  ## compare the server with a bare session, in one run
+	$(BIN)/python tests/bench_serving.py
+
 clean:  ## remove what was made here
 	rm -rf $(VENV) $(OUT) build dist
 
-.PHONY: help setup demo test bench bench-training clean
+.PHONY: help setup demo test bench bench-training bench-serving clean

@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict
 
 from nin_spec.diagnostics import Code, Diagnostic, ExportError
 from nin_spec.exporter import Artifact
+from nin_spec.exporters.rendering import render
 from nin_spec.ir import ops
 from nin_spec.ir.graph import Graph, Node
 from nin_spec.ir.types import Padding, Pair, end_padding, window_count
@@ -39,20 +40,10 @@ class SourceExporter:
 
     def export(self, model: Model, options: SourceOptions) -> Artifact:
         """`<name>.py`. Raises ExportError for an op without a rule."""
-        from jinja2 import Environment, PackageLoader, StrictUndefined
-
-        environment = Environment(
-            loader=PackageLoader("nin_spec.exporters"),
-            autoescape=False,  # noqa: S701 Python is written, not HTML; texts are made safe below
-            undefined=StrictUndefined,
-            trim_blocks=True,
-            lstrip_blocks=True,
-            keep_trailing_newline=True,
-        )
-        text = environment.get_template("torch_source.py.jinja").render(facts(model))
+        data = render("torch_source.py.jinja", facts(model))
         name = f"{_module_name(model.graph.name)}.py"
         remark = f"{name} holds no weights: save them with `nin-spec build -o`, and give it the file"
-        return Artifact({name: text.encode()}, (remark,))
+        return Artifact({name: data}, (remark,))
 
 
 def facts(model: Model) -> dict[str, Any]:

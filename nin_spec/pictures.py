@@ -6,7 +6,7 @@ import threading
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import IO, Any, Literal, Self
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -76,7 +76,7 @@ class _Quiet:
 _quiet = _Quiet()
 
 
-def decode(path: Path) -> Image.Image:
+def decode(path: Path | IO[bytes]) -> Image.Image:
     """The picture, or the first frame, turned upright as its EXIF orientation says.
 
     Safe to call from several threads. Raises what Pillow raises; its limit on pixels

@@ -35,6 +35,7 @@ FLOORS = {
     "nin_spec.runtime": 4,
     "nin_spec.evaluation": 4,
     "nin_spec.training": 4,
+    "nin_spec.serving": 4,
     "nin_spec.api": 4,
     "nin_spec.importers": 4,
     "nin_spec.cli": 4,
@@ -51,6 +52,7 @@ WARM = (
     "nin_spec.evaluation",
     "nin_spec.training",
     "nin_spec.importers",
+    "nin_spec.serving",
 )
 """Where heavy libraries may be imported at the top of a module: no cold path comes here."""
 

@@ -27,6 +27,7 @@ COMMANDS = {
     "evaluate": "nin_spec.cli.evaluate",
     "run": "nin_spec.cli.run",
     "data": "nin_spec.cli.data",
+    "serve": "nin_spec.cli.serve",
     "doctor": "nin_spec.cli.doctor",
 }
 

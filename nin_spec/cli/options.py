@@ -74,10 +74,12 @@ def protect(paths: Iterable[Path], inputs: Iterable[str | None], *, force: bool)
     from nin_spec.diagnostics import Code, Diagnostic, ExportError
 
     read = [Path(name) for name in inputs if name is not None and Path(name).is_file()]
-    for path in (p for p in paths if p.is_file()):
+    standing = [p for p in paths if p.is_file()]
+    ours = {p.parent for p in standing if _marked(p)}  # a list of labels can't say who wrote it; its neighbour can
+    for path in standing:
         if any(path.samefile(other) for other in read):
             message, hint = f"{path} is what this command reads", "say another path to write to"
-        elif not (force or path.suffix in _MADE or _marked(path)):
+        elif not (force or path.suffix in _MADE or path.parent in ours):
             message, hint = f"{path} exists, and nin-spec did not write it", "say another path, or --force"
         else:
             continue

@@ -66,6 +66,27 @@ def test_a_source_of_ours_is_replaced() -> None:
     assert execute(["export", "tiny.yaml", "--source", "notes.py", "--force"]) == 0
 
 
+def test_a_repository_and_its_manifest(capsys: pytest.CaptureFixture[str]) -> None:
+    """In one command, proved, and written again over their own: a list of labels can't say whose it is."""
+    command = ["export", "tiny.yaml", "--triton", "models", "--max-batch", "4"]
+    assert execute([*command, "--kserve", "tiny-service.yaml", "--storage-uri", "s3://bucket/models"]) == 0
+    assert "parity on CPUExecutionProvider" in capsys.readouterr().out
+    assert Path("models/tiny/labels.txt").read_text() == "cat\ndog\n"
+    assert 'storageUri: "s3://bucket/models"' in Path("tiny-service.yaml").read_text()
+    Path("tiny.yaml").write_text(TINY.replace("[cat, dog]", "[owl, fox]"))
+    assert execute(command) == 0
+    assert Path("models/tiny/labels.txt").read_text() == "owl\nfox\n"
+
+
+def test_labels_that_a_person_wrote_are_not_replaced(capsys: pytest.CaptureFixture[str]) -> None:
+    """Nothing beside them says that they are ours."""
+    Path("models/tiny").mkdir(parents=True)
+    Path("models/tiny/labels.txt").write_text("mine")
+    assert execute(["export", "tiny.yaml", "--triton", "models"]) == 2
+    assert "labels.txt exists, and nin-spec did not write it" in capsys.readouterr().err
+    assert [p.name for p in Path("models").rglob("*") if p.is_file()] == ["labels.txt"]
+
+
 def test_options_reach_the_exporter() -> None:
     """A path, an opset and a batch."""
     assert execute(["export", "tiny.yaml", "--onnx", "other.onnx", "--opset", "20", "--batch", "4"]) == 0
@@ -77,7 +98,13 @@ def test_options_reach_the_exporter() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["tiny.yaml"], "say what to write: --onnx, --source"),
+        (["tiny.yaml"], "say what to write: --kserve, --onnx, --source, --triton"),
+        (["tiny.yaml", "--kserve"], "say where: --storage-uri s3://bucket/models"),
+        (
+            ["tiny.yaml", "--triton", "m", "--target", "triton==24.10", "--opset", "22"],
+            "runs opset 21 at most",
+        ),
+        (["tiny.yaml", "--onnx", "--max-batch", "4"], "--max-batch belongs to --triton"),
         (["tiny.yaml", "--onnx", "--opset", "12"], "onnx: opset can't be 12\n  hint: ONNX opset, 13 to 26"),
         (["tiny.yaml", "--onnx", "--opset", "99"], "onnx: opset can't be 99"),
         (["tiny.yaml", "--onnx", "--opset", "x"], "onnx: opset can't be 'x'"),

@@ -1,0 +1,109 @@
+"""Models as a KServe InferenceService: the manifest that has a cluster's Triton serve the exported repository.
+
+The repository is `--triton`'s, uploaded to `--storage-uri`; the manifest names it, the runtime and its version.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any, ClassVar, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from nin_spec.diagnostics import Code, Diagnostic, ExportError
+from nin_spec.exporter import Artifact
+from nin_spec.exporters.rendering import render
+from nin_spec.exporters.triton import DEFAULT_TARGET, TARGET, find_triton
+from nin_spec.model import Model
+
+SCHEMES = ("s3", "gs", "pvc", "hf", "https", "http", "hdfs", "webhdfs", "oci")
+"""What KServe's storage initialiser fetches from, https standing for Azure and plain archives too."""
+
+_NAME = re.compile(r"[a-z]([-a-z0-9]{0,61}[a-z0-9])?")
+_QUANTITY = re.compile(r"(?=.*[1-9])\d{1,12}(\.\d{1,3})?(m|k|[KMGT]i|[MGT])?")
+
+
+class KServeOptions(BaseModel):
+    """What can be chosen about an InferenceService."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    storage_uri: str | None = Field(
+        None, description="Where the folder of --triton is uploaded, as s3://bucket/models; needed."
+    )
+    service: str | None = Field(None, description="Name of the service; the spec's in lower case if left out.")
+    target: str = Field(DEFAULT_TARGET, description=TARGET)
+    hardware: Literal["cpu", "gpu"] = Field("cpu", description="Where it runs; cpu if left out.")
+    cpus: int | str = Field(2, description="Cores of a replica, as 2 or 500m; 2 if left out.")
+    memory: int | str = Field("2Gi", description="Memory of a replica, as 2Gi; 2Gi if left out.")
+    gpus: int = Field(1, ge=1, le=16, description="GPUs of a replica, with --hardware gpu; 1 if left out.")
+    replicas: int = Field(1, ge=1, le=1000, description="Replicas at least; 1 if left out.")
+    max_replicas: int | None = Field(None, ge=1, le=1000, description="Replicas at most; as many if left out.")
+
+
+class KServeExporter:
+    """Write an InferenceService for KServe, over a repository of --triton."""
+
+    name: ClassVar[str] = "kserve"
+    Options: ClassVar[type[BaseModel]] = KServeOptions
+
+    def export(self, model: Model, options: KServeOptions) -> Artifact:
+        """`<service>.yaml`. Raises ExportError for a location or a quantity that KServe would not take."""
+        shown = facts(model, options)
+        remarks = [f"InferenceService {shown['service']}: upload the folder of --triton to {shown['storage_uri']}"]
+        if options.hardware == "cpu":
+            remarks.append("export --triton with --threads: onnxruntime sees all cores, whatever the replica may use")
+        file = f"{shown['service']}.yaml"
+        return Artifact({file: render("inference_service.yaml.jinja", shown)}, tuple(remarks))
+
+
+def facts(model: Model, options: KServeOptions) -> dict[str, Any]:
+    """What the template shows. Raises ExportError."""
+    limits = {"cpu": _quantity("cpus", options.cpus), "memory": _quantity("memory", options.memory)}
+    if options.hardware == "gpu":
+        limits["nvidia.com/gpu"] = str(options.gpus)
+    elif "gpus" in options.model_fields_set:
+        raise _refuse("GPUs are asked for, and hardware is cpu", "add --hardware gpu")
+    most = options.replicas if options.max_replicas is None else options.max_replicas
+    if most < options.replicas:
+        raise _refuse(f"at most {most} replicas, and at least {options.replicas}", "raise --max-replicas")
+    return {
+        "hash": model.card.hash,
+        "model": model.graph.name,
+        "service": service_name(model, options),
+        "storage_uri": _location(options.storage_uri),
+        "runtime_version": f"{find_triton(options.target).name.removeprefix('triton==')}-py3",
+        "limits": limits,
+        "replicas": options.replicas,
+        "max_replicas": most,
+    }
+
+
+def service_name(model: Model, options: KServeOptions) -> str:
+    """The service's name: a DNS label that begins with a letter."""
+    asked = options.service
+    name = re.sub(r"[^a-z0-9]+", "-", model.graph.name.lower()).strip("-") if asked is None else asked
+    if not _NAME.fullmatch(name):
+        hint = "at most 63 lower-case letters, digits and -, from a letter to a letter or digit: --service NAME"
+        raise _refuse(f"{name!r} can't be the name of a service", hint)
+    return name
+
+
+def _location(uri: str | None) -> str:
+    if uri is None:
+        hint = "upload the folder of --triton, and say where: --storage-uri s3://bucket/models"
+        raise _refuse("an InferenceService needs the place that its model repository is fetched from", hint)
+    scheme, separator, rest = uri.partition("://")
+    if scheme not in SCHEMES or not separator or not re.fullmatch(r"[!-~]+", rest):
+        raise _refuse(f"KServe can't fetch from {uri!r}", f"name a folder by one of {', '.join(SCHEMES)}")
+    return uri
+
+
+def _quantity(key: str, value: int | str) -> str:
+    if not _QUANTITY.fullmatch(str(value)):
+        raise _refuse(f"{key} can't be {value!r}", "write a number, or one as 500m, 2Gi")
+    return str(value)
+
+
+def _refuse(message: str, hint: str) -> ExportError:
+    return ExportError(Diagnostic(Code.EXPORT_OPTION, message, hint=hint))

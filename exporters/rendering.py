@@ -1,0 +1,30 @@
+"""Templates: the files of `templates/`, rendered as they stand, a missing fact being an error."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+
+def render(template: str, facts: Mapping[str, Any]) -> bytes:
+    """The template, filled in, as UTF-8. `tojson` and `quoted` make texts safe in YAML and protobuf text."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    environment = Environment(
+        loader=PackageLoader("nin_spec.exporters"),
+        autoescape=False,  # noqa: S701 no HTML is written; each template makes its texts safe
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters["quoted"] = quoted
+    return environment.get_template(template).render(facts).encode()
+
+
+def quoted(text: str) -> str:
+    """A string of the protobuf text format: control characters, quotes and backslashes escaped."""
+    return '"' + "".join(_ESCAPED.get(c) or (f"\\{ord(c):03o}" if ord(c) < 32 else c) for c in text) + '"'
+
+
+_ESCAPED = {'"': '\\"', "\\": "\\\\", "\x7f": "\\177"}

@@ -1,0 +1,218 @@
+"""Models as a repository for the Triton Inference Server: its configuration, the ONNX file and the labels.
+
+The repository is what `tritonserver --model-repository` loads, with the onnxruntime backend:
+
+    NAME/config.pbtxt    batching, queue policy, instances, one warm-up a bucket
+    NAME/1/model.onnx    made by the onnx exporter
+    NAME/labels.txt      one label a line, for the classification extension
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from pydantic import BaseModel, Field, field_validator
+
+from nin_spec.diagnostics import Code, Diagnostic, ExportError
+from nin_spec.exporter import Artifact, find
+from nin_spec.exporters.onnx_file import OnnxOptions
+from nin_spec.exporters.rendering import render
+from nin_spec.model import Model
+from nin_spec.targets import Target, find_target
+
+if TYPE_CHECKING:
+    from onnx import ModelProto, ValueInfoProto
+
+DEFAULT_TARGET = "triton==26.07"
+TARGET = f"Server that loads it, as triton==24.10; --triton and --kserve take {DEFAULT_TARGET} if it is left out."
+
+KINDS = {
+    "FLOAT": "FP32",
+    "DOUBLE": "FP64",
+    "FLOAT16": "FP16",
+    "BFLOAT16": "BF16",
+    "UINT8": "UINT8",
+    "INT8": "INT8",
+    "INT32": "INT32",
+    "INT64": "INT64",
+    "BOOL": "BOOL",
+    "STRING": "STRING",
+}
+"""Triton's data type for each of ONNX's."""
+
+TENSORRT_SINCE = "24.04"
+"""What older backends make of the profile shapes is not known."""
+
+
+class TritonOptions(OnnxOptions):
+    """What can be chosen about a repository: all that can be about its ONNX file, but for the batch."""
+
+    batch: Literal["dynamic"] = Field("dynamic", description="Always `dynamic`: Triton makes the batches.")
+    target: str = Field(DEFAULT_TARGET, description=TARGET)
+    max_batch: int = Field(32, ge=1, le=65536, description="Most rows of a batch; 32 if left out.")
+    delay: int = Field(
+        0, ge=0, le=10**9, description="Microseconds that a request waits for others to join; 0 if left out."
+    )
+    preferred: int | str | None = Field(
+        None, description="Sizes at which a batch waits for no more, as 8,16,32; those that --max-batch allows."
+    )
+    queue: int = Field(256, ge=1, le=10**6, description="Most requests waiting, 503 beyond; 256 if left out.")
+    timeout: int = Field(
+        1000, ge=1, le=10**6, description="Milliseconds that a request may wait, 503 beyond; 1000 if left out."
+    )
+    hardware: Literal["cpu", "gpu"] = Field("cpu", description="Where it runs; cpu if left out.")
+    instances: int = Field(1, ge=1, le=256, description="Copies of the model, of each GPU; 1 if left out.")
+    threads: int | None = Field(
+        None, ge=1, le=4096, description="Threads of a copy on the CPU; every core seen if left out."
+    )
+    tensorrt: Literal["off", "float32", "float16"] = Field("off", description="Run through TensorRT, in these numbers.")
+
+    @field_validator("preferred")
+    @classmethod
+    def _sizes(cls, value: int | str | None) -> int | str | None:
+        if value is not None and not re.fullmatch(r"[1-9]\d{0,5}(,[1-9]\d{0,5})*", str(value)):
+            raise ValueError("not sizes")
+        return value
+
+
+class TritonExporter:
+    """Write a model repository for Triton."""
+
+    name: ClassVar[str] = "triton"
+    Options: ClassVar[type[BaseModel]] = TritonOptions
+
+    def export(self, model: Model, options: TritonOptions) -> Artifact:
+        """The repository. Raises ExportError for what the release named can't load, or options at odds."""
+        import onnx
+
+        target = find_triton(options.target)
+        _check(model, options, target)
+        inner = _make_onnx(model, options)
+        (data,) = inner.files.values()
+        proto = onnx.load_from_string(data)
+        name, remarks = model.graph.name, list(inner.remarks)
+        files = {f"{name}/config.pbtxt": render("config.pbtxt.jinja", facts(model, proto, options, target))}
+        files[f"{name}/1/model.onnx"] = data
+        if model.card.labels:
+            files[f"{name}/labels.txt"] = "".join(f"{line_of(label)}\n" for label in model.card.labels).encode()
+            if any(line_of(label) != label for label in model.card.labels):
+                remarks.append("labels.txt holds a label a line: line breaks inside labels became spaces")
+        return Artifact(files, (*remarks, f"made for {target} and later"), inner.passes)
+
+
+def _make_onnx(model: Model, options: TritonOptions) -> Artifact:
+    onnx = find("onnx")
+    return onnx.export(model, onnx.Options(**{key: getattr(options, key) for key in onnx.Options.model_fields}))
+
+
+def find_triton(text: str) -> Target:
+    """The release that `triton==YY.MM` names. Raises ExportError for another server, and for an unknown release."""
+    target = find_target(text)
+    if not target.name.startswith("triton=="):
+        raise _refuse(f"{target.name} is no release of Triton", f"write it as {DEFAULT_TARGET}")
+    return target
+
+
+def _check(model: Model, options: TritonOptions, target: Target) -> None:
+    """Raise ExportError for options that contradict each other, and for a name that can't be a folder's."""
+    if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]*", model.graph.name):
+        raise _refuse(
+            f"Triton can't serve a model of the name {model.graph.name!r}", "name it by letters, digits, _, -"
+        )
+    if options.tensorrt != "off" and options.hardware != "gpu":
+        raise _refuse("TensorRT runs on GPUs", "add --hardware gpu")
+    if options.tensorrt != "off" and target.name < f"triton=={TENSORRT_SINCE}":
+        raise _refuse(f"TensorRT options are written for Triton {TENSORRT_SINCE} and later", "name a later --target")
+    if options.threads is not None and options.hardware != "cpu":
+        raise _refuse("threads are those of a copy on the CPU", "leave --threads out, or say --hardware cpu")
+    if any(size > options.max_batch for size in preferred_sizes(options)):
+        raise _refuse(f"a preferred batch is larger than the largest, {options.max_batch}", "raise --max-batch")
+
+
+def _refuse(message: str, hint: str) -> ExportError:
+    return ExportError(Diagnostic(Code.EXPORT_OPTION, message, hint=hint))
+
+
+def preferred_sizes(options: TritonOptions) -> list[int]:
+    """The sizes of `--preferred`, in order, each once."""
+    return [] if options.preferred is None else sorted({int(size) for size in str(options.preferred).split(",")})
+
+
+def buckets(max_batch: int) -> list[int]:
+    """The batch sizes that are warmed: powers of two, and the largest."""
+    return sorted({*(1 << i for i in range(max_batch.bit_length())), max_batch})
+
+
+def line_of(label: str) -> str:
+    """A label as one line of labels.txt."""
+    return re.sub(r"[\r\n\0]", " ", label)
+
+
+@dataclass(frozen=True, slots=True)
+class Value:
+    """An input or output as Triton describes it: dims without the batch axis, -1 for an open one.
+
+    `example` has a number for each open axis: the size that the spec names.
+    """
+
+    name: str
+    kind: str
+    dims: tuple[int, ...]
+    example: tuple[int, ...]
+    labelled: bool
+
+
+def describe(model: Model, value: ValueInfoProto, *, labels: bool) -> Value:
+    """A value of the ONNX file. Raises ExportError for one without a batch axis, or of a type Triton lacks."""
+    from onnx import TensorProto
+
+    kind = KINDS.get(TensorProto.DataType.Name(value.type.tensor_type.elem_type))
+    batch, *axes = value.type.tensor_type.shape.dim or (None,)
+    if kind is None or batch is None or not batch.dim_param:
+        raise _refuse(f"{value.name!r} is not a batch of numbers that Triton has", "export it with --onnx alone")
+    open_axes = dict(zip(("height", "width"), model.graph.input.shape[1:], strict=False))
+    dims = tuple(-1 if axis.dim_param else axis.dim_value for axis in axes)
+    example = tuple(open_axes.get(axis.dim_param, axis.dim_value) for axis in axes)
+    labelled = labels and dims == (len(model.card.labels),) and kind.startswith(("FP", "BF"))
+    return Value(value.name, kind, dims, example, labelled)
+
+
+def facts(model: Model, proto: ModelProto, options: TritonOptions, target: Target) -> dict[str, Any]:
+    """What the template shows."""
+    inputs = [describe(model, value, labels=False) for value in proto.graph.input]
+    return {
+        "hash": model.card.hash,
+        "target": target,
+        "name": model.graph.name,
+        "inputs": inputs,
+        "outputs": [describe(model, value, labels=True) for value in proto.graph.output],
+        "preferred": preferred_sizes(options),
+        "buckets": buckets(options.max_batch),
+        "tensorrt": dict(_tensorrt(inputs, options)),
+        "parameters": dict(_parameters(options)),
+        **options.model_dump(include={"max_batch", "delay", "queue", "timeout", "hardware", "instances"}),
+    }
+
+
+def _parameters(options: TritonOptions) -> Iterator[tuple[str, str]]:
+    """Parameters of the onnxruntime backend."""
+    if options.threads is not None:
+        yield "intra_op_thread_count", str(options.threads)
+    if options.hardware == "gpu":
+        # 1 is HEURISTIC. Triton does not pad, and the default measures every algorithm for each new batch size.
+        yield "cudnn_conv_algo_search", "1"
+
+
+def _tensorrt(inputs: list[Value], options: TritonOptions) -> Iterator[tuple[str, str]]:
+    """Parameters of the TensorRT accelerator: one engine for all batches, where the sizes are fixed."""
+    if options.tensorrt == "off":
+        return
+    yield "precision_mode", {"float32": "FP32", "float16": "FP16"}[options.tensorrt]
+    if any(-1 in value.dims for value in inputs):
+        return
+    for end, batch in (("min", 1), ("opt", options.max_batch), ("max", options.max_batch)):
+        shapes = (f"{value.name}:{'x'.join(map(str, (batch, *value.dims)))}" for value in inputs)
+        yield f"trt_profile_{end}_shapes", ",".join(shapes)

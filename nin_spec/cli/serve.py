@@ -1,0 +1,125 @@
+"""nin-spec serve."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import click
+
+from nin_spec.cli.options import tell
+from nin_spec.diagnostics import Code, Diagnostic, InputError
+from nin_spec.extras import require
+
+TOKEN = "NIN_SPEC_TOKEN"  # noqa: S105 the variable's name
+
+
+@click.command("serve")
+@click.argument("models", metavar="MODEL.onnx...", nargs=-1, required=True)
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option("--port", type=click.IntRange(0, 65535), default=8000, show_default=True, help="0 takes a free one.")
+@click.option("--grpc-port", type=click.IntRange(0, 65535), help="Serve gRPC on this port too; 0 takes a free one.")
+@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
+@click.option("--threads", type=click.IntRange(1, 4096), help="Threads of the CPU provider; all cores by default.")
+@click.option("--max-batch", type=click.IntRange(1, 65536), default=32, show_default=True, help="Rows in one run.")
+@click.option(
+    "--max-delay",
+    type=click.FloatRange(0, 10_000),
+    default=0.0,
+    metavar="MS",
+    help="Milliseconds to wait for a full run while the model is busy.  [default: 0]",
+)
+@click.option("--max-queue", type=click.IntRange(1), default=256, show_default=True, help="Rows that may wait.")
+@click.option(
+    "--timeout",
+    type=click.FloatRange(0.001),
+    default=30.0,
+    show_default=True,
+    metavar="S",
+    help="Seconds that a request may wait for its turn.",
+)
+@click.option(
+    "--max-body",
+    type=click.IntRange(1, 4096),
+    default=64,
+    show_default=True,
+    metavar="MIB",
+    help="Of a request, also once decompressed.",
+)
+@click.option("--token-file", metavar="FILE", help=f"Ask clients for the token in it ({TOKEN} does the same).")
+@click.option("--insecure", is_flag=True, help="Listen beyond this machine without a token.")
+@click.option("--reload", is_flag=True, help="Take a changed file's model, once it is proved to run; also on SIGHUP.")
+def serve_command(
+    models: tuple[str, ...],
+    host: str,
+    port: int,
+    grpc_port: int | None,
+    device: str,
+    threads: int | None,
+    max_batch: int,
+    max_delay: float,
+    max_queue: int,
+    timeout: float,
+    max_body: int,
+    token_file: str | None,
+    insecure: bool,
+    reload: bool,
+) -> None:
+    """Serve exported models over the Open Inference Protocol v2 (REST, and gRPC with --grpc-port).
+
+    \b
+      nin-spec serve digits.onnx                            http://127.0.0.1:8000, and a page for people
+      nin-spec serve cat=a.onnx dog=b.onnx dog:2=c.onnx     your own names, and versions
+      curl --data-binary @photo.jpg localhost:8000/v2/models/digits/classify
+
+    Clients of the protocol (tritonclient, KServe's) work unchanged. SIGTERM answers what is under way, then ends.
+    """
+    require("uvicorn", "httptools", "starlette", purpose="serving", extra="serve")
+    if grpc_port is not None:
+        require("grpc", "google.protobuf", purpose="serving over gRPC", extra="grpc")
+    token = _token(token_file)
+    _check_exposure(host, token, insecure=insecure)
+    from nin_spec.serving.logs import log_to_stderr
+    from nin_spec.serving.models import Choice, open_all, parse_source
+    from nin_spec.serving.server import Settings, serve
+
+    log_to_stderr()
+    choice = Choice(device, threads, max_batch, max_delay / 1000, max_queue)
+    opened = open_all([parse_source(text) for text in models], choice)
+    settings = Settings(
+        host=host,
+        port=port,
+        timeout=timeout,
+        body=max_body << 20,
+        memory=max(256, 4 * max_body) << 20,
+        token=token,
+        reload=1.0 if reload else None,
+        grpc_port=grpc_port,
+    )
+    names = ", ".join(f"{m.name}:{m.source.version}" for m in opened)
+    serve(opened, choice, settings, lambda address: tell([f"serving {names} on {address}"]))
+
+
+def _token(path: str | None) -> bytes | None:
+    """The token of the file, else of the environment, else none. Raises InputError."""
+    if path is None:
+        text = os.environ.get(TOKEN, "")
+        return text.strip().encode() or None
+    try:
+        token = Path(path).read_bytes().strip()
+    except OSError as error:
+        message = f"{path} can't be read: {error.strerror}"
+        raise InputError(Diagnostic(Code.INPUT_UNUSABLE, message)) from None
+    if not token or b"\n" in token:
+        message = f"{path} doesn't hold one token"
+        raise InputError(Diagnostic(Code.INPUT_UNUSABLE, message, hint="one line, as `openssl rand -hex 32` writes it"))
+    return token
+
+
+def _check_exposure(host: str, token: bytes | None, *, insecure: bool) -> None:
+    """Only who has the token may ask from elsewhere, unless a person says otherwise."""
+    if host in {"127.0.0.1", "::1", "localhost"} or token or insecure:
+        return
+    message = f"{host} can be reached from other machines, and anyone there could ask"
+    hint = f"give --token-file FILE (or {TOKEN}), or say --insecure"
+    raise InputError(Diagnostic(Code.INPUT_UNUSABLE, message, hint=hint))

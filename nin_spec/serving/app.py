@@ -1,0 +1,180 @@
+"""Which path does what. The infer path goes straight to its endpoint, Starlette has the others."""
+
+from __future__ import annotations
+
+import hmac
+import json
+from collections.abc import MutableMapping
+from dataclasses import dataclass
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from nin_spec.serving.errors import NotFoundError, ServingError, UnauthorizedError
+from nin_spec.serving.labelling import Classify
+from nin_spec.serving.limits import Hold, Intake, Receive
+from nin_spec.serving.logs import logger
+from nin_spec.serving.metrics import exposition
+from nin_spec.serving.openapi import document
+from nin_spec.serving.page import html
+from nin_spec.serving.rest import CALLER, INFER, Infer, Scope, Send, refusal, request_id, respond
+from nin_spec.serving.service import Service
+
+_OPEN = {"/v2/health/live", "/v2/health/ready", "/"}
+"""Paths that need no token: probes bring none, and the page holds nothing of a model's."""
+_MODEL = "/v2/models/{model}"
+
+
+@dataclass(eq=False)
+class App:
+    """The ASGI application."""
+
+    service: Service
+    intake: Intake
+    token: bytes | None = None
+
+    def __post_init__(self) -> None:
+        self._infer = Infer(self.service, self.intake)
+        self._classify = Classify(self.service)
+        self._others = Starlette(
+            routes=self._routes(),
+            exception_handlers={ServingError: _refused, HTTPException: _no_such, Exception: _failed},
+        )
+        self._others.router.redirect_slashes = False
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        path = scope["path"]
+        if self.token is not None and path not in _OPEN and not self._known(scope):
+            error = UnauthorizedError("this server asks for its token: Authorization: Bearer TOKEN")
+            await respond(_labelled(send, scope), error.status, *refusal(error))
+        elif scope["method"] == "POST" and (match := INFER.fullmatch(path)):
+            await self._infer(scope, receive, send, match[1], match[2] or "")
+        else:
+            if len(path) > 1 and path.endswith("/"):
+                scope["path"] = path[:-1]  # the protocol's own document writes /v2/
+            await self._others(scope, receive, _labelled(send, scope))
+
+    def _known(self, scope: Scope) -> bool:
+        scheme, _, given = dict(scope["headers"]).get(b"authorization", b"").partition(b" ")
+        return scheme.lower() == b"bearer" and hmac.compare_digest(given.strip(), self.token or b"")
+
+    def _routes(self) -> list[Route]:
+        routes = [
+            Route("/", self._page),
+            Route("/openapi.json", self._openapi),
+            Route("/metrics", self._metrics),
+            Route("/v2", self._server),
+            Route("/v2/health/live", self._live),
+            Route("/v2/health/ready", self._ready),
+            Route("/v2/models", self._models),
+        ]
+        for prefix in (_MODEL, _MODEL + "/versions/{version}"):
+            routes += [
+                Route(prefix, self._model),
+                Route(f"{prefix}/ready", self._model_ready),
+                Route(f"{prefix}/table", self._table),
+                Route(f"{prefix}/classify", self._classified, methods=["POST"]),
+                Route(f"{prefix}/infer", self._never, methods=["POST"]),
+            ]
+        return routes
+
+    # -------------------------------------------------------------- the protocol
+
+    async def _server(self, request: Request) -> Response:
+        return _json(self.service.metadata())
+
+    async def _live(self, request: Request) -> Response:
+        return _json({"live": self.service.live()})
+
+    async def _ready(self, request: Request) -> Response:
+        ready = self.service.ready()
+        return _json({"ready": ready}, 200 if ready else 503)
+
+    async def _model(self, request: Request) -> Response:
+        return _json(self.service.model_metadata(*_named(request)))
+
+    async def _model_ready(self, request: Request) -> Response:
+        name, version = _named(request)
+        ready = self.service.ready(name, version)
+        return _json({"name": name, "ready": ready}, 200 if ready else 503)
+
+    async def _never(self, request: Request) -> Response:
+        """Infer by POST is answered before Starlette; the route is here for what other methods are told."""
+        raise NotFoundError("there is no such path")
+
+    # -------------------------------------------------------------- beside the protocol
+
+    async def _page(self, request: Request) -> Response:
+        body, headers = html()
+        return Response(body, media_type="text/html", headers=headers)
+
+    async def _openapi(self, request: Request) -> Response:
+        return _json(document())
+
+    async def _metrics(self, request: Request) -> Response:
+        return Response(exposition(self.service.observe()), media_type="text/plain; version=0.0.4")
+
+    async def _models(self, request: Request) -> Response:
+        return _json({"models": [{"name": n, "version": v} for n, v in self.service.repository.all()]})
+
+    async def _table(self, request: Request) -> Response:
+        return _json(await self._classify.table(*_named(request)))
+
+    async def _classified(self, request: Request) -> Response:
+        hold = Hold(self.intake)
+        try:
+            picture = await hold.read(request.receive, dict(request.scope["headers"]))
+            caller = request.scope.get("extensions", {}).get(CALLER)
+            top = request.query_params.get("top", "5")
+            return _json(await self._classify(*_named(request), picture, top, caller))
+        finally:
+            hold.release()
+
+
+def _labelled(send: Send, scope: Scope) -> Send:
+    """`send`, with the request's id on the answer."""
+    identity = request_id(dict(scope["headers"]))
+
+    async def labelled(message: MutableMapping[str, Any]) -> None:
+        if message["type"] == "http.response.start":
+            message["headers"] = [*message["headers"], (b"x-request-id", identity)]
+        await send(message)
+
+    return labelled
+
+
+def _named(request: Request) -> tuple[str, str]:
+    return request.path_params["model"], request.path_params.get("version", "")
+
+
+def _json(data: Any, status: int = 200) -> Response:
+    return JSONResponse(data, status)
+
+
+async def _refused(_: Request, error: Exception) -> Response:
+    assert isinstance(error, ServingError)  # noqa: S101 registered for these
+    body, headers = refusal(error)
+    return _told(body, error.status, headers)
+
+
+async def _no_such(request: Request, error: Exception) -> Response:
+    """404 and 405 of the router."""
+    assert isinstance(error, HTTPException)  # noqa: S101 registered for these
+    what = {404: "there is no such path", 405: f"{request.method} is not for this path"}
+    body = json.dumps({"error": what.get(error.status_code, error.detail)}).encode()
+    extra = [(k.encode(), v.encode()) for k, v in (error.headers or {}).items()]
+    return _told(body, error.status_code, extra)
+
+
+async def _failed(_: Request, error: Exception) -> Response:
+    logger.error("an error in the server", exc_info=error)
+    return _told(b'{"error":"an error in the server; its log says more"}', 500, [])
+
+
+def _told(body: bytes, status: int, headers: list[tuple[bytes, bytes]]) -> Response:
+    found = {k.decode(): v.decode() for k, v in headers if k != b"content-type"}
+    return Response(body, status, found, "application/json")

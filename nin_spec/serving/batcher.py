@@ -1,0 +1,283 @@
+"""One model's queue and the thread that runs it: what waits together runs together.
+
+A request that finds the model idle runs at once. While a run is under way others queue, and the next run
+takes what has queued, up to `rows`; with a `delay` it waits that long for more. A request is never split,
+its rows are never mixed up with another's, and one that expired or whose client left is dropped unrun.
+The thread takes from the queue itself, so that the model never waits for the event loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+
+from nin_spec.serving.errors import ExpiredError, FailedError, GoneError, OverloadedError, ServingError
+from nin_spec.serving.metrics import Statistics
+from nin_spec.serving.tensors import Array, Shape
+
+Run = Callable[[Sequence[Array]], list[Array]]
+
+
+class Caller(Protocol):
+    """Who waits for an answer: `lost` once nobody does."""
+
+    lost: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """`rows` a run at most, `delay` seconds to wait for them, `queue` rows that may wait, `buckets` to pad to."""
+
+    rows: int = 1
+    delay: float = 0.0
+    queue: int = 256
+    buckets: tuple[int, ...] = ()
+
+
+@dataclass(slots=True, eq=False)
+class Waiting:
+    """A request in the queue, or running. `key` is what it must share with its neighbours in a run."""
+
+    arrays: Sequence[Array]
+    rows: int
+    key: tuple[Shape, ...]
+    future: asyncio.Future[list[Array]]
+    caller: Caller | None
+    arrived: float
+    deadline: float
+    result: list[Array] | ServingError | None = None
+
+
+@dataclass(slots=True)
+class Lap:
+    """What a run cost, in seconds, and what it held."""
+
+    ran: list[Waiting]
+    dropped: list[Waiting]
+    executions: int = 0
+    queued: float = 0.0
+    gather: float = 0.0
+    infer: float = 0.0
+    split: float = 0.0
+
+
+@dataclass(eq=False)
+class Batcher:
+    """Submit from the event loop; `run` is called in the batcher's own thread."""
+
+    run: Run
+    limits: Limits
+    statistics: Statistics = field(default_factory=Statistics)
+    name: str = "batcher"
+
+    def __post_init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._queue: deque[Waiting] = deque()
+        self._rows = 0
+        self._running_rows = 0
+        self._seconds_a_row = 0.0
+        self._closed = False
+        self._timer: asyncio.TimerHandle | None = None
+        self._next_look = math.inf
+        self._wake = threading.Condition()
+        self._ended = self._loop.create_future()
+        self._thread = threading.Thread(target=self._work, name=self.name, daemon=True)
+        self._thread.start()
+
+    # -------------------------------------------------------------- in the event loop
+
+    @property
+    def pending(self) -> int:
+        """Requests that wait."""
+        return len(self._queue)
+
+    def submit(
+        self, arrays: Sequence[Array], timeout: float | None, caller: Caller | None = None
+    ) -> asyncio.Future[list[Array]]:
+        """Queue a request. Raises OverloadedError at once when the queue is full or closed."""
+        rows = len(arrays[0])
+        now = time.perf_counter()
+        with self._wake:
+            if self._closed:
+                raise OverloadedError("the model is being closed", retry_after=1)
+            if self._rows and self._rows + rows > self.limits.queue:
+                raise OverloadedError(f"the queue is full: {self._rows} rows wait", retry_after=self._retry_after())
+            future: asyncio.Future[list[Array]] = self._loop.create_future()
+            key = tuple(a.shape[1:] for a in arrays)
+            waiting = Waiting(arrays, rows, key, future, caller, now, now + (timeout or math.inf))
+            self._queue.append(waiting)
+            self._rows += rows
+            self._wake.notify()
+        if waiting.deadline < self._next_look:
+            self._look_at(waiting.deadline)
+        return future
+
+    def _retry_after(self) -> int:
+        return max(1, round((self._rows + self._running_rows) * self._seconds_a_row))
+
+    def _look_at(self, deadline: float) -> None:
+        """Have an eye on the queue at the earliest deadline: one timer for all, not one for each request."""
+        if self._timer is not None:
+            self._timer.cancel()
+        self._next_look = deadline
+        self._timer = self._loop.call_later(deadline - time.perf_counter(), self._expire)
+
+    def _expire(self) -> None:
+        """The answer comes at the deadline, even while a long run keeps the thread busy."""
+        self._timer, self._next_look = None, math.inf
+        now = time.perf_counter()
+        with self._wake:
+            late = [w for w in self._queue if w.deadline <= now]
+            for waiting in late:
+                self._queue.remove(waiting)
+                self._rows -= waiting.rows
+            earliest = min((w.deadline for w in self._queue), default=math.inf)
+        for waiting in late:
+            self._settle(waiting, _expired())
+        if earliest < math.inf:
+            self._look_at(earliest)
+
+    async def close(self) -> None:
+        """Refuse what comes, run what waits, end the thread."""
+        with self._wake:
+            self._closed = True
+            self._wake.notify()
+        await asyncio.shield(self._ended)
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _deliver(self, lap: Lap) -> None:
+        for waiting in (*lap.ran, *lap.dropped):
+            assert waiting.result is not None  # noqa: S101 the thread gave each one
+            self._settle(waiting, waiting.result)
+        if lap.ran:
+            self.statistics.ran(sum(w.rows for w in lap.ran), lap.executions)
+            self.statistics.took(len(lap.ran), lap.queued, lap.gather, lap.infer, lap.split)
+
+    def _settle(self, waiting: Waiting, result: list[Array] | ServingError) -> None:
+        if waiting.future.done():
+            return  # the one who asked was cancelled
+        if isinstance(result, ServingError):
+            waiting.future.set_exception(result)
+        else:
+            waiting.future.set_result(result)
+
+    # -------------------------------------------------------------- in the thread
+
+    def _work(self) -> None:
+        while (lap := self._take()) is not None:
+            if lap.ran:
+                self._execute(lap)
+            self._running_rows = 0
+            self._loop.call_soon_threadsafe(self._deliver, lap)
+        self._loop.call_soon_threadsafe(self._ended.set_result, None)
+
+    def _take(self) -> Lap | None:
+        """Wait for work; None when closed and nothing waits."""
+        with self._wake:
+            idle = not self._queue
+            while not self._queue:
+                if self._closed:
+                    return None
+                self._wake.wait()
+            if self.limits.delay and not idle:
+                self._gather()
+            return self._pick()
+
+    def _gather(self) -> None:
+        """Wait for a full run, until the oldest has waited for `delay`."""
+        until = self._queue[0].arrived + self.limits.delay if self._queue else 0
+        while self._rows < self.limits.rows and not self._closed and (left := until - time.perf_counter()) > 0:
+            self._wake.wait(left)
+
+    def _pick(self) -> Lap:
+        """From the front, those that fit one run; those that need none are dropped on the way."""
+        lap, rows, now, queue = Lap([], []), 0, time.perf_counter(), self._queue
+        while queue:
+            first = queue[0]
+            if first.deadline <= now:
+                first.result = _expired()
+                lap.dropped.append(queue.popleft())
+            elif (first.caller is not None and first.caller.lost) or first.future.done():
+                first.result = GoneError("the client left before its turn")
+                lap.dropped.append(queue.popleft())
+            elif lap.ran and (rows + first.rows > self.limits.rows or first.key != lap.ran[0].key):
+                break
+            else:
+                rows += first.rows
+                lap.queued += now - first.arrived
+                lap.ran.append(queue.popleft())
+        self._rows -= rows + sum(w.rows for w in lap.dropped)
+        self._running_rows = rows
+        return lap
+
+    def _execute(self, lap: Lap) -> None:
+        try:
+            self._together(lap, lap.ran)
+        except Exception as error:  # noqa: BLE001 whatever a model raises is its request's answer
+            if len(lap.ran) == 1:
+                lap.ran[0].result = _refusal(error)
+                return
+            for waiting in lap.ran:  # alone, so that nobody suffers for a neighbour
+                try:
+                    self._together(lap, [waiting])
+                except Exception as own:  # noqa: BLE001
+                    waiting.result = _refusal(own)
+
+    def _together(self, lap: Lap, group: list[Waiting]) -> None:
+        begun = time.perf_counter()
+        arrays = gather(group, self.limits.buckets)
+        ready = time.perf_counter()
+        outputs = self.run(arrays)
+        done = time.perf_counter()
+        split(group, outputs)
+        end = time.perf_counter()
+        lap.executions += 1
+        lap.gather, lap.infer, lap.split = (
+            lap.gather + ready - begun,
+            lap.infer + done - ready,
+            lap.split + end - done,
+        )
+        self._seconds_a_row = (done - ready) / sum(w.rows for w in group)
+
+
+def gather(group: Sequence[Waiting], buckets: Sequence[int]) -> Sequence[Array]:
+    """The rows of all, one request after another, filled up with zeros to the next bucket."""
+    rows = sum(w.rows for w in group)
+    extra = next((size for size in buckets if size >= rows), rows) - rows
+    if len(group) == 1 and not extra:
+        return group[0].arrays
+    parts = zip(*(w.arrays for w in group), strict=True)
+    return [np.concatenate([*part, *_zeros(part[0], extra)]) for part in parts]
+
+
+def _zeros(like: Array, rows: int) -> list[Array]:
+    return [np.zeros((rows, *like.shape[1:]), like.dtype)] if rows else []
+
+
+def split(group: Sequence[Waiting], outputs: Sequence[Array]) -> None:
+    """Each request its own rows of every output."""
+    if len(group) == 1 and len(outputs[0]) == group[0].rows:
+        group[0].result = list(outputs)
+        return
+    start = 0
+    for waiting in group:
+        end = start + waiting.rows
+        waiting.result = [output[start:end] for output in outputs]
+        start = end
+
+
+def _refusal(error: Exception) -> ServingError:
+    return error if isinstance(error, ServingError) else FailedError(f"the model failed: {error}")
+
+
+def _expired() -> ExpiredError:
+    return ExpiredError("the request waited in the queue for longer than its timeout")

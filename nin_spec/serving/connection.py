@@ -1,0 +1,137 @@
+"""uvicorn's HTTP connection, with errors in JSON, limits on what is not a body, and a patient goodbye."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+
+from nin_spec.serving.rest import CALLER, Headers
+
+MAX_HEAD = 64 << 10
+"""Bytes of a request's line and headers."""
+KEEP_ALIVE = 75.0
+"""Seconds that a connection may be silent between two requests."""
+
+
+class Connection(HttpToolsProtocol):
+    """One client's connection. Also the Caller whose loss makes the batcher drop what it asked."""
+
+    lost = False
+    draining = False
+    _began: float | None = None
+    _idle_since = 0.0
+    _in_head, _head = False, 0
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._idle_since = self.loop.time()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.lost = True
+        super().connection_lost(exc)
+
+    # -------------------------------------------------------------- a request comes in
+
+    def data_received(self, data: bytes) -> None:
+        if self._began is None:
+            self._began = self.loop.time()
+        in_head = self._in_head
+        super().data_received(data)
+        # The parser has no limit of its own: headers without end would be kept without end.
+        self._head = self._head + len(data) if in_head and self._in_head else 0
+        if self._head > MAX_HEAD:
+            self.refuse(431, f"the request's headers are longer than {MAX_HEAD} bytes")
+
+    def on_message_begin(self) -> None:
+        self._in_head = True
+        super().on_message_begin()
+        self.scope["extensions"] = {CALLER: self}  # type: ignore[dict-item]
+
+    def on_headers_complete(self) -> None:
+        self._in_head = False
+        super().on_headers_complete()
+        if self.draining and self.cycle is not None:
+            self.cycle.keep_alive = False
+
+    def on_message_complete(self) -> None:
+        self._began = None
+        super().on_message_complete()
+
+    # -------------------------------------------------------------- an answer goes out
+
+    async def answer(self, status: int, headers: Headers, body: bytes) -> None:
+        """One whole answer in one write, which a send of ASGI messages would make two.
+
+        Does what uvicorn's cycle does for a response with a length, without looking at each header again.
+        """
+        cycle = self.cycle
+        if self.flow.write_paused and not cycle.disconnected:
+            await self.flow.drain()
+        if cycle.disconnected:
+            return
+        cycle.response_started = cycle.response_complete = True
+        lines = [STATUS_LINE[status]]
+        for name, value in headers:
+            lines += (name, b": ", value, b"\r\n")
+        lines.append(b"content-length: %d\r\n\r\n" % len(body))
+        if not cycle.keep_alive:
+            lines.insert(1, b"connection: close\r\n")
+        lines.append(body)
+        self.transport.write(b"".join(lines))
+        cycle.message_event.set()
+        if not cycle.keep_alive:
+            self.transport.close()
+        self.on_response_complete()
+
+    def on_response_complete(self) -> None:
+        """uvicorn's, but that one watch over all connections ends silent ones, and not a timer for each answer."""
+        self.server_state.total_requests += 1
+        self._idle_since = self.loop.time()
+        if not self.transport.is_closing():
+            self.flow.resume_reading()
+            if self.pipeline:
+                self._start_asgi_task(*self.pipeline.pop())
+
+    # -------------------------------------------------------------- refusals and the end
+
+    def send_400_response(self, msg: str) -> None:
+        self.refuse(400, "this is not an HTTP request")
+
+    def refuse(self, status: int, message: str) -> None:
+        """Answer what never became a request, and hang up."""
+        if not self.transport.is_closing():
+            body = json.dumps({"error": message}).encode()
+            head = b"content-type: application/json\r\nconnection: close\r\ncontent-length: %d\r\n\r\n" % len(body)
+            self.transport.write(STATUS_LINE[status] + head + body)
+            self.transport.close()
+
+    @property
+    def busy(self) -> bool:
+        """Whether a request is being answered."""
+        return self.cycle is not None and not self.cycle.response_complete
+
+    def hurry(self, now: float, seconds: float) -> None:
+        """Hang up on a request that has been coming for longer than `seconds`, and on a long silence."""
+        if self._began is None:
+            if not self.busy and now - self._idle_since > KEEP_ALIVE:
+                self.transport.close()
+        elif now - self._began > seconds:
+            if self.busy and self.cycle.response_started:
+                self.transport.close()
+            else:
+                self.refuse(408, f"the request did not arrive within {seconds:g} seconds")
+
+    def say_goodbye(self, now: float, linger: float) -> None:
+        """While the server drains: the last answer closes, and silence does.
+
+        A client that has just been answered may have sent its next request already: it is waited for, and
+        answered too, so that closing the connection loses nothing.
+        """
+        if not self.draining:
+            self.draining, self._idle_since = True, now
+        if self.busy:
+            self.cycle.keep_alive = False
+        elif self._began is None and now - self._idle_since > linger:
+            self.transport.close()

@@ -1,0 +1,183 @@
+"""A model as the server runs it: what it declares, a run on arrays, and how it is warmed and measured."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from nin_spec.diagnostics import NinSpecError
+from nin_spec.runtime.session import Session, open_session
+from nin_spec.serving.errors import BadRequestError, FailedError
+from nin_spec.serving.protocol import TensorSpec
+from nin_spec.serving.tensors import Array, Shape
+
+if TYPE_CHECKING:
+    from nin_spec.runtime.metadata import ModelInfo
+
+LEVEL = 0.97
+"""Speeds within this of one another are level: less is the noise of a measurement."""
+_FEW = 8
+_ROUNDS, _SECONDS = 7, 3.0
+_PROBE_SIZES = (32, 64, 128, 224, 256, 512)
+_KINDS = {"tensor(float)": "FP32", "tensor(double)": "FP64", "tensor(float16)": "FP16"} | {
+    f"tensor({kind})": name
+    for kind, name in (
+        *((f"{sign}int{n}", f"{sign.upper()}INT{n}") for sign in ("", "u") for n in (8, 16, 32, 64)),
+        ("bool", "BOOL"),
+        ("string", "BYTES"),
+    )
+}
+
+
+@dataclass(frozen=True)
+class Engine:
+    """An opened model. Shapes have the batch axis first, -1 where it is open."""
+
+    session: Session
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+
+    @property
+    def info(self) -> ModelInfo:
+        """The file's card."""
+        return self.session.metadata
+
+    @property
+    def batches(self) -> bool:
+        """Whether requests can share a run: the file leaves the batch axis open."""
+        return all(spec.shape[:1] == (-1,) for spec in (*self.inputs, *self.outputs))
+
+    @cached_property
+    def _names(self) -> tuple[list[str], list[str]]:
+        return [s.name for s in self.inputs], [s.name for s in self.outputs]
+
+    def run(self, arrays: Sequence[Array]) -> list[Array]:
+        """Every output for every input, in the declared orders. Raises BadRequestError or FailedError."""
+        inputs, outputs = self._names
+        feed = {name: _plain(array) for name, array in zip(inputs, arrays, strict=True)}
+        try:
+            found: list[Array] = self.session.inference.run(outputs, feed)
+        except Exception as error:  # onnxruntime's exceptions share no base class
+            raise self._explain(arrays, error) from error
+        return found
+
+    def _explain(self, arrays: Sequence[Array], error: Exception) -> BadRequestError | FailedError:
+        """A size that an open axis allows and the network doesn't is the client's, the rest is ours."""
+        shapes = ", ".join(str(list(a.shape)) for a in arrays)
+        why = str(error).splitlines()[-1][-300:] if str(error) else type(error).__name__
+        if any(-1 in spec.shape[1:] for spec in self.inputs):
+            return BadRequestError(f"the model can't take an input of shape {shapes}: {why}")
+        return FailedError(f"the model failed on an input of shape {shapes}: {why}")
+
+    def example(self, rows: int) -> list[Array]:
+        """Zeros that the model takes, open sizes filled with one that works. Raises NinSpecError."""
+        spec = self.inputs[0]
+        batch, *rest = spec.shape
+        dtype = self.session.dtype
+        for size in _PROBE_SIZES if -1 in rest else (0,):
+            shape = (rows if batch == -1 else batch, *(size if axis == -1 else axis for axis in rest))
+            x = np.zeros(shape, dtype)
+            try:
+                self.session.run(x)
+            except NinSpecError as error:
+                failure = error
+            else:
+                return [x]
+        raise failure
+
+
+def _plain(array: Array) -> Array:
+    """Aligned and contiguous, as onnxruntime reads memory; a view into a request's body may be neither."""
+    return array if array.flags.aligned and array.flags.c_contiguous else np.array(array)
+
+
+def open_engine(path: Path, device: str, threads: int | None) -> Engine:
+    """A model opened on a device and proved to run there. Raises InputError or DeviceError."""
+    session = open_session(path, device, threads)  # type: ignore[arg-type]
+    inference = session.inference
+    return Engine(session, _declared(inference.get_inputs()), _declared(inference.get_outputs()))
+
+
+def _declared(nodes: Sequence[Any]) -> tuple[TensorSpec, ...]:
+    return tuple(TensorSpec(node.name, _KINDS[node.type], _shape(node.shape)) for node in nodes)
+
+
+def _shape(axes: Sequence[Any]) -> Shape:
+    return tuple(n if isinstance(n, int) and n > 0 else -1 for n in axes)
+
+
+# ------------------------------------------------------------------ warm-up
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How requests share runs: `rows` at most in one (1 is not at all), padded up to a bucket where there are any."""
+
+    rows: int
+    buckets: tuple[int, ...] = ()
+    remark: str = ""
+
+
+def plan(engine: Engine, most: int, *, clock: Callable[[], float] = time.perf_counter) -> Plan:
+    """Warm the model, measure it, and decide whether batching pays here.
+
+    On a GPU every new batch size costs a search for kernels, so that sizes are padded to the powers of
+    two that are warmed here; a CPU takes each size as it comes.
+    """
+    if not engine.batches:
+        engine.example(1)
+        return Plan(1, remark="the file fixes its batch: every request runs alone")
+    sizes = tuple(sorted({2**k for k in range(most.bit_length()) if 2**k < most} | {most}))
+    speeds = speeds_of(engine, sizes, clock)
+    buckets = () if engine.session.device == "cpu" else sizes
+    if most == 1:
+        return Plan(1, buckets, "batching is off, as asked")
+    rows = worthwhile(speeds)
+    best = max(sizes[1:], key=lambda size: speeds[size])
+    told = (
+        f"{speeds[1]:.0f} rows/s one at a time, {speeds[rows]:.0f} with {rows}"
+        if rows > 1
+        else (f"{speeds[1]:.0f} rows/s one at a time, {speeds[best]:.0f} with {best}")
+    )
+    if rows == 1:
+        return Plan(1, buckets, f"batching doesn't pay here and is off: {told}")
+    return Plan(rows, buckets, f"batching up to {rows} rows: {told}")
+
+
+def worthwhile(speeds: Mapping[int, float]) -> int:
+    """Rows to run together, by the rows a second of each size; 1 where batching makes the model slower.
+
+    Level is enough to batch: what the server does for a run is then done once for several requests. More
+    rows than bring something would only make everyone wait for the largest run.
+    """
+    shared = {size: speed for size, speed in speeds.items() if size > 1}
+    best = max(shared.values())
+    if best < LEVEL * speeds[1]:
+        return 1
+    good = [size for size, speed in shared.items() if speed >= LEVEL * best]
+    return min((size for size in good if size >= _FEW), default=max(good))
+
+
+def speeds_of(engine: Engine, sizes: Sequence[int], clock: Callable[[], float]) -> dict[int, float]:
+    """Rows a second for each number of rows: the best of a few rounds, as others only ever slow one down.
+
+    The sizes take turns, so that a busy moment hits all alike.
+    """
+    examples = {size: engine.example(size) for size in sizes}
+    least = dict.fromkeys(sizes, math.inf)
+    start = clock()
+    for _ in range(_ROUNDS):
+        for size, arrays in examples.items():
+            begun = clock()
+            engine.run(arrays)
+            least[size] = min(least[size], clock() - begun)
+        if clock() - start > _SECONDS:
+            break
+    return {size: size / seconds for size, seconds in least.items()}

@@ -1,0 +1,84 @@
+"""What a request can be refused with: an HTTP status, a gRPC code, a message for the client.
+
+ServingError
+|-- BadRequestError   400  INVALID_ARGUMENT    the request can't be read, or doesn't fit the model
+|-- UnauthorizedError 401  UNAUTHENTICATED     no token, or a wrong one
+|-- NotFoundError     404  NOT_FOUND           no such model, version or path
+|-- SlowError         408  DEADLINE_EXCEEDED   the request did not arrive in time
+|-- TooLargeError     413  RESOURCE_EXHAUSTED  more bytes than the server takes
+|-- FailedError       500  INTERNAL            the model failed on this request, alone
+|-- OverloadedError   503  UNAVAILABLE         the queue is full; `retry_after` says when to come back
+|-- ExpiredError      503  DEADLINE_EXCEEDED   it waited in the queue for longer than it may
+`-- GoneError         503  CANCELLED           the client left before its turn
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class ServingError(Exception):
+    """A refusal. `reason` is the label that Triton's failure metric would give it."""
+
+    status: ClassVar[int]
+    grpc: ClassVar[str]
+    reason: ClassVar[str] = "REJECTED"
+
+    def __init__(self, message: str, *, retry_after: int | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.retry_after = retry_after
+
+
+class BadRequestError(ServingError):
+    """The request can't be read, or doesn't fit the model."""
+
+    status, grpc = 400, "INVALID_ARGUMENT"
+
+
+class UnauthorizedError(ServingError):
+    """No token, or a wrong one."""
+
+    status, grpc = 401, "UNAUTHENTICATED"
+
+
+class NotFoundError(ServingError):
+    """No such model, version or path."""
+
+    status, grpc = 404, "NOT_FOUND"
+
+
+class SlowError(ServingError):
+    """The request did not arrive in time."""
+
+    status, grpc = 408, "DEADLINE_EXCEEDED"
+
+
+class TooLargeError(ServingError):
+    """More bytes than the server takes."""
+
+    status, grpc = 413, "RESOURCE_EXHAUSTED"
+
+
+class FailedError(ServingError):
+    """The model failed on this request, alone."""
+
+    status, grpc, reason = 500, "INTERNAL", "BACKEND"
+
+
+class OverloadedError(ServingError):
+    """The queue is full, or the server is closing."""
+
+    status, grpc = 503, "UNAVAILABLE"
+
+
+class ExpiredError(ServingError):
+    """It waited in the queue for longer than it may."""
+
+    status, grpc = 503, "DEADLINE_EXCEEDED"
+
+
+class GoneError(ServingError):
+    """The client left before its turn."""
+
+    status, grpc, reason = 503, "CANCELLED", "CANCELED"

@@ -1,0 +1,128 @@
+"""The protocol's gRPC messages and our values: checked on the way in, raw tensors on the way out."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+
+from nin_spec.serving.errors import BadRequestError
+from nin_spec.serving.proto import messages as pb
+from nin_spec.serving.protocol import InferRequest, InferResponse, RequestedOutput, Tensor, timeout_of
+from nin_spec.serving.tensors import DTYPES, Array, Shape, check_datatype, check_shape, from_raw, show, to_raw
+
+CONTENTS = {
+    "BOOL": "bool_contents",
+    "UINT8": "uint_contents",
+    "UINT16": "uint_contents",
+    "UINT32": "uint_contents",
+    "UINT64": "uint64_contents",
+    "INT8": "int_contents",
+    "INT16": "int_contents",
+    "INT32": "int_contents",
+    "INT64": "int64_contents",
+    "FP32": "fp32_contents",
+    "FP64": "fp64_contents",
+}
+"""The field that holds each type's values; FP16 has none, and goes raw."""
+
+
+def read_message(message: Any) -> InferRequest:
+    """A ModelInferRequest. Raises BadRequestError."""
+    raw: list[bytes | None] = list(message.raw_input_contents) or [None] * len(message.inputs)
+    if len(raw) != len(message.inputs):
+        raise BadRequestError(f"{len(message.inputs)} inputs are declared, and {len(raw)} raw contents were given")
+    if not message.inputs:
+        raise BadRequestError("the request has no inputs")
+    inputs = tuple(_read_input(item, data) for item, data in zip(message.inputs, raw, strict=True))
+    outputs = tuple(_read_output(item) for item in message.outputs)
+    _distinct("input", (tensor.name for tensor in inputs))
+    _distinct("output", (output.name for output in outputs))
+    parameters = _parameters(message)
+    timeout = timeout_of(parameters["timeout"]) if "timeout" in parameters else None
+    return InferRequest(inputs, outputs, message.id, timeout)
+
+
+def _read_input(item: Any, raw: bytes | None) -> Tensor:
+    name = _named(item, "input")
+    datatype, shape = check_datatype(name, item.datatype), check_shape(name, tuple(item.shape))
+    if raw is None:
+        return Tensor(name, _from_contents(name, datatype, shape, item.contents))
+    if item.HasField("contents"):
+        raise BadRequestError(f"input {name!r} has both contents and raw contents")
+    return Tensor(name, from_raw(name, datatype, shape, raw))
+
+
+def _from_contents(name: str, datatype: str, shape: Shape, contents: Any) -> Array:
+    """The array of a tensor's typed contents."""
+    own = CONTENTS.get(datatype)
+    given = [field.name for field, _ in contents.ListFields()]
+    if own is None or [key for key in given if key != own]:
+        where = f"are in {own}" if own else "go into raw_input_contents"
+        raise BadRequestError(f"input {name!r}: the values of {datatype} {where}, not in {', '.join(given) or 'none'}")
+    values = getattr(contents, own)
+    if len(values) != math.prod(shape):
+        wanted = f"the shape {list(shape)} is {math.prod(shape)} values"
+        raise BadRequestError(f"input {name!r}: {wanted}, and {len(values)} were given")
+    wide = np.array(values, _WIDE.get(own))
+    array = wide.astype(DTYPES[datatype], copy=False)
+    if wide.dtype.kind in "ui" and not np.array_equal(array, wide):
+        raise BadRequestError(f"input {name!r}: the contents hold a number that {datatype} can't")
+    return array.reshape(shape)
+
+
+_WIDE = {
+    "bool_contents": np.bool_,
+    "uint_contents": np.uint32,
+    "uint64_contents": np.uint64,
+    "int_contents": np.int32,
+    "int64_contents": np.int64,
+    "fp32_contents": np.float32,
+    "fp64_contents": np.float64,
+}
+
+
+def _read_output(item: Any) -> RequestedOutput:
+    name = _named(item, "output")
+    best = _parameters(item).get("classification", 0)
+    if type(best) is not int or not 0 <= best < 2**31:
+        raise BadRequestError(f"output {name!r}: classification is {show(best)}, which is no count of classes")
+    return RequestedOutput(name, best)
+
+
+def _named(item: Any, kind: str) -> str:
+    name: str = item.name
+    if not name:
+        raise BadRequestError(f"an {kind} has no name")
+    if "shared_memory_region" in item.parameters:
+        raise BadRequestError(f"{name!r}: this server has no shared memory regions")
+    return name
+
+
+def _parameters(message: Any) -> Mapping[str, Any]:
+    """Parameters as plain values; one of a kind that the protocol lacks is None."""
+    chosen = ((key, value, value.WhichOneof("parameter_choice")) for key, value in message.parameters.items())
+    return {key: getattr(value, kind) if kind else None for key, value, kind in chosen}
+
+
+def _distinct(kind: str, names: Iterable[str]) -> None:
+    listed = list(names)
+    if len(set(listed)) != len(listed):
+        raise BadRequestError(f"an {kind} is named twice")
+
+
+def write_message(response: InferResponse) -> Any:
+    """A ModelInferResponse, its tensors raw, as Triton's are."""
+    entries = [
+        pb.ModelInferResponse.InferOutputTensor(name=t.name, datatype=t.datatype, shape=t.shape)
+        for t in response.outputs
+    ]
+    return pb.ModelInferResponse(
+        model_name=response.model_name,
+        model_version=response.model_version,
+        id=response.id,
+        outputs=entries,
+        raw_output_contents=[to_raw(t.array) for t in response.outputs],
+    )

@@ -1,0 +1,129 @@
+"""Pictures in, labels out: what a person asks who has a picture and no tensors."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from nin_spec.diagnostics import NinSpecError
+from nin_spec.pictures import FORMATS, decode, frame_of, preprocess, to_frame
+from nin_spec.runtime.classify import probabilities_of
+from nin_spec.serving.batcher import Caller
+from nin_spec.serving.errors import BadRequestError, OverloadedError
+from nin_spec.serving.models import Served
+from nin_spec.serving.protocol import InferRequest, Tensor
+from nin_spec.serving.service import Service
+from nin_spec.serving.tensors import Array
+
+_DECODERS, _WAITING = 2, 64
+
+
+@dataclass(eq=False)
+class Classify:
+    """POST .../classify. Pictures are decoded in threads of their own, and run with everyone else's tensors."""
+
+    service: Service
+
+    def __post_init__(self) -> None:
+        self._threads = ThreadPoolExecutor(_DECODERS, "pictures")
+        self._waiting = 0
+
+    async def __call__(
+        self, model: str, version: str, picture: bytes, top: str, caller: Caller | None = None
+    ) -> dict[str, Any]:
+        """The best classes of one picture. Raises ServingError."""
+        served = self.service.repository.find(model, version)
+        best = _count(top)
+        x = await self._decoded(served, picture)
+        request = InferRequest((Tensor(served.engine.session.input_name, x[None]),))
+        response = await self.service.infer_on(served, request, caller)
+        names = [spec.name for spec in served.engine.outputs]
+        scores = response.outputs[names.index(served.engine.session.output_name)].array[0]
+        return {
+            "model_name": served.name,
+            "model_version": served.version,
+            "predictions": predictions(served, scores, best),
+        }
+
+    async def _decoded(self, served: Served, picture: bytes) -> Array:
+        if self._waiting >= _WAITING:
+            raise OverloadedError("too many pictures wait to be decoded", retry_after=1)
+        self._waiting += 1
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._threads, prepare, served, picture)
+        finally:
+            self._waiting -= 1
+
+    async def table(self, model: str, version: str) -> dict[str, Any]:
+        """The shape table of a model that carries its spec. Raises ServingError."""
+        info = self.service.repository.find(model, version).engine.info
+        if not info.spec:
+            raise BadRequestError("the file carries no spec")
+        return await asyncio.get_running_loop().run_in_executor(self._threads, _table, info.spec)
+
+
+def _count(top: str) -> int:
+    if not (top.isascii() and top.isdigit() and 1 <= int(top[:9]) <= 65536):
+        raise BadRequestError("top is not a count of classes")
+    return int(top)
+
+
+def prepare(served: Served, picture: bytes) -> Array:
+    """One input of the model, without the batch axis, by the preprocessing that the file carries."""
+    contract, shape = served.engine.info.preprocessing, served.engine.session.input_shape
+    if contract is None:
+        raise BadRequestError("the model doesn't say how to turn a picture into its input; send tensors to infer")
+    match shape:
+        case (_, (1 | 3) as channels, height, width):
+            pass
+        case _:
+            raise BadRequestError("the model's input is no picture of 1 or 3 channels; send tensors to infer")
+    try:
+        image = decode(io.BytesIO(picture))
+        frame = frame_of((channels, height or image.height, width or image.width), contract)
+        return preprocess(to_frame(image, frame), contract, channels, served.engine.session.dtype)
+    except NinSpecError as error:
+        raise BadRequestError(error.diagnostics[0].message) from None
+    except Exception as error:  # noqa: BLE001 a decoder may raise anything on a damaged file
+        known = ", ".join(FORMATS)
+        raise BadRequestError(f"the body is no picture that can be decoded ({known}): {str(error)[:200]}") from None
+
+
+def predictions(served: Served, scores: Array, best: int) -> list[dict[str, Any]]:
+    """The best classes, best first; equal scores: lower index first."""
+    info = served.engine.info
+    probabilities = probabilities_of(scores, info.output)
+    labels = info.labels
+    order = np.argsort(-scores, kind="stable")[:best]
+    return [
+        {
+            "rank": rank,
+            "index": int(k),
+            "label": labels[k] if labels else str(k),
+            "score": _finite(scores[k]),
+            "probability": None if probabilities is None else _finite(probabilities[k]),
+        }
+        for rank, k in enumerate(order, start=1)
+    ]
+
+
+def _finite(value: Any) -> float | None:
+    return float(value) if np.isfinite(value) else None
+
+
+@lru_cache(maxsize=16)
+def _table(spec: str) -> dict[str, Any]:
+    """The table that `nin-spec build --format json` prints for the spec in a file."""
+    from nin_spec.language.load import loads
+    from nin_spec.network import compile as compile_network
+
+    try:
+        return compile_network(loads(spec, "the file's spec")).table.as_dict()
+    except NinSpecError as error:
+        raise BadRequestError(f"the file's spec can't be compiled: {error.diagnostics[0].message}") from None

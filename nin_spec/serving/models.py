@@ -1,0 +1,198 @@
+"""What is served: names and versions, opened and warmed before they answer, replaced whole or not at all."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from nin_spec.diagnostics import Code, Diagnostic, InputError, NinSpecError
+from nin_spec.serving.batcher import Batcher, Limits
+from nin_spec.serving.engine import Engine, Plan, open_engine, plan
+from nin_spec.serving.errors import NotFoundError
+from nin_spec.serving.logs import logger
+from nin_spec.serving.metrics import Statistics
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+_VERSION = re.compile(r"[1-9][0-9]{0,17}")
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A file to serve. Without a name it is the file's own (nin_spec.name), else the file name's stem."""
+
+    path: Path
+    name: str = ""
+    version: str = "1"
+
+
+def parse_source(text: str) -> Source:
+    """`FILE`, `NAME=FILE` or `NAME:VERSION=FILE`. Raises InputError."""
+    name, equals, path = text.partition("=")
+    if not equals or Path(text).is_file():
+        return Source(Path(text))
+    name, colon, version = name.partition(":")
+    if not _NAME.fullmatch(name) or (colon and not _VERSION.fullmatch(version)):
+        message = f"{text!r} names no model: a name is letters, digits, '.', '_' and '-', a version a positive number"
+        raise InputError(Diagnostic(Code.INPUT_UNUSABLE, message, hint="write NAME=FILE.onnx or NAME:2=FILE.onnx"))
+    return Source(Path(path), name, version or "1")
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """How models are opened: device, threads inside an operator, and how requests may share a run."""
+
+    device: str = "auto"
+    threads: int | None = None
+    rows: int = 32
+    delay: float = 0.0
+    queue: int = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A model that runs, warmed and measured, of a file as it was. `most`: rows that one request may have."""
+
+    source: Source
+    engine: Engine
+    plan: Plan
+    stamp: tuple[int, ...]
+    most: int
+
+    @property
+    def name(self) -> str:
+        """What clients call it."""
+        return self.source.name
+
+
+def open_model(source: Source, choice: Choice) -> Opened:
+    """Open, prove and warm. Takes seconds. Raises InputError or DeviceError."""
+    stamp = stamp_of(source.path)
+    engine = open_engine(source.path, choice.device, choice.threads)
+    name = source.name or _safe(engine.info.name) or _safe(source.path.stem) or "model"
+    found = plan(engine, choice.rows)
+    logger.info(
+        found.remark,
+        extra={"model": name, "version": source.version, "file": str(source.path), "device": engine.session.choice},
+    )
+    return Opened(replace(source, name=name), engine, found, stamp, choice.rows)
+
+
+def _safe(name: str) -> str:
+    return re.sub(r"[^A-Za-z0-9._-]", "_", name)[:128].lstrip("._-")
+
+
+def stamp_of(path: Path) -> tuple[int, ...]:
+    """What changes when a file does; empty where there is none."""
+    try:
+        status = path.stat()
+    except OSError:
+        return ()
+    return status.st_ino, status.st_size, status.st_mtime_ns
+
+
+def open_all(sources: Sequence[Source], choice: Choice) -> list[Opened]:
+    """Every model. Raises InputError for two of one name and version, and what `open_model` raises."""
+    opened = [open_model(source, choice) for source in sources]
+    seen: dict[tuple[str, str], Path] = {}
+    for model in opened:
+        key = (model.name, model.source.version)
+        if key in seen:
+            message = f"{seen[key]} and {model.source.path} are both version {key[1]} of {key[0]!r}"
+            hint = f"name them apart: {key[0]}:1={seen[key]} {key[0]}:2={model.source.path}"
+            raise InputError(Diagnostic(Code.INPUT_UNUSABLE, message, hint=hint))
+        seen[key] = model.source.path
+    return opened
+
+
+@dataclass(eq=False)
+class Served:
+    """A model version that answers: its engine, and the batcher that runs it."""
+
+    opened: Opened
+    limits: Limits
+    statistics: Statistics = field(default_factory=Statistics)
+
+    def __post_init__(self) -> None:
+        self.name, self.version = self.opened.name, self.opened.source.version
+        self.engine = self.opened.engine
+        self.batcher = Batcher(self.engine.run, self.limits, self.statistics, f"{self.name}:{self.version}")
+
+
+@dataclass(eq=False)
+class Repository:
+    """The models by name and version. Lives in the event loop's thread."""
+
+    choice: Choice
+    _served: dict[str, dict[str, Served]] = field(default_factory=dict)
+    _retiring: set[asyncio.Task[None]] = field(default_factory=set)
+
+    def add(self, opened: Opened) -> None:
+        """Serve a model, in the place of the one of its name and version; that one finishes what it has."""
+        versions = self._served.setdefault(opened.name, {})
+        old = versions.get(opened.source.version)
+        statistics = old.statistics if old else Statistics()
+        versions[opened.source.version] = Served(opened, self._limits(opened.plan), statistics)
+        if old:
+            task = asyncio.get_running_loop().create_task(old.batcher.close())
+            self._retiring.add(task)
+            task.add_done_callback(self._retiring.discard)
+
+    def _limits(self, found: Plan) -> Limits:
+        return Limits(found.rows, self.choice.delay, self.choice.queue, found.buckets)
+
+    def find(self, name: str, version: str = "") -> Served:
+        """A version of a model, the highest where none is asked for. Raises NotFoundError."""
+        versions = self._served.get(name)
+        if versions is None:
+            raise NotFoundError(f"there is no model {name[:128]!r}")
+        if not version:
+            return versions[max(versions, key=int)] if len(versions) > 1 else next(iter(versions.values()))
+        if version not in versions:
+            raise NotFoundError(f"the model {name!r} has no version {version[:32]!r}")
+        return versions[version]
+
+    def versions(self, name: str) -> list[str]:
+        """A model's versions, lowest first."""
+        return sorted(self._served.get(name, {}), key=int)
+
+    def all(self) -> Mapping[tuple[str, str], Served]:
+        """Every model version."""
+        return {(s.name, s.version): s for versions in self._served.values() for s in versions.values()}
+
+    async def close(self) -> None:
+        """Run what waits, then end."""
+        await asyncio.gather(*(served.batcher.close() for served in self.all().values()), *self._retiring)
+
+    # -------------------------------------------------------------- reload
+
+    async def reload(self, *, changed_only: bool) -> None:
+        """Open each file again beside the old model, and put it in its place once it runs.
+
+        A file that can't be used leaves the old model where it is, and says so.
+        """
+        for served in list(self.all().values()):
+            source = served.opened.source
+            if changed_only and stamp_of(source.path) in (served.opened.stamp, ()):
+                continue
+            await self._reload(served, source)
+
+    async def _reload(self, served: Served, source: Source) -> None:
+        told = {"model": served.name, "version": served.version, "file": str(source.path)}
+        stamp = stamp_of(source.path)
+        try:
+            opened = await asyncio.to_thread(open_model, source, self.choice)
+        except NinSpecError as error:
+            logger.error("reload failed, the old model stays: %s", error.diagnostics[0].message, extra=told)
+            served.opened = replace(served.opened, stamp=stamp)  # not tried again until it changes again
+            return
+        self.add(opened)
+        logger.info("reloaded", extra=told)
+
+    async def watch(self, seconds: float) -> None:
+        """Reload what changes, for ever."""
+        while True:
+            await asyncio.sleep(seconds)
+            await self.reload(changed_only=True)

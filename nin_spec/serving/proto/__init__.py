@@ -1,0 +1,10 @@
+"""The protocol over gRPC: its .proto, and the module that the compiler makes of it, as `messages`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from nin_spec.serving.proto import open_inference_pb2
+
+messages: Any = open_inference_pb2
+"""The generated classes exist at run time only."""

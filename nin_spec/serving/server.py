@@ -1,0 +1,171 @@
+"""The process: a socket, uvicorn on it, signals, reload, and a shutdown that loses nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import uvicorn
+
+from nin_spec.diagnostics import Code, Diagnostic, InputError
+from nin_spec.serving.app import App
+from nin_spec.serving.connection import Connection
+from nin_spec.serving.limits import Intake
+from nin_spec.serving.logs import logger
+from nin_spec.serving.models import Choice, Opened, Repository
+from nin_spec.serving.service import Service
+
+if TYPE_CHECKING:
+    from nin_spec.serving.rpc import Rpc
+
+LOCAL = ("127.0.0.1", "::1", "localhost")
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How the server stands: seconds, bytes. `reload` is how often files are looked at, None is never."""
+
+    host: str = "127.0.0.1"
+    port: int = 8000
+    timeout: float = 30.0
+    read_timeout: float = 30.0
+    drain: float = 30.0
+    linger: float = 0.5
+    body: int = 64 << 20
+    memory: int = 256 << 20
+    token: bytes | None = None
+    reload: float | None = None
+    grpc_port: int | None = None
+
+
+def serve(models: Sequence[Opened], choice: Choice, settings: Settings, ready: Callable[[str], None]) -> None:
+    """Serve until a signal says stop. `ready` is told the address. Raises InputError for a port that is taken."""
+    asyncio.run(_serve(models, choice, settings, ready))
+
+
+async def _serve(models: Sequence[Opened], choice: Choice, settings: Settings, ready: Callable[[str], None]) -> None:
+    repository = Repository(choice)
+    for opened in models:
+        repository.add(opened)
+    service = Service(repository, settings.timeout or None)
+    intake = Intake(settings.body, settings.memory)
+    rpc = await _listen(service, settings)
+    told = (lambda address: ready(f"{address} and {rpc.address}")) if rpc else ready
+    server = Server(service, App(service, intake, settings.token), settings, told)
+    try:
+        await server.serve()
+    finally:
+        if rpc:
+            await rpc.stop(settings.drain)
+        await repository.close()
+        intake.close()
+        logger.info("stopped")
+
+
+async def _listen(service: Service, settings: Settings) -> Rpc | None:
+    """The gRPC server beside the other, where one is asked for."""
+    if settings.grpc_port is None:
+        return None
+    from nin_spec.serving.rpc import listen
+
+    return await listen(service, settings.host, settings.grpc_port, body=settings.body, token=settings.token)
+
+
+class Server(uvicorn.Server):
+    """uvicorn's server, with our signals, a watch over slow clients, and a drain."""
+
+    def __init__(self, service: Service, app: App, settings: Settings, ready: Callable[[str], None]) -> None:
+        config = uvicorn.Config(
+            app,
+            host=settings.host,
+            port=settings.port,
+            http=Connection,
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            date_header=False,
+            proxy_headers=False,
+            timeout_graceful_shutdown=1,
+        )
+        super().__init__(config)
+        self.service, self.settings, self._ready = service, settings, ready
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def startup(self, sockets: Any = None) -> None:
+        try:
+            await super().startup(sockets)
+        except SystemExit:
+            where = f"{self.settings.host}:{self.settings.port}"
+            message = f"{where} can't be listened on: it is taken, not an address of this machine, or not allowed"
+            raise InputError(Diagnostic(Code.INPUT_UNUSABLE, message, hint="say another --port or --host")) from None
+        self._tasks.append(asyncio.create_task(self._hurry()))
+        if self.settings.reload:
+            self._tasks.append(asyncio.create_task(self.service.repository.watch(self.settings.reload)))
+        host, port = self.servers[0].sockets[0].getsockname()[:2]
+        self._ready(f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}")
+
+    async def _hurry(self) -> None:
+        """Requests that don't finish coming are hung up on."""
+        while True:
+            await asyncio.sleep(min(1.0, self.settings.read_timeout))
+            now = asyncio.get_running_loop().time()
+            for connection in self._connections():
+                connection.hurry(now, self.settings.read_timeout)
+
+    def _connections(self) -> list[Connection]:
+        return [c for c in self.server_state.connections if isinstance(c, Connection)]
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """SIGTERM and SIGINT drain, a second one stops at once; SIGHUP reloads where that is on."""
+        loop = asyncio.get_running_loop()
+        handlers = {"SIGTERM": self._stop, "SIGINT": self._stop, "SIGHUP": self._hang_up}
+        # By signal.signal, as Windows' loops have no handlers of their own; it has no SIGHUP either.
+        numbers = {getattr(signal, name): handler for name, handler in handlers.items() if hasattr(signal, name)}
+        before = {
+            number: signal.signal(number, lambda *_, handler=handler: loop.call_soon_threadsafe(handler))
+            for number, handler in numbers.items()
+        }
+        try:
+            yield
+        finally:
+            for number, original in before.items():
+                signal.signal(number, original)
+
+    def _stop(self) -> None:
+        if self.should_exit:
+            self.force_exit = True
+            return
+        self.service.draining = self.should_exit = True
+        for server in getattr(self, "servers", ()):  # none before the start
+            server.close()
+        self._say_goodbye()
+        logger.info("draining: no new connections, what is under way is answered")
+
+    def _say_goodbye(self) -> None:
+        now = asyncio.get_running_loop().time()
+        for connection in self._connections():
+            connection.say_goodbye(now, self.settings.linger)
+
+    def _hang_up(self) -> None:
+        if self.settings.reload is None:
+            logger.warning("SIGHUP is ignored: reload is off (--reload)")
+            return
+        self._tasks.append(asyncio.create_task(self.service.repository.reload(changed_only=False)))
+
+    async def shutdown(self, sockets: Any = None) -> None:
+        """Let each connection have its answer, then uvicorn's own end."""
+        loop = asyncio.get_running_loop()
+        until = loop.time() + self.settings.drain
+        while self._connections() and not self.force_exit and loop.time() < until:
+            self._say_goodbye()
+            await asyncio.sleep(0.02)
+        for task in self._tasks:
+            task.cancel()
+        await super().shutdown(sockets)

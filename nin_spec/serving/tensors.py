@@ -1,0 +1,125 @@
+"""The protocol's data types and NumPy's. Counts are checked before anything is allocated."""
+
+from __future__ import annotations
+
+import math
+import struct
+from collections.abc import Sequence
+from itertools import chain
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nin_spec.serving.errors import BadRequestError
+
+Array = NDArray[Any]
+Shape = tuple[int, ...]
+
+_NUMBERS = {
+    "BOOL": "?",
+    **{f"UINT{8 * n}": f"<u{n}" for n in (1, 2, 4, 8)},
+    **{f"INT{8 * n}": f"<i{n}" for n in (1, 2, 4, 8)},
+    **{f"FP{8 * n}": f"<f{n}" for n in (2, 4, 8)},
+}
+DTYPES: dict[str, np.dtype[Any]] = {name: np.dtype(code) for name, code in _NUMBERS.items()}
+"""By the protocol's names; BYTES has no fixed size, and is an array of objects here."""
+NAMES = {dtype: name for name, dtype in DTYPES.items()} | {np.dtype(object): "BYTES"}
+MAX_DIMS = 16
+_LARGEST_AXIS = 2**63 - 1
+
+
+def check_datatype(name: str, datatype: object) -> str:
+    """The data type of a request's tensor. Raises BadRequestError for one that no model here takes."""
+    if not isinstance(datatype, str) or datatype not in DTYPES:
+        known = ", ".join(DTYPES)
+        raise BadRequestError(f"input {name!r}: the datatype is {show(datatype)}, and not one of {known}")
+    return datatype
+
+
+def check_shape(name: str, shape: object) -> Shape:
+    """The shape of a request's tensor. Raises BadRequestError unless it is a list of counts."""
+    if not isinstance(shape, Sequence) or isinstance(shape, str) or not 1 <= len(shape) <= MAX_DIMS:
+        raise BadRequestError(f"input {name!r}: the shape is {show(shape)}, and not a list of 1 to {MAX_DIMS} counts")
+    for axis in shape:
+        if type(axis) is not int or not 0 <= axis <= _LARGEST_AXIS:
+            raise BadRequestError(f"input {name!r}: the shape holds {show(axis)}, which is no count")
+    return tuple(shape)
+
+
+def from_raw(name: str, datatype: str, shape: Shape, raw: bytes | memoryview) -> Array:
+    """The array in a tensor's raw bytes, row-major and little-endian, without copying them."""
+    dtype, count = DTYPES[datatype], math.prod(shape)
+    if len(raw) != count * dtype.itemsize:
+        wanted = f"{datatype} of shape {list(shape)} is {count * dtype.itemsize} bytes"
+        raise BadRequestError(f"input {name!r}: {wanted}, and {len(raw)} were given")
+    return np.frombuffer(raw, dtype).reshape(shape)
+
+
+def from_values(name: str, datatype: str, shape: Shape, values: object) -> Array:
+    """The array of JSON values, flat or nested as its shape is."""
+    dtype, flat = DTYPES[datatype], _flatten(name, shape, values)
+    wrong = set(map(type, flat)) - _TYPES[dtype.kind]
+    if wrong:
+        named = ", ".join(sorted(_JSON_NAMES.get(kind, kind.__name__) for kind in wrong))
+        raise BadRequestError(f"input {name!r}: the data holds {named}, and {datatype} was declared")
+    try:
+        _check_range(dtype, flat)
+        with np.errstate(over="raise"):
+            array: Array = np.array(flat, dtype)
+    except (OverflowError, FloatingPointError):
+        raise BadRequestError(f"input {name!r}: the data holds a number that {datatype} can't") from None
+    return array.reshape(shape)
+
+
+def _check_range(dtype: np.dtype[Any], flat: list[Any]) -> None:
+    """Older NumPy wraps integers that are too large."""
+    if dtype.kind in "ui" and flat:
+        limits = np.iinfo(dtype)
+        if min(flat) < limits.min or max(flat) > limits.max:
+            raise OverflowError
+
+
+_TYPES: dict[str, set[type]] = {"b": {bool}, "u": {int}, "i": {int}, "f": {int, float}}
+_JSON_NAMES = {type(None): "null", str: "texts", bool: "booleans", dict: "objects", list: "lists", float: "fractions"}
+
+
+def _flatten(name: str, shape: Shape, values: object) -> list[Any]:
+    """The values in one list, of as many as the shape says."""
+    if not isinstance(values, list):
+        raise BadRequestError(f"input {name!r}: the data is {show(values)}, and not a list")
+    count, depth = math.prod(shape), 1
+    while values and isinstance(values[0], list):
+        inner = shape[depth] if depth < len(shape) else -1
+        whole = len(values) == math.prod(shape[:depth])
+        if not whole or any(type(row) is not list or len(row) != inner for row in values):
+            raise BadRequestError(f"input {name!r}: the nested data doesn't have the shape {list(shape)}")
+        values, depth = list(chain.from_iterable(values)), depth + 1
+    if len(values) != count:
+        raise BadRequestError(
+            f"input {name!r}: the shape {list(shape)} is {count} values, and {len(values)} were given"
+        )
+    return values
+
+
+def to_raw(array: Array) -> bytes:
+    """An array's bytes as the protocol sends them; an object array's texts each with its length before it."""
+    if array.dtype == object:
+        return b"".join(struct.pack("<I", len(item)) + item for item in array.ravel())
+    return array.tobytes()
+
+
+def to_values(array: Array) -> list[Any]:
+    """An array as one flat list for JSON. NaN and the infinities, which JSON doesn't have, become null."""
+    if array.dtype == object:
+        return [item.decode() for item in array.ravel()]
+    values: list[Any] = array.ravel().tolist()
+    if array.dtype.kind == "f" and not np.isfinite(array).all():
+        return [v if math.isfinite(v) else None for v in values]
+    return values
+
+
+def show(value: object) -> str:
+    """A client's value, short enough to be quoted to it."""
+    text = repr(value) if not isinstance(value, list | dict) or len(value) < 20 else f"a {type(value).__name__}"
+    return text if len(text) <= 60 else text[:57] + "..."

@@ -1,0 +1,179 @@
+"""The server as people run it: `nin-spec serve` in a process of its own, and how tests speak to it."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from small_models import content
+
+from nin_spec.runtime.session import open_session
+
+LABELS = ["cat", "dog", "owl", "fox"]
+CARD = {
+    "name": "small",
+    "labels": LABELS,
+    "output": "scores",
+    "preprocessing": {
+        "scale": 1 / 255,
+        "mean": [0.5],
+        "std": [0.25],
+        "layout": "HWC",
+        "dtype": "uint8",
+        "color": "rgb",
+        "resize": "stretch",
+    },
+}
+SERVE = [sys.executable, "-c", "import sys; from nin_spec.cli import main; main(sys.argv[1:])", "serve"]
+
+
+class Process:
+    """A running server. `lines` is what it wrote on standard error."""
+
+    def __init__(self, *arguments: str, environment: dict[str, str] | None = None) -> None:
+        command = [*SERVE, *arguments, "--port", "0", "--device", "cpu", "--threads", "1"]
+        given = {**os.environ, **(environment or {})}
+        self.process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=given)
+        self.lines: list[str] = []
+        self._ready = threading.Event()
+        self.port = 0
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+        if not self._ready.wait(120) or not self.port:
+            self.end()
+            raise AssertionError("the server did not start:\n" + "".join(self.lines))
+
+    def _read(self) -> None:
+        assert self.process.stderr is not None
+        for line in self.process.stderr:
+            self.lines.append(line)
+            if found := re.search(r"serving .* on http://\S+:(\d+)", line):
+                self.port = int(found[1])
+                self._ready.set()
+        self._ready.set()
+
+    def wait_for(self, text: str) -> None:
+        """Until a line of its log holds the text."""
+        until = time.monotonic() + 60
+        while not any(text in line for line in self.lines):
+            assert time.monotonic() < until, f"{text!r} is not in\n{''.join(self.lines)}"
+            time.sleep(0.02)
+
+    def stop(self, number: int = signal.SIGTERM) -> int:
+        """The exit status after a signal."""
+        self.process.send_signal(number)
+        return self.process.wait(60)
+
+    def end(self) -> None:
+        """Gone, whatever it was doing."""
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait()
+        self._reader.join(10)
+        assert self.process.stderr is not None
+        self.process.stderr.close()
+
+
+@contextmanager
+def running(*arguments: str, environment: dict[str, str] | None = None) -> Iterator[Process]:
+    """A server for the time of a test."""
+    server = Process(*arguments, environment=environment)
+    try:
+        yield server
+    finally:
+        server.end()
+
+
+def ask(
+    port: int, method: str, path: str, body: bytes = b"", headers: dict[str, str] | None = None
+) -> tuple[int, dict[str, str], bytes]:
+    """One request on a connection of its own: status, headers in lower case, body."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+    try:
+        connection.request(method, path, body, headers or {})
+        answer = connection.getresponse()
+        return answer.status, {k.lower(): v for k, v in answer.getheaders()}, answer.read()
+    finally:
+        connection.close()
+
+
+def ask_json(port: int, method: str, path: str, data: Any = None) -> tuple[int, Any]:
+    """The same with JSON both ways."""
+    body = b"" if data is None else json.dumps(data).encode()
+    status, headers, answer = ask(port, method, path, body)
+    assert headers["content-type"] == "application/json"
+    return status, json.loads(answer)
+
+
+def raw(port: int, data: bytes, *, wait: float = 10) -> bytes:
+    """What the server answers to bytes, until it hangs up or falls silent."""
+    with socket.create_connection(("127.0.0.1", port), timeout=wait) as connection:
+        connection.sendall(data)
+        found = b""
+        try:
+            while chunk := connection.recv(1 << 16):
+                found += chunk
+        except TimeoutError:
+            pass
+        return found
+
+
+def json_request(x: NDArray[Any], **more: Any) -> dict[str, Any]:
+    """An infer request with its numbers in JSON."""
+    values = {"name": "input", "datatype": "FP32", "shape": list(x.shape), "data": x.ravel().tolist()}
+    return {"inputs": [values], **more}
+
+
+def binary_request(x: NDArray[Any], *, binary: bool = True, **more: Any) -> tuple[bytes, dict[str, str]]:
+    """The body and headers of the same with the binary extension."""
+    data = x.tobytes()
+    entry = {
+        "name": "input",
+        "datatype": "FP32",
+        "shape": list(x.shape),
+        "parameters": {"binary_data_size": len(data)},
+    }
+    header = json.dumps({"inputs": [entry], "parameters": {"binary_data_output": binary}, **more}).encode()
+    return header + data, {"Inference-Header-Content-Length": str(len(header))}
+
+
+def binary_scores(headers: dict[str, str], body: bytes) -> NDArray[np.float32]:
+    """The first output of a binary answer."""
+    length = int(headers["inference-header-content-length"])
+    output = json.loads(body[:length])["outputs"][0]
+    size = output["parameters"]["binary_data_size"]
+    return np.frombuffer(body[length : length + size], np.float32).reshape(output["shape"])
+
+
+def model_file(folder: Path, name: str = "small.onnx", **options: Any) -> Path:
+    """A small classifier's file."""
+    path = folder / name
+    path.write_bytes(content(**options))
+    return path
+
+
+@contextmanager
+def small_models_served(folder: Path) -> Iterator[int]:
+    """The port of a server of `small` with labels and `plain` without, each (N, 3, 8, 8) to (N, 4)."""
+    small, plain = model_file(folder, metadata=CARD), model_file(folder, "plain.onnx")
+    with running(str(small), str(plain), "--max-body", "1") as server:
+        yield server.port
+
+
+def bare_scores(x: NDArray[Any]) -> NDArray[Any]:
+    """What a session that does nothing else computes with the small model."""
+    return open_session(content(metadata=CARD), "cpu", 1).run(x)

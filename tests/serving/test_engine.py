@@ -1,0 +1,89 @@
+"""What a model declares, how it is warmed, and when batching pays."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from onnx import TensorProto, helper
+from server_process import model_file
+from small_models import FLOAT, other_graph
+
+from nin_spec.serving.engine import Engine, open_engine, plan, worthwhile
+from nin_spec.serving.errors import BadRequestError
+from nin_spec.serving.protocol import TensorSpec
+
+
+def engine(folder: Path, **options: Any) -> Engine:
+    return open_engine(model_file(folder, **options), "cpu", 1)
+
+
+def test_an_engine_declares_inputs_and_outputs(tmp_path: Path) -> None:
+    """In the protocol's words, -1 for an open axis."""
+    found = engine(tmp_path, shape=("N", 3, "H", "W"), dtype=np.float32)
+    assert found.inputs == (TensorSpec("input", "FP32", (-1, 3, -1, -1)),)
+    assert found.outputs == (TensorSpec("scores", "FP32", (-1, 4)),)
+
+
+def test_every_output_is_answered(tmp_path: Path) -> None:
+    """A file with more outputs than scores gives them all."""
+    nodes = [
+        helper.make_node("Relu", ["input"], ["active"]),
+        helper.make_node("Flatten", ["active"], ["scores"]),
+        helper.make_node("ArgMax", ["scores"], ["best"], axis=1, keepdims=0),
+    ]
+    content = other_graph(
+        nodes, [("input", FLOAT, ["N", 3])], [("scores", FLOAT, ["N", 3]), ("best", TensorProto.INT64, ["N"])]
+    )
+    (tmp_path / "two.onnx").write_bytes(content)
+    found = open_engine(tmp_path / "two.onnx", "cpu", 1)
+    assert [spec.datatype for spec in found.outputs] == ["FP32", "INT64"]
+    scores, best = found.run([np.array([[1, 5, 2], [7, 0, 0]], np.float32)])
+    assert scores.tolist() == [[1, 5, 2], [7, 0, 0]]
+    assert best.tolist() == [1, 0]
+
+
+def test_a_view_at_any_address_is_run(tmp_path: Path) -> None:
+    """Bytes in the middle of a request's body are seldom aligned."""
+    found, x = engine(tmp_path), np.random.default_rng(0).normal(size=(2, 3, 8, 8)).astype(np.float32)
+    skewed = np.frombuffer(b"x" + x.tobytes(), np.uint8)[1:].view(np.float32)
+    assert not skewed.flags.aligned
+    assert np.array_equal(found.run([skewed.reshape(x.shape)])[0], found.run([x])[0])
+
+
+def test_a_size_that_the_network_refuses_is_the_clients_error(tmp_path: Path) -> None:
+    """Where the file leaves the size open, too small a picture is a bad request."""
+    with pytest.raises(BadRequestError, match="can't take an input of shape"):
+        engine(tmp_path, shape=("N", 3, "H", "W")).run([np.zeros((1, 3, 1, 1), np.float32)])
+
+
+def test_a_fixed_batch_runs_alone(tmp_path: Path) -> None:
+    """And says so."""
+    found = plan(engine(tmp_path, shape=(2, 3, 8, 8)), 32)
+    assert (found.rows, found.buckets) == (1, ())
+    assert "fixes its batch" in found.remark
+
+
+def test_a_plan_says_what_it_decided(tmp_path: Path) -> None:
+    """With the speeds that it measured; a CPU needs no buckets."""
+    found = plan(engine(tmp_path), 8)
+    assert found.buckets == ()
+    assert "rows/s" in found.remark
+
+
+@pytest.mark.parametrize(
+    ("speeds", "rows"),
+    [
+        ({1: 100, 2: 150, 4: 200, 8: 300, 16: 302, 32: 301}, 8),
+        ({1: 100, 2: 150, 4: 200, 8: 300, 16: 400, 32: 500}, 32),
+        ({1: 100, 2: 99, 4: 99, 8: 99, 16: 98}, 8),  # level: shared costs still make it worth while
+        ({1: 100, 2: 60, 4: 50, 8: 40}, 1),
+        ({1: 100, 2: 130, 4: 80, 8: 40}, 2),
+        ({1: 100, 3: 130}, 3),
+    ],
+)
+def test_batching_is_as_large_as_it_pays(speeds: dict[int, float], rows: int) -> None:
+    """Off where it makes the model slower; else the least size of eight or more that is level with the best."""
+    assert worthwhile(speeds) == rows

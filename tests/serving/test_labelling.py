@@ -1,0 +1,91 @@
+"""Pictures to labels over HTTP: the same answer as `nin-spec run` gives."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+from PIL import Image
+from server_process import ask, ask_json, bare_scores, small_models_served
+
+CLASSIFY = "/v2/models/small/classify"
+
+
+@pytest.fixture(scope="module")
+def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
+    """The small models, served."""
+    with small_models_served(tmp_path_factory.mktemp("serving")) as port:
+        yield port
+
+
+def picture(form: str, size: tuple[int, int] = (8, 8), mode: str = "RGB") -> bytes:
+    """A picture's file."""
+    pixels = np.random.default_rng(2).integers(0, 256, (*size[::-1], 3), np.uint8)
+    data = io.BytesIO()
+    Image.fromarray(pixels).convert(mode).save(data, form)
+    return data.getvalue()
+
+
+def test_a_picture_is_classified(port: int) -> None:
+    """Prepared by the contract in the file, ranked, with labels and probabilities."""
+    status, _, answer = ask(port, "POST", f"{CLASSIFY}?top=3", picture("PNG"))
+    assert status == 200
+    data = json.loads(answer)
+    pixels = np.asarray(Image.open(io.BytesIO(picture("PNG")))).astype(np.float32)
+    x = ((pixels * np.float32(1 / 255) - np.float32(0.5)) / np.float32(0.25)).transpose(2, 0, 1)[None]
+    scores = bare_scores(np.ascontiguousarray(x))[0].astype(np.float64)
+    order = np.argsort(-scores)[:3]
+    powers = np.exp(scores - scores.max())
+    found = data["predictions"]
+    assert [p["rank"] for p in found] == [1, 2, 3]
+    assert [p["index"] for p in found] == order.tolist()
+    assert [p["label"] for p in found] == [["cat", "dog", "owl", "fox"][k] for k in order]
+    assert np.allclose([p["score"] for p in found], scores[order], rtol=1e-5)
+    assert np.allclose([p["probability"] for p in found], (powers / powers.sum())[order], rtol=1e-4)
+    assert (data["model_name"], data["model_version"]) == ("small", "1")
+
+
+@pytest.mark.parametrize(
+    ("form", "mode"), [("JPEG", "RGB"), ("WEBP", "RGB"), ("PNG", "L"), ("PNG", "RGBA"), ("GIF", "P")]
+)
+def test_pictures_of_any_kind_and_size_are_taken(port: int, form: str, mode: str) -> None:
+    """Gray, transparent, larger than the model's input."""
+    status, _, answer = ask(port, "POST", CLASSIFY, picture(form, (31, 17), mode))
+    assert status == 200
+    assert len(json.loads(answer)["predictions"]) == 4
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "told"),
+    [
+        (CLASSIFY, b"", "no picture"),
+        (CLASSIFY, b"GIF89a", "no picture"),
+        (CLASSIFY, picture("PNG")[:-30], "no picture"),
+        (f"{CLASSIFY}?top=0", picture("PNG"), "top"),
+        (f"{CLASSIFY}?top=many", picture("PNG"), "top"),
+        ("/v2/models/plain/classify", picture("PNG"), "doesn't say how"),
+    ],
+)
+def test_what_is_no_picture_is_refused(port: int, path: str, body: bytes, told: str) -> None:
+    """400, and why."""
+    status, _, answer = ask(port, "POST", path, body)
+    assert status == 400
+    assert told in json.loads(answer)["error"]
+
+
+def test_a_bomb_is_refused(port: int) -> None:
+    """A small file that would unfold to gigabytes."""
+    data = io.BytesIO()
+    Image.new("1", (20_000, 20_000)).save(data, "PNG")
+    status, answer = ask(port, "POST", CLASSIFY, data.getvalue())[0], ask_json(port, "GET", "/v2/health/live")
+    assert (status, answer[0]) == (400, 200)
+
+
+def test_a_file_without_its_spec_has_no_table(port: int) -> None:
+    """400 in JSON."""
+    status, answer = ask_json(port, "GET", "/v2/models/small/table")
+    assert status == 400
+    assert "no spec" in answer["error"]

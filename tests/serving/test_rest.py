@@ -1,0 +1,294 @@
+"""The protocol over REST, asked of a real server by plain clients."""
+
+from __future__ import annotations
+
+import gzip
+import http.client
+import json
+import zlib
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from server_process import ask, ask_json, bare_scores, binary_request, binary_scores, json_request, small_models_served
+
+Pictures = NDArray[np.float32]
+INFER = "/v2/models/small/infer"
+PICTURES: Pictures = np.random.default_rng(3).normal(size=(3, 3, 8, 8)).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
+    """The small models, served."""
+    with small_models_served(tmp_path_factory.mktemp("serving")) as port:
+        yield port
+
+
+@pytest.mark.parametrize(
+    ("path", "answer"),
+    [
+        ("/v2/health/live", {"live": True}),
+        ("/v2/health/ready", {"ready": True}),
+        ("/v2/models/small/ready", {"name": "small", "ready": True}),
+        ("/v2/models/small/versions/1/ready", {"name": "small", "ready": True}),
+        ("/v2/models", {"models": [{"name": "small", "version": "1"}, {"name": "plain", "version": "1"}]}),
+        (
+            "/v2/models/small",
+            {
+                "name": "small",
+                "versions": ["1"],
+                "platform": "onnxruntime_onnx",
+                "inputs": [{"name": "input", "datatype": "FP32", "shape": [-1, 3, 8, 8]}],
+                "outputs": [{"name": "scores", "datatype": "FP32", "shape": [-1, 4]}],
+            },
+        ),
+    ],
+)
+def test_the_server_describes_itself(port: int, path: str, answer: Any) -> None:
+    """Health and metadata are JSON, as the protocol has them."""
+    assert ask_json(port, "GET", path) == (200, answer)
+
+
+def test_the_server_names_its_extensions(port: int) -> None:
+    """The root tells name, version and extensions, with and without the slash that the protocol's document writes."""
+    status, answer = ask_json(port, "GET", "/v2")
+    assert status == 200
+    assert answer["name"] == "nin-spec"
+    assert set(answer["extensions"]) == {"binary_tensor_data", "classification"}
+    assert ask_json(port, "GET", "/v2/") == (status, answer)
+
+
+@pytest.mark.parametrize("path", [INFER, "/v2/models/small/versions/1/infer"])
+def test_json_tensors_are_answered(port: int, path: str) -> None:
+    """JSON in gives JSON out: the scores of a bare session, the id echoed."""
+    status, answer = ask_json(port, "POST", path, json_request(PICTURES, id="seven"))
+    assert status == 200
+    assert {k: answer[k] for k in ("id", "model_name", "model_version")} == {
+        "id": "seven",
+        "model_name": "small",
+        "model_version": "1",
+    }
+    (output,) = answer["outputs"]
+    assert (output["name"], output["datatype"], output["shape"]) == ("scores", "FP32", [3, 4])
+    assert np.array_equal(np.float32(output["data"]).reshape(3, 4), bare_scores(PICTURES))
+
+
+def test_nested_data_is_the_same_as_flat(port: int) -> None:
+    """JSON data may be nested as the shape is."""
+    nested = json_request(PICTURES)
+    nested["inputs"][0]["data"] = PICTURES.tolist()
+    assert ask_json(port, "POST", INFER, nested) == ask_json(port, "POST", INFER, json_request(PICTURES))
+
+
+def test_binary_tensors_go_both_ways(port: int) -> None:
+    """Raw bytes in, raw bytes out: bit for bit what a bare session computes."""
+    body, extra = binary_request(PICTURES, id="b")
+    status, headers, answer = ask(port, "POST", INFER, body, extra)
+    assert (status, headers["content-type"]) == (200, "application/octet-stream")
+    assert np.array_equal(binary_scores(headers, answer), bare_scores(PICTURES))
+    assert json.loads(answer[: int(headers["inference-header-content-length"])])["id"] == "b"
+
+
+def test_binary_in_and_json_out(port: int) -> None:
+    """The answer is JSON where the client doesn't ask for binary."""
+    body, extra = binary_request(PICTURES, binary=False)
+    status, headers, answer = ask(port, "POST", INFER, body, extra)
+    assert (status, headers["content-type"]) == (200, "application/json")
+    assert np.array_equal(np.float32(json.loads(answer)["outputs"][0]["data"]).reshape(3, 4), bare_scores(PICTURES))
+
+
+def test_an_output_may_say_otherwise_than_the_request(port: int) -> None:
+    """binary_data of an output goes before binary_data_output."""
+    outputs = [{"name": "scores", "parameters": {"binary_data": False}}]
+    body, extra = binary_request(PICTURES, outputs=outputs)
+    assert ask(port, "POST", INFER, body, extra)[1]["content-type"] == "application/json"
+
+
+def test_a_raw_body_is_the_one_input(port: int) -> None:
+    """Inference-Header-Content-Length 0: nothing but the bytes."""
+    status, headers, answer = ask(port, "POST", INFER, PICTURES.tobytes(), {"Inference-Header-Content-Length": "0"})
+    assert status == 200
+    assert np.array_equal(binary_scores(headers, answer), bare_scores(PICTURES))
+
+
+def test_classification_names_the_best(port: int) -> None:
+    """The classification extension answers `value:index:label`, best first."""
+    outputs = [{"name": "scores", "parameters": {"classification": 2}}]
+    status, answer = ask_json(port, "POST", INFER, json_request(PICTURES, outputs=outputs))
+    (output,) = answer["outputs"]
+    assert (status, output["datatype"], output["shape"]) == (200, "BYTES", [3, 2])
+    scores = bare_scores(PICTURES)[0]
+    best = int(scores.argmax())
+    assert output["data"][0] == f"{scores[best]:f}:{best}:{['cat', 'dog', 'owl', 'fox'][best]}"
+
+
+def test_classification_goes_binary_too(port: int) -> None:
+    """Texts are sent with their length before each."""
+    outputs = [{"name": "scores", "parameters": {"classification": 1, "binary_data": True}}]
+    body, extra = binary_request(PICTURES[:1], outputs=outputs)
+    _, headers, answer = ask(port, "POST", "/v2/models/plain/infer", body, extra)
+    text = answer[int(headers["inference-header-content-length"]) :]
+    assert int.from_bytes(text[:4], "little") == len(text) - 4
+    assert text[4:].count(b":") == 1  # no labels here
+
+
+@pytest.mark.parametrize(
+    ("coding", "squeeze"),
+    [("gzip", gzip.compress), ("deflate", zlib.compress), ("deflate", lambda b: zlib.compress(b, wbits=-15))],
+)
+def test_bodies_may_be_compressed(port: int, coding: str, squeeze: Callable[[bytes], bytes]) -> None:
+    """gzip, and both things that are called deflate."""
+    body, extra = binary_request(PICTURES)
+    status, headers, answer = ask(port, "POST", INFER, squeeze(body), {**extra, "Content-Encoding": coding})
+    assert status == 200
+    assert np.array_equal(binary_scores(headers, answer), bare_scores(PICTURES))
+
+
+def test_a_chunked_body_is_read(port: int) -> None:
+    """Without Content-Length, in pieces."""
+    body, extra = binary_request(PICTURES)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+    pieces = (body[k : k + 7] for k in range(0, len(body), 7))
+    connection.request("POST", INFER, pieces, extra, encode_chunked=True)
+    answer = connection.getresponse()
+    headers = {k.lower(): v for k, v in answer.getheaders()}
+    assert np.array_equal(binary_scores(headers, answer.read()), bare_scores(PICTURES))
+    connection.close()
+
+
+def test_a_request_id_comes_back(port: int) -> None:
+    """X-Request-Id is the client's where it is a plain word, else the server's."""
+    assert ask(port, "GET", "/v2", headers={"X-Request-Id": "abc"})[1]["x-request-id"] == "abc"
+    assert ask(port, "POST", INFER, b"", {"X-Request-Id": "abc"})[1]["x-request-id"] == "abc"
+    ours = {ask(port, "POST", INFER, b"", {"X-Request-Id": "a b"})[1]["x-request-id"] for _ in range(2)}
+    assert len(ours) == 2
+
+
+def bad(change: Callable[[dict[str, Any]], object]) -> bytes:
+    """A good request, spoiled."""
+    data = json_request(np.zeros((1, 3, 8, 8), np.float32))
+    change(data)
+    return json.dumps(data).encode()
+
+
+@pytest.mark.parametrize(
+    ("body", "told"),
+    [
+        (b"", "not JSON"),
+        (b"[]", "not a JSON object"),
+        (b"{}", "inputs"),
+        (b"[" * 200_000, "nested too deep"),
+        (b'{"a":' * 200_000, "nested too deep"),
+        (b'{"inputs": [{"name": "input", "datatype": "FP32", "shape": [1], "data": [NaN]}]}', "NaN is not in JSON"),
+        (b"\xff\xfe", "not JSON"),
+        (b'{"inputs": ' + b"9" * 5000 + b"}", "not JSON"),
+        (bad(lambda d: d["inputs"][0].update(shape=[2**40, 3, 32, 32])), "3377699720527872 values"),
+        (bad(lambda d: d["inputs"][0].update(shape=[-1, 3, 8, 8])), "no count"),
+        (bad(lambda d: d["inputs"][0].update(shape=[True, 3, 8, 8])), "no count"),
+        (bad(lambda d: d["inputs"][0].update(shape=[10**30, 3, 8, 8])), "no count"),
+        (bad(lambda d: d["inputs"][0].update(shape=[1] * 500)), "shape"),
+        (bad(lambda d: d["inputs"][0].update(shape=[1, 3, 64])), "has shape [-1, 3, 8, 8]"),
+        (bad(lambda d: d["inputs"][0].update(shape=[0, 3, 8, 8], data=[])), "has shape"),
+        (bad(lambda d: d["inputs"][0].update(shape=[64, 3, 8, 8], data=[0] * 12288)), "64 rows"),
+        (bad(lambda d: d["inputs"][0].update(datatype="FP64")), "is FP32, and FP64 was given"),
+        (bad(lambda d: d["inputs"][0].update(datatype="BYTES")), "datatype"),
+        (bad(lambda d: d["inputs"][0].update(data=["1"] * 192)), "texts"),
+        (bad(lambda d: d["inputs"][0].update(data=[None] * 192)), "null"),
+        (bad(lambda d: d["inputs"][0].update(data=[1e39] * 192)), "that FP32 can't"),
+        (bad(lambda d: d["inputs"][0].update(data=[10**400] * 192)), "that FP32 can't"),
+        (bad(lambda d: d["inputs"][0].update(data=[[0] * 96, [0] * 95])), "nested data"),
+        (bad(lambda d: d["inputs"][0].update(name="imput")), "the inputs of 'small' are 'input', not 'imput'"),
+        (bad(lambda d: d["inputs"][0].update(parameters={"binary_data_size": 768})), "either data or"),
+        (bad(lambda d: d["inputs"][0].update(parameters={"shared_memory_region": "a"})), "shared memory"),
+        (bad(lambda d: d["inputs"].append(d["inputs"][0])), "named twice"),
+        (bad(lambda d: d.update(outputs=[{"name": "logits"}])), "no output 'logits'"),
+        (bad(lambda d: d.update(outputs=[{"name": "scores", "parameters": {"classification": -1}}])), "no count"),
+        (bad(lambda d: d.update(parameters={"timeout": "soon"})), "timeout"),
+        (bad(lambda d: d.update(id=7)), "id"),
+    ],
+)
+def test_a_bad_request_is_told_what_is_wrong(port: int, body: bytes, told: str) -> None:
+    """400 and JSON, whatever comes."""
+    status, headers, answer = ask(port, "POST", INFER, body)
+    assert (status, headers["content-type"]) == (400, "application/json")
+    assert told in json.loads(answer)["error"]
+
+
+@pytest.mark.parametrize(
+    ("extra", "body", "status", "told"),
+    [
+        ({"Inference-Header-Content-Length": "x"}, b"{}", 400, "not a count"),
+        ({"Inference-Header-Content-Length": "-1"}, b"{}", 400, "not a count"),
+        ({"Inference-Header-Content-Length": "99"}, b"{}", 400, "promises 99 bytes"),
+        ({"Inference-Header-Content-Length": "0"}, b"abc", 400, "no FP32 tensor"),
+        ({"Content-Encoding": "br"}, b"{}", 400, "content encoding"),
+        ({"Content-Encoding": "gzip"}, b"{}", 400, "decompressed"),
+        ({"Content-Encoding": "gzip"}, gzip.compress(b"{}" * 99)[:-9], 400, "cut off"),
+        ({"Content-Encoding": "gzip"}, gzip.compress(bytes(1 << 27)), 413, "larger than"),
+        ({}, bytes((1 << 20) + 1), 413, "larger than"),
+    ],
+)
+def test_bad_framing_is_refused(port: int, extra: dict[str, str], body: bytes, status: int, told: str) -> None:
+    """Lengths that lie, unknown encodings, bodies that are or become too large."""
+    found, headers, answer = ask(port, "POST", INFER, body, extra)
+    assert (found, headers["content-type"]) == (status, "application/json")
+    assert told in json.loads(answer)["error"]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("POST", "/v2/models/other/infer", 404),
+        ("POST", "/v2/models/small/versions/2/infer", 404),
+        ("GET", "/v2/models/other", 404),
+        ("GET", "/v2/models/other/ready", 404),
+        ("GET", "/nothing", 404),
+        ("GET", "/v2/models/..%2f..%2fetc/ready", 404),
+        ("GET", INFER, 405),
+        ("PUT", "/v2/health/live", 405),
+        ("POST", "/v2", 405),
+        ("POST", "/v2/models/small/classify", 400),
+    ],
+)
+def test_every_error_is_json(port: int, method: str, path: str, status: int) -> None:
+    """Also those of the router."""
+    found, answer = ask_json(port, method, path)
+    assert found == status
+    assert isinstance(answer["error"], str)
+
+
+def test_numbers_that_json_lacks_come_as_null(port: int) -> None:
+    """An answer in JSON is JSON: NaN scores are null there, and NaN in binary."""
+    x = np.full((1, 3, 8, 8), np.nan, np.float32)
+    body, extra = binary_request(x, binary=False)
+    _, _, answer = ask(port, "POST", INFER, body, extra)
+    assert json.loads(answer)["outputs"][0]["data"] == [None] * 4
+    body, extra = binary_request(x)
+    _, headers, answer = ask(port, "POST", INFER, body, extra)
+    assert np.isnan(binary_scores(headers, answer)).all()
+
+
+def test_metrics_count_under_the_names_of_triton(port: int) -> None:
+    """A request of three rows is one success and three inferences."""
+
+    def read() -> dict[str, float]:
+        _, headers, text = ask(port, "GET", "/metrics")
+        assert headers["content-type"].startswith("text/plain; version=0.0.4")
+        lines = [line.rsplit(" ", 1) for line in text.decode().splitlines() if not line.startswith("#")]
+        return {name: float(value) for name, value in lines if 'model="small"' in name}
+
+    before = read()
+    body, extra = binary_request(PICTURES)
+    ask(port, "POST", INFER, body, extra)
+    ask(port, "POST", INFER, b"{}")
+    after = read()
+    refused = 'nv_inference_request_failure{model="small",version="1",reason="REJECTED"}'
+    assert after[refused] - before[refused] == 1
+    labels = 'model="small",version="1"'
+    assert after[f"nv_inference_request_success{{{labels}}}"] - before[f"nv_inference_request_success{{{labels}}}"] == 1
+    assert after[f"nv_inference_count{{{labels}}}"] - before[f"nv_inference_count{{{labels}}}"] == 3
+    assert after[f"nv_inference_exec_count{{{labels}}}"] - before[f"nv_inference_exec_count{{{labels}}}"] == 1
+    assert after[f"nv_inference_compute_infer_duration_us{{{labels}}}"] > 0
+    assert after[f"nv_inference_pending_request_count{{{labels}}}"] == 0
