@@ -33,6 +33,7 @@ FLOORS = {
     "nin_spec.runtime": 4,
     "nin_spec.evaluation": 4,
     "nin_spec.training": 4,
+    "nin_spec.bench": 4,
     "nin_spec.api": 4,
     "nin_spec.cli": 4,
     "nin_spec.__main__": 4,
@@ -47,6 +48,7 @@ WARM = (
     "nin_spec.data",
     "nin_spec.evaluation",
     "nin_spec.training",
+    "nin_spec.bench",
 )
 """Where heavy libraries may be imported at the top of a module: no cold path comes here."""
 

@@ -24,6 +24,7 @@ COMMANDS = {
     "train": "nin_spec.cli.train",
     "evaluate": "nin_spec.cli.evaluate",
     "run": "nin_spec.cli.run",
+    "bench": "nin_spec.cli.bench",
     "data": "nin_spec.cli.data",
     "doctor": "nin_spec.cli.doctor",
 }
