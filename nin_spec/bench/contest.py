@@ -43,7 +43,7 @@ class Contest:
     ) -> None:
         self.subject, self.entries, self.settings = subject, list(entries), settings
         self.progress = progress or (lambda *_: None)
-        self.laps = Laps()
+        self.laps = Laps(self.entries[0].label)
         self.failures: list[Failure] = []
         self.remarks: list[str] = []
         self.complete = False
@@ -70,7 +70,8 @@ class Contest:
             self.subject.lay_out(folder, self.settings.batches)
             for entry in self.entries:
                 self._open(entry, folder, stack)
-            self._open_peaks(folder, stack)
+            if self.settings.peaks:
+                self._open_peaks(folder, stack)
             self._follow(folder)
         self._tell_restless()
         self.complete = True

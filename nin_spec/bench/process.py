@@ -19,7 +19,8 @@ from nin_spec.diagnostics import Code, Diagnostic, NinSpecError
 
 COMMAND = (sys.executable, "-P", "-X", "faulthandler", "-m", "nin_spec.bench.worker")
 _TAIL = 12
-_GRACE = 5
+_GRACE, _LINGER = 30, 2
+"""Seconds that a process may take to be gone when it was killed, and when its output is closed."""
 
 
 class WorkerError(Exception):
@@ -89,7 +90,11 @@ class WorkerProcess:
         return answer
 
     def _death(self) -> str:
-        code = self.process.wait(_GRACE)
+        try:
+            code = self.process.wait(_LINGER)
+        except subprocess.TimeoutExpired:
+            self.stop()
+            return "it closed its output, and was ended"
         if code < 0:
             return f"it was killed by {signal.Signals(-code).name}"
         return f"it ended with status {code}"

@@ -15,13 +15,17 @@ ON_THE_PROCESSOR = frozenset({"cpu", "openvino"})
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """How it is measured: in `turns` laps of so many `seconds` each. `patience` is how long a worker may be silent."""
+    """How it is measured: in `turns` laps of so many `seconds` each, `peaks` beside them or not.
+
+    `patience` is how many seconds a worker may be silent.
+    """
 
     batches: tuple[int, ...]
     threads: int
     seconds: float = 1.0
     turns: int = 5
     patience: float = 600.0
+    peaks: bool = True
 
 
 @dataclass(frozen=True)
@@ -139,8 +143,12 @@ class Result:
 
 @dataclass
 class Laps:
-    """What the contest notes as it goes: the runs of each lap, and the first run, by label and batch."""
+    """What the contest notes as it goes: the runs of each lap, and the first run, by label and batch.
 
+    `ours` is the label of the contender that the others are compared with.
+    """
+
+    ours: str
     opened: list[Opened] = field(default_factory=list)
     turns: dict[tuple[str, int], list[list[float]]] = field(default_factory=dict)
     first: dict[tuple[str, int], float] = field(default_factory=dict)
@@ -163,8 +171,7 @@ class Laps:
         turns = self.turns[opened.label, batch]
         runs = spread_of(t for lap in turns for t in lap)
         operations = None if macs is None else 2 * macs * batch
-        head = self.opened[0]
-        ours = self.turns.get((head.label, batch)) if head is not opened else None
+        ours = self.turns.get((self.ours, batch)) if opened.label != self.ours else None
         return Line(
             opened.label,
             batch,

@@ -51,6 +51,7 @@ _LARGEST = 1 << 20
     show_default=True,
     help="Seconds after which a contender that says nothing is ended.",
 )
+@click.option("--no-peak", is_flag=True, help="Leave the machine's own peak out; it needs torch.")
 @weights_option
 @set_option
 @input_option
@@ -158,7 +159,7 @@ def peer_entry(name: str, device: str) -> Entry:
     if name in PEERS:
         return Entry(name, PEERS[name], device)
     if name.lower().endswith(".onnx"):
-        return Entry(Path(name).name, Contender("file", "another ONNX file", "session", "file"), device, file=name)
+        return Entry(name, Contender("file", "another ONNX file", "session", "file"), device, file=name)
     hint = did_you_mean(name, list(PEERS))
     raise click.BadParameter(f"{name!r} is no contender; {hint}, or a MODEL.onnx", param_hint="--against")
 
@@ -175,6 +176,7 @@ def choose_settings(given: dict[str, Any], subject: BenchSubject) -> Settings:
         seconds=given["seconds"],
         turns=given["turns"],
         patience=given["timeout"],
+        peaks=not given["no_peak"],
     )
 
 
