@@ -47,22 +47,22 @@ def _check_compiler() -> None:
         raise InputError(Diagnostic(Code.BENCH_CONTENDER, message, hint=hint))
 
 
-OURS = Contender("nin-spec", "the exported file in nin-spec's session", "session", "file")
+OURS = Contender("nin-spec", "the exported file in our session", "session", "file")
 
 PEERS: dict[str, Contender] = {
     c.name: c
     for c in (
-        Contender("bare", "the same file in a bare InferenceSession of the CPU provider", "bare", "file"),
+        Contender("bare", "the same file in a bare InferenceSession", "bare", "file"),
         Contender(
             "torch-export",
-            "torch.onnx.export's file of the same weights, in the same onnxruntime and settings",
+            "torch.onnx.export's file, in the same settings",
             "inference",
             "peer file",
             _check_export,
         ),
-        Contender("torch", "PyTorch as it is, in inference_mode", "torch", "weights"),
+        Contender("torch", "eager PyTorch in inference_mode", "torch", "weights"),
         Contender(
-            "torch-compile", "torch.compile (inductor), compiled for each batch", "torch-compile", "weights",
+            "torch-compile", "inductor, compiled for each batch", "torch-compile", "weights",
             _check_compiler,
         ),
     )

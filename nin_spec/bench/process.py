@@ -50,7 +50,8 @@ class WorkerProcess:
                 start_new_session=True,
             )
         self.answers: queue.SimpleQueue[str | None] = queue.SimpleQueue()
-        threading.Thread(target=self._listen, daemon=True).start()
+        self.listener = threading.Thread(target=self._listen, daemon=True)
+        self.listener.start()
 
     def __enter__(self) -> Self:
         return self
@@ -60,9 +61,10 @@ class WorkerProcess:
 
     def _listen(self) -> None:
         """Hand over each answer; None at the end. A thread, as pipes can't be waited on everywhere."""
-        with contextlib.suppress(ValueError):  # the pipe is closed while it waits
-            for line in self.process.stdout or ():
-                self.answers.put(line)
+        if self.process.stdout:
+            with self.process.stdout as lines:
+                for line in lines:
+                    self.answers.put(line)
         self.answers.put(None)
 
     def ask(self, deed: str, patience: float, **what: Any) -> dict[str, Any]:
@@ -111,10 +113,11 @@ class WorkerProcess:
         else:
             self.process.kill()
         self.process.wait(_GRACE)
-        for pipe in (self.process.stdin, self.process.stdout):
-            with contextlib.suppress(OSError):  # what was not yet sent has nobody to go to
-                if pipe:
-                    pipe.close()
+        with contextlib.suppress(OSError):  # what was not yet sent has nobody to go to
+            if self.process.stdin:
+                self.process.stdin.close()
+        # Not longer: what left the group may hold the pipe open for ever.
+        self.listener.join(_LINGER)
 
 
 def environment(folder: Path, threads: int) -> dict[str, str]:

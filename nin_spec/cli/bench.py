@@ -272,9 +272,7 @@ def notes(result: Result) -> list[str]:
     """Peaks, what was compiled, what each contender ran on, and what went wrong."""
     peaks = [each for each in result.contenders if each.label in result.peaks]
     found = [peak_note(each.facts, result.peaks[each.label]) for each in peaks]
-    for each in (c for c in result.contenders if not c.is_peak):
-        where = each.facts.get("provider", f"torch on {each.facts['device']}")
-        found.append(f"{each.label}: {each.title}; {where}, {each.facts['precision']}; started in {each.seconds:.2f} s")
+    found += contender_lines(result)
     compiled = [line for line in result.lines if line.label == "torch-compile"]
     if compiled:
         times = ", ".join(f"{line.first:.1f} s at batch {line.batch}" for line in compiled)
@@ -285,6 +283,19 @@ def notes(result: Result) -> list[str]:
         found.append(f"FAILED {failure.label}{at}: {failure.reason}")
         found += [f"  | {line}" for line in failure.stderr.splitlines()]
     return found if result.complete else [*found, "stopped before the end: the numbers above are of fewer laps"]
+
+
+def contender_lines(result: Result) -> list[str]:
+    """A line a contender: what it is, on what it ran, in which numbers, and how long its start took."""
+    from nin_spec.tables import columns
+
+    here = [each for each in result.contenders if not each.is_peak]
+    places = [each.facts.get("provider", f"torch on {each.facts['device']}") for each in here]
+    starts = [f"start {each.seconds:.2f} s" for each in here]
+    rows = [
+        (c.label, c.title, where, c.facts["precision"], s) for c, where, s in zip(here, places, starts, strict=True)
+    ]
+    return columns(rows) if rows else []
 
 
 def peak_note(facts: Any, gflops: Spread) -> str:

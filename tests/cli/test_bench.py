@@ -134,7 +134,7 @@ def test_a_table_for_people_and_everything_for_programs(nin_spec: Run) -> None:
     ]
     with Image.open("b.png") as picture:
         assert picture.format == "PNG"
-    assert "opening bare" in done.err
+    assert "opening nin-spec" in done.err
     assert " left" in done.err
 
 
