@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from nin_spec.bench.subjects import BenchSubject
 
 BATCHES = (1, 8, 64)
+PRECISIONS = ("float32", "bfloat16", "float16")
 _LARGEST = 1 << 20
 
 
@@ -142,7 +143,7 @@ def devices_of(given: dict[str, Any]) -> tuple[Any, ...]:
 def choose_entries(given: dict[str, Any]) -> list[Entry]:
     """Ours on each device in each precision, then the peers, on the first device."""
     devices = devices_of(given)
-    precisions: list[str | None] = [*words(given["precisions"])] or [None]
+    precisions: list[str | None] = [*map(check_precision, words(given["precisions"]))] or [None]
     several = len(devices) * len(precisions) > 1
     ours = [
         Entry(" ".join(filter(None, ("nin-spec", device if several else "", p))), OURS, device, p)
@@ -150,6 +151,17 @@ def choose_entries(given: dict[str, Any]) -> list[Entry]:
         for p in precisions
     ]
     return [*ours, *(peer_entry(name, devices[0]) for name in words(given["peers"]))]
+
+
+def check_precision(word: str) -> str:
+    """The word, when it is an arithmetic that a device may have."""
+    from nin_spec.diagnostics import did_you_mean
+
+    if word not in PRECISIONS:
+        raise click.BadParameter(
+            f"{word!r} is no precision; {did_you_mean(word, PRECISIONS)}", param_hint="--precision"
+        )
+    return word
 
 
 def peer_entry(name: str, device: str) -> Entry:
