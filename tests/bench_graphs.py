@@ -173,19 +173,24 @@ def entries(spec: str, features: set[str], int8: str | None) -> list[Entry]:
 
 
 def measure(
-    specs: Sequence[str], settings: Settings, features: set[str], given: argparse.Namespace, found: dict[str, Result]
+    specs: Sequence[str],
+    settings: Settings,
+    facts: dict[str, Any],
+    given: argparse.Namespace,
+    found: dict[str, Result],
 ) -> None:
     """Each spec's contest, noted in `found` as soon as it is done, or stopped."""
     import nin_spec
     from nin_spec.bench.contest import Contest
     from nin_spec.bench.subjects import bench_model
 
+    features = set(facts["features"] or ())
     for number, spec in enumerate(specs, 1):
         tell = reporter(f"{number} of {len(specs)}, {spec}: ")
         network = nin_spec.compile(spec)
         trained = given.weights if spec == "nin_cifar" else None
         subject = bench_model(network.with_weights(trained) if trained else network.initialise())
-        contest = Contest(subject, entries(spec, features, given.int8), settings, tell)
+        contest = Contest(subject, entries(spec, features, given.int8), settings, tell, facts)
         try:
             contest.run()
         finally:
@@ -259,7 +264,10 @@ def verdicts(judged: Sequence[Bar]) -> list[str]:
 
 def troubles(found: Found) -> list[str]:
     """What failed, and what else is worth knowing, each once."""
-    lines = [f"{name}: {remark}" for name, result in found.items() for remark in result.remarks]
+    every = [remark for result in found.values() for remark in result.remarks]
+    common = [remark for remark in dict.fromkeys(every) if every.count(remark) == len(found)]
+    own = [f"{name}: {r}" for name, result in found.items() for r in result.remarks if r not in common]
+    lines = [*common, *own]
     failures = [(name, failure) for name, result in found.items() for failure in result.failures]
     return lines + [
         f"FAILED {name}, {f.label}, batch {f.batch}: {f.reason}\n{f.stderr}".rstrip() for name, f in failures
@@ -305,7 +313,7 @@ def compare(given: argparse.Namespace) -> int:
     interrupted = False
     try:
         starts = start_times(given.threads, given.starts)
-        measure(specs, settings, features, given, found)
+        measure(specs, settings, facts, given, found)
     except KeyboardInterrupt:
         interrupted = True
     unjudged = "--quick" if given.quick else "stopped before the end" if interrupted else ""

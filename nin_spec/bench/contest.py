@@ -31,7 +31,8 @@ _RESTLESS = 0.05
 class Contest:
     """One subject, its contenders, the first of them being what the others are compared with.
 
-    `run` measures, and may be interrupted; `result` says what has been measured until then.
+    `run` measures, and may be interrupted; `result` says what has been measured until then. `machine` is what
+    machine_facts said before the first of several contests, which themselves keep the machine busy.
     """
 
     def __init__(
@@ -40,6 +41,7 @@ class Contest:
         entries: Sequence[Entry],
         settings: Settings,
         progress: Progress | None = None,
+        machine: dict[str, Any] | None = None,
     ) -> None:
         self.subject, self.entries, self.settings = subject, list(entries), settings
         self.progress = progress or (lambda *_: None)
@@ -47,7 +49,7 @@ class Contest:
         self.failures: list[Failure] = []
         self.remarks: list[str] = []
         self.complete = False
-        self.machine = machine_facts()
+        self.machine = machine or machine_facts()
         self._workers: dict[str, WorkerProcess] = {}
         self._judge = Judge()
         self._out: set[tuple[str, int]] = set()

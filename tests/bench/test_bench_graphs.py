@@ -112,6 +112,12 @@ def test_a_failure_is_told_with_what_it_said() -> None:
     assert told == "FAILED nin_cifar, torch, batch 8: it ended with status 1\nMemoryError"
 
 
+def test_what_is_true_of_all_is_told_once() -> None:
+    """A busy machine is one remark; what concerns one spec bears its name."""
+    busy, own = replace(result(GOOD), remarks=["busy"]), replace(result(GOOD), remarks=["busy", "restless"])
+    assert bench_graphs.troubles({"a": busy, "b": own}) == ["busy", "b: restless"]
+
+
 def test_quick_runs_little_and_judges_nothing() -> None:
     """What is said beside it still counts."""
     given = bench_graphs.options(["--quick", "--batches", "1,2"])
