@@ -26,8 +26,12 @@ test: setup  ## set up, then check style and types and run the tests
 	$(BIN)/mypy
 	$(BIN)/python -m pytest
 
-bench: setup  ## compare the commands and the graph with their peers, in one run
+bench: setup  ## compare the commands and the graphs with their peers, and judge by the bars
 	$(BIN)/python tests/bench.py
+	$(BIN)/python tests/bench_graphs.py
+
+bench-graphs: setup  ## the graphs alone: ONLY='--specs nin_cifar --batches 1,8' for some of them
+	$(BIN)/python tests/bench_graphs.py $(ONLY)
 
 bench-training: setup  ## compare training with a plain PyTorch loop, in one run
 	$(BIN)/python tests/bench_training.py
@@ -38,4 +42,4 @@ bench-serving: setup  ## compare the server with a bare session, in one run
 clean:  ## remove what was made here
 	rm -rf $(VENV) $(OUT) build dist
 
-.PHONY: help setup demo test bench bench-training bench-serving clean
+.PHONY: help setup demo test bench bench-graphs bench-training bench-serving clean

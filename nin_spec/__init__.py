@@ -15,6 +15,7 @@ In the order in which a spec passes through:
     training/        a recipe followed, into a run folder
     evaluation/      accuracy, through torch and onnxruntime
     runtime/         onnxruntime sessions, parity, doctor
+    bench/           how fast it runs, beside its peers and the machine's peak
     cli/             the command line
 
     >>> import nin_spec

@@ -1,4 +1,4 @@
-"""Pictures of a training and of an evaluation, as PNG; the same numbers give the same bytes.
+"""Pictures of a training, an evaluation and a bench, as PNG; the same numbers give the same bytes.
 
 Drawn by matplotlib (the extra `train`) without its global state. The colours are told apart by
 people who see fewer of them too: Okabe and Ito's for curves, lightness alone for cells.
@@ -21,8 +21,9 @@ Row = Mapping[str, float | int | None]
 COUNTED = 20
 """Classes up to which the counts are written into the cells."""
 
-_BLUE, _ORANGE, _INK, _GRID = "#0072b2", "#d55e00", "#333333", "#dddddd"
+_BLUE, _ORANGE, _INK, _BAR, _GRID = "#0072b2", "#d55e00", "#333333", "#b8b8b8", "#dddddd"
 _DPI = 150
+_BEHIND = {"facecolor": "white", "edgecolor": "none", "pad": 0.6}
 _FONT = "DejaVu Sans"  # comes with matplotlib: the same letters on every machine
 _STYLE = {
     "font.family": _FONT,
@@ -160,6 +161,67 @@ def _draw(axes: Any, rows: Sequence[Row], key: str, colour: str, form: str) -> N
     label = f"{key.partition('_')[0]}  {points[-1][1]:{form}}"
     look = {"color": colour, "marker": mark, "markersize": 3, "linewidth": 1.6, "clip_on": False}
     axes.plot(*zip(*points, strict=True), label=label, **look)
+
+
+# ------------------------------------------------------------------ a bench
+
+
+def bench_png(result: Mapping[str, Any]) -> bytes:
+    """Throughputs of a bench, a panel for each batch size, from the dict that `bench --format json` prints.
+
+    Whiskers are the quartiles; a line marks what the peak of the first contender's precision would give. Raises
+    InputError (EXTRA_MISSING) without matplotlib.
+    """
+    matplotlib = _matplotlib()
+    batches = list(dict.fromkeys(row["batch"] for row in result["results"]))
+    panels = [[row for row in result["results"] if row["batch"] == batch] for batch in batches]
+    heights = [len(rows) + 0.8 for rows in panels] or [1.0]
+    with matplotlib.rc_context(_STYLE):
+        figure = matplotlib.figure.Figure((8, 1.1 + 0.34 * sum(heights)), layout="constrained")
+        figure.suptitle(_plain(f"{result['name']}: images a second", "", 100), x=0.012, ha="left", fontweight="bold")
+        grid = figure.add_gridspec(len(heights), 1, height_ratios=heights)
+        for place, (batch, rows) in enumerate(zip(batches, panels, strict=True)):
+            axes = figure.add_subplot(grid[place, 0])
+            axes.set_title(f"batch {batch}", loc="left", fontsize=9)
+            _draw_throughputs(axes, rows)
+            _mark_peak(axes, result, rows)
+        return _png(figure)
+
+
+def _draw_throughputs(axes: Any, rows: Sequence[Mapping[str, Any]]) -> None:
+    """A bar a contender, ours in colour, the number at its end."""
+    for place, row in enumerate(rows):
+        rate, latency = row["images_per_second"], row["latency_ms"]
+        low, high = (row["batch"] * 1e3 / latency[key] for key in ("high", "low"))
+        colour = _BLUE if row["contender"].startswith("nin-spec") else _BAR
+        whiskers = [[max(rate - low, 0)], [max(high - rate, 0)]]
+        axes.barh(place, rate, 0.68, color=colour, xerr=whiskers, ecolor=_INK, capsize=2, error_kw={"linewidth": 0.9})
+        text = f"{rate:,.0f}" if rate >= 10 else f"{rate:.2f}"
+        axes.annotate(
+            text, (max(rate, high), place), (5, 0), textcoords="offset points", va="center", fontsize=8, bbox=_BEHIND
+        )
+    axes.set_yticks(range(len(rows)), [_plain(row["contender"], str(k)) for k, row in enumerate(rows)])
+    axes.set_ylim(len(rows) - 0.4, -0.6)
+    axes.tick_params(axis="y", length=0)
+    axes.set_xlim(0, axes.get_xlim()[1] * 1.08)
+    axes.xaxis.set_major_formatter("{x:,.0f}")
+    axes.grid(axis="x", color=_GRID, linewidth=0.7)
+    axes.set_axisbelow(True)
+
+
+def _mark_peak(axes: Any, result: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> None:
+    """Where the machine's peak would be, as the first contender's share of it says."""
+    share = rows[0]["share_of_peak"]
+    if share is None:
+        return
+    rate = rows[0]["images_per_second"] / share["median"]
+    axes.axvline(rate, color=_ORANGE, linewidth=1.2)
+    axes.set_xlim(0, max(axes.get_xlim()[1], rate * 1.12))
+    precision = next(c["precision"] for c in result["contenders"] if c["name"] == rows[0]["contender"])
+    label = f"{precision} peak"
+    axes.annotate(
+        label, (rate, 1), (3, 2), ("data", "axes fraction"), "offset points", color=_ORANGE, ha="right", fontsize=8
+    )
 
 
 # ------------------------------------------------------------------ matplotlib

@@ -85,6 +85,7 @@ class Code(Enum):
     DEVICE_UNAVAILABLE = ("NIN703", "a device that can't run here")
     DEVICE_FALLBACK = ("NIN704", "nodes placed on another device than the one asked for")
     EXTRA_MISSING = ("NIN705", "a package that an extra of nin-spec brings is not installed")
+    BENCH_CONTENDER = ("NIN721", "a contender that can't be measured here")
 
     IMPORT = ("NIN651", "a network, or a file of another tool, that can't be brought into the language")
 

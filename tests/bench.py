@@ -1,11 +1,9 @@
-"""Compare nin-spec with its peers, in one run: `make bench`.
+"""Compare nin-spec's commands with their peers, in one run: `make bench`. bench_graphs.py has the graphs.
 
 Whole processes: `build` with `import torch`; `export` with a script that builds the same network in
-PyTorch and calls torch.onnx.export(dynamo=True). Graphs: each shipped spec's exported file with what
-torch.onnx.export writes for the same nn.Module, in onnxruntime on the CPU provider, each in its own
-process, in turn. Prints medians, their ratio, and the ratio of the least; asserts nothing.
+PyTorch and calls torch.onnx.export(dynamo=True). Prints medians and their ratios; asserts nothing.
 
-    python tests/bench.py [commands|graphs|all] [--runs N] [--specs a,b] [--batches 1,8]
+    python tests/bench.py [--runs N]
 """
 
 from __future__ import annotations
@@ -32,23 +30,6 @@ source.load_weights(net, {weights!r})
 example = torch.zeros({shape})
 torch.onnx.export(net, (example,), {target!r}, dynamo=True, verbose=False,
                   input_names=["input"], output_names=["scores"], dynamic_shapes=({{0: torch.export.Dim("batch")}},))
-"""
-
-TIMER = """
-import sys, time, statistics, numpy as np, onnxruntime as ort
-path, batch, seconds = sys.argv[1], int(sys.argv[2]), float(sys.argv[3])
-options = ort.SessionOptions()
-options.intra_op_num_threads = {threads}
-options.log_severity_level = 3
-session = ort.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-node = session.get_inputs()[0]
-x = np.random.default_rng(0).standard_normal((batch, *node.shape[1:])).astype(np.float32)
-feed = {{node.name: x}}
-for _ in range(3): session.run(None, feed)
-laps, end = [], time.perf_counter() + seconds
-while time.perf_counter() < end or len(laps) < 5:
-    start = time.perf_counter(); session.run(None, feed); laps.append(time.perf_counter() - start)
-print(statistics.median(laps))
 """
 
 
@@ -128,47 +109,13 @@ def write_peer(spec: str, folder: Path, weights: Path, script: Path) -> Path:
     return target
 
 
-def graphs(folder: Path, runs: int, specs: list[str], batches: list[int]) -> None:
-    """Each spec's two graphs in onnxruntime."""
-    threads = len(os.sched_getaffinity(0))
-    print(f"\nonnxruntime, CPU provider, float32, {threads} threads, milliseconds a batch")
-    print(f"{'spec':<28}{'batch':>6}{'nin-spec':>11}{'torch':>11}{'ratio':>8}{'of least':>10}")
-    timer = TIMER.format(threads=threads)
-    for spec in specs:
-        ours, weights, peer = folder / f"{spec}.onnx", folder / f"{spec}.safetensors", folder / f"{spec}_export.py"
-        subprocess.run([*NIN_SPEC, "build", spec, *AS_FLOAT32, "-o", str(weights)], check=True, capture_output=True)
-        export = [*NIN_SPEC, "export", spec, *AS_FLOAT32, "--onnx", str(ours), "--weights", str(weights), "--no-parity"]
-        subprocess.run(export, check=True, capture_output=True)
-        theirs = write_peer(spec, folder, weights, peer)
-        subprocess.run([sys.executable, str(peer)], check=True, capture_output=True)
-        for batch in batches:
-            laps: dict[Path, list[float]] = {ours: [], theirs: []}
-            for _ in range(runs):
-                for path, found in laps.items():
-                    command = [sys.executable, "-c", timer, str(path), str(batch), "1.0"]
-                    done = subprocess.run(command, check=True, capture_output=True, text=True)
-                    found.append(float(done.stdout) * 1000)
-            a, b = statistics.median(laps[ours]), statistics.median(laps[theirs])
-            least = min(laps[ours]) / min(laps[theirs])
-            print(f"{spec:<28}{batch:>6}{a:>11.3f}{b:>11.3f}{a / b:>8.3f}{least:>10.3f}", flush=True)
-
-
 def main() -> None:
     """Parse and run."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", nargs="?", choices=["commands", "graphs", "all"], default="all")
     parser.add_argument("--runs", type=int, default=5)
-    parser.add_argument("--specs", default="")
-    parser.add_argument("--batches", default="1,8")
     given = parser.parse_args()
-    from nin_spec.language.load import shipped_names
-
-    specs = given.specs.split(",") if given.specs else shipped_names()
     with tempfile.TemporaryDirectory() as name:
-        if given.what in ("commands", "all"):
-            commands(Path(name), given.runs)
-        if given.what in ("graphs", "all"):
-            graphs(Path(name), given.runs, specs, [int(b) for b in given.batches.split(",")])
+        commands(Path(name), given.runs)
 
 
 if __name__ == "__main__":

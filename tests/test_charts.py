@@ -13,7 +13,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from nin_spec.charts import confusion_png, curves_png
+from nin_spec.charts import bench_png, confusion_png, curves_png
 from nin_spec.diagnostics import Code, InputError
 
 
@@ -136,3 +136,39 @@ def test_without_matplotlib_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) 
     (found,) = caught.value.diagnostics
     assert found.code is Code.EXTRA_MISSING
     assert found.hint == "pip install 'nin-spec[train]'"
+
+
+# ------------------------------------------------------------------ a bench
+
+
+def bench(share: float | None = 0.8, contenders: Sequence[str] = ("nin-spec", "torch")) -> dict[str, Any]:
+    """A bench as its JSON has it, of what is drawn."""
+    results = [
+        {
+            "contender": name,
+            "batch": batch,
+            "latency_ms": {"low": 0.9 * batch * k, "high": 1.2 * batch * k},
+            "images_per_second": 1000 / k,
+            "share_of_peak": {"median": share / k} if share else None,
+        }
+        for batch in (1, 64)
+        for k, name in enumerate(contenders, 1)
+    ]
+    return {
+        "name": "net $x$",
+        "results": results,
+        "contenders": [{"name": n, "precision": "float32"} for n in contenders],
+    }
+
+
+def test_a_bench_has_a_panel_for_each_batch_and_a_bar_for_each_contender() -> None:
+    """More contenders make a higher picture; the same numbers the same bytes."""
+    two, five = bench_png(bench()), bench_png(bench(contenders=("nin-spec", "b", "c", "d", "e")))
+    assert opened(five).height > opened(two).height
+    assert two == bench_png(bench())
+
+
+def test_a_bench_without_a_peak_is_drawn_without_one() -> None:
+    """Its line is then missing, and nothing else. So is a bench that was stopped before its first lap."""
+    assert bench_png(bench(share=None)) != bench_png(bench())
+    assert opened(bench_png(bench() | {"results": []})).width > 0

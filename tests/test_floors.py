@@ -36,6 +36,7 @@ FLOORS = {
     "nin_spec.evaluation": 4,
     "nin_spec.training": 4,
     "nin_spec.serving": 4,
+    "nin_spec.bench": 4,
     "nin_spec.api": 4,
     "nin_spec.importers": 4,
     "nin_spec.cli": 4,
@@ -53,6 +54,7 @@ WARM = (
     "nin_spec.training",
     "nin_spec.importers",
     "nin_spec.serving",
+    "nin_spec.bench",
 )
 """Where heavy libraries may be imported at the top of a module: no cold path comes here."""
 

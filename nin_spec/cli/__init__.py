@@ -26,6 +26,7 @@ COMMANDS = {
     "train": "nin_spec.cli.train",
     "evaluate": "nin_spec.cli.evaluate",
     "run": "nin_spec.cli.run",
+    "bench": "nin_spec.cli.bench",
     "data": "nin_spec.cli.data",
     "serve": "nin_spec.cli.serve",
     "doctor": "nin_spec.cli.doctor",

@@ -100,17 +100,11 @@ def subject_of_file(
     info = session.metadata
     if info.preprocessing is None:
         raise _unusable(path, "it doesn't say how a picture becomes its input", _WRITE_CONTRACT)
-    network, model, why = None, None, ""
-    try:
-        network = _network_of_file(path, session)
-        graph = _graph_of_file(network, session)
-        model = network.with_weights(weights) if weights else _with_tensors(network, graph, path)
-    except _NoModelError as error:
-        why = str(error)
-        if weights is not None:
-            raise _unusable(path, f"there is nothing to give the weights of {weights} to: {why}") from None
-    shape = _input_shape(path, session, network)
-    module = None if model is None else _module(_as_given(model, session), device, session)
+    found = embedded_model(path, session, weights)
+    if weights is not None and found.model is None:
+        raise _unusable(path, f"there is nothing to give the weights of {weights} to: {found.why}")
+    shape = input_shape(path, session, found.network)
+    module = None if found.model is None else _module(_as_given(found.model, session), device, session)
     classes = _class_count(path, session, info.preprocessing, shape)
     return Subject(
         session,
@@ -119,7 +113,7 @@ def subject_of_file(
         shape,
         info.labels,
         classes,
-        why,
+        found.why,
         dataset=info.dataset,
         module_takes_pixels=session.takes_pixels and weights is None,
     )
@@ -133,6 +127,30 @@ _WRITE_CONTRACT = (
 
 class _NoModelError(Exception):
     """A file from which no model can be made; the text says why."""
+
+
+@dataclass(frozen=True)
+class Embedded:
+    """What a file carries beside its graph: the network of its spec, and the model with its weights.
+
+    Either is None where it can't be had, and `why` says the reason.
+    """
+
+    network: Network | None
+    model: Model | None
+    why: str = ""
+
+
+def embedded_model(path: Path, session: Session, weights: Path | None = None) -> Embedded:
+    """The model of the spec that an ONNX file carries, with the file's weights or those of `weights`."""
+    network = None
+    try:
+        network = _network_of_file(path, session)
+        graph = _graph_of_file(network, session)
+        model = network.with_weights(weights) if weights else _with_tensors(network, graph, path)
+    except _NoModelError as error:
+        return Embedded(network, None, str(error))
+    return Embedded(network, model)
 
 
 def _network_of_file(path: Path, session: Session) -> Network:
@@ -212,7 +230,7 @@ def _tensors(path: Path) -> dict[str, Array]:
     return {name: array for name, array in arrays.items() if array.dtype.kind == "f"}
 
 
-def _input_shape(path: Path, session: Session, network: Network | None) -> Shape:
+def input_shape(path: Path, session: Session, network: Network | None) -> Shape:
     """(C, H, W); where the file leaves the size open, the nominal one of its spec."""
     match session.picture:
         case (int() as channels, int() as height, int() as width):

@@ -102,7 +102,7 @@ def diagnose() -> Report:
         packages=packages,
         onnxruntime_cuda=cuda,
         torch=torch,
-        cpu=_cpu(),
+        cpu=describe_cpu(),
         devices=tuple(prove(device) for device in PROVIDERS),
         findings=_findings(runtimes, packages, torch, cuda),
     )
@@ -181,7 +181,8 @@ def _ask_torch() -> Torch:
     return Torch(cuda, usable)
 
 
-def _cpu() -> Cpu:
+def describe_cpu() -> Cpu:
+    """This machine's processor, and those of its features that kernels are chosen by."""
     info = Path("/proc/cpuinfo")
     text = info.read_text() if info.is_file() else ""
     flags = re.search(r"^(?:flags|Features)\s*: (.*)$", text, re.MULTILINE)

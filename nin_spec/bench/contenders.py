@@ -1,0 +1,103 @@
+"""Who can compute a network: a row each. Another contender needs another row, and a runner if it has a new way."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from nin_spec.diagnostics import Code, Diagnostic, InputError
+from nin_spec.extras import require
+
+RunnerName = Literal["session", "bare", "inference", "torch", "torch-compile", "peak"]
+
+
+@dataclass(frozen=True, slots=True)
+class Contender:
+    """One way to compute a network.
+
+    `runner` names what its worker runs, `source` whether that is the subject's own file, one that
+    PyTorch exports of the same weights before, or the weights themselves; `check` raises InputError
+    where something that it needs is not here.
+    """
+
+    name: str
+    title: str
+    runner: RunnerName
+    source: Literal["file", "peer file", "weights"]
+    check: Callable[[], None] = lambda: None
+
+    @property
+    def is_ours(self) -> bool:
+        """True for nin-spec's own sessions."""
+        return self.runner == "session"
+
+
+def _check_export() -> None:
+    require("torch", "onnxscript", purpose="--against torch-export", extra="bench")
+
+
+def _check_compiler() -> None:
+    asked = os.environ.get("CXX")
+    if not any(shutil.which(name) for name in ([asked] if asked else ["g++", "clang++", "cl"])):
+        message = f"--against torch-compile needs a C++ compiler, and there is no {asked or 'g++'} on the path"
+        hint = "install one (apt install g++), name it in the variable CXX, or leave torch-compile out"
+        raise InputError(Diagnostic(Code.BENCH_CONTENDER, message, hint=hint))
+
+
+OURS = Contender("nin-spec", "the exported file in our session", "session", "file")
+
+PEERS: dict[str, Contender] = {
+    c.name: c
+    for c in (
+        Contender("bare", "the same file in a bare InferenceSession", "bare", "file"),
+        Contender(
+            "torch-export",
+            "torch.onnx.export's file, in the same settings",
+            "inference",
+            "peer file",
+            _check_export,
+        ),
+        Contender("torch", "eager PyTorch in inference_mode", "torch", "weights"),
+        Contender(
+            "torch-compile", "inductor, compiled for each batch", "torch-compile", "weights",
+            _check_compiler,
+        ),
+    )
+}  # fmt: skip
+"""What --against takes, by name; besides, it takes other ONNX files."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A contender in a contest: under which label, on which device, in which precision (None: the file's own).
+
+    `file` is another ONNX file than the subject's; `only` are the batches that it runs at, none meaning all.
+    """
+
+    label: str
+    contender: Contender
+    device: str = "cpu"
+    precision: str | None = None
+    file: str = ""
+    only: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What a worker is told of its contender. `spec` and `weights` are files, empty where there is no model."""
+
+    runner: RunnerName
+    file: str
+    device: str
+    threads: int
+    precision: str | None = None
+    spec: str = ""
+    weights: str = ""
+    dtype: str = "float32"
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain data."""
+        return asdict(self)

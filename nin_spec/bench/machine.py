@@ -1,0 +1,43 @@
+"""Where something was measured: what of a machine decides how fast it is, and whether it was busy."""
+
+from __future__ import annotations
+
+import os
+from importlib.metadata import PackageNotFoundError, version
+from platform import python_version
+from typing import Any
+
+PACKAGES = ("numpy", "onnx", "onnxscript", "torch")
+BUSY = 0.25
+"""The load a core, above which the machine has something else to do."""
+
+
+def machine_facts() -> dict[str, Any]:
+    """Processor, its features, cores, versions, and the load of the last minute (None where it isn't known)."""
+    from nin_spec.runtime.doctor import describe_cpu
+    from nin_spec.runtime.providers import onnxruntime_packages
+
+    cpu = describe_cpu()
+    versions = {name: _version(name) for name in sorted({*PACKAGES, *onnxruntime_packages()})}
+    return {
+        "cpu": cpu.model,
+        "features": None if cpu.features is None else list(cpu.features),
+        "cores": cpu.threads,
+        "load_before": round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None,
+        "versions": {"nin-spec": _version("nin-spec"), "python": python_version(), **versions},
+    }
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def busy_remark(facts: dict[str, Any]) -> str | None:
+    """What to say of a machine that was busy before the bench began."""
+    load, cores = facts["load_before"], facts["cores"]
+    if load is None or load <= BUSY * cores:
+        return None
+    return f"the machine was busy before (load {load:g} on {cores} cores): these numbers are spoilt"

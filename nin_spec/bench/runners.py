@@ -1,0 +1,241 @@
+"""What a worker runs: each way to compute a network, opened from a job. Heavy libraries load as needed.
+
+What is timed is the call that `ready` returns and nothing else: from an array in memory to scores in memory.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from nin_spec.bench.contenders import Job
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+    from torch import Tensor, nn
+
+    Array = NDArray[np.floating[Any]]
+
+
+class Runner(Protocol):
+    """One way to compute a network. `facts` says on what and how it really computes."""
+
+    facts: dict[str, Any]
+
+    def around(self) -> AbstractContextManager[Any]:
+        """What the calls of a lap are made in."""
+        ...
+
+    def ready(self, x: Array) -> Callable[[], Any]:
+        """The call that computes this batch (N, C, H, W), once each time."""
+        ...
+
+    def scores(self, result: Any) -> Array | None:
+        """What a call returned, as an array; None where it is no network that is computed."""
+        ...
+
+    def rest(self) -> None:
+        """Give memory back while others are measured."""
+        ...
+
+
+# ------------------------------------------------------------------ onnxruntime
+
+
+class SessionRunner:
+    """A file in nin-spec's session."""
+
+    def __init__(self, job: Job) -> None:
+        from nin_spec.runtime.session import open_session
+
+        asked = {"precision": job.precision} if job.precision else {}
+        self.session = open_session(Path(job.file), job.device, job.threads, **asked)  # type: ignore[arg-type]
+        self.facts = _session_facts(self.session.inference, str(self.session.dtype), job) | {
+            "device": self.session.device,
+            "provider": self.session.provider,
+            "choice": self.session.choice,
+        }
+
+    def around(self) -> AbstractContextManager[Any]:
+        return contextlib.nullcontext()
+
+    def ready(self, x: Array) -> Callable[[], Any]:
+        self.x = x.astype(self.session.dtype, copy=False)
+        return partial(self.session.run, self.x)
+
+    def scores(self, result: Any) -> Array | None:
+        array: Array = result
+        return array
+
+    def rest(self) -> None:
+        _shrink(self.session.inference, {self.session.input_name: self.x})
+
+
+class InferenceRunner(SessionRunner):
+    """The same without what our session adds to a run: onnxruntime alone, in the same settings."""
+
+    def ready(self, x: Array) -> Callable[[], Any]:
+        super().ready(x)
+        return partial(self.session.inference.run, [self.session.output_name], {self.session.input_name: self.x})
+
+    def scores(self, result: Any) -> Array | None:
+        array: Array = result[0]
+        return array
+
+
+class BareRunner:
+    """A file in onnxruntime as anybody opens it: the CPU provider, its threads, and every default."""
+
+    def __init__(self, job: Job) -> None:
+        import onnxruntime as ort
+
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = job.threads
+        self.inference = ort.InferenceSession(job.file, options, providers=["CPUExecutionProvider"])
+        self.name = self.inference.get_inputs()[0].name
+        self.facts = _session_facts(self.inference, job.dtype, job) | {
+            "device": "cpu",
+            "provider": "CPUExecutionProvider",
+        }
+
+    def around(self) -> AbstractContextManager[Any]:
+        return contextlib.nullcontext()
+
+    def ready(self, x: Array) -> Callable[[], Any]:
+        self.feed = {self.name: x.astype(self.facts["dtype"], copy=False)}
+        return partial(self.inference.run, None, self.feed)
+
+    def scores(self, result: Any) -> Array | None:
+        array: Array = result[0]
+        return array
+
+    def rest(self) -> None:
+        _shrink(self.inference, self.feed)
+
+
+def _session_facts(inference: Any, dtype: str, job: Job) -> dict[str, Any]:
+    """The precision is the one asked for, else what the file says of itself, else that of its numbers."""
+    said = inference.get_modelmeta().custom_metadata_map.get("nin_spec.precision")
+    return {"dtype": dtype, "precision": job.precision or said or dtype}
+
+
+def _shrink(inference: Any, feed: dict[str, Array]) -> None:
+    """Have the CPU provider's arena give back what a large batch left in it, by a run of one image."""
+    import onnxruntime as ort
+
+    if inference.get_providers()[0] != "CPUExecutionProvider":
+        return
+    node = inference.get_inputs()[0]
+    small = feed if isinstance(node.shape[0], int) else {name: x[:1] for name, x in feed.items()}
+    options = ort.RunOptions()
+    options.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
+    inference.run(None, small, options)
+
+
+# ------------------------------------------------------------------ torch
+
+
+class TorchRunner:
+    """The network as PyTorch users write it: its layers in an nn.Sequential, in inference mode."""
+
+    def __init__(self, job: Job) -> None:
+        import torch
+
+        torch.set_num_threads(job.threads)
+        self.module = sequence(job).to(torch_device(job.device))
+        self.dtype = next((p.dtype for p in self.module.parameters()), torch.float32)
+        self.facts = {"device": torch_device(job.device), "precision": job.dtype, "dtype": job.dtype}
+
+    def around(self) -> AbstractContextManager[Any]:
+        import torch
+
+        return torch.inference_mode()
+
+    def ready(self, x: Array) -> Callable[[], Any]:
+        import torch
+
+        return self._call(self.module, torch.from_numpy(x).to(self.dtype))
+
+    def _call(self, module: Callable[[Tensor], Tensor], x: Tensor) -> Callable[[], Tensor]:
+        if self.facts["device"] == "cpu":
+            return partial(module, x)
+        # As onnxruntime does: the batch comes from the processor's memory, and the scores go back there.
+        return lambda: module(x.to(self.facts["device"])).cpu()
+
+    def scores(self, result: Any) -> Array | None:
+        array: Array = result.numpy()
+        return array
+
+    def rest(self) -> None:
+        """PyTorch keeps none of the processor's memory."""
+
+
+class CompiledRunner(TorchRunner):
+    """The same through torch.compile, anew for each batch, so that no shape is compiled less well than alone."""
+
+    def ready(self, x: Array) -> Callable[[], Any]:
+        import torch
+
+        torch.compiler.reset()
+        # fullgraph: what can't be compiled is an error, and not run as it is in silence.
+        compiled = torch.compile(self.module, fullgraph=True, dynamic=False)
+        return self._call(compiled, torch.from_numpy(x).to(self.dtype))
+
+
+def torch_device(device: str) -> str:
+    """PyTorch's device for one of ours: what runs on an NVIDIA GPU runs on it here too."""
+    return "cuda" if device in {"cuda", "tensorrt"} else "cpu"
+
+
+def sequence(job: Job) -> nn.Sequential:
+    """The job's network with its weights, in the numbers of the file."""
+    import torch
+
+    from nin_spec.network import compile as compile_network
+    from nin_spec.torch_module import build_module
+
+    module = build_module(compile_network(job.spec).with_weights(job.weights))
+    layers = [module.get_submodule(name) for name in module.order]
+    dtype = torch.float64 if job.dtype == "float64" else torch.float32
+    return torch.nn.Sequential(*layers).to(dtype).eval()
+
+
+def export_with_torch(job: Job) -> None:
+    """Write `job.file` by torch.onnx.export(dynamo=True), for any batch size."""
+    import torch
+
+    from nin_spec.network import compile as compile_network
+
+    module = sequence(job)
+    shape = compile_network(job.spec).graph.input.shape
+    example = torch.zeros((2, *shape), dtype=torch.float64 if job.dtype == "float64" else torch.float32)
+    torch.onnx.export(
+        module,
+        (example,),
+        job.file,
+        dynamo=True,
+        verbose=False,
+        input_names=["input"],
+        output_names=["scores"],
+        dynamic_shapes=({0: torch.export.Dim("batch")},),
+    )
+
+
+def make_runner(job: Job) -> Runner:
+    """The runner that a job names."""
+    from nin_spec.bench.peak import PeakRunner
+
+    runners: dict[str, Callable[[Job], Runner]] = {
+        "session": SessionRunner,
+        "inference": InferenceRunner,
+        "bare": BareRunner,
+        "torch": TorchRunner,
+        "torch-compile": CompiledRunner,
+        "peak": PeakRunner,
+    }
+    return runners[job.runner](job)

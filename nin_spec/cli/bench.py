@@ -1,0 +1,331 @@
+"""nin-spec bench."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from nin_spec.bench.contenders import OURS, PEERS, Contender, Entry
+from nin_spec.cli.options import (
+    compile_spec,
+    force_option,
+    input_option,
+    protect,
+    seed_option,
+    set_option,
+    tell,
+    weigh,
+    weights_option,
+)
+from nin_spec.extras import require
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from nin_spec.bench.figures import Spread
+    from nin_spec.bench.results import Line, Result, Settings
+    from nin_spec.bench.subjects import BenchSubject
+
+BATCHES = (1, 8, 64)
+PRECISIONS = ("float32", "bfloat16", "float16")
+_LARGEST = 1 << 20
+
+
+@click.command("bench")
+@click.argument("subject", metavar="SPEC|MODEL.onnx|RUNDIR")
+@click.option("--device", "devices", multiple=True, metavar="NAME", help="Measure on this device; may be repeated.")
+@click.option("--precision", "precisions", metavar="LIST", help="Arithmetic of the device, as float32,bfloat16.")
+@click.option("--batch", "batches", metavar="LIST", help="Batch sizes.  [default: 1,8,64]")
+@click.option("--against", "peers", metavar="LIST", help=f"Peers, of {', '.join(PEERS)}; or other ONNX files.")
+@click.option("--threads", type=click.IntRange(1, 4096), help="Of each contender on the CPU; all cores by default.")
+@click.option("--seconds", type=click.FloatRange(0.001, 3600), default=1.0, show_default=True, help="Of each lap.")
+@click.option("--turns", type=click.IntRange(1, 1000), default=5, show_default=True, help="Laps of each contender.")
+@click.option(
+    "--timeout",
+    type=click.FloatRange(1, 86400),
+    default=600.0,
+    show_default=True,
+    help="Seconds after which a contender that says nothing is ended.",
+)
+@click.option("--no-peak", is_flag=True, help="Leave the machine's own peak out; it needs torch.")
+@weights_option
+@set_option
+@input_option
+@seed_option
+@click.option("--format", "form", type=click.Choice(["table", "json"]), default="table")
+@click.option("--json", "record", metavar="FILE", help="Also write everything there, for programs.")
+@click.option("--plot", metavar="FILE.png", help="Also draw the throughputs.")
+@force_option
+def bench_command(subject: str, form: str, **given: Any) -> int:
+    """Measure how fast a network runs here, beside its peers and the machine's own peak.
+
+    \b
+      nin-spec bench nin_cifar                                       on the best device
+      nin-spec bench nin_cifar --against torch,torch-compile,torch-export,bare
+      nin-spec bench net.onnx --device cpu --device openvino --batch 1,8
+      nin-spec bench net.onnx --against net-int8.onnx --plot bench.png --json bench.json
+
+    Each contender has a process of its own, and waits while another is measured. They get the same
+    images, and are shown to compute the same before any time is taken. They run in turns, every other
+    turn backwards. `ratio` is nin-spec's time over the contender's, the median of the turns: below 1
+    nin-spec is faster. `peak` is the share of the fastest matrix product of this machine in the same
+    precision with the same threads, measured in the same turns; GFLOP/s counts two for each MAC.
+
+    Ctrl-C ends it and shows what has been measured. Exits 1 where a contender failed or computes
+    something else.
+    """
+    from nin_spec.bench.contest import Contest
+
+    outputs = [Path(given[key]) for key in ("record", "plot") if given[key] is not None]
+    check_outputs(outputs, [subject, given["weights"]], given)
+    found, entries = open_subject(subject, given), choose_entries(given)
+    contest = Contest(found, entries, choose_settings(given, found), reporter())
+    interrupted = False
+    try:
+        contest.run()
+    except KeyboardInterrupt:
+        interrupted = True
+    finally:
+        clear_line()
+    result = contest.result()
+    if form == "json":
+        click.echo(json.dumps(result.as_dict(), indent=2, ensure_ascii=False))
+    else:
+        show(result)
+    write_outputs(result, given)
+    if interrupted:
+        tell(["interrupted"])
+        return 130
+    return 1 if result.failures else 0
+
+
+# ------------------------------------------------------------------ what was asked for
+
+
+def check_outputs(outputs: Sequence[Path], inputs: list[str | None], given: dict[str, Any]) -> None:
+    """What can't be written must not show after minutes."""
+    from nin_spec.files import check_target
+
+    for path in outputs:
+        check_target(path)
+    protect(outputs, inputs, force=given["force"])
+    if given["plot"] is not None:
+        require("matplotlib", purpose="--plot", extra="bench")
+
+
+def open_subject(name: str, given: dict[str, Any]) -> BenchSubject:
+    """The run folder, the ONNX file or the spec of that name."""
+    from nin_spec.bench.subjects import bench_file, bench_model, bench_run
+
+    path = Path(name)
+    is_file = path.suffix.lower() == ".onnx"
+    if is_file or path.is_dir():
+        changes = {"--set": given["overrides"], "--input": given["size"], "--weights": given["weights"]}
+        for option in (name for name, value in changes.items() if value):
+            raise click.UsageError(f"{option} belongs to SPEC: what is trained or exported is measured as it is")
+        return bench_file(path, devices_of(given)[0]) if is_file else bench_run(path)
+    network = compile_spec(name, given["overrides"], given["size"])
+    # The values of the weights decide no time: fresh ones need no remark here.
+    model = network.initialise(given["seed"]) if given["weights"] is None else weigh(network, given["weights"], 0)
+    return bench_model(model)
+
+
+def devices_of(given: dict[str, Any]) -> tuple[Any, ...]:
+    """The devices asked for, each once."""
+    return tuple(dict.fromkeys(given["devices"])) or ("auto",)
+
+
+def choose_entries(given: dict[str, Any]) -> list[Entry]:
+    """Ours on each device in each precision, then the peers, on the first device."""
+    devices = devices_of(given)
+    precisions: list[str | None] = [*map(check_precision, words(given["precisions"]))] or [None]
+    several = len(devices) * len(precisions) > 1
+    ours = [
+        Entry(" ".join(filter(None, ("nin-spec", device if several else "", p))), OURS, device, p)
+        for device in devices
+        for p in precisions
+    ]
+    return [*ours, *(peer_entry(name, devices[0]) for name in words(given["peers"]))]
+
+
+def check_precision(word: str) -> str:
+    """The word, when it is an arithmetic that a device may have."""
+    from nin_spec.diagnostics import did_you_mean
+
+    if word not in PRECISIONS:
+        raise click.BadParameter(
+            f"{word!r} is no precision; {did_you_mean(word, PRECISIONS)}", param_hint="--precision"
+        )
+    return word
+
+
+def peer_entry(name: str, device: str) -> Entry:
+    """A row of the table, or another ONNX file."""
+    from nin_spec.diagnostics import did_you_mean
+
+    if name in PEERS:
+        return Entry(name, PEERS[name], device)
+    if name.lower().endswith(".onnx"):
+        return Entry(name, Contender("file", "another ONNX file", "session", "file"), device, file=name)
+    hint = did_you_mean(name, list(PEERS))
+    raise click.BadParameter(f"{name!r} is no contender; {hint}, or a MODEL.onnx", param_hint="--against")
+
+
+def choose_settings(given: dict[str, Any], subject: BenchSubject) -> Settings:
+    """How it is measured."""
+    from nin_spec.bench.results import Settings
+    from nin_spec.runtime.providers import available_threads
+
+    usual = BATCHES if subject.batch is None else (subject.batch,)
+    return Settings(
+        batches=tuple(sizes(given["batches"])) or usual,
+        threads=given["threads"] or available_threads(),
+        seconds=given["seconds"],
+        turns=given["turns"],
+        patience=given["timeout"],
+        peaks=not given["no_peak"],
+    )
+
+
+def sizes(text: str | None) -> list[int]:
+    """Batch sizes of a list."""
+    for word in words(text):
+        if not (word.isascii() and word.isdigit() and 1 <= int(word[:9]) <= _LARGEST):
+            raise click.BadParameter(f"{word!r} is no batch size; write numbers, as 1,8,64", param_hint="--batch")
+    return [int(word) for word in words(text)]
+
+
+def words(text: str | None) -> list[str]:
+    """The words of a list, each once."""
+    return list(dict.fromkeys(word for word in (text or "").replace(" ", "").split(",") if word))
+
+
+# ------------------------------------------------------------------ while it runs
+
+
+def reporter() -> Callable[[str, float | None], None]:
+    """What is being done, on standard error: one line that changes on a terminal, else a line a step or second."""
+    said = {"at": 0.0}
+
+    def report(what: str, left: float | None) -> None:
+        text = what if left is None else f"{what}; {clock(left)} left"
+        if sys.stderr.isatty():
+            click.echo(f"\r\x1b[K{text[:78]}", nl=False, err=True)
+        elif time.monotonic() - said["at"] >= 1:
+            said["at"] = time.monotonic()
+            click.echo(text, err=True)
+
+    return report
+
+
+def clear_line() -> None:
+    """Leave nothing of it on a terminal."""
+    if sys.stderr.isatty():
+        click.echo("\r\x1b[K", nl=False, err=True)
+
+
+def clock(seconds: float) -> str:
+    """`42 s`, `3 min`, `1 h 20 min`."""
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"
+
+
+# ------------------------------------------------------------------ the answer
+
+HEADERS = ("contender", "batch", "ms", "quartiles", "images/s", "GFLOP/s", "peak", "ratio", "least")
+
+
+def show(result: Result) -> None:
+    """The table for people, with what must be known to read it."""
+    from nin_spec.tables import columns
+
+    rows = [cells(line) for line in result.lines]
+    machine, settings = result.machine, result.settings
+    size = "x".join(map(str, result.shape))
+    macs = "" if result.macs is None else f", {result.macs:,} MACs an image"
+    how = f"{settings.threads} threads, {settings.turns} turns of {settings.seconds:g} s"
+    click.echo(f"{result.name}  {size}{macs}; {how}")
+    click.echo(f"{machine['cpu']}, {machine['cores']} cores, load before {machine['load_before']}")
+    click.echo()
+    click.echo("\n".join(columns([HEADERS, *rows], right=range(1, len(HEADERS)))))
+    click.echo()
+    click.echo("\n".join(notes(result)))
+
+
+def cells(line: Line) -> tuple[str, ...]:
+    """A line as people read it."""
+    ms = line.runs.scaled(1e3)
+    return (
+        line.label,
+        str(line.batch),
+        number(ms.median),
+        f"{number(ms.low)}-{number(ms.high)}",
+        f"{line.images_per_second:,.0f}" if line.images_per_second >= 10 else f"{line.images_per_second:.2f}",
+        "" if line.gflops is None else f"{line.gflops:,.1f}",
+        "" if line.share is None else f"{line.share.median:.0%}",
+        "" if line.ratio is None else f"{line.ratio.median:.3f}",
+        "" if line.ratio is None else f"{line.ratio.least:.3f}",
+    )
+
+
+def number(value: float) -> str:
+    """Milliseconds in about four digits."""
+    return f"{value:.1f}" if value >= 100 else f"{value:.2f}" if value >= 10 else f"{value:.3f}"
+
+
+def notes(result: Result) -> list[str]:
+    """Peaks, what was compiled, what each contender ran on, and what went wrong."""
+    peaks = [each for each in result.contenders if each.label in result.peaks]
+    found = [peak_note(each.facts, result.peaks[each.label]) for each in peaks]
+    found += contender_lines(result)
+    compiled = [line for line in result.lines if line.label == "torch-compile"]
+    if compiled:
+        times = ", ".join(f"{line.first:.1f} s at batch {line.batch}" for line in compiled)
+        found.append(f"torch-compile: not counted is the first run, which compiles: {times}")
+    found += result.remarks
+    for failure in result.failures:
+        at = "" if failure.batch is None else f" at batch {failure.batch}"
+        found.append(f"FAILED {failure.label}{at}: {failure.reason}")
+        found += [f"  | {line}" for line in failure.stderr.splitlines()]
+    return found if result.complete else [*found, "stopped before the end: the numbers above are of fewer laps"]
+
+
+def contender_lines(result: Result) -> list[str]:
+    """A line a contender: what it is, on what it ran, in which numbers, and how long its start took."""
+    from nin_spec.tables import columns
+
+    here = [each for each in result.contenders if not each.is_peak]
+    places = [each.facts.get("provider", f"torch on {each.facts['device']}") for each in here]
+    starts = [f"start {each.seconds:.2f} s" for each in here]
+    rows = [
+        (c.label, c.title, where, c.facts["precision"], s) for c, where, s in zip(here, places, starts, strict=True)
+    ]
+    return columns(rows) if rows else []
+
+
+def peak_note(facts: Any, gflops: Spread) -> str:
+    """The machine's peak in a precision, and how it was reached."""
+    shape = "x".join(map(str, facts["shape"]))
+    return f"{facts['precision']} peak of this machine: {gflops.median:,.1f} GFLOP/s ({facts['engine']}, {shape})"
+
+
+def write_outputs(result: Result, given: dict[str, Any]) -> None:
+    """The JSON file and the picture."""
+    from nin_spec.files import write_atomic
+
+    if given["record"] is not None:
+        text = json.dumps(result.as_dict(), indent=2, ensure_ascii=False) + "\n"
+        write_atomic(Path(given["record"]), text.encode())
+        tell([f"wrote {given['record']} ({len(text.encode()):,} bytes)"])
+    if given["plot"] is not None:
+        from nin_spec.charts import bench_png
+
+        write_atomic(Path(given["plot"]), bench_png(result.as_dict()))
+        tell([f"wrote {given['plot']} ({Path(given['plot']).stat().st_size:,} bytes)"])

@@ -1,0 +1,126 @@
+"""The bars of `make bench-graphs`: judged as they are written, on results made by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import bench_graphs
+import pytest
+
+from nin_spec.bench.figures import Spread, spread_of
+from nin_spec.bench.results import Failure, Laps, Opened, Result, Settings
+
+FACTS = {"device": "cpu", "precision": "float32"}
+STARTS = {"cpu": spread_of([0.2, 0.3, 0.4])}
+
+
+def result(times: Mapping[str, float], share: float = 0.95, batches: tuple[int, ...] = (1, 64)) -> Result:
+    """A network whose contenders take so many seconds an image, ours reaching a share of the peak."""
+    laps = Laps("nin-spec", [Opened(name, "", FACTS, 0.1, torch=False) for name in times])
+    for batch in batches:
+        for name, seconds in times.items():
+            laps.turns[name, batch] = [[seconds * batch] * 3] * 2
+            laps.first[name, batch] = 1.0
+        laps.turns["peak", batch] = [[times["nin-spec"] * share * batch]] * 2
+    # A peak that does in one run what the network does in a batch of 64.
+    laps.opened.append(Opened("peak", "", FACTS | {"operations": 2 * 64 * 1000}, 0.1, torch=True, is_peak=True))
+    settings = Settings(batches, 1)
+    lines = laps.lines(batches, 1000)
+    return Result("net", "", (3, 32, 32), 1000, {}, settings, laps.opened, laps.peaks(), lines, [], [], complete=True)
+
+
+GOOD = {"nin-spec": 0.9, "torch-export": 1.0, "torch-compile": 1.2, "torch": 1.8, "bare": 0.895}
+
+
+def judge(found: Mapping[str, Result], starts: Mapping[str, Spread] = STARTS, features: str = "") -> dict[str, str]:
+    """Each bar's verdict by its name."""
+    return {bar.what.strip(): bar.verdict for bar in bench_graphs.bars(found, starts, features.split())}
+
+
+def test_all_hold_where_all_is_well() -> None:
+    """And what this processor has no instructions for isn't judged, with the reason."""
+    verdicts = judge({"nin_cifar": result(GOOD)})
+    held = [what for what, verdict in verdicts.items() if verdict == "holds"]
+    assert len(held) == 7
+    lacking = [verdict for verdict in verdicts.values() if verdict != "holds"]
+    assert len(lacking) == 3
+    assert all(verdict.startswith("not judged here: this processor has none of") for verdict in lacking)
+
+
+@pytest.mark.parametrize(
+    ("change", "bars"),
+    [
+        ({"torch-export": 0.93}, {"nin_cifar"}),
+        ({"torch-export": 0.89}, {"nin_cifar", "nin-spec / torch.onnx.export's graph"}),
+        ({"torch-compile": 1.05}, {"nin-spec / torch.compile"}),
+        ({"torch": 1.4}, {"nin-spec / eager PyTorch"}),
+        ({"bare": 0.88}, {"nin-spec / bare InferenceSession, batch 1"}),
+    ],
+)
+def test_each_bar_is_missed_by_its_own_peer(change: dict[str, float], bars: set[str]) -> None:
+    """A peer that is too fast, and no other bar with it."""
+    verdicts = judge({"nin_cifar": result(GOOD | change)})
+    assert {what for what, verdict in verdicts.items() if verdict == "MISSED"} == bars
+
+
+def test_the_peak_and_the_start_are_judged() -> None:
+    """0.89 of the peak is too little, half a second too slow."""
+    verdicts = judge({"nin_cifar": result(GOOD, share=0.89)}, {"auto": spread_of([0.5])})
+    assert verdicts["nin_cifar, batch 64: share of the float32 peak"] == "MISSED"
+    assert verdicts["start of a session on auto, seconds"] == "MISSED"
+
+
+def test_a_bar_that_ought_to_be_judged_and_was_not_measured_is_no_success() -> None:
+    """As where the contender failed."""
+    without = {name: seconds for name, seconds in GOOD.items() if name != "torch-compile"}
+    assert judge({"nin_cifar": result(without)})["nin-spec / torch.compile"] == "NOT MEASURED"
+    found = bench_graphs.bars({"nin_cifar": result(without)}, STARTS, ())
+    assert [bar.what for bar in found if bar.missed] == ["nin-spec / torch.compile"]
+    fast = judge({"nin_cifar": result(GOOD)}, features="amx_bf16")
+    assert fast["nin_cifar, batch 64, OpenVINO: share of the bfloat16 peak"] == "NOT MEASURED"
+
+
+def test_means_are_geometric_over_specs_and_batches() -> None:
+    """A ratio of a half in one spec and of two in another come to one."""
+    found = {"nin_mnist": result(GOOD | {"torch-export": 1.8}), "nin_svhn": result(GOOD | {"torch-export": 0.45})}
+    bar = bench_graphs.bars(found, STARTS, ())[0]
+    assert bar.figure == pytest.approx(1.0)
+    assert bar.of == 4
+
+
+def test_specs_with_a_ceil_mode_average_have_a_bar_of_their_own() -> None:
+    """Known by their graph, and nin_cifar by its name."""
+    names = ("nin_cifar", "nin_cifar_bn", "nin_mnist", "nin_fashion_mnist")
+    assert [name for name in names if bench_graphs.rounds_up(name)] == [
+        "nin_cifar",
+        "nin_cifar_bn",
+        "nin_fashion_mnist",
+    ]
+
+
+def test_one_network_under_two_names_is_measured_once() -> None:
+    """Two recipes for one network don't count twice in a mean; another input size is another measurement."""
+    kept, same = bench_graphs.distinct(["seed_cifar10_at_224", "nin_mnist", "seed_cifar10_at_224_sgd"])
+    assert (kept, same) == (["seed_cifar10_at_224", "nin_mnist"], ["seed_cifar10_at_224_sgd"])
+
+
+def test_a_failure_is_told_with_what_it_said() -> None:
+    """The spec, the contender, the batch, the reason and its last words."""
+    found = replace(result(GOOD), failures=[Failure("torch", 8, "it ended with status 1", "MemoryError")])
+    (told,) = bench_graphs.troubles({"nin_cifar": found})
+    assert told == "FAILED nin_cifar, torch, batch 8: it ended with status 1\nMemoryError"
+
+
+def test_what_is_true_of_all_is_told_once() -> None:
+    """A busy machine is one remark; what concerns one spec bears its name."""
+    busy, own = replace(result(GOOD), remarks=["busy"]), replace(result(GOOD), remarks=["busy", "restless"])
+    assert bench_graphs.troubles({"a": busy, "b": own}) == ["busy", "b: restless"]
+
+
+def test_quick_runs_little_and_judges_nothing() -> None:
+    """What is said beside it still counts."""
+    given = bench_graphs.options(["--quick", "--batches", "1,2"])
+    assert (given.specs, given.batches, given.turns) == (["nin_digits"], [1, 2], 2)
+    judged = bench_graphs.bars({"nin_cifar": result(GOOD)}, STARTS, (), "--quick")
+    assert {bar.verdict for bar in judged} == {"not judged here: --quick"}

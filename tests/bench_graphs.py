@@ -1,0 +1,353 @@
+"""Judge the exported graphs by the bars that were set for their speed, in one run: `make bench-graphs`.
+
+Each shipped spec's file in nin-spec's session on the CPU provider, in turns with torch.onnx.export's file of the
+same weights in the same onnxruntime, with torch.compile, with eager PyTorch, with a bare InferenceSession at
+batch 1, and with the machine's own matrix peak (nin_spec.bench). Of specs that are one network one is measured.
+Exits 1 when a bar is missed or a contender failed.
+
+    python tests/bench_graphs.py [--specs a,b] [--batches 1,8] [--quick]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import operator
+import sys
+import tempfile
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from nin_spec.bench.contenders import OURS, PEERS, Contender, Entry, Job
+from nin_spec.bench.figures import Spread, geometric_mean
+from nin_spec.diagnostics import NinSpecError, render
+
+if TYPE_CHECKING:
+    from nin_spec.bench.results import Result, Settings
+
+AGAINST = ("torch-export", "torch-compile", "torch", "bare")
+STARTS = 5
+FAST_BFLOAT16, FAST_INT8 = ("amx_bf16", "avx512_bf16"), ("amx_int8", "avx512_vnni", "avx_vnni")
+OPENVINO, INT8 = "nin-spec openvino bfloat16", "int8"
+Found = Mapping[str, "Result"]
+
+
+@dataclass(frozen=True)
+class Bar:
+    """What a figure must be. `figure` is None where it wasn't measured; `unjudged` says why it isn't judged."""
+
+    what: str
+    sign: Literal["<=", "<", ">="]
+    value: float
+    figure: float | None
+    of: int = 0
+    unjudged: str = ""
+
+    @property
+    def verdict(self) -> str:
+        """Holds, missed, or why neither."""
+        if self.unjudged:
+            return f"not judged here: {self.unjudged}"
+        if self.figure is None:
+            return "NOT MEASURED"
+        holds = {"<=": operator.le, "<": operator.lt, ">=": operator.ge}[self.sign](self.figure, self.value)
+        return "holds" if holds else "MISSED"
+
+    @property
+    def missed(self) -> bool:
+        """True for what was to hold and doesn't, or wasn't measured."""
+        return self.verdict in {"MISSED", "NOT MEASURED"}
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain data."""
+        bar = f"{self.sign} {self.value:g}"
+        return {"what": self.what, "bar": bar, "figure": self.figure, "of": self.of, "verdict": self.verdict}
+
+
+# ------------------------------------------------------------------ the bars
+
+
+def bars(found: Found, starts: Mapping[str, Spread], features: Iterable[str], unjudged: str = "") -> list[Bar]:
+    """Every bar that the specs in the run have a part in."""
+
+    def mean(what: str, peer: str, sign: Literal["<=", "<"], value: float, names: Iterable[str]) -> Bar:
+        ratios = [r for name in names for r in ratios_of(found[name], peer)]
+        return Bar(what, sign, value, geometric_mean(ratios) if ratios else None, len(ratios), unjudged)
+
+    rounded = [name for name in found if rounds_up(name)]
+    made = [mean("nin-spec / torch.onnx.export's graph", "torch-export", "<=", 1.00, found)]
+    made += [mean(f"  {name}", "torch-export", "<=", 0.95, [name]) for name in rounded]
+    made += [
+        mean("nin-spec / torch.compile", "torch-compile", "<=", 0.85, found),
+        mean("nin-spec / eager PyTorch", "torch", "<=", 0.60, found),
+        mean("nin-spec / bare InferenceSession, batch 1", "bare", "<", 1.02, found),
+    ]
+    made += [
+        Bar(f"start of a session on {device}, seconds", "<", 0.5, spread.median, spread.count, unjudged)
+        for device, spread in starts.items()
+    ]
+    return [*made, *of_nin_cifar(found, set(features), unjudged)]
+
+
+def of_nin_cifar(found: Found, features: set[str], unjudged: str) -> list[Bar]:
+    """Those of one network at one batch size."""
+    if "nin_cifar" not in found:
+        return []
+    cifar, sizes = found["nin_cifar"], found["nin_cifar"].settings.batches
+    made = []
+    if 64 in sizes:
+        share = "nin_cifar, batch 64: share of the float32 peak"
+        made.append(Bar(share, ">=", 0.90, share_of(cifar, "nin-spec", 64), 1, unjudged))
+        lacking = unjudged or without(features, FAST_BFLOAT16)
+        share = "nin_cifar, batch 64, OpenVINO: share of the bfloat16 peak"
+        made.append(Bar(share, ">=", 0.80, share_of(cifar, OPENVINO, 64), 1, lacking))
+        lacking = unjudged or without(features, FAST_INT8) or ("" if gain(cifar, INT8, 64) else "no --int8 FILE")
+        made.append(
+            Bar("nin_cifar, batch 64: int8 / float32, throughput", ">=", 2.5, gain(cifar, INT8, 64), 1, lacking)
+        )
+    if 1 in sizes:
+        lacking = unjudged or without(features, FAST_BFLOAT16)
+        faster = gain(cifar, OPENVINO, 1)
+        time = "nin_cifar, batch 1: OpenVINO in bfloat16 / CPU provider"
+        made.append(Bar(time, "<", 0.25, 1 / faster if faster else None, 1, lacking))
+    return made
+
+
+def without(features: set[str], wanted: Sequence[str]) -> str:
+    """The reason where the processor has none of the features."""
+    return "" if features.intersection(wanted) else f"this processor has none of {', '.join(wanted)}"
+
+
+def ratios_of(result: Result, peer: str) -> list[float]:
+    """Our time over a peer's, at each batch size."""
+    return [line.ratio.median for line in result.lines if line.label == peer and line.ratio]
+
+
+def share_of(result: Result, label: str, batch: int) -> float | None:
+    """The share of the peak."""
+    line = result.line(label, batch)
+    return line.share.median if line and line.share else None
+
+
+def gain(result: Result, label: str, batch: int) -> float | None:
+    """How many times as fast as nin-spec on the CPU provider in float32."""
+    line = result.line(label, batch)
+    return line.ratio.median if line and line.ratio else None
+
+
+def rounds_up(spec: str) -> bool:
+    """Whether a spec has an average pool in ceil mode, or is nin_cifar."""
+    import nin_spec
+    from nin_spec.ir import ops
+
+    pools = [node.op for node in nin_spec.compile(spec).graph if isinstance(node.op, ops.AvgPool2d)]
+    return spec == "nin_cifar" or any(pool.ceil_mode for pool in pools)
+
+
+# ------------------------------------------------------------------ the run
+
+
+def distinct(specs: Sequence[str]) -> tuple[list[str], list[str]]:
+    """The specs to measure, and those that are left out for being the same network as one of them."""
+    import nin_spec
+
+    first: dict[tuple[str, tuple[int, ...]], str] = {}
+    for name in specs:
+        network = nin_spec.compile(name)
+        first.setdefault((network.hash, network.graph.input.shape), name)
+    kept = list(first.values())
+    return kept, [name for name in specs if name not in kept]
+
+
+def entries(spec: str, features: set[str], int8: str | None) -> list[Entry]:
+    """Who takes part: for nin_cifar the other devices and precisions too, where they are judged."""
+    made = [Entry("nin-spec", OURS)]
+    made += [Entry(name, PEERS[name], only=(1,) if name == "bare" else ()) for name in AGAINST]
+    if spec == "nin_cifar" and features.intersection(FAST_BFLOAT16):
+        made.append(Entry(OPENVINO, OURS, "openvino", "bfloat16"))
+    if spec == "nin_cifar" and int8:
+        made.append(Entry(INT8, Contender("file", "an int8 file", "session", "file"), file=int8))
+    return made
+
+
+def measure(
+    specs: Sequence[str],
+    settings: Settings,
+    facts: dict[str, Any],
+    given: argparse.Namespace,
+    found: dict[str, Result],
+) -> None:
+    """Each spec's contest, noted in `found` as soon as it is done, or stopped."""
+    import nin_spec
+    from nin_spec.bench.contest import Contest
+    from nin_spec.bench.subjects import bench_model
+
+    features = set(facts["features"] or ())
+    for number, spec in enumerate(specs, 1):
+        tell = reporter(f"{number} of {len(specs)}, {spec}: ")
+        network = nin_spec.compile(spec)
+        trained = given.weights if spec == "nin_cifar" else None
+        subject = bench_model(network.with_weights(trained) if trained else network.initialise())
+        contest = Contest(subject, entries(spec, features, given.int8), settings, tell, facts)
+        try:
+            contest.run()
+        finally:
+            found[spec] = contest.result()
+
+
+def reporter(head: str) -> Callable[[str, float | None], None]:
+    """A line on standard error for each step."""
+
+    def tell(what: str, left: float | None) -> None:
+        more = "" if left is None else f"; {left:.0f} s left of this spec"
+        print(f"{head}{what}{more}", file=sys.stderr, flush=True)
+
+    return tell
+
+
+def start_times(threads: int, count: int) -> dict[str, Spread]:
+    """Seconds to open a session of nin_cifar in a fresh process without torch, imports and discovery included."""
+    import nin_spec
+    from nin_spec.bench.figures import spread_of
+    from nin_spec.bench.process import WorkerProcess
+    from nin_spec.bench.subjects import bench_model
+
+    found: dict[str, list[float]] = {"auto": [], "cpu": []}
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        bench_model(nin_spec.compile("nin_cifar").initialise()).lay_out(folder, ())
+        for turn in range(count + 1):  # the first finds the disk cold, and doesn't count
+            for device, times in found.items():
+                job = Job("session", str(folder / "model.onnx"), device, threads)
+                with WorkerProcess(folder / f"{device}-{turn}", threads) as worker:
+                    answer = worker.ask("open", 600, job=job.as_dict())
+                if answer["torch"]:
+                    raise SystemExit(f"opening a session on {device} loads torch")
+                times.extend([answer["seconds"]] if turn else [])
+    return {device: spread_of(times) for device, times in found.items()}
+
+
+# ------------------------------------------------------------------ what came of it
+
+HEADERS = ("spec", "batch", "ms", "images/s", "GFLOP/s", "peak", "/export", "/compile", "/eager", "/bare")
+
+
+def table(found: Found) -> list[str]:
+    """A line for each spec and batch: ours, then our time over each peer's, the median of the turns."""
+    from nin_spec.tables import columns
+
+    rows: list[Sequence[str]] = [HEADERS]
+    for name, result in found.items():
+        for line in (each for each in result.lines if each.label == "nin-spec"):
+            peers = [result.line(peer, line.batch) for peer in AGAINST]
+            ratios = ["" if not p or not p.ratio else f"{p.ratio.median:.3f}" for p in peers]
+            share = "" if line.share is None else f"{line.share.median:.0%}"
+            speed = f"{line.gflops:,.1f}" if line.gflops else ""
+            ours = (f"{line.runs.median * 1e3:.3f}", f"{line.images_per_second:,.1f}", speed, share)
+            rows.append((name, str(line.batch), *ours, *ratios))
+    return columns(rows, right=range(1, len(HEADERS)))
+
+
+def verdicts(judged: Sequence[Bar]) -> list[str]:
+    """A line for each bar."""
+    from nin_spec.tables import columns
+
+    figures = ["" if bar.figure is None else f"{bar.figure:.3f}" for bar in judged]
+    rows = [
+        (bar.what, figure, f"{bar.sign} {bar.value:.2f}", f"of {bar.of}" if bar.of > 1 else "", bar.verdict)
+        for bar, figure in zip(judged, figures, strict=True)
+    ]
+    return columns([("", "figure", "bar", "", ""), *rows], right={1, 3})
+
+
+def troubles(found: Found) -> list[str]:
+    """What failed, and what else is worth knowing, each once."""
+    every = [remark for result in found.values() for remark in result.remarks]
+    common = [remark for remark in dict.fromkeys(every) if every.count(remark) == len(found)]
+    own = [f"{name}: {r}" for name, result in found.items() for r in result.remarks if r not in common]
+    lines = [*common, *own]
+    failures = [(name, failure) for name, result in found.items() for failure in result.failures]
+    return lines + [
+        f"FAILED {name}, {f.label}, batch {f.batch}: {f.reason}\n{f.stderr}".rstrip() for name, f in failures
+    ]
+
+
+def options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    """The command line."""
+    from nin_spec.language.load import shipped_names
+    from nin_spec.runtime.providers import available_threads
+
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--specs", metavar="LIST", help="some of the shipped specs  [default: all]")
+    parser.add_argument("--batches", metavar="LIST", help="batch sizes  [default: 1,8,64]")
+    parser.add_argument("--threads", type=int, help="of each contender  [default: the cores]")
+    parser.add_argument("--seconds", type=float, help="of each lap  [default: 0.5]")
+    parser.add_argument("--turns", type=int, help="laps of each contender  [default: 5]")
+    parser.add_argument("--int8", metavar="FILE.onnx", help="nin_cifar in int8, to be judged beside float32")
+    parser.add_argument("--weights", metavar="FILE", help="of nin_cifar, those that --int8 was made of")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write everything there, too")
+    parser.add_argument("--quick", action="store_true", help="only show that it works: little of all, nothing judged")
+    given = parser.parse_args(arguments)
+    usual = {"specs": ",".join(shipped_names()), "batches": "1,8,64", "seconds": 0.5, "turns": 5, "starts": STARTS}
+    quick = {"specs": "nin_digits", "batches": "1", "seconds": 0.02, "turns": 2, "starts": 1}
+    for key, value in {**(quick if given.quick else usual), "threads": available_threads()}.items():
+        if getattr(given, key, None) is None:
+            setattr(given, key, value)
+    given.specs, given.batches = given.specs.split(","), [int(batch) for batch in given.batches.split(",")]
+    return given
+
+
+def compare(given: argparse.Namespace) -> int:
+    """Run every contest and judge; 1 when a bar is missed or a contender failed, 130 when interrupted."""
+    from nin_spec.bench.machine import machine_facts
+    from nin_spec.bench.results import Settings
+
+    facts = machine_facts()
+    features = set(facts["features"] or ())
+    settings = Settings(tuple(given.batches), given.threads, given.seconds, given.turns, patience=1800)
+    specs, same = distinct(given.specs)
+    found: dict[str, Result] = {}
+    starts: dict[str, Spread] = {}
+    interrupted = False
+    try:
+        starts = start_times(given.threads, given.starts)
+        measure(specs, settings, facts, given, found)
+    except KeyboardInterrupt:
+        interrupted = True
+    unjudged = "--quick" if given.quick else "stopped before the end" if interrupted else ""
+    judged = bars(found, starts, features, unjudged)
+    told = f"{facts['cpu']}, {facts['cores']} cores, {' '.join(sorted(features))}; load before {facts['load_before']}"
+    print(f"{told}; {given.threads} threads, {given.turns} turns of {given.seconds:g} s, float32")
+    print(f"the same networks, measured once: {', '.join(same)}\n" if same else "")
+    print("\n".join([*table(found), "", *verdicts(judged), "", *troubles(found)]).rstrip())
+    if given.json:
+        record(given.json, found, judged, starts)
+    if interrupted:
+        return 130
+    failed = any(result.failures for result in found.values())
+    return int(failed or any(bar.missed for bar in judged))
+
+
+def record(path: Path, found: Found, judged: Sequence[Bar], starts: Mapping[str, Spread]) -> None:
+    """Everything, for programs."""
+    whole = {
+        "bars": [bar.as_dict() for bar in judged],
+        "start_seconds": {device: spread.as_dict() for device, spread in starts.items()},
+        "specs": {name: result.as_dict() for name, result in found.items()},
+    }
+    path.write_text(json.dumps(whole, indent=2) + "\n")
+
+
+def main() -> None:
+    """Measure and judge."""
+    try:
+        raise SystemExit(compare(options()))
+    except NinSpecError as error:
+        print("\n".join(map(render, error.diagnostics)), file=sys.stderr)
+        raise SystemExit(error.exit_code) from None
+
+
+if __name__ == "__main__":
+    main()

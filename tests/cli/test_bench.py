@@ -1,0 +1,262 @@
+"""nin-spec bench, end to end with real workers. No time is asserted: only that each is there, and what it is of."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+from PIL import Image
+
+import nin_spec as library
+from nin_spec.bench.contenders import PEERS
+from nin_spec.cli import bench as command
+from nin_spec.cli import execute
+
+Run = Callable[..., Any]
+
+SPEC = """\
+spec: 1
+name: small
+input: {channels: 1, size: 8}
+classes: 4
+defaults: {init: kaiming_normal}
+blocks: [{channels: [8, classes], kernel: 3, padding: 1}]
+"""
+QUICK = ("--device", "cpu", "--batch", "1,3", "--seconds", "0.02", "--turns", "2", "--threads", "1", "--no-peak")
+
+NUMBER, TEXT = {"type": "number"}, {"type": "string"}
+
+
+def record(**properties: Any) -> dict[str, Any]:
+    """An object of exactly these keys."""
+    return {"type": "object", "properties": properties, "required": [*properties], "additionalProperties": False}
+
+
+def maybe(schema: dict[str, Any]) -> dict[str, Any]:
+    """Or null."""
+    return {"anyOf": [schema, {"type": "null"}]}
+
+
+SPREAD = record(median=NUMBER, low=NUMBER, high=NUMBER, least=NUMBER, most=NUMBER, count={"type": "integer"})
+LINE = record(
+    contender=TEXT,
+    batch={"type": "integer"},
+    latency_ms=SPREAD,
+    images_per_second=NUMBER,
+    first_run_seconds=NUMBER,
+    gflops=maybe(NUMBER),
+    share_of_peak=maybe(SPREAD),
+    ratio=maybe(SPREAD),
+)
+KNOWN = {
+    "type": "object",
+    "required": ["name", "title", "start_seconds", "torch", "device", "precision"],
+}
+SCHEMA = record(
+    generator={"type": "string", "pattern": "^Written by nin-spec"},
+    format={"const": 1},
+    name=TEXT,
+    hash=TEXT,
+    input={"type": "array", "items": {"type": "integer"}},
+    macs=maybe({"type": "integer"}),
+    macs_convention=TEXT,
+    machine=record(
+        cpu=TEXT,
+        features=maybe({"type": "array", "items": TEXT}),
+        cores={"type": "integer"},
+        load_before=maybe(NUMBER),
+        versions={"type": "object", "additionalProperties": maybe(TEXT)},
+    ),
+    settings=record(
+        batches={"type": "array", "items": {"type": "integer"}},
+        threads={"type": "integer"},
+        seconds=NUMBER,
+        turns={"type": "integer"},
+        patience=NUMBER,
+        peaks={"type": "boolean"},
+    ),
+    contenders={"type": "array", "items": KNOWN},
+    peaks={
+        "type": "array",
+        "items": KNOWN | {"required": [*KNOWN["required"], "engine", "shape", "operations", "gflops"]},
+    },
+    results={"type": "array", "items": LINE},
+    failures={
+        "type": "array",
+        "items": record(label=TEXT, batch=maybe({"type": "integer"}), reason=TEXT, stderr=TEXT),
+    },
+    remarks={"type": "array", "items": TEXT},
+    complete={"type": "boolean"},
+)
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A working folder with the spec, and its network as an ONNX file with the same weights and with others."""
+    (tmp_path / "small.yaml").write_text(SPEC)
+    monkeypatch.chdir(tmp_path)
+    for name, seed in (("small.onnx", 0), ("other.onnx", 5)):
+        library.export(library.compile("small.yaml").initialise(seed), "onnx", name, parity=False)
+    return tmp_path
+
+
+def checked(text: str) -> Any:
+    """JSON of the documented form."""
+    found = json.loads(text)
+    jsonschema.validate(found, SCHEMA)
+    return found
+
+
+@pytest.mark.usefixtures("here")
+def test_a_table_for_people_and_everything_for_programs(nin_spec: Run) -> None:
+    """A line a contender and batch in at most 100 columns, a picture, and the same numbers as JSON."""
+    done = nin_spec("bench", "small.yaml", *QUICK, "--against", "bare", "--json", "b.json", "--plot", "b.png")
+    assert done.code == 0, done.err
+    head, *rest = done.out.splitlines()
+    assert head.startswith("small  1x8x8, ")
+    table = [line for line in rest if line.split()[1:2] in (["batch"], ["1"], ["3"])]
+    assert [line.split()[:2] for line in table[1:]] == [[n, b] for b in "13" for n in ("nin-spec", "bare")]
+    assert all(len(line) <= 100 for line in table)
+    found = checked(Path("b.json").read_text())
+    assert found["complete"] is True
+    assert [(r["contender"], r["batch"]) for r in found["results"]] == [
+        (name, batch) for batch in (1, 3) for name in ("nin-spec", "bare")
+    ]
+    with Image.open("b.png") as picture:
+        assert picture.format == "PNG"
+    assert "opening nin-spec" in done.err
+    assert " left" in done.err
+
+
+@pytest.mark.usefixtures("here")
+def test_json_on_the_output_is_json_alone(nin_spec: Run) -> None:
+    """What is going on goes to standard error. The facts say on what each ran, with the peak beside it."""
+    peak = [word for word in QUICK if word != "--no-peak"]
+    found = checked(nin_spec("bench", "small.onnx", *peak, "--batch", "2", "--format", "json").out)
+    assert found["settings"]["batches"] == [2]
+    assert [c["device"] for c in found["contenders"]] == ["cpu"]
+    assert [p["precision"] for p in found["peaks"]] == ["float32"]
+    assert found["results"][0]["share_of_peak"]["count"] == 2
+    assert found["results"][0]["ratio"] is None
+
+
+@pytest.mark.usefixtures("here")
+def test_a_contender_that_computes_something_else_fails_the_command(nin_spec: Run) -> None:
+    """It is told, the others are measured, and the command exits 1."""
+    done = nin_spec("bench", "small.onnx", *QUICK, "--against", "other.onnx,bare")
+    assert done.code == 1
+    assert "FAILED other.onnx at batch 1: it computes something else than nin-spec" in done.out
+    assert any(line.startswith("bare") for line in done.out.splitlines())
+
+
+@pytest.mark.usefixtures("here")
+def test_several_devices_are_a_contender_each(nin_spec: Run) -> None:
+    """Named by device; each once."""
+    found = checked(nin_spec("bench", "small.yaml", *QUICK, "--device", "auto", "--format", "json").out)
+    assert [c["name"] for c in found["contenders"]] == ["nin-spec cpu", "nin-spec auto"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (("small.yaml", "--against", "torch-exprot"), "did you mean 'torch-export'?"),
+        (("small.yaml", "--batch", "1,many"), "'many' is no batch size"),
+        (("small.yaml", "--precision", "bfloat61"), "did you mean 'bfloat16'?"),
+        (("small.yaml", "--batch", "0"), "'0' is no batch size"),
+        (("small.onnx", "--set", "blocks.0.kernel=3"), "--set belongs to SPEC"),
+        (("small.yaml", "--device", "abacus"), "abacus"),
+        (("small.yaml", "--against", "nothing.onnx"), "nothing.onnx can't be used"),
+        (("nothing.onnx",), "nothing.onnx can't be used"),
+        (("nothing.yaml",), "NIN001"),
+        (("small.yaml", "--json", "nowhere/b.json"), "there is no folder"),
+        (("small.yaml", "--json", "small.yaml"), "is what this command reads"),
+    ],
+)
+@pytest.mark.usefixtures("here")
+def test_what_cannot_be_measured_is_said_without_a_traceback(
+    nin_spec: Run, arguments: tuple[str, ...], expected: str
+) -> None:
+    """With exit code 2."""
+    done = nin_spec("bench", *arguments, *([] if "--device" in arguments else ["--device", "cpu"]), "--no-peak")
+    assert done.code == 2
+    assert expected in done.err
+    assert done.out == ""
+
+
+def test_ctrl_c_prints_what_has_been_measured(here: Path) -> None:
+    """It exits 130, says that it was stopped, and leaves no process behind."""
+    code = "import sys; from nin_spec.cli import main; main(sys.argv[1:])"
+    arguments = ["bench", "small.yaml", *QUICK, "--turns", "1000", "--against", "bare", "--format", "json"]
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, *arguments], cwd=here, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stderr
+    assert any(re.search(r"turn ([3-9]|\d\d+) of", line) for line in process.stderr), "it measures"
+    children = children_of(process.pid)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == 130, err
+    assert err.strip().endswith("interrupted")
+    assert "Traceback" not in err
+    found = checked(out)
+    assert found["complete"] is False
+    assert {r["contender"] for r in found["results"]} == {"nin-spec", "bare"}
+    assert not [pid for pid in children if alive(pid)]
+
+
+def children_of(pid: int) -> list[int]:
+    """The processes that a process has started, as Linux lists them; two workers here."""
+    listed = Path(f"/proc/{pid}/task/{pid}/children")
+    if not listed.is_file():
+        return []
+    found = [int(child) for child in listed.read_text().split()]
+    assert len(found) == 2
+    return found
+
+
+def alive(pid: int) -> bool:
+    """Whether a process is still there after a moment."""
+    for _ in range(100):
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError:
+            return False
+        time.sleep(0.02)
+    return True
+
+
+def test_help_names_every_peer_and_loads_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    """It is there at once."""
+    assert execute(["bench", "--help"]) == 0
+    text = capsys.readouterr().out
+    assert all(name in text for name in PEERS)
+    code = (
+        "import sys; from nin_spec.cli import execute; execute(['bench', '--help']);"
+        "print({'torch', 'onnx', 'onnxruntime', 'numpy'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert done.stdout.splitlines()[-1] == "set()"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(0.4, "0 s"), (42, "42 s"), (180, "3 min"), (4800, "80 min"), (5520, "1 h 32 min")]
+)
+def test_time_left_is_told_as_people_tell_it(seconds: float, text: str) -> None:
+    """Seconds, then minutes, then hours."""
+    assert command.clock(seconds) == text
+
+
+@pytest.mark.parametrize(("ms", "text"), [(0.05234, "0.052"), (1.2345, "1.234"), (12.345, "12.35"), (123.45, "123.5")])
+def test_milliseconds_have_the_digits_that_mean_something(ms: float, text: str) -> None:
+    """Three to four."""
+    assert command.number(ms) in {text, text[:-1] + str(int(text[-1]) - 1)}
