@@ -45,7 +45,7 @@ def serve(models: Sequence[Opened], choice: Choice, settings: Settings, ready: C
 
 
 def _event_loop() -> Callable[[], asyncio.AbstractEventLoop] | None:
-    """The loop of uvloop where it is installed: it does the sockets' work in C. asyncio's own elsewhere, as on Windows."""
+    """Taken from uvloop where it is installed, which does the sockets' work in C; asyncio's own loop elsewhere."""
     try:
         import uvloop
     except ModuleNotFoundError:
