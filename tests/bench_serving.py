@@ -84,7 +84,7 @@ class Served(Model):
         scores = self.session.run(None, {"input": request.inputs[0].as_numpy()})[0]
         output = InferOutput("scores", list(scores.shape), "FP32")
         output.set_data_from_numpy(scores, binary_data=True)
-        return InferResponse(request.id, "model", [output])
+        return InferResponse(request.id or "1", "model", [output])
 if __name__ == "__main__":
     ModelServer(http_port=port, enable_grpc=False, workers=1, access_log_format=None).start([Served()])
 """

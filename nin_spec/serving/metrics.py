@@ -70,7 +70,7 @@ def _sum(name: str, text: str, attribute: str) -> Metric:
 
 def _time(name: str, text: str, attribute: str) -> Metric:
     def microseconds(seen: Observed) -> int:
-        return round(getattr(seen.statistics, attribute) * 1e6)
+        return int(getattr(seen.statistics, attribute) * 1e6)
 
     return Metric(f"nv_inference_{name}_duration_us", "counter", f"{text}, cumulative, in microseconds", microseconds)
 

@@ -44,7 +44,18 @@ class Settings:
 
 def serve(models: Sequence[Opened], choice: Choice, settings: Settings, ready: Callable[[str], None]) -> None:
     """Serve until a signal says stop. `ready` is told the address. Raises InputError for a port that is taken."""
-    asyncio.run(_serve(models, choice, settings, ready))
+    with asyncio.Runner(loop_factory=_event_loop()) as runner:
+        runner.run(_serve(models, choice, settings, ready))
+
+
+def _event_loop() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """Taken from uvloop where it is installed, which does the sockets' work in C; asyncio's own loop elsewhere."""
+    try:
+        import uvloop
+    except ModuleNotFoundError:
+        return None
+    factory: Callable[[], asyncio.AbstractEventLoop] = uvloop.new_event_loop
+    return factory
 
 
 async def _serve(models: Sequence[Opened], choice: Choice, settings: Settings, ready: Callable[[str], None]) -> None:
