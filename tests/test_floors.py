@@ -32,6 +32,7 @@ FLOORS = {
     "nin_spec.data": 3,
     "nin_spec.runtime": 4,
     "nin_spec.evaluation": 4,
+    "nin_spec.precision": 4,
     "nin_spec.training": 4,
     "nin_spec.api": 4,
     "nin_spec.cli": 4,
@@ -46,6 +47,7 @@ WARM = (
     "nin_spec.pictures",
     "nin_spec.data",
     "nin_spec.evaluation",
+    "nin_spec.precision",
     "nin_spec.training",
 )
 """Where heavy libraries may be imported at the top of a module: no cold path comes here."""

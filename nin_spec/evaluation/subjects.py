@@ -98,6 +98,8 @@ def subject_of_file(
     network, model, why = None, None, ""
     try:
         network = _network_of_file(path, session)
+        if weights is None and info.precision in _ROUNDED:
+            raise _NoModelError(f"its weights are rounded to {info.precision}; --weights FILE compares it with others")  # noqa: TRY301
         model = network.with_weights(weights) if weights else _with_tensors(network, path)
     except _NoModelError as error:
         why = str(error)
@@ -113,6 +115,10 @@ _WRITE_CONTRACT = (
     "export it from its spec with nin-spec; or write the contract into its metadata, where nin_spec.preprocessing "
     'is JSON as {"scale": 0.00392156862745098, "mean": [0.5], "std": [0.25]}'
 )
+
+
+_ROUNDED = ("float16", "int8")
+"""Precisions whose files no longer hold the weights that were trained."""
 
 
 class _NoModelError(Exception):

@@ -1,0 +1,174 @@
+"""A float32 file made into one of smaller numbers: made, measured against its budget, and told step by step."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, cast
+
+from onnx import ModelProto, TensorProto, load_from_string
+
+from nin_spec.data.views import sample
+from nin_spec.diagnostics import Code, Diagnostic, ExportError
+from nin_spec.evaluation.scores import Array
+from nin_spec.exporter import Artifact
+from nin_spec.model import Model
+from nin_spec.precision.calibration import largest
+from nin_spec.precision.fitness import DEFAULT_DEVICE, remark_on
+from nin_spec.precision.float16 import LARGEST, to_float16, too_large
+from nin_spec.precision.int8 import integer_kernels, layers_of, quantise
+from nin_spec.precision.job import Job, Watch, batches_of, span_of
+from nin_spec.precision.pictures import SEED, open_pictures
+from nin_spec.precision.search import search
+from nin_spec.precision.settings import Precision, Settings
+from nin_spec.precision.trial import Outcome
+from nin_spec.runtime.parity import BATCHES
+from nin_spec.runtime.session import open_session
+
+
+@dataclass(frozen=True)
+class Reduced:
+    """A file of another precision, not yet proved, and `pictures` (n, C, H, W) to prove int8 on: noise won't do."""
+
+    artifact: Artifact
+    pictures: Array | None = None
+
+
+def reduce(
+    model: Model,
+    artifact: Artifact,
+    settings: Settings,
+    device: str | None = None,
+    watch: Watch = Watch(),  # noqa: B008 frozen
+) -> Reduced:
+    """The artifact with its float32 ONNX file in another precision, measured on `device` within the budget.
+
+    Raises:
+        ExportError: a weight that the precision can't hold, or a device that can't compute in it.
+        DataError: pictures that are missing, damaged, or not of the model's classes.
+        DeviceError: the device can't run here.
+        BudgetError: more accuracy is lost than `settings.max_drop` allows.
+    """
+    if settings.precision == "float32":
+        return Reduced(artifact)
+    ((name, data),) = artifact.files.items()
+    _require_float32(data)
+    job = _prepare(model, data, settings, device, watch)
+    made = _MAKERS[settings.precision](job)
+    return Reduced(Artifact({name: made}, artifact.remarks), _proof(job))
+
+
+def _prepare(model: Model, data: bytes, settings: Settings, device: str | None, watch: Watch) -> Job:
+    """The job, once its device is shown to work and its pictures to be there."""
+    place = device or DEFAULT_DEVICE[settings.precision]
+    remark = remark_on(settings.precision, place)
+    session = open_session(data, cast("Any", place))
+    # What `auto` took is known only now.
+    remark = remark or remark_on(settings.precision, session.device)
+    if remark:
+        watch.say(remark)
+    measures = settings.max_drop is not None or settings.precision == "int8"
+    return Job(model, data, settings, session, open_pictures(model, settings) if measures else None, watch)
+
+
+def _require_float32(data: bytes) -> None:
+    if any(t.data_type == TensorProto.DOUBLE for t in load_from_string(data).graph.initializer):
+        message = "a float64 file is not made smaller: float32 comes between"
+        raise ExportError(Diagnostic(Code.EXPORT_OPTION, message, hint="leave --dtype float64 or --precision out"))
+
+
+# ------------------------------------------------------------------ precisions
+
+
+def _float16(job: Job) -> bytes:
+    data, remarks = to_float16(job.data)
+    for remark in remarks:
+        job.watch.say(remark)
+    if job.pictures is not None:
+        _refuse_overflow(job)
+    return _measured(job, data)
+
+
+def _refuse_overflow(job: Job) -> None:
+    """Raise ExportError, at the spec's line, where a value leaves half's range: on a CPU it would not show."""
+    for name, size in sorted(largest(job.ranges()).items()):
+        if not size <= LARGEST:
+            raise too_large(f"{name} gets as large as {size:.3g} on training pictures", span_of(job.model, name))
+
+
+def _bfloat16(job: Job) -> bytes:
+    job.watch.say(
+        "the file stays float32 and asks for bfloat16 in its metadata (nin_spec.precision): nin-spec's sessions "
+        "follow where the provider can; another program is to set its provider's own option"
+    )
+    return _measured(job, stamp(job.data, "bfloat16"))
+
+
+def _int8(job: Job) -> bytes:
+    ranges = job.ranges()
+    used = job.known.calibration
+    job.watch.say(
+        f"int8: calibrated on {len(used):,} of {job.known.learned:,} training pictures of {used.dataset} "
+        f"(smallest and largest of each value; seed {SEED})"
+    )
+    if job.settings.max_drop is None:
+        return _finish(job, quantise(job.data, ranges), None)
+    found = search(job, ranges)
+    return _finish(job, found.data, found.outcome, found.float_layers)
+
+
+_MAKERS: Mapping[Precision, Callable[[Job], bytes]] = {"float16": _float16, "bfloat16": _bfloat16, "int8": _int8}
+
+
+def _measured(job: Job, data: bytes) -> bytes:
+    """The file with its facts, when it holds the budget. Raises BudgetError."""
+    precision, outcome = job.settings.precision, None
+    if job.settings.max_drop is not None:
+        outcome = job.attempt(job.begin(), data, precision)
+        if not outcome.within(job.budget):
+            raise job.exceeded(f"{precision} loses {outcome.drop:.2f} points")
+    return _finish(job, data, outcome)
+
+
+def _finish(job: Job, data: bytes, outcome: Outcome | None, float_layers: tuple[str, ...] = ()) -> bytes:
+    """The file with what it says of its making; what is worth knowing of it is told."""
+    precision = job.settings.precision
+    if outcome is None:
+        job.watch.say(f"{precision}: what it costs in accuracy was not measured (no budget)")
+    if precision == "int8":
+        job.watch.say(_integer_share(job, data, float_layers))
+    return stamp(data, precision, job.facts(outcome, float_layers, calibrated=precision == "int8"))
+
+
+def _integer_share(job: Job, data: bytes, float_layers: tuple[str, ...]) -> str:
+    """How much of the network is computed in integers, by the graph that the CPU provider makes of the file."""
+    layers = layers_of(job.data)
+    macs = {n.name: n.op.macs(n.input) for n in job.model.graph}
+    total, kept = (sum(macs.get(name, 0) for name in names) for names in (layers, float_layers))
+    share = f", {1 - kept / total:.1%} of the MACs" if total else ""
+    return (
+        f"int8: {len(layers) - len(float_layers)} of {len(layers)} layers{share}; onnxruntime's CPU provider computes "
+        f"{integer_kernels(data)} by integer kernels"
+    )
+
+
+def stamp(data: bytes, precision: Precision, facts: Mapping[str, Any] | None = None) -> bytes:
+    """The file with what it says of its precision in its metadata."""
+    proto: ModelProto = load_from_string(data)
+    said = {p.key: p.value for p in proto.metadata_props} | {"nin_spec.precision": precision}
+    if facts is not None:
+        said["nin_spec.reduction"] = json.dumps(facts, ensure_ascii=False)
+    proto.ClearField("metadata_props")
+    for key, value in said.items():
+        proto.metadata_props.add(key=key, value=value)
+    written: bytes = proto.SerializeToString(deterministic=True)
+    return written
+
+
+def _proof(job: Job) -> Array | None:
+    """Pictures for the parity of int8, which knows the range of pictures alone; None for what takes noise."""
+    if job.settings.precision != "int8":
+        return None
+    part = sample(job.known.evaluation, sum(BATCHES), SEED)
+    return next(iter(batches_of(job.session, job.model, part)))
