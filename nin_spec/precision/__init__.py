@@ -2,7 +2,7 @@
 
 settings.py     what is asked for
 fitness.py      which device has kernels for which precision
-pictures.py     on which pictures a file is calibrated, and on which it is measured
+samples.py      on which pictures a file is calibrated, and on which it is measured
 trial.py        how many pictures a file still names right
 calibration.py  the smallest and largest of each value, on real pictures
 float16.py      half numbers between two casts

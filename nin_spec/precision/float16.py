@@ -19,7 +19,7 @@ SMALLEST_NORMAL = float(np.finfo(np.float16).smallest_normal)
 
 _HALF, _FULL = int(TensorProto.FLOAT16), int(TensorProto.FLOAT)
 _SUFFIX = {_HALF: "float16", _FULL: "float32"}
-_FULL_OPS = {"Cast", "Softmax", "LogSoftmax", "TopK", "ArgMax"}
+_FULL_OPS = {"Cast", "Softmax", "LogSoftmax", "Exp", "TopK", "ArgMax"}
 """What stays in float32: a probability below 6e-8 would be 0 in half."""
 
 

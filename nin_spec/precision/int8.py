@@ -17,7 +17,8 @@ from collections import Counter
 from collections.abc import Collection
 from pathlib import Path
 
-from onnx import ModelProto, load_from_string, shape_inference
+import numpy as np
+from onnx import ModelProto, helper, load_from_string, numpy_helper, shape_inference
 from onnx import load as load_onnx
 from onnxruntime.quantization import QDQQuantizer, QuantType
 
@@ -37,19 +38,44 @@ def layers_of(data: bytes) -> list[str]:
 
 def quantise(data: bytes, ranges: Ranges, float_layers: Collection[str] = ()) -> bytes:
     """The file in int8 but for some layers. The same input, the same bytes."""
-    proto = shape_inference.infer_shapes(load_from_string(data))
-    producer = proto.producer_name, proto.producer_version
+    given: ModelProto = load_from_string(data)
+    proto = shape_inference.infer_shapes(given)
     excluded = [*float_layers, *_tail(proto)]
     options = {"OpTypesToExcludeOutputQuantization": ["Gemm"]}  # a dense layer is the last, or next to it
     quantiser = QDQQuantizer(
         proto, True, True, QuantType.QInt8, QuantType.QUInt8, copy.deepcopy(ranges), [], excluded, _QUANTISED, options
     )
     quantiser.quantize_model()
+    quantiser.model.topological_sort()
     made: ModelProto = quantiser.model.model
+    _keep_float(made, float_layers)
     made.graph.ClearField("value_info")
-    made.producer_name, made.producer_version = producer
+    # The quantiser writes its own name over these, and a remark of its own beside them.
+    made.producer_name, made.producer_version = given.producer_name, given.producer_version
+    made.ClearField("metadata_props")
+    made.metadata_props.extend(given.metadata_props)
     written: bytes = made.SerializeToString(deterministic=True)
     return written
+
+
+def _keep_float(proto: ModelProto, float_layers: Collection[str]) -> None:
+    """Hide from onnxruntime that a float layer stands between two integer ones: it would quantise its weights.
+
+    Its optimiser WeightBiasQuantization does so, with one scale for all channels, wherever a convolution reads
+    what a DequantizeLinear gives. A Clip at float's own bounds changes no number and stands between the two.
+    """
+    converted = {n.output[0] for n in proto.graph.node if n.op_type == "DequantizeLinear"}
+    for k, node in reversed([*enumerate(proto.graph.node)]):
+        if node.name in float_layers and node.input[0] in converted:
+            ends = [f"{node.name}/lowest", f"{node.name}/highest"]
+            bounds = np.finfo(np.float32)
+            proto.graph.initializer.extend(
+                numpy_helper.from_array(np.array(end, np.float32), name)
+                for end, name in zip((bounds.min, bounds.max), ends, strict=True)
+            )
+            value = f"{node.name}/float"
+            proto.graph.node.insert(k, helper.make_node("Clip", [node.input[0], *ends], [value], name=value))
+            node.input[0] = value
 
 
 def _tail(proto: ModelProto) -> list[str]:

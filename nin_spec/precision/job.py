@@ -14,7 +14,7 @@ from nin_spec.diagnostics import BudgetError, Code, Diagnostic, Span
 from nin_spec.evaluation.scores import Array, Progress, Shape, inputs
 from nin_spec.model import Model
 from nin_spec.precision.calibration import Ranges, calibrate
-from nin_spec.precision.pictures import SEED, Pictures
+from nin_spec.precision.samples import SEED, Pictures
 from nin_spec.precision.settings import Settings
 from nin_spec.precision.trial import BATCH, Outcome, Trial
 from nin_spec.runtime.session import Session

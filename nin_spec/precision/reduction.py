@@ -19,7 +19,7 @@ from nin_spec.precision.fitness import DEFAULT_DEVICE, remark_on
 from nin_spec.precision.float16 import LARGEST, to_float16, too_large
 from nin_spec.precision.int8 import integer_kernels, layers_of, quantise
 from nin_spec.precision.job import Job, Watch, batches_of, span_of
-from nin_spec.precision.pictures import SEED, open_pictures
+from nin_spec.precision.samples import SEED, open_pictures
 from nin_spec.precision.search import search
 from nin_spec.precision.settings import Precision, Settings
 from nin_spec.precision.trial import Outcome

@@ -14,7 +14,7 @@ from nin_spec.data.views import sample
 from nin_spec.precision.calibration import Ranges
 from nin_spec.precision.int8 import layers_of, quantise
 from nin_spec.precision.job import Job
-from nin_spec.precision.pictures import SEED
+from nin_spec.precision.samples import SEED
 from nin_spec.precision.trial import Outcome, Scores, scores_of
 from nin_spec.runtime.session import open_session
 
