@@ -92,7 +92,10 @@ def _float16(job: Job) -> bytes:
 
 def _refuse_overflow(job: Job) -> None:
     """Raise ExportError, at the spec's line, where a value leaves half's range: on a CPU it would not show."""
-    for name, size in sorted(largest(job.ranges()).items()):
+    sizes = largest(job.ranges())
+    values = (value for node in load_from_string(job.data).graph.node for value in node.output)
+    for name in (job.session.input_name, *values):
+        size = sizes.get(name, 0.0)
         if not size <= LARGEST:
             raise too_large(f"{name} gets as large as {size:.3g} on training pictures", span_of(job.model, name))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -70,7 +71,7 @@ def test_data_at_hand_needs_no_recipe(tmp_path: Path) -> None:
     """An archive, named by its file."""
     train, test = (open_part("digits", part) for part in ("train", "test"))
     frame = Frame(1, 8, 8)
-    arrays = {
+    arrays: dict[str, Any] = {
         f"{letter}_{name}": value
         for name, part in (("train", train), ("test", test))
         for letter, value in (("x", part.pictures(np.arange(60), frame)[..., 0]), ("y", part.labels[:60]))
