@@ -7,30 +7,38 @@ and describes itself in its metadata; two exports of a model give the same bytes
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+import re
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
 
-from nin_spec.analysis import MACS_CONVENTION
-from nin_spec.diagnostics import Code, Diagnostic, ExportError
+from nin_spec.analysis import MACS_CONVENTION, output_kind
+from nin_spec.diagnostics import Code, Diagnostic, ExportError, did_you_mean
 from nin_spec.exporter import Artifact
 from nin_spec.ir import ops
-from nin_spec.ir.graph import Graph
-from nin_spec.ir.types import TensorType
+from nin_spec.ir.graph import Graph, Node
+from nin_spec.ir.types import Padding
 from nin_spec.model import Model
-from nin_spec.passes import run_passes
-from nin_spec.passes.drop_identities import drop_identities
-from nin_spec.passes.explicit_pools import explicit_pools
-from nin_spec.passes.global_pools import global_pools
+from nin_spec.passes.pipeline import PASSES, in_dtype, rewrite
+from nin_spec.targets import Target, find_target
 
 if TYPE_CHECKING:
-    from onnx import ModelProto, ValueInfoProto
+    from onnx import ModelProto
+
+    from nin_spec.exporters.onnx_rules import Writer
 
 DEFAULT_OPSET = 17
 OPSETS = (13, 26)
-PASSES = (drop_identities, explicit_pools, global_pools)
 MAX_BYTES = (1 << 31) - (1 << 20)
 """Protocol buffers end at 2 GiB; the rest of the file needs little."""
+
+
+def _by_comma(given: Any) -> Any:
+    """`a,b` as its words."""
+    return tuple(word.strip() for word in given.split(",")) if isinstance(given, str) else given
+
+
+Words = Annotated[tuple[str, ...], BeforeValidator(_by_comma)]
 
 
 class OnnxOptions(BaseModel):
@@ -39,6 +47,10 @@ class OnnxOptions(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     opset: int | None = Field(None, ge=OPSETS[0], le=OPSETS[1], description="ONNX opset, 13 to 26; 17 if left out.")
+    target: str | None = Field(
+        None,
+        description="Write what a server loads: onnxruntime==1.15, triton==24.10; refuse what it can't run.",
+    )
     batch: Literal["dynamic"] | int = Field(
         "dynamic", description="`dynamic` takes any batch size, a number that one alone."
     )
@@ -46,6 +58,49 @@ class OnnxOptions(BaseModel):
         "float32",
         description="Numbers of the file; onnxruntime has no float64 convolution on the CPU.",
     )
+    takes: Literal["normalised", "pixels"] = Field(
+        "normalised",
+        description="What the file's input is: prepared numbers, or the picture's own bytes in the spec's layout.",
+    )
+    outputs: Words = Field(
+        ("scores",),
+        description="What the file gives, by comma: scores, probabilities, and top5 (or another number: "
+        "top_probabilities and top_classes, best first).",
+    )
+    without: Words = Field((), description=f"Passes to leave out, by comma: {', '.join(PASSES)}.")
+
+    @field_validator("target")
+    @classmethod
+    def _known_target(cls, text: str | None) -> str | None:
+        if text is not None:
+            find_target(text)
+        return text
+
+    @field_validator("outputs")
+    @classmethod
+    def _known_outputs(cls, words: tuple[str, ...]) -> tuple[str, ...]:
+        tops = [word for word in words if re.fullmatch(r"top[1-9]\d{0,5}", word)]
+        for word in words:
+            if word not in ("scores", "probabilities", *tops):
+                raise ValueError(did_you_mean(word, ["scores", "probabilities", "top5"]))
+        if len(set(words)) != len(words) or len(tops) > 1:
+            raise ValueError("each can be asked for once, and one number of best classes")
+        if not set(words) - set(tops):
+            raise ValueError("the best classes come beside scores or probabilities: say probabilities,top5")
+        return words
+
+    @field_validator("without")
+    @classmethod
+    def _known_passes(cls, words: tuple[str, ...]) -> tuple[str, ...]:
+        for word in words:
+            if word not in PASSES:
+                raise ValueError(did_you_mean(word, list(PASSES)))
+        return words
+
+    @property
+    def passes(self) -> tuple[str, ...]:
+        """The passes to run."""
+        return tuple(name for name in PASSES if name not in self.without)
 
 
 class OnnxExporter:
@@ -55,34 +110,69 @@ class OnnxExporter:
     Options: ClassVar[type[BaseModel]] = OnnxOptions
 
     def export(self, model: Model, options: OnnxOptions) -> Artifact:
-        """`<name>.onnx`. Raises ExportError for what the opset or the format can't hold."""
-        if options.batch != "dynamic" and not 1 <= options.batch <= 1 << 20:
-            raise _refuse(f"a batch of {options.batch}", "say dynamic, or a number from 1")
+        """`<name>.onnx`. Raises ExportError for what the opset, the target or the format can't hold."""
+        _check(model, options)
+        target = find_target(options.target) if options.target else None
+        opset = choose_opset(model.graph, options.opset, target)
         _fits(model, options)
-        graph = run_passes(model.graph, PASSES)
-        opset = choose_opset(graph, options.opset)
-        proto = _build(model, graph, opset, options)
-        remarks = []
-        if model.graph.input.dtype != options.dtype:
-            remarks.append(f"the spec computes in {model.graph.input.dtype}, the file in {options.dtype}")
-        if options.opset is None and opset != DEFAULT_OPSET:
-            remarks.append(f"opset {opset}: an open size with a ceil-mode average needs it")
+        made = rewrite(in_dtype(model, options.dtype), options.passes, pixels=options.takes == "pixels")
+        proto = _build(model, made.model, opset, target, options)
         data: bytes = proto.SerializeToString(deterministic=True)
-        return Artifact({f"{graph.name}.onnx": data}, tuple(remarks))
+        name = f"{model.graph.name}.onnx"
+        return Artifact({name: data}, tuple(_remarks(model, opset, target, options)), made.changes)
 
 
-def choose_opset(graph: Graph, asked: int | None) -> int:
-    """The opset asked for, else the lowest that says the graph exactly, 17 at least."""
-    rounded = [n for n in graph if isinstance(n.op, ops.AvgPool2d) and n.op.ceil_mode]
+def choose_opset(graph: Graph, asked: int | None, target: Target | None = None) -> int:
+    """The opset asked for, else the lowest that says the graph exactly, 17 at least where the target has it."""
+    rounded = [n for n in graph if graph.open_size and isinstance(n.op, ops.AvgPool2d) and n.op.ceil_mode]
     # Before opset 19 the divisor of a partial window was left open, and runtimes differed. Where the size
     # is fixed the rules write such pools without ceil_mode, so it matters for open sizes alone.
-    needed = 19 if graph.open_size and rounded else OPSETS[0]
+    needed = 19 if rounded else OPSETS[0]
+    highest = target.runtime.opset if target else OPSETS[1]
+    if target:
+        _runs(target, rounded, asked)
     if asked is None:
-        return max(DEFAULT_OPSET, needed)
+        return max(min(DEFAULT_OPSET, highest), needed)
     if asked < needed:
         message = f"opset {asked} leaves open what {rounded[0].name}, a ceil-mode average of an open size, divides by"
         raise ExportError(Diagnostic(Code.EXPORT_OPTION, message, rounded[0].span, f"ask for opset {needed} or later"))
     return asked
+
+
+def _runs(target: Target, rounded: list[Node], asked: int | None) -> None:
+    """Refuse what the target can't load, and what it loads and computes wrongly."""
+    if asked is not None and asked > target.runtime.opset:
+        message = f"{target} runs opset {target.runtime.opset} at most, not {asked}"
+        raise _refuse(message, "leave --opset out, or say a later target")
+    for node in rounded:
+        padded = isinstance(node.op, ops.Pool2d) and node.op.padding != Padding()
+        if ("padded" if padded else "unpadded") not in target.runtime.rounded:
+            message = f"{target} can't compute {node.name}, a ceil-mode average of an open size"
+            hint = "fix the size (input: {open: false}), or say onnxruntime==1.21 or later"
+            raise ExportError(Diagnostic(Code.EXPORT_OPTION, message, node.span, hint))
+
+
+def _remarks(model: Model, opset: int, target: Target | None, options: OnnxOptions) -> list[str]:
+    """What is worth knowing of the file."""
+    remarks = []
+    if model.graph.input.dtype != options.dtype:
+        remarks.append(f"the spec computes in {model.graph.input.dtype}, the file in {options.dtype}")
+    if target:
+        remarks.append(f"opset {opset} and IR version {_ir(opset, target)}, for {target}")
+    elif options.opset is None and opset != DEFAULT_OPSET:
+        remarks.append(f"opset {opset}: an open size with a ceil-mode average needs it")
+    return remarks
+
+
+def _check(model: Model, options: OnnxOptions) -> None:
+    """What can be said of the options only with the model at hand."""
+    from nin_spec.exporters.onnx_outputs import top_of
+
+    if options.batch != "dynamic" and not 1 <= options.batch <= 1 << 20:
+        raise _refuse(f"a batch of {options.batch}", "say dynamic, or a number from 1")
+    top, classes = top_of(options.outputs) or 0, model.graph.output.shape[0]
+    if top > classes:
+        raise _refuse(f"the {top} best of {classes} classes", f"say top{classes} or fewer")
 
 
 def _refuse(message: str, hint: str) -> ExportError:
@@ -109,52 +199,67 @@ def ir_version(opset: int) -> int:
     return min(ir for _, ir, onnx_opset, *_ in VERSION_TABLE if onnx_opset == opset)
 
 
-def _build(model: Model, graph: Graph, opset: int, options: OnnxOptions) -> ModelProto:
+def _ir(opset: int, target: Target | None) -> int:
+    return min(ir_version(opset), target.runtime.ir) if target else ir_version(opset)
+
+
+def _build(model: Model, made: Model, opset: int, target: Target | None, options: OnnxOptions) -> ModelProto:
+    """The file of a model: its facts are those of the spec, its graph the rewritten one's."""
     import numpy as np
     from onnx import helper
 
     from nin_spec import __version__
-    from nin_spec.exporters.onnx_rules import INPUT, OUTPUT, Writer
+    from nin_spec.exporters.onnx_outputs import write_outputs
+    from nin_spec.exporters.onnx_rules import INPUT, Writer
 
-    writer = Writer(opset, np.dtype(options.dtype), dict(model.weights), open_size=graph.open_size)
+    graph = made.graph
+    writer = Writer(opset, np.dtype(options.dtype), dict(made.weights), open_size=graph.open_size)
+    batch = "batch" if options.batch == "dynamic" else options.batch
+    element, shape = _write_input(writer, made, options)
+    inputs = [helper.make_tensor_value_info(INPUT, element, [batch, *shape])]
     for node in graph:
         writer.write(node)
-    if not writer.nodes:
-        writer.nodes.append(helper.make_node("Identity", [INPUT], [OUTPUT], name="identity"))
-    # The last value is called `scores`, whatever its node.
-    writer.nodes[-1].output[0] = OUTPUT
-    made = helper.make_graph(
-        writer.nodes,
-        graph.name,
-        [_value(INPUT, graph.input, options, open_size=graph.open_size)],
-        [_value(OUTPUT, graph.output, options)],
-        writer.tensors,
-        doc_string=model.card.summary,
-    )
+    outputs = [
+        helper.make_tensor_value_info(name, kind, [batch, *shape])
+        for name, kind, shape in write_outputs(writer, model.graph, options.outputs)
+    ]
+    body = helper.make_graph(writer.nodes, graph.name, inputs, outputs, writer.tensors, doc_string=model.card.summary)
     proto = helper.make_model(
-        made,
+        body,
         producer_name="nin-spec",
         producer_version=__version__,
-        ir_version=ir_version(opset),
+        ir_version=_ir(opset, target),
         opset_imports=[helper.make_opsetid("", opset)],
     )
-    helper.set_model_props(proto, metadata(model))
+    helper.set_model_props(proto, metadata(model, options))
     return proto
 
 
-def _value(name: str, kind: TensorType, options: OnnxOptions, *, open_size: bool = False) -> ValueInfoProto:
-    from onnx import TensorProto, helper
+def _write_input(writer: Writer, made: Model, options: OnnxOptions) -> tuple[int, list[int | str]]:
+    """The input's element type and its shape without the batch; pixels become numbers, channels first."""
+    import numpy as np
+    from onnx import helper
 
-    batch = "batch" if options.batch == "dynamic" else options.batch
-    shape: list[int | str] = [batch, *kind.shape]
-    if open_size:
-        shape[2:] = ["height", "width"]
-    element = TensorProto.DOUBLE if options.dtype == "float64" else TensorProto.FLOAT
-    return helper.make_tensor_value_info(name, element, shape)
+    graph, contract = made.graph, made.card.preprocessing
+    channels, *size = graph.input.shape
+    place: list[int | str] = ["height", "width"] if graph.open_size else [*size]
+    own = helper.np_dtype_to_tensor_dtype(writer.dtype)
+    if options.takes != "pixels":
+        return own, [channels, *place]
+    element = helper.np_dtype_to_tensor_dtype(np.dtype(contract.dtype))
+    if contract.layout == "HWC":
+        writer.append("Transpose", "input/channels_first", perm=[0, 3, 1, 2])
+    if element != own:
+        writer.append("Cast", "input/numbers", to=own)
+    return element, [*place, channels] if contract.layout == "HWC" else [channels, *place]
 
 
-def metadata(model: Model) -> dict[str, str]:
-    """What the file says of itself. No timestamp: the same model gives the same bytes."""
+def metadata(model: Model, options: OnnxOptions) -> dict[str, str]:
+    """What the file says of itself. No timestamp: the same model gives the same bytes.
+
+    Counts are the spec's, whatever passes saved. `output` is what `scores` are, or the probabilities where
+    the file gives no scores.
+    """
     card, graph = model.card, model.graph
     facts: dict[str, Any] = {
         "name": card.name,
@@ -164,7 +269,9 @@ def metadata(model: Model) -> dict[str, str]:
         "classes": str(card.classes),
         "labels": json.dumps(card.labels, ensure_ascii=False),
         "preprocessing": json.dumps(card.preprocessing.as_dict()),
-        "output": output_kind(graph),
+        "input": options.takes,
+        "output": output_kind(graph) if "scores" in options.outputs else "probabilities",
+        "passes": json.dumps(options.passes),
         "weights": card.weights,
         "parameters": str(sum(p.size for p in graph.parameters().values() if p.trainable)),
         "macs": str(sum(n.op.macs(n.input) for n in graph)),
@@ -173,11 +280,3 @@ def metadata(model: Model) -> dict[str, str]:
     if card.dataset:
         facts["dataset"] = card.dataset
     return {f"nin_spec.{key}": value for key, value in facts.items()}
-
-
-def output_kind(graph: Graph) -> str:
-    """What the scores are."""
-    last = graph.nodes[-1].op if graph.nodes else None
-    if isinstance(last, ops.Softmax):
-        return "probabilities"
-    return "log_probabilities" if isinstance(last, ops.LogSoftmax) else "scores"

@@ -18,6 +18,7 @@ from onnx import AttributeProto, NodeProto, TensorProto, helper, numpy_helper
 from nin_spec.diagnostics import Code, Diagnostic, ExportError
 from nin_spec.ir import ops
 from nin_spec.ir.graph import Node
+from nin_spec.ir.pixels import Affine, ChannelOrder
 from nin_spec.ir.types import Padding
 
 INPUT, OUTPUT = "input", "scores"
@@ -59,11 +60,21 @@ class Writer:
         found(self, node, node.op)
 
     def add(self, op_type: str, node: Node, *inputs: str, part: str = "", **attributes: Any) -> str:
-        """A node after the last value, named for the graph's node; `part` tells several of one apart."""
+        """A node after the last value, named for the graph's node; `part` tells several of one apart.
+
+        Its value is named for the node of the spec that has it: parity finds each under that name.
+        """
         name = f"{node.name}/{part}" if part else node.name
-        made = helper.make_node(op_type, [self.value, *inputs], [name], name=name)
+        value = name if part else node.gives or f"{node.name}/value"
+        made = helper.make_node(op_type, [self.value, *inputs], [value], name=name)
         made.attribute.extend(_attribute(key, value) for key, value in attributes.items() if value is not None)
         self.nodes.append(made)
+        self.value = value
+        return value
+
+    def append(self, op_type: str, name: str, **attributes: Any) -> str:
+        """A node after the last value that none of the graph's stands for."""
+        self.nodes.append(helper.make_node(op_type, [self.value], [name], name=name, **attributes))
         self.value = name
         return name
 
@@ -127,6 +138,16 @@ def _batch_norm(w: Writer, node: Node, op: ops.BatchNorm) -> None:
     shift = w.parameter(node, "bias") if op.shift else w.constant(f"{node.name}/zeros", np.zeros(features))
     mean, var = w.parameter(node, "running_mean"), w.parameter(node, "running_var")
     w.add("BatchNormalization", node, scale, shift, mean, var, epsilon=op.eps)
+
+
+@rule(Affine)
+def _affine(w: Writer, node: Node, op: Affine) -> None:
+    shape = (-1, 1, 1) if node.input.is_map else (-1,)
+    for name, kind, there in (("weight", "Mul", op.scale), ("bias", "Add", op.shift)):
+        if there:
+            full = f"{node.name}.{name}"
+            part = "scaled" if op.shift and kind == "Mul" else ""
+            w.add(kind, node, w.constant(full, w.weights[full].reshape(shape)), part=part)
 
 
 @rule(ops.LocalResponseNorm)
@@ -240,6 +261,11 @@ def _maxout(w: Writer, node: Node, op: ops.Maxout) -> None:
     w.add("Max", node, *parts[1:])
 
 
+@rule(ChannelOrder)
+def _channel_order(w: Writer, node: Node, op: ChannelOrder) -> None:
+    w.add("Gather", node, w.constant(f"{node.name}/order", np.array(op.order)), axis=1)
+
+
 @rule(ops.ChannelShuffle)
 def _channel_shuffle(w: Writer, node: Node, op: ops.ChannelShuffle) -> None:
     """The shuffle is a fixed order of the channels."""
@@ -257,19 +283,34 @@ def _max_pool(w: Writer, node: Node, op: ops.MaxPool2d) -> None:
 
 @rule(ops.AvgPool2d)
 def _avg_pool(w: Writer, node: Node, op: ops.AvgPool2d) -> None:
-    """An average that counts its padding and hangs over it gets the padding as cells of the input.
+    """An average that counts padding and hangs over it is one that counts none, times the share that is real.
 
-    Where the size is open it can't: a window that starts in the end padding, which ceil mode leaves out,
-    would start inside such an input. There ONNX's own definition, that of opset 19, is the same as ours.
+    The shares are known where the size is fixed. Where it is open ONNX's own definition, that of opset 19,
+    is the same as ours. (Padding the input first says it too, but onnxruntime 1.19 and 1.20 fuse that
+    wrongly: its pull request 23190. And 1.21 to 1.24 miscount uneven padding at opset 19 and later: 27375.)
     """
     if w.open_size or not (op.ceil_mode and op.count_include_pad):
         w.add("AveragePool", node, **_window(op, op.padding), count_include_pad=int(op.count_include_pad))
         return
-    (c, height, width), p = node.input.maps(), op.padding
-    w.add("Pad", node, w.constant(f"{node.name}/sides", np.array([0, 0, *_starts(p), 0, 0, *_ends(p)])), part="pad")
-    padded = node.input.with_shape(c, height + p.top + p.bottom, width + p.left + p.right)
-    over = replace(op, padding=Padding(), count_include_pad=False).reach(padded)
-    w.add("AveragePool", node, **_window(replace(op, ceil_mode=False), over), count_include_pad=0)
+    reach = op.reach(node.input)
+    w.add("AveragePool", node, **_window(replace(op, ceil_mode=False), reach), count_include_pad=0, part="real")
+    w.add("Mul", node, w.constant(f"{node.name}/share", _shares(op, node)))
+
+
+def _shares(op: ops.AvgPool2d, node: Node) -> Array:
+    """Of the cells that each window divides by, the share that is real: (1, H, W)."""
+    (_, *size), p = node.input.maps(), op.padding
+    axes = zip(size, op.counts(node.input), op.kernel_size, op.stride, _starts(p), _ends(p), strict=True)
+    down, across = (_share(*axis) for axis in axes)
+    return np.outer(down, across)[None]
+
+
+def _share(size: int, count: int, kernel: int, stride: int, first: int, last: int) -> Array:  # noqa: PLR0913, PLR0917
+    """The same along one axis, `first` and `last` being the cells that count before and after it."""
+    starts = np.arange(count) * stride - first
+    real = np.minimum(starts + kernel, size) - np.maximum(starts, 0)
+    share: Array = real / (np.minimum(starts + kernel, size + last) - starts)
+    return share
 
 
 def _window(op: ops.Pool2d, padding: Padding) -> dict[str, Any]:

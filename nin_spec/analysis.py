@@ -186,6 +186,14 @@ def analyse(graph: Graph, hash_: str = "", file: str | None = None) -> ShapeTabl
     return ShapeTable(graph.name, hash_, graph.input.shape, graph.input.dtype, tuple(rows), buffers, peak, file)
 
 
+def output_kind(graph: Graph) -> str:
+    """What a network ends in: scores, probabilities or log_probabilities."""
+    last = graph.nodes[-1].op if graph.nodes else None
+    if isinstance(last, ops.Softmax):
+        return "probabilities"
+    return "log_probabilities" if isinstance(last, ops.LogSoftmax) else "scores"
+
+
 def describe(node: Node) -> str:
     """A layer's attributes in a few words: `5x5 /2 pad 2`."""
     match node.op:

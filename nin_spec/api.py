@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
 
     from nin_spec.precision import Precision, Settings
-    from nin_spec.runtime.parity import Array, ParityReport
+    from nin_spec.runtime.parity import Batch, ParityReport
     from nin_spec.runtime.providers import Device
 
 
@@ -79,20 +79,29 @@ def check_options(exporter: Exporter, options: Mapping[str, Any]) -> BaseModel:
     try:
         return exporter.Options.model_validate(dict(options))
     except ValidationError as error:
-        wrong = dict.fromkeys(str(e["loc"][0]) for e in error.errors(include_url=False))
-        raise ExportError([_wrong(exporter, key, options.get(key)) for key in wrong]) from None
+        wrong = {str(e["loc"][0]): e.get("ctx", {}).get("error") for e in error.errors(include_url=False)}
+        raise ExportError([_wrong(exporter, key, options.get(key), why) for key, why in wrong.items()]) from None
 
 
-def _wrong(exporter: Exporter, key: str, value: object) -> Diagnostic:
+def _wrong(exporter: Exporter, key: str, value: object, why: Exception | None) -> Diagnostic:
     fields = exporter.Options.model_fields
     if key not in fields:
         hint = did_you_mean(key, sorted(fields)) if fields else "it has none"
         return Diagnostic(Code.EXPORT_OPTION, f"{exporter.name} has no option {key!r}", hint=hint)
-    return Diagnostic(Code.EXPORT_OPTION, f"{exporter.name}: {key} can't be {value!r}", hint=fields[key].description)
+    return Diagnostic(
+        Code.EXPORT_OPTION, f"{exporter.name}: {key} can't be {value!r}", hint=str(why or fields[key].description)
+    )
+
+
+def explain(model: Model, to: str = "onnx", **options: Any) -> dict[str, Any]:
+    """What each pass did to the graph of an export, and what that saved, as plain data; nothing is written."""
+    from nin_spec.passes.changes import explanation_as_dict
+
+    return explanation_as_dict(make(model, to, options).passes)
 
 
 def prove(
-    model: Model, artifact: Artifact, device: Device = "cpu", pictures: Array | None = None
+    model: Model, artifact: Artifact, device: Device = "cpu", pictures: Batch | None = None
 ) -> list[ParityReport]:
     """The parity report of each ONNX file of an artifact, on `pictures` instead of noise. Raises ParityError."""
     from nin_spec.runtime.parity import check_parity

@@ -20,6 +20,8 @@ from nin_spec.model import Model
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
+    from nin_spec.passes.changes import PassChanges
+
 GROUP = "nin_spec.exporters"
 
 
@@ -27,12 +29,14 @@ GROUP = "nin_spec.exporters"
 class Artifact:
     """What an exporter makes: relative POSIX paths and their bytes, and remarks worth telling.
 
+    `passes` is what each pass did to the graph before it was written, where the exporter runs any.
     Raises ExportError for a path that is absolute, empty, not in its plainest form, or leads out of its
     folder, on any system.
     """
 
     files: Mapping[str, bytes]
     remarks: tuple[str, ...] = field(default=())
+    passes: tuple[PassChanges, ...] = field(default=(), repr=False)
 
     def __post_init__(self) -> None:
         for name in self.files:

@@ -155,6 +155,12 @@ def normalise(pictures: Pixels, contract: Preprocessing, dtype: DTypeLike, chann
     return result
 
 
+def raw(pictures: Pixels, contract: Preprocessing, dtype: DTypeLike) -> NDArray[Any]:
+    """Pictures as the contract's raw ones: (n, H, W, 1 or 3) gray or RGB bytes in its layout, as `dtype`."""
+    arranged = pictures if contract.layout == "HWC" else pictures.transpose(0, 3, 1, 2)
+    return np.ascontiguousarray(arranged, dtype)
+
+
 def _require_one_a_channel(contract: Preprocessing, channels: int) -> None:
     for key, numbers in (("mean", contract.mean), ("std", contract.std)):
         if len(numbers) not in (1, channels):

@@ -122,3 +122,34 @@ class Maxout(nn.Module):
     def extra_repr(self) -> str:
         """The pieces."""
         return f"pieces={self.pieces}"
+
+
+class Affine(nn.Module):
+    """x * weight + bias by channel, with the one or the other."""
+
+    def __init__(self, channels: int, *, scale: bool, shift: bool) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(channels)) if scale else None
+        self.bias = nn.Parameter(torch.zeros(channels)) if shift else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, ...) to (N, C, ...)."""
+        shape = (1, -1, *(1,) * (x.ndim - 2))
+        x = x if self.weight is None else x * self.weight.view(shape)
+        return x if self.bias is None else x + self.bias.view(shape)
+
+
+class ChannelOrder(nn.Module):
+    """Channels picked by number."""
+
+    def __init__(self, order: tuple[int, ...]) -> None:
+        super().__init__()
+        self.order = order
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, ...) to (N, len(order), ...)."""
+        return x[:, list(self.order)]
+
+    def extra_repr(self) -> str:
+        """The numbers."""
+        return f"{self.order}"

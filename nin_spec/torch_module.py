@@ -16,6 +16,7 @@ from nin_spec import torch_layers as layers
 from nin_spec.diagnostics import Code, Diagnostic, ExportError
 from nin_spec.ir import ops
 from nin_spec.ir.graph import Graph, Node
+from nin_spec.ir.pixels import Affine, ChannelOrder
 from nin_spec.ir.types import TensorType
 from nin_spec.model import Model
 
@@ -57,6 +58,8 @@ def _avg_pool(op: ops.AvgPool2d, _: TensorType) -> nn.Module:
 
 RULES: dict[type[ops.Op], Rule] = {
     ops.Conv2d: _conv,
+    Affine: lambda op, x: layers.Affine(x.shape[0], scale=op.scale, shift=op.shift),
+    ChannelOrder: lambda op, _: layers.ChannelOrder(op.order),
     ops.Linear: lambda op, x: nn.Linear(x.shape[0], op.out_features, op.bias),
     ops.BatchNorm: _batch_norm,
     ops.LocalResponseNorm: lambda op, _: nn.LocalResponseNorm(op.size, op.alpha, op.beta, op.k),

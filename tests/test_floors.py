@@ -25,6 +25,7 @@ FLOORS = {
     "nin_spec.extras": 1,
     "nin_spec.pictures": 2,
     "nin_spec.charts": 2,
+    "nin_spec.targets": 3,
     "nin_spec.torch_module": 3,
     "nin_spec.torch_layers": 3,
     "nin_spec.exporter": 3,

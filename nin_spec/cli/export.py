@@ -83,6 +83,7 @@ def _words(annotation: Any) -> list[str]:
 @seed_option
 @force_option
 @precision_options
+@click.option("--explain", is_flag=True, help="List what each pass did to the graph, by line, and what that saves.")
 @click.option("--no-parity", is_flag=True, help="Do not prove the exported file against the nn.Module.")
 @click.option(
     "--device",
@@ -99,6 +100,8 @@ def export_command(spec: str | None, overrides: tuple[str, ...], size: str | Non
       nin-spec export nin_cifar --onnx                      writes nin_cifar.onnx
       nin-spec export my.yaml --onnx out/model.onnx --weights trained.safetensors
       nin-spec export my.yaml --onnx --weights checkpoint.pt --opset 19 --batch 1
+      nin-spec export nin_cifar --onnx --takes pixels --outputs probabilities,top5
+      nin-spec export nin_cifar --onnx --target triton==24.10 --explain
       nin-spec export nin_cifar --source                    writes nin_cifar.py
 
     An ONNX file is run in onnxruntime and compared with the nn.Module in float64 before it is written.
@@ -119,6 +122,7 @@ def export_command(spec: str | None, overrides: tuple[str, ...], size: str | Non
     from nin_spec import api
     from nin_spec.exporter import destinations, discover, write
     from nin_spec.files import check_target
+    from nin_spec.passes.changes import explanation
 
     exporters = discover()
     targets = {name: given[f"to_{name}"] for name in exporters if given.get(f"to_{name}") is not None}
@@ -139,6 +143,8 @@ def export_command(spec: str | None, overrides: tuple[str, ...], size: str | Non
         protect(destinations(artifact, folders[name]), [spec, given["weights"]], force=given["force"])
     for name, artifact in made.items():
         tell(artifact.remarks)
+        if given["explain"]:
+            click.echo(explanation(artifact.passes))
         smaller = name == "onnx" and settings.precision != "float32"
         prove(model, artifact, ("cpu",) if smaller else given["devices"], given)
         if smaller:

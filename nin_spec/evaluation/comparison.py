@@ -90,7 +90,9 @@ def compare(subject: Subject, part: Part, batch: int = BATCH, progress: Progress
     ours = None
     if subject.module is not None:
         with torch_threads(subject.session.threads):
-            ours = module_scores(subject.module, *given, progress("torch") if progress else None)
+            ours = module_scores(
+                subject.module, *given, progress("torch") if progress else None, pixels=subject.module_takes_pixels
+            )
     theirs = session_scores(subject.session, *given, progress("onnxruntime") if progress else None)
     return Comparison(
         evaluation_of(theirs, part.labels, part.classes, output),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,7 +18,7 @@ from nin_spec.data.ahead import read_ahead
 from nin_spec.data.part import Part
 from nin_spec.diagnostics import Code, DataError, DeviceError, Diagnostic, InputError
 from nin_spec.model import Preprocessing
-from nin_spec.pictures import frame_of, normalise
+from nin_spec.pictures import Pixels, frame_of, normalise, raw
 from nin_spec.runtime.session import Session, show
 
 if TYPE_CHECKING:
@@ -40,11 +41,14 @@ def module_scores(  # noqa: PLR0913, PLR0917 what it computes, on what, and how
     shape: Shape,
     batch: int = BATCH,
     progress: Progress | None = None,
+    *,
+    pixels: bool = False,
 ) -> Array:
     """The module's scores (n, classes) on the device where it lies; it is left in the mode it was in.
 
-    `shape` is the network's input (C, H, W). Raises DataError or InputError for what doesn't fit or is not
-    finite, DeviceError when the device has too little memory.
+    `shape` is the network's input (C, H, W); with `pixels` the module takes raw ones, channels first.
+    Raises DataError or InputError for what doesn't fit or is not finite, DeviceError when the device has too
+    little memory.
     """
     import torch
 
@@ -54,7 +58,7 @@ def module_scores(  # noqa: PLR0913, PLR0917 what it computes, on what, and how
     module.eval()
     try:
         with torch.inference_mode(), _exact(sample.device):
-            coming = inputs(part, contract, shape, dtype, batch)
+            coming = inputs(part, contract, shape, dtype, batch, replace(contract, layout="CHW") if pixels else None)
             made = (_forward(module, torch.from_numpy(x).to(sample.device, sample.dtype)) for x in coming)
             return _collect(made, part, "torch", progress)
     finally:
@@ -74,12 +78,20 @@ def session_scores(  # noqa: PLR0913, PLR0917 the same
     Raises DataError or InputError for what doesn't fit or is not finite.
     """
     fixed = session.input_shape[0]
-    coming = inputs(part, contract, shape, session.dtype, fixed or batch)
+    raw_as = contract if session.takes_pixels else None
+    coming = inputs(part, contract, shape, session.dtype, fixed or batch, raw_as)
     return _collect((_run(session, x, fixed or len(x)) for x in coming), part, "onnxruntime", progress)
 
 
-def inputs(part: Part, contract: Preprocessing, shape: Shape, dtype: DTypeLike, batch: int) -> Iterator[Array]:
-    """The part's pictures in order as inputs (n, C, H, W), read ahead."""
+def inputs(  # noqa: PLR0913, PLR0917 which pictures, and what is made of them
+    part: Part,
+    contract: Preprocessing,
+    shape: Shape,
+    dtype: DTypeLike,
+    batch: int,
+    raw_as: Preprocessing | None = None,
+) -> Iterator[Array]:
+    """The part's pictures in order as inputs (n, C, H, W), or as the raw ones of a contract, read ahead."""
     if shape[0] not in (1, 3):
         message = f"a picture has 1 or 3 channels, and the model takes {show(shape)}"
         raise InputError(Diagnostic(Code.INPUT_UNUSABLE, message))
@@ -88,7 +100,11 @@ def inputs(part: Part, contract: Preprocessing, shape: Shape, dtype: DTypeLike, 
     frame = frame_of(shape, contract)
     numbers = np.arange(len(part))
     cuts = [numbers[k : k + batch] for k in range(0, len(numbers), batch)]
-    return read_ahead(lambda cut: normalise(part.pictures(cut, frame), contract, dtype, shape[0]), cuts, 1)
+
+    def prepare(pictures: Pixels) -> Array:
+        return raw(pictures, raw_as, dtype) if raw_as else normalise(pictures, contract, dtype, shape[0])
+
+    return read_ahead(lambda cut: prepare(part.pictures(cut, frame)), cuts, 1)
 
 
 def _forward(module: NiNModule, x: torch.Tensor) -> Array:

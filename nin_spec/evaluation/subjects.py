@@ -11,10 +11,12 @@ import numpy as np
 from nin_spec.diagnostics import Code, DeviceError, Diagnostic, InputError, SpecError, WeightsError
 from nin_spec.evaluation.scores import Array, Shape
 from nin_spec.model import Model, Preprocessing
+from nin_spec.pictures import raw
 from nin_spec.runtime.providers import Device
 from nin_spec.runtime.session import Session, fits, open_session, show
 
 if TYPE_CHECKING:
+    from nin_spec.ir.graph import Graph
     from nin_spec.network import Network
     from nin_spec.torch_module import NiNModule
 
@@ -25,6 +27,7 @@ class Subject:
 
     `shape` is the input (C, H, W); `labels` may be empty; `dataset` and `location` are where its pictures
     come from unless a person says otherwise. `remarks` is what is worth knowing of its weights.
+    `module_takes_pixels` where the module is the file's own graph and that begins with raw pixels.
     """
 
     session: Session = field(repr=False)
@@ -37,6 +40,7 @@ class Subject:
     dataset: str = ""
     location: Path | None = None
     remarks: tuple[str, ...] = ()
+    module_takes_pixels: bool = False
 
     @property
     def torch_device(self) -> str | None:
@@ -85,8 +89,9 @@ def subject_of_run(
 def subject_of_file(
     path: Path, weights: Path | None = None, device: Device = "auto", threads: int | None = None
 ) -> Subject:
-    """An ONNX file. The module is its embedded spec's, with the weights in the file, or those of `weights`.
+    """An ONNX file, and the module of its embedded spec.
 
+    The module has the weights given; or else those in the file, and the graph that the file's passes made.
     Where that can't be had, it is evaluated in onnxruntime alone, and `not_compared` says why; when `weights`
     were given for it, that is an error. Raises InputError for a file that doesn't say how a picture becomes
     its input, DeviceError.
@@ -98,17 +103,28 @@ def subject_of_file(
     network, model, why = None, None, ""
     try:
         network = _network_of_file(path, session)
+        graph = _graph_of_file(network, session)
         if weights is None and info.precision in _ROUNDED:
             raise _NoModelError(f"its weights are rounded to {info.precision}; --weights FILE compares it with others")  # noqa: TRY301
-        model = network.with_weights(weights) if weights else _with_tensors(network, path)
+        model = network.with_weights(weights) if weights else _with_tensors(network, graph, path)
     except _NoModelError as error:
         why = str(error)
         if weights is not None:
             raise _unusable(path, f"there is nothing to give the weights of {weights} to: {why}") from None
     shape = _input_shape(path, session, network)
-    module = None if model is None else _module(model, device, session)
-    classes = _class_count(path, session, shape)
-    return Subject(session, module, info.preprocessing, shape, info.labels, classes, why, dataset=info.dataset)
+    module = None if model is None else _module(_as_given(model, session), device, session)
+    classes = _class_count(path, session, info.preprocessing, shape)
+    return Subject(
+        session,
+        module,
+        info.preprocessing,
+        shape,
+        info.labels,
+        classes,
+        why,
+        dataset=info.dataset,
+        module_takes_pixels=session.takes_pixels and weights is None,
+    )
 
 
 _WRITE_CONTRACT = (
@@ -140,25 +156,53 @@ def _network_of_file(path: Path, session: Session) -> Network:
         raise _NoModelError(f"this version of nin-spec can't compile the spec in it: {why}") from None
     if network.hash != info.hash:
         raise _NoModelError("the spec in it compiles to another network here than when it was exported")
-    if not fits((1, *network.graph.input.shape), (None, *session.input_shape[1:])):
-        declared = show((None, *network.graph.input.shape))
-        raise _NoModelError(f"its graph takes {show(session.input_shape)}, and the spec in it says {declared}")
     return network
 
 
-def _with_tensors(network: Network, path: Path) -> Model:
+def _graph_of_file(network: Network, session: Session) -> Graph:
+    """The graph that the file's passes make of the spec's, and that takes what the file takes."""
+    from nin_spec.passes.pipeline import PASSES, rewrite
+
+    info = session.metadata
+    if unknown := set(info.passes) - set(PASSES):
+        raise _NoModelError(f"its graph was made by passes that this version doesn't know: {', '.join(unknown)}")
+    # What a pass does to a graph depends on its ops alone, so any weights will do.
+    ones = {name: np.ones(p.shape, network.graph.input.dtype) for name, p in network.graph.parameters().items()}
+    card = replace(network.card, preprocessing=info.preprocessing or network.card.preprocessing)
+    graph = rewrite(Model(network.graph, ones, card), info.passes, pixels=session.takes_pixels).model.graph
+    if not fits(graph.input.shape, session.picture):
+        declared = show((None, *graph.input.shape))
+        raise _NoModelError(f"its graph takes {show(session.input_shape)}, and the spec in it says {declared}")
+    return graph
+
+
+def _with_tensors(network: Network, graph: Graph, path: Path) -> Model:
     """The model with the file's tensors of our names; every other one is a constant of the graph."""
     from nin_spec.weights import adopt
 
-    tensors, names = _tensors(path), network.graph.parameters()
-    if missing := [name for name in names if name not in tensors]:
+    tensors, parameters = _tensors(path), graph.parameters()
+    # What is one number a channel the file holds in the shape that it spreads over a map.
+    fitting = {
+        n: tensors[n].reshape(p.shape) for n, p in parameters.items() if n in tensors and tensors[n].size == p.size
+    }
+    if missing := [name for name in parameters if name not in tensors]:
         more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
         raise _NoModelError(f"its graph was changed: it holds no {missing[0]}{more}")
     try:
-        found = adopt({name: tensors[name] for name in names}, network.graph, str(path), ordered=False)
+        found = adopt({name: fitting.get(name, tensors[name]) for name in parameters}, graph, str(path), ordered=False)
     except WeightsError as error:
         raise _NoModelError(f"its graph was changed: {error.diagnostics[0].message}") from None
-    return Model(network.graph, found.weights, network.card)
+    return Model(graph, found.weights, network.card)
+
+
+def _as_given(model: Model, session: Session) -> Model:
+    """The model with a softmax at its end, where the file gives probabilities alone."""
+    from nin_spec.ir import ops
+
+    ends = isinstance(model.graph.nodes[-1].op, ops.Softmax)
+    if ends or session.metadata.output != "probabilities":
+        return model
+    return replace(model, graph=model.graph.then("probabilities", ops.Softmax()))
 
 
 def _tensors(path: Path) -> dict[str, Array]:
@@ -176,20 +220,24 @@ def _tensors(path: Path) -> dict[str, Array]:
 
 def _input_shape(path: Path, session: Session, network: Network | None) -> Shape:
     """(C, H, W); where the file leaves the size open, the nominal one of its spec."""
-    match session.input_shape:
-        case (_, int() as channels, int() as height, int() as width):
-            return channels, height, width
-        case (_, _, _, _) if network is not None:
+    match session.picture:
+        case (int() as channels, int() as height, int() as width):
+            # Gray pictures may fill a network of more channels.
+            return network.graph.input.shape[0] if network else channels, height, width
+        case (_, _, _) if network is not None:
             return cast("Shape", network.graph.input.shape)
-        case (_, _, _, _):
+        case (_, _, _):
             why = f"its input {show(session.input_shape)} has an open size, and it carries no spec with a nominal one"
             raise _unusable(path, why, "export it with a fixed size")
     raise _unusable(path, f"it takes {show(session.input_shape)}, and not a batch of pictures")
 
 
-def _class_count(path: Path, session: Session, shape: Shape) -> int:
+def _class_count(path: Path, session: Session, contract: Preprocessing, shape: Shape) -> int:
     """How many scores it gives: asked of the model, for a file need not declare it."""
-    scores = session.run(np.zeros((session.input_shape[0] or 1, *shape), session.dtype))
+    channels, height, width = (own or nominal for own, nominal in zip(session.picture, shape, strict=True))
+    blank = np.zeros((session.input_shape[0] or 1, height, width, channels), np.uint8)
+    layout = contract.layout if session.takes_pixels else "CHW"
+    scores = session.run(raw(blank, replace(contract, layout=layout), session.dtype))
     if scores.ndim != 2:
         raise _unusable(path, f"it gives {show(scores.shape)}, and not one score a class")
     return int(scores.shape[1])

@@ -17,13 +17,18 @@ from nin_spec.ir.types import Parameter, TensorType
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """One op at its place: its name, the types it takes and gives, and the spec's line that asked for it."""
+    """One op at its place: its name, the types it takes and gives, and the spec's line that asked for it.
+
+    `gives` names the node of the spec whose value comes out: another one's where a pass has merged or moved
+    ops, and empty where the spec has no such value.
+    """
 
     name: str
     op: Op
     input: TensorType
     output: TensorType
     span: Span | None = None
+    gives: str = ""
 
     @property
     def kind(self) -> str:
@@ -52,11 +57,14 @@ class Graph:
         """The type of what the last node gives."""
         return self.nodes[-1].output if self.nodes else self.input
 
-    def then(self, name: str, op: Op, span: Span | None = None) -> Graph:
-        """This graph with one more node. Raises ShapeError when `op` can't take the output so far."""
+    def then(self, name: str, op: Op, span: Span | None = None, *, gives: str | None = None) -> Graph:
+        """This graph with one more node. Raises ShapeError when `op` can't take the output so far.
+
+        The node gives the value of its own name unless a pass says otherwise.
+        """
         if any(n.name == name for n in self.nodes):
             raise ValueError(f"two nodes named {name!r}")
-        node = Node(name, op, self.output, op.infer(self.output), span)
+        node = Node(name, op, self.output, op.infer(self.output), span, name if gives is None else gives)
         return replace(self, nodes=(*self.nodes, node))
 
     def parameters(self) -> dict[str, Parameter]:

@@ -10,7 +10,10 @@ from nin_spec.ir.types import Padding
 
 
 def print_graph(graph: Graph) -> str:
-    """One line for the input, one a node: name, op with every attribute, output type."""
+    """One line for the input, one a node: name, op with every attribute, output type.
+
+    Where a pass has changed whose value comes out, that is said.
+    """
     size = " (open size)" if graph.open_size else ""
     width = max((len(n.name) for n in graph.nodes), default=0)
     head = f"{graph.name}: {graph.input}{size}"
@@ -18,7 +21,8 @@ def print_graph(graph: Graph) -> str:
 
 
 def _line(node: Node, width: int) -> str:
-    return f"  {node.name:<{width}}  {print_op(node.op)} -> {node.output}"
+    gives = "" if node.gives == node.name else f"  (gives {node.gives or 'a value of its own'})"
+    return f"  {node.name:<{width}}  {print_op(node.op)} -> {node.output}{gives}"
 
 
 def print_op(op: Op) -> str:
@@ -28,11 +32,11 @@ def print_op(op: Op) -> str:
 
 
 def print_value(value: object) -> str:
-    """A pair as 3x3, a padding by side, a bool as yaml writes it."""
+    """A pair as 3x3, more numbers as [2,1,0], a padding by side, a bool as yaml writes it."""
     if isinstance(value, Padding):
         return str(value)
     if isinstance(value, tuple):
-        return "x".join(map(str, value))
+        return "x".join(map(str, value)) if len(value) == 2 else f"[{','.join(map(str, value))}]"
     if isinstance(value, bool):
         return str(value).lower()
     return repr(value)

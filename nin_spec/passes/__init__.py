@@ -37,5 +37,5 @@ def chain(graph: Graph, steps: Iterable[tuple[Node, Op]]) -> Graph:
     """A graph of the same name and input from ops and the nodes that they stand for."""
     built = Graph(graph.name, graph.input, open_size=graph.open_size)
     for node, op in steps:
-        built = built.then(node.name, op, node.span)
+        built = built.then(node.name, op, node.span, gives=node.gives)
     return built

@@ -31,7 +31,6 @@ DEVICES: dict[tuple[Precision, str], Fitness] = {
     ),
     ("bfloat16", "cpu"): _NO_BFLOAT16,
     ("bfloat16", "cuda"): _NO_BFLOAT16,
-    ("bfloat16", "tensorrt"): _NO_BFLOAT16,
     # microsoft/onnxruntime issues 12229, 12230 and 24807: "CUDA kernel not found ... QLinearConv".
     ("int8", "cuda"): Fitness(
         "it has no int8 convolution: each layer is made float32 again, computed, and quantised, slower than the "

@@ -12,6 +12,7 @@ What follows the last weights stays in float: it costs nothing, and scores of 8 
 from __future__ import annotations
 
 import copy
+import math
 import tempfile
 from collections import Counter
 from collections.abc import Collection
@@ -26,14 +27,17 @@ from nin_spec.precision.calibration import Ranges
 from nin_spec.runtime.providers import import_onnxruntime
 
 WEIGHTED = ("Conv", "Gemm")
-_QUANTISED = (*WEIGHTED, "Relu", "LeakyRelu", "MaxPool", "AveragePool", "Pad")
+_RECTIFIERS = ("Relu", "LeakyRelu")
+_QUANTISED = (*WEIGHTED, *_RECTIFIERS, "MaxPool", "AveragePool", "Pad")
 """What has an integer kernel; anything else between them computes in float, its input and output converted."""
-INTEGER_KERNELS = ("QLinearConv", "QGemm")
+_INTEGER_KERNELS = ("QLinearConv", "QGemm")
 
 
 def layers_of(data: bytes) -> list[str]:
     """The nodes that hold weights to quantise, in order."""
-    return [n.name for n in load_from_string(data).graph.node if n.op_type in WEIGHTED]
+    proto = load_from_string(data)
+    tail = _tail(proto)
+    return [n.name for n in proto.graph.node if n.op_type in WEIGHTED and n.name not in tail]
 
 
 def quantise(data: bytes, ranges: Ranges, float_layers: Collection[str] = ()) -> bytes:
@@ -78,11 +82,28 @@ def _keep_float(proto: ModelProto, float_layers: Collection[str]) -> None:
             node.input[0] = value
 
 
-def _tail(proto: ModelProto) -> list[str]:
-    """What follows the last weights and the activation after them."""
+def _tail(proto: ModelProto) -> set[str]:
+    """The nodes that make scores of maps: what follows the last weights, their activation left out.
+
+    Where no pool follows a last convolution, it gives the scores themselves, on maps of one cell, and stays in
+    float with the rest.
+    """
     nodes = list(proto.graph.node)
     last = max((k for k, n in enumerate(nodes) if n.op_type in WEIGHTED), default=-1)
-    return [n.name for n in nodes[last + 1 :] if n.op_type not in {"Relu", "LeakyRelu"}]
+    after = nodes[last + 1 :]
+    direct = last >= 0 and nodes[last].op_type == "Conv" and not any(n.op_type.endswith("Pool") for n in after)
+    return {n.name for n in (nodes[last:] if direct else after) if direct or n.op_type not in _RECTIFIERS}
+
+
+def macs_of(data: bytes) -> dict[str, int]:
+    """Multiply-accumulates of each node with weights, for one image; empty where the file leaves its size open."""
+    graph = shape_inference.infer_shapes(load_from_string(data)).graph
+    sizes = {t.name: math.prod(t.dims) for t in graph.initializer}
+    shapes = {v.name: v.type.tensor_type.shape.dim for v in (*graph.value_info, *graph.output)}
+    nodes = [n for n in graph.node if n.op_type in WEIGHTED]
+    # The first axis counts images, the second is in the weights.
+    cells = {n.name: math.prod(d.dim_value for d in shapes[n.output[0]][2:]) for n in nodes}
+    return {n.name: sizes[n.input[1]] * cells[n.name] for n in nodes} if all(cells.values()) else {}
 
 
 def integer_kernels(data: bytes) -> int:
@@ -94,4 +115,4 @@ def integer_kernels(data: bytes) -> int:
         options.optimized_model_filepath = str(Path(folder, "optimised.onnx"))
         ort.InferenceSession(data, options, providers=["CPUExecutionProvider"])
         counts = Counter(n.op_type for n in load_onnx(options.optimized_model_filepath).graph.node)
-    return sum(counts[kind] for kind in INTEGER_KERNELS)
+    return sum(counts[kind] for kind in _INTEGER_KERNELS)

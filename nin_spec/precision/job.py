@@ -116,6 +116,8 @@ def batches_of(session: Session, model: Model, part: Part) -> Iterator[Array]:
     """A part as inputs of the file, in batches; where it fixes their size, the last is filled with its last picture."""
     size = session.input_shape[0]
     shape = cast("Shape", model.graph.input.shape)
-    for x in inputs(part, model.card.preprocessing, shape, session.dtype, size or BATCH):
+    contract = model.card.preprocessing
+    raw_as = contract if session.takes_pixels else None
+    for x in inputs(part, contract, shape, session.dtype, size or BATCH, raw_as):
         missing = (size or len(x)) - len(x)
         yield np.concatenate([x, np.repeat(x[-1:], missing, 0)]) if missing else x

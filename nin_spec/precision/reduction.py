@@ -4,35 +4,36 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
+import numpy as np
 from onnx import ModelProto, TensorProto, load_from_string
 
 from nin_spec.data.views import sample
 from nin_spec.diagnostics import Code, Diagnostic, ExportError
-from nin_spec.evaluation.scores import Array
+from nin_spec.evaluation.scores import Shape, inputs
 from nin_spec.exporter import Artifact
 from nin_spec.model import Model
 from nin_spec.precision.calibration import largest
 from nin_spec.precision.fitness import DEFAULT_DEVICE, remark_on
 from nin_spec.precision.float16 import LARGEST, to_float16, too_large
-from nin_spec.precision.int8 import integer_kernels, layers_of, quantise
+from nin_spec.precision.int8 import integer_kernels, layers_of, macs_of, quantise
 from nin_spec.precision.job import Job, Watch, batches_of, span_of
 from nin_spec.precision.samples import SEED, open_pictures
 from nin_spec.precision.search import search
 from nin_spec.precision.settings import Precision, Settings
 from nin_spec.precision.trial import Outcome
-from nin_spec.runtime.parity import BATCHES
+from nin_spec.runtime.parity import BATCHES, Batch
 from nin_spec.runtime.session import open_session
 
 
 @dataclass(frozen=True)
 class Reduced:
-    """A file of another precision, not yet proved, and `pictures` (n, C, H, W) to prove int8 on: noise won't do."""
+    """A file of another precision, not yet proved, and `pictures` to prove int8 on, for which noise won't do."""
 
     artifact: Artifact
-    pictures: Array | None = None
+    pictures: Batch | None = None
 
 
 def reduce(
@@ -56,7 +57,7 @@ def reduce(
     _require_float32(data)
     job = _prepare(model, data, settings, device, watch)
     made = _MAKERS[settings.precision](job)
-    return Reduced(Artifact({name: made}, artifact.remarks), _proof(job))
+    return Reduced(replace(artifact, files={name: made}), _proof(job))
 
 
 def _prepare(model: Model, data: bytes, settings: Settings, device: str | None, watch: Watch) -> Job:
@@ -147,12 +148,12 @@ def _finish(job: Job, data: bytes, outcome: Outcome | None, float_layers: tuple[
 def _integer_share(job: Job, data: bytes, float_layers: tuple[str, ...]) -> str:
     """How much of the network is computed in integers, by the graph that the CPU provider makes of the file."""
     layers = layers_of(job.data)
-    macs = {n.name: n.op.macs(n.input) for n in job.model.graph}
-    total, kept = (sum(macs.get(name, 0) for name in names) for names in (layers, float_layers))
-    share = f", {1 - kept / total:.1%} of the MACs" if total else ""
+    macs = macs_of(job.data)
+    quantised = sum(macs.get(name, 0) for name in layers if name not in float_layers)
+    share = f", {quantised / sum(macs.values()):.1%} of the MACs" if macs else ""
     return (
         f"int8: {len(layers) - len(float_layers)} of {len(layers)} layers{share}; onnxruntime's CPU provider computes "
-        f"{integer_kernels(data)} by integer kernels"
+        f"{integer_kernels(data)} by integer kernels, and what makes scores of the last map stays in float"
     )
 
 
@@ -169,9 +170,14 @@ def stamp(data: bytes, precision: Precision, facts: Mapping[str, Any] | None = N
     return written
 
 
-def _proof(job: Job) -> Array | None:
+def _proof(job: Job) -> Batch | None:
     """Pictures for the parity of int8, which knows the range of pictures alone; None for what takes noise."""
     if job.settings.precision != "int8":
         return None
     part = sample(job.known.evaluation, sum(BATCHES), SEED)
-    return next(iter(batches_of(job.session, job.model, part)))
+    given = next(batches_of(job.session, job.model, part))
+    shape = cast("Shape", job.model.graph.input.shape)
+    x = next(inputs(part, job.model.card.preprocessing, shape, np.float64, len(part)))
+    # A file that fixes its batch takes fewer, or is filled with the last picture.
+    rows = np.minimum(np.arange(len(given)), len(x) - 1)
+    return given, x[rows]

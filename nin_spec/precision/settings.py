@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Literal, get_args
 
@@ -67,7 +67,7 @@ def renamed(artifact: Artifact, precision: Precision) -> Artifact:
         return artifact
     paths = {name: PurePosixPath(name) for name in artifact.files}
     names = {n: str(p.with_name(f"{p.stem}.{precision}.onnx")) if p.suffix == ".onnx" else n for n, p in paths.items()}
-    return Artifact({names[name]: data for name, data in artifact.files.items()}, artifact.remarks)
+    return replace(artifact, files={names[name]: data for name, data in artifact.files.items()})
 
 
 def _refuse(message: str, hint: str) -> ExportError:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nin_spec.diagnostics import Code, Diagnostic, InputError
-from nin_spec.pictures import FORMATS, decode, frame_of, preprocess, to_frame
+from nin_spec.pictures import FORMATS, decode, frame_of, preprocess, raw, to_frame
 from nin_spec.runtime.session import Array, Session, fits, show
 
 NamedInput = tuple[str, Array]
@@ -65,9 +65,7 @@ def _load_array(path: Path, session: Session) -> Iterator[NamedInput]:
             array = np.load(path, mmap_mode="r", allow_pickle=False)
     except Exception as error:  # a decoder may raise anything on a damaged file
         raise _unusable(path, f"it is not a NumPy array of numbers: {error}", "write it with numpy.save") from error
-    if array.dtype.kind != "f":
-        hint = "arrays hold inputs that are already preprocessed; save raw pixels as a picture (PNG) instead"
-        raise _unusable(path, f"it holds {array.dtype}, not floats", hint)
+    _check_kind(path, array, session)
     item = session.input_shape[1:]
     if fits(array.shape, item):
         yield str(path), _finite(path, array, session.dtype)
@@ -77,6 +75,16 @@ def _load_array(path: Path, session: Session) -> Iterator[NamedInput]:
     else:
         wanted = f"{show(item)}, or a batch {show((None, *item))}"
         raise _unusable(path, f"it has shape {show(array.shape)}, and the model takes {wanted}")
+
+
+def _check_kind(path: Path, array: NDArray[Any], session: Session) -> None:
+    """Floats for a model of floats, bytes for one of bytes: a conversion would guess what the numbers mean."""
+    if session.dtype.kind == "u" and array.dtype != session.dtype:
+        hint = "the model takes raw pixels, 0 to 255: save them as uint8, or as a picture (PNG)"
+        raise _unusable(path, f"it holds {array.dtype}, not {session.dtype}", hint)
+    if session.dtype.kind == "f" and array.dtype.kind != "f":
+        hint = "arrays hold inputs that are already preprocessed; save raw pixels as a picture (PNG) instead"
+        raise _unusable(path, f"it holds {array.dtype}, not floats", hint)
 
 
 def _finite(path: Path, array: NDArray[Any], dtype: np.dtype[Any]) -> Array:
@@ -95,12 +103,13 @@ def _load_picture(path: Path, session: Session) -> Array:
     if contract is None:
         hint = "give .npy arrays of preprocessed inputs, or export the model from its spec"
         raise _unusable(path, "the model doesn't say how to turn a picture into its input", hint)
-    match session.input_shape:
-        case (_, (1 | 3) as channels, height, width):
+    match session.picture:
+        case ((1 | 3) as channels, height, width):
             pass
-        case shape:
+        case _:
             hint = "give .npy arrays of preprocessed inputs"
-            raise _unusable(path, f"a picture has 1 or 3 channels, and the model takes {show(shape)}", hint)
+            why = f"a picture has 1 or 3 channels, and the model takes {show(session.input_shape)}"
+            raise _unusable(path, why, hint)
     try:
         picture = decode(path)
     except Exception as error:  # a decoder may raise anything on a damaged file
@@ -111,6 +120,9 @@ def _load_picture(path: Path, session: Session) -> Array:
         pixels = to_frame(picture, frame)
     except ValueError as error:
         raise _unusable(path, str(error)) from error
+    if session.takes_pixels:
+        item: Array = raw(pixels[None], contract, session.dtype)[0]
+        return item
     return preprocess(pixels, contract, channels, session.dtype)
 
 

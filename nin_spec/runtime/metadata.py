@@ -11,6 +11,7 @@ from typing import Any, Literal, cast, get_args
 from nin_spec.diagnostics import Code, Diagnostic, InputError
 from nin_spec.model import Preprocessing
 
+Input = Literal["normalised", "pixels"]
 Output = Literal["scores", "probabilities", "log_probabilities"]
 PREFIX = "nin_spec."
 
@@ -19,8 +20,10 @@ PREFIX = "nin_spec."
 class ModelInfo:
     """An exported file's card. Another tool's file has none: everything is empty or None.
 
-    `output` says what the scores are; None where the file doesn't say. `precision` is that of a file of smaller
-    numbers, else empty, and `max_drop` the budget that it held: percentage points of accuracy, None for none.
+    `input` says whether it takes prepared numbers or the raw picture of its contract. `output` says what the
+    scores are; None where the file doesn't say. `passes` are those that made its graph of the spec's.
+    `precision` is that of a file of smaller numbers, else empty, and `max_drop` the budget that it held:
+    percentage points of accuracy, None for none.
     """
 
     name: str = ""
@@ -31,6 +34,8 @@ class ModelInfo:
     labels: tuple[str, ...] = ()
     preprocessing: Preprocessing | None = None
     output: Output | None = None
+    input: Input = "normalised"
+    passes: tuple[str, ...] = ()
     weights: str = ""
     dataset: str = ""
     precision: str = ""
@@ -46,9 +51,11 @@ def read_info(properties: Mapping[str, str]) -> ModelInfo:
         spec=ours.get("spec", ""),
         hash=ours.get("hash", ""),
         classes=_classes(ours.get("classes")),
-        labels=_labels(ours.get("labels")),
+        labels=_texts("labels", ours.get("labels")),
         preprocessing=_preprocessing(ours.get("preprocessing")),
         output=_output(ours.get("output")),
+        input=_input(ours),
+        passes=_texts("passes", ours.get("passes")),
         weights=ours.get("weights", ""),
         dataset=ours.get("dataset", ""),
         precision=ours.get("precision", ""),
@@ -64,11 +71,20 @@ def _classes(text: str | None) -> int | None:
     return int(text)
 
 
-def _labels(text: str | None) -> tuple[str, ...]:
-    labels = [] if text is None else _json("labels", text)
-    if not isinstance(labels, list) or not all(isinstance(x, str) for x in labels):
-        raise _bad("labels", "is not a list of texts")
-    return tuple(labels)
+def _texts(key: str, text: str | None) -> tuple[str, ...]:
+    texts = [] if text is None else _json(key, text)
+    if not isinstance(texts, list) or not all(isinstance(x, str) for x in texts):
+        raise _bad(key, "is not a list of texts")
+    return tuple(texts)
+
+
+def _input(ours: Mapping[str, str]) -> Input:
+    kind = ours.get("input", "normalised")
+    if kind not in get_args(Input):
+        raise _bad("input", f"is none of {', '.join(get_args(Input))}")
+    if kind == "pixels" and "preprocessing" not in ours:
+        raise _bad("input", "says pixels, and nothing says which")
+    return cast("Input", kind)
 
 
 def _output(text: str | None) -> Output | None:

@@ -13,8 +13,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from nin_spec.analysis import output_kind
 from nin_spec.diagnostics import Code, Diagnostic, InputError, ParityError
 from nin_spec.model import Model
+from nin_spec.passes.drop_identities import is_identity
+from nin_spec.pictures import normalise, raw
+from nin_spec.runtime.expected import expected_outputs
 from nin_spec.runtime.providers import Device
 from nin_spec.runtime.session import Session, open_session
 
@@ -52,6 +56,8 @@ _TIE = 1e-4
 """Scores closer than this, relative to the largest, have no order."""
 
 Array = NDArray[np.floating[Any]]
+Batch = tuple[NDArray[Any], Array]
+"""What the file is given, and the same as the network of the spec takes it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +84,7 @@ class ParityReport:
     tolerance: float
     why: str
     cases: tuple[Case, ...]
+    outputs: tuple[str, ...] = ("scores",)
 
     @property
     def max_absolute(self) -> float:
@@ -100,24 +107,26 @@ class ParityReport:
             "max_relative": self.max_relative,
             "top1_agreement": sum(c.top1 for c in self.cases) / sum(c.images for c in self.cases),
             "shapes": [list(c.shape) for c in self.cases],
+            "outputs": list(self.outputs),
         }
 
     def __str__(self) -> str:
         images, agree = sum(c.images for c in self.cases), sum(c.top1 for c in self.cases)
         batches = ", ".join(str(c.images) for c in self.cases)
+        others = "" if self.outputs == ("scores",) else f"; compared: {', '.join(self.outputs)}"
         return (
             f"parity on {self.provider} ({self.precision}, batches of {batches}) with the nn.Module in float64: "
             f"max absolute {self.max_absolute:.2e}, max relative {self.max_relative:.2e} "
-            f"(allowed {self.tolerance:.2g}: {self.why}), top-1 agrees on {agree} of {images}"
+            f"(allowed {self.tolerance:g}: {self.why}), top-1 agrees on {agree} of {images}{others}"
         )
 
 
 def check_parity(
-    model: Model, data: bytes, device: Device = "cpu", seed: int = 0, pictures: Array | None = None
+    model: Model, data: bytes, device: Device = "cpu", seed: int = 0, pictures: Batch | None = None
 ) -> ParityReport:
     """Compare an exported file with the nn.Module in float64, on one device.
 
-    `pictures` (n, C, H, W) are inputs instead of noise: a file in int8 knows the range of pictures alone.
+    `pictures` are inputs instead of noise: a file in int8 knows the range of pictures alone.
 
     Raises:
         ParityError: outputs that differ, naming the first node that does, or an input that the spec allows
@@ -126,18 +135,20 @@ def check_parity(
         InputError: the file computes in numbers that have no tolerance here.
     """
     session = open_session(data, device)
-    precision = session.metadata.precision or str(session.dtype)
+    numbers = session.output_dtype
+    precision = session.metadata.precision or str(numbers)
     row = tolerance_of(precision, session.provider)
-    tolerance = row.allowed
-    reference = _reference(model, session.dtype)
-    cases = []
-    for x in inputs(model, session, seed) if pictures is None else _cut(pictures, session):
-        got, wanted = _run(session, x), _forward(reference, x, session.threads)
-        case = compare(x, got, wanted, tolerance)
-        if not case.max_relative <= tolerance:
-            raise ParityError(_explain(model, data, device, reference, x, case, tolerance))
-        cases.append(case)
-    return ParityReport(session.provider, precision, tolerance, row.why, tuple(cases))
+    reference = _reference(model, numbers)
+    cases, compared = [], {}
+    for given, x in inputs(model, session, seed) if pictures is None else _cut(pictures, session):
+        found = _run(session, given)
+        pairs = expected_outputs(_forward(reference, x, session.threads), output_kind(model.graph), found)
+        compared = {name: compare(x, *pair, row.allowed, numbers) for name, pair in pairs.items()}
+        if wrong := next((name for name, case in compared.items() if not case.max_relative <= row.allowed), None):
+            failure = _Failure(wrong, compared[wrong], given, x, row.allowed)
+            raise ParityError(_explain(model, data, device, reference, failure))
+        cases.append(compared[session.output_name])
+    return ParityReport(session.provider, precision, row.allowed, row.why, tuple(cases), tuple(compared))
 
 
 def tolerance_of(precision: str, provider: str) -> Tolerance:
@@ -150,28 +161,43 @@ def tolerance_of(precision: str, provider: str) -> Tolerance:
     return found
 
 
-def _cut(pictures: Array, session: Session) -> Iterator[Array]:
+def _cut(pictures: Batch, session: Session) -> Iterator[Batch]:
     """The pictures in the batches that noise would have; of a file's own size, all that there are of it."""
-    fixed = session.input_shape[0]
-    sizes = BATCHES if fixed is None else (fixed,) * (len(pictures) // fixed)
-    ends = np.cumsum(sizes)
-    yield from (pictures[end - size : end] for end, size in zip(ends, sizes, strict=True) if end <= len(pictures))
+    count, fixed = len(pictures[0]), session.input_shape[0]
+    sizes = BATCHES if fixed is None else (fixed,) * (count // fixed)
+    for end, size in zip(np.cumsum(sizes), sizes, strict=True):
+        if end <= count:
+            yield pictures[0][end - size : end], pictures[1][end - size : end]
 
 
-def inputs(model: Model, session: Session, seed: int) -> Iterator[Array]:
-    """Standard normal batches of 1, 2 and 7, or of the file's own size; an open size gets another one too."""
+def inputs(model: Model, session: Session, seed: int) -> Iterator[Batch]:
+    """Batches of 1, 2 and 7, or of the file's own size; an open size gets another one too.
+
+    They are standard normal, or random pixels, of which the network gets what the preprocessing contract
+    makes in float64.
+    """
     random = np.random.default_rng(seed)
     channels, height, width = model.graph.input.shape
+    contract = model.card.preprocessing
     fixed = session.input_shape[0]
     for i, batch in enumerate(BATCHES if fixed is None else (fixed,) * 2):
         more = (3 * i, 5 * i) if model.graph.open_size else (0, 0)
-        shape = (batch, channels, height + more[0], width + more[1])
-        yield random.standard_normal(shape).astype(session.dtype)
+        size = (height + more[0], width + more[1])
+        if session.takes_pixels:
+            own = 1 if contract.color == "gray" else channels
+            pixels = random.integers(0, 256, (batch, *size, own), np.uint8)
+            yield raw(pixels, contract, session.dtype), normalise(pixels, contract, np.float64, channels)
+        else:
+            x = random.standard_normal((batch, channels, *size)).astype(session.dtype)
+            yield x, x.astype(np.float64)
 
 
-def compare(x: Array, got: Array, wanted: Array, tolerance: float) -> Case:
-    """How far `got` is from `wanted`; infinitely where shape or dtype differ, or a number is not finite."""
-    same = got.shape == wanted.shape and got.dtype == x.dtype
+def compare(x: Array, got: Array, wanted: Array, tolerance: float, dtype: np.dtype[Any] | None = None) -> Case:
+    """How far `got` is from `wanted`; infinitely where shape or dtype differ, or a number is not finite.
+
+    `dtype` is what the file computes in, that of `x` if left out.
+    """
+    same = got.shape == wanted.shape and got.dtype == (x.dtype if dtype is None else dtype)
     if not same or not (np.isfinite(got).all() and np.isfinite(wanted).all()):
         return Case(x.shape, float("inf"), float("inf"), 0)
     difference = float(np.abs(got.astype(np.float64) - wanted).max(initial=0.0))
@@ -185,12 +211,15 @@ def compare(x: Array, got: Array, wanted: Array, tolerance: float) -> Case:
     return Case(x.shape, difference, relative, int(agree.sum()))
 
 
-def _run(session: Session, x: Array) -> Array:
+def _run(session: Session, x: NDArray[Any]) -> dict[str, NDArray[Any]]:
+    """Every output of the file."""
     try:
-        return session.run(x)
+        session.run(x)  # refuses what does not fit
     except InputError as error:
         message = f"the exported file does not take what its spec allows: {error.diagnostics[0].message}"
         raise ParityError(Diagnostic(Code.PARITY, message)) from error
+    names = [node.name for node in session.inference.get_outputs()]
+    return dict(zip(names, session.inference.run(names, {session.input_name: x}), strict=True))
 
 
 def _reference(model: Model, dtype: np.dtype[Any]) -> NiNModule:
@@ -212,53 +241,81 @@ def _forward(module: NiNModule, x: Array, threads: int) -> Array:
     torch.set_num_threads(threads)
     try:
         with torch.inference_mode():
-            result: Array = module(torch.from_numpy(x.astype(np.float64))).numpy()
+            result: Array = module(torch.from_numpy(x)).numpy()
     finally:
         torch.set_num_threads(before)
     return result
 
 
-def _explain(  # noqa: PLR0913, PLR0917 all that is known of the failure
-    model: Model, data: bytes, device: Device, reference: NiNModule, x: Array, case: Case, tolerance: float
-) -> Diagnostic:
+@dataclass(frozen=True, slots=True)
+class _Failure:
+    """An output that differs, how far, on which batch, and what is allowed."""
+
+    output: str
+    case: Case
+    given: NDArray[Any]
+    x: Array
+    tolerance: float
+
+
+def _explain(model: Model, data: bytes, device: Device, reference: NiNModule, failure: _Failure) -> Diagnostic:
     """The diagnostic of a failure, at the first node that differs."""
-    node = first_difference(data, device, reference, x, tolerance)
-    batch = "x".join(map(str, case.shape))
-    amount = f"relative difference {case.max_relative:.2e}, allowed {tolerance:.2g}"
-    if case.max_relative == float("inf"):
+    node = first_difference(model, data, device, reference, failure)
+    batch = "x".join(map(str, failure.case.shape))
+    amount = f"relative difference {failure.case.max_relative:.2e}, allowed {failure.tolerance:g}"
+    if failure.case.max_relative == float("inf"):
         amount = "a shape or dtype that differs, or a number that is not finite"
+    where = "" if failure.output == "scores" else f" in {failure.output}"
+    message = f"the exported graph differs from the nn.Module{where} ({amount}, input {batch})"
+    if node is None and failure.output.startswith("top"):
+        return Diagnostic(Code.PARITY, f"{message}, and its classes are not the best", hint=_NOT_WRITTEN)
     if node is None:
-        message = f"the exported graph differs from the nn.Module ({amount}, input {batch}), but no node of it does"
-        return Diagnostic(Code.PARITY, message, hint="onnxruntime's optimisation of the graph changes it")
+        hint = "onnxruntime's optimisation of the graph changes it"
+        return Diagnostic(Code.PARITY, f"{message}, but no node of it does", hint=hint)
     span = next((n.span for n in model.graph if n.name == node), None)
-    message = f"the exported graph differs from the nn.Module ({amount}, input {batch}); first at {node}"
-    return Diagnostic(Code.PARITY, message, span, "nothing was written; look at this layer's weights and options")
+    return Diagnostic(Code.PARITY, f"{message}; first at {node}", span, _NOT_WRITTEN)
 
 
-def first_difference(data: bytes, device: Device, reference: NiNModule, x: Array, tolerance: float) -> str | None:
-    """The first node of the chain whose output differs, every value of the file laid open; or None."""
+_NOT_WRITTEN = "nothing was written; look at this layer's weights and options"
+
+
+def first_difference(model: Model, data: bytes, device: Device, reference: NiNModule, failure: _Failure) -> str | None:
+    """The first node of the spec whose value differs, every value of the file laid open; or None."""
     import torch
 
-    got = _every_value(data, device, x)
+    got = _every_value(model, data, device, failure.given)
     with torch.inference_mode():
-        for name, value in reference.trace(torch.from_numpy(x.astype(np.float64))):
-            found = got.pop(name, None)  # what a pass left out has no value of its own
+        for name, value in reference.trace(torch.from_numpy(failure.x)):
+            found = got.pop(name, None)  # what a pass left out, merged or moved has no value of its own
             if found is None:
                 continue
-            found = found.astype(x.dtype)  # of a file in half numbers, which takes and gives others
-            if not compare(x, found, value.numpy(), tolerance).max_relative <= tolerance:
+            case = compare(failure.x, found, value.numpy(), failure.tolerance, found.dtype)
+            if not case.max_relative <= failure.tolerance:
                 return name
     return None
 
 
-def _every_value(data: bytes, device: Device, x: Array) -> dict[str, Array]:
-    """The first output of each node of the file, by the node's name."""
+_DEQUANTISED = "_DequantizeLinear_Output"
+"""How onnxruntime's quantiser calls what a value's integers stand for."""
+
+
+def _every_value(model: Model, data: bytes, device: Device, x: NDArray[Any]) -> dict[str, Array]:
+    """The value of each node of the spec that the file computes, by the node's name.
+
+    The exporter names values so; only what the network ends in bears an output's name.
+    """
     import onnx
 
     proto = onnx.load_from_string(data)
     known = {o.name for o in proto.graph.output}
-    values = {node.name: node.output[0] for node in proto.graph.node}
-    proto.graph.output.extend(onnx.ValueInfoProto(name=v) for v in values.values() if v not in known)
+    values = [node.output[0] for node in proto.graph.node]
+    proto.graph.output.extend(onnx.ValueInfoProto(name=v) for v in values if v not in known)
     session = open_session(proto.SerializeToString(), device)
-    found = session.inference.run(list(values.values()), {session.input_name: x})
-    return dict(zip(values, found, strict=True))
+    found = dict(zip(values, session.inference.run(values, {session.input_name: x}), strict=True))
+    # In int8 a value is what its integers stand for: before them it is not yet rectified.
+    found |= {name.removesuffix(_DEQUANTISED): v for name, v in found.items() if name.endswith(_DEQUANTISED)}
+    last = next((n.name for n in reversed(model.graph.nodes) if not is_identity(n)), None)
+    own = "scores" if "scores" in found else "probabilities"
+    if last is not None and last not in found and own in found:
+        found[last] = found.pop(own)
+    return found

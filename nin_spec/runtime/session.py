@@ -35,6 +35,7 @@ Array = NDArray[np.floating[Any]]
 Shape = tuple[int | None, ...]
 
 _DTYPES = {"tensor(float)": np.float32, "tensor(double)": np.float64, "tensor(float16)": np.float16}
+_INPUTS = {**_DTYPES, "tensor(uint8)": np.uint8}
 _FATAL_ONLY, _DEFAULT_SEVERITY = 4, 2
 # An open size is proved at the first of these that the network allows.
 _PROBE_SIZES = (32, 64, 128, 256, 512)
@@ -59,10 +60,23 @@ class Session:
     dtype: np.dtype[Any]
     output_name: str
     output_shape: Shape
+    output_dtype: np.dtype[Any]
     metadata: ModelInfo
     _errors: tuple[type[Exception], ...] = field(repr=False)
 
-    def run(self, x: Array) -> Array:
+    @property
+    def takes_pixels(self) -> bool:
+        """True where the input is the raw picture of the preprocessing contract, in its layout and dtype."""
+        return self.metadata.input == "pixels"
+
+    @property
+    def picture(self) -> Shape:
+        """What one picture is, channels first: (C, H, W), or as much of a shape as the file declares."""
+        item, contract = self.input_shape[1:], self.metadata.preprocessing
+        moved = self.takes_pixels and contract is not None and contract.layout == "HWC"
+        return (*item[-1:], *item[:-1]) if moved else item
+
+    def run(self, x: NDArray[Any]) -> Array:
         """The scores for a batch `x` of `input_shape` and `dtype`. Raises InputError when `x` doesn't fit."""
         if x.dtype != self.dtype:  # also refuses the other byte order, which onnxruntime would misread
             raise self._misfit(x)
@@ -73,12 +87,12 @@ class Session:
             raise self._failure(x, error) if fits(x.shape, self.input_shape) else self._misfit(x) from error
         return scores
 
-    def _misfit(self, x: Array) -> InputError:
+    def _misfit(self, x: NDArray[Any]) -> InputError:
         wanted = f"{self.dtype} of shape {show(self.input_shape)}"
         message = f"the model takes {wanted}, and was given {x.dtype} of shape {show(x.shape)}"
         return InputError(Diagnostic(Code.INPUT_UNUSABLE, message))
 
-    def _failure(self, x: Array, error: Exception) -> InputError | DeviceError:
+    def _failure(self, x: NDArray[Any], error: Exception) -> InputError | DeviceError:
         why = without_noise(str(error))
         if isinstance(error, MemoryError) or any(w in why.lower() for w in ("memory", "cuda", "cudnn", "cublas")):
             message = f"{self.device} can't run a batch of shape {show(x.shape)}: {why}"
@@ -161,6 +175,7 @@ def _open(source: bytes | str, name: str, provider: Provider, threads: int, *, c
         dtype=dtype,
         output_name=target.name,
         output_shape=_shape(target),
+        output_dtype=np.dtype(_DTYPES[target.type]),
         metadata=read_info(inference.get_modelmeta().custom_metadata_map),
         _errors=_error_types(),
     )
@@ -224,18 +239,19 @@ def _input(inference: Any, name: str) -> tuple[Any, np.dtype[Any]]:
     if len(nodes) != 1:
         raise unreadable(name, f"it has {len(nodes)} inputs, and a classifier has one")
     (node,) = nodes
-    if node.type not in _DTYPES:
-        raise unreadable(name, f"its input {node.name!r} is {node.type}, not a tensor of floats")
+    if node.type not in _INPUTS:
+        raise unreadable(name, f"its input {node.name!r} is {node.type}, not a tensor of floats or bytes")
     if not node.shape:
         raise unreadable(name, f"its input {node.name!r} declares no shape", "export it again with shapes")
-    return node, np.dtype(_DTYPES[node.type])
+    return node, np.dtype(_INPUTS[node.type])
 
 
 def _output(inference: Any, name: str) -> Any:
     nodes = inference.get_outputs()
-    scores = [n for n in nodes if n.name == "scores"] or nodes
+    named = (n for wanted in ("scores", "probabilities") for n in nodes if n.name == wanted)
+    scores = list(named)[:1] or nodes
     if len(scores) != 1:
-        raise unreadable(name, f"it has {len(nodes)} outputs and none is called 'scores'")
+        raise unreadable(name, f"it has {len(nodes)} outputs and none is called 'scores' or 'probabilities'")
     if scores[0].type not in _DTYPES:
         raise unreadable(name, f"its output {scores[0].name!r} is {scores[0].type}, not a tensor of floats")
     return scores[0]

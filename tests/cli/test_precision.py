@@ -75,8 +75,8 @@ def test_int8_of_a_run(run_folder: Path, nin_spec: Command) -> None:
         "parity on CPUExecutionProvider (float32",
         "int8: calibrated on 512",
         "float32: ",
-        "int8, all 5",
-        "int8: 5 of",
+        "int8, all 4",
+        "int8: 4 of",
     )
     assert all(line.startswith(start) for line, start in zip(lines, starts, strict=False))
     assert lines[-2].startswith("parity on CPUExecutionProvider (int8, batches of 1, 2, 7)")

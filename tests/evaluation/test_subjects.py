@@ -80,7 +80,10 @@ def test_a_model_a_spec_and_a_file_are_one_subject(file: Path, tmp_path: Path) -
     assert [s.not_compared for s in found] == [""] * 3
     assert "each used once" in found[1].remarks[0]
     first, *others = (compare(s, noise()).as_dict() for s in found)
-    assert others == [first, first]
+    assert others[0] == first
+    # A file holds its batch norms folded, so its module rounds otherwise.
+    assert others[1]["correct"] == first["correct"]
+    assert others[1]["loss"] == pytest.approx(first["loss"], rel=1e-6)
 
 
 def test_a_run_is_its_trained_model(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -51,7 +51,7 @@ def test_an_int8_file_says_how_it_was_made() -> None:
     assert 0.9 < measured["same_class"] <= 1
     assert "calibrated on 300 of 1,438 training pictures of digits" in said[0]
     assert "of 200 of 359 pictures (digits test) on cpu" in said[1]
-    assert "int8: 5 of 5 layers, 100.0% of the MACs; onnxruntime's CPU provider computes 5 by integer" in said[-1]
+    assert "int8: 4 of 4 layers, 99.7% of the MACs; onnxruntime's CPU provider computes 4 by integer" in said[-1]
 
 
 def test_a_fragile_network_is_told_layer_by_layer() -> None:
@@ -61,7 +61,7 @@ def test_a_fragile_network_is_told_layer_by_layer() -> None:
     kept = json.loads(properties(data)["nin_spec.reduction"])["float_layers"]
     assert kept
     assert any(f"with {kept[-1]}" in line for line in said)
-    assert f"int8: {5 - len(kept)} of 5 layers" in said[-1]
+    assert f"int8: {4 - len(kept)} of 4 layers" in said[-1]
 
 
 def test_two_reductions_give_the_same_bytes() -> None:
@@ -90,7 +90,7 @@ def test_a_wrong_int8_file_fails_its_parity() -> None:
     proto = onnx.load_from_string(data)
     (scale,) = (t for t in proto.graph.initializer if t.name == "blocks.1.convs.0.weight_scale")
     scale.CopyFrom(onnx.numpy_helper.from_array(onnx.numpy_helper.to_array(scale) * np.float32(2), scale.name))
-    with pytest.raises(ParityError, match=r"first at blocks\.1\.convs"):
+    with pytest.raises(ParityError, match=r"first at blocks\.1\."):
         check_parity(model, proto.SerializeToString(), pictures=made.pictures)
 
 
@@ -178,6 +178,22 @@ def test_a_fixed_batch_is_kept() -> None:
     (data,) = made.artifact.files.values()
     assert open_session(data, "cpu").input_shape[0] == 7
     assert [c.images for c in check_parity(model, data, pictures=made.pictures).cases] == [7]
+
+
+@pytest.mark.parametrize("precision", ["int8", "float16"])
+@pytest.mark.parametrize(
+    "options", [{"takes": "pixels"}, {"outputs": "probabilities,top3"}, {"without": "fold_batch_norm,pool_first"}]
+)
+def test_whatever_the_file_takes_and_gives(precision: str, options: dict[str, str]) -> None:
+    """Raw pixels, other outputs, other passes: measured, and proved against the same nn.Module."""
+    model = trained("defaults.norm=batch")
+    settings = Settings(precision, calibrate=64, limit=100, max_drop=1)  # type: ignore[arg-type]
+    made = reduce(model, exported(model, **options), settings, "cpu")
+    (data,) = made.artifact.files.values()
+    onnx.checker.check_model(onnx.load_from_string(data), full_check=True)
+    report = check_parity(model, data, pictures=made.pictures)
+    assert report.precision == precision
+    assert report.as_dict()["top1_agreement"] > 0.8
 
 
 def test_pictures_of_other_classes_are_refused() -> None:

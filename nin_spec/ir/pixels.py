@@ -1,0 +1,32 @@
+"""Ops that no spec asks for: what stands between raw pixels and a network, until passes fold it away."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from nin_spec.ir.ops import Op
+from nin_spec.ir.types import Parameter, TensorType
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class ChannelOrder(Op):
+    """Output channel i is input channel `order[i]`: RGB turned to BGR, or gray copied to each."""
+
+    order: tuple[int, ...]
+
+    def infer(self, x: TensorType) -> TensorType:
+        _, h, w = x.maps()
+        return x.with_shape(len(self.order), h, w)
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class Affine(Op):
+    """x * weight + bias by channel; `scale` and `shift` say which of the two there are."""
+
+    scale: bool = True
+    shift: bool = True
+
+    def parameters(self, x: TensorType) -> tuple[Parameter, ...]:
+        shape = x.shape[:1]
+        weight = (Parameter("weight", shape, "scale"),) if self.scale else ()
+        return (*weight, Parameter("bias", shape, "shift")) if self.shift else weight

@@ -1,0 +1,53 @@
+"""Compute batch norm in the layer beside it, which it scales and shifts.
+
+1. A batch norm behind a convolution or a dense layer.
+2. A batch norm behind a convolution of single cells and its flatten.
+3. A batch norm before a dense layer, or before a convolution that pads nothing: padding is zero before the
+   convolution and would not be zero before the batch norm.
+
+The layer keeps its name and those of its parameters; a bias appears where there was none.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from nin_spec.ir import ops
+from nin_spec.model import Model
+from nin_spec.passes.layers import Layer, affine_of, after, before, layers_of, model_of
+
+
+def fold_batch_norm(model: Model) -> Model:
+    """The model with every batch norm folded that can be."""
+    done: list[Layer] = []
+    for layer in layers_of(model):
+        done = _backwards(done, layer) or _forwards(done, layer) or [*done, layer]
+    return model_of(model, done)
+
+
+def _backwards(done: list[Layer], norm: Layer) -> list[Layer] | None:
+    """Cases 1 and 2: `norm` into the layer that stands last, or before the flatten that does."""
+    if not isinstance(norm.op, ops.BatchNorm) or not done:
+        return None
+    flat = isinstance(done[-1].op, ops.Flatten)
+    kept, between = (done[:-1], done[-1]) if flat else (done, None)
+    if not kept or not kept[-1].linear or norm.node.input.shape[0] != kept[-1].node.output.shape[0]:
+        return None
+    folded = after(kept[-1], *affine_of(norm))
+    if folded is None:
+        return None
+    if between is None:
+        return [*kept[:-1], _gives(folded, norm.node.gives)]
+    return [*kept[:-1], _gives(folded, ""), _gives(between, norm.node.gives)]
+
+
+def _forwards(done: list[Layer], layer: Layer) -> list[Layer] | None:
+    """Case 3: the batch norm that stands last into `layer`."""
+    if not done or not isinstance(done[-1].op, ops.BatchNorm) or not layer.linear or layer.padded:
+        return None
+    folded = before(layer, *affine_of(done[-1]))
+    return None if folded is None else [*done[:-1], folded]
+
+
+def _gives(layer: Layer, value: str) -> Layer:
+    return replace(layer, node=replace(layer.node, gives=value))

@@ -1,0 +1,91 @@
+"""What an exported file is made of: the passes in order, each run on the model and kept with what it found."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from nin_spec.ir.graph import Graph
+from nin_spec.ir.types import DType
+from nin_spec.model import Model
+from nin_spec.passes import Pass, PassError
+from nin_spec.passes.drop_identities import drop_identities
+from nin_spec.passes.explicit_pools import explicit_pools
+from nin_spec.passes.fold_batch_norm import fold_batch_norm
+from nin_spec.passes.fold_input import fold_input
+from nin_spec.passes.global_pools import global_pools
+from nin_spec.passes.pixel_input import pixel_input
+from nin_spec.passes.pool_first import pool_first
+
+if TYPE_CHECKING:
+    from nin_spec.passes.changes import PassChanges
+
+ModelPass = Callable[[Model], Model]
+
+
+def on_graph(rewrite: Pass) -> ModelPass:
+    """A pass over graphs as one over models: it leaves every parameter as it is."""
+
+    def run(model: Model) -> Model:
+        graph = rewrite(model.graph)
+        return model if graph == model.graph else Model(graph, model.weights, model.card)
+
+    return run
+
+
+PASSES: dict[str, ModelPass] = {
+    "drop_identities": on_graph(drop_identities),
+    "pool_first": on_graph(pool_first),
+    "fold_batch_norm": fold_batch_norm,
+    "fold_input": fold_input,
+    "explicit_pools": on_graph(explicit_pools),
+    "global_pools": on_graph(global_pools),
+}
+"""In the order in which they run: what is dropped or moved no longer stands between a layer and its norm."""
+
+
+@dataclass(frozen=True)
+class Rewriting:
+    """A model rewritten, and the model before and after each pass."""
+
+    steps: tuple[tuple[str, Model, Model], ...]
+    model: Model
+
+    @property
+    def changes(self) -> tuple[PassChanges, ...]:
+        """What each pass did, for people and programs."""
+        from nin_spec.passes.changes import changes_of
+
+        return tuple(changes_of(*step) for step in self.steps)
+
+
+def rewrite(model: Model, passes: Sequence[str] = tuple(PASSES), *, pixels: bool = False) -> Rewriting:
+    """The model after the passes named, taking raw pixels if asked.
+
+    Raises PassError for a pass that changes the type of the input or the output.
+    """
+    now = pixel_input(model) if pixels else model
+    steps: list[tuple[str, Model, Model]] = []
+    for name, run in PASSES.items():
+        if name in passes:
+            after = run(now)
+            _check(name, now.graph, after.graph, [step[0] for step in steps])
+            steps.append((name, now, after))
+            now = after
+    return Rewriting(tuple(steps), now)
+
+
+def _check(name: str, before: Graph, after: Graph, ran: Sequence[str]) -> None:
+    if (before.input, before.output) != (after.input, after.output):
+        tail = f" after {', '.join(ran)}" if ran else ""
+        raise PassError(f"{name} turned {before.input} -> {before.output} into {after.input} -> {after.output}{tail}")
+
+
+def in_dtype(model: Model, dtype: DType) -> Model:
+    """The model in other numbers, its weights rounded to them."""
+    built = Graph(model.graph.name, replace(model.graph.input, dtype=dtype), open_size=model.graph.open_size)
+    for node in model.graph:
+        built = built.then(node.name, node.op, node.span, gives=node.gives)
+    weights: Mapping[str, Any] = {name: array.astype(dtype, copy=False) for name, array in model.weights.items()}
+    return Model(built, weights, model.card)

@@ -1,0 +1,58 @@
+"""Pool before 1x1 convolutions instead of behind them, so that they see fewer cells.
+
+1. A global average, behind convolutions of 1x1 cells, stride 1 and no padding.
+2. Any other average whose windows' weights sum to one: it counts no padding that it touches.
+
+Between them may stand what is affine by channel, or moves channels: batch norm, shuffles, dropout. A
+pool that leaves as many cells as it finds saves nothing and stays.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from nin_spec.ir import ops
+from nin_spec.ir.graph import Graph, Node
+from nin_spec.ir.pixels import Affine, ChannelOrder
+from nin_spec.ir.types import Padding
+from nin_spec.passes import chain
+
+_PASSED_OVER = (ops.BatchNorm, ops.ChannelShuffle, ops.Dropout, ops.Dropout2d, Affine, ChannelOrder)
+
+
+def pool_first(graph: Graph) -> Graph:
+    """The graph with every such pool moved."""
+    for name in [node.name for node in graph if is_mean(node, open_size=graph.open_size)]:
+        moved = _moved(graph, name)
+        if sum(n.op.macs(n.input) for n in moved) < sum(n.op.macs(n.input) for n in graph):
+            graph = moved
+    return graph
+
+
+def is_mean(node: Node, *, open_size: bool) -> bool:
+    """True for an average whose windows' weights sum to one."""
+    op = node.op
+    if not isinstance(op, ops.AvgPool2d) or not op.count_include_pad:
+        return isinstance(op, ops.AvgPool2d | ops.AdaptiveAvgPool2d)
+    counted = op.padding if open_size else Padding(*map(min, op.padding, op.reach(node.input)))
+    return counted == Padding()
+
+
+def _moved(graph: Graph, pool: str) -> Graph:
+    """The graph with a pool before the first 1x1 convolution of those that lead up to it."""
+    nodes = list(graph)
+    at = next(k for k, node in enumerate(nodes) if node.name == pool)
+    start = at
+    while start and (_is_single(nodes[start - 1].op) or isinstance(nodes[start - 1].op, _PASSED_OVER)):
+        start -= 1
+    start = next((k for k in range(start, at) if _is_single(nodes[k].op)), at)
+    if start == at:
+        return graph
+    run = [replace(nodes[at], gives=""), *(replace(node, gives="") for node in nodes[start:at])]
+    run[-1] = replace(run[-1], gives=nodes[at].gives)
+    return chain(graph, ((node, node.op) for node in (*nodes[:start], *run, *nodes[at + 1 :])))
+
+
+def _is_single(op: ops.Op) -> bool:
+    """True for a convolution over single cells that keeps the map."""
+    return isinstance(op, ops.Conv2d) and op.kernel_size == (1, 1) and op.stride == (1, 1) and op.padding == Padding()

@@ -1,0 +1,49 @@
+"""What each output of an exported file should be, from what the network itself gives in float64."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.floating[Any]]
+
+
+def expected_outputs(own: Array, kind: str, found: Mapping[str, NDArray[Any]]) -> dict[str, tuple[Array, Array]]:
+    """For each output that was found and is known: what it came to, and what it should.
+
+    `own` is (n, classes), and `kind` says what: scores, probabilities or log_probabilities. Classes are
+    compared by their probabilities, since equal ones have no order.
+    """
+    likely = probabilities(own, kind) if own.ndim == 2 else own
+    pairs = {
+        name: (found[name], right) for name, right in (("scores", own), ("probabilities", likely)) if name in found
+    }
+    if "top_probabilities" in found and "top_classes" in found:
+        values, classes = found["top_probabilities"], found["top_classes"]
+        best = -np.sort(-likely, axis=1)[:, : values.shape[-1]]
+        pairs["top_probabilities"] = (values, best)
+        pairs["top_classes"] = (_by_class(classes, likely).astype(values.dtype), best)
+    return pairs
+
+
+def probabilities(own: Array, kind: str) -> Array:
+    """The probabilities of scores; of what is a probability already, itself."""
+    if kind == "probabilities":
+        return own
+    powers = np.exp(own - own.max(1, keepdims=True))
+    normalised: Array = powers / powers.sum(1, keepdims=True)
+    return normalised
+
+
+def _by_class(classes: NDArray[Any], likely: Array) -> Array:
+    """The probabilities of the classes named; no number for a class that is none, or is named twice."""
+    usable = classes.dtype == np.int64 and classes.ndim == 2 and len(classes) == len(likely)
+    if not usable or not ((classes >= 0) & (classes < likely.shape[1])).all():
+        return np.full(classes.shape, np.nan)
+    found: Array = np.take_along_axis(likely, classes, 1)
+    twice = [len(set(row)) != len(row) for row in classes.tolist()]
+    found[twice] = np.nan
+    return found
