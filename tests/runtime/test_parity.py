@@ -237,3 +237,24 @@ def test_equal_scores_have_no_order() -> None:
     tie = np.array([[1.0, 1.0], [1.0, 1.0]])
     near = tie + np.array([[0, 1e-6], [1e-6, 0]])
     assert compare(X, near.astype(np.float32), tie, 1e-4).top1 == 2
+
+
+def test_every_tolerance_has_its_reason() -> None:
+    """Which is printed with the result; a provider's own row comes before that of any."""
+    report = check_parity(small(), export(small()))
+    row = parity.tolerance_of("float32", "CPUExecutionProvider")
+    assert f"(allowed 0.0001: {row.why})" in str(report)
+    assert report.as_dict()["tolerance_because"] == row.why
+    assert all(len(found.why) > 20 for found in parity.TOLERANCES.values())
+    allowed = [
+        parity.tolerance_of(p, "any other").allowed for p in ("float64", "float32", "float16", "bfloat16", "int8")
+    ]
+    assert allowed == sorted(allowed)
+
+
+def test_a_providers_own_row_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where it computes otherwise than the others."""
+    own = parity.Tolerance(1e-9, "made for this test, and too strict")
+    monkeypatch.setitem(parity.TOLERANCES, ("float32", "CPUExecutionProvider"), own)
+    with pytest.raises(ParityError, match="allowed 1e-09"):
+        check_parity(small(), export(small()))
