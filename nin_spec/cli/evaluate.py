@@ -52,7 +52,8 @@ def evaluate_command(subject: str, form: str, part_name: Any, **given: Any) -> i
     The network is computed twice, as an nn.Module in torch and as an ONNX graph in onnxruntime, from
     pictures prepared as `nin-spec run` prepares them. Where the two name another class for any picture,
     the command says for which, and exits 1. An ONNX file is compared with the spec that it carries, with
-    its own weights or those of --weights; a file of another tool is evaluated in onnxruntime alone.
+    its own weights or those of --weights; a file of another tool is evaluated in onnxruntime alone. A file of
+    smaller numbers (nin-spec export --precision) is held to the budget that it was made with instead.
 
     A device that is asked for by name is used or refused; it never falls back.
     """
@@ -77,7 +78,7 @@ def evaluate_command(subject: str, form: str, part_name: Any, **given: Any) -> i
         show(found, part, total, comparison)
     if picture is not None:
         draw(picture, comparison.onnxruntime)
-    return 0 if comparison.agreement is None or comparison.agreement.complete else 1
+    return 0 if comparison.holds else 1
 
 
 # ------------------------------------------------------------------ what, and on which pictures
@@ -189,6 +190,8 @@ def _further(evaluation: Evaluation) -> list[str]:
 def agreement_lines(agreement: Agreement, comparison: Comparison) -> list[str]:
     """How far torch and onnxruntime agree; where they do not, on which pictures."""
     close = f"the scores differ by {agreement.max_difference:.1e} at most"
+    if comparison.precision:
+        return reduced_lines(agreement, comparison, close)
     if agreement.complete:
         return [f"they name the same class for all {agreement.images:,}; {close}"]
     apart = agreement.images - agreement.same
@@ -202,6 +205,18 @@ def agreement_lines(agreement: Agreement, comparison: Comparison) -> list[str]:
     ]
     more = [f"  and {apart - len(lines):,} more"] if apart > len(lines) else []
     return [head, *lines, *more]
+
+
+def reduced_lines(agreement: Agreement, comparison: Comparison, close: str) -> list[str]:
+    """How far a file of smaller numbers is from torch, and whether it holds its budget."""
+    lost, allowed = comparison.drop or 0.0, comparison.max_drop
+    budget = "it was made without a budget" if allowed is None else f"its budget of {allowed:g} points"
+    if allowed is not None:
+        budget += " holds" if comparison.holds else " DOES NOT HOLD"
+    ours = comparison.torch.accuracy if comparison.torch else float("nan")
+    same = f"{agreement.same:,} of {agreement.images:,} ({agreement.same / agreement.images:.2%})"
+    head = f"{comparison.precision}: they name the same class for {same}; {close}"
+    return [head, f"torch has {ours:.2%}: {lost:.2f} points lost, {budget}"]
 
 
 def class_lines(evaluation: Evaluation) -> list[str]:

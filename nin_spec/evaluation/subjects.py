@@ -125,6 +125,10 @@ _WRITE_CONTRACT = (
 )
 
 
+_ROUNDED = ("float16", "int8")
+"""Precisions whose files no longer hold the weights that were trained."""
+
+
 class _NoModelError(Exception):
     """A file from which no model can be made; the text says why."""
 
@@ -147,6 +151,9 @@ def embedded_model(path: Path, session: Session, weights: Path | None = None) ->
     try:
         network = _network_of_file(path, session)
         graph = _graph_of_file(network, session)
+        if weights is None and session.metadata.precision in _ROUNDED:
+            why = f"its weights are rounded to {session.metadata.precision}; --weights FILE compares it with others"
+            return Embedded(network, None, why)
         model = network.with_weights(weights) if weights else _with_tensors(network, graph, path)
     except _NoModelError as error:
         return Embedded(network, None, str(error))
