@@ -60,8 +60,11 @@ def _wrong(exporter: Exporter, key: str, value: object) -> Diagnostic:
     return Diagnostic(Code.EXPORT_OPTION, f"{exporter.name}: {key} can't be {value!r}", hint=fields[key].description)
 
 
-def prove(model: Model, artifact: Artifact, device: Device = "cpu") -> list[ParityReport]:
-    """The parity report of each ONNX file of an artifact. Raises ParityError."""
+def prove(
+    model: Model, artifact: Artifact, device: Device = "cpu", *, options: Mapping[str, object] | None = None
+) -> list[ParityReport]:
+    """The parity report of each ONNX file of an artifact, on a device with its options. Raises ParityError."""
     from nin_spec.runtime.parity import check_parity
 
-    return [check_parity(model, data, device=device) for name, data in artifact.files.items() if name.endswith(".onnx")]
+    files = [data for name, data in artifact.files.items() if name.endswith(".onnx")]
+    return [check_parity(model, data, device, options=options) for data in files]

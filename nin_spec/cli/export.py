@@ -9,6 +9,7 @@ import click
 
 from nin_spec.cli.options import (
     compile_spec,
+    device_option,
     force_option,
     input_option,
     protect,
@@ -82,10 +83,11 @@ def _words(annotation: Any) -> list[str]:
 @click.option(
     "--device",
     "devices",
+    metavar="NAME",
     multiple=True,
-    type=click.Choice(["auto", "cpu", "cuda"]),
     help="Prove parity on this device; may be repeated.  [default: cpu]",
 )
+@device_option
 def export_command(spec: str | None, overrides: tuple[str, ...], size: str | None, **given: Any) -> None:
     """Compile SPEC, or take what `nin-spec train` made of it, and write it in one or more forms.
 
@@ -121,7 +123,7 @@ def export_command(spec: str | None, overrides: tuple[str, ...], size: str | Non
         tell(artifact.remarks)
         devices: tuple[Device, ...] = given["devices"] or ("cpu",)
         for device in () if given["no_parity"] else devices:
-            for report in api.prove(model, artifact, device):
+            for report in api.prove(model, artifact, device, options=given["options"]):
                 click.echo(str(report))
     for name, artifact in made.items():
         for written in write(artifact, folders[name]):
@@ -153,6 +155,8 @@ def _check_usage(
         raise click.UsageError(f"SPEC is missing{hint}")
     if not targets:
         raise click.UsageError("say what to write: " + ", ".join(f"--{name}" for name in exporters))
+    if given["options"] and (given["no_parity"] or len(given["devices"]) > 1):
+        raise click.UsageError("--device-option belongs to the proof on one --device")
     # An option of an exporter that is not asked for would do nothing, in silence.
     options = {key for name in targets for key in exporters[name].Options.model_fields}
     for name, exporter in exporters.items():

@@ -17,18 +17,16 @@ from pathlib import Path
 from typing import Any
 
 from nin_spec.diagnostics import DeviceError, NinSpecError
-from nin_spec.runtime.providers import (
+from nin_spec.runtime import plugins
+from nin_spec.runtime.installation import (
     INSTALL_CPU,
     INSTALL_GPU,
-    PROVIDERS,
-    Device,
-    ProviderStatus,
-    available_threads,
-    explain,
+    cuda_packages,
     import_onnxruntime,
     instead_of,
     onnxruntime_packages,
 )
+from nin_spec.runtime.providers import Device, ProviderStatus, available_threads, explain, find_providers
 
 PACKAGES = ("numpy", "onnx", "pillow", "pydantic", "safetensors", "torch")
 # Instructions that onnxruntime's kernels have own code for; the names are those of the Linux kernel.
@@ -93,6 +91,7 @@ def diagnose() -> Report:
     """Look at everything, once. Imports torch in a process of its own, as its libraries change what CUDA sees."""
     runtimes = onnxruntime_packages()
     packages = {name: _version(name) for name in sorted({*PACKAGES, *runtimes})}
+    packages |= {p.package: p.version or "of unknown version" for p in plugins.discover().values()}
     torch = _ask_torch() if packages["torch"] else Torch(error="not installed")
     cuda = _onnxruntime_cuda()
     return Report(
@@ -103,7 +102,7 @@ def diagnose() -> Report:
         onnxruntime_cuda=cuda,
         torch=torch,
         cpu=_cpu(),
-        devices=tuple(prove(device) for device in PROVIDERS),
+        devices=tuple(prove(device) for device in find_providers()),
         findings=_findings(runtimes, packages, torch, cuda),
     )
 
@@ -208,8 +207,23 @@ def _findings(
         message = f"torch is built for CUDA {torch.cuda} and onnxruntime for CUDA {cuda}"
         remedy = f"for both on one GPU in one process, install a torch built for CUDA {_major(cuda)}"
         found.append(Finding(message, remedy))
+    found += _other_cuda(cuda)
     found += [Finding(f"{name} is not installed", f"pip install {name}") for name, v in packages.items() if v is None]
     return tuple(found)
+
+
+def _other_cuda(cuda: str | None) -> list[Finding]:
+    """CUDA libraries from Python packages that are of another major than onnxruntime's build."""
+    if cuda is None:
+        return []
+    return [
+        Finding(
+            f"{name} is for CUDA {major}, and onnxruntime was built for CUDA {cuda}, which does not load it",
+            f"{INSTALL_GPU} brings those of CUDA {_major(cuda)}; both may stay side by side",
+        )
+        for name, major in cuda_packages().items()
+        if str(major) != _major(cuda)
+    ]
 
 
 def _major(cuda: str) -> str:

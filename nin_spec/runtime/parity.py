@@ -6,7 +6,7 @@ beyond the tolerance is followed to the first node that differs, and reported at
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -89,8 +89,10 @@ class ParityReport:
         )
 
 
-def check_parity(model: Model, data: bytes, device: Device = "cpu", seed: int = 0) -> ParityReport:
-    """Compare an exported file with the nn.Module in float64, on one device.
+def check_parity(
+    model: Model, data: bytes, device: Device = "cpu", seed: int = 0, *, options: Mapping[str, object] | None = None
+) -> ParityReport:
+    """Compare an exported file with the nn.Module in float64, on one device with its options.
 
     Raises:
         ParityError: outputs that differ, naming the first node that does, or an input that the spec allows
@@ -98,7 +100,7 @@ def check_parity(model: Model, data: bytes, device: Device = "cpu", seed: int = 
         DeviceError: the device can't run the file.
         InputError: the file computes in numbers that have no tolerance here.
     """
-    session = open_session(data, device)
+    session = open_session(data, device, options=options)
     if str(session.dtype) not in TOLERANCES:
         message = f"parity is proved for {' and '.join(TOLERANCES)}, and the file computes in {session.dtype}"
         raise InputError(Diagnostic(Code.MODEL_UNREADABLE, message))
