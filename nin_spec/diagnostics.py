@@ -83,8 +83,8 @@ class Code(Enum):
     INPUT_UNUSABLE = ("NIN702", "an image or array that does not fit the model")
     DEVICE_UNAVAILABLE = ("NIN703", "a device that can't run here")
     DEVICE_FALLBACK = ("NIN704", "nodes placed on another device than the one asked for")
-    DEVICE_OPTION = ("NIN706", "an option that a device does not have, or a value that it can't have")
     EXTRA_MISSING = ("NIN705", "a package that an extra of nin-spec brings is not installed")
+    DEVICE_OPTION = ("NIN706", "an option that a device does not have, or a value that it can't have")
 
     DATA_MISSING = ("NIN801", "a data set that is not there")
     DATA_DAMAGED = ("NIN802", "a data file that is truncated, corrupt or mislabelled")

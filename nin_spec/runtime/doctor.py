@@ -12,7 +12,6 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +24,7 @@ from nin_spec.runtime.installation import (
     import_onnxruntime,
     instead_of,
     onnxruntime_packages,
+    version_of,
 )
 from nin_spec.runtime.providers import Device, ProviderStatus, available_threads, explain, find_providers
 
@@ -90,12 +90,12 @@ class Report:
 def diagnose() -> Report:
     """Look at everything, once. Imports torch in a process of its own, as its libraries change what CUDA sees."""
     runtimes = onnxruntime_packages()
-    packages = {name: _version(name) for name in sorted({*PACKAGES, *runtimes})}
+    packages = {name: version_of(name) for name in sorted({*PACKAGES, *runtimes})}
     packages |= {p.package: p.version or "of unknown version" for p in plugins.discover().values()}
     torch = _ask_torch() if packages["torch"] else Torch(error="not installed")
     cuda = _onnxruntime_cuda()
     return Report(
-        nin_spec=_version("nin-spec"),
+        nin_spec=version_of("nin-spec"),
         python=f"{platform.python_implementation()} {platform.python_version()}",
         platform=platform.platform(),
         packages=packages,
@@ -149,13 +149,6 @@ def _small_model() -> bytes:
     model = helper.make_model(graph, ir_version=8, opset_imports=[helper.make_opsetid("", 17)])
     content: bytes = model.SerializeToString()
     return content
-
-
-def _version(package: str) -> str | None:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None
 
 
 def _onnxruntime_cuda() -> str | None:

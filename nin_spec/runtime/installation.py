@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Sequence
-from importlib.metadata import Distribution, distributions
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 from nin_spec.diagnostics import Code, DeviceError, Diagnostic
+
+if TYPE_CHECKING:
+    from importlib.metadata import Distribution
 
 INSTALL_GPU = 'pip install "onnxruntime-gpu[cuda,cudnn]"'
 INSTALL_CPU = "pip install onnxruntime"
 HAS_GPU_WHEELS = sys.platform in ("linux", "win32")
 
-# Packages of CUDA libraries that onnxruntime's CUDA provider links, named with their major since CUDA 11;
-# since CUDA 13 without it, and then the package's version is CUDA's.
+# Packages of libraries that onnxruntime's CUDA provider links: named with CUDA's major up to CUDA 12; without
+# it since, when the package's version is CUDA's.
 _CUDA_PACKAGES = ("nvidia-cublas", "nvidia-cuda-runtime")
+_CUDA_MAJORS = (11, 12, 13)
 _PLUGINS = "onnxruntime-ep-"
 
 
@@ -43,9 +46,16 @@ def instead_of(packages: Sequence[str], install: str) -> str:
 
 def onnxruntime_packages() -> tuple[str, ...]:
     """The installed distributions that bring the module `onnxruntime`: two of them overwrite each other."""
+    from importlib.metadata import distributions
+
     # Only those that are called so are opened: a session on the CPU may ask, and must not read every package.
-    found = (d for name, d in _installed() if name.startswith("onnxruntime") and not name.startswith(_PLUGINS))
-    return tuple(sorted({d.name for d in found if _brings_onnxruntime(d)}))
+    names = ((d.metadata["Name"] or "", d) for d in distributions())
+    found = [(n, d) for n, d in names if n.startswith("onnxruntime") and not _normal(n).startswith(_PLUGINS)]
+    return tuple(sorted({name for name, d in found if _brings_onnxruntime(d)}))
+
+
+def _normal(name: str) -> str:
+    return name.lower().replace("_", "-").replace(".", "-")
 
 
 def _brings_onnxruntime(distribution: Distribution) -> bool:
@@ -54,23 +64,22 @@ def _brings_onnxruntime(distribution: Distribution) -> bool:
 
 def cuda_packages() -> dict[str, int]:
     """The CUDA major of each installed NVIDIA package that has one; torch for CUDA brings them, too."""
-    majors: dict[str, int] = {}
-    for name, distribution in _installed():
-        known = next((p for p in _CUDA_PACKAGES if name == p or name.startswith(f"{p}-cu")), None)
-        if known is None:
-            continue
-        major = name.removeprefix(known).removeprefix("-cu") or distribution.version.partition(".")[0]
-        if major.isdigit():
-            majors[name] = int(major)
-    return majors
+    named = {f"{stem}-cu{major}": major for stem in _CUDA_PACKAGES for major in _CUDA_MAJORS}
+    found = {name: major for name, major in named.items() if version_of(name)}
+    for stem in _CUDA_PACKAGES:
+        if version := version_of(stem):
+            found[stem] = int(version.partition(".")[0])
+    return found
 
 
-def _installed() -> Iterator[tuple[str, Distribution]]:
-    """Each distribution with its name as pip spells it."""
-    for distribution in distributions():
-        # A folder left by an interrupted pip has no metadata, and no name.
-        if name := distribution.metadata["Name"]:
-            yield name.lower().replace("_", "-").replace(".", "-"), distribution
+def version_of(package: str) -> str | None:
+    """The version of an installed distribution, None where there is none."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
 
 
 def cuda_major(ort: Any) -> int | None:

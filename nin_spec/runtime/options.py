@@ -31,7 +31,8 @@ class Use:
 class DeviceOptions(BaseModel):
     """A provider without options. The others add fields, and say what these are for onnxruntime."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    # Built when first used: a session needs one of these tables, not all.
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     def for_provider(self, use: Use) -> dict[str, str]:
         """The provider's own options, as texts."""
