@@ -101,10 +101,18 @@ def explain(model: Model, to: str = "onnx", **options: Any) -> dict[str, Any]:
 
 
 def prove(
-    model: Model, artifact: Artifact, device: Device = "cpu", pictures: Batch | None = None
+    model: Model,
+    artifact: Artifact,
+    device: Device = "cpu",
+    pictures: Batch | None = None,
+    *,
+    options: Mapping[str, object] | None = None,
 ) -> list[ParityReport]:
-    """The parity report of each ONNX file of an artifact, on `pictures` instead of noise. Raises ParityError."""
+    """The parity report of each ONNX file of an artifact, on a device with its options.
+
+    `pictures` are compared instead of noise. Raises ParityError.
+    """
     from nin_spec.runtime.parity import check_parity
 
-    files = (data for name, data in artifact.files.items() if name.endswith(".onnx"))
-    return [check_parity(model, data, device=device, pictures=pictures) for data in files]
+    files = [data for name, data in artifact.files.items() if name.endswith(".onnx")]
+    return [check_parity(model, data, device, pictures=pictures, options=options) for data in files]

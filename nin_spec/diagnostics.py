@@ -80,6 +80,8 @@ class Code(Enum):
     EXPORT_UNSUPPORTED = ("NIN602", "an operation that this back end or opset has no rule for")
     EXPORT_PATH = ("NIN603", "a path that can't be written")
     PARITY = ("NIN604", "an exported graph that computes something else than its spec declares")
+
+    IMPORT = ("NIN651", "a network, or a file of another tool, that can't be brought into the language")
     BUDGET = ("NIN611", "a file of smaller numbers that loses more accuracy than allowed")
 
     MODEL_UNREADABLE = ("NIN701", "a file that is not a model nin-spec can run")
@@ -87,9 +89,8 @@ class Code(Enum):
     DEVICE_UNAVAILABLE = ("NIN703", "a device that can't run here")
     DEVICE_FALLBACK = ("NIN704", "nodes placed on another device than the one asked for")
     EXTRA_MISSING = ("NIN705", "a package that an extra of nin-spec brings is not installed")
+    DEVICE_OPTION = ("NIN706", "an option that a device does not have, or a value that it can't have")
     BENCH_CONTENDER = ("NIN721", "a contender that can't be measured here")
-
-    IMPORT = ("NIN651", "a network, or a file of another tool, that can't be brought into the language")
 
     DATA_MISSING = ("NIN801", "a data set that is not there")
     DATA_DAMAGED = ("NIN802", "a data file that is truncated, corrupt or mislabelled")

@@ -12,7 +12,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from nin_spec.cli.options import compile_spec, force_option, protect, set_option, tell, weights_option
+from nin_spec.cli.options import (
+    compile_spec,
+    device_options,
+    force_option,
+    protect,
+    set_option,
+    tell,
+    weights_option,
+)
 from nin_spec.extras import need
 
 if TYPE_CHECKING:
@@ -32,7 +40,7 @@ MATRIX_CLASSES = 20
 )
 @weights_option
 @set_option
-@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
+@device_options
 @click.option("--batch", type=click.IntRange(1, 65536), default=256, show_default=True, help="Pictures at a time.")
 @click.option("--threads", type=click.IntRange(1, 4096), help="Threads on the CPU; all cores by default.")
 @click.option("--limit", metavar="N", type=click.IntRange(1), help="N pictures only, of each class alike.")
@@ -67,7 +75,7 @@ def evaluate_command(subject: str, form: str, part_name: Any, **given: Any) -> i
         need("matplotlib", "--confusion")  # its absence must not show after minutes
     found = open_subject(subject, given)
     part, total = open_pictures(found, part_name, given)
-    tell(found.remarks)
+    tell([*found.remarks, *found.session.remarks])
     if found.session.metadata.weights.startswith("fresh"):
         tell([f"untrained weights ({found.session.metadata.weights}): the numbers mean nothing yet"])
     with progress_bars(len(part)) as progress:
@@ -89,7 +97,7 @@ def open_subject(name: str, given: dict[str, Any]) -> Subject:
     from nin_spec.evaluation import subject_of_file, subject_of_run, subject_of_spec
 
     path, weights = Path(name), None if given["weights"] is None else Path(given["weights"])
-    how = (given["device"], given["threads"])
+    how = (given["device"], given["threads"], given["options"])
     is_run, is_onnx = path.is_dir(), path.suffix.lower() == ".onnx"
     if (is_run or is_onnx) and given["overrides"]:
         raise click.UsageError("--set belongs to SPEC: what is trained or exported is not changed any more")
@@ -148,7 +156,11 @@ def as_dict(subject: Subject, part: Part, total: int, comparison: Comparison) ->
     """The answer as plain data."""
     session, found = subject.session, comparison.as_dict()
     info = session.metadata
-    found["onnxruntime"] |= {"device": session.device, "provider": session.provider}
+    found["onnxruntime"] |= {
+        "device": session.device,
+        "provider": session.provider,
+        "precision": session.precision,
+    }
     if found["torch"] is not None:
         found["torch"] |= {"device": subject.torch_device}
     about = {
@@ -169,7 +181,7 @@ def show(subject: Subject, part: Part, total: int, comparison: Comparison) -> No
     click.echo(f"accuracy {evaluation.accuracy:.2%} of {count} ({part.dataset} {part.part})")
     click.echo("  ".join(_further(evaluation)))
     click.echo(f"pictures from {part.where}")
-    place = f"onnxruntime on {session.device} ({session.provider})"
+    place = f"onnxruntime on {session.device} ({session.provider}, {session.precision})"
     if comparison.agreement is None:
         click.echo(f"{place}; no comparison with torch: {comparison.not_compared}")
     else:

@@ -11,6 +11,7 @@ import click
 
 from nin_spec.cli.options import (
     compile_spec,
+    device_option,
     force_option,
     input_option,
     protect,
@@ -88,10 +89,11 @@ def _words(annotation: Any) -> list[str]:
 @click.option(
     "--device",
     "devices",
+    metavar="NAME",
     multiple=True,
-    type=click.Choice(["auto", "cpu", "cuda"]),
     help="Prove parity on this device; may be repeated.  [default: cpu]",
 )
+@device_option
 def export_command(spec: str | None, overrides: tuple[str, ...], size: str | None, **given: Any) -> None:
     """Compile SPEC, or take what `nin-spec train` made of it, and write it in one or more forms.
 
@@ -174,8 +176,10 @@ def prove(model: Model, artifact: Artifact, devices: Sequence[Device], given: di
     """The parity of the artifact on each device, told, unless it was not asked for."""
     from nin_spec import api
 
+    asked = given["devices"] or ("cpu",)
     for device in () if given["no_parity"] else devices or ("cpu",):
-        for report in api.prove(model, artifact, device):
+        options = given["options"] if device in asked else None
+        for report in api.prove(model, artifact, device, options=options):
             click.echo(str(report))
 
 
@@ -196,6 +200,8 @@ def _check_usage(
         raise click.UsageError(f"SPEC is missing{hint}")
     if not targets:
         raise click.UsageError("say what to write: " + ", ".join(f"--{name}" for name in exporters))
+    if given["options"] and (given["no_parity"] or len(given["devices"]) > 1):
+        raise click.UsageError("--device-option belongs to the proof on one --device")
     # An option of an exporter that is not asked for would do nothing, in silence.
     options = {key for name in targets for key in exporters[name].Options.model_fields}
     for name, exporter in exporters.items():

@@ -24,7 +24,7 @@ from onnx import load as load_onnx
 from onnxruntime.quantization import QDQQuantizer, QuantType
 
 from nin_spec.precision.calibration import Ranges
-from nin_spec.runtime.providers import import_onnxruntime
+from nin_spec.runtime.installation import import_onnxruntime
 
 WEIGHTED = ("Conv", "Gemm")
 _RECTIFIERS = ("Relu", "LeakyRelu")

@@ -6,7 +6,7 @@ beyond the tolerance is followed to the first node that differs, and reported at
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -121,10 +121,16 @@ class ParityReport:
         )
 
 
-def check_parity(
-    model: Model, data: bytes, device: Device = "cpu", seed: int = 0, pictures: Batch | None = None
+def check_parity(  # noqa: PLR0913 keywords
+    model: Model,
+    data: bytes,
+    device: Device = "cpu",
+    seed: int = 0,
+    pictures: Batch | None = None,
+    *,
+    options: Mapping[str, object] | None = None,
 ) -> ParityReport:
-    """Compare an exported file with the nn.Module in float64, on one device.
+    """Compare an exported file with the nn.Module in float64, on one device with its options.
 
     `pictures` are inputs instead of noise: a file in int8 knows the range of pictures alone.
 
@@ -134,7 +140,7 @@ def check_parity(
         DeviceError: the device can't run the file.
         InputError: the file computes in numbers that have no tolerance here.
     """
-    session = open_session(data, device)
+    session = open_session(data, device, options=options)
     numbers = session.output_dtype
     precision = session.metadata.precision or str(numbers)
     row = tolerance_of(precision, session.provider)
