@@ -23,11 +23,11 @@ _NO_BFLOAT16 = Fitness(
 )
 
 DEVICES: dict[tuple[Precision, str], Fitness] = {
-    # MLAS has half convolutions for Arm alone; elsewhere onnxruntime inserts Casts around each node
-    # (its InsertCastTransformer), seen in the optimised graph of an exported file.
+    # Seen in the optimised graph of an exported file on x86: every convolution is one of float32, with a Cast
+    # at the input and one at the end (onnxruntime's InsertCastTransformer).
     ("float16", "cpu"): Fitness(
-        "on x86 it has no float16 convolution, and onnxruntime casts to float32 and back around each layer: "
-        "no faster than float32, half the size. The file is for cuda and tensorrt"
+        "on x86 it has no float16 convolution, and onnxruntime casts the file back to float32: no faster, half the "
+        "size. The file is for cuda and tensorrt"
     ),
     ("bfloat16", "cpu"): _NO_BFLOAT16,
     ("bfloat16", "cuda"): _NO_BFLOAT16,
