@@ -93,9 +93,21 @@ def create_settled(file: File, target: Target, request: Request) -> tuple[Any, s
         numbers = _read_numbers(file)
         precision, remarks = settle(device, numbers, asked, target.has)
         use = Use(precision, request.threads, numbers.input_name, numbers.input_shape)
-        return _create(file, target, use), precision, remarks
-    inference = _create(file, target, Use(asked or "float32", request.threads))
-    return inference, *settle(device, numbers_of_session(inference), asked, target.has)
+        inference = _create(file, target, use)
+    else:
+        inference = _create(file, target, Use(asked or "float32", request.threads))
+        precision, remarks = settle(device, numbers_of_session(inference), asked, target.has)
+    return inference, precision, (*remarks, *target.options.remarks(precision), *_unknown(target))
+
+
+def _unknown(target: Target) -> tuple[str, ...]:
+    """A remark on a plug-in of which nothing is known but its name."""
+    if target.provider.plugin is None or target.has is not None:
+        return ()
+    device = target.provider.device
+    return (
+        f"in which numbers {device} computes is its own choice; `nin-spec export --device {device}` shows how close",
+    )
 
 
 def _asked(target: Target, precision: str | None) -> str | None:

@@ -7,6 +7,7 @@ exist is an error that lists those that do.
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Literal, TypeVar
@@ -46,6 +47,10 @@ class DeviceOptions(BaseModel):
     def asked_precision(self) -> str | None:
         """The arithmetic that an option asks for."""
         return None
+
+    def remarks(self, precision: str) -> tuple[str, ...]:
+        """What is worth knowing of the numbers that come of these options."""
+        return ()
 
     def batches(self) -> tuple[int, ...]:
         """Batch sizes whose buffers are bound once; () where each run binds its own."""
@@ -121,6 +126,10 @@ class CudaOptions(DeviceOptions):
             **limit,
         }
 
+    def remarks(self, precision: str) -> tuple[str, ...]:
+        rounded = self.use_tf32 and precision == "float32"
+        return ("use_tf32 rounds the factors of float32 products to 10 bits",) if rounded else ()
+
     def batches(self) -> tuple[int, ...]:
         return self.cuda_graph_batches if self.enable_cuda_graph else ()
 
@@ -182,6 +191,13 @@ class TensorrtOptions(DeviceOptions):
 
     def asked_precision(self) -> str | None:
         return self.precision
+
+    def remarks(self, precision: str) -> tuple[str, ...]:
+        # The provider has no option for it (onnxruntime #26029), and libraries read the variable once.
+        if precision != "float32" or os.environ.get("NVIDIA_TF32_OVERRIDE") == "0":
+            return ()
+        why = "TensorRT may round the factors of float32 products to 10 bits (TF32)"
+        return (f"{why}: NVIDIA_TF32_OVERRIDE=0 in the environment keeps it from that",)
 
     def batches(self) -> tuple[int, ...]:
         sizes = (self.min_batch, self.opt_batch, self.max_batch)

@@ -50,10 +50,11 @@ def test_buckets_are_the_sizes_once_and_rising(runner: BucketRunner) -> None:
     assert runner.sizes == (2, 4, 7)
 
 
-def test_what_a_batch_leaves_behind_touches_no_other(runner: BucketRunner) -> None:
-    """Padding is zeros, not the last batch: a number that is none stays where it was."""
-    runner.run(np.full((4, 3, 8, 8), np.nan, np.float32))
-    assert np.isfinite(runner.run(np.ones((3, 3, 8, 8), np.float32))).all()
+def test_padding_is_zeros_and_not_what_a_batch_left(runner: BucketRunner) -> None:
+    """Five after six in a bucket of seven: nothing of the sixth picture is computed with again."""
+    for count in (6, 5):
+        runner.run(np.full((count, 3, 8, 8), count, np.float32))
+    assert runner._buckets[7].staging[:, 0, 0, 0].tolist() == [5, 5, 5, 5, 5, 0, 0]
 
 
 def test_arrays_that_do_not_lie_in_order_are_copied(runner: BucketRunner) -> None:

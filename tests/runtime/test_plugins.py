@@ -162,6 +162,17 @@ def test_openvino_has_bfloat16_or_says_that_it_has_not(how: str) -> None:
 
 
 @pytest.mark.usefixtures("openvino")
+def test_a_plugin_that_nobody_knows_runs_and_says_so(folder: Path) -> None:
+    """The same library under another name: a device without options, whose numbers are its own affair."""
+    install(folder, "nobody", "from onnxruntime_ep_openvino import *\nfrom onnxruntime_ep_openvino import get_ep_names")
+    session = open_session(content(), "nobody")
+    assert session.provider == "OpenVINOExecutionProvider"
+    assert session.remarks[0].startswith("in which numbers nobody computes is its own choice")
+    found = refusal(DeviceError, lambda: open_session(content(), "nobody", options={"device": "GPU"}))
+    assert found.hint == "nin-spec knows no options of it"
+
+
+@pytest.mark.usefixtures("openvino")
 def test_a_node_that_openvino_cannot_take_is_refused() -> None:
     """The CPU provider would get it: the node is named."""
     nodes = [
