@@ -142,7 +142,7 @@ def check_parity(  # noqa: PLR0913 keywords
     """
     session = open_session(data, device, options=options)
     numbers = session.output_dtype
-    precision = session.metadata.precision or str(numbers)
+    precision = session.precision
     row = tolerance_of(precision, session.provider)
     reference = _reference(model, numbers)
     cases, compared = [], {}
