@@ -233,7 +233,8 @@ def _computes(provider: Provider) -> tuple[str, ...]:
         has = provider.computes(provider.plugin, provider.options()) if provider.computes else ()
     except PluginError:
         return ()  # it has other hardware than its options ask for by default
-    return tuple(sorted(has))
+    # The CPU provider adds in float64 and has no convolution in it: no network works in that.
+    return tuple(sorted(set(has) - {"float64"}))
 
 
 def _explain_libraries(ort: Any, provider: Provider, library: Path | None) -> ProviderStatus:

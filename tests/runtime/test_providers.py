@@ -32,6 +32,7 @@ def test_the_cpu_is_usable_everywhere() -> None:
     """The CPU provider needs nothing, and says so."""
     status = explain("cpu")
     assert (status.usable, status.reason, status.missing, status.remedy) == (True, "", (), "")
+    assert status.computes == ("float32", "int8")
 
 
 def test_auto_prefers_accelerators() -> None:
