@@ -80,9 +80,9 @@ class Code(Enum):
     EXPORT_UNSUPPORTED = ("NIN602", "an operation that this back end or opset has no rule for")
     EXPORT_PATH = ("NIN603", "a path that can't be written")
     PARITY = ("NIN604", "an exported graph that computes something else than its spec declares")
+    BUDGET = ("NIN611", "a file of smaller numbers that loses more accuracy than allowed")
 
     IMPORT = ("NIN651", "a network, or a file of another tool, that can't be brought into the language")
-    BUDGET = ("NIN611", "a file of smaller numbers that loses more accuracy than allowed")
 
     MODEL_UNREADABLE = ("NIN701", "a file that is not a model nin-spec can run")
     INPUT_UNUSABLE = ("NIN702", "an image or array that does not fit the model")
