@@ -27,10 +27,11 @@ from typing import ClassVar
 
 
 class Severity(StrEnum):
-    """How bad it is. Only errors stop a command."""
+    """How bad it is. Only errors stop a command; a note is advice."""
 
     ERROR = "error"
     WARNING = "warning"
+    NOTE = "note"
 
 
 class Code(Enum):
@@ -100,6 +101,20 @@ class Code(Enum):
     RECIPE = ("NIN811", "a recipe that is missing, or can't be followed here")
     RUN_UNUSABLE = ("NIN812", "a run folder that can't be used or continued")
     DIVERGED = ("NIN813", "a training loss that is no number any more")
+
+    SCORE_ACTIVATION = ("NIN901", "an activation on the class scores")
+    PADDED_POINTS = ("NIN902", "a convolution padded so far that its border sees no input, as a padded 1x1")
+    STRIDE_SKIPS = ("NIN903", "a stride larger than the kernel, which skips cells")
+    POOL_DROPS = ("NIN904", "a pool that leaves out the last rows or columns")
+    SCORE_DROPOUT = ("NIN905", "dropout directly before the scores")
+    SINGLE_CELL = ("NIN906", "class maps that have shrunk to 1x1 before they are pooled")
+    SMALL_FIELD = ("NIN907", "class maps whose receptive field is smaller than the input")
+    USELESS_BIAS = ("NIN908", "a bias before batch norm, which takes it away again")
+    TWO_SOFTMAXES = ("NIN909", "scores that are squashed twice")
+    ODD_CHANNELS = ("NIN910", "channels that are no multiple of 8, which tensor cores compute in")
+    DEAD_START = ("NIN911", "an initialisation that leaves a deep ReLU network at loss ln(classes)")
+    UNUSED_IGNORE = ("NIN990", "a `# nin: ignore` that silences nothing")
+    UNKNOWN_IGNORE = ("NIN991", "a `# nin: ignore` that names no rule")
 
     def __init__(self, code: str, meaning: str) -> None:
         self.code = code

@@ -31,13 +31,18 @@ class Canonical:
     """A complete spec.
 
     `spec` has every key set; `data` is the same as plain data; `origins` maps each value's path to the
-    place that decided it, or to None where the language's default did.
+    place that decided it, or to None where the language's default did; `tree` is what was written.
     """
 
     spec: Spec
     data: dict[str, Any] = field(repr=False)
     origins: dict[Path_, Span | None] = field(repr=False)
-    root: Span = field(repr=False)
+    tree: Table = field(repr=False)
+
+    @property
+    def root(self) -> Span:
+        """Where the spec begins."""
+        return self.tree.span
 
     @property
     def text(self) -> str:
@@ -68,7 +73,7 @@ def canonicalise(spec: Spec, root: Table) -> Canonical:
         raise SpecError(found)
     builder = _Builder(root)
     data = builder.spec(spec)
-    return Canonical(Spec.model_validate(data), data, builder.origins, root.span)
+    return Canonical(Spec.model_validate(data), data, builder.origins, root)
 
 
 class _Builder:

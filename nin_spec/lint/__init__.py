@@ -1,0 +1,31 @@
+"""What is legal and probably not meant: the rules, and the comments that silence them.
+
+    rules.py     the table of rules; scores.py, windows.py, layers.py and signal.py hold them
+    ignores.py   `# nin: ignore[NIN901]`
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from nin_spec.diagnostics import Diagnostic
+    from nin_spec.lint.finding import Finding
+    from nin_spec.network import Network
+
+
+def lint(network: Network) -> list[Diagnostic]:
+    """What the rules find in a network, as it stands in the text; warnings and notes, no errors."""
+    return [finding.diagnostic for finding in findings(network)]
+
+
+def findings(network: Network) -> list[Finding]:
+    """The same, with what a fix needs to know."""
+    from nin_spec.lint.finding import Subject
+    from nin_spec.lint.ignores import apply
+    from nin_spec.lint.rules import RULES
+
+    subject = Subject(network)
+    found = [finding for rule in RULES.values() for finding in rule(subject)]
+    kept = apply(found, network.spec.root.source, [code.code for code in RULES])
+    return sorted(kept, key=lambda f: (f.span.source.name, f.span.line, f.span.column, f.code.code))

@@ -1,0 +1,117 @@
+"""`# nin: ignore[NIN901]`: on a line, on lines of their own above it, or at the top for the whole file.
+
+What stands behind the bracket is the reason. The comments of the spec itself that name no rule, or silence
+nothing, are told; those of a file that it extends are told when that file is checked.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+
+import yaml
+
+from nin_spec.diagnostics import Code, Source, Span, did_you_mean, lines_of
+from nin_spec.lint.finding import Finding
+
+_DIRECTIVE = re.compile(r"(?:^|(?<=\s))#\s*nin\s*:\s*ignore\b(?P<list>\s*\[(?P<codes>[^\]]*)\])?")
+
+
+@dataclass(frozen=True, slots=True)
+class Ignore:
+    """One code of one comment. `line` is the line silenced; None means the whole file."""
+
+    code: str
+    span: Span
+    line: int | None
+
+    def silences(self, span: Span, root: Source) -> bool:
+        """Whether a finding at `span` is meant; what heads the spec itself is meant for all of the network."""
+        if self.line is None:
+            return self.span.source in (span.source, root)
+        return (self.span.source, self.line) == (span.source, span.line)
+
+
+def apply(found: Iterable[Finding], root: Source, rules: Iterable[str]) -> list[Finding]:
+    """The findings that no comment silences, and what is wrong with the comments of the spec itself."""
+    found, known = list(found), list(rules)
+    sources = dict.fromkeys([root, *(f.span.source for f in found)])
+    ignores = [i for source in sources for i in ignores_of(source)]
+    used: set[Ignore] = set()
+    kept = []
+    for finding in found:
+        fitting = {i for i in ignores if i.code == finding.code.code and i.silences(finding.span, root)}
+        used |= fitting
+        kept += [] if fitting else [finding]
+    return [*kept, *_told((i for i in ignores_of(root) if i not in used), known)]
+
+
+def _told(ignores: Iterable[Ignore], known: list[str]) -> Iterator[Finding]:
+    for ignore in ignores:
+        if ignore.code in known:
+            yield Finding(
+                Code.UNUSED_IGNORE, f"there is no {ignore.code} to ignore here", ignore.span, "remove the comment"
+            )
+        else:
+            what = f"{ignore.code!r} is no rule" if ignore.code else "the comment names no rule"
+            hint = did_you_mean(ignore.code, known) if ignore.code else "write # nin: ignore[NIN901] and the reason"
+            yield Finding(Code.UNKNOWN_IGNORE, f"{what}, and nothing is ignored", ignore.span, hint)
+
+
+@lru_cache(maxsize=16)
+def ignores_of(source: Source) -> tuple[Ignore, ...]:
+    """Every code that the comments of a text ignore, in order."""
+    if not _DIRECTIVE.search(source.text) or source.name == "--set":
+        return ()
+    lines = lines_of(source.text)
+    begins = next((k for k, line in enumerate(lines, 1) if _says(line)), len(lines) + 1)
+    inside = _scalars(source.text)
+    found: list[Ignore] = []
+    for number, text in enumerate(lines, 1):
+        match = _DIRECTIVE.search(text)
+        if match is not None and not _covered(inside, number, match.start() + 1):
+            target = None if number < begins else _target(lines, number)
+            found += [Ignore(code, span, target) for code, span in _codes(source, number, match)]
+    return tuple(found)
+
+
+def _says(line: str) -> bool:
+    """Whether a line holds more than a comment, a directive of YAML or the mark of a document's beginning."""
+    bare = line.strip()
+    return bool(bare) and not bare.startswith(("#", "%", "---"))
+
+
+def _target(lines: list[str], number: int) -> int:
+    """The line that a comment speaks of: its own, or the first below a run of comments; 0 for none."""
+    while number <= len(lines) and lines[number - 1].lstrip().startswith("#"):
+        number += 1
+    return number if number <= len(lines) and lines[number - 1].strip() else 0
+
+
+def _codes(source: Source, number: int, match: re.Match[str]) -> Iterator[tuple[str, Span]]:
+    """Each code between the brackets with its place; an empty one for the comment that names none."""
+    start = match.start() + 1
+    words = list(re.finditer(r"[^\s,]+", match["codes"] or ""))
+    if not words:
+        yield "", Span(source, number, start, match.end() - match.start())
+    for word in words:
+        yield word[0], Span(source, number, match.start("codes") + word.start() + 1, len(word[0]))
+
+
+Extent = tuple[tuple[int, int], tuple[int, int]]
+"""(line, column) of the first character, and of the one behind the last; 1-based."""
+
+
+def _scalars(text: str) -> list[Extent]:
+    """Where the text's scalars stand: a hash in one is no comment."""
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    events = (e for e in yaml.parse(text, Loader=loader) if isinstance(e, yaml.ScalarEvent))
+    return [
+        ((e.start_mark.line + 1, e.start_mark.column + 1), (e.end_mark.line + 1, e.end_mark.column + 1)) for e in events
+    ]
+
+
+def _covered(extents: list[Extent], line: int, column: int) -> bool:
+    return any(start <= (line, column) < end for start, end in extents)

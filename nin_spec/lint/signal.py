@@ -1,0 +1,98 @@
+"""The rule about the start of training: how much of the input reaches the scores when weights are fresh.
+
+A layer multiplies the mean square of what goes through it by fan_in * Var(weight), and the ReLU after it by
+one half (He et al. 2015, section 2.2). Batch norm begins anew. Where next to nothing arrives, all pictures
+get the same scores, and gradients, which pass through the same factors, are as small: the loss stays at
+ln(classes) for long, or for good.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+from nin_spec.diagnostics import Code, Span
+from nin_spec.ir import ops
+from nin_spec.ir.graph import Node
+from nin_spec.ir.types import Parameter
+from nin_spec.lint.finding import Finding, Subject, path_of
+
+LEAST = 1e-3
+"""What must arrive at the scores of an input of size 1."""
+
+DEEP = 6
+"""Rectified layers that make a network deep."""
+
+
+def dead_start(subject: Subject) -> Iterator[Finding]:
+    """NIN911: weights so small that the scores hardly depend on the picture."""
+    rest = subject.nodes[_last_norm(subject) :]
+    rectified = sum(isinstance(n.op, ops.ReLU | ops.LeakyReLU) for n in rest)
+    arrives = math.sqrt(math.prod(_factor(subject, node) for node in rest))
+    if rectified < DEEP or arrives >= LEAST:
+        return
+    classes = subject.network.spec.spec.class_count
+    kinds = dict.fromkeys(str(_init(subject, n).kind) for n in rest if isinstance(n.op, ops.Conv2d | ops.Linear))
+    yield Finding(
+        Code.DEAD_START,
+        f"through {rectified} rectified layers begun by {' and '.join(kinds)}, {arrives:.0e} of the input's size "
+        f"reaches the scores: the loss stays at ln({classes}) = {math.log(classes):.3f} for long, or for good",
+        _place(subject),
+        "say init: kaiming_normal, or norm: batch, in defaults",
+        path=("blocks", 0, "convs", 0, "init"),
+    )
+
+
+def _last_norm(subject: Subject) -> int:
+    """The index behind the last batch norm, which makes its output's size 1 again."""
+    norms = (k for k, n in enumerate(subject.nodes) if isinstance(n.op, ops.BatchNorm))
+    return max(norms, default=-1) + 1
+
+
+def _factor(subject: Subject, node: Node) -> float:
+    """What a layer multiplies the mean square by."""
+    match node.op:
+        case ops.Conv2d() | ops.Linear():
+            weight = node.op.parameters(node.input)[0]
+            return (weight.fan_in or 1) * variance(_init(subject, node), weight)
+        case ops.ReLU():
+            return 0.5
+        case ops.LeakyReLU(slope=slope):
+            return (1 + slope * slope) / 2
+        case _:
+            return 1.0
+
+
+def _init(subject: Subject, node: Node) -> Any:
+    """The initialisation that the canonical form gives a layer."""
+    top, index, *rest = path_of(node.name)[:4]
+    spec = subject.network.spec.spec
+    if top == "blocks":
+        return (spec.blocks[int(index)].convs or [])[int(rest[1])].init
+    return spec.head.dense[int(rest[0])].init
+
+
+def variance(init: Any, weight: Parameter) -> float:
+    """The variance that a scheme gives a weight tensor, as nin_spec.weights.initial draws it."""
+    fan_in, fan_out = weight.fan_in or 1, weight.shape[0] * math.prod(weight.shape[2:])
+    match init.kind:
+        case "framework":
+            return 1 / (3 * fan_in)
+        case "gaussian":
+            plain = init.std**2
+        case "xavier_uniform" | "xavier_normal":
+            plain = 2 / (fan_in + fan_out)
+        case _:
+            plain = 2 / (fan_in if init.mode == "fan_in" else fan_out)
+    return float(plain * init.scale**2)
+
+
+def _place(subject: Subject) -> Span:
+    """Where the first layer's initialisation was said, else the layer."""
+    return subject.network.spec.where("blocks", _first(subject), "convs", 0, "init", "kind")
+
+
+def _first(subject: Subject) -> int:
+    blocks = subject.network.spec.spec.blocks
+    return next((i for i, block in enumerate(blocks) if block.convs), 0)
