@@ -3,44 +3,150 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
+from collections.abc import Callable
 
 import click
 
 from nin_spec.cli.options import set_option
-from nin_spec.diagnostics import Diagnostic, SpecError, render
+from nin_spec.diagnostics import Code, Diagnostic, Severity, SpecError, did_you_mean, render
+
+Wanted = Callable[[Diagnostic], bool]
+
+
+def _codes(_context: click.Context, _parameter: click.Parameter, texts: tuple[str, ...]) -> frozenset[str]:
+    """`NIN901,NIN904`, given once or more, as codes of rules."""
+    from nin_spec.lint.rules import CODES
+
+    words = [word for text in texts for word in text.replace(",", " ").split()]
+    for word in words:
+        if word not in CODES:
+            raise click.BadParameter(f"{word!r} is no rule; {did_you_mean(word, CODES)}")
+    return frozenset(words)
+
+
+def _explain(context: click.Context, _parameter: click.Parameter, text: str | None) -> None:
+    """Print the page of a code, and be done."""
+    if text is None:
+        return
+    from nin_spec.lint.pages import explain
+
+    code = next((c for c in Code if c.code == text.upper()), None)
+    if code is None:
+        raise click.BadParameter(f"{text!r} is no code; {did_you_mean(text, [c.code for c in Code])}")
+    click.echo(explain(code), nl=False)
+    context.exit()
 
 
 @click.command("check")
 @click.argument("specs", metavar="SPEC...", nargs=-1, required=True)
 @set_option
 @click.option("--format", "form", type=click.Choice(["text", "json", "github"]), default="text")
-def check_command(specs: tuple[str, ...], overrides: tuple[str, ...], form: str) -> int:
-    """Report every error of every SPEC; exit 2 when there is one.
+@click.option("--strict", is_flag=True, help="Exit 1 when there are warnings.")
+@click.option("--no-lint", is_flag=True, help="Report errors alone.")
+@click.option("--select", metavar="CODES", multiple=True, callback=_codes, help="Only these rules, as NIN901,NIN904.")
+@click.option("--ignore", metavar="CODES", multiple=True, callback=_codes, help="All rules but these.")
+@click.option("--fix", is_flag=True, help="Put right, in the files, what can be without changing the function.")
+@click.option("--unsafe-fixes", is_flag=True, help="With --fix or --diff: also what changes the function.")
+@click.option("--diff", is_flag=True, help="Show what --fix would change, write nothing; exit 1 for changes.")
+@click.option(
+    "--explain",
+    metavar="CODE",
+    is_eager=True,
+    expose_value=False,
+    callback=_explain,
+    help="Say why a rule is there, with examples, and leave.",
+)
+def check_command(
+    specs: tuple[str, ...],
+    overrides: tuple[str, ...],
+    form: str,
+    strict: bool,
+    no_lint: bool,
+    select: frozenset[str],
+    ignore: frozenset[str],
+    fix: bool,
+    unsafe_fixes: bool,
+    diff: bool,
+) -> int:
+    """Report every error of every SPEC, and what is legal and probably not meant.
 
-    `--format github` prints the workflow commands that annotate a pull request.
+    Exit 2 for errors; warnings exit 0, or 1 with --strict. `--format github` prints the workflow commands that
+    annotate a pull request. A comment `# nin: ignore[NIN901] why` silences a rule: on the line, above it, or at
+    the top of the file.
+
+    \b
+      nin-spec check mine.yaml
+      nin-spec check mine.yaml --diff                 what --fix would do
+      nin-spec check mine.yaml --fix --unsafe-fixes
+      nin-spec check --explain NIN901
     """
-    found = {spec: findings(spec, overrides) for spec in specs}
-    errors = [d for diagnostics in found.values() for d in diagnostics]
-    if form == "json":
-        click.echo(json.dumps([d.as_dict() for d in errors], indent=2))
-    elif form == "github":
-        for diagnostic in errors:
-            click.echo(annotation(diagnostic))
+
+    def wanted(found: Diagnostic) -> bool:
+        if found.severity is Severity.ERROR:
+            return True
+        code = found.code.code
+        # An override changes what there is to ignore.
+        stale = found.code is Code.UNUSED_IGNORE and bool(overrides)
+        return not (no_lint or stale or code in ignore or (select and code not in select))
+
+    if (fix or diff) and (overrides or form != "text"):
+        raise click.UsageError("--fix and --diff take files as they are, and print text: leave --set and --format out")
+    if unsafe_fixes and not (fix or diff):
+        raise click.UsageError("--unsafe-fixes goes with --fix or --diff")
+    if fix or diff:
+        from nin_spec.cli.fixing import fix_all
+
+        changes, reports = fix_all(specs, wanted, write=fix and not diff, unsafe=unsafe_fixes)
     else:
-        for spec, diagnostics in found.items():
-            click.echo("\n".join(map(render, diagnostics)) or f"{spec}: ok")
-    return 2 if errors else 0
+        changes, reports = 0, {spec: examine(spec, overrides, wanted) for spec in specs}
+    show(reports, form)
+    found = [d for report in reports.values() for d in report]
+    if any(d.severity is Severity.ERROR for d in found):
+        return 2
+    return int((strict and any(d.severity is Severity.WARNING for d in found)) or (diff and changes > 0))
 
 
-def findings(spec: str, overrides: tuple[str, ...]) -> tuple[Diagnostic, ...]:
-    """Everything wrong with a spec."""
+def examine(spec: str, overrides: tuple[str, ...], wanted: Wanted) -> list[Diagnostic]:
+    """Everything wrong with a spec, or else what the rules find in it."""
     from nin_spec.network import compile as compile_network
 
     try:
-        compile_network(spec, overrides)
+        network = compile_network(spec, overrides)
     except SpecError as error:
-        return error.diagnostics
-    return ()
+        return list(error.diagnostics)
+    from nin_spec.lint import lint
+
+    return [found for found in lint(network) if wanted(found)]
+
+
+# ------------------------------------------------------------------ what is printed
+
+
+def show(reports: dict[str, list[Diagnostic]], form: str) -> None:
+    """Every finding in one of the three forms."""
+    found = [d for report in reports.values() for d in report]
+    if form == "json":
+        click.echo(json.dumps([d.as_dict() for d in found], indent=2))
+    elif form == "github":
+        for diagnostic in found:
+            click.echo(annotation(diagnostic))
+    else:
+        for spec, report in reports.items():
+            click.echo("\n".join([*map(render, report), *verdict(spec, report)]))
+
+
+def verdict(spec: str, report: list[Diagnostic]) -> list[str]:
+    """`mine.yaml: ok, 2 warnings, 1 note`; errors speak for themselves."""
+    counts = Counter(d.severity for d in report)
+    if counts[Severity.ERROR]:
+        return []
+    words = [_counted(counts[s], s.value) for s in (Severity.WARNING, Severity.NOTE) if counts[s]]
+    return [f"{spec}: {', '.join(['ok', *words])}"]
+
+
+def _counted(count: int, word: str) -> str:
+    return f"{count} {word}{'' if count == 1 else 's'}"
 
 
 def annotation(diagnostic: Diagnostic) -> str:
@@ -49,7 +155,8 @@ def annotation(diagnostic: Diagnostic) -> str:
     place = f" file={_property(span.source.name)},line={span.line},col={span.column}," if span else " "
     hint = f"\n{diagnostic.hint}" if diagnostic.hint else ""
     text = _data(f"{diagnostic.message}{hint}")
-    return f"::{diagnostic.severity.value}{place}title={diagnostic.code.code}::{text}"
+    command = {Severity.NOTE: "notice"}.get(diagnostic.severity, diagnostic.severity.value)
+    return f"::{command}{place}title={diagnostic.code.code}::{text}"
 
 
 def _data(text: str) -> str:

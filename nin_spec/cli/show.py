@@ -99,6 +99,6 @@ def schema_command(form: str) -> None:
     `--format markdown` prints the language reference for people.
     """
     from nin_spec.language.json_schema import json_schema
-    from nin_spec.language.reference import markdown
+    from nin_spec.lint.pages import reference_page
 
-    click.echo(json.dumps(json_schema(), indent=2) if form == "json" else markdown(), nl=form == "json")
+    click.echo(json.dumps(json_schema(), indent=2) if form == "json" else reference_page(), nl=form == "json")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from nin_spec.diagnostics import Code
-from nin_spec.lint import layers, scores, signal, windows
+from nin_spec.lint import layers, scores, start, windows
 from nin_spec.lint.finding import Finding, Subject
 
 RULES: dict[Code, Callable[[Subject], Iterator[Finding]]] = {
@@ -19,7 +19,7 @@ RULES: dict[Code, Callable[[Subject], Iterator[Finding]]] = {
     Code.USELESS_BIAS: layers.useless_bias,
     Code.TWO_SOFTMAXES: scores.two_softmaxes,
     Code.ODD_CHANNELS: layers.odd_channels,
-    Code.DEAD_START: signal.dead_start,
+    Code.DEAD_START: start.dead_start,
 }
 """What each code's rule finds in a network."""
 

@@ -1,0 +1,188 @@
+"""What a fix changes in the text, and what it promises of the network.
+
+A fix is safe when the same functions can be learned and computed afterwards: a bias that batch norm takes
+away, a comment that silences nothing. The others change the function, and are made only when asked for.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+
+from nin_spec.diagnostics import Code
+from nin_spec.ir import ops
+from nin_spec.ir.types import Padding
+from nin_spec.language.document import Path_, Table, Value
+from nin_spec.lint.edits import Edit, Editor, Unfixable, index_of
+from nin_spec.lint.finding import Finding, Subject, layer_of, path_of
+from nin_spec.lint.ignores import ignores_of
+
+
+@dataclass(frozen=True, slots=True)
+class Fix:
+    """`ops` is what layers become; of all else only values under `keys` may change."""
+
+    title: str
+    edits: tuple[Edit, ...]
+    ops: Mapping[str, ops.Op | None] = field(default_factory=dict)
+    keys: frozenset[str] = frozenset()
+
+
+def fix_of(subject: Subject, finding: Finding) -> Fix | None:
+    """The fix of a finding, where there is one and the spec's own text can take it."""
+    if finding.code not in FIXES:
+        return None
+    try:
+        return FIXES[finding.code](_Fixer(subject, finding))
+    except Unfixable:
+        return None
+
+
+def is_safe(code: Code) -> bool:
+    """Whether the fix of a rule keeps what the network can compute."""
+    return code in (Code.USELESS_BIAS, Code.UNUSED_IGNORE)
+
+
+@dataclass(frozen=True)
+class _Fixer:
+    subject: Subject
+    finding: Finding
+
+    @property
+    def editor(self) -> Editor:
+        return Editor(self.subject.network.spec.root.source)
+
+    def op(self) -> ops.Op:
+        """The layer meant."""
+        return next(n.op for n in self.subject.nodes if n.name == self.finding.layers[0])
+
+    def of_layer(self, path: Path_, key: str, text: str) -> Iterator[Edit]:
+        """A layer says `key: text` of itself; one that was only a width becomes a mapping."""
+        item = self.subject.written(path)
+        if isinstance(item, Table):
+            yield self.editor.say(item, key, text)
+        elif isinstance(item, Value):
+            word = "units" if path[0] == "head" else "channels"
+            yield self.editor.replace(item.span, f"{{{word}: {item.value}, {key}: {text}}}")
+            if self.subject.spelt(path)[2] == "channels":
+                block = self._table(path[:2])
+                yield self.editor.replace(block.entries["channels"].key_span, "convs")
+        else:
+            raise Unfixable
+
+    def _table(self, path: Path_) -> Table:
+        found = self.subject.written(path)
+        if not isinstance(found, Table):
+            raise Unfixable
+        return found
+
+    # -------------------------------------------------------------- one for each rule
+
+    def plain_scores(self) -> Fix:
+        """NIN901 and NIN909: no activation on the scores."""
+        layer = layer_of(self.finding.path)
+        edits = self.of_layer(layer, "activation", "none")
+        return Fix("activation: none", tuple(edits), {self.finding.layers[0]: None}, frozenset({"activation", "order"}))
+
+    def no_padding(self) -> Fix:
+        """NIN902: a 1x1 convolution is not padded."""
+        op, path = self.op(), self.finding.path
+        said = self.subject.written((*path, "padding")) or self.subject.written((*path[:2], "padding"))
+        if not isinstance(op, ops.Conv2d) or op.kernel_size != (1, 1) or not isinstance(said, Value):
+            raise Unfixable
+        edit = self.editor.replace(said.span, "0")
+        after = {self.finding.layers[0]: replace(op, padding=Padding())}
+        return Fix("padding: 0", (edit,), after, frozenset({"padding"}))
+
+    def round_up(self) -> Fix:
+        """NIN904: the pool takes in what it left out."""
+        op = self.op()
+        if not isinstance(op, ops.Pool2d):
+            raise Unfixable
+        edit = self.editor.say(self._table(self.finding.path), "ceil_mode", "true")
+        after = {self.finding.layers[0]: replace(op, ceil_mode=True)}
+        return Fix("ceil_mode: true", (edit,), after, frozenset({"ceil_mode"}))
+
+    def no_bias(self) -> Fix:
+        """NIN908: `bias: false` beside the norm, and `bias: true` for layers that would lose theirs by it."""
+        meant = {n.name: n for n in self.subject.nodes if n.name in self.finding.layers}
+        turned = [table for name in meant if (table := self._scope(path_of(name), "bias", "norm")) is not None]
+        edits: list[Edit] = []
+        for name in meant:
+            edits += self._say_bias(path_of(name), self._scope(path_of(name), "bias", "norm"), "false")
+        for node, op in self.subject.convolutions():
+            if op.bias and node.name not in meant and self._inherits(path_of(node.name), turned):
+                beside = self._scope(path_of(node.name), "norm")
+                here = None if any(beside is table for table in turned) else beside
+                edits += self._say_bias(path_of(node.name), here, "true")
+        after = {name: _without_bias(node.op) for name, node in meant.items()}
+        return Fix("bias: false", tuple(dict.fromkeys(edits)), after, frozenset({"bias"}))
+
+    def _say_bias(self, path: Path_, scope: Table | None, text: str) -> Iterator[Edit]:
+        """In the scope, beside its norm; of the layer itself where there is none."""
+        if scope is None:
+            yield from self.of_layer(path, "bias", text)
+        else:
+            yield self.editor.say(scope, "bias", text, "norm" if "norm" in scope.entries else None)
+
+    def _scope(self, path: Path_, *keys: str) -> Table | None:
+        """The nearest mapping that says one of the keys of a layer: its own, its block's, or `defaults`."""
+        scopes = [path] if path[0] == "head" else [path, path[:2], ("defaults",)]
+        tables = (self.subject.written(scope) for scope in scopes)
+        return next((t for t in tables if isinstance(t, Table) and t.entries.keys() & set(keys)), None)
+
+    def _inherits(self, path: Path_, turned: list[Table]) -> bool:
+        """Whether a layer would take its bias from a scope that now says false."""
+        for scope in (path, path[:2], ("defaults",)):
+            table = self.subject.written(scope)
+            if any(table is t for t in turned):
+                return True
+            if isinstance(table, Table) and "bias" in table.entries:
+                return False
+        return False
+
+    def no_comment(self) -> Fix:
+        """NIN990: the code leaves its comment, and an empty comment leaves with its reason."""
+        source = self.subject.network.spec.root.source
+        span = self.finding.span
+        line = source.line(span.line)
+        start = index_of(source.text, span.line, 1)
+        mates = [i for i in ignores_of(source) if i.span.line == span.line]
+        if len(mates) == 1:
+            begins = line.rindex("#", 0, span.column)
+            kept = len(line[:begins].rstrip())
+            cut = (kept, len(line) if kept else len(line) + len(_end(source.text, start + len(line))))
+        else:
+            cut = _code(line, span.column - 1, span.length)
+        return Fix("remove the comment", (Edit(start + cut[0], start + cut[1], ""),))
+
+
+def _without_bias(op: ops.Op) -> ops.Op:
+    if not isinstance(op, ops.Conv2d | ops.Linear):
+        raise Unfixable
+    return replace(op, bias=False)
+
+
+def _end(text: str, at: int) -> str:
+    """The end of the line at an index."""
+    return "\r\n" if text.startswith("\r\n", at) else text[at : at + 1]
+
+
+def _code(line: str, start: int, length: int) -> tuple[int, int]:
+    """A code of a list with the comma that goes with it: the one behind, or before the last code."""
+    behind = re.match(r"[\s,]+(?!\])", line[start + length :])
+    if behind is not None and not line[start + length + behind.end() :].startswith("]"):
+        return start, start + length + behind.end()
+    return len(line[:start].rstrip(", \t")), start + length
+
+
+FIXES: dict[Code, Callable[[_Fixer], Fix]] = {
+    Code.SCORE_ACTIVATION: _Fixer.plain_scores,
+    Code.PADDED_POINTS: _Fixer.no_padding,
+    Code.POOL_DROPS: _Fixer.round_up,
+    Code.USELESS_BIAS: _Fixer.no_bias,
+    Code.TWO_SOFTMAXES: _Fixer.plain_scores,
+    Code.UNUSED_IGNORE: _Fixer.no_comment,
+}
+"""How each rule that has a fix makes it."""
