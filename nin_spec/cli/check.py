@@ -5,13 +5,28 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import click
 
 from nin_spec.cli.options import set_option
 from nin_spec.diagnostics import Code, Diagnostic, Severity, SpecError, did_you_mean, render
 
+if TYPE_CHECKING:
+    from nin_spec.lint.finding import Finding
+    from nin_spec.network import Network
+
 Wanted = Callable[[Diagnostic], bool]
+
+
+@dataclass(frozen=True)
+class Report:
+    """What is found in a spec, and how much of it has a safe fix, or another."""
+
+    found: list[Diagnostic]
+    safe: int = 0
+    unsafe: int = 0
 
 
 def _codes(_context: click.Context, _parameter: click.Parameter, texts: tuple[str, ...]) -> frozenset[str]:
@@ -97,52 +112,75 @@ def check_command(
     if fix or diff:
         from nin_spec.cli.fixing import fix_all
 
-        changes, reports = fix_all(specs, wanted, write=fix and not diff, unsafe=unsafe_fixes)
+        changes, reports = fix_all(specs, wanted, write=not diff, unsafe=unsafe_fixes)
     else:
         changes, reports = 0, {spec: examine(spec, overrides, wanted) for spec in specs}
     show(reports, form)
-    found = [d for report in reports.values() for d in report]
-    if any(d.severity is Severity.ERROR for d in found):
+    found = {d.severity for report in reports.values() for d in report.found}
+    if Severity.ERROR in found:
         return 2
-    return int((strict and any(d.severity is Severity.WARNING for d in found)) or (diff and changes > 0))
+    return int((strict and Severity.WARNING in found) or (diff and changes > 0))
 
 
-def examine(spec: str, overrides: tuple[str, ...], wanted: Wanted) -> list[Diagnostic]:
+def examine(spec: str, overrides: tuple[str, ...], wanted: Wanted) -> Report:
     """Everything wrong with a spec, or else what the rules find in it."""
     from nin_spec.network import compile as compile_network
 
     try:
         network = compile_network(spec, overrides)
     except SpecError as error:
-        return list(error.diagnostics)
-    from nin_spec.lint import lint
+        return Report(list(error.diagnostics))
+    from nin_spec.lint import findings
 
-    return [found for found in lint(network) if wanted(found)]
+    found = [f for f in findings(network) if wanted(f.diagnostic)]
+    return Report([f.diagnostic for f in found], *fixable(network, found))
+
+
+def fixable(network: Network, found: list[Finding]) -> tuple[int, int]:
+    """How many findings have a safe fix, and how many another."""
+    if not found:
+        return 0, 0
+    from nin_spec.lint.finding import Subject
+    from nin_spec.lint.fixes import fix_of, is_safe
+
+    safe = [is_safe(f.code) for f in found if fix_of(Subject(network), f) is not None]
+    return safe.count(True), safe.count(False)
 
 
 # ------------------------------------------------------------------ what is printed
 
 
-def show(reports: dict[str, list[Diagnostic]], form: str) -> None:
-    """Every finding in one of the three forms."""
-    found = [d for report in reports.values() for d in report]
+def show(reports: dict[str, Report], form: str) -> None:
+    """Every finding in one of the three forms; what lies in a file that several extend, once."""
+    told: set[Diagnostic] = set()
+    shown = {spec: _new(report.found, told) for spec, report in reports.items()}
+    found = [d for new in shown.values() for d in new]
     if form == "json":
         click.echo(json.dumps([d.as_dict() for d in found], indent=2))
     elif form == "github":
         for diagnostic in found:
             click.echo(annotation(diagnostic))
     else:
-        for spec, report in reports.items():
-            click.echo("\n".join([*map(render, report), *verdict(spec, report)]))
+        for spec, new in shown.items():
+            click.echo("\n".join([*map(render, new), *verdict(spec, reports[spec])]))
 
 
-def verdict(spec: str, report: list[Diagnostic]) -> list[str]:
+def _new(found: list[Diagnostic], told: set[Diagnostic]) -> list[Diagnostic]:
+    """What was not told of another spec; errors always."""
+    new = [d for d in found if d.severity is Severity.ERROR or d not in told]
+    told.update(found)
+    return new
+
+
+def verdict(spec: str, report: Report) -> list[str]:
     """`mine.yaml: ok, 2 warnings, 1 note`; errors speak for themselves."""
-    counts = Counter(d.severity for d in report)
+    counts = Counter(d.severity for d in report.found)
     if counts[Severity.ERROR]:
         return []
     words = [_counted(counts[s], s.value) for s in (Severity.WARNING, Severity.NOTE) if counts[s]]
-    return [f"{spec}: {', '.join(['ok', *words])}"]
+    fixes = [f"{report.safe} by --fix"] if report.safe else []
+    fixes += [f"{report.unsafe} by --fix --unsafe-fixes"] if report.unsafe else []
+    return [f"{spec}: {', '.join(['ok', *words])}" + (f" (to put right: {', '.join(fixes)})" if fixes else "")]
 
 
 def _counted(count: int, word: str) -> str:

@@ -1,7 +1,7 @@
-"""What is legal and probably not meant: the rules, and the comments that silence them.
+"""What is legal and probably not meant.
 
-    rules.py     the table of rules; scores.py, windows.py, layers.py and signal.py hold them
-    ignores.py   `# nin: ignore[NIN901]`
+The rules stand in scores.py, windows.py, layers.py and start.py, their table in rules.py, their pages in
+pages.py; ignores.py silences them, fixes.py says what would put them right, fixing.py does it.
 """
 
 from __future__ import annotations

@@ -47,8 +47,8 @@ class Subject:
     @cached_property
     def last(self) -> int:
         """The index of the layer that makes the scores, the last with weights of its own; -1 without one."""
-        weighted = (k for k in reversed(range(len(self.nodes))) if isinstance(self.nodes[k].op, ops.Conv2d | ops.Linear))
-        return next(weighted, -1)
+        weighted = [k for k, n in enumerate(self.nodes) if isinstance(n.op, ops.Conv2d | ops.Linear)]
+        return max(weighted, default=-1)
 
     @cached_property
     def pooled(self) -> int | None:

@@ -33,8 +33,8 @@ class Fixed:
     def diff(self) -> str:
         """What changed, as `diff -u` has it; nothing where nothing did."""
         name = self.before.name
-        lines = [text.splitlines(keepends=True) for text in (self.before.text, self.text)]
-        return "".join(_ended(line) for line in unified_diff(*lines, name, f"{name} (fixed)"))
+        before, after = (text.splitlines(keepends=True) for text in (self.before.text, self.text))
+        return "".join(_ended(line) for line in unified_diff(before, after, name, f"{name} (fixed)"))
 
 
 def _ended(line: str) -> str:

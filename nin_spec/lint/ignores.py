@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import yaml
 
@@ -107,10 +108,9 @@ Extent = tuple[tuple[int, int], tuple[int, int]]
 def _scalars(text: str) -> list[Extent]:
     """Where the text's scalars stand: a hash in one is no comment."""
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    events = (e for e in yaml.parse(text, Loader=loader) if isinstance(e, yaml.ScalarEvent))
-    return [
-        ((e.start_mark.line + 1, e.start_mark.column + 1), (e.end_mark.line + 1, e.end_mark.column + 1)) for e in events
-    ]
+    events: Iterator[Any] = yaml.parse(text, Loader=loader)
+    marks = ((e.start_mark, e.end_mark) for e in events if isinstance(e, yaml.ScalarEvent))
+    return [((a.line + 1, a.column + 1), (b.line + 1, b.column + 1)) for a, b in marks]
 
 
 def _covered(extents: list[Extent], line: int, column: int) -> bool:

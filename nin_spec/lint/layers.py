@@ -29,9 +29,9 @@ def useless_bias(subject: Subject) -> Iterator[Finding]:
         names = tuple(node.name for node, _ in found)
         yield Finding(
             Code.USELESS_BIAS,
-            f"{_listed(names)}: batch norm subtracts the mean, and takes the bias away again",
+            f"{_listed(names)}: batch norm takes the bias away again",
             span,
-            "say bias: false beside the norm, whose own offset does the same",
+            "say bias: false beside the norm, which has an offset of its own",
             names,
             path_of(names[0]),
         )
@@ -71,9 +71,9 @@ def odd_channels(subject: Subject) -> Iterator[Finding]:
             better = -(-width // _TILE) * _TILE
             yield Finding(
                 Code.ODD_CHANNELS,
-                f"{node.name}: {width} channels are no multiple of {_TILE}: tensor cores take as long as for {better}",
+                f"{node.name}: {width} channels cost what {better} do on tensor cores",
                 subject.place(path, "channels"),
-                f"{better} channels cost the same there",
+                f"use a multiple of {_TILE}",
                 (node.name,),
                 path,
                 Severity.NOTE,

@@ -38,11 +38,11 @@ def _bent(subject: Subject) -> Iterator[Node]:
 
 def _harm(op: ops.Op) -> str:
     if isinstance(op, ops.ReLU):
-        return "none can be negative, and a class whose scores are all 0 can't learn any more"
+        return "none can be negative, and one that is always 0 learns no more"
     if type(op) in _BOUNDS:
         low, high = _BOUNDS[type(op)]
-        return f"they stay between {low} and {high}, so the network is never sure"
-    return "it weakens the negative ones, and nothing is gained"
+        return f"they stay between {low} and {high}"
+    return "it weakens the negative ones, for nothing"
 
 
 def two_softmaxes(subject: Subject) -> Iterator[Finding]:
@@ -56,7 +56,7 @@ def two_softmaxes(subject: Subject) -> Iterator[Finding]:
             yield Finding(
                 Code.TWO_SOFTMAXES,
                 f"{dotted(layer_of(path))}: {node.kind} squashes the scores before the softmax does: "
-                f"none of {classes} classes can be surer than {most:.0%}",
+                f"no probability can exceed {most:.0%}",
                 subject.place(path[:-1], "activation"),
                 "say activation: none there; the softmax, or the loss in training, needs plain scores",
                 (node.name,),
@@ -76,10 +76,10 @@ def score_dropout(subject: Subject) -> Iterator[Finding]:
     for node in subject.nodes[subject.last + 1 :] if subject.last >= 0 else ():
         if isinstance(node.op, ops.Dropout | ops.Dropout2d) and node.op.p > 0:
             path = path_of(node.name)
-            what = "whole classes go missing" if _whole(node) else "class scores are blurred"
+            what = "drops whole scores" if _whole(node) else "blurs the scores"
             yield Finding(
                 Code.SCORE_DROPOUT,
-                f"{node.name}: dropout directly before the scores: in training {what} at random",
+                f"{node.name}: dropout directly before the scores {what} in training",
                 subject.place(path[:-1], "dropout"),
                 "drop features instead: in the block before the class maps, or before the last dense layer",
                 (node.name,),
@@ -100,8 +100,7 @@ def single_cell(subject: Subject) -> Iterator[Finding]:
                 path = path_of(at.name)
                 yield Finding(
                     Code.SINGLE_CELL,
-                    f"{at.name}: the maps shrink from {size_of(at.input.shape[1:])} to 1x1 here, and {node.name} "
-                    "has nothing left to pool",
+                    f"{at.name}: the maps shrink to 1x1 here, and {node.name} has nothing left to pool",
                     subject.network.spec.where(*path),
                     "use fewer strides, more padding, or a larger input",
                     (at.name, node.name),
@@ -126,10 +125,9 @@ def small_field(subject: Subject) -> Iterator[Finding]:
         return
     yield Finding(
         Code.SMALL_FIELD,
-        f"{maker.name}: a cell of the last maps sees {size_of(field)} of {size_of(size)} pixels; what lies further "
-        f"apart is only averaged, never seen together",
+        f"{maker.name}: a cell of the last maps sees {size_of(field)} of {size_of(size)} pixels",
         subject.network.spec.where(*path_of(maker.name)),
-        "use larger kernels, dilation, or more pools before",
+        "larger kernels, dilation or more pools before would let it see more",
         (maker.name,),
         path_of(maker.name),
         Severity.NOTE,

@@ -12,14 +12,17 @@ import math
 from collections.abc import Iterator
 from typing import Any
 
-from nin_spec.diagnostics import Code, Span
+from nin_spec.diagnostics import Code, Severity, Span
 from nin_spec.ir import ops
 from nin_spec.ir.graph import Node
 from nin_spec.ir.types import Parameter
 from nin_spec.lint.finding import Finding, Subject, path_of
 
-LEAST = 1e-3
-"""What must arrive at the scores of an input of size 1."""
+LEAST = 1e-4
+"""What must arrive at the scores of a picture of size 1.
+
+Measured with 9 layers on the digits: of 4e-4, SGD with rates of 0.01 and 0.1 had made nothing after 400 steps.
+"""
 
 DEEP = 6
 """Rectified layers that make a network deep."""
@@ -29,19 +32,31 @@ def dead_start(subject: Subject) -> Iterator[Finding]:
     """NIN911: weights so small that the scores hardly depend on the picture."""
     rest = subject.nodes[_last_norm(subject) :]
     rectified = sum(isinstance(n.op, ops.ReLU | ops.LeakyReLU) for n in rest)
-    arrives = math.sqrt(math.prod(_factor(subject, node) for node in rest))
+    begins = spread(subject) if len(rest) == len(subject.nodes) else 1.0
+    arrives = begins * math.sqrt(math.prod(_factor(subject, node) for node in rest))
     if rectified < DEEP or arrives >= LEAST:
         return
-    classes = subject.network.spec.spec.class_count
     kinds = dict.fromkeys(str(_init(subject, n).kind) for n in rest if isinstance(n.op, ops.Conv2d | ops.Linear))
+    classes, train = subject.network.spec.spec.class_count, subject.network.spec.spec.train
+    by_adam = train is not None and train.optimizer.kind != "sgd"
+    loss = f"ln({classes}) = {math.log(classes):.3f}"
     yield Finding(
         Code.DEAD_START,
-        f"through {rectified} rectified layers begun by {' and '.join(kinds)}, {arrives:.0e} of the input's size "
-        f"reaches the scores: the loss stays at ln({classes}) = {math.log(classes):.3f} for long, or for good",
+        f"the {' and '.join(kinds)} initialisation lets {arrives:.0e} of a picture through {rectified} rectified "
+        f"layers: {'only Adam gets the loss away from' if by_adam else 'the loss stays at'} {loss}",
         _place(subject),
         "say init: kaiming_normal, or norm: batch, in defaults",
-        path=("blocks", 0, "convs", 0, "init"),
+        severity=Severity.NOTE if by_adam else Severity.WARNING,
     )
+
+
+def spread(subject: Subject) -> float:
+    """How far the pixels that go in usually lie apart: a quarter of their range, as the contract scales it."""
+    contract = subject.network.spec.spec.input.preprocess
+    if contract.dtype != "uint8":
+        return 1.0
+    stds = contract.std if isinstance(contract.std, list) else [contract.std]
+    return 64 * contract.scale * len(stds) / sum(stds)
 
 
 def _last_norm(subject: Subject) -> int:

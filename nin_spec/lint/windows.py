@@ -19,10 +19,10 @@ def padded_points(subject: Subject) -> Iterator[Finding]:
             kernel, before, after = (size_of(p) for p in (op.kernel_size, node.input.shape[1:], node.output.shape[1:]))
             yield Finding(
                 Code.PADDED_POINTS,
-                f"{node.name}: a {kernel} convolution with padding {op.padding} makes {after} of {before}: "
-                "at the border it sees no input, and gives its bias alone",
+                f"{node.name}: a {kernel} convolution with padding {op.padding} makes {after} of {before}, "
+                "and its border sees no input",
                 subject.place(path, "padding"),
-                "pad by less than the kernel: (kernel - 1) / 2 keeps the size, 0 for 1x1",
+                "(kernel - 1) / 2 keeps the size: 0 for a 1x1 convolution",
                 (node.name,),
                 path,
             )
@@ -64,10 +64,9 @@ def pool_drops(subject: Subject) -> Iterator[Finding]:
             path, (down, up) = path_of(node.name), _roundings(node, op)
             yield Finding(
                 Code.POOL_DROPS,
-                f"{node.name}: the pool leaves out {_edge(rows, columns)} of {size_of(node.input.shape[1:])}: "
-                f"windows of {size_of(op.kernel_size)} that move by {size_of(op.stride)} end before",
+                f"{node.name}: the pool leaves out {_edge(rows, columns)} of {size_of(node.input.shape[1:])}",
                 subject.place(path, "ceil_mode"),
-                f"ceil_mode: true takes them in, and gives {up} cells instead of {down}",
+                f"ceil_mode: true takes them in, and gives {up} cells for {down}",
                 (node.name,),
                 path,
             )
