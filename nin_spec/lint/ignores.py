@@ -108,8 +108,8 @@ Extent = tuple[tuple[int, int], tuple[int, int]]
 def _scalars(text: str) -> list[Extent]:
     """Where the text's scalars stand: a hash in one is no comment."""
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    events: Iterator[Any] = yaml.parse(text, Loader=loader)
-    marks = ((e.start_mark, e.end_mark) for e in events if isinstance(e, yaml.ScalarEvent))
+    scalars: list[Any] = [e for e in yaml.parse(text, Loader=loader) if isinstance(e, yaml.ScalarEvent)]
+    marks = ((e.start_mark, e.end_mark) for e in scalars)
     return [((a.line + 1, a.column + 1), (b.line + 1, b.column + 1)) for a, b in marks]
 
 

@@ -126,7 +126,7 @@ PAGES = {
         "Each layer multiplies the signal, and its gradient on the way back. PyTorch's default makes it 2.4 times "
         "smaller in each rectified layer, and a NiN has nine and more: all pictures get the same scores, and the loss "
         "stays at ln(classes). He's initialisation keeps the size, batch norm restores it. The rule follows the mean "
-        "square through the network, from pixels of usual spread, and speaks up where less than a ten-thousandth arrives.",
+        "square through the network, from pixels of usual spread, and speaks up below a ten-thousandth.",
         "blocks:\n  - {channels: [64, 64, 64, 64, 64, 64, 64, 64, 64], kernel: 8, stride: 4}\n"
         "  - {convs: [{channels: classes, activation: none}], kernel: 7, padding: 3}\n",
         "defaults: {init: kaiming_normal}\nblocks:\n  - {channels: [64, 64, 64, 64, 64, 64, 64, 64, 64], kernel: 8, "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -60,8 +61,8 @@ def fixed(text: str, *codes: str) -> str:
             "{convs: [{init: {kind: gaussian, std: 1}, channels: classes, activation: none}], kernel: 7}",
         ),
         (
-            "convs:\n      - 16\n      - channels: classes   # maps\n        kernel: 7\n    kernel: 1",
-            "convs:\n      - 16\n      - channels: classes   # maps\n        kernel: 7\n        activation: none\n    kernel: 1",
+            "convs:\n      - channels: classes   # maps\n        kernel: 7\n    bias: false",
+            "convs:\n      - channels: classes   # maps\n        kernel: 7\n        activation: none\n    bias: false",
         ),
     ],
 )
@@ -168,14 +169,14 @@ def same_scores(before: Network, after: Network) -> None:
     """With the biases taken off the running means, both modules compute the same in evaluation and training."""
     old = before.initialise(seed=1)
     rng = np.random.default_rng(0)
-    weights = {k: v + rng.normal(size=v.shape) * 0.1 for k, v in old.weights.items() if "running_var" not in k}
-    weights |= {k: v for k, v in old.weights.items() if "running_var" in k}
+    moved = {k: rng.normal(size=v.shape) * 0.1 for k, v in old.weights.items() if "running_var" not in k}
+    weights: dict[str, Any] = {k: v + moved.get(k, 0) for k, v in old.weights.items()}
     kept = {name: weights[name] for name in after.graph.parameters()}
     for name, bias in weights.items():
         mean = name.replace(".convs.", ".norms.").removesuffix("bias") + "running_mean"
         if name not in kept and name.endswith(".bias"):
             kept[mean] = kept[mean] - bias
-    first = build_module(Model(before.graph, {n: weights[n] for n in before.graph.parameters()}, before.card))
+    first = build_module(Model(before.graph, weights, before.card))
     second = build_module(Model(after.graph, kept, after.card))
     x = torch.randn(8, *before.graph.input.shape, dtype=torch.float64, generator=torch.Generator().manual_seed(2))
     for train in (False, True):
