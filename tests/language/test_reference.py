@@ -20,6 +20,7 @@ from nin_spec.language.json_schema import json_schema
 from nin_spec.language.load import SHIPPED, loads, read
 from nin_spec.language.reference import markdown, reachable
 from nin_spec.language.schema import Spec
+from nin_spec.lint.pages import reference_page
 from nin_spec.lower import lower
 
 REFERENCE = Path(reference_module.__file__).with_name("REFERENCE.md")
@@ -31,7 +32,7 @@ VALIDATOR = Draft202012Validator(SCHEMA)
 
 def test_the_reference_page_is_current() -> None:
     """REFERENCE.md is what `nin-spec schema --format markdown` prints."""
-    assert REFERENCE.read_text() == markdown(), "write it anew: nin-spec schema --format markdown > REFERENCE.md"
+    assert REFERENCE.read_text() == reference_page(), "write it anew: nin-spec schema --format markdown > REFERENCE.md"
 
 
 def test_the_example_of_the_reference_page_compiles() -> None:
@@ -55,7 +56,7 @@ def test_the_reference_page_has_every_model_key_and_code() -> None:
 
 def test_links_of_the_reference_page_lead_somewhere() -> None:
     """Each link names a section of the page."""
-    page = markdown()
+    page = reference_page()
     sections = {line.removeprefix("## ").lower() for line in page.splitlines() if line.startswith("## ")}
     assert set(re.findall(r"\]\(#([^)]*)\)", page)) <= sections
 

@@ -117,16 +117,15 @@ def expected(name: str) -> dict[str, int]:
     steps = walk(name)
     kinds = [layer["op"] for layer, *_ in steps]
     last = max(k for k, kind in enumerate(kinds) if kind in ("conv", "linear"))
-    conv = max(k for k, kind in enumerate(kinds) if kind == "conv")
     size = record(name)["input"][1:]
     biased = [
-        k for k, (layer, *_) in enumerate(steps) if layer["op"] == "conv" and layer["bias"] and kinds[k + 1] == "batchnorm"
+        k
+        for k, (layer, *_) in enumerate(steps)
+        if layer["op"] == "conv" and layer["bias"] and kinds[k + 1] == "batchnorm"
     ]
     return {
         "NIN901": sum(kind in ("relu", "leaky_relu") for kind in kinds[last:]),
-        "NIN902": sum(
-            any(start >= kernel for kernel, _, (start, _) in axes(layer)) for layer, *_ in steps if layer["op"] == "conv"
-        ),
+        "NIN902": sum(any(start >= kernel for kernel, _, (start, _) in axes(layer)) for _, layer in convs),
         "NIN903": sum(
             any(stride > kernel for kernel, stride, _ in axes(layer))
             for layer, _, _, after in steps
@@ -136,8 +135,8 @@ def expected(name: str) -> dict[str, int]:
             dropped(layer, before, after) for layer, before, _, after in steps if layer["op"] in ("maxpool", "avgpool")
         ),
         "NIN905": sum(kind.startswith("dropout") for kind in kinds[last:]),
-        "NIN907": int(any(f < s for f, s in zip(steps[conv][2], size, strict=True))),
-        "NIN908": int(bool(biased)),
+        "NIN907": int(any(f < s for f, s in zip(steps[convs[-1][0]][2], size, strict=True))),
+        "NIN908": int(any(layer["bias"] and kinds[k + 1] == "batchnorm" for k, layer in convs)),
     }
 
 
