@@ -118,11 +118,7 @@ def expected(name: str) -> dict[str, int]:
     kinds = [layer["op"] for layer, *_ in steps]
     last = max(k for k, kind in enumerate(kinds) if kind in ("conv", "linear"))
     size = record(name)["input"][1:]
-    biased = [
-        k
-        for k, (layer, *_) in enumerate(steps)
-        if layer["op"] == "conv" and layer["bias"] and kinds[k + 1] == "batchnorm"
-    ]
+    convs = [(k, layer) for k, (layer, *_) in enumerate(steps) if layer["op"] == "conv"]
     return {
         "NIN901": sum(kind in ("relu", "leaky_relu") for kind in kinds[last:]),
         "NIN902": sum(any(start >= kernel for kernel, _, (start, _) in axes(layer)) for _, layer in convs),
