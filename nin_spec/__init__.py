@@ -7,6 +7,7 @@ In the order in which a spec passes through:
     ir/, passes/     the typed chain of ops, and what rewrites it
     analysis.py      the shape table
     difference.py    two networks side by side
+    lint/            what is legal and probably not meant
     weights          initialisation, safetensors, adoption of foreign state dicts
     torch_module.py  Model -> nn.Module
     exporters/       Model -> files: ONNX, PyTorch source

@@ -31,9 +31,11 @@ class Report:
 
 def _codes(_context: click.Context, _parameter: click.Parameter, texts: tuple[str, ...]) -> frozenset[str]:
     """`NIN901,NIN904`, given once or more, as codes of rules."""
+    words = [word for text in texts for word in text.replace(",", " ").split()]
+    if not words:
+        return frozenset()
     from nin_spec.lint.rules import CODES
 
-    words = [word for text in texts for word in text.replace(",", " ").split()]
     for word in words:
         if word not in CODES:
             raise click.BadParameter(f"{word!r} is no rule; {did_you_mean(word, CODES)}")

@@ -10,6 +10,7 @@ from textwrap import fill
 
 from nin_spec.diagnostics import Code
 from nin_spec.language.reference import markdown
+from nin_spec.lint.rules import ABOUT_COMMENTS
 
 HEAD = "spec: 1\nname: example\ninput: {channels: 3, size: 32}\nclasses: 10\n"
 """What an example's spec begins with."""
@@ -155,6 +156,9 @@ PAGES = {
     ),
 }
 
+_WIDTH = 110
+"""Columns of a page."""
+
 _INTRODUCTION = """\
 ## Lint
 
@@ -184,16 +188,15 @@ def reference_page() -> str:
 
 def _body(page: Page, code: Code) -> str:
     """Reason, examples, fix, source, and how to silence it."""
-    lines = [f"{fill(page.reason, _WIDTH)}\n", "Instead of\n", _indented(page.bad), "write\n", _indented(page.good)]
+    lines = [_filled(page.reason), "Instead of\n", _indented(page.bad), "write\n", _indented(page.good)]
     lines += [f"Fix: {page.fix}.\n"] if page.fix else []
-    lines += [f"{fill(f'Source: {page.source}.', _WIDTH)}\n"]
-    lines += [f"Silence: `# nin: ignore[{code.code}] why`.\n"] if code not in _COMMENTS else []
+    lines += [_filled(f"Source: {page.source}.")]
+    lines += [f"Silence: `# nin: ignore[{code.code}] why`.\n"] if code not in ABOUT_COMMENTS else []
     return "\n".join(lines)
 
 
-_WIDTH = 110
-
-_COMMENTS = (Code.UNUSED_IGNORE, Code.UNKNOWN_IGNORE)
+def _filled(text: str) -> str:
+    return fill(text, _WIDTH, break_on_hyphens=False) + "\n"
 
 
 def _indented(text: str) -> str:

@@ -68,7 +68,7 @@ def test_every_finding_can_be_silenced(text: str) -> None:
 
 def without_bias(graph: Graph) -> list[object]:
     """The ops of a graph, biases before batch norm aside."""
-    plain = []
+    plain: list[object] = []
     for k, node in enumerate(graph):
         weighted = isinstance(node.op, ops.Conv2d | ops.Linear)
         rest = (n.op for n in graph.nodes[k + 1 :] if not isinstance(n.op, ops.Flatten | ops.AdaptiveAvgPool2d))
