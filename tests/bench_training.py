@@ -313,6 +313,8 @@ def match(jobs: Sequence[Job], data: Path, rounds: int) -> Runs:
     for number in range(rounds):
         for group in groups.values():
             present = [job for job in group if number == 0 or job.turns > 1]
+            if not present:
+                continue
             for job, found in zip(present, side_by_side(present, data), strict=True):
                 speed = f"{statistics.median(found['rate']):,.1f} images/s, {found['memory']:,.0f} MB"
                 print(f"round {number + 1}, {job}: {speed}", file=sys.stderr, flush=True)
