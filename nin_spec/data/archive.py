@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from nin_spec.data.arrays import ArrayPart, class_numbers, numbered
 from nin_spec.data.faults import damaged, misfit, missing, unreadable
 from nin_spec.data.part import PartName
+from nin_spec.diagnostics import DataError
 from nin_spec.pictures import Pixels
 
 NAMES: tuple[dict[PartName, tuple[str, str]], ...] = (
@@ -48,6 +49,17 @@ def open_archive(dataset: str, part: PartName, path: Path, classes: tuple[str, .
         classes = numbered(1 + max(int(of.max()) for of in labels.values()))
     numbers = class_numbers(raw, len(classes), path, lambda k: f"{name}[{k}]")
     return ArrayPart(dataset, part, str(path), classes, numbers, lambda indices: np.asarray(pictures[indices]))
+
+
+def is_archive(path: Path) -> bool:
+    """True for an .npz with the arrays of a data set, by their names."""
+    if path.suffix != ".npz" or not path.is_file():
+        return False
+    try:
+        with zipfile.ZipFile(path) as file:
+            return bool(_names(path, file))
+    except (zipfile.BadZipFile, OSError, DataError):
+        return False
 
 
 def _names(path: Path, file: zipfile.ZipFile) -> dict[PartName, tuple[str, str]]:
