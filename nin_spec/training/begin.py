@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, NoReturn, cast
 
 import torch
 from torch import nn
 
 from nin_spec import network as networks
-from nin_spec.data import Frame, Part, fingerprint, frame_of, hold_out, match_classes, open_part, sample, subset
-from nin_spec.diagnostics import Code, Diagnostic, DivergedError, TrainingError
+from nin_spec.data import Frame, Part, frame_of
+from nin_spec.diagnostics import Code, DataError, Diagnostic, DivergedError, TrainingError, counted
 from nin_spec.extras import require
 from nin_spec.files import write_atomic
 from nin_spec.ir import ops
@@ -22,51 +23,52 @@ from nin_spec.language.emit import emit
 from nin_spec.language.load import loads
 from nin_spec.language.recipe import Recipe
 from nin_spec.lower import aliases
+from nin_spec.model import Model
 from nin_spec.network import Network
 from nin_spec.torch_module import build_module
 from nin_spec.training import folder as folders
 from nin_spec.training.batches import Batches, Share
-from nin_spec.training.checkpoint import State, has_checkpoints, newest_checkpoint
+from nin_spec.training.checkpoint import State, has_checkpoints, last_step, newest_checkpoint
 from nin_spec.training.devices import autocast_for, choose_device, default_threads, slow_precision
 from nin_spec.training.engine import Engine
 from nin_spec.training.feed import Feed
 from nin_spec.training.finish import draw_curves
-from nin_spec.training.folder import DataRecord, Record, Run
+from nin_spec.training.folder import Record, Run, recipe_of
 from nin_spec.training.guard import Guard
 from nin_spec.training.keeper import Keeper
 from nin_spec.training.loop import Loop
 from nin_spec.training.optimizer import build_optimizer
-from nin_spec.training.parallel import World, find_world, joined, share_norms
+from nin_spec.training.parallel import World, agreed, find_world, joined, said_once, share_gradients, share_norms
 from nin_spec.training.random_layers import Moment, key_dropout
 from nin_spec.training.reporter import Reporter, Silent
 from nin_spec.training.scoring import Scorer
+from nin_spec.training.sets import Sets, open_sets, require_pictures
 from nin_spec.training.settings import Precision, Settings
+from nin_spec.weights import weights_file
 
-
-@dataclass(frozen=True)
-class Sets:
-    """The pictures: those learned from, those scored on after each epoch, and what the second are."""
-
-    learned: Part
-    scored: Part
-    scored_on: str
-    record: DataRecord
+Place = str | Path
 
 
 def train(  # noqa: PLR0913 keyword-only
     network: Network,
     *,
-    data: Path | None = None,
-    output: Path | None = None,
-    weights: Path | None = None,
+    data: Place | None = None,
+    output: Place | None = None,
+    weights: Place | None = None,
     settings: Settings = Settings(),  # noqa: B008 frozen
     reporter: Reporter | None = None,
     stop: Callable[[], bool] = lambda: False,
 ) -> Run:
-    """Train a network by its recipe into a new run folder (`runs/NAME` unless said), and return it.
+    """Train a network by its recipe into a new run folder, and return it: `train(nin_spec.compile("nin_digits"))`.
 
-    `data` is where the data set lies (see nin_spec.data); `weights` a file to start from instead of fresh
-    ones; `stop` is asked after each step. Under torchrun, each process calls this.
+    `output` is the folder, `runs/NAME` unless said. `data` is where the recipe's data set lies, a folder or
+    an .npz (nin_spec.data.open_part says which); None is where `nin-spec data fetch` puts it. `weights` is a
+    file or a run folder to start from instead of fresh ones. A `reporter` is told how it goes
+    (nin_spec.training.reporter.Reporter has its methods), nobody unless given; `stop` is asked after each step.
+    Under torchrun, each process calls this.
+
+    The run has `record` (what came of it), `model()` (the trained network, for `export` and `evaluate`), and
+    `path`; `open_run(path)` opens it again, nin_spec.training.begin.resume goes on with it.
 
     Raises:
         TrainingError: no recipe, one that can't be followed here, or a folder that is taken.
@@ -74,9 +76,13 @@ def train(  # noqa: PLR0913 keyword-only
         DeviceError: a device that is not there.
         DivergedError: the loss is no number any more; the last good weights are kept.
     """
-    recipe = recipe_of(network)
+    if not isinstance(network, Network):
+        raise TypeError(f"train takes a network, not {network!r}: nin_spec.compile(a file, or a shipped name)")
+    data, output, start = (None if place is None else Path(place) for place in (data, output, weights))
     world = find_world()
-    device = choose_device(settings.device, world)
+    with said_once(world):
+        recipe = recipe_of(network)
+        device = choose_device(settings.device, world)
     settings = replace(
         settings,
         device=device.type,
@@ -84,71 +90,62 @@ def train(  # noqa: PLR0913 keyword-only
         threads=settings.threads or default_threads(world),
     )
     with joined(world, device):
-        sets = open_sets(network, recipe, data, settings.limit)
+        sets = _agreed_sets(network, data, settings, world)
         network = with_labels(network, sets.learned)
         target = Path(world.word(str(output or folders.default_folder(network.card.name))))
-        session = _Session(network, recipe, sets, settings, world, device, target, reporter or Silent(), stop)
-        if world.leads:
-            _create(target, network, sets, settings, recipe, weights)
-        return session.run(State(), weights)
+        # All that can be refused is refused before there is a folder.
+        with agreed(world):
+            start = None if start is None else weights_file(start)
+            session = _Session(network, recipe, sets, settings, world, device, target, reporter or Silent(), stop)
+            model = session.beginning(start)
+            if world.leads:
+                _create(target, network, sets, settings, recipe, start)
+        return session.run(State(), model, start)
 
 
 def resume(
-    path: Path, *, data: Path | None = None, reporter: Reporter | None = None, stop: Callable[[], bool] = lambda: False
+    path: Place,
+    *,
+    data: Place | None = None,
+    reporter: Reporter | None = None,
+    stop: Callable[[], bool] = lambda: False,
 ) -> Run:
     """Go on where a run stopped, killed or interrupted, with its own settings; `data` where the data has moved.
 
     Raises what `train` raises, and TrainingError when the folder is no run, has no whole checkpoint, or
     the data is other data.
     """
-    run = folders.open_run(path)
-    settings = Settings(**run.record.settings)
-    recipe = recipe_of(run.network)
     world = find_world()
-    device = choose_device(settings.device, world)
+    with said_once(world):
+        run = folders.open_run(path)
+        settings = Settings(**run.record.settings)
+        recipe = recipe_of(run.network)
+        device = choose_device(settings.device, world)
     with joined(world, device):
-        sets = open_sets(run.network, recipe, data or run.location, settings.limit)
-        if sets.record.train_fingerprint != run.record.data.train_fingerprint:
-            hint = (
-                f"say --data with the same pictures, or train anew from its weights: --weights {path}/last.safetensors"
-            )
-            raise folders.unusable(path, "the data is not what it was trained on", hint)
-        session = _Session(run.network, recipe, sets, settings, world, device, path, reporter or Silent(), stop)
+        sets = _agreed_sets(run.network, run.location if data is None else Path(data), settings, world)
+        with agreed(world):
+            if sets.record.train_fingerprint != run.record.data.train_fingerprint:
+                hint = f"say --data with the same pictures, or {_anew(run)}"
+                raise folders.unusable(run.path, "the data is not what it was trained on", hint)
+            told = reporter or Silent()
+            session = _Session(run.network, recipe, sets, settings, world, device, run.path, told, stop)
         return session.resume(run)
 
 
-def recipe_of(network: Network) -> Recipe:
-    """The recipe. Raises TrainingError when the spec has none."""
-    recipe = network.spec.spec.train
-    if recipe is None:
-        message = f"{network.card.name} has no recipe: its spec has no train section"
-        hint = "add train: {dataset: ..., epochs: ..., optimizer: {kind: adamw, lr: 0.001}}; see nin-spec schema"
-        raise TrainingError(Diagnostic(Code.RECIPE, message, network.spec.root, hint))
-    return recipe
+def _agreed_sets(network: Network, location: Path | None, settings: Settings, world: World) -> Sets:
+    """The pictures, proved usable in every process."""
+    with agreed(world):
+        sets = open_sets(network, location, settings.limit)
+        if world.leads:
+            require_pictures(sets)
+    return sets
 
 
-def open_sets(network: Network, recipe: Recipe, location: Path | None, limit: int | None) -> Sets:
-    """The pictures that the recipe names. Raises DataError."""
-    card = network.card
-    train, test = (
-        match_classes(open_part(recipe.dataset, part, location), card.labels, card.classes)
-        for part in ("train", "test")
-    )
-    if limit is not None:
-        train, test = (sample(part, limit, recipe.seed) for part in (train, test))
-    scored, scored_on = test, "test"
-    if recipe.validation:
-        kept, held = hold_out(train.labels, recipe.validation, recipe.seed)
-        train, scored, scored_on = subset(train, kept), subset(train, held), "validation"
-    record = DataRecord(
-        dataset=recipe.dataset,
-        location=None if location is None else str(location.resolve()),
-        train_fingerprint=fingerprint(train),
-        train_images=len(train),
-        scored_on=cast("Any", scored_on),
-        scored_images=len(scored),
-    )
-    return Sets(train, scored, scored_on, record)
+def _anew(run: Run) -> str:
+    """How to begin again with what a run has learned, if it has learned something."""
+    spec = f"nin-spec train {run.path}/spec.yaml"
+    learned = (run.path / run.record.result).is_file() and not run.model().card.weights.startswith("fresh")
+    return f"train on from its weights: {spec} --weights {run.path}" if learned else f"train anew: {spec}"
 
 
 def with_labels(network: Network, part: Part) -> Network:
@@ -163,9 +160,7 @@ def _create(  # noqa: PLR0913, PLR0917 what run.json tells
     target: Path, network: Network, sets: Sets, settings: Settings, recipe: Recipe, weights: Path | None
 ) -> None:
     """A new run folder, there with all it needs or not at all. Raises TrainingError when the name is taken."""
-    if target.exists() and (not target.is_dir() or any(target.iterdir())):
-        hint = f"nin-spec train {target} --resume goes on with it; or say another --output"
-        raise TrainingError(Diagnostic(Code.RUN_UNUSABLE, f"{target} exists already", hint=hint))
+    folders.require_free(target)
     record = Record(
         name=network.card.name,
         hash=network.hash,
@@ -212,19 +207,23 @@ class _Session:
         torch.set_num_threads(self.settings.threads or default_threads(self.world))
         self.batches = self._batches()
 
-    def run(self, state: State, weights: Path | None) -> Run:
-        """Train from the beginning."""
-        model = self.network.with_weights(weights) if weights else self.network.initialise(self.recipe.seed)
+    def beginning(self, weights: Path | None) -> Model:
+        """The network before the first step. Raises WeightsError."""
+        return self.network.with_weights(weights) if weights else self.network.initialise(self.recipe.seed)
+
+    def run(self, state: State, model: Model, weights: Path | None) -> Run:
+        """Train from the beginning; `weights` is where the model's are from."""
         engine, keeper = self._engine(model)
         if self.world.leads:
             keeper.write(state)
-        return self._train(state, engine, keeper)
+        return self._train(state, engine, keeper, weights)
 
     def resume(self, run: Run) -> Run:
         """Train on from the newest checkpoint."""
         if not has_checkpoints(self.target / "checkpoints"):
             # Killed before the first was written: nothing is lost by beginning.
-            return self.run(State(), None if run.record.started_from is None else Path(run.record.started_from))
+            weights = None if run.record.started_from is None else Path(run.record.started_from)
+            return self.run(State(), self.beginning(weights), weights)
         checkpoint, remarks = newest_checkpoint(self.target / "checkpoints")
         engine, keeper = self._engine(self.network.initialise(self.recipe.seed))
         keeper.restore(checkpoint)
@@ -234,31 +233,57 @@ class _Session:
             folders.write_record(self.target, run.record.model_copy(update={"status": "running"}))
         return self._train(checkpoint.state, engine, keeper)
 
-    def _train(self, state: State, engine: Engine, keeper: Keeper) -> Run:
+    def _train(self, state: State, engine: Engine, keeper: Keeper, weights: Path | None = None) -> Run:
         guard = Guard(self.network.graph, self.network.card.classes, state.warnings)
         frame = input_frame(self.network)
         scorer = Scorer(self.sets.scored, frame, self.sets.scored_on)
         loop = Loop(engine, self.recipe, self.batches, scorer, guard, state, self.reporter, keeper, self.stop)
         if self.world.leads:
-            self.reporter.started(self._facts(), state.step, loop.steps, self.batches.batch)
+            facts = self._facts() | {"weights": None if weights is None else str(weights)}
+            self.reporter.started(facts, state.step, loop.steps, self.batches.batch)
             slow = slow_precision(self.device, self.precision)
-            if slow:
-                self.reporter.told(slow)
+            for remark in (*self.sets.doubts, *([slow] if slow else [])):
+                self.reporter.told(remark)
         try:
             finished = loop.run()
-        except DivergedError:
+        except DivergedError as error:
             self._note(state, "diverged")
-            raise
+            raise error if self.world.leads else DivergedError(()) from None
+        except DataError as error:
+            self._give_up(error, loop)
         if self.world.leads:
             self._note(state, "finished" if finished else "interrupted")
-            draw_curves(self.target, state.rows, self.network.card.name)
+            chosen = int(state.best[0]) if state.best and self.sets.scored_on == "validation" else None
+            draw_curves(self.target, state.rows, self.network.card.name, chosen)
         return folders.open_run(self.target)
+
+    def _give_up(self, error: DataError, loop: Loop) -> NoReturn:
+        """Raise the error of a picture that can't be read, with what is left and how to go on."""
+        place = self.sets.record.location or self.recipe.dataset
+        checkpoints = self.target / "checkpoints"
+        if self.world.size == 1 and (loop.state.rows or last_step(checkpoints)):  # else another may wait for this one
+            loop.settle()
+            loop.keeper.write(loop.state)
+        if last_step(checkpoints):
+            self._note(loop.state, "interrupted")
+            said = f"what was learned is kept: mend it, and nin-spec train {self.target} --resume goes on"
+        else:
+            if self.world.leads:
+                shutil.rmtree(self.target)
+            said = f"nothing was learned yet, so {self.target} is removed"
+        said += f"; nin-spec data check {place} lists every such picture"
+        *others, last = error.diagnostics
+        raise DataError([*others, replace(last, hint=said)]) from None
 
     def _note(self, state: State, status: folders.Status) -> None:
         if self.world.leads:
             record = folders.open_run(self.target).record
             final = dict(state.rows[-1]) if state.rows else {}
-            changes = {"status": status, "warnings": state.warnings, "final": final}
+            best = dict(state.rows[state.best[0] - 1]) if state.best else {}
+            changes: dict[str, object] = {"status": status, "warnings": state.warnings, "final": final, "best": best}
+            if self.recipe.validation and best:
+                score = f"{best['validation_accuracy']:.2%} of {counted(self.sets.record.scored_images, 'picture')}"
+                changes["chosen"] = f"epoch {best['epoch']}, the best on the validation part ({score})"
             folders.write_record(self.target, record.model_copy(update=changes))
 
     # -------------------------------------------------------------- parts
@@ -297,8 +322,7 @@ class _Session:
             share_norms(bare, self.device)
         called: nn.Module = bare
         if self.world.size > 1:
-            ids = [self.device.index] if self.device.type == "cuda" else None
-            called = nn.parallel.DistributedDataParallel(bare, ids, broadcast_buffers=False)
+            called = share_gradients(bare, self.device)
         if self.settings.compile:
             called = cast("nn.Module", torch.compile(called))
         spec = self.network.spec.spec

@@ -70,6 +70,11 @@ def has_checkpoints(folder: Path) -> bool:
     return bool(_newest_first(folder))
 
 
+def last_step(folder: Path) -> int:
+    """The step of the newest checkpoint, whole or not; 0 where there is none."""
+    return int(_newest_first(folder)[0].stem.partition("-")[2]) if has_checkpoints(folder) else 0
+
+
 def newest_checkpoint(folder: Path) -> tuple[Checkpoint, list[str]]:
     """The newest whole checkpoint, and a remark for each newer one that is damaged.
 

@@ -23,11 +23,12 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from nin_spec import network as networks
-from nin_spec.diagnostics import Code, Diagnostic, TrainingError
+from nin_spec.diagnostics import Code, Diagnostic, TrainingError, counted
 from nin_spec.files import write_atomic
 from nin_spec.network import Network
 
 if TYPE_CHECKING:
+    from nin_spec.language.recipe import Recipe
     from nin_spec.model import Model
 
 Status = Literal["running", "interrupted", "diverged", "finished"]
@@ -47,7 +48,7 @@ class DataRecord(BaseModel):
 
 
 class Record(BaseModel):
-    """run.json."""
+    """run.json. `final` is the last row of metrics.csv, `best` that of the epoch in best.safetensors."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -64,6 +65,7 @@ class Record(BaseModel):
     versions: dict[str, str]
     warnings: list[str] = []
     final: dict[str, float | int] = {}
+    best: dict[str, float | int] = {}
 
 
 @dataclass(frozen=True)
@@ -89,9 +91,19 @@ class Run:
         """Which weights `model` gives, and what is worth knowing of them."""
         told = [f"weights: {self.record.result} of {self.path}, those of {self.record.chosen}"]
         if self.record.status != "finished":
-            done = self.record.final.get("epoch", 0)
-            told.append(f"this run is not finished ({self.record.status}, {done} epochs done at the last note)")
+            done = counted(int(self.record.final.get("epoch", 0)), "epoch")
+            told.append(f"this run is not finished ({self.record.status}, {done} done at the last note)")
         return told
+
+    @property
+    def result(self) -> dict[str, float | int]:
+        """The row of metrics.csv of the weights that are the result; empty while no epoch is done."""
+        return self.record.final if self.record.result == "last.safetensors" else self.record.best
+
+    @property
+    def longer(self) -> str:
+        """How to train on from the result, as a run of its own."""
+        return f"nin-spec train {self.path}/spec.yaml --weights {self.path} --set train.epochs=N"
 
     def model(self) -> Model:
         """The network with the trained weights. Raises TrainingError while there are none."""
@@ -108,7 +120,10 @@ def is_run(path: str | Path) -> bool:
 
 
 def open_run(path: str | Path) -> Run:
-    """A run folder. Raises TrainingError (RUN_UNUSABLE), SpecError when its spec was damaged."""
+    """A run folder that `train` wrote: its network, its record, and its weights by `run.model()`.
+
+    Raises TrainingError (RUN_UNUSABLE), SpecError when its spec was damaged.
+    """
     folder = Path(path)
     try:
         record = Record.model_validate_json((folder / "run.json").read_bytes())
@@ -155,6 +170,30 @@ def versions_of(packages: Iterable[str]) -> dict[str, str]:
     from platform import python_version
 
     return {"python": python_version(), **{name: version(name) for name in packages}}
+
+
+def recipe_of(network: Network) -> Recipe:
+    """The recipe. Raises TrainingError when the spec has none."""
+    recipe = network.spec.spec.train
+    if recipe is None:
+        message = f"{network.card.name} has no recipe: its spec has no train section"
+        hint = "add train: {dataset: ..., epochs: ..., optimizer: {kind: adamw, lr: 0.001}}; see nin-spec schema"
+        raise TrainingError(Diagnostic(Code.RECIPE, message, network.spec.root, hint))
+    return recipe
+
+
+def require_free(target: Path) -> None:
+    """Raise TrainingError unless a new run can be made there: the name is free, or an empty folder's."""
+    try:
+        if not target.exists() or (target.is_dir() and not any(target.iterdir())):
+            return
+    except OSError as error:
+        raise TrainingError(Diagnostic(Code.RUN_UNUSABLE, f"{target} can't be read: {error.strerror}")) from None
+    if is_run(target):
+        hint = f"nin-spec train {target} --resume goes on with it; or say another --output"
+        raise TrainingError(Diagnostic(Code.RUN_UNUSABLE, f"{target} exists already: it is a run", hint=hint))
+    message = f"{target} exists already, and nin-spec train did not make it"
+    raise TrainingError(Diagnostic(Code.RUN_UNUSABLE, message, hint="say another --output"))
 
 
 def default_folder(name: str) -> Path:
