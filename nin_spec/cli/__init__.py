@@ -1,6 +1,6 @@
 """The command line: one short function per command, the only printer, the only owner of exit codes.
 
-0: done. 1: a check failed. 2: what was given can't be used. 130: interrupted.
+0: done. 1: a check failed. 2: what was given can't be used. 130: interrupted. 143: terminated.
 """
 
 from __future__ import annotations

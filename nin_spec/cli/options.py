@@ -35,7 +35,9 @@ seed_option = click.option(
 )
 
 weights_option = click.option(
-    "--weights", metavar="FILE", help="Weights: ours (safetensors), or a foreign state dict (.pt) to adopt."
+    "--weights",
+    metavar="FILE|RUNDIR",
+    help="Weights: ours (safetensors), a foreign state dict (.pt) to adopt, or a run's result.",
 )
 
 force_option = click.option("--force", is_flag=True, help="Replace a file that nin-spec did not write.")

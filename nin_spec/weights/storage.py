@@ -62,8 +62,10 @@ def load(path: Path, graph: Graph) -> Adoption:
 def weights_file(path: Path) -> Path:
     """The file itself; of a run folder that `nin-spec train` wrote, the one that holds its result.
 
-    Raises WeightsError when it has none yet.
+    Raises WeightsError when there is no such file, or none yet.
     """
+    if not path.exists():
+        raise _refuse(path, "there is no such file")
     try:
         record = json.loads((path / "run.json").read_bytes())
     except (OSError, ValueError):

@@ -116,13 +116,14 @@ def test_killed_before_the_first_checkpoint_it_begins_again(tmp_path: Path) -> N
     assert same_results(tmp_path / "whole", tmp_path / "run")
 
 
-def test_ctrl_c_finishes_the_step_and_says_how_to_go_on(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_ctrl_c_finishes_the_step_and_says_how_to_go_on(tmp_path: Path, number: int, code: int) -> None:
     process = started(*arguments_of(tmp_path / "run", small_spec(tmp_path), "16"))
     wait_for_steps(process)
     time.sleep(0.3)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     output, _ = process.communicate()
-    assert process.returncode == 130, output
+    assert process.returncode == code, output
     assert f"nin-spec train {tmp_path / 'run'} --resume" in output
     assert "Traceback" not in output
     assert open_run(tmp_path / "run").record.status == "interrupted"
