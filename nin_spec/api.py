@@ -28,7 +28,7 @@ def export(model: Model, to: str, path: str | Path | None = None, *, parity: boo
         ParityError: the file computes something else than the spec declares; nothing is written.
     """
     if not isinstance(model, Model):
-        raise TypeError("export takes a model: network.initialise(), or network.with_weights(file)")
+        raise TypeError("export takes a model: network.with_weights(file), run.model(), or network.initialise()")
     artifact = make(model, to, options)
     if parity:
         prove(model, artifact)
