@@ -101,6 +101,10 @@ def execute(arguments: list[str] | None = None) -> int:
         # The reader has gone (`| head`): nothing to say, and nobody to say it to.
         sys.stdout = None
         return 0
+    except OSError as error:
+        # A path too long, a folder without permission: what the machine says, in its words.
+        click.echo(f"error: {error.strerror or error}{f': {error.filename}' if error.filename else ''}", err=True)
+        return 2
     return result if isinstance(result, int) else 0
 
 

@@ -175,7 +175,10 @@ class Bars:
 @click.option("--data", "location", metavar="PATH", help="Where NAME lies, or an .npz; by default where fetched to.")
 @click.option("--part", type=click.Choice(["test", "train"]), default="test", show_default=True, help="Part of NAME.")
 @click.option("--count", type=click.IntRange(1), default=10, show_default=True, help="How many, from the first.")
-def save_command(name: str, folder: str, location: str | None, part: PartName, count: int) -> None:
+@force_option
+def save_command(  # noqa: PLR0913, PLR0917 its options
+    name: str, folder: str, location: str | None, part: PartName, count: int, force: bool
+) -> None:
     """Save pictures of a data set as PNG files, to look at, and to give to `nin-spec run`.
 
     \b
@@ -186,11 +189,15 @@ def save_command(name: str, folder: str, location: str | None, part: PartName, c
 
     from nin_spec.data import open_part
     from nin_spec.data.saving import save_pictures
+    from nin_spec.diagnostics import Code, Diagnostic, ExportError
 
     found = open_part(name, part, Path(location) if location is not None else None)
     target = Path(folder)
-    target.mkdir(parents=True, exist_ok=True)
-    made = save_pictures(found, np.arange(min(count, len(found))), target)
+    try:
+        target.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ExportError(Diagnostic(Code.EXPORT_PATH, f"{target} can't be made: {error.strerror}")) from None
+    made = save_pictures(found, np.arange(min(count, len(found))), target, replace=force)
     click.echo(f"wrote {len(made)} pictures to {target}, named by part, number and class")
 
 

@@ -68,6 +68,8 @@ def evaluate_command(subject: str, form: str, part_name: Any, **given: Any) -> i
     picture = None if given["confusion"] is None else Path(given["confusion"])
     if picture is not None:
         check_target(picture)
+        if picture.suffix.lower() != ".png":
+            raise click.BadParameter(f"{picture} is drawn as a PNG: say {picture.with_suffix('.png')}", param_hint="--confusion")
         protect([picture], [subject, given["weights"]], force=given["force"])
         need("matplotlib", "--confusion")  # its absence must not show after minutes
     found = open_subject(subject, given)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import signal
 import sys
 import time
 from collections.abc import Iterator, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -93,6 +95,8 @@ def _start(target: str, given: dict[str, Any], stop: _Stop) -> Run:
     from nin_spec.training.begin import train
     from nin_spec.training.settings import Settings
 
+    if not math.isfinite(given["checkpoint_minutes"]):
+        raise click.BadParameter("say a number of minutes", param_hint="--checkpoint-minutes")
     precision: Any = _PRECISIONS.get(given["precision"])
     settings = Settings(
         given["device"],
@@ -178,7 +182,7 @@ def _same_training(run: Run, target: str, given: dict[str, Any]) -> None:
             message = f"{run.path} is a run of another network or recipe: say another --output (other: {named})"
             raise click.UsageError(message)
         said -= {"overrides", "size"}
-    settings = {**run.record.settings, "compiled": run.record.settings["compile"], "weights": run.record.started_from}
+    settings = {**asdict(run.record.settings), "compiled": run.record.settings.compile, "weights": run.record.started_from}
     now = {n: _PRECISIONS.get(given[n], given[n]) for n in said}
     if "weights" in now:
         now["weights"] = str(weights_file(Path(now["weights"])).resolve())
@@ -267,6 +271,7 @@ class Speaker:
 
     def __init__(self) -> None:
         self.bar: Any = None
+        self.heard = True
         self.steps = self.batch = self.first = 0
         self.begun = self.said = time.monotonic()
 
@@ -322,7 +327,16 @@ class Speaker:
     def _say(self, text: str, *, err: bool = False) -> None:
         if self.bar is not None:
             self.bar.clear()
-        click.echo(text, err=err)
+        if not (err or self.heard):
+            return
+        try:
+            click.echo(text, err=err)
+        except OSError as error:
+            # `| head` has gone, or the disk of the log is full: hours of training are worth more than a line.
+            self.heard = False
+            sys.stdout = None
+            with contextlib.suppress(OSError):
+                click.echo(f"warning: nothing can be printed any more ({error.strerror}); training goes on", err=True)
 
     def _rate(self, step: int) -> float:
         return (step - self.first) * self.batch / max(time.monotonic() - self.begun, 1e-9)

@@ -13,8 +13,8 @@ curves.png, tensorboard/   the rows of metrics.csv, drawn
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +26,7 @@ from nin_spec import network as networks
 from nin_spec.diagnostics import Code, Diagnostic, TrainingError, counted
 from nin_spec.files import write_atomic
 from nin_spec.network import Network
+from nin_spec.training.settings import Settings
 
 if TYPE_CHECKING:
     from nin_spec.language.recipe import Recipe
@@ -45,22 +46,24 @@ class DataRecord(BaseModel):
     train_images: int
     scored_on: Literal["test", "validation"]
     scored_images: int
+    scored_fingerprint: str | None = None
 
 
 class Record(BaseModel):
     """run.json. `final` is the last row of metrics.csv, `best` that of the epoch in best.safetensors."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", ser_json_inf_nan="constants")
 
     format: Literal[1] = 1
     name: str
     hash: str
+    spec_sha256: str | None = None
     status: Status
-    result: str = "last.safetensors"
+    result: Literal["best.safetensors", "last.safetensors"] = "last.safetensors"
     chosen: str = "the last epoch"
     data: DataRecord
     seed: int
-    settings: dict[str, Any]
+    settings: Settings
     started_from: str | None = None
     versions: dict[str, str]
     warnings: list[str] = []
@@ -101,6 +104,14 @@ class Run:
         return self.record.final if self.record.result == "last.safetensors" else self.record.best
 
     @property
+    def has_learned(self) -> bool:
+        """Whether a step or more is in its weights: they would be missed."""
+        last = self.path / "last.safetensors"
+        if not last.is_file():
+            return bool(self.record.final)
+        return not self.network.with_weights(last).card.weights.startswith("fresh")
+
+    @property
     def longer(self) -> str:
         """How to train on from the result, as a run of its own."""
         return f"nin-spec train {self.path}/spec.yaml --weights {self.path} --set train.epochs=N"
@@ -134,9 +145,11 @@ def open_run(path: str | Path) -> Run:
         where = ".".join(map(str, first["loc"]))
         raise unusable(folder, f"run.json is damaged: {where} {first['msg']}") from None
     network = networks.compile(folder / "spec.yaml")
+    hint = "a run's spec.yaml is part of its result: put it back, and train the changed spec as a run of its own"
     if network.hash != record.hash:
-        hint = "a run's spec.yaml is part of its result: train the changed spec as a run of its own"
         raise unusable(folder, "spec.yaml declares another network than the one trained", hint)
+    if record.spec_sha256 not in {None, hashlib.sha256((folder / "spec.yaml").read_bytes()).hexdigest()}:
+        raise unusable(folder, "spec.yaml was changed after the training began", hint)
     return Run(folder, network, record)
 
 
@@ -157,11 +170,14 @@ def write_rows(path: Path, rows: Sequence[Mapping[str, float | int]]) -> None:
 
 
 def read_rows(path: Path) -> list[dict[str, float]]:
-    """The rows of such a file; none when it is not there."""
+    """The rows of such a file; none when it is not there. Raises TrainingError when it is damaged."""
     if not path.is_file():
         return []
-    with path.open(newline="") as file:
-        return [{key: float(value) for key, value in row.items()} for row in csv.DictReader(file)]
+    try:
+        with path.open(newline="") as file:
+            return [{key: float(value) for key, value in row.items()} for row in csv.DictReader(file, strict=True)]
+    except (OSError, ValueError, TypeError, AttributeError, csv.Error) as error:
+        raise unusable(path.parent, f"{path.name} is damaged: {error}", f"remove {path}") from None
 
 
 def versions_of(packages: Iterable[str]) -> dict[str, str]:
@@ -222,14 +238,6 @@ def _number(path: Path, name: str) -> int | None:
     if not rest:
         return 1
     return int(rest[1:]) if rest[0] == "-" and rest[1:].isdecimal() else None
-
-
-def settings_json(settings: object) -> dict[str, Any]:
-    """A dataclass of settings as plain data."""
-    from dataclasses import asdict
-
-    plain: dict[str, Any] = json.loads(json.dumps(asdict(settings)))  # type: ignore[call-overload]
-    return plain
 
 
 def unusable(folder: Path, why: str, hint: str | None = None) -> TrainingError:

@@ -57,10 +57,16 @@ class World:
 def find_world() -> World:
     """The processes that torchrun announces in the environment. Raises TrainingError when it makes no sense."""
     try:
-        found = World(*(int(os.environ.get(key, default)) for key, default in _ANNOUNCED))
+        found: World | None = World(*(int(os.environ.get(key, default)) for key, default in _ANNOUNCED))
     except ValueError:
-        message = "RANK, WORLD_SIZE, LOCAL_RANK and LOCAL_WORLD_SIZE in the environment are not numbers"
-        raise TrainingError(Diagnostic(Code.RECIPE, message, hint="unset them, or start with torchrun")) from None
+        found = None
+    if found is None or not (0 <= found.rank < found.size and 0 <= found.local < found.neighbours <= found.size):
+        said = ", ".join(f"{key}={os.environ[key]}" for key, _ in _ANNOUNCED if key in os.environ)
+        message = f"the environment announces processes that can't be: {said}"
+        raise TrainingError(Diagnostic(Code.RECIPE, message, hint="unset them, or start with torchrun"))
+    if found.size > 1 and not {"MASTER_ADDR", "MASTER_PORT"} <= set(os.environ):
+        message = f"the environment announces {found.size} processes, and no MASTER_ADDR and MASTER_PORT to meet at"
+        raise TrainingError(Diagnostic(Code.RECIPE, message, hint="unset WORLD_SIZE, or start with torchrun"))
     return found
 
 

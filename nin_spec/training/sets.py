@@ -44,6 +44,8 @@ def open_sets(network: Network, location: Path | None, limit: int | None) -> Set
     if recipe.validation:
         learned, scored = divide(network, learned)
     scored_on: Literal["test", "validation"] = "validation" if recipe.validation else "test"
+    if not len(learned):
+        raise DataError(Diagnostic(Code.DATA_MISFIT, f"{learned.where} holds no pictures to learn from"))
     if not len(scored):
         message = f"{test.where} holds no pictures to score on"
         raise DataError(Diagnostic(Code.DATA_MISFIT, message, hint="fill it, or hold some out: train.validation: 0.1"))
@@ -54,6 +56,7 @@ def open_sets(network: Network, location: Path | None, limit: int | None) -> Set
         train_images=len(learned),
         scored_on=scored_on,
         scored_images=len(scored),
+        scored_fingerprint=fingerprint(scored),
     )
     return Sets(learned, scored, scored_on, record, tuple(dict.fromkeys(doubtful)))
 
@@ -102,7 +105,7 @@ def open_run_part(run: Run, role: Role, location: Path | None = None) -> Part:
     part = open_part(recipe.dataset, "test" if role == "test" else "train", location or run.location)
     if role == "test":
         return part
-    learned = _prepared(run.network, part, run.record.settings.get("limit"))
+    learned = _prepared(run.network, part, run.record.settings.limit)
     if not recipe.validation:
         return learned
     return divide(run.network, learned)[role == "validation"]

@@ -326,3 +326,19 @@ def test_data_that_is_not_what_its_name_says_is_told(nin_spec: Run) -> None:
     np.savez("other.npz", x_train=pictures, y_train=labels, x_test=pictures, y_test=labels)
     outcome = nin_spec("evaluate", "run", "--data", "other.npz")
     assert "warning: other.npz has 20 pictures (test), and Handwritten digits of 8x8 pixels 359" in outcome.err
+
+
+@pytest.mark.usefixtures("here")
+@pytest.mark.parametrize(
+    ("target", "words"),
+    [
+        ("run/best.safetensors", "is drawn as a PNG: say run/best.png"),
+        ("run/spec.yaml", "is drawn as a PNG"),
+        ("run/curves.png", "belongs to the run"),
+    ],
+)
+def test_the_picture_never_takes_the_place_of_a_result(nin_spec: Run, target: str, words: str) -> None:
+    held = {path: path.read_bytes() for path in Path("run").iterdir() if path.is_file()}
+    outcome = nin_spec("evaluate", "run", "--confusion", target)
+    assert (outcome.code, words in outcome.err) == (2, True), outcome.err
+    assert {path: path.read_bytes() for path in held} == held

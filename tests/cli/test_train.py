@@ -27,6 +27,7 @@ train:
   epochs: 1
   optimizer: {kind: adamw, lr: 0.01}
 """
+ONE_BY_ONE = "head: {pool: global_avg, layers: [{units: 10, norm: batch}]}"
 Command = Callable[..., Any]
 
 
@@ -108,6 +109,11 @@ def test_resume_takes_the_newest_run_of_a_spec(nin_spec: Command) -> None:
         (("small.yaml", "-o", "runs/small"), "exists already: it is a run"),
         (("small.yaml", "-o", "."), "nin-spec train did not make it"),
         (("small.yaml", "--weights", "nowhere"), "there is no such file"),
+        (("small.yaml", "--checkpoint-minutes", "nan"), "say a number of minutes"),
+        (("small.yaml", "--set", "train.optimizer={kind: sgd, lr: 1, nesterov: true}"), "there is none"),
+        (("small.yaml", "--set", "train.resize=16384"), "a batch of 128 pictures of 16384x16384 is"),
+        (("one.yaml", "--accumulate", "128"), "leave dense.norm one number a channel"),
+        (("x" * 300 + "/a.yaml",), "File name too long"),
         (("small.yaml", "--weights", "runs"), "name a file, or a folder that nin-spec train wrote"),
         (("small.yaml", "--data", "nowhere"), "there is no nowhere"),
         (("small.yaml", "--set", "train.dataset=cifar10", "--data", "."), "holds neither data_batch_1.bin"),
@@ -121,6 +127,7 @@ def test_resume_takes_the_newest_run_of_a_spec(nin_spec: Command) -> None:
 def test_what_makes_no_sense_is_refused_with_exit_code_2(
     nin_spec: Command, arguments: tuple[str, ...], words: str
 ) -> None:
+    Path("one.yaml").write_text(SMALL.replace("head: {pool: global_avg}", ONE_BY_ONE))
     nin_spec("train", "small.yaml", "--threads", "1")
     done = nin_spec("train", *arguments)
     assert done.code == 2, done.out
@@ -212,3 +219,12 @@ def test_a_run_is_taken_wherever_weights_are(nin_spec: Command) -> None:
 def test_the_help_says_what_may_be_said_anew(nin_spec: Command) -> None:
     text = " ".join(nin_spec("train", "--help").out.split())
     assert "Only --data may be said anew then" in text
+
+
+@pytest.mark.usefixtures("small")
+@pytest.mark.parametrize("reader", ["head -1", "true"])
+def test_training_goes_on_when_nobody_reads_it(reader: str) -> None:
+    """`nin-spec train ... | head`: a line that can't be printed costs no training."""
+    command = f"{sys.executable} -m nin_spec train small.yaml --set train.epochs=3 --threads 1 -o run | {reader}"
+    subprocess.run(["bash", "-c", command], check=True, capture_output=True)
+    assert json.loads(Path("run/run.json").read_text())["status"] == "finished"

@@ -38,7 +38,7 @@ def test_a_run_folder_holds_everything(run: Run) -> None:
     assert run.record.status == "finished"
     assert run.record.hash == run.network.hash == small_network("batch", 0.2).hash
     assert run.record.data.train_images + run.record.data.scored_images == 1797
-    assert run.record.settings["precision"] == "float32"
+    assert run.record.settings.precision == "float32"
     assert run.record.versions["torch"] == torch.__version__
     assert not list(run.path.rglob("*.part"))
 
@@ -231,7 +231,7 @@ def test_training_goes_on_from_given_weights(run: Run, tmp_path: Path) -> None:
 def test_bfloat16_and_channels_first_learn_too(tmp_path: Path) -> None:
     network = small_network("batch", 0.2, "train.batch_size=256", "train.epochs=1")
     run = trained(network, tmp_path / "a", precision="bfloat16", channels_last=False, limit=300)
-    assert open_run(run.path).record.settings["precision"] == "bfloat16"
+    assert open_run(run.path).record.settings.precision == "bfloat16"
     assert all(a.dtype == np.float32 for a in run.model().weights.values())
 
 
