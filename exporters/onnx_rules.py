@@ -287,7 +287,8 @@ def _avg_pool(w: Writer, node: Node, op: ops.AvgPool2d) -> None:
 
     The shares are known where the size is fixed. Where it is open ONNX's own definition, that of opset 19,
     is the same as ours. (Padding the input first says it too, but onnxruntime 1.19 and 1.20 fuse that
-    wrongly: its pull request 23190. And 1.21 to 1.24 miscount uneven padding at opset 19 and later: 27375.)
+    wrongly: its pull request 23190. And 1.21 to 1.24 miscounted such padding at opset 19 and later when it
+    was counted by ONNX itself.)
     """
     if w.open_size or not (op.ceil_mode and op.count_include_pad):
         w.add("AveragePool", node, **_window(op, op.padding), count_include_pad=int(op.count_include_pad))

@@ -13,26 +13,57 @@ from nin_spec.model import Model
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
-    from nin_spec.runtime.parity import ParityReport
+    from nin_spec.precision import Precision, Settings
+    from nin_spec.runtime.parity import Batch, ParityReport
     from nin_spec.runtime.providers import Device
 
 
-def export(model: Model, to: str, path: str | Path | None = None, *, parity: bool = True, **options: Any) -> list[Path]:
+def export(
+    model: Model,
+    to: str,
+    path: str | Path | None = None,
+    *,
+    parity: bool = True,
+    precision: Settings | Precision = "float32",
+    **options: Any,
+) -> list[Path]:
     """Export a model and write the files: `export(model, "onnx", "nin.onnx", opset=19)`.
 
     `to` names an exporter, `options` are its own. An ONNX file is proved first, in onnxruntime on the
-    CPU, unless `parity` is false.
+    CPU, unless `parity` is false. In another `precision` its loss of accuracy is measured, and must stay
+    below half a point: `precision=Settings("int8", max_drop=1, data=Path("pictures"))` says more
+    (nin_spec.precision).
 
     Raises:
         ExportError: an option that can't be had, or a path that can't be written.
         ParityError: the file computes something else than the spec declares; nothing is written.
+        BudgetError: it loses more accuracy than allowed; nothing is written.
+        DataError: pictures to measure it on that are missing or don't fit.
     """
+    from nin_spec.precision import Settings
+
     if not isinstance(model, Model):
         raise TypeError("export takes a model: network.with_weights(file), run.model(), or network.initialise()")
+    settings = precision if isinstance(precision, Settings) else Settings(precision)
     artifact = make(model, to, options)
     if parity:
         prove(model, artifact)
+    if settings.precision != "float32":
+        artifact = make_smaller(model, artifact, settings, parity=parity)
     return write(artifact, Path(path) if path is not None else None)
+
+
+def make_smaller(model: Model, artifact: Artifact, settings: Settings, *, parity: bool = True) -> Artifact:
+    """The artifact of an ONNX export in another precision, measured and proved where that is computed."""
+    from nin_spec.precision.fitness import DEFAULT_DEVICE
+    from nin_spec.precision.reduction import reduce
+    from nin_spec.precision.settings import renamed
+
+    device = DEFAULT_DEVICE[settings.precision]
+    made = reduce(model, renamed(artifact, settings.precision), settings, device)
+    if parity:
+        prove(model, made.artifact, device, made.pictures)
+    return made.artifact
 
 
 def make(model: Model, to: str, options: Mapping[str, Any]) -> Artifact:
@@ -69,8 +100,19 @@ def explain(model: Model, to: str = "onnx", **options: Any) -> dict[str, Any]:
     return explanation_as_dict(make(model, to, options).passes)
 
 
-def prove(model: Model, artifact: Artifact, device: Device = "cpu") -> list[ParityReport]:
-    """The parity report of each ONNX file of an artifact. Raises ParityError."""
+def prove(
+    model: Model,
+    artifact: Artifact,
+    device: Device = "cpu",
+    pictures: Batch | None = None,
+    *,
+    options: Mapping[str, object] | None = None,
+) -> list[ParityReport]:
+    """The parity report of each ONNX file of an artifact, on a device with its options.
+
+    `pictures` are compared instead of noise. Raises ParityError.
+    """
     from nin_spec.runtime.parity import check_parity
 
-    return [check_parity(model, data, device=device) for name, data in artifact.files.items() if name.endswith(".onnx")]
+    files = [data for name, data in artifact.files.items() if name.endswith(".onnx")]
+    return [check_parity(model, data, device, pictures=pictures, options=options) for data in files]

@@ -10,6 +10,7 @@
     |-- DataError           a data set is missing, damaged, or does not fit the network      (exit 2)
     |-- TrainingError       a run can't be started, continued or used as asked               (exit 2)
     |-- DivergedError       training stopped: the loss is no number any more                 (exit 1)
+    |-- BudgetError         a file of smaller numbers loses more accuracy than allowed       (exit 1)
     `-- ParityError         an exported file does not compute what its spec declares         (exit 1)
 
 Positions are 1-based, columns count characters.
@@ -79,15 +80,17 @@ class Code(Enum):
     EXPORT_UNSUPPORTED = ("NIN602", "an operation that this back end or opset has no rule for")
     EXPORT_PATH = ("NIN603", "a path that can't be written")
     PARITY = ("NIN604", "an exported graph that computes something else than its spec declares")
+    BUDGET = ("NIN611", "a file of smaller numbers that loses more accuracy than allowed")
+
+    IMPORT = ("NIN651", "a network, or a file of another tool, that can't be brought into the language")
 
     MODEL_UNREADABLE = ("NIN701", "a file that is not a model nin-spec can run")
     INPUT_UNUSABLE = ("NIN702", "an image or array that does not fit the model")
     DEVICE_UNAVAILABLE = ("NIN703", "a device that can't run here")
     DEVICE_FALLBACK = ("NIN704", "nodes placed on another device than the one asked for")
     EXTRA_MISSING = ("NIN705", "a package that an extra of nin-spec brings is not installed")
+    DEVICE_OPTION = ("NIN706", "an option that a device does not have, or a value that it can't have")
     BENCH_CONTENDER = ("NIN721", "a contender that can't be measured here")
-
-    IMPORT = ("NIN651", "a network, or a file of another tool, that can't be brought into the language")
 
     DATA_MISSING = ("NIN801", "a data set that is not there")
     DATA_DAMAGED = ("NIN802", "a data file that is truncated, corrupt or mislabelled")
@@ -214,6 +217,12 @@ class TrainingError(NinSpecError):
 
 class DivergedError(NinSpecError):
     """Training stopped: the loss is no number any more."""
+
+    exit_code = 1
+
+
+class BudgetError(NinSpecError):
+    """A file of smaller numbers loses more accuracy than allowed."""
 
     exit_code = 1
 

@@ -1,15 +1,16 @@
 """Servers that a file is made for, and what each can load: its highest opset, its highest IR version.
 
-onnxruntime, from 1.15: measured with the first and the last patch release of each minor one that has a
-wheel for Python 3.11 (1.15.0 to 1.32.0, CPU). `opset` is the highest at which a graph with every op of ours
-runs and is right, `ir` the highest IR version that loads. Two faults were found by it and are kept out:
-1.15 loads opset 19 and has no kernel for its average pool; before 1.21 a padded ceil-mode average of an
-open size is wrong at every opset that can say it, and before 1.16 one without padding can't be said.
+onnxruntime, from 1.15: measured with wheels for Python 3.11 (CPU): the first and the last patch release
+of 1.15 to 1.25 and of 1.31, one release each of 1.26 to 1.30 and of 1.32. `opset` is the highest at which
+a graph with every op of ours runs and is right, `ir` the highest IR version that loads. Two faults were
+found by it and are kept out: 1.15 loads opset 19 and has no kernel for its average pool; before 1.21 a
+padded ceil-mode average of an open size is wrong at every opset that can say it, and before 1.16 one
+without padding can't be said.
 onnxruntime before 1.15 has no such wheel: its rows are those of docs/reference/compatibility.md in
 microsoft/onnxruntime.
 
-Triton: docs/introduction/compatibility.md in triton-inference-server/server for 24.04 to 26.08; build.py
-there for 23.05 and 23.12.
+Triton: docs/introduction/compatibility.md in triton-inference-server/server for 24.04 to 26.08; for 23.12
+the build.py of its development version. 23.05 is as its users report it.
 """
 
 from __future__ import annotations

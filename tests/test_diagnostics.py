@@ -85,7 +85,7 @@ def test_every_error_of_the_tree_has_its_exit_code() -> None:
     assert diagnostics.__doc__ is not None
     for error in found:
         assert error.__name__ in diagnostics.__doc__
-        assert error.exit_code == (1 if error.__name__ in {"ParityError", "DivergedError"} else 2)
+        assert error.exit_code == (1 if error.__name__ in {"ParityError", "DivergedError", "BudgetError"} else 2)
 
 
 @pytest.mark.parametrize(

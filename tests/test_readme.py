@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
+import shutil
+import socket
 import subprocess
 import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from urllib.request import urlopen
 
 import pytest
 
@@ -38,6 +45,25 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@contextmanager
+def served(command: str, folder: Path) -> Iterator[int]:
+    """A server of the README, on a free port of ours."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = int(free.getsockname()[1])
+    arguments = [*NIN_SPEC, *shlex.split(command)[1:], "--port", str(port)]
+    process = subprocess.Popen(arguments, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        for _ in range(600):
+            with suppress(OSError), urlopen(f"http://127.0.0.1:{port}/v2/health/ready", timeout=5):
+                break
+            time.sleep(0.1)
+        yield port
+    finally:
+        process.terminate()
+        assert process.wait(60) == 0, command
+
+
 def run(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
     """A command of the README, in the folder."""
     script, redirect, target = command.partition(" > ")
@@ -62,7 +88,7 @@ def test_every_command_works(folder: Path) -> None:
     """Each nin-spec and python command, in the README's order, ends as it should; make's are run by CI."""
     ran = 0
     for command in COMMANDS:
-        if command.split()[0] in {"make", "pip", "source"}:
+        if command.split()[0] in {"make", "pip", "source", "curl"} or "nin-spec serve" in command:
             continue
         done = run(command, folder)
         expected = 2 if "broken" in command else 0
@@ -70,6 +96,18 @@ def test_every_command_works(folder: Path) -> None:
         assert "Traceback" not in done.stderr
         ran += 1
     assert ran >= 10
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
+def test_the_served_network_names_the_digit(folder: Path) -> None:
+    """What the commands before have exported, served, and asked with curl."""
+    (server,) = (command for command in COMMANDS if command.startswith("nin-spec serve"))
+    (client,) = (command for command in COMMANDS if command.startswith("curl"))
+    with served(server, folder) as port:
+        arguments = shlex.split(client.replace("localhost:8000", f"127.0.0.1:{port}"))
+        done = subprocess.run([str(shutil.which("curl")), *arguments[1:]], cwd=folder, capture_output=True, check=True)
+    answer = json.loads(done.stdout)
+    assert "5" in json.dumps(answer["predictions"][0] if "predictions" in answer else answer)
 
 
 def test_the_broken_spec_reads_as_shown(folder: Path) -> None:

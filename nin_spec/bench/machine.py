@@ -15,7 +15,7 @@ BUSY = 0.25
 def machine_facts() -> dict[str, Any]:
     """Processor, its features, cores, versions, and the load of the last minute (None where it isn't known)."""
     from nin_spec.runtime.doctor import describe_cpu
-    from nin_spec.runtime.providers import onnxruntime_packages
+    from nin_spec.runtime.installation import onnxruntime_packages
 
     cpu = describe_cpu()
     versions = {name: _version(name) for name in sorted({*PACKAGES, *onnxruntime_packages()})}

@@ -39,7 +39,8 @@ def show(report: Report) -> None:
     line("cpu", f"{report.cpu.model}, {report.cpu.threads} threads, {features}")
     click.echo()
     for device in report.devices:
-        line(device.device, "works" if device.usable else f"can't be used: {device.reason}")
+        works = f"works, in {', '.join(device.computes)}" if device.computes else "works"
+        line(device.device, works if device.usable else f"can't be used: {device.reason}")
         if device.remedy:
             line("", f"-> {device.remedy}")
     for finding in report.findings:

@@ -12,7 +12,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from nin_spec.cli.options import compile_spec, force_option, protect, set_option, tell, weights_option
+from nin_spec.cli.options import (
+    compile_spec,
+    device_options,
+    force_option,
+    protect,
+    set_option,
+    tell,
+    weights_option,
+)
 from nin_spec.extras import need
 
 if TYPE_CHECKING:
@@ -37,7 +45,7 @@ MATRIX_CLASSES = 20
 )
 @weights_option
 @set_option
-@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
+@device_options
 @click.option("--batch", type=click.IntRange(1, 65536), default=256, show_default=True, help="Pictures at a time.")
 @click.option("--threads", type=click.IntRange(1, 4096), help="Threads on the CPU; all cores by default.")
 @click.option("--limit", metavar="N", type=click.IntRange(1), help="N pictures only, of each class alike.")
@@ -58,7 +66,8 @@ def evaluate_command(subject: str, form: str, part_name: Any, **given: Any) -> i
     The network is computed twice, as an nn.Module in torch and as an ONNX graph in onnxruntime, from
     pictures prepared as `nin-spec run` prepares them. Where the two name another class for any picture,
     the command says for which, and exits 1. An ONNX file is compared with the spec that it carries, with
-    its own weights or those of --weights; a file of another tool is evaluated in onnxruntime alone.
+    its own weights or those of --weights; a file of another tool is evaluated in onnxruntime alone. A file of
+    smaller numbers (nin-spec export --precision) is held to the budget that it was made with instead.
 
     A device that is asked for by name is used or refused; it never falls back.
     """
@@ -74,7 +83,7 @@ def evaluate_command(subject: str, form: str, part_name: Any, **given: Any) -> i
         need("matplotlib", "--confusion")  # its absence must not show after minutes
     found = open_subject(subject, given)
     part, total = open_pictures(found, part_name, given, Path(subject))
-    tell(found.remarks)
+    tell([*found.remarks, *found.session.remarks])
     if found.session.metadata.weights.startswith("fresh"):
         tell([f"untrained weights ({found.session.metadata.weights}): the numbers mean nothing yet"])
     with progress_bars(len(part)) as progress:
@@ -87,7 +96,7 @@ def evaluate_command(subject: str, form: str, part_name: Any, **given: Any) -> i
         show(found, part, total, comparison, part_name, whose(subject, given["weights"]))
     if picture is not None:
         draw(picture, comparison.onnxruntime)
-    return 0 if comparison.agreement is None or comparison.agreement.complete else 1
+    return 0 if comparison.holds else 1
 
 
 # ------------------------------------------------------------------ what, and on which pictures
@@ -98,7 +107,7 @@ def open_subject(name: str, given: dict[str, Any]) -> Subject:
     from nin_spec.evaluation import subject_of_file, subject_of_run, subject_of_spec
 
     path, weights = Path(name), None if given["weights"] is None else Path(given["weights"])
-    how = (given["device"], given["threads"])
+    how = (given["device"], given["threads"], given["options"])
     is_run, is_onnx = path.is_dir(), path.suffix.lower() == ".onnx"
     if (is_run or is_onnx) and given["overrides"]:
         raise click.UsageError("--set belongs to SPEC: what is trained or exported is not changed any more")
@@ -166,7 +175,11 @@ def as_dict(subject: Subject, part: Part, total: int, comparison: Comparison) ->
     """The answer as plain data."""
     session, found = subject.session, comparison.as_dict()
     info = session.metadata
-    found["onnxruntime"] |= {"device": session.device, "provider": session.provider}
+    found["onnxruntime"] |= {
+        "device": session.device,
+        "provider": session.provider,
+        "precision": session.precision,
+    }
     if found["torch"] is not None:
         found["torch"] |= {"device": subject.torch_device}
     about = {
@@ -198,7 +211,7 @@ def show(  # noqa: PLR0913, PLR0917 what it is of
         click.echo(f"accuracy {comparison.torch.accuracy:.2%} of the same{owners[1]}")
     click.echo("  ".join(_further(evaluation)))
     click.echo(f"pictures from {part.where}")
-    place = f"onnxruntime on {session.device} ({session.provider})"
+    place = f"onnxruntime on {session.device} ({session.provider}, {session.precision})"
     if comparison.agreement is None:
         click.echo(f"{place}; no comparison with torch: {comparison.not_compared}")
     else:
@@ -219,6 +232,8 @@ def _further(evaluation: Evaluation) -> list[str]:
 def agreement_lines(agreement: Agreement, comparison: Comparison) -> list[str]:
     """How far torch and onnxruntime agree; where they do not, on which pictures."""
     close = f"the scores differ by {agreement.max_difference:.1e} at most"
+    if comparison.precision:
+        return reduced_lines(agreement, comparison, close)
     if agreement.complete:
         return [f"they name the same class for all {agreement.images:,}; {close}"]
     apart = agreement.images - agreement.same
@@ -232,6 +247,18 @@ def agreement_lines(agreement: Agreement, comparison: Comparison) -> list[str]:
     ]
     more = [f"  and {apart - len(lines):,} more"] if apart > len(lines) else []
     return [head, *lines, *more]
+
+
+def reduced_lines(agreement: Agreement, comparison: Comparison, close: str) -> list[str]:
+    """How far a file of smaller numbers is from torch, and whether it holds its budget."""
+    lost, allowed = comparison.drop or 0.0, comparison.max_drop
+    budget = "it was made without a budget" if allowed is None else f"its budget of {allowed:g} points"
+    if allowed is not None:
+        budget += " holds" if comparison.holds else " DOES NOT HOLD"
+    ours = comparison.torch.accuracy if comparison.torch else float("nan")
+    same = f"{agreement.same:,} of {agreement.images:,} ({agreement.same / agreement.images:.2%})"
+    head = f"{comparison.precision}: they name the same class for {same}; {close}"
+    return [head, f"torch has {ours:.2%}: {lost:.2f} points lost, {budget}"]
 
 
 def class_lines(evaluation: Evaluation) -> list[str]:

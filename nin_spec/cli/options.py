@@ -42,6 +42,37 @@ weights_option = click.option(
 
 force_option = click.option("--force", is_flag=True, help="Replace a file that nin-spec did not write.")
 
+_DEVICE_HELP = "auto, cpu, cuda, tensorrt, or a plug-in as openvino; `nin-spec doctor` shows which work here."
+
+
+def device_options(function: Function) -> Function:
+    """--device and --device-option."""
+    device = click.option("--device", metavar="NAME", default="auto", show_default=True, help=_DEVICE_HELP)
+    return device(device_option(function))
+
+
+device_option = click.option(
+    "--device-option",
+    "options",
+    metavar="KEY=VALUE",
+    multiple=True,
+    callback=lambda _ctx, _param, texts: pairs(texts),
+    help="An option of that device, as spinning=never; may be repeated. A wrong one lists those there are.",
+)
+
+
+def pairs(texts: tuple[str, ...]) -> dict[str, str]:
+    """KEY=VALUE texts as a mapping. Raises BadParameter for another form, or a key given twice."""
+    found: dict[str, str] = {}
+    for text in texts:
+        key, sign, value = (part.strip() for part in text.partition("="))
+        if not (key and sign and value):
+            raise click.BadParameter(f"{text!r} is not of the form KEY=VALUE, as spinning=never")
+        if key in found:
+            raise click.BadParameter(f"{key} is given twice")
+        found[key] = value
+    return found
+
 
 def spec_options(function: Function) -> Function:
     """SPEC, --set and --input."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from nin_spec.cli.options import force_option, protect
+from nin_spec.cli.options import device_options, force_option, protect, tell
 
 if TYPE_CHECKING:
     from nin_spec.runtime.classify import Prediction
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 @click.command("run")
 @click.argument("model", metavar="MODEL.onnx")
 @click.argument("files", metavar="FILE...", nargs=-1, required=True)
-@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
+@device_options
 @click.option("--threads", type=click.IntRange(1, 4096), help="Threads of the CPU provider; all cores by default.")
 @click.option("--top", type=click.IntRange(1, 65536), default=5, show_default=True, help="Best classes to show.")
 @click.option("--format", "form", type=click.Choice(["table", "json"]), default="table")
@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 def run_command(
     model: str,
     files: tuple[str, ...],
-    device: Any,
+    device: str,
+    options: dict[str, str],
     threads: int | None,
     top: int,
     form: str,
@@ -47,7 +48,7 @@ def run_command(
 
     if output is not None:
         protect([Path(output)], [model, *files], force=force)
-    session = open_session(Path(model), device, threads)
+    session = open_session(Path(model), device, threads, options=options)
     predictions = classify(session, load_inputs([Path(f) for f in files], session), top)
     if output is not None:
         _save(Path(output), stack(predictions))
@@ -77,6 +78,7 @@ def as_dict(session: Session, predictions: list[Prediction]) -> dict[str, Any]:
         "weights": session.metadata.weights,
         "device": session.device,
         "provider": session.provider,
+        "precision": session.precision,
         "nodes": {provider: len(nodes) for provider, nodes in session.placement.items()},
         "predictions": [
             {
@@ -106,4 +108,5 @@ def show(session: Session, predictions: list[Prediction]) -> None:
     if session.metadata.weights.startswith("fresh"):
         click.echo(f"untrained weights ({session.metadata.weights}): the classes mean nothing yet", err=True)
     nodes = ", ".join(f"{len(names)} nodes on {provider}" for provider, names in session.placement.items())
-    click.echo(f"device: {session.choice}; {nodes}", err=True)
+    click.echo(f"device: {session.choice}; {nodes}, in {session.precision}", err=True)
+    tell(session.remarks)

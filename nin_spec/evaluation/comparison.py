@@ -31,18 +31,36 @@ ProgressOf = Callable[[str], Progress]
 class Comparison:
     """What onnxruntime came to, and where there is a module to compare with, torch and how far they agree.
 
-    `not_compared` says why there is none.
+    `not_compared` says why there is none. `precision` is that of a file of smaller numbers, which may name another
+    class here and there: what counts is that no more than `max_drop` points of accuracy are lost, where it has such
+    a budget.
     """
 
     onnxruntime: Evaluation
     torch: Evaluation | None
     agreement: Agreement | None
     not_compared: str = ""
+    precision: str = ""
+    max_drop: float | None = None
 
     @property
     def accuracy(self) -> float:
         """That of onnxruntime, which is what will be served."""
         return self.onnxruntime.accuracy
+
+    @property
+    def drop(self) -> float | None:
+        """Percentage points of accuracy that onnxruntime lost beside torch; None without torch."""
+        return None if self.torch is None else 100 * (self.torch.correct - self.onnxruntime.correct) / self.torch.images
+
+    @property
+    def holds(self) -> bool:
+        """True when both say the same everywhere; in smaller numbers, when the budget holds."""
+        if self.agreement is None or self.drop is None:
+            return True
+        if self.precision:
+            return self.max_drop is None or self.drop <= self.max_drop + 1e-9
+        return self.agreement.complete
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data: onnxruntime's evaluation, then each runtime's totals, then the agreement."""
@@ -51,6 +69,9 @@ class Comparison:
             "torch": self.torch.headline() if self.torch else None,
             "agreement": self.agreement.as_dict() if self.agreement else None,
             "not_compared": self.not_compared or None,
+            "precision": self.precision or None,
+            "max_drop": self.max_drop,
+            "drop": self.drop,
         }
 
 
@@ -113,6 +134,8 @@ def compare(subject: Subject, part: Part, batch: int = BATCH, progress: Progress
         None if ours is None else evaluation_of(ours, part.labels, part.classes, output),
         None if ours is None else agreement_of(ours, theirs, part.labels),
         subject.not_compared,
+        subject.session.metadata.precision,
+        subject.session.metadata.max_drop,
     )
 
 

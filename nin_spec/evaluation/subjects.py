@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
     from nin_spec.ir.graph import Graph
     from nin_spec.network import Network
     from nin_spec.torch_module import NiNModule
+
+Options = Mapping[str, object] | None
+"""The device's own, as `nin_spec.runtime.options` has them."""
 
 
 @dataclass(frozen=True)
@@ -51,35 +55,41 @@ class Subject:
 # ------------------------------------------------------------------ a model in memory
 
 
-def subject_of(model: Model, device: Device = "cpu", threads: int | None = None) -> Subject:
+def subject_of(model: Model, device: Device = "cpu", threads: int | None = None, options: Options = None) -> Subject:
     """A model, exported in memory. Raises ExportError for what ONNX can't hold, DeviceError."""
     from nin_spec.api import make
 
     (data,) = make(model, "onnx", {}).files.values()
-    session = open_session(data, device, threads)
+    session = open_session(data, device, threads, options=options)
     card = model.card
     shape = cast("Shape", model.graph.input.shape)
     module = _module(model, device, session)
     return Subject(session, module, card.preprocessing, shape, card.labels, card.classes, dataset=card.dataset)
 
 
-def subject_of_spec(network: Network, weights: Path, device: Device = "auto", threads: int | None = None) -> Subject:
+def subject_of_spec(
+    network: Network, weights: Path, device: Device = "auto", threads: int | None = None, options: Options = None
+) -> Subject:
     """A compiled spec with the weights of a file. Raises WeightsError too."""
     model, remarks = network.adopt(weights)
-    return replace(subject_of(model, device, threads), remarks=tuple(remarks))
+    return replace(subject_of(model, device, threads, options), remarks=tuple(remarks))
 
 
 def subject_of_run(
-    path: Path, weights: Path | None = None, device: Device = "auto", threads: int | None = None
+    path: Path,
+    weights: Path | None = None,
+    device: Device = "auto",
+    threads: int | None = None,
+    options: Options = None,
 ) -> Subject:
     """A run folder with its trained weights, or others of the same network. Raises TrainingError too."""
     from nin_spec.training.folder import open_run
 
     run = open_run(path)
     if weights is None:
-        subject = replace(subject_of(run.model(), device, threads), remarks=tuple(run.remarks))
+        subject = replace(subject_of(run.model(), device, threads, options), remarks=tuple(run.remarks))
     else:
-        subject = subject_of_spec(run.network, weights, device, threads)
+        subject = subject_of_spec(run.network, weights, device, threads, options)
     return replace(subject, dataset=run.dataset, location=run.location)
 
 
@@ -87,7 +97,11 @@ def subject_of_run(
 
 
 def subject_of_file(
-    path: Path, weights: Path | None = None, device: Device = "auto", threads: int | None = None
+    path: Path,
+    weights: Path | None = None,
+    device: Device = "auto",
+    threads: int | None = None,
+    options: Options = None,
 ) -> Subject:
     """An ONNX file, and the module of its embedded spec.
 
@@ -96,7 +110,7 @@ def subject_of_file(
     were given for it, that is an error. Raises InputError for a file that doesn't say how a picture becomes
     its input, DeviceError.
     """
-    session = open_session(path, device, threads)
+    session = open_session(path, device, threads, options=options)
     info = session.metadata
     if info.preprocessing is None:
         raise _unusable(path, "it doesn't say how a picture becomes its input", _WRITE_CONTRACT)
@@ -125,6 +139,10 @@ _WRITE_CONTRACT = (
 )
 
 
+_ROUNDED = ("float16", "int8")
+"""Precisions whose files no longer hold the weights that were trained."""
+
+
 class _NoModelError(Exception):
     """A file from which no model can be made; the text says why."""
 
@@ -147,6 +165,9 @@ def embedded_model(path: Path, session: Session, weights: Path | None = None) ->
     try:
         network = _network_of_file(path, session)
         graph = _graph_of_file(network, session)
+        if weights is None and session.metadata.precision in _ROUNDED:
+            why = f"its weights are rounded to {session.metadata.precision}; --weights FILE compares it with others"
+            return Embedded(network, None, why)
         model = network.with_weights(weights) if weights else _with_tensors(network, graph, path)
     except _NoModelError as error:
         return Embedded(network, None, str(error))
@@ -262,6 +283,10 @@ def _unusable(path: Path, why: str, hint: str | None = None) -> InputError:
 # ------------------------------------------------------------------ torch
 
 
+_ON_NVIDIA = ("cuda", "tensorrt")
+"""Devices that torch has, too, under the name cuda; beside any other one the module stays on the CPU."""
+
+
 def _module(model: Model, device: Device, session: Session) -> NiNModule:
     """The module on the session's device; with `auto` on the CPU where torch has no other."""
     import torch
@@ -269,10 +294,10 @@ def _module(model: Model, device: Device, session: Session) -> NiNModule:
     from nin_spec.torch_module import build_module
 
     module = build_module(model)
-    if session.device == "cpu":
+    if session.device not in _ON_NVIDIA:
         return module
     if torch.cuda.is_available():
-        return module.to(session.device)
+        return module.to("cuda")
     if device == "auto":
         return module
     message = f"{device} can't be used: onnxruntime has it, and PyTorch does not"

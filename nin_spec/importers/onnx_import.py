@@ -156,7 +156,8 @@ def prove(path: Path, layout: Layout, change: Affine | None, model: Model) -> fl
 
 def _run(model: bytes | Path, x: Array) -> Array:
     """A model's output for x, in onnxruntime on the CPU, as float64."""
-    from nin_spec.runtime.providers import available_threads, import_onnxruntime
+    from nin_spec.runtime.installation import import_onnxruntime
+    from nin_spec.runtime.providers import available_threads
 
     ort = import_onnxruntime()
     options = ort.SessionOptions()

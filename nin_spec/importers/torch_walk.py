@@ -81,8 +81,7 @@ class TorchWalk:
 
     def add(self, op: ops.Op, node: fx.Node, given: Arguments) -> None:
         """A step with the tensors that the operator is given."""
-        wanted = {p.name for p in op.parameters(self.chain.output)}
-        found = {key: given.get(key) for key in wanted}
+        found = {p.name: given.get(p.name) for p in op.parameters(self.chain.output)}
         arrays = {key: self._array(value, node) for key, value in found.items() if isinstance(value, fx.Node)}
         if isinstance(op, ops.PReLU):
             arrays = {key: array.reshape(-1) for key, array in arrays.items()}

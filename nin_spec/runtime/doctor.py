@@ -12,23 +12,21 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from nin_spec.diagnostics import DeviceError, NinSpecError
-from nin_spec.runtime.providers import (
+from nin_spec.runtime import plugins
+from nin_spec.runtime.installation import (
     INSTALL_CPU,
     INSTALL_GPU,
-    PROVIDERS,
-    Device,
-    ProviderStatus,
-    available_threads,
-    explain,
+    cuda_packages,
     import_onnxruntime,
     instead_of,
     onnxruntime_packages,
+    version_of,
 )
+from nin_spec.runtime.providers import Device, ProviderStatus, available_threads, explain, find_providers
 
 PACKAGES = ("numpy", "onnx", "pillow", "pydantic", "safetensors", "torch")
 # Instructions that onnxruntime's kernels have own code for; the names are those of the Linux kernel.
@@ -92,18 +90,19 @@ class Report:
 def diagnose() -> Report:
     """Look at everything, once. Imports torch in a process of its own, as its libraries change what CUDA sees."""
     runtimes = onnxruntime_packages()
-    packages = {name: _version(name) for name in sorted({*PACKAGES, *runtimes})}
+    packages = {name: version_of(name) for name in sorted({*PACKAGES, *runtimes})}
+    packages |= {p.package: p.version or "of unknown version" for p in plugins.discover().values()}
     torch = _ask_torch() if packages["torch"] else Torch(error="not installed")
     cuda = _onnxruntime_cuda()
     return Report(
-        nin_spec=_version("nin-spec"),
+        nin_spec=version_of("nin-spec"),
         python=f"{platform.python_implementation()} {platform.python_version()}",
         platform=platform.platform(),
         packages=packages,
         onnxruntime_cuda=cuda,
         torch=torch,
         cpu=describe_cpu(),
-        devices=tuple(prove(device) for device in PROVIDERS),
+        devices=tuple(prove(device) for device in find_providers()),
         findings=_findings(runtimes, packages, torch, cuda),
     )
 
@@ -150,13 +149,6 @@ def _small_model() -> bytes:
     model = helper.make_model(graph, ir_version=8, opset_imports=[helper.make_opsetid("", 17)])
     content: bytes = model.SerializeToString()
     return content
-
-
-def _version(package: str) -> str | None:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None
 
 
 def _onnxruntime_cuda() -> str | None:
@@ -209,8 +201,23 @@ def _findings(
         message = f"torch is built for CUDA {torch.cuda} and onnxruntime for CUDA {cuda}"
         remedy = f"for both on one GPU in one process, install a torch built for CUDA {_major(cuda)}"
         found.append(Finding(message, remedy))
+    found += _other_cuda(cuda)
     found += [Finding(f"{name} is not installed", f"pip install {name}") for name, v in packages.items() if v is None]
     return tuple(found)
+
+
+def _other_cuda(cuda: str | None) -> list[Finding]:
+    """CUDA libraries from Python packages that are of another major than onnxruntime's build."""
+    if cuda is None:
+        return []
+    return [
+        Finding(
+            f"{name} is for CUDA {major}, and onnxruntime was built for CUDA {cuda}, which does not load it",
+            f"{INSTALL_GPU} brings those of CUDA {_major(cuda)}; both may stay side by side",
+        )
+        for name, major in cuda_packages().items()
+        if str(major) != _major(cuda)
+    ]
 
 
 def _major(cuda: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import cache
 
 from nin_spec.diagnostics import Code, Diagnostic, InputError
 
@@ -83,3 +84,12 @@ def without_noise(text: str) -> str:
 def unreadable(name: str, message: str, hint: str | None = None) -> InputError:
     """The error for a model file that can't be used."""
     return InputError(Diagnostic(Code.MODEL_UNREADABLE, f"{name} can't be used: {message}", hint=hint))
+
+
+@cache
+def error_types() -> tuple[type[Exception], ...]:
+    """What onnxruntime raises: its own exceptions share no base class."""
+    from onnxruntime.capi import onnxruntime_pybind11_state as state
+
+    own = tuple(v for v in vars(state).values() if isinstance(v, type) and issubclass(v, Exception))
+    return (*own, RuntimeError, ValueError, MemoryError)

@@ -10,10 +10,14 @@ import ctypes
 import struct
 import sys
 from collections.abc import Iterable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import BinaryIO
 
 NVIDIA_DRIVER = "nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1"
+
+# CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR and _MINOR
+_CAPABILITY_MAJOR, _CAPABILITY_MINOR = 75, 76
 
 _PT_LOAD, _PT_DYNAMIC = 1, 2
 _DT_NEEDED, _DT_STRTAB, _DT_STRSZ = 1, 5, 10
@@ -54,6 +58,14 @@ def unloadable(names: Iterable[str]) -> tuple[str, ...]:
     return tuple(name for name in names if _load(name) is None)
 
 
+def preload(package: str, names: Iterable[str]) -> None:
+    """Load libraries that an installed Python package brings, so that they are found by name afterwards."""
+    spec = find_spec(package)
+    for folder in spec.submodule_search_locations or () if spec else ():
+        for name in names:
+            _load(str(Path(folder) / name))
+
+
 def nvidia_problem(cuda_major: int | None = None) -> str | None:
     """Why no NVIDIA device can be used through the driver, None where one can.
 
@@ -79,6 +91,23 @@ def nvidia_problem(cuda_major: int | None = None) -> str | None:
     if cuda_major and version.value // 1000 < cuda_major:
         return f"the NVIDIA driver supports CUDA {supported}, onnxruntime was built for CUDA {cuda_major}"
     return None
+
+
+def compute_capability(device_id: int = 0) -> tuple[int, int] | None:
+    """An NVIDIA GPU's compute capability, as (8, 0), from the driver API; None where it can't be asked."""
+    driver = _load(NVIDIA_DRIVER)
+    if driver is None:
+        return None
+    handle, major, minor = ctypes.c_int(), ctypes.c_int(), ctypes.c_int()
+    calls = (
+        ("cuInit", ctypes.c_uint(0)),
+        ("cuDeviceGet", ctypes.byref(handle), ctypes.c_int(device_id)),
+        ("cuDeviceGetAttribute", ctypes.byref(major), _CAPABILITY_MAJOR, handle),
+        ("cuDeviceGetAttribute", ctypes.byref(minor), _CAPABILITY_MINOR, handle),
+    )
+    if any(getattr(driver, name)(*arguments) for name, *arguments in calls):
+        return None
+    return major.value, minor.value
 
 
 def _load(name: str) -> ctypes.CDLL | None:

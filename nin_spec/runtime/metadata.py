@@ -22,6 +22,8 @@ class ModelInfo:
 
     `input` says whether it takes prepared numbers or the raw picture of its contract. `output` says what the
     scores are; None where the file doesn't say. `passes` are those that made its graph of the spec's.
+    `precision` is that of a file of smaller numbers, else empty, and `max_drop` the budget that it held:
+    percentage points of accuracy, None for none.
     """
 
     name: str = ""
@@ -36,6 +38,8 @@ class ModelInfo:
     passes: tuple[str, ...] = ()
     weights: str = ""
     dataset: str = ""
+    precision: str = ""
+    max_drop: float | None = None
 
 
 def read_info(properties: Mapping[str, str]) -> ModelInfo:
@@ -54,6 +58,8 @@ def read_info(properties: Mapping[str, str]) -> ModelInfo:
         passes=_texts("passes", ours.get("passes")),
         weights=ours.get("weights", ""),
         dataset=ours.get("dataset", ""),
+        precision=ours.get("precision", ""),
+        max_drop=_max_drop(ours.get("reduction")),
     )
 
 
@@ -102,6 +108,16 @@ def _preprocessing(text: str | None) -> Preprocessing | None:
     if not all(map(math.isfinite, numbers)) or 0 in contract.std or not contract.mean or not contract.std:
         raise _bad("preprocessing", "holds a number that can't be used")
     return contract
+
+
+def _max_drop(text: str | None) -> float | None:
+    facts = {} if text is None else _json("reduction", text)
+    points = facts.get("max_drop") if isinstance(facts, dict) else facts
+    if points is None:
+        return None
+    if not isinstance(points, int | float) or isinstance(points, bool) or not 0 <= points <= 100:
+        raise _bad("reduction", "holds no budget that can be used")
+    return float(points)
 
 
 def _json(key: str, text: str) -> Any:

@@ -7,36 +7,27 @@ and says in `Session.choice` what it took and why not the others.
 
 from __future__ import annotations
 
-import os
-import stat
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from functools import cache
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from nin_spec.diagnostics import Code, DeviceError, Diagnostic, InputError
-from nin_spec.runtime.failures import explain_failure, unreadable, without_noise
+from nin_spec.runtime.buckets import BucketRunner, Place
+from nin_spec.runtime.creation import File, Request, create_settled, find_target, unavailable
+from nin_spec.runtime.failures import error_types, unreadable, without_noise
 from nin_spec.runtime.metadata import ModelInfo, read_info
-from nin_spec.runtime.providers import (
-    PROVIDERS,
-    Device,
-    Provider,
-    available_threads,
-    explain,
-    import_onnxruntime,
-    lookup,
-)
+from nin_spec.runtime.options import DeviceOptions, read_options
+from nin_spec.runtime.providers import Device, Provider, available_threads, find_providers, lookup
 
 Array = NDArray[np.floating[Any]]
 Shape = tuple[int | None, ...]
 
 _DTYPES = {"tensor(float)": np.float32, "tensor(double)": np.float64, "tensor(float16)": np.float16}
 _INPUTS = {**_DTYPES, "tensor(uint8)": np.uint8}
-_FATAL_ONLY, _DEFAULT_SEVERITY = 4, 2
 # An open size is proved at the first of these that the network allows.
 _PROBE_SIZES = (32, 64, 128, 256, 512)
 
@@ -46,7 +37,9 @@ class Session:
     """One model on one device. Shapes include the batch axis; None is an axis of any size.
 
     `placement` gives each provider's nodes, by name, as onnxruntime divided the graph (after its basic
-    optimisations, so that folded nodes are missing). `inference` is onnxruntime's own session.
+    optimisations, so that folded nodes are missing). `precision` is the arithmetic that was asked for and
+    is there; `remarks` say what else is worth knowing of it. `runner` holds buffers that are bound once,
+    where the options ask for them. `inference` is onnxruntime's own session.
     """
 
     inference: Any = field(repr=False)
@@ -62,7 +55,10 @@ class Session:
     output_shape: Shape
     output_dtype: np.dtype[Any]
     metadata: ModelInfo
+    precision: str
+    remarks: tuple[str, ...]
     _errors: tuple[type[Exception], ...] = field(repr=False)
+    runner: BucketRunner | None = field(repr=False)
 
     @property
     def takes_pixels(self) -> bool:
@@ -81,11 +77,18 @@ class Session:
         if x.dtype != self.dtype:  # also refuses the other byte order, which onnxruntime would misread
             raise self._misfit(x)
         try:
+            if self.runner is not None:
+                return self._run_padded(self.runner, x)
             scores: Array = self.inference.run([self.output_name], {self.input_name: x})[0]
         except self._errors as error:
             # onnxruntime checks the shape anyway: a second check on every run would cost microseconds.
             raise self._failure(x, error) if fits(x.shape, self.input_shape) else self._misfit(x) from error
         return scores
+
+    def _run_padded(self, runner: BucketRunner, x: NDArray[Any]) -> Array:
+        if not fits(x.shape, self.input_shape):  # the buffers would take what can be broadcast
+            raise self._misfit(x)
+        return runner.run(x)
 
     def _misfit(self, x: NDArray[Any]) -> InputError:
         wanted = f"{self.dtype} of shape {show(self.input_shape)}"
@@ -111,109 +114,104 @@ def show(shape: Shape) -> str:
     return f"({', '.join('?' if n is None else str(n) for n in shape)})"
 
 
-def open_session(model: bytes | str | Path, device: Device = "auto", threads: int | None = None) -> Session:
+def open_session(
+    model: bytes | str | Path,
+    device: Device = "auto",
+    threads: int | None = None,
+    *,
+    precision: str | None = None,
+    options: DeviceOptions | Mapping[str, object] | None = None,
+) -> Session:
     """Open a model, given as its bytes or a path, on a device.
 
-    `threads` is the size of the pool inside an operator; by default `available_threads()`.
+    `threads` is the size of the pool inside an operator; by default `available_threads()`. `precision` is
+    the provider's arithmetic: by default what the file's metadata says, else the file's own numbers.
+    `options` are the device's own, as `nin_spec.runtime.options` has them, or a mapping of the same.
 
     Raises:
         InputError: the file is no model that can be used (MODEL_UNREADABLE).
-        DeviceError: the device can't run here (DEVICE_UNAVAILABLE), or would leave nodes to another
-            one (DEVICE_FALLBACK).
+        DeviceError: the device can't run here (DEVICE_UNAVAILABLE), would leave nodes to another one
+            (DEVICE_FALLBACK), or has no such option or precision (DEVICE_OPTION).
     """
     if threads is not None and threads < 1:
         raise ValueError(f"threads must be at least 1, not {threads}")
-    name = "the model" if isinstance(model, bytes) else _check_file(Path(model))
-    source = model if isinstance(model, bytes) else str(model)
-    pool = threads or available_threads()
+    request = Request(threads or available_threads(), precision, options)
     if device != "auto":
-        return _open(source, name, lookup(device), pool, choice=f"{device}, as asked")
+        return _open(File.of(model), lookup(device), request, choice=f"{device}, as asked")
+    if options:
+        message, hint = "auto takes no options: which exist depends on the device", "name the device"
+        raise DeviceError(Diagnostic(Code.DEVICE_OPTION, message, hint=hint))
+    return _open_best(File.of(model), request)
+
+
+def _open_best(file: File, request: Request) -> Session:
+    """The first device that passes every check, with what was against those before it."""
     refused: list[str] = []
-    for provider in PROVIDERS.values():
-        choice = "; ".join((f"{provider.device}, the best that works here", *refused))
+    rows = list(find_providers().values())
+    for k, provider in enumerate(rows):
+        if provider.not_auto:
+            continue
+        left = [
+            f"{r.device} {r.not_auto or r.behind}" for i, r in enumerate(rows) if r.not_auto or (i > k and r.behind)
+        ]
+        choice = "; ".join((f"{provider.device}, the best that works here", *refused, *left))
         try:
-            return _open(source, name, provider, pool, choice=choice)
+            return _open(file, provider, request, choice=choice)
         except DeviceError as error:
             refused.append(error.diagnostics[0].message.partition(";")[0])
-    raise DeviceError(Diagnostic(Code.DEVICE_UNAVAILABLE, f"no device works here: {'; '.join(refused)}"))
+    hint = "say --device and --precision, and `nin-spec doctor` shows which devices work"
+    raise DeviceError(Diagnostic(Code.DEVICE_UNAVAILABLE, f"no device works here: {'; '.join(refused)}", hint=hint))
 
 
-def _check_file(path: Path) -> str:
-    name = str(path)
-    try:
-        status = path.stat()
-    except (OSError, ValueError) as error:
-        raise unreadable(name, f"it can't be read: {getattr(error, 'strerror', error)}") from error
-    if not stat.S_ISREG(status.st_mode):
-        raise unreadable(name, "it is a folder or a device, not a file")
-    if not os.access(path, os.R_OK):
-        raise unreadable(name, "it may not be read")
-    if status.st_size == 0:
-        raise unreadable(name, "it is empty", "copy or export it again")
-    return name
-
-
-def _open(source: bytes | str, name: str, provider: Provider, threads: int, *, choice: str) -> Session:
-    status = explain(provider.device)
-    if not status.usable:
-        raise _unavailable(provider, status.reason, status.remedy)
-    inference = _create(source, name, provider, threads)
-    if provider.name not in inference.get_providers():
-        raise _unavailable(provider, f"onnxruntime left {provider.name} out", f"{provider.install}, or ask for cpu")
+def _open(file: File, provider: Provider, request: Request, *, choice: str) -> Session:
+    options = read_options(provider.device, provider.options, request.options)
+    target = find_target(provider, options)
+    inference, precision, remarks = create_settled(file, target, request)
     placement = _placement(inference)
-    _refuse_fallback(provider, placement)
-    (source_node, dtype), target = _input(inference, name), _output(inference, name)
+    _refuse_fallback(target.provider, inference, placement)
+    (source, dtype), scores = _input(inference, file.name), _output(inference, file.name)
     session = Session(
         inference=inference,
         device=provider.device,
-        provider=provider.name,
+        provider=target.provider.name,
         choice=choice,
         placement=placement,
-        threads=threads,
-        input_name=source_node.name,
-        input_shape=_shape(source_node),
+        threads=request.threads,
+        input_name=source.name,
+        input_shape=_shape(source),
         dtype=dtype,
-        output_name=target.name,
-        output_shape=_shape(target),
-        output_dtype=np.dtype(_DTYPES[target.type]),
+        output_name=scores.name,
+        output_shape=_shape(scores),
+        output_dtype=np.dtype(_DTYPES[scores.type]),
         metadata=read_info(inference.get_modelmeta().custom_metadata_map),
-        _errors=_error_types(),
+        precision=precision,
+        remarks=remarks,
+        _errors=error_types(),
+        runner=None,
     )
-    _check_labels(session, name)
-    _prove(session, name, provider)
+    _check_labels(session, file.name)
+    session = _with_buckets(session, options)
+    _prove(session, file.name, target.provider)
     return session
 
 
-def _create(source: bytes | str, name: str, provider: Provider, threads: int) -> Any:
-    ort = import_onnxruntime()
-    options = ort.SessionOptions()
-    options.log_severity_level = _FATAL_ONLY  # what goes wrong is raised, and not printed as well
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1  # a chain has nothing to run side by side
-    # Spin inside a run, where it saves wake-ups, and never between runs, where it only burns a core.
-    options.add_session_config_entry("session.force_spinning_stop", "1")
-    options.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
-    chosen = [(provider.name, dict(provider.options))]
-    ort.set_default_logger_severity(_FATAL_ONLY)
-    try:
-        return ort.InferenceSession(source, options, providers=chosen, enable_fallback=0)
-    except _error_types() as error:
-        known = explain_failure(str(error))
-        why = without_noise(str(error))
-        if known or provider.device == "cpu":
-            raise unreadable(name, *(known or (why, "export it again"))) from error
-        raise _unavailable(provider, f"it can't load the model: {why}", "ask for cpu") from error
-    finally:
-        ort.set_default_logger_severity(_DEFAULT_SEVERITY)
-
-
-@cache
-def _error_types() -> tuple[type[Exception], ...]:
-    """What onnxruntime raises: its own exceptions share no base class."""
-    from onnxruntime.capi import onnxruntime_pybind11_state as state
-
-    own = tuple(v for v in vars(state).values() if isinstance(v, type) and issubclass(v, Exception))
-    return (*own, RuntimeError, ValueError, MemoryError)
+def _with_buckets(session: Session, options: DeviceOptions) -> Session:
+    """The session with its buffers bound, where its options say at which batch sizes."""
+    sizes = options.batches()
+    if not sizes:
+        return session
+    shapes = session.input_shape, session.output_shape
+    if any(shape[0] is not None or None in shape[1:] for shape in shapes):
+        message = f"{session.device}: CUDA graphs need an open batch and fixed sizes, and the model takes and gives "
+        message += " and ".join(show(shape) for shape in shapes)
+        hint = "export it with a fixed size and an open batch, or leave enable_cuda_graph out"
+        raise DeviceError(Diagnostic(Code.DEVICE_OPTION, message, hint=hint))
+    (taken, given) = (cast("tuple[int, ...]", shape[1:]) for shape in shapes)
+    kind = next(node.type for node in session.inference.get_outputs() if node.name == session.output_name)
+    scores = (session.output_name, given, np.dtype(_DTYPES[kind]))
+    place = Place(*options.buffers())
+    runner = BucketRunner(session.inference, (session.input_name, taken, session.dtype), scores, sizes, place)
+    return replace(session, runner=runner)
 
 
 def _placement(inference: Any) -> Mapping[str, tuple[str, ...]]:
@@ -224,7 +222,9 @@ def _placement(inference: Any) -> Mapping[str, tuple[str, ...]]:
     return placed
 
 
-def _refuse_fallback(provider: Provider, placement: Mapping[str, tuple[str, ...]]) -> None:
+def _refuse_fallback(provider: Provider, inference: Any, placement: Mapping[str, tuple[str, ...]]) -> None:
+    if provider.name not in inference.get_providers():
+        raise unavailable(provider, f"onnxruntime left {provider.name} out", f"{provider.install}, or ask for cpu")
     elsewhere = [f"{node} on {other}" for other, nodes in placement.items() if other != provider.name for node in nodes]
     if not elsewhere:
         return
@@ -267,25 +267,34 @@ def _check_labels(session: Session, name: str) -> None:
         raise unreadable(name, f"it names {len(labels)} classes and gives {show(session.output_shape)} scores")
 
 
-def _prove(session: Session, name: str, provider: Provider) -> None:
-    """Run once on zeros: a session that was created may still have no kernel that works."""
-    batch, *rest = session.input_shape
+def _run_once(session: Session, batch: int, rest: Sequence[int | None]) -> None:
     sizes = _PROBE_SIZES if None in rest else (0,)
     for size in sizes:
-        shape = (batch or 1, *(n or size for n in rest))
         try:
-            session.run(np.zeros(shape, session.dtype))
-        except (InputError, DeviceError) as error:
-            failure = error
+            session.run(np.zeros((batch, *(n or size for n in rest)), session.dtype))
+        except (InputError, DeviceError):
+            if size == sizes[-1]:
+                raise
         else:
             return
+
+
+def _prove(session: Session, name: str, provider: Provider) -> None:
+    """Run on zeros: a session that was created may still have no kernel that works.
+
+    Once, at the first open size that the network allows; with bound buffers at each of their sizes, where
+    the provider records what it replays later.
+    """
+    batch, *rest = session.input_shape
+    try:
+        for count in session.runner.sizes if session.runner else (batch or 1,):
+            _run_once(session, count, rest)
+    except (InputError, DeviceError) as error:
+        failure = error
+    else:
+        return
     why = failure.diagnostics[0].message
     if provider.device == "cpu":
         raise unreadable(name, f"it loads, but doesn't run: {why}", "export it again") from failure
     remedy = f"{provider.install}, or ask for cpu"
-    raise _unavailable(provider, f"the first inference fails: {why}", remedy) from failure
-
-
-def _unavailable(provider: Provider, why: str, remedy: str) -> DeviceError:
-    message = f"{provider.device} ({provider.name}) can't run here: {why}"
-    return DeviceError(Diagnostic(Code.DEVICE_UNAVAILABLE, message, hint=remedy or None))
+    raise unavailable(provider, f"the first inference fails: {why}", remedy) from failure

@@ -100,7 +100,7 @@ def _plain(array: Array) -> Array:
 
 def open_engine(path: Path, device: str, threads: int | None) -> Engine:
     """A model opened on a device and proved to run there. Raises InputError or DeviceError."""
-    session = open_session(path, device, threads)  # type: ignore[arg-type]
+    session = open_session(path, device, threads)
     inference = session.inference
     return Engine(session, _declared(inference.get_inputs()), _declared(inference.get_outputs()))
 

@@ -70,7 +70,7 @@ def test_every_contender_is_measured_in_every_turn(subject: BenchSubject) -> Non
 NO_COMPILER = pytest.mark.skipif(not any(map(shutil.which, ("g++", "clang++", "cl"))), reason="no C++ compiler")
 
 
-@pytest.mark.parametrize("name", ["torch-export", pytest.param("torch-compile", marks=NO_COMPILER)])
+@pytest.mark.parametrize("name", ["torch-export", pytest.param("torch-compile", marks=[NO_COMPILER, pytest.mark.long])])
 def test_the_peers_of_pytorch_compute_the_same(subject: BenchSubject, name: str) -> None:
     """What torch.onnx.export writes and what torch.compile makes pass the comparison, and are timed."""
     contest = Contest(subject, [OWN, Entry(name, PEERS[name])], replace(QUICK, batches=(2,), turns=1))

@@ -195,7 +195,9 @@ def test_what_cannot_be_measured_is_said_without_a_traceback(
 
 def test_ctrl_c_prints_what_has_been_measured(here: Path) -> None:
     """It exits 130, says that it was stopped, and leaves no process behind."""
-    code = "import sys; from nin_spec.cli import main; main(sys.argv[1:])"
+    # A shell starts what runs in its background deaf to SIGINT, and so would be what that starts.
+    hearing = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
+    code = f"{hearing}; import sys; from nin_spec.cli import main; main(sys.argv[1:])"
     arguments = ["bench", "small.yaml", *QUICK, "--turns", "1000", "--against", "bare", "--format", "json"]
     process = subprocess.Popen(
         [sys.executable, "-c", code, *arguments], cwd=here, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True

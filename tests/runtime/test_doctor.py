@@ -6,18 +6,20 @@ import json
 import platform
 import subprocess
 import sys
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import onnxruntime
 import pytest
+from fake_plugins import install
 from small_models import has_nvidia_driver
 
 from nin_spec.diagnostics import Code, DeviceError, Diagnostic
 from nin_spec.runtime import doctor
 from nin_spec.runtime import session as session_module
 from nin_spec.runtime.doctor import Report, Torch, diagnose
-from nin_spec.runtime.providers import PROVIDERS, explain
+from nin_spec.runtime.providers import explain, find_providers
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +45,7 @@ def test_this_machine_runs_models_on_the_cpu(report: Report) -> None:
 
 def test_every_device_is_in_the_report(report: Report) -> None:
     """Usable or not, each has its line; where it isn't there is a reason and a remedy."""
-    assert [d.device for d in report.devices] == list(PROVIDERS)
+    assert [d.device for d in report.devices] == list(find_providers())
     for device in report.devices:
         assert device.usable or (device.reason and device.remedy)
 
@@ -59,7 +61,7 @@ def test_the_report_is_plain_data(report: Report) -> None:
     """It survives JSON, and carries the verdict."""
     data = json.loads(json.dumps(report.as_dict()))
     assert data["ok"] is True
-    assert {d["device"] for d in data["devices"]} == set(PROVIDERS)
+    assert {d["device"] for d in data["devices"]} == set(find_providers())
 
 
 def test_nothing_is_printed(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -106,6 +108,29 @@ def test_two_onnxruntime_packages_are_a_finding(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(doctor, "onnxruntime_packages", lambda: ("onnxruntime", "onnxruntime-gpu"))
     (finding,) = (f for f in diagnose().findings if "together" in f.message)
     assert finding.remedy.startswith("pip uninstall onnxruntime onnxruntime-gpu, then pip install")
+
+
+@pytest.mark.usefixtures("no_torch")
+def test_cuda_libraries_of_another_major_are_a_finding(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The package is named with both majors, and the cure brings the right one."""
+    monkeypatch.setattr(doctor, "cuda_packages", lambda: {"nvidia-cublas-cu12": 12, "nvidia-cuda-runtime": 13})
+    monkeypatch.setattr(onnxruntime, "cuda_version", "13.0", raising=False)
+    (finding,) = (f for f in diagnose().findings if "nvidia-" in f.message)
+    assert finding.message.startswith("nvidia-cublas-cu12 is for CUDA 12, and onnxruntime was built for CUDA 13.0")
+    assert finding.remedy.startswith("pip install")
+
+
+@pytest.mark.usefixtures("no_torch")
+def test_a_broken_plugin_is_in_the_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With its version, why it can't be used, and the command that brings back what is missing."""
+    install(tmp_path, "broken", 'raise OSError("its library is gone")')
+    monkeypatch.syspath_prepend(tmp_path)
+    report = diagnose()
+    assert report.ok
+    assert report.packages["onnxruntime-ep-broken"] == "1.2"
+    (found,) = (d for d in report.devices if d.device == "broken")
+    assert found.reason == "onnxruntime_ep_broken can't be imported: its library is gone"
+    assert found.remedy.startswith("pip install --force-reinstall --no-deps onnxruntime-ep-broken")
 
 
 @pytest.mark.parametrize(("torch_cuda", "found"), [("12.8", True), ("13.0", False), (None, False)])

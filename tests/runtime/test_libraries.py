@@ -108,3 +108,41 @@ def test_the_drivers_answers_in_plain_words(
     """Each way in which a driver can be of no use has its own words."""
     monkeypatch.setattr(libraries, "_load", lambda _: driver)
     assert libraries.nvidia_problem(13) == problem
+
+
+class FakeGpu(FakeDriver):
+    """A driver that also tells of its GPU."""
+
+    def cuDeviceGet(self, device: Any, number: Any) -> int:  # noqa: N802
+        """Write the handle; 101 is CUDA_ERROR_INVALID_DEVICE."""
+        device._obj.value = number.value
+        return 0 if number.value == 0 else 101
+
+    def cuDeviceGetAttribute(self, value: Any, attribute: int, _device: object) -> int:  # noqa: N802
+        """Write one number of the compute capability."""
+        value._obj.value = {75: 8, 76: 6}[attribute]
+        return 0
+
+
+def test_the_compute_capability_is_the_drivers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two numbers; None for a GPU that is not there, and without a driver."""
+    monkeypatch.setattr(libraries, "_load", lambda _: FakeGpu())
+    assert libraries.compute_capability() == (8, 6)
+    assert libraries.compute_capability(1) is None
+    monkeypatch.setattr(libraries, "_load", lambda _: None)
+    assert libraries.compute_capability() is None
+
+
+@linux
+def test_libraries_of_a_python_package_are_loaded_from_its_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """TensorRT from pip lies where no loader looks; a package that is not there is no error."""
+    package = tmp_path / "some_libraries"
+    package.mkdir()
+    monkeypatch.syspath_prepend(tmp_path)
+    loaded: list[str] = []
+    monkeypatch.setattr(libraries, "_load", loaded.append)
+    libraries.preload("some_libraries", ["libfirst.so.1"])
+    libraries.preload("no_such_libraries", ["libfirst.so.1"])
+    assert loaded == [str(package / "libfirst.so.1")]

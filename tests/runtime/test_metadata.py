@@ -20,6 +20,8 @@ CARD = {
     "preprocessing": Preprocessing(mean=(0.1, 0.2, 0.3), resize="crop").as_dict(),
     "output": "scores",
     "dataset": "cifar10",
+    "precision": "int8",
+    "reduction": {"max_drop": 0.5, "float_layers": []},
 }
 
 
@@ -35,6 +37,8 @@ def test_metadata_is_read_back() -> None:
         preprocessing=Preprocessing(mean=(0.1, 0.2, 0.3), resize="crop"),
         output="scores",
         dataset="cifar10",
+        precision="int8",
+        max_drop=0.5,
     )
 
 
@@ -53,6 +57,11 @@ def test_a_foreign_model_has_an_empty_card() -> None:
         ("labels", ["only", "three", "names"]),
         ("classes", "ten"),
         ("output", "logits"),
+        ("reduction", "not JSON"),
+        ("reduction", []),
+        ("reduction", {"max_drop": "half"}),
+        ("reduction", {"max_drop": -1}),
+        ("reduction", {"max_drop": True}),
         ("preprocessing", []),
         ("preprocessing", {"sclae": 1}),
         ("preprocessing", {"mean": "abc"}),

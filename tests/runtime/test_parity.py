@@ -81,7 +81,7 @@ def test_a_good_file_passes() -> None:
     assert [shape[0] for shape in facts["shapes"]] == [1, 2, 7]
     assert 0 < facts["max_relative"] < 1e-5 < facts["tolerance"] == 1e-4
     assert facts["top1_agreement"] == 1
-    assert (facts["provider"], facts["dtype"]) == ("CPUExecutionProvider", "float32")
+    assert (facts["provider"], facts["precision"]) == ("CPUExecutionProvider", "float32")
     assert "top-1 agrees on 10 of 10" in str(report)
 
 
@@ -190,7 +190,7 @@ def test_the_reference_has_the_numbers_of_the_file() -> None:
 
 def test_numbers_without_a_tolerance_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     """Rather than compared by a tolerance made for others."""
-    monkeypatch.delitem(parity.TOLERANCES, "float32")
+    monkeypatch.delitem(parity.TOLERANCES, ("float32", parity.ANY))
     with pytest.raises(InputError, match="computes in float32"):
         check_parity(small(), export(small()))
 
@@ -237,3 +237,24 @@ def test_equal_scores_have_no_order() -> None:
     tie = np.array([[1.0, 1.0], [1.0, 1.0]])
     near = tie + np.array([[0, 1e-6], [1e-6, 0]])
     assert compare(X, near.astype(np.float32), tie, 1e-4).top1 == 2
+
+
+def test_every_tolerance_has_its_reason() -> None:
+    """Which is printed with the result; a provider's own row comes before that of any."""
+    report = check_parity(small(), export(small()))
+    row = parity.tolerance_of("float32", "CPUExecutionProvider")
+    assert f"(allowed 0.0001: {row.why})" in str(report)
+    assert report.as_dict()["tolerance_because"] == row.why
+    assert all(len(found.why) > 20 for found in parity.TOLERANCES.values())
+    allowed = [
+        parity.tolerance_of(p, "any other").allowed for p in ("float64", "float32", "float16", "bfloat16", "int8")
+    ]
+    assert allowed == sorted(allowed)
+
+
+def test_a_providers_own_row_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where it computes otherwise than the others."""
+    own = parity.Tolerance(1e-9, "made for this test, and too strict")
+    monkeypatch.setitem(parity.TOLERANCES, ("float32", "CPUExecutionProvider"), own)
+    with pytest.raises(ParityError, match="allowed 1e-09"):
+        check_parity(small(), export(small()))

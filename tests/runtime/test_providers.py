@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import ctypes
-import importlib.metadata
 import os
 import subprocess
 import sys
+from dataclasses import replace
+from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
 import onnxruntime
 import pytest
+from fake_plugins import add_distribution, install
 from small_models import has_nvidia_driver
 
 from nin_spec.diagnostics import Code, DeviceError
-from nin_spec.runtime import libraries, providers
-from nin_spec.runtime.providers import PROVIDERS, available_threads, explain, instead_of, lookup
+from nin_spec.runtime import libraries, plugins, providers
+from nin_spec.runtime.installation import cuda_packages, instead_of, onnxruntime_packages
+from nin_spec.runtime.options import TensorrtOptions
+from nin_spec.runtime.providers import PROVIDERS, available_threads, explain, find_providers, lookup
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="the loader of Linux")
 without_driver = pytest.mark.skipif(has_nvidia_driver(), reason="this machine has an NVIDIA driver")
@@ -28,21 +32,49 @@ def test_the_cpu_is_usable_everywhere() -> None:
     """The CPU provider needs nothing, and says so."""
     status = explain("cpu")
     assert (status.usable, status.reason, status.missing, status.remedy) == (True, "", (), "")
+    assert status.computes == ("float32", "int8")
 
 
 def test_auto_prefers_accelerators() -> None:
-    """The table's order is auto's order, and the CPU is what remains."""
-    assert list(PROVIDERS)[-1] == "cpu"
-    assert all(row.device == device for device, row in PROVIDERS.items())
+    """CUDA, then what plug-ins bring, then the CPU; OpenVINO behind it, and TensorRT only by name."""
+    found = find_providers()
+    tried = [device for device, row in found.items() if not row.not_auto]
+    assert tried[0] == "cuda"
+    assert set(tried[tried.index("cpu") + 1 :]) <= {"openvino"}
+    assert "tensorrt" in found
+    assert all(row.device == device for device, row in found.items())
+
+
+def test_a_plugin_is_a_device(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before the CPU, called by the rest of its package's name; never in the place of a device."""
+    for name in ("bright", "cuda"):
+        install(tmp_path, name, "raise AssertionError('a plug-in is not imported to be found')")
+    monkeypatch.syspath_prepend(tmp_path)
+    found = list(find_providers())
+    assert found.index("cuda") < found.index("bright") < found.index("cpu")
+    assert found.count("cuda") == 1
+    assert "cuda_plugin" in found
+    assert lookup("bright").plugin is not None
+
+
+def test_a_known_plugin_that_is_not_installed_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """OpenVINO is a device that everybody may ask for; only its package is missing."""
+    monkeypatch.setattr(plugins, "discover", lambda _taken: {})
+    with pytest.raises(DeviceError) as caught:
+        lookup("openvino")
+    (found,) = caught.value.diagnostics
+    assert found.message == "openvino can't be used: its plug-in is not installed"
+    assert found.hint == "pip install 'nin-spec[openvino]'"
 
 
 def test_an_unknown_device_is_refused_with_the_choices() -> None:
     """A misspelt device gets the nearest right one."""
     with pytest.raises(DeviceError) as caught:
-        lookup("cudda")  # type: ignore[arg-type]
+        lookup("cudda")
     (found,) = caught.value.diagnostics
     assert found.code is Code.DEVICE_UNAVAILABLE
-    assert found.hint == "did you mean 'cuda'?"
+    assert found.hint
+    assert found.hint.startswith("did you mean 'cuda'? there are auto, cuda, tensorrt, ")
 
 
 @linux
@@ -68,6 +100,7 @@ def test_a_library_that_is_missing_is_named_with_the_package_that_brings_it(monk
     row = providers.Provider("cuda", "CPUExecutionProvider", hardware=lambda _: None, install="pip install it")
     monkeypatch.setitem(PROVIDERS, "cuda", row)
     monkeypatch.setattr(providers, "_missing_libraries", lambda *_: ("libcudnn.so.9",))
+    monkeypatch.setattr(providers, "cuda_packages", dict)
     status = explain("cuda")
     assert (status.reason, status.missing) == ("libcudnn.so.9 can't be loaded", ("libcudnn.so.9",))
     assert status.remedy == "pip install it, or ask for cpu"
@@ -87,12 +120,60 @@ def test_the_wrong_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.skipif(sys.platform == "darwin", reason="no GPU package there")
 def test_two_packages_are_both_to_be_removed(monkeypatch: pytest.MonkeyPatch) -> None:
     """Removing only one of two packages breaks the other: the remedy names both."""
-    both = {"onnxruntime": ["onnxruntime-gpu", "onnxruntime", "onnxruntime"]}
-    monkeypatch.setattr(importlib.metadata, "packages_distributions", lambda: both)
+    monkeypatch.setattr(providers, "onnxruntime_packages", lambda: ("onnxruntime", "onnxruntime-gpu"))
     monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: ["CPUExecutionProvider"])
     status = explain("cuda")
     assert "overwrite each other" in status.reason
     assert status.remedy.startswith("pip uninstall onnxruntime onnxruntime-gpu, then pip install")
+
+
+def test_the_packages_that_overwrite_each_other_are_read_from_their_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever is called onnxruntime-something and brings that module; a plug-in does not."""
+    known = set(onnxruntime_packages())
+    assert known
+    for name, file in (("onnxruntime-other", "onnxruntime/x.py"), ("onnxruntime-tools", "tools/x.py")):
+        add_distribution(tmp_path, name, "1.0", file)
+    add_distribution(tmp_path, "onnxruntime-ep-odd", "1.0", "onnxruntime/ep.py")
+    monkeypatch.syspath_prepend(tmp_path)
+    assert set(onnxruntime_packages()) == known | {"onnxruntime-other"}
+
+
+def test_cuda_packages_tell_their_major(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the name's end up to CUDA 12, by the version since."""
+    add_distribution(tmp_path, "nvidia-cublas-cu12", "12.8.4.1", "nvidia/x.so")
+    add_distribution(tmp_path, "nvidia-cuda-runtime", "13.0.96", "nvidia/y.so")
+    monkeypatch.syspath_prepend(tmp_path)
+    found = cuda_packages()
+    assert (found["nvidia-cublas-cu12"], found["nvidia-cuda-runtime"]) == (12, 13)
+
+
+@pytest.mark.skipif(onnxruntime.cuda_version in {None, ""}, reason="onnxruntime without CUDA")
+def test_missing_libraries_of_another_major_are_explained(monkeypatch: pytest.MonkeyPatch) -> None:
+    """CUDA 12 from pip does not help an onnxruntime that was built for CUDA 13, and is named."""
+    monkeypatch.setattr(providers, "cuda_packages", lambda: {"nvidia-cublas-cu11": 11})
+    monkeypatch.setattr(providers, "_missing_libraries", lambda *_: ("libcublas.so.13",))
+    assert "nvidia-cublas-cu11 is for CUDA 11, and onnxruntime was built for CUDA" in explain("cuda").reason
+
+
+def test_a_library_missing_from_onnxruntime_is_no_matter_of_the_loader(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The package itself is damaged: it is to be removed and installed again."""
+    row = replace(PROVIDERS["cuda"], name="CPUExecutionProvider", library="onnxruntime_providers_gone")
+    monkeypatch.setitem(PROVIDERS, "cuda", row)
+    status = explain("cuda")
+    assert "onnxruntime_providers_gone" in status.reason
+    assert status.reason.endswith("is missing from the onnxruntime package")
+    assert status.remedy.startswith("pip uninstall onnxruntime")
+
+
+def test_tensorrt_has_the_precisions_of_the_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    """TensorRT drops what the GPU is slow in with a warning: nin-spec refuses it instead."""
+    computes = PROVIDERS["tensorrt"].computes
+    assert computes is not None
+    for capability, narrow in ((None, set()), ((7, 5), {"float16"}), ((8, 0), {"float16", "bfloat16"})):
+        monkeypatch.setattr(providers, "compute_capability", lambda _id, found=capability: found)
+        assert computes(None, TensorrtOptions()) == {"float32", "int8"} | narrow
 
 
 def test_nothing_to_remove_is_not_removed() -> None:

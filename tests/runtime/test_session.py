@@ -12,8 +12,9 @@ import pytest
 from small_models import classifier, content, has_nvidia_driver, refusal
 
 from nin_spec.diagnostics import Code, DeviceError, InputError
-from nin_spec.runtime import session as module
-from nin_spec.runtime.providers import PROVIDERS, ProviderStatus
+from nin_spec.runtime import creation
+from nin_spec.runtime.options import CpuOptions
+from nin_spec.runtime.providers import PROVIDERS, ProviderStatus, find_providers
 from nin_spec.runtime.session import open_session
 
 
@@ -34,6 +35,7 @@ def test_a_session_describes_itself() -> None:
     assert (session.device, session.provider, session.threads) == ("cpu", "CPUExecutionProvider", 1)
     assert session.placement == {"CPUExecutionProvider": ("conv", "relu", "pool", "flatten")}
     assert session.choice == "cpu, as asked"
+    assert (session.precision, session.remarks) == ("float32", ())
     assert session.inference.get_session_options().intra_op_num_threads == 1
 
 
@@ -89,6 +91,52 @@ def test_half_precision_models_run() -> None:
     session = open_session(content(dtype=np.float16), "cpu")
     assert session.dtype == np.float16
     assert session.run(np.ones((1, 3, 8, 8), np.float16)).dtype == np.float16
+    assert session.precision == "float16"
+    assert session.remarks == ("cpu computes a float16 file in float32 where it has no float16 arithmetic",)
+
+
+@pytest.mark.parametrize(
+    ("metadata", "asked", "words", "hint"),
+    [
+        ({"precision": "bfloat16"}, None, "cpu can't compute in bfloat16 here", "run it on openvino, or export with"),
+        ({}, "bfloat16", "cpu can't compute in bfloat16 here", "run it on openvino, or ask for another precision"),
+        ({}, "float16", "cpu can't compute in float16 here", "ask for another precision"),
+        ({"precision": "int8"}, "float32", "the file holds int8", "export it with --precision float32"),
+    ],
+)
+def test_a_precision_that_the_device_does_not_have_is_refused(
+    metadata: dict[str, str], asked: str | None, words: str, hint: str
+) -> None:
+    """Nothing is computed in other numbers than those asked for, by a person or by the file."""
+    found = refusal(DeviceError, lambda: open_session(content(metadata=metadata), "cpu", precision=asked))
+    assert words in found.message
+    assert found.hint.startswith(hint)
+
+
+def test_what_a_file_declares_can_be_overridden() -> None:
+    """A file meant for bfloat16 holds float32, and runs in it where that is asked for."""
+    session = open_session(content(metadata={"precision": "bfloat16"}), "cpu", precision="float32")
+    assert session.precision == "float32"
+
+
+def test_a_precision_that_nobody_knows_is_damage() -> None:
+    """The metadata are read before they are believed."""
+    found = refusal(InputError, lambda: open_session(content(metadata={"precision": "float8"}), "cpu"))
+    assert "nin_spec.precision is none of" in found.message
+
+
+def test_options_reach_the_session() -> None:
+    """A mapping, or the typed options, of the device that was named."""
+    for options in ({"spinning": "never"}, CpuOptions(spinning="never")):
+        session = open_session(content(), "cpu", options=options)
+        entry = session.inference.get_session_options().get_session_config_entry
+        assert entry("session.intra_op.allow_spinning") == "0"
+
+
+def test_auto_takes_no_options() -> None:
+    """What they would mean depends on the device."""
+    found = refusal(DeviceError, lambda: open_session(content(), options={"spinning": "never"}))
+    assert (found.code, found.hint) == (Code.DEVICE_OPTION, "name the device")
 
 
 def test_no_threads_are_refused() -> None:
@@ -103,7 +151,7 @@ def test_no_threads_are_refused() -> None:
 @pytest.fixture
 def cuda_looks_usable(monkeypatch: pytest.MonkeyPatch) -> None:
     """The check before the session finds nothing wrong, so that those after it have to."""
-    monkeypatch.setattr(module, "explain", lambda d: ProviderStatus(d, PROVIDERS[d].name, usable=True))
+    monkeypatch.setattr(creation, "explain", lambda d: ProviderStatus(d, PROVIDERS[d].name, usable=True))
 
 
 class Elsewhere(onnxruntime.InferenceSession):  # type: ignore[misc]
@@ -239,8 +287,8 @@ def test_auto_passes_over_a_device_that_would_fall_back(monkeypatch: pytest.Monk
 
 def test_auto_with_no_device_at_all_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     """With every provider out of order the reasons are all given."""
-    broken = {d: ProviderStatus(d, p.name, usable=False, reason=f"no {d}") for d, p in PROVIDERS.items()}
-    monkeypatch.setattr(module, "explain", broken.__getitem__)
+    broken = {d: ProviderStatus(d, p.name, usable=False, reason=f"no {d}") for d, p in find_providers().items()}
+    monkeypatch.setattr(creation, "explain", broken.__getitem__)
     found = refusal(DeviceError, lambda: open_session(content()))
     assert "no cuda" in found.message
     assert "no cpu" in found.message
@@ -248,7 +296,7 @@ def test_auto_with_no_device_at_all_is_refused(monkeypatch: pytest.MonkeyPatch) 
 
 def test_an_unknown_device_is_refused() -> None:
     """A word that is no device is an error, not the CPU."""
-    assert refusal(DeviceError, lambda: open_session(content(), "gpu")).code is Code.DEVICE_UNAVAILABLE  # type: ignore[arg-type]
+    assert refusal(DeviceError, lambda: open_session(content(), "gpu")).code is Code.DEVICE_UNAVAILABLE
 
 
 @pytest.mark.skipif(not has_nvidia_driver(), reason="needs an NVIDIA driver")

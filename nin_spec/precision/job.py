@@ -1,0 +1,123 @@
+"""What the making of one file stands on: the float32 file, the pictures, the budget, and who is told."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+
+from nin_spec.data import Part
+from nin_spec.diagnostics import BudgetError, Code, Diagnostic, Span
+from nin_spec.evaluation.scores import Array, Progress, Shape, inputs
+from nin_spec.model import Model
+from nin_spec.precision.calibration import Ranges, calibrate
+from nin_spec.precision.samples import SEED, Pictures
+from nin_spec.precision.settings import Settings
+from nin_spec.precision.trial import BATCH, Outcome, Trial
+from nin_spec.runtime.session import Session
+
+
+@dataclass(frozen=True)
+class Watch:
+    """Who is told what happens, line by line, and shown how far a piece of work is."""
+
+    say: Callable[[str], None] = lambda _: None
+    progress: Callable[[str, int], Progress | None] = lambda _, __: None
+
+
+@dataclass(frozen=True)
+class Job:
+    """`data` is the float32 file and `session` holds it on the device that measures; `pictures` where there are any."""
+
+    model: Model
+    data: bytes = field(repr=False)
+    settings: Settings
+    session: Session
+    pictures: Pictures | None
+    watch: Watch
+
+    def ranges(self) -> Ranges:
+        """The range of each value over the calibration pictures."""
+        part = self.known.calibration
+        batches = batches_of(self.session, self.model, part)
+        return calibrate(self.data, self.session.input_name, batches, self.watch.progress("calibrating", len(part)))
+
+    def begin(self) -> Trial:
+        """The float32 file over the evaluation pictures, which is told."""
+        pictures = self.known
+        part = pictures.evaluation
+        trial = Trial.begin(self.model, part, self.session, self.watch.progress("float32", len(part)))
+        count = f"{len(part):,}" + ("" if len(part) == pictures.whole else f" of {pictures.whole:,}")
+        where = f"{count} pictures ({part.dataset} {pictures.name}) on {trial.device}"
+        self.watch.say(f"float32: {trial.before / len(part):.2%} of {where}")
+        return trial
+
+    def attempt(self, trial: Trial, data: bytes, name: str) -> Outcome:
+        """What a reduced file comes to, which is told."""
+        outcome = trial.of(data, self.watch.progress(self.settings.precision, len(trial.part)))
+        self.watch.say(f"{name}: {outcome} (allowed: {self.budget:g} points)")
+        return outcome
+
+    @property
+    def known(self) -> Pictures:
+        """The pictures, of a job that has some."""
+        if self.pictures is None:
+            raise ValueError("this job was given no pictures")
+        return self.pictures
+
+    @property
+    def budget(self) -> float:
+        """Points that may be lost, of a job that measures."""
+        if self.settings.max_drop is None:
+            raise ValueError("this job measures nothing")
+        return self.settings.max_drop
+
+    def exceeded(self, why: str) -> BudgetError:
+        """The error of a file that loses too much."""
+        message = f"{why}, and {self.budget:g} are allowed on the {self.known.name} pictures of the data set"
+        hint = "nothing was written; allow more (--max-drop), or take a wider precision"
+        return BudgetError(Diagnostic(Code.BUDGET, message, hint=hint))
+
+    def line_of(self, layer: str) -> str:
+        """`spec.yaml:12`, where the spec asks for a layer."""
+        span = span_of(self.model, layer)
+        return f"{Path(span.source.name).name}:{span.line}" if span else ""
+
+    def facts(self, outcome: Outcome | None, float_layers: Sequence[str] = (), *, calibrated: bool) -> dict[str, Any]:
+        """What the file says of its making, as plain data. What was not measured is null."""
+        found: dict[str, Any] = {"max_drop": None if outcome is None else self.budget, "float_layers": [*float_layers]}
+        if calibrated:
+            used = self.known.calibration
+            found["calibration"] = {"dataset": used.dataset, "images": len(used), "seed": SEED}
+        if outcome is not None:
+            part = self.known.evaluation
+            found["evaluation"] = {
+                "dataset": part.dataset,
+                "part": self.known.name,
+                "device": self.session.device,
+                "images": outcome.images,
+                "float32": outcome.before / outcome.images,
+                self.settings.precision: outcome.after / outcome.images,
+                "same_class": outcome.same / outcome.images,
+            }
+        return found
+
+
+def span_of(model: Model, value: str) -> Span | None:
+    """Where the spec asks for the layer that makes a value of the file."""
+    name = value.partition("/")[0]
+    return next((n.span for n in model.graph if n.name == name), None)
+
+
+def batches_of(session: Session, model: Model, part: Part) -> Iterator[Array]:
+    """A part as inputs of the file, in batches; where it fixes their size, the last is filled with its last picture."""
+    size = session.input_shape[0]
+    shape = cast("Shape", model.graph.input.shape)
+    contract = model.card.preprocessing
+    raw_as = contract if session.takes_pixels else None
+    for x in inputs(part, contract, shape, session.dtype, size or BATCH, raw_as):
+        missing = (size or len(x)) - len(x)
+        yield np.concatenate([x, np.repeat(x[-1:], missing, 0)]) if missing else x

@@ -1,0 +1,67 @@
+"""On which pictures a file is calibrated, and on which it is measured: never the same ones."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from nin_spec.data import Part, PartName, hold_out, match_classes, open_part, subset
+from nin_spec.data.views import sample
+from nin_spec.diagnostics import Code, DataError, Diagnostic
+from nin_spec.language.load import loads
+from nin_spec.language.recipe import Recipe
+from nin_spec.model import Model, ModelCard
+from nin_spec.precision.settings import Settings
+
+SEED = 0
+"""Of every choice of pictures: two exports choose the same."""
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """`calibration` are some of those learned from, `learned` in all; `evaluation` are some of `name`, `whole` in all.
+
+    `name` is `test`, or `validation` where the recipe holds out a share of the training part.
+    """
+
+    calibration: Part
+    learned: int
+    evaluation: Part
+    name: str
+    whole: int
+
+
+def open_pictures(model: Model, settings: Settings) -> Pictures:
+    """The pictures for a model. Raises DataError where it names no data set, or the set is missing or misfits."""
+    recipe = _recipe(model.card)
+    dataset = model.card.dataset or _named_by(settings.data)
+    if not dataset:
+        message = f"{settings.precision} is measured on pictures, and nothing here names a data set"
+        hint = "say --data DIR, or write a recipe (train: {dataset: ...}) into the spec"
+        hint += "" if settings.precision == "int8" else "; --max-drop none writes a file that nobody measured"
+        raise DataError(Diagnostic(Code.DATA_MISSING, message, hint=hint))
+    learned = _part(model.card, dataset, "train", settings.data)
+    if recipe is not None and recipe.validation:
+        kept, held = hold_out(learned.labels, recipe.validation, recipe.seed)
+        learned, measured, name = subset(learned, kept), subset(learned, held), "validation"
+    else:
+        measured, name = _part(model.card, dataset, "test", settings.data), "test"
+    return Pictures(
+        sample(learned, settings.calibrate, SEED),
+        len(learned),
+        measured if settings.limit is None else sample(measured, settings.limit, SEED),
+        name,
+        len(measured),
+    )
+
+
+def _part(card: ModelCard, dataset: str, part: PartName, location: Path | None) -> Part:
+    return match_classes(open_part(dataset, part, location), card.labels, card.classes)
+
+
+def _recipe(card: ModelCard) -> Recipe | None:
+    return loads(card.spec, card.name).spec.train
+
+
+def _named_by(location: Path | None) -> str:
+    return "" if location is None else location.resolve().stem

@@ -1,0 +1,74 @@
+"""What can be said about a precision: which, measured on what, and how much accuracy it may cost."""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath
+from typing import Literal, get_args
+
+from nin_spec.diagnostics import Code, Diagnostic, ExportError, did_you_mean
+from nin_spec.exporter import Artifact
+
+Precision = Literal["float32", "float16", "bfloat16", "int8"]
+PRECISIONS: tuple[Precision, ...] = get_args(Precision)
+
+MAX_DROP = 0.5
+CALIBRATE = 512
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How a float32 file becomes one of `precision`.
+
+    `max_drop` is the budget, in percentage points of accuracy; None measures nothing. `data` is where the
+    data set lies, where `nin-spec data fetch` puts it unless said. `calibrate` pictures of the training part
+    show int8 the range of each value, `limit` of the evaluation part are measured, all unless said.
+
+    Raises ExportError for what can't be.
+    """
+
+    precision: Precision
+    max_drop: float | None = MAX_DROP
+    data: Path | None = None
+    calibrate: int = CALIBRATE
+    limit: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.precision not in PRECISIONS:
+            raise _refuse(f"{self.precision!r} is not a precision", did_you_mean(str(self.precision), PRECISIONS))
+        if self.max_drop is not None and not 0 <= self.max_drop <= 100:
+            raise _refuse(f"a drop of {self.max_drop} points", _DROP)
+        if self.calibrate < 1 or (self.limit is not None and self.limit < 1):
+            raise _refuse("fewer than one picture", "say a number from 1")
+
+
+_DROP = "say it in percentage points, 0 to 100, as 0.5% or 0.5; or none, to measure nothing"
+
+
+def parse_drop(text: str) -> float | None:
+    """`0.5%` and `0.5` are half a percentage point; `none` is no measurement. Raises ExportError.
+
+    A share (0.005) is not read as one: of two meanings a number has one, and 0.005 is that of 0.005%.
+    """
+    if text.strip().lower() == "none":
+        return None
+    match = re.fullmatch(r"\s*(\d{1,3}(?:\.\d{1,9})?|\.\d{1,9})\s*%?\s*", text)
+    points = float(match[1]) if match else math.nan
+    if not 0 <= points <= 100:
+        raise _refuse(f"--max-drop can't be {text!r}", _DROP)
+    return points
+
+
+def renamed(artifact: Artifact, precision: Precision) -> Artifact:
+    """The artifact with its ONNX files called `NAME.int8.onnx`: beside the float32 file, and not in its place."""
+    if precision == "float32":
+        return artifact
+    paths = {name: PurePosixPath(name) for name in artifact.files}
+    names = {n: str(p.with_name(f"{p.stem}.{precision}.onnx")) if p.suffix == ".onnx" else n for n, p in paths.items()}
+    return replace(artifact, files={names[name]: data for name, data in artifact.files.items()})
+
+
+def _refuse(message: str, hint: str) -> ExportError:
+    return ExportError(Diagnostic(Code.EXPORT_OPTION, message, hint=hint))

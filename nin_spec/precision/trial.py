@@ -1,0 +1,77 @@
+"""How many pictures a file still names right, and how many it names as the float32 file does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nin_spec.data import Part
+from nin_spec.evaluation.metrics import best
+from nin_spec.evaluation.scores import Progress, Shape, session_scores
+from nin_spec.model import Model
+from nin_spec.runtime.session import Session, open_session
+
+Scores = NDArray[np.floating[Any]]
+BATCH = 64
+ProgressOf = Callable[[str, int], Progress | None]
+"""Makes the progress of a piece of work, by its name and how many pictures it has."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """Of `images` pictures the float32 file named `before` right, this one `after`; `same` got one class from both."""
+
+    images: int
+    before: int
+    after: int
+    same: int
+
+    @property
+    def drop(self) -> float:
+        """Percentage points of accuracy lost; less than 0 where some were won."""
+        return 100 * (self.before - self.after) / self.images
+
+    def within(self, budget: float) -> bool:
+        """True when no more points are lost than the budget allows."""
+        return self.drop <= budget + 1e-9
+
+    def __str__(self) -> str:
+        lost = f"{self.drop:.2f} points lost" if self.drop >= 0 else f"{-self.drop:.2f} points won"
+        return f"{self.after / self.images:.2%}, {lost}; the same class as float32 for {self.same / self.images:.2%}"
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A part on one device, and the float32 file's scores of it, against which others are held."""
+
+    model: Model
+    part: Part
+    device: str
+    scores: Scores
+
+    @classmethod
+    def begin(cls, model: Model, part: Part, session: Session, progress: Progress | None) -> Trial:
+        """Go over the part with the float32 file, open on the device."""
+        return cls(model, part, session.device, scores_of(session, model, part, progress))
+
+    @property
+    def before(self) -> int:
+        """Pictures that the float32 file names right."""
+        return int((best(self.scores) == self.part.labels).sum())
+
+    def of(self, data: bytes, progress: Progress | None = None) -> Outcome:
+        """What a reduced file comes to. Raises what `session_scores` raises."""
+        session = open_session(data, cast("Any", self.device))
+        found = best(scores_of(session, self.model, self.part, progress))
+        same = int((found == best(self.scores)).sum())
+        return Outcome(len(found), self.before, int((found == self.part.labels).sum()), same)
+
+
+def scores_of(session: Session, model: Model, part: Part, progress: Progress | None = None) -> Scores:
+    """The scores of a part, prepared as the model's contract says."""
+    shape = cast("Shape", model.graph.input.shape)
+    return session_scores(session, part, model.card.preprocessing, shape, BATCH, progress)

@@ -1,0 +1,158 @@
+"""From a file and a device to onnxruntime's session: checked, told its precision, created, or refused."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from nin_spec.diagnostics import Code, DeviceError, Diagnostic, InputError
+from nin_spec.runtime import plugins
+from nin_spec.runtime.arithmetic import Numbers, numbers_of_file, numbers_of_session, settle
+from nin_spec.runtime.failures import error_types, explain_failure, unreadable, without_noise
+from nin_spec.runtime.installation import import_onnxruntime
+from nin_spec.runtime.options import DeviceOptions, Use
+from nin_spec.runtime.plugins import PluginError, quiet
+from nin_spec.runtime.providers import Provider, explain
+
+_FATAL_ONLY = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What a person asks of a session, beside the device."""
+
+    threads: int
+    precision: str | None
+    options: DeviceOptions | Mapping[str, object] | None
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """A model's bytes or path, and what messages call it."""
+
+    source: bytes | str
+    name: str
+
+    @classmethod
+    def of(cls, model: bytes | str | Path) -> File:
+        """What a caller gave. Raises InputError for a path that is no file."""
+        return cls(model, "the model") if isinstance(model, bytes) else cls(str(model), _check_file(Path(model)))
+
+
+def _check_file(path: Path) -> str:
+    name = str(path)
+    try:
+        status = path.stat()
+    except (OSError, ValueError) as error:
+        raise unreadable(name, f"it can't be read: {getattr(error, 'strerror', error)}") from error
+    if not stat.S_ISREG(status.st_mode):
+        raise unreadable(name, "it is a folder or a device, not a file")
+    if not os.access(path, os.R_OK):
+        raise unreadable(name, "it may not be read")
+    if status.st_size == 0:
+        raise unreadable(name, "it is empty", "copy or export it again")
+    return name
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A provider that can be used here, its options, its hardware where it is a plug-in, its arithmetic."""
+
+    provider: Provider
+    options: DeviceOptions
+    hardware: Any
+    has: frozenset[str] | None
+
+
+def find_target(provider: Provider, options: DeviceOptions) -> Target:
+    """The device, found to be usable. Raises DeviceError (DEVICE_UNAVAILABLE) with cause and cure."""
+    status = explain(provider.device)
+    if not status.usable:
+        raise unavailable(provider, status.reason, status.remedy)
+    try:
+        hardware = plugins.find_hardware(provider.plugin, options.hardware()) if provider.plugin else None
+        has = provider.computes(provider.plugin, options) if provider.computes else None
+    except PluginError as error:
+        raise unavailable(provider, str(error), error.remedy) from error
+    named = provider if hardware is None else replace(provider, name=hardware.ep_name)
+    return Target(named, options, hardware, has)
+
+
+def create_settled(file: File, target: Target, request: Request) -> tuple[Any, str, tuple[str, ...]]:
+    """The session of onnxruntime, the precision that it computes in, and remarks.
+
+    For a provider whose options depend on the file, that is read first; of the others the open session
+    says the same, and sooner.
+    """
+    device, asked = target.provider.device, _asked(target, request.precision)
+    if target.provider.reads_file:
+        numbers = _read_numbers(file)
+        precision, remarks = settle(device, numbers, asked, target.has)
+        use = Use(precision, request.threads, numbers.input_name, numbers.input_shape)
+        inference = _create(file, target, use)
+    else:
+        inference = _create(file, target, Use(asked or "float32", request.threads))
+        precision, remarks = settle(device, numbers_of_session(inference), asked, target.has)
+    return inference, precision, (*remarks, *target.options.remarks(precision), *_unknown(target))
+
+
+def _unknown(target: Target) -> tuple[str, ...]:
+    """A remark on a plug-in of which nothing is known but its name."""
+    if target.provider.plugin is None or target.has is not None:
+        return ()
+    device = target.provider.device
+    return (
+        f"in which numbers {device} computes is its own choice; `nin-spec export --device {device}` shows how close",
+    )
+
+
+def _asked(target: Target, precision: str | None) -> str | None:
+    option = target.options.asked_precision()
+    if precision is not None and option not in {None, precision}:
+        message = f"{target.provider.device}: precision is said twice, {precision} and {option}"
+        raise DeviceError(Diagnostic(Code.DEVICE_OPTION, message, hint="say it once"))
+    return precision or option
+
+
+def _read_numbers(file: File) -> Numbers:
+    try:
+        return numbers_of_file(file.source)
+    except ValueError as error:
+        raise _misread(file, str(error)) from error
+
+
+def _create(file: File, target: Target, use: Use) -> Any:
+    ort, provider = import_onnxruntime(), target.provider
+    options = ort.SessionOptions()
+    options.log_severity_level = _FATAL_ONLY  # what goes wrong is raised, and not printed as well
+    options.intra_op_num_threads = use.threads
+    options.inter_op_num_threads = 1  # a chain has nothing to run side by side
+    options.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
+    for key, value in target.options.for_session().items():
+        options.add_session_config_entry(key, value)
+    chosen: list[Any] | None = [(provider.name, target.options.for_provider(use))]
+    if target.hardware is not None:
+        options.add_provider_for_devices([target.hardware], target.options.for_provider(use))
+        chosen = None
+    try:
+        with quiet(ort):
+            return ort.InferenceSession(file.source, options, providers=chosen, enable_fallback=0)
+    except error_types() as error:
+        if explain_failure(str(error)) or provider.device == "cpu":
+            raise _misread(file, str(error)) from error
+        why = without_noise(str(error))
+        raise unavailable(provider, f"it can't load the model: {why}", "ask for cpu") from error
+
+
+def _misread(file: File, text: str) -> InputError:
+    return unreadable(file.name, *(explain_failure(text) or (without_noise(text), "export it again")))
+
+
+def unavailable(provider: Provider, why: str, remedy: str) -> DeviceError:
+    """The error for a device that can't run here."""
+    message = f"{provider.device} ({provider.name}) can't run here: {why}"
+    return DeviceError(Diagnostic(Code.DEVICE_UNAVAILABLE, message, hint=remedy or None))

@@ -1,0 +1,88 @@
+"""onnxruntime as it is installed here: imported whole or refused, its packages, the CUDA beside it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from nin_spec.diagnostics import Code, DeviceError, Diagnostic
+
+if TYPE_CHECKING:
+    from importlib.metadata import Distribution
+
+INSTALL_GPU = 'pip install "onnxruntime-gpu[cuda,cudnn]"'
+INSTALL_CPU = "pip install onnxruntime"
+HAS_GPU_WHEELS = sys.platform in ("linux", "win32")
+
+# Packages of libraries that onnxruntime's CUDA provider links: named with CUDA's major up to CUDA 12; without
+# it since, when the package's version is CUDA's.
+_CUDA_PACKAGES = ("nvidia-cublas", "nvidia-cuda-runtime")
+_CUDA_MAJORS = (11, 12, 13)
+_PLUGINS = "onnxruntime-ep-"
+
+
+def import_onnxruntime() -> Any:
+    """The onnxruntime module, proved to be whole. Raises DeviceError where it is missing or broken."""
+    try:
+        import onnxruntime as ort
+    except Exception as error:  # a broken extension module may raise anything
+        raise _broken(f"onnxruntime can't be imported: {error}") from error
+    if not hasattr(ort, "InferenceSession"):
+        raise _broken("onnxruntime is broken: the module has no InferenceSession")
+    return ort
+
+
+def _broken(message: str) -> DeviceError:
+    install = f"{INSTALL_GPU} ({INSTALL_CPU} without an NVIDIA GPU)" if HAS_GPU_WHEELS else INSTALL_CPU
+    hint = instead_of(onnxruntime_packages(), install)
+    return DeviceError(Diagnostic(Code.DEVICE_UNAVAILABLE, message, hint=hint))
+
+
+def instead_of(packages: Sequence[str], install: str) -> str:
+    """The remedy that removes packages, if any, before another is installed."""
+    return f"pip uninstall {' '.join(packages)}, then {install}" if packages else install
+
+
+def onnxruntime_packages() -> tuple[str, ...]:
+    """The installed distributions that bring the module `onnxruntime`: two of them overwrite each other."""
+    from importlib.metadata import distributions
+
+    # Only those that are called so are opened: a session on the CPU may ask, and must not read every package.
+    names = ((d.metadata["Name"] or "", d) for d in distributions())
+    found = [(n, d) for n, d in names if n.startswith("onnxruntime") and not _normal(n).startswith(_PLUGINS)]
+    return tuple(sorted({name for name, d in found if _brings_onnxruntime(d)}))
+
+
+def _normal(name: str) -> str:
+    return name.lower().replace("_", "-").replace(".", "-")
+
+
+def _brings_onnxruntime(distribution: Distribution) -> bool:
+    return any(file.parts[:1] == ("onnxruntime",) for file in distribution.files or ())
+
+
+def cuda_packages() -> dict[str, int]:
+    """The CUDA major of each installed NVIDIA package that has one; torch for CUDA brings them, too."""
+    named = {f"{stem}-cu{major}": major for stem in _CUDA_PACKAGES for major in _CUDA_MAJORS}
+    found = {name: major for name, major in named.items() if version_of(name)}
+    for stem in _CUDA_PACKAGES:
+        if version := version_of(stem):
+            found[stem] = int(version.partition(".")[0])
+    return found
+
+
+def version_of(package: str) -> str | None:
+    """The version of an installed distribution, None where there is none."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def cuda_major(ort: Any) -> int | None:
+    """The CUDA major that onnxruntime was built for, None for a build without CUDA."""
+    major = str(getattr(ort, "cuda_version", "")).partition(".")[0]
+    return int(major) if major.isdigit() else None

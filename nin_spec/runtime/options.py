@@ -1,0 +1,280 @@
+"""What a person may say of a device: one frozen table of options for each provider, with good defaults.
+
+onnxruntime takes texts, and providers overlook what they don't know. Here a name or value that does not
+exist is an error that lists those that do.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Literal, TypeVar
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, DirectoryPath, Field, ValidationError, model_validator
+
+from nin_spec.diagnostics import Code, DeviceError, Diagnostic, nearest
+
+Shape = tuple[int | None, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """What a session is made for: its arithmetic, its threads, and the file's input where that is known."""
+
+    precision: str
+    threads: int
+    input_name: str = ""
+    input_shape: Shape = ()
+
+
+class DeviceOptions(BaseModel):
+    """A provider without options. The others add fields, and say what these are for onnxruntime."""
+
+    # Built when first used: a session needs one of these tables, not all.
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
+
+    def for_provider(self, use: Use) -> dict[str, str]:
+        """The provider's own options, as texts."""
+        return {}
+
+    def for_session(self) -> dict[str, str]:
+        """Entries of the session's configuration."""
+        # Spin inside a run, where it saves wake-ups, and never between runs, where it only burns a core.
+        return {"session.force_spinning_stop": "1"}
+
+    def asked_precision(self) -> str | None:
+        """The arithmetic that an option asks for."""
+        return None
+
+    def remarks(self, precision: str) -> tuple[str, ...]:
+        """What is worth knowing of the numbers that come of these options."""
+        return ()
+
+    def batches(self) -> tuple[int, ...]:
+        """Batch sizes whose buffers are bound once; () where each run binds its own."""
+        return ()
+
+    def buffers(self) -> tuple[str, int]:
+        """Where such buffers lie, as onnxruntime calls it, and its number."""
+        return "cpu", 0
+
+    def hardware(self) -> str | None:
+        """The kind of hardware that a plug-in is to use: CPU, GPU, NPU; None for its best."""
+        return None
+
+
+def _sizes(value: object) -> object:
+    """`1,8,64` as a person types it."""
+    return tuple(part.strip() for part in value.split(",")) if isinstance(value, str) else value
+
+
+Batches = Annotated[tuple[Annotated[int, Field(ge=1, le=65536)], ...], BeforeValidator(_sizes), Field(min_length=1)]
+Arithmetic = Literal["float32", "float16", "bfloat16"]
+
+
+class CpuOptions(DeviceOptions):
+    """onnxruntime's own kernels on the processor."""
+
+    spinning: Literal["run", "never", "always"] = Field(
+        "run",
+        description="when idle threads burn a core to answer sooner: within a run, never (for a shared machine), "
+        "or between runs too",
+    )
+
+    def for_session(self) -> dict[str, str]:
+        return {
+            "run": super().for_session(),
+            "never": {"session.intra_op.allow_spinning": "0"},
+            "always": {},
+        }[self.spinning]
+
+
+class CudaOptions(DeviceOptions):
+    """NVIDIA GPUs through CUDA and cuDNN (onnxruntime: CUDA execution provider, configuration options)."""
+
+    device_id: int = Field(0, ge=0, le=1023, description="the number of the GPU")
+    gpu_mem_limit: int | None = Field(None, ge=1, description="bytes of GPU memory that the arena may take")
+    cudnn_conv_algo_search: Literal["HEURISTIC", "EXHAUSTIVE", "DEFAULT"] = Field(
+        # EXHAUSTIVE, onnxruntime's default, measures every algorithm again for each new batch size.
+        "HEURISTIC",
+        description="how cuDNN finds a convolution's algorithm",
+    )
+    use_tf32: bool = Field(
+        # On by default in onnxruntime: the scores would not be those of the spec.
+        default=False,
+        description="round the factors of float32 products to 10 bits: faster, and parity is lost",
+    )
+    prefer_nhwc: bool | None = Field(
+        None, description="keep channels last, as tensor cores read them; by default for a float16 file"
+    )
+    enable_cuda_graph: bool = Field(
+        default=False, description="replay recorded kernels: a batch is padded to the next size of cuda_graph_batches"
+    )
+    cuda_graph_batches: Batches = Field((1, 8, 64), description="batch sizes recorded at the start, as 1,8,64")
+
+    def for_provider(self, use: Use) -> dict[str, str]:
+        nhwc = use.precision == "float16" if self.prefer_nhwc is None else self.prefer_nhwc
+        limit = {} if self.gpu_mem_limit is None else {"gpu_mem_limit": str(self.gpu_mem_limit)}
+        return {
+            "device_id": str(self.device_id),
+            "cudnn_conv_algo_search": self.cudnn_conv_algo_search,
+            "use_tf32": _flag(self.use_tf32),
+            "prefer_nhwc": _flag(nhwc),
+            "enable_cuda_graph": _flag(self.enable_cuda_graph),
+            **limit,
+        }
+
+    def remarks(self, precision: str) -> tuple[str, ...]:
+        rounded = self.use_tf32 and precision == "float32"
+        return ("use_tf32 rounds the factors of float32 products to 10 bits",) if rounded else ()
+
+    def batches(self) -> tuple[int, ...]:
+        return self.cuda_graph_batches if self.enable_cuda_graph else ()
+
+    def buffers(self) -> tuple[str, int]:
+        return "cuda", self.device_id
+
+
+class TensorrtOptions(DeviceOptions):
+    """NVIDIA GPUs through TensorRT (onnxruntime: TensorRT execution provider, configurations)."""
+
+    device_id: int = Field(0, ge=0, le=1023, description="the number of the GPU")
+    precision: Arithmetic | None = Field(None, description="arithmetic for a float32 file; by default the file's own")
+    engine_cache: DirectoryPath | None = Field(
+        None, description="an existing folder that keeps built engines: the next start takes seconds, not minutes"
+    )
+    min_batch: int = Field(1, ge=1, le=65536, description="smallest batch that one engine serves")
+    opt_batch: int = Field(8, ge=1, le=65536, description="batch that the engine is tuned for")
+    max_batch: int = Field(
+        64, ge=1, le=65536, description="largest batch that one engine serves; another is built above"
+    )
+    enable_cuda_graph: bool = Field(
+        default=False, description="replay recorded kernels: a batch is padded to the next of the three"
+    )
+
+    @model_validator(mode="after")
+    def _ordered(self) -> TensorrtOptions:
+        if not self.min_batch <= self.opt_batch <= self.max_batch:
+            raise ValueError("min_batch, opt_batch and max_batch must rise")
+        return self
+
+    def for_provider(self, use: Use) -> dict[str, str]:
+        return {
+            "device_id": str(self.device_id),
+            "trt_fp16_enable": _flag(use.precision == "float16"),
+            "trt_bf16_enable": _flag(use.precision == "bfloat16"),
+            "trt_cuda_graph_enable": _flag(self.enable_cuda_graph),
+            **self._cache(),
+            **self._profiles(use),
+        }
+
+    def _cache(self) -> dict[str, str]:
+        if self.engine_cache is None:
+            return {}
+        folder = str(self.engine_cache)
+        return {
+            "trt_engine_cache_enable": "1",
+            "trt_engine_cache_path": folder,
+            "trt_timing_cache_enable": "1",
+            "trt_timing_cache_path": folder,
+        }
+
+    def _profiles(self, use: Use) -> dict[str, str]:
+        """One engine for all batches; without a profile TensorRT builds another for each new shape."""
+        batch, *rest = use.input_shape or (0,)
+        if batch is not None or None in rest:
+            return {}
+        named = (("min", self.min_batch), ("opt", self.opt_batch), ("max", self.max_batch))
+        return {f"trt_profile_{k}_shapes": f"{use.input_name}:{'x'.join(map(str, (n, *rest)))}" for k, n in named}
+
+    def asked_precision(self) -> str | None:
+        return self.precision
+
+    def remarks(self, precision: str) -> tuple[str, ...]:
+        # The provider has no option for it (onnxruntime #26029), and libraries read the variable once.
+        if precision != "float32" or os.environ.get("NVIDIA_TF32_OVERRIDE") == "0":
+            return ()
+        why = "TensorRT may round the factors of float32 products to 10 bits (TF32)"
+        return (f"{why}: NVIDIA_TF32_OVERRIDE=0 in the environment keeps it from that",)
+
+    def batches(self) -> tuple[int, ...]:
+        sizes = (self.min_batch, self.opt_batch, self.max_batch)
+        return tuple(sorted(set(sizes))) if self.enable_cuda_graph else ()
+
+    def buffers(self) -> tuple[str, int]:
+        return "cuda", self.device_id
+
+
+_HINTS = {"float32": "f32", "float16": "f16", "bfloat16": "bf16"}
+
+
+class OpenvinoOptions(DeviceOptions):
+    """Intel hardware through the plug-in onnxruntime-ep-openvino (OpenVINO: inference devices and properties)."""
+
+    device: Literal["CPU", "GPU", "NPU"] = Field("CPU", description="which of the machine's Intel hardware")
+    precision: Arithmetic | None = Field(None, description="arithmetic for a float32 file; by default the file's own")
+    streams: int = Field(
+        1, ge=1, le=1024, description="runs that go side by side: 1 answers soonest, more serve many callers"
+    )
+
+    def for_provider(self, use: Use) -> dict[str, str]:
+        # Without a hint OpenVINO takes bfloat16 wherever the processor has it, whatever the file says.
+        # An int8 file keeps float32 between its quantised layers.
+        properties = {"INFERENCE_PRECISION_HINT": _HINTS.get(use.precision, "f32")}
+        if self.device != "NPU":  # which has no streams to choose
+            properties["NUM_STREAMS"] = str(self.streams)
+        if self.device == "CPU":
+            properties["INFERENCE_NUM_THREADS"] = str(use.threads)
+        return {"load_config": json.dumps({self.device: properties})}
+
+    def asked_precision(self) -> str | None:
+        return self.precision
+
+    def hardware(self) -> str | None:
+        return self.device
+
+
+def _flag(value: bool) -> str:  # noqa: FBT001
+    return "1" if value else "0"
+
+
+# ------------------------------------------------------------------ read from what a person gave
+
+Options = TypeVar("Options", bound=DeviceOptions)
+
+
+def read_options(device: str, kind: type[Options], given: DeviceOptions | Mapping[str, object] | None) -> Options:
+    """The options of a device, from a mapping not yet checked. Raises DeviceError for each that can't be."""
+    if isinstance(given, kind):
+        return given
+    if isinstance(given, DeviceOptions):
+        raise _refused(device, f"{type(given).__name__} are not its options", f"give it {kind.__name__}")
+    try:
+        return kind.model_validate(dict(given or {}))
+    except ValidationError as error:
+        found = {str(e["loc"][0]) if e["loc"] else "": e for e in error.errors(include_url=False)}
+        raise DeviceError(
+            [_wrong(device, kind, key, dict(given or {}), e["msg"]) for key, e in found.items()]
+        ) from None
+
+
+def _wrong(device: str, kind: type[DeviceOptions], key: str, given: Mapping[str, object], why: str) -> Diagnostic:
+    fields = kind.model_fields
+    if not key:
+        return _finding(device, why.removeprefix("Value error, "))
+    if key not in fields:
+        near = nearest(key, fields)
+        known = f"it has {', '.join(fields)}" if fields else "nin-spec knows no options of it"
+        return _finding(device, f"there is no option {key!r}", f"did you mean {near!r}? {known}" if near else known)
+    reason = why[:1].lower() + why[1:]
+    return _finding(device, f"{key} can't be {given.get(key)!r}: {reason}", fields[key].description)
+
+
+def _refused(device: str, message: str, hint: str) -> DeviceError:
+    return DeviceError(_finding(device, message, hint))
+
+
+def _finding(device: str, message: str, hint: str | None = None) -> Diagnostic:
+    return Diagnostic(Code.DEVICE_OPTION, f"{device}: {message}", hint=hint)

@@ -1,0 +1,50 @@
+"""What is told of a precision on a device before a file is written."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper
+
+from nin_spec.diagnostics import ExportError
+from nin_spec.precision.fitness import DEFAULT_DEVICE, DEVICES, remark_on
+from nin_spec.precision.settings import PRECISIONS
+
+
+def test_a_device_without_integer_convolutions_is_told() -> None:
+    """With what to ask for instead."""
+    remark = remark_on("int8", "cuda")
+    assert remark is not None
+    assert "no int8 convolution" in remark
+    assert "float16" in remark
+
+
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_bfloat16_is_refused_where_nothing_computes_in_it(device: str) -> None:
+    """And the device that does is named."""
+    with pytest.raises(ExportError, match="ask for openvino"):
+        remark_on("bfloat16", device)
+
+
+def test_a_pair_without_a_row_says_nothing() -> None:
+    """What is not known is not claimed."""
+    assert remark_on("int8", "cpu") is None
+    assert remark_on("int8", "some_plugin") is None
+
+
+def test_every_precision_has_a_device_that_it_is_not_refused_on() -> None:
+    """Its default."""
+    assert set(DEFAULT_DEVICE) == set(PRECISIONS)
+    for precision, device in DEFAULT_DEVICE.items():
+        remark_on(precision, device)
+    assert {precision for precision, _ in DEVICES} <= set(PRECISIONS)
+
+
+def test_onnx_has_no_convolution_of_bfloat16_before_opset_22() -> None:
+    """The reason that the table gives."""
+    kinds = {c.type_param_str: set(c.allowed_type_strs) for c in onnx.defs.get_schema("Conv", 21).type_constraints}
+    assert "tensor(bfloat16)" not in kinds["T"]
+    kinds = {c.type_param_str: set(c.allowed_type_strs) for c in onnx.defs.get_schema("Conv", 22).type_constraints}
+    assert "tensor(bfloat16)" in kinds["T"]
+    assert helper.tensor_dtype_to_np_dtype(TensorProto.FLOAT16) == np.float16
