@@ -176,9 +176,7 @@ class Bars:
 @click.option("--part", type=click.Choice(["test", "train"]), default="test", show_default=True, help="Part of NAME.")
 @click.option("--count", type=click.IntRange(1), default=10, show_default=True, help="How many, from the first.")
 @force_option
-def save_command(  # noqa: PLR0913, PLR0917 its options
-    name: str, folder: str, location: str | None, part: PartName, count: int, force: bool
-) -> None:
+def save_command(name: str, folder: str, location: str | None, part: PartName, count: int, force: bool) -> None:
     """Save pictures of a data set as PNG files, to look at, and to give to `nin-spec run`.
 
     \b

@@ -78,7 +78,9 @@ def evaluate_command(subject: str, form: str, part_name: Any, **given: Any) -> i
     if picture is not None:
         check_target(picture)
         if picture.suffix.lower() != ".png":
-            raise click.BadParameter(f"{picture} is drawn as a PNG: say {picture.with_suffix('.png')}", param_hint="--confusion")
+            raise click.BadParameter(
+                f"{picture} is drawn as a PNG: say {picture.with_suffix('.png')}", param_hint="--confusion"
+            )
         protect([picture], [subject, given["weights"]], force=given["force"])
         need("matplotlib", "--confusion")  # its absence must not show after minutes
     found = open_subject(subject, given)
@@ -200,7 +202,7 @@ def whose(subject: str, weights: str | None) -> tuple[str, str]:
     return f": {subject} in onnxruntime", f": its network with {weights} in torch"
 
 
-def show(  # noqa: PLR0913, PLR0917 what it is of
+def show(
     subject: Subject, part: Part, total: int, comparison: Comparison, name: str, owners: tuple[str, str] = ("", "")
 ) -> None:
     """The totals, how far torch and onnxruntime agree, a row a class, and where they were confused."""

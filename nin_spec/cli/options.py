@@ -102,7 +102,15 @@ _MADE = {".onnx", ".safetensors", ".npy"}
 """What only programs write, and can write again."""
 
 
-_OF_A_RUN = {"spec.yaml", "run.json", "metrics.csv", "timings.csv", "best.safetensors", "last.safetensors", "curves.png"}
+_OF_A_RUN = {
+    "spec.yaml",
+    "run.json",
+    "metrics.csv",
+    "timings.csv",
+    "best.safetensors",
+    "last.safetensors",
+    "curves.png",
+}
 """What a run folder holds, nin_spec.training.folder says why."""
 
 
@@ -146,5 +154,7 @@ def weigh(network: Network, weights: str | None, seed: int) -> Model:
 
 def tell(lines: Iterable[str]) -> None:
     """What is worth knowing and is not the result."""
+    from nin_spec.diagnostics import printable
+
     for line in lines:
-        click.echo(line, err=True)
+        click.echo("\n".join(map(printable, line.split("\n"))), err=True)

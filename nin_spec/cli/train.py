@@ -182,7 +182,11 @@ def _same_training(run: Run, target: str, given: dict[str, Any]) -> None:
             message = f"{run.path} is a run of another network or recipe: say another --output (other: {named})"
             raise click.UsageError(message)
         said -= {"overrides", "size"}
-    settings = {**asdict(run.record.settings), "compiled": run.record.settings.compile, "weights": run.record.started_from}
+    settings = {
+        **asdict(run.record.settings),
+        "compiled": run.record.settings.compile,
+        "weights": run.record.started_from,
+    }
     now = {n: _PRECISIONS.get(given[n], given[n]) for n in said}
     if "weights" in now:
         now["weights"] = str(weights_file(Path(now["weights"])).resolve())

@@ -79,7 +79,9 @@ def train(  # noqa: PLR0913 keyword-only
         # All that can be refused is refused before there is a folder.
         with agreed(world):
             start = None if start is None else weights_file(start)
-            session = TrainingSession(network, recipe, sets, settings, world, device, target, reporter or Silent(), stop)
+            session = TrainingSession(
+                network, recipe, sets, settings, world, device, target, reporter or Silent(), stop
+            )
             model = session.beginning(start)
             if world.leads:
                 _create(target, network, sets, settings, recipe, start)

@@ -115,7 +115,11 @@ def restore_state(
         name, _, quantity = key.rpartition("/")
         by_name.setdefault(name, {})[quantity] = value
     shapes = {name: parameter.shape for name, parameter in named}
-    if any(name not in shapes or value.shape not in {shapes[name], ()} for name, of in by_name.items() for value in of.values()):
+    if any(
+        name not in shapes or value.shape not in {shapes[name], ()}
+        for name, of in by_name.items()
+        for value in of.values()
+    ):
         return False
     for name, parameter in named:
         for quantity, value in by_name.get(name, {}).items():

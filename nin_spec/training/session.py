@@ -41,7 +41,6 @@ from nin_spec.training.scoring import Scorer
 from nin_spec.training.sets import Sets
 from nin_spec.training.settings import Precision, Settings
 
-
 _MAX_BATCH = 1 << 33
 """Bytes of a batch of stored pictures, three of which are in memory at once."""
 

@@ -162,4 +162,4 @@ def test_a_row_for_each_picture_or_an_error() -> None:
     file = helper.make_model(graph, ir_version=10, opset_imports=[helper.make_opsetid("", 17)])
     session = open_session(file.SerializeToString(), "cpu", 1)
     found = refusal(InputError, lambda: session_scores(session, noise(), small_model().card.preprocessing, SHAPE))
-    assert found.message == "the model gives scores of shape 1x7 for a batch of 40"
+    assert found.message == "the model gives scores of shape (1, 7) for a batch of 40"
