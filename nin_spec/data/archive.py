@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import math
 import warnings
 import zipfile
 import zlib
 from pathlib import Path
-from typing import IO, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +26,9 @@ NAMES: tuple[dict[PartName, tuple[str, str]], ...] = (
 _LOCAL_HEADER = 30
 _DEFLATE_RATIO = 1033
 """No deflate stream holds more than 1032 times its size."""
+_LONGEST_HEADER = 1 << 16
+_MOST_UNPACKED = 1 << 32
+"""Bytes of an array that must be unpacked to be read."""
 
 
 def open_archive(dataset: str, part: PartName, path: Path, classes: tuple[str, ...] | None = None) -> ArrayPart:
@@ -103,8 +107,9 @@ def _read(path: Path, file: zipfile.ZipFile, name: str) -> NDArray[Any]:
     """An array of the archive; its header is held against the sizes before anything is allocated."""
     info = file.getinfo(f"{name}.npy" if f"{name}.npy" in file.namelist() else name)
     with file.open(info) as source:
-        dtype, fortran, shape = _header(path, name, source)
-        start, size = source.tell(), math.prod(shape) * dtype.itemsize
+        head = io.BytesIO(source.read(_LONGEST_HEADER))  # which may claim to be gigabytes long
+        dtype, fortran, shape = _header(path, name, head)
+        start, size = head.tell(), math.prod(shape) * dtype.itemsize
         promised = f"{name} promises {size:,} bytes of {dtype}"
         if start + size != info.file_size:
             raise damaged(path, f"{promised}, and holds {info.file_size - start:,}")
@@ -115,6 +120,11 @@ def _read(path: Path, file: zipfile.ZipFile, name: str) -> NDArray[Any]:
         if info.compress_type == zipfile.ZIP_STORED and size:
             array = np.memmap(path, dtype, "r", _offset(path, info) + start, shape, order)
             return array
+        if size > _MOST_UNPACKED:
+            raise misfit(
+                f"{promised}, packed: too many to hold in memory", "np.savez stores them so that they are mapped"
+            )
+        source.seek(start)
         data = source.read()
     if len(data) != size:
         raise damaged(path, f"{promised}, and holds {len(data):,}")
@@ -122,7 +132,7 @@ def _read(path: Path, file: zipfile.ZipFile, name: str) -> NDArray[Any]:
     return array
 
 
-def _header(path: Path, name: str, source: IO[bytes]) -> tuple[np.dtype[Any], bool, tuple[int, ...]]:
+def _header(path: Path, name: str, source: io.BytesIO) -> tuple[np.dtype[Any], bool, tuple[int, ...]]:
     formats = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
     try:
         with warnings.catch_warnings():

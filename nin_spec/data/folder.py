@@ -162,6 +162,9 @@ def _listed(
     dataset: str, part: PartName, root: Path, classes: tuple[str, ...], faults: list[Diagnostic]
 ) -> tuple[FolderPart, list[Diagnostic]]:
     """Every picture below the class folders, class by class and name by name; what is wrong joins the faults."""
+    if unsayable := [name for name in classes if not name.isprintable()]:
+        message = f"{root} holds class folders whose names can't be printed: {_few(map(ascii, unsayable))}"
+        faults += misfit(message, "rename them: they become the names of classes").diagnostics
     files: list[str] = []
     strange: list[str] = []
     counts: list[int] = []

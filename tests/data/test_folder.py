@@ -175,6 +175,15 @@ def test_names_that_are_no_text_are_read(tmp_path: Path) -> None:
     assert all(part.evidence(np.arange(len(part))) for part in parts)
 
 
+@pytest.mark.parametrize("name", [os.fsdecode(b"caf\xe9"), "red\x1b[31m"])
+def test_a_class_whose_name_can_t_be_printed_is_refused(tmp_path: Path, name: str) -> None:
+    """It would become a label, in files and on terminals."""
+    make_pictures(tmp_path, {"a": 5, name: 5})
+    message = refusal(lambda: open_folder("x", "train", tmp_path), Code.DATA_MISFIT)
+    assert "whose names can't be printed" in message
+    assert message.isascii()
+
+
 # ------------------------------------------------------------------ undivided
 
 
