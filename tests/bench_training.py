@@ -2,7 +2,8 @@
 
 Each contender trains in a process of its own. Those of one network live side by side and take turns of a few
 steps, one at a time, so that what the machine does meanwhile hits all alike; then all begin anew. A pair's ratio
-is taken turn by turn: printed are its median, least and greatest, beside the medians of both sides. Pictures
+is taken turn by turn: printed are its median, least and greatest, beside the medians of both sides. (Where a
+process's memory happens to lie moves its speed by some percent: hence several rounds, of few turns.) Pictures
 are random bytes in CIFAR-10's own format, and the digits that come with nin-spec. (Of these, ours reads up to
 three batches ahead while another has its turn: milliseconds, and the data line tells what they come to.)
 
@@ -118,22 +119,22 @@ def match(jobs: Sequence[Job], data: Path, rounds: int) -> Runs:
             present = [job for job in group if number == 0 or job.turns > 1]
             if not present:
                 continue
-            for job, found in zip(present, side_by_side(present, data), strict=True):
+            for job, found in zip(present, side_by_side(present, data, number), strict=True):
                 speed = f"{statistics.median(found['rate']):,.1f} images/s, {found['memory']:,.0f} MB"
                 print(f"round {number + 1}, {job}: {speed}", file=sys.stderr, flush=True)
                 runs[job].append(found)
     return runs
 
 
-def side_by_side(jobs: Sequence[Job], data: Path) -> list[Result]:
-    """The results of processes that live together and of which one works at a time.
+def side_by_side(jobs: Sequence[Job], data: Path, number: int) -> list[Result]:
+    """The results of processes that live together and of which one works at a time, in round `number`.
 
     Every other turn goes backwards, so that no place is favoured.
     """
     running = [start(job, data) for job in jobs]
     for turn in range(max(job.turns for job in jobs)):
         present = [(job, process) for job, process in zip(jobs, running, strict=True) if turn < job.turns]
-        for job, process in present[:: -1 if turn % 2 else 1]:
+        for job, process in present[:: -1 if (turn + number) % 2 else 1]:
             if job.epochs is None:
                 go_on(process)
     return [finish(process) for process in running]
@@ -212,8 +213,8 @@ def options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", nargs="*", metavar="WHAT", help=f"of {', '.join(WHAT)}; all unless said")
     parser.add_argument("--threads", type=int, help="of each contender  [default: the cores]")
-    parser.add_argument("--rounds", type=int, help="new processes of each contender  [default: 2]")
-    parser.add_argument("--turns", type=int, help="of each contender in a round  [default: 5]")
+    parser.add_argument("--rounds", type=int, help="new processes of each contender  [default: 5]")
+    parser.add_argument("--turns", type=int, help="of each contender in a round  [default: 3]")
     parser.add_argument("--steps", type=int, help="in a turn of nin_cifar; 10 times of nin_digits  [default: 4]")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures and each run there, too")
     parser.add_argument("--quick", action="store_true", help="only show that it works: tiny batches, nothing judged")
@@ -221,7 +222,7 @@ def options() -> argparse.Namespace:
     unknown = set(given.what) - set(WHAT)
     if unknown:
         parser.error(f"{', '.join(sorted(unknown))}: WHAT is of {', '.join(WHAT)}")
-    usual = {"threads": available_threads(), "rounds": 2, "turns": 5, "steps": 4, "batch": 128, "records": 640}
+    usual = {"threads": available_threads(), "rounds": 5, "turns": 3, "steps": 4, "batch": 128, "records": 640}
     quick = {"threads": 1, "rounds": 1, "turns": 1, "steps": 1, "batch": 4, "records": 4}
     for key, value in (quick if given.quick else usual).items():
         if getattr(given, key, None) is None:
