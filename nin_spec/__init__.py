@@ -43,6 +43,8 @@ if TYPE_CHECKING:
     from nin_spec.network import compile as compile  # noqa: A004 the field's word
     from nin_spec.torch_module import build_module as build_module
     from nin_spec.training.begin import train as train
+    from nin_spec.training.folder import open_run as open_run
+    from nin_spec.training.settings import Settings as Settings
 
 __version__ = "0.1.0"
 
@@ -57,6 +59,8 @@ _HOMES = {
     "build_module": "nin_spec.torch_module",
     "export": "nin_spec.api",
     "train": "nin_spec.training.begin",
+    "open_run": "nin_spec.training.folder",
+    "Settings": "nin_spec.training.settings",
     "evaluate": "nin_spec.evaluation",
     "import_onnx": "nin_spec.importers.onnx_import",
     "import_module": "nin_spec.importers.torch_import",
@@ -66,6 +70,7 @@ __all__ = [
     "Model",
     "Network",
     "NinSpecError",
+    "Settings",
     "build_module",
     "compile",
     "evaluate",
@@ -74,6 +79,7 @@ __all__ = [
     "import_onnx",
     "load",
     "loads",
+    "open_run",
     "train",
 ]
 

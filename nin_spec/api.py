@@ -43,7 +43,7 @@ def export(
     from nin_spec.precision import Settings
 
     if not isinstance(model, Model):
-        raise TypeError("export takes a model: network.initialise(), or network.with_weights(file)")
+        raise TypeError("export takes a model: network.with_weights(file), run.model(), or network.initialise()")
     settings = precision if isinstance(precision, Settings) else Settings(precision)
     artifact = make(model, to, options)
     if parity:

@@ -111,8 +111,8 @@ def _cells(table: NDArray[np.int64]) -> list[tuple[tuple[int, int], int]]:
 # ------------------------------------------------------------------ curves
 
 
-def curves_png(rows: Sequence[Row], title: str) -> bytes:
-    """Loss, accuracy and learning rate by epoch.
+def curves_png(rows: Sequence[Row], title: str, chosen: int | None = None) -> bytes:
+    """Loss, accuracy and learning rate by epoch; a line marks the epoch `chosen`, whose weights are the result.
 
     Rows have the keys epoch, train_loss, train_accuracy, test_loss, test_accuracy (or validation_...) and
     lr; any but epoch may be missing or None. Raises InputError (EXTRA_MISSING) without matplotlib.
@@ -138,6 +138,11 @@ def curves_png(rows: Sequence[Row], title: str) -> bytes:
             axes.set_axisbelow(True)
             axes.set_xlim(epochs[0] - margin, epochs[-1] + margin)
             axes.xaxis.set_major_locator(matplotlib.ticker.MaxNLocator(integer=True, min_n_ticks=1))
+            if chosen is not None:
+                axes.axvline(chosen, color=_INK, linestyle=":", linewidth=1)
+        if chosen is not None:
+            axes = accuracy.get_xaxis_transform()
+            accuracy.annotate(f"epoch {chosen}: the result", (chosen, 0.5), (3, 0), axes, "offset points", fontsize=8)
         rate.set_xlabel("epoch")
         return _png(figure)
 

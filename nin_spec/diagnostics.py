@@ -145,6 +145,11 @@ def short(text: str, limit: int = 60) -> str:
     return text if len(text) <= limit else text[: limit - 3] + "..."
 
 
+def counted(number: int, noun: str, nouns: str | None = None) -> str:
+    """`1 epoch`, `1,437 pictures`; `nouns` where the plural is no bare s."""
+    return f"{number:,} {noun if number == 1 else nouns or noun + 's'}"
+
+
 @dataclass(frozen=True, slots=True)
 class Span:
     """`length` characters of a source, from a 1-based line and column."""

@@ -61,15 +61,17 @@ class Network:
         return Model(self.graph, initialise(self.graph, self.initialisation(), seed), card)
 
     def with_weights(self, path: str | Path) -> Model:
-        """A model with the weights of a file, ours or a foreign state dict. Raises WeightsError."""
+        """A model with the weights of a file, ours or a foreign state dict, or of a run folder. Raises WeightsError."""
         return self.adopt(path)[0]
 
     def adopt(self, path: str | Path) -> tuple[Model, list[str]]:
         """The same, with what is worth knowing: the mapping of foreign names, and what was converted."""
         from nin_spec.weights import load as load_weights
+        from nin_spec.weights import weights_file
 
-        adoption = load_weights(Path(path), self.graph)
-        remarks = [f"weights: {len(adoption.mapping)} tensors from {path}, each used once, every shape equal"]
+        file = weights_file(Path(path))
+        adoption = load_weights(file, self.graph)
+        remarks = [f"weights: {len(adoption.mapping)} tensors from {file}, each used once, every shape equal"]
         if adoption.renamed:
             remarks += [f"  {theirs} -> {ours}" for theirs, ours in adoption.mapping]
         card = replace(self.card, weights=adoption.weights_are)

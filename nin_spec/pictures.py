@@ -87,6 +87,12 @@ def decode(path: Path | IO[bytes]) -> Image.Image:
         return ImageOps.exif_transpose(picture)
 
 
+def read_header(path: Path) -> None:
+    """Open a picture and decode none of it. Raises what Pillow raises; safe to call from several threads."""
+    with _quiet, Image.open(path, formats=FORMATS):
+        pass
+
+
 # ------------------------------------------------------------------ the frame
 
 

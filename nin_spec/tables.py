@@ -8,6 +8,7 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from nin_spec.analysis import Row, ShapeTable
+from nin_spec.diagnostics import printable
 from nin_spec.ir.types import Pair
 
 HEADERS = ("layer", "op", "", "output", "parameters", "MACs", "field", "jump", "memory", "line")
@@ -88,6 +89,7 @@ def _pick(rows: list[tuple[str, ...]], keep: list[int]) -> list[list[str]]:
 
 def columns(rows: Sequence[Sequence[str]], right: Collection[int] = ()) -> list[str]:
     """Rows of cells as lines, columns two blanks apart, those in `right` flush right."""
+    rows = [[printable(cell) for cell in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return [
         "  ".join(_align(c, w, i in right) for i, (c, w) in enumerate(zip(row, widths, strict=True))).rstrip()

@@ -2,7 +2,8 @@
 
 Each contender trains in a process of its own. Those of one network live side by side and take turns of a few
 steps, one at a time, so that what the machine does meanwhile hits all alike; then all begin anew. A pair's ratio
-is taken turn by turn: printed are its median, least and greatest, beside the medians of both sides. Pictures
+is taken turn by turn: printed are its median, least and greatest, beside the medians of both sides. (Where a
+process's memory happens to lie moves its speed by some percent: hence several rounds, of few turns.) Pictures
 are random bytes in CIFAR-10's own format, and the digits that come with nin-spec. (Of these, ours reads up to
 three batches ahead while another has its turn: milliseconds, and the data line tells what they come to.)
 
@@ -25,219 +26,22 @@ import json
 import operator
 import os
 import random
-import resource
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
-from functools import partial
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
-import nin_spec
-from nin_spec.training.reporter import Pace, Row, Silent
-
-if TYPE_CHECKING:
-    import torch
-    from torch import Tensor, nn
-
-    from nin_spec.language.recipe import Recipe
-    from nin_spec.network import Network
-    from nin_spec.training.settings import Precision
+from bench_contenders import Job, Result
 
 WHAT = ("throughput", "precision", "data", "memory")
-NATIVE_BFLOAT16 = ("amx_bf16", "avx512_bf16", "bf16")
-"""What torch.cpu.get_capabilities() calls bfloat16 arithmetic, the last on ARM."""
+CONTENDERS = str(Path(__file__).with_name("bench_contenders.py"))
 EMULATED = "this CPU has neither AMX nor AVX512-BF16 and emulates bfloat16: one step, for the record"
-Result = dict[str, Any]
-"""Of a process: `rate` of each turn in images/s, `memory` in MB, `share` of each epoch."""
-
-
-@dataclass(frozen=True)
-class Job:
-    """One contender: who trains what, how.
-
-    `tuned` is what nin_spec.training does by itself: channels last in memory, the fused optimiser. Steps up to
-    `warmup` are not timed; then come `turns` of `steps` steps. `epochs` trains whole epochs to the end instead.
-    """
-
-    who: Literal["ours", "plain"]
-    spec: str
-    batch: int
-    threads: int
-    warmup: int
-    steps: int
-    precision: Precision = "float32"
-    tuned: bool = True
-    epochs: int | None = None
-    turns: int = 5
-
-    def __str__(self) -> str:
-        layout = "channels last" if self.tuned else "contiguous"
-        length = f"{self.turns} turns of {self.steps}" if self.epochs is None else f"epochs: {self.epochs}"
-        return f"{self.who} {self.spec}, {self.precision}, {layout}, {length}"
-
-    @property
-    def total(self) -> int:
-        """Steps of one process."""
-        return self.warmup + self.turns * self.steps
-
-    def pauses(self, done: int) -> bool:
-        """Whether the next steps wait for their turn."""
-        return self.epochs is None and done >= self.warmup and (done - self.warmup) % self.steps == 0
-
-    def network(self) -> Network:
-        """The network, its recipe changed where this job says so."""
-        changes = [f"train.batch_size={self.batch}"]
-        if self.epochs is not None:
-            changes.append(f"train.epochs={self.epochs}")
-        return nin_spec.compile(self.spec, changes)
-
-    def result(self, laps: Sequence[float], shares: Sequence[float] = ()) -> Result:
-        """What came of it, from the times of steps and the waiting shares of epochs."""
-        length = self.steps if self.epochs is None else len(laps)
-        turns = [laps[k : k + length] for k in range(0, len(laps), length)]
-        rate = [self.batch / statistics.median(turn) for turn in turns]
-        return {"rate": rate, "memory": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, "share": shares}
-
-
 Runs = dict[Job, list[Result]]
-
-
-# ------------------------------------------------------------------ nin_spec.training
-
-
-@dataclass
-class Watch(Silent):
-    """Takes the times of steps, and stops after enough of them."""
-
-    job: Job
-    laps: list[float] = field(default_factory=list)
-    shares: list[float] = field(default_factory=list)
-    done: int = 0
-    before: float | None = None
-
-    def enough(self) -> bool:
-        """Asked within the step after those that are done."""
-        return self.job.epochs is None and self.done + 1 >= self.job.total
-
-    def stepped(self, step: int, loss: float) -> None:
-        now = time.perf_counter()
-        if self.before is not None and step > self.job.warmup:
-            self.laps.append(now - self.before)
-        if self.job.pauses(step):
-            wait_for_turn()
-        self.done, self.before = step, time.perf_counter()
-
-    def finished_epoch(self, row: Row, pace: Pace) -> None:
-        self.shares.append(pace.data_share)
-        # Evaluation and a checkpoint came between, and are no part of a step.
-        self.before = time.perf_counter()
-
-
-def wait_for_turn() -> None:
-    """Say that a turn is done, and sleep until the next."""
-    print("turn", flush=True)
-    sys.stdin.readline()
-
-
-def ours(job: Job, data: Path | None) -> Result:
-    """Train as the command line does."""
-    from nin_spec.training.begin import train
-    from nin_spec.training.settings import Settings
-
-    watch = Watch(job)
-    settings = Settings(device="cpu", precision=job.precision, threads=job.threads, channels_last=job.tuned)
-    with tempfile.TemporaryDirectory() as folder:
-        run = Path(folder) / "run"
-        train(job.network(), data=data, output=run, settings=settings, reporter=watch, stop=watch.enough)
-    return job.result(watch.laps, watch.shares)
-
-
-# ------------------------------------------------------------------ by hand
-
-
-def plain(job: Job, data: Path | None) -> Result:
-    """The same network, data and recipe in a loop as people write it."""
-    import numpy as np
-    import torch
-    import torch.nn.functional as F  # noqa: N812 the field's name
-
-    from nin_spec.data import Frame, open_part
-    from nin_spec.training.optimizer import rate_factor
-
-    torch.set_num_threads(job.threads)
-    network = job.network()
-    recipe = network.spec.spec.train
-    assert recipe is not None
-    assert recipe.gradient_clip is None
-    layout = torch.channels_last if job.tuned else torch.contiguous_format
-    net = nin_spec.build_module(network.initialise()).to(memory_format=layout).train()  # type: ignore[call-overload]
-    part, (channels, height, width) = open_part(recipe.dataset, "train", data), network.graph.input.shape
-    pictures = part.pictures(np.arange(len(part)), Frame(channels, height, width))
-    images, labels = torch.from_numpy(pictures).permute(0, 3, 1, 2).contiguous(), torch.tensor(part.labels)
-    contract = network.card.preprocessing
-    mean, std = (torch.tensor(v).reshape(1, -1, 1, 1) for v in (contract.mean, contract.std))
-    steps, per_epoch = job.total, len(images) // job.batch
-    optimizer = by_hand(net, recipe, fused=True if job.tuned else None)
-    factor = partial(rate_factor, recipe.schedule, steps_per_epoch=per_epoch, epochs=recipe.epochs)
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
-    orders = [torch.randperm(len(images))[: per_epoch * job.batch] for _ in range(steps // per_epoch + 1)]
-    laps, total, before = [], 0.0, time.perf_counter()
-    for rows in torch.cat(orders).reshape(-1, job.batch)[:steps]:
-        x = cropped(images[rows], recipe.augment.pad_and_crop).to(torch.float32, memory_format=layout)
-        x = x.mul_(contract.scale).sub_(mean).div_(std)
-        optimizer.zero_grad()
-        loss = F.cross_entropy(net(x), labels[rows], label_smoothing=recipe.label_smoothing)
-        loss.backward()  # type: ignore[no-untyped-call]
-        optimizer.step()
-        schedule.step()
-        total += loss.item()
-        laps.append(time.perf_counter() - before)
-        if job.pauses(len(laps)):
-            wait_for_turn()
-        before = time.perf_counter()
-    return job.result(laps[job.warmup :])
-
-
-def cropped(images: Tensor, pad: int) -> Tensor:
-    """Windows of the images' own size, at random places of the padded images."""
-    import torch
-    import torch.nn.functional as F  # noqa: N812 the field's name
-
-    if not pad:
-        return images
-    count, _, height, width = images.shape
-    padded = F.pad(images, (pad, pad, pad, pad)).permute(0, 2, 3, 1)
-    top, left = torch.randint(0, 2 * pad + 1, (2, count, 1, 1))
-    rows, columns = top + torch.arange(height)[:, None], left + torch.arange(width)
-    return padded[torch.arange(count)[:, None, None], rows, columns].permute(0, 3, 1, 2)
-
-
-def by_hand(net: nn.Module, recipe: Recipe, *, fused: bool | None) -> torch.optim.Optimizer:
-    """The recipe's optimiser; of multipliers, those of nin_cifar: biases twice, the class maps a tenth."""
-    import torch
-
-    o = recipe.optimizer
-    groups: list[dict[str, Any]] = [{"params": list(net.parameters())}]
-    if recipe.lr_multipliers:
-        *convs, last = (layer for layer in net.modules() if isinstance(layer, torch.nn.Conv2d))
-        groups = [
-            {"params": [conv.weight for conv in convs]},
-            {"params": [conv.bias for conv in convs], "lr": o.lr * 2, "weight_decay": 0.0},
-            {"params": [last.weight], "lr": o.lr * 0.1},
-            {"params": [last.bias], "lr": o.lr * 0.2, "weight_decay": 0.0},
-        ]
-    if o.kind == "sgd":
-        return torch.optim.SGD(groups, o.lr, o.momentum, 0.0, o.weight_decay, o.nesterov, fused=fused)
-    kind = torch.optim.AdamW if o.kind == "adamw" else torch.optim.Adam
-    return kind(groups, o.lr, (o.betas[0], o.betas[1]), o.eps, o.weight_decay, fused=fused)
-
-
-# ------------------------------------------------------------------ the match
 
 
 @dataclass(frozen=True)
@@ -313,22 +117,24 @@ def match(jobs: Sequence[Job], data: Path, rounds: int) -> Runs:
     for number in range(rounds):
         for group in groups.values():
             present = [job for job in group if number == 0 or job.turns > 1]
-            for job, found in zip(present, side_by_side(present, data), strict=True):
+            if not present:
+                continue
+            for job, found in zip(present, side_by_side(present, data, number), strict=True):
                 speed = f"{statistics.median(found['rate']):,.1f} images/s, {found['memory']:,.0f} MB"
                 print(f"round {number + 1}, {job}: {speed}", file=sys.stderr, flush=True)
                 runs[job].append(found)
     return runs
 
 
-def side_by_side(jobs: Sequence[Job], data: Path) -> list[Result]:
-    """The results of processes that live together and of which one works at a time.
+def side_by_side(jobs: Sequence[Job], data: Path, number: int) -> list[Result]:
+    """The results of processes that live together and of which one works at a time, in round `number`.
 
     Every other turn goes backwards, so that no place is favoured.
     """
     running = [start(job, data) for job in jobs]
     for turn in range(max(job.turns for job in jobs)):
         present = [(job, process) for job, process in zip(jobs, running, strict=True) if turn < job.turns]
-        for job, process in present[:: -1 if turn % 2 else 1]:
+        for job, process in present[:: -1 if (turn + number) % 2 else 1]:
             if job.epochs is None:
                 go_on(process)
     return [finish(process) for process in running]
@@ -336,7 +142,7 @@ def side_by_side(jobs: Sequence[Job], data: Path) -> list[Result]:
 
 def start(job: Job, data: Path) -> subprocess.Popen[str]:
     """A contender, warmed up and waiting for its turn."""
-    command = [sys.executable, __file__, "--contender", json.dumps(asdict(job)), "--data", str(data)]
+    command = [sys.executable, CONTENDERS, json.dumps(asdict(job)), str(data)]
     # What it says when it fails is shown as it comes.
     process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     if job.epochs is None:
@@ -370,21 +176,13 @@ def heard(process: subprocess.Popen[str], word: str) -> None:
     raise SystemExit(f"a contender ended with status {process.wait()}")
 
 
-def alone(*arguments: str) -> Any:
-    """What this script prints when it runs with these arguments in a process of its own."""
-    done = subprocess.run([sys.executable, __file__, *arguments], capture_output=True, text=True, check=False)
+def facts_of_the_machine() -> dict[str, Any]:
+    """Which PyTorch this is, and what the CPU can do; asked in a process of its own."""
+    done = subprocess.run([sys.executable, CONTENDERS, "probe", ""], capture_output=True, text=True, check=False)
     if done.returncode:
-        raise SystemExit(f"\n{' '.join(arguments)} failed:\n{done.stderr}")
-    return json.loads(done.stdout.splitlines()[-1])
-
-
-def probe() -> dict[str, Any]:
-    """Which PyTorch this is, and what the CPU can do."""
-    import torch
-
-    known = torch.cpu.get_capabilities()
-    native = any(known.get(key) for key in NATIVE_BFLOAT16)
-    return {"torch": torch.__version__, "cpu": known.get("cpu_name", ""), "native_bfloat16": native}
+        raise SystemExit(f"asking the machine failed:\n{done.stderr}")
+    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return found
 
 
 def write_pictures(folder: Path, records: int) -> None:
@@ -415,18 +213,16 @@ def options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", nargs="*", metavar="WHAT", help=f"of {', '.join(WHAT)}; all unless said")
     parser.add_argument("--threads", type=int, help="of each contender  [default: the cores]")
-    parser.add_argument("--rounds", type=int, help="new processes of each contender  [default: 2]")
-    parser.add_argument("--turns", type=int, help="of each contender in a round  [default: 5]")
+    parser.add_argument("--rounds", type=int, help="new processes of each contender  [default: 5]")
+    parser.add_argument("--turns", type=int, help="of each contender in a round  [default: 3]")
     parser.add_argument("--steps", type=int, help="in a turn of nin_cifar; 10 times of nin_digits  [default: 4]")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures and each run there, too")
     parser.add_argument("--quick", action="store_true", help="only show that it works: tiny batches, nothing judged")
-    parser.add_argument("--contender", help=argparse.SUPPRESS)
-    parser.add_argument("--data", help=argparse.SUPPRESS)
     given = parser.parse_args()
     unknown = set(given.what) - set(WHAT)
     if unknown:
         parser.error(f"{', '.join(sorted(unknown))}: WHAT is of {', '.join(WHAT)}")
-    usual = {"threads": available_threads(), "rounds": 2, "turns": 5, "steps": 4, "batch": 128, "records": 640}
+    usual = {"threads": available_threads(), "rounds": 5, "turns": 3, "steps": 4, "batch": 128, "records": 640}
     quick = {"threads": 1, "rounds": 1, "turns": 1, "steps": 1, "batch": 4, "records": 4}
     for key, value in (quick if given.quick else usual).items():
         if getattr(given, key, None) is None:
@@ -438,7 +234,7 @@ def options() -> argparse.Namespace:
 
 def compare(given: argparse.Namespace) -> int:
     """Run the match and tell what came of it; 1 when a bar is missed."""
-    facts = {**alone("--contender", "probe"), "load": os.getloadavg()[0]}
+    facts = {**facts_of_the_machine(), "load": os.getloadavg()[0]}
     chosen = [line for line in lines(given, native=facts["native_bfloat16"]) if line.what in (given.what or WHAT)]
     jobs = list(dict.fromkeys(job for line in chosen for job in (line.ours, line.peer) if job))
     begun = time.perf_counter()
@@ -456,18 +252,5 @@ def compare(given: argparse.Namespace) -> int:
     return int(any(line["verdict"] == "MISSED" for line in found))
 
 
-def main() -> None:
-    """A contender, in a process of its own; or all of them, in turn."""
-    given = options()
-    if given.contender is None:
-        raise SystemExit(compare(given))
-    if given.contender == "probe":
-        print(json.dumps(probe()))
-        return
-    job = Job(**json.loads(given.contender))
-    data = Path(given.data) if job.spec == "nin_cifar" else None
-    print(json.dumps({"ours": ours, "plain": plain}[job.who](job, data)))
-
-
 if __name__ == "__main__":
-    main()
+    raise SystemExit(compare(options()))

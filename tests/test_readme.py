@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from itertools import product
 from pathlib import Path
 from urllib.request import urlopen
 
@@ -32,7 +33,7 @@ NIN_SPEC = [sys.executable, "-c", "import sys; from nin_spec.cli import main; ma
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the README's spec, its broken copy, and a photograph."""
+    """A folder with the README's specs, a broken copy, a photograph, and photographs by class."""
     from PIL import Image
 
     folder = tmp_path_factory.mktemp("readme")
@@ -42,6 +43,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     tiny = (folder / "tiny.yaml").read_text()
     (folder / "broken.yaml").write_text(tiny.removeprefix("# tiny.yaml\n").replace("kernel: 5", "kernal: 5"))
     Image.effect_mandelbrot((320, 240), (-2, -1.2, 1, 1.2), 60).convert("RGB").save(folder / "photo.jpg")
+    for part, name, number in product(("train", "test"), ("cat", "dog"), range(6)):
+        place = folder / "photos" / part / name
+        place.mkdir(parents=True, exist_ok=True)
+        Image.effect_noise((40, 32), 20 + 40 * (name == "dog")).convert("RGB").save(place / f"{number}.jpg")
     return folder
 
 
@@ -131,6 +136,7 @@ def test_the_python_example_runs(folder: Path, monkeypatch: pytest.MonkeyPatch) 
     names: dict[str, object] = {}
     exec(compile(example, "README.md", "exec"), names)  # noqa: S102 the README's own example
     assert (folder / "nin_cifar.onnx").is_file()
+    assert (folder / "from_python.onnx").is_file()
     assert names["network"].table.parameters == 966_986  # type: ignore[attr-defined]
 
 

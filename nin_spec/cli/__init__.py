@@ -1,6 +1,6 @@
 """The command line: one short function per command, the only printer, the only owner of exit codes.
 
-0: done. 1: a check failed. 2: what was given can't be used. 130: interrupted.
+0: done. 1: a check failed. 2: what was given can't be used. 130: interrupted. 143: terminated.
 """
 
 from __future__ import annotations
@@ -101,6 +101,10 @@ def execute(arguments: list[str] | None = None) -> int:
         # The reader has gone (`| head`): nothing to say, and nobody to say it to.
         sys.stdout = None
         return 0
+    except OSError as error:
+        # A path too long, a folder without permission: what the machine says, in its words.
+        click.echo(f"error: {error.strerror or error}{f': {error.filename}' if error.filename else ''}", err=True)
+        return 2
     return result if isinstance(result, int) else 0
 
 

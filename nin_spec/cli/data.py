@@ -175,7 +175,8 @@ class Bars:
 @click.option("--data", "location", metavar="PATH", help="Where NAME lies, or an .npz; by default where fetched to.")
 @click.option("--part", type=click.Choice(["test", "train"]), default="test", show_default=True, help="Part of NAME.")
 @click.option("--count", type=click.IntRange(1), default=10, show_default=True, help="How many, from the first.")
-def save_command(name: str, folder: str, location: str | None, part: PartName, count: int) -> None:
+@force_option
+def save_command(name: str, folder: str, location: str | None, part: PartName, count: int, force: bool) -> None:
     """Save pictures of a data set as PNG files, to look at, and to give to `nin-spec run`.
 
     \b
@@ -186,11 +187,15 @@ def save_command(name: str, folder: str, location: str | None, part: PartName, c
 
     from nin_spec.data import open_part
     from nin_spec.data.saving import save_pictures
+    from nin_spec.diagnostics import Code, Diagnostic, ExportError
 
     found = open_part(name, part, Path(location) if location is not None else None)
     target = Path(folder)
-    target.mkdir(parents=True, exist_ok=True)
-    made = save_pictures(found, np.arange(min(count, len(found))), target)
+    try:
+        target.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ExportError(Diagnostic(Code.EXPORT_PATH, f"{target} can't be made: {error.strerror}")) from None
+    made = save_pictures(found, np.arange(min(count, len(found))), target, replace=force)
     click.echo(f"wrote {len(made)} pictures to {target}, named by part, number and class")
 
 
@@ -205,8 +210,9 @@ def save_command(name: str, folder: str, location: str | None, part: PartName, c
 def check_command(dataset: str, location: str | None) -> None:
     """Read every picture of a data set, and count the classes.
 
-    Lists every damaged file and exits 2 when there is one. DIR is a folder of pictures by class, or any
-    format that nin-spec reads, MNIST's or an .npz; a known NAME is also held against its checksums.
+    Lists every damaged file, every empty class and what is no picture, and exits 2 when there is one. DIR
+    is a folder of pictures by class, or any format that nin-spec reads, MNIST's or an .npz; a known NAME is
+    also held against its checksums.
 
     \b
     nin-spec data check photos
@@ -214,7 +220,7 @@ def check_command(dataset: str, location: str | None) -> None:
     """
     from nin_spec.data import check_part
     from nin_spec.data.catalog import CATALOG
-    from nin_spec.diagnostics import DataError
+    from nin_spec.diagnostics import DataError, counted
 
     name, place = dataset, Path(location) if location is not None else None
     if place is None and dataset not in CATALOG and Path(dataset).exists():
@@ -223,16 +229,17 @@ def check_command(dataset: str, location: str | None) -> None:
     with Bars(" pictures") as bars:
         for part in parts:
             found += check_part(part, partial(bars.show, part.part, len(part)))
-    found += _compare(name, place)
     _show_counts(parts)
+    if not found:
+        click.echo(f"{counted(sum(map(len, parts)), 'picture')} read, none damaged")
+    found += _compare(parts, name, place)
     if found:
         raise DataError(found)
-    click.echo(f"{sum(map(len, parts)):,} pictures read, none damaged")
 
 
 def _open_both(name: str, place: Path | None) -> tuple[list[Part], list[Diagnostic]]:
     """The parts that can be opened, and what is wrong with the others; a test part may be missing."""
-    from nin_spec.data import open_part
+    from nin_spec.data.opening import inspect_part
     from nin_spec.diagnostics import Code, DataError
 
     parts: list[Part] = []
@@ -240,7 +247,9 @@ def _open_both(name: str, place: Path | None) -> tuple[list[Part], list[Diagnost
     names: tuple[PartName, ...] = ("train", "test")
     for part in names:
         try:
-            parts.append(open_part(name, part, place))
+            opened, wrong = inspect_part(name, part, place)
+            parts.append(opened)
+            faults += (d for d in wrong if d not in faults)
         except DataError as error:
             if part == "test" and parts and all(d.code is Code.DATA_MISSING for d in error.diagnostics):
                 click.echo(f"no test part: {error.diagnostics[0].message}", err=True)
@@ -251,17 +260,16 @@ def _open_both(name: str, place: Path | None) -> tuple[list[Part], list[Diagnost
     return parts, faults
 
 
-def _compare(name: str, place: Path | None) -> list[Diagnostic]:
+def _compare(parts: list[Part], name: str, place: Path | None) -> list[Diagnostic]:
     """Hold a known data set's files against the published ones. One of their size and other bytes is damaged."""
-    from nin_spec.data.catalog import CATALOG, place_of
+    from nin_spec.data.catalog import place_of
     from nin_spec.data.faults import damage
-    from nin_spec.data.fetching import is_published
+    from nin_spec.data.published import doubts, is_published, published_files
 
     found: list[Diagnostic] = []
-    for download in CATALOG[name].downloads if name in CATALOG else ():
-        path = (place or place_of(name)) / download.name
-        if not path.is_file():
-            continue
+    for doubt in (d for part in parts for d in doubts(part, None)):
+        click.echo(f"not as published: {doubt}")
+    for path, download in published_files(name, place or place_of(name)):
         if is_published(path, download):
             click.echo(f"{path}: the published file")
         elif path.stat().st_size == download.size:

@@ -36,7 +36,12 @@ MATRIX_CLASSES = 20
 @click.option("--data", metavar="PATH", help="Where the data set lies.  [default: where it was fetched to]")
 @click.option("--dataset", metavar="NAME", help="Another data set than the recipe's.")
 @click.option(
-    "--part", "part_name", type=click.Choice(["test", "train"]), default="test", show_default=True, help="Of the data."
+    "--part",
+    "part_name",
+    type=click.Choice(["test", "train", "validation"]),
+    default="test",
+    show_default=True,
+    help="Of the data; of RUNDIR, train is what was learned from, validation what the epoch was chosen by.",
 )
 @weights_option
 @set_option
@@ -55,7 +60,8 @@ def evaluate_command(subject: str, form: str, part_name: Any, **given: Any) -> i
       nin-spec evaluate nin_cifar.onnx                       the data set that the file names
       nin-spec evaluate nin_cifar.onnx --data pictures/      your own, in train/CLASS/ and test/CLASS/
       nin-spec evaluate nin_cifar --weights trained.safetensors --part train
-      nin-spec evaluate nin_cifar.onnx --weights trained.safetensors
+      nin-spec evaluate nin_cifar.onnx --weights trained.safetensors   the file, beside these weights in torch
+      nin-spec evaluate runs/nin_cifar --part validation
 
     The network is computed twice, as an nn.Module in torch and as an ONNX graph in onnxruntime, from
     pictures prepared as `nin-spec run` prepares them. Where the two name another class for any picture,
@@ -71,19 +77,25 @@ def evaluate_command(subject: str, form: str, part_name: Any, **given: Any) -> i
     picture = None if given["confusion"] is None else Path(given["confusion"])
     if picture is not None:
         check_target(picture)
+        if picture.suffix.lower() != ".png":
+            raise click.BadParameter(
+                f"{picture} is drawn as a PNG: say {picture.with_suffix('.png')}", param_hint="--confusion"
+            )
         protect([picture], [subject, given["weights"]], force=given["force"])
         need("matplotlib", "--confusion")  # its absence must not show after minutes
     found = open_subject(subject, given)
-    part, total = open_pictures(found, part_name, given)
+    part, total = open_pictures(found, part_name, given, Path(subject))
     tell([*found.remarks, *found.session.remarks])
     if found.session.metadata.weights.startswith("fresh"):
         tell([f"untrained weights ({found.session.metadata.weights}): the numbers mean nothing yet"])
     with progress_bars(len(part)) as progress:
         comparison = compare(found, part, given["batch"], progress)
     if form == "json":
-        click.echo(json.dumps(as_dict(found, part, total, comparison), indent=2, ensure_ascii=False))
+        click.echo(
+            json.dumps(as_dict(found, part, total, comparison) | {"part": part_name}, indent=2, ensure_ascii=False)
+        )
     else:
-        show(found, part, total, comparison)
+        show(found, part, total, comparison, part_name, whose(subject, given["weights"]))
     if picture is not None:
         draw(picture, comparison.onnxruntime)
     return 0 if comparison.holds else 1
@@ -112,9 +124,13 @@ def open_subject(name: str, given: dict[str, Any]) -> Subject:
     return subject_of_spec(network, weights, *how)
 
 
-def open_pictures(subject: Subject, part_name: Any, given: dict[str, Any]) -> tuple[Part, int]:
-    """The pictures asked for, and how many the part has in all."""
+def open_pictures(subject: Subject, part_name: Any, given: dict[str, Any], path: Path) -> tuple[Part, int]:
+    """The pictures asked for, and how many the part has in all; `path` is what is evaluated."""
     from nin_spec.data import open_part, sample
+    from nin_spec.data.opening import place_for
+    from nin_spec.data.published import doubts
+    from nin_spec.training.folder import open_run
+    from nin_spec.training.sets import open_run_part
 
     location = subject.location if given["data"] is None else Path(given["data"])
     dataset = given["dataset"] or subject.dataset
@@ -124,7 +140,12 @@ def open_pictures(subject: Subject, part_name: Any, given: dict[str, Any]) -> tu
         if location is None:
             raise click.UsageError("nothing here names a data set: say --dataset NAME, or --data PATH")
         dataset = location.resolve().stem
-    part = open_part(dataset, part_name, location)
+    own = path.is_dir() and dataset == subject.dataset
+    if part_name == "validation" and not own:
+        raise click.UsageError("--part validation belongs to RUNDIR, whose recipe held it out")
+    part = open_run_part(open_run(path), part_name, location) if own else open_part(dataset, part_name, location)
+    if part_name == "test" or not own:
+        tell(f"warning: {doubt}" for doubt in doubts(part, place_for(dataset, location)))
     limit = given["limit"]
     return part if limit is None else sample(part, limit, seed=0), len(part)
 
@@ -174,11 +195,22 @@ def as_dict(subject: Subject, part: Part, total: int, comparison: Comparison) ->
     return {key: found.pop(key) for key in keys} | about | found
 
 
-def show(subject: Subject, part: Part, total: int, comparison: Comparison) -> None:
+def whose(subject: str, weights: str | None) -> tuple[str, str]:
+    """Whose accuracy onnxruntime's is, and whose torch's, where a file is compared with other weights."""
+    if weights is None or Path(subject).suffix.lower() != ".onnx":
+        return "", ""
+    return f": {subject} in onnxruntime", f": its network with {weights} in torch"
+
+
+def show(
+    subject: Subject, part: Part, total: int, comparison: Comparison, name: str, owners: tuple[str, str] = ("", "")
+) -> None:
     """The totals, how far torch and onnxruntime agree, a row a class, and where they were confused."""
     evaluation, session = comparison.onnxruntime, subject.session
     count = f"{total:,}" if evaluation.images == total else f"{evaluation.images:,} of {total:,}"
-    click.echo(f"accuracy {evaluation.accuracy:.2%} of {count} ({part.dataset} {part.part})")
+    click.echo(f"accuracy {evaluation.accuracy:.2%} of {count} ({part.dataset} {name}){owners[0]}")
+    if owners[1] and comparison.torch is not None:
+        click.echo(f"accuracy {comparison.torch.accuracy:.2%} of the same{owners[1]}")
     click.echo("  ".join(_further(evaluation)))
     click.echo(f"pictures from {part.where}")
     place = f"onnxruntime on {session.device} ({session.provider}, {session.precision})"

@@ -35,7 +35,9 @@ seed_option = click.option(
 )
 
 weights_option = click.option(
-    "--weights", metavar="FILE", help="Weights: ours (safetensors), or a foreign state dict (.pt) to adopt."
+    "--weights",
+    metavar="FILE|RUNDIR",
+    help="Weights: ours (safetensors), a foreign state dict (.pt) to adopt, or a run's result.",
 )
 
 force_option = click.option("--force", is_flag=True, help="Replace a file that nin-spec did not write.")
@@ -100,16 +102,32 @@ _MADE = {".onnx", ".safetensors", ".npy"}
 """What only programs write, and can write again."""
 
 
+_OF_A_RUN = {
+    "spec.yaml",
+    "run.json",
+    "metrics.csv",
+    "timings.csv",
+    "best.safetensors",
+    "last.safetensors",
+    "curves.png",
+}
+"""What a run folder holds, nin_spec.training.folder says why."""
+
+
 def protect(paths: Iterable[Path], inputs: Iterable[str | None], *, force: bool) -> None:
     """Refuse to write over what the command reads, or over what a person may have written."""
     from nin_spec.diagnostics import Code, Diagnostic, ExportError
 
-    read = [Path(name) for name in inputs if name is not None and Path(name).is_file()]
+    given = [Path(name) for name in inputs if name is not None]
+    read = [path for path in given if path.is_file()]
+    runs = [path for path in given if path.is_dir()]
     standing = [p for p in paths if p.is_file()]
     ours = {p.parent for p in standing if _marked(p)}  # a list of labels can't say who wrote it; its neighbour can
     for path in standing:
         if any(path.samefile(other) for other in read):
             message, hint = f"{path} is what this command reads", "say another path to write to"
+        elif path.name in _OF_A_RUN and any(path.parent.samefile(run) for run in runs):
+            message, hint = f"{path} belongs to the run", "say another path to write to"
         elif not (force or path.suffix in _MADE or path.parent in ours):
             message, hint = f"{path} exists, and nin-spec did not write it", "say another path, or --force"
         else:
@@ -136,5 +154,7 @@ def weigh(network: Network, weights: str | None, seed: int) -> Model:
 
 def tell(lines: Iterable[str]) -> None:
     """What is worth knowing and is not the result."""
+    from nin_spec.diagnostics import printable
+
     for line in lines:
-        click.echo(line, err=True)
+        click.echo("\n".join(map(printable, line.split("\n"))), err=True)

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import contextlib
+import math
+import os
 import signal
 import sys
 import time
 from collections.abc import Iterator, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from nin_spec.cli.options import compile_spec, input_option, set_option, tell
+from nin_spec.diagnostics import NinSpecError, counted
 
 if TYPE_CHECKING:
+    from nin_spec.network import Network
     from nin_spec.training.folder import Run
     from nin_spec.training.reporter import Pace, Row
 
@@ -29,8 +34,13 @@ _LINE_SECONDS = 30.0
 @input_option
 @click.option("--data", metavar="PATH", help="Where the data set lies: a folder, or an .npz file.")
 @click.option("-o", "--output", metavar="RUNDIR", help="Folder of the run.  [default: runs/NAME, or runs/NAME-2, ...]")
-@click.option("--resume", "resumed", is_flag=True, help="Go on where the run stopped: RUNDIR, or -o, or SPEC's newest.")
-@click.option("--weights", metavar="FILE", help="Start from these weights instead of fresh ones.")
+@click.option(
+    "--resume",
+    "resumed",
+    is_flag=True,
+    help="Go on where the run stopped: RUNDIR, or -o, or SPEC's newest. Only --data may be said anew then.",
+)
+@click.option("--weights", metavar="FILE|RUNDIR", help="Start from these weights, or a run's, instead of fresh ones.")
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
 @click.option("--precision", type=click.Choice(list(_PRECISIONS)), help="Of the passes; the recipe's unless said.")
 @click.option("--threads", type=click.IntRange(1, 4096), help="Threads of a CPU process; its share of the cores.")
@@ -61,6 +71,7 @@ def train_command(target: str, **given: Any) -> int:
       nin-spec train nin_digits                             on the digits that come with nin-spec
       nin-spec train nin_cifar --data cifar-10-batches-bin --set train.epochs=10
       nin-spec train runs/nin_cifar --resume                after Ctrl-C, a crash, a kill -9
+      nin-spec train nin_cifar --weights runs/nin_cifar     on from a finished run, as a run of its own
       nin-spec train nin_cifar -o runs/x --resume           begin, or go on: for jobs that start again
       torchrun --nproc-per-node 2 -m nin_spec train nin_cifar --data DIR
 
@@ -70,21 +81,22 @@ def train_command(target: str, **given: Any) -> int:
 
     The recipe's batch is divided among processes and pieces, so the same recipe gives the same curve
     on one machine or many. Ctrl-C finishes the step, writes a checkpoint, and stops; --resume goes on
-    to what an undisturbed run would have given, bit for bit on one machine.
+    to what an undisturbed run would have given, bit for bit on one machine. A run keeps its settings:
+    with --resume an option that says otherwise is refused, but for --data.
     """
     with _stoppable() as stop:
         run = _resume(target, given, stop) if given["resumed"] else _start(target, given, stop)
-    return _conclude(run)
+        return _conclude(run, stop)
 
 
 def _start(target: str, given: dict[str, Any], stop: _Stop) -> Run:
+    with _said_once():
+        network = _checked(target, given)
     from nin_spec.training.begin import train
-    from nin_spec.training.folder import is_run
     from nin_spec.training.settings import Settings
 
-    if is_run(target):
-        raise click.UsageError(f"{target} is a run folder: say --resume to go on with it")
-    network = compile_spec(target, given["overrides"], given["size"])
+    if not math.isfinite(given["checkpoint_minutes"]):
+        raise click.BadParameter("say a number of minutes", param_hint="--checkpoint-minutes")
     precision: Any = _PRECISIONS.get(given["precision"])
     settings = Settings(
         given["device"],
@@ -100,18 +112,55 @@ def _start(target: str, given: dict[str, Any], stop: _Stop) -> Run:
     return train(network, **paths, settings=settings, reporter=Speaker(), stop=stop)
 
 
+def _checked(target: str, given: dict[str, Any]) -> Network:
+    """The network to train; all that is refused quickly is refused here, before torch, which takes seconds to load."""
+    from nin_spec.training.folder import is_run, open_run, recipe_of, require_free
+
+    if is_run(target):
+        run = open_run(target)
+        longer = f"; to train it longer: {run.longer}" if run.record.status == "finished" else ""
+        raise click.UsageError(f"{target} is a run folder: say --resume to go on with it{longer}")
+    network = compile_spec(target, given["overrides"], given["size"])
+    recipe = recipe_of(network)
+    if given["output"] is not None:
+        require_free(Path(given["output"]))
+    from nin_spec.data.opening import place_for
+    from nin_spec.weights import weights_file
+
+    place_for(recipe.dataset, None if given["data"] is None else Path(given["data"]))
+    if given["weights"] is not None:
+        weights_file(Path(given["weights"]))
+    return network
+
+
+@contextlib.contextmanager
+def _said_once() -> Iterator[None]:
+    """Of the processes that torchrun starts on a machine, all of which read the same, the first says what is wrong."""
+    try:
+        yield
+    except (NinSpecError, click.ClickException) as error:
+        if os.environ.get("LOCAL_RANK", "0") == "0":
+            raise
+        raise click.exceptions.Exit(error.exit_code) from None
+
+
 def _resume(target: str, given: dict[str, Any], stop: _Stop) -> Run:
-    from nin_spec.training.begin import resume
-    from nin_spec.training.folder import is_run, latest_folder
+    from nin_spec.training.folder import is_run, latest_folder, open_run
 
     output = given["output"]
     if output is not None and not is_run(output):
         return _start(target, given, stop)
-    folder = Path(output or target)
-    if not is_run(folder):
-        folder = latest_folder(compile_spec(target, (), None).card.name)
-    _same_training(folder, target, given)
+    with _said_once():
+        folder = Path(output or target)
+        if not is_run(folder):
+            folder = latest_folder(compile_spec(target, (), None).card.name)
+        run = open_run(folder)
+        _same_training(run, target, given)
+    from nin_spec.training.begin import resume
+
     data = None if given["data"] is None else Path(given["data"])
+    if run.record.status == "finished":
+        tell([f"{folder} is finished; to train it longer: {run.longer}"])
     return resume(folder, data=data, reporter=Speaker(), stop=stop)
 
 
@@ -119,29 +168,56 @@ _FREE = {"target", "resumed", "output", "data"}
 """What may be said anew when a run goes on."""
 
 
-def _same_training(folder: Path, target: str, given: dict[str, Any]) -> None:
+def _same_training(run: Run, target: str, given: dict[str, Any]) -> None:
     """A run goes on as it began: refuse what would make it another training."""
-    from nin_spec.training.folder import is_run, open_run
+    from nin_spec.training.folder import is_run
+    from nin_spec.weights import weights_file
 
     context = click.get_current_context()
-    run = open_run(folder)
     said = {n for n in given if context.get_parameter_source(n) is click.core.ParameterSource.COMMANDLINE} - _FREE
     if given["output"] is not None and not is_run(target):
         network = compile_spec(target, given["overrides"], given["size"])
-        if (network.hash, network.spec.data["train"]) != (run.network.hash, run.network.spec.data["train"]):
-            raise click.UsageError(f"{folder} is a run of another network or recipe: say another --output")
+        if keys := _differing(network, run.network):
+            named = ", ".join(keys[:8]) + (f" and {len(keys) - 8} more" if len(keys) > 8 else "")
+            message = f"{run.path} is a run of another network or recipe: say another --output (other: {named})"
+            raise click.UsageError(message)
         said -= {"overrides", "size"}
-    settings = {**run.record.settings, "compiled": run.record.settings["compile"], "weights": run.record.started_from}
+    settings = {
+        **asdict(run.record.settings),
+        "compiled": run.record.settings.compile,
+        "weights": run.record.started_from,
+    }
     now = {n: _PRECISIONS.get(given[n], given[n]) for n in said}
     if "weights" in now:
-        now["weights"] = str(Path(now["weights"]).resolve())
+        now["weights"] = str(weights_file(Path(now["weights"])).resolve())
     other = {n for n, value in now.items() if n not in settings or settings[n] != value}
     if other:
         flags = ", ".join(sorted(next(p.opts[0] for p in context.command.params if p.name == n) for n in other))
-        raise click.UsageError(f"--resume goes on with the settings of {folder}; leave out {flags}")
+        longer = f"; to train it longer: {run.longer}" if run.record.status == "finished" else ""
+        raise click.UsageError(f"--resume goes on with the settings of {run.path}; leave out {flags}{longer}")
 
 
-def _conclude(run: Run) -> int:
+def _differing(ours: Network, theirs: Network) -> list[str]:
+    """The keys of two specs that say another thing, but for their names; labels count where both have them."""
+    left, right = ({k: v for k, v in n.spec.data.items() if k not in {"name", "summary"}} for n in (ours, theirs))
+    if ours.card.classes == theirs.card.classes and not ours.card.labels:
+        left["classes"] = right["classes"]  # a run has those of its data set
+    return [".".join(map(str, path)) for path in _apart(left, right)]
+
+
+def _apart(ours: Any, theirs: Any, path: tuple[str | int, ...] = ()) -> Iterator[tuple[str | int, ...]]:
+    """The paths at which two trees of plain data differ."""
+    if isinstance(ours, dict) and isinstance(theirs, dict):
+        for key in dict.fromkeys((*ours, *theirs)):
+            yield from _apart(ours.get(key), theirs.get(key), (*path, key))
+    elif isinstance(ours, list) and isinstance(theirs, list) and len(ours) == len(theirs):
+        for number, (one, other) in enumerate(zip(ours, theirs, strict=True)):
+            yield from _apart(one, other, (*path, number))
+    elif ours != theirs:
+        yield path
+
+
+def _conclude(run: Run, stop: _Stop) -> int:
     """Say what came of it, and what to do next."""
     from nin_spec.training.parallel import find_world
 
@@ -150,12 +226,16 @@ def _conclude(run: Run) -> int:
         return 0
     if record.status == "interrupted":
         click.echo(f"interrupted; go on with: nin-spec train {run.path} --resume", err=True)
-        return 130
-    score = record.final.get(f"{record.data.scored_on}_accuracy")
+        return 128 + stop.number
+    validation = record.data.scored_on == "validation"
+    score = run.result.get(f"{record.data.scored_on}_accuracy")
     if score is not None:
         of = f"{record.data.scored_images:,} {record.data.dataset} pictures ({record.data.scored_on})"
-        click.echo(f"accuracy {score:.2%} of {of}, after the last epoch")
-    click.echo(f"wrote {run.path}: {record.result} (the weights of {record.chosen}), metrics.csv, curves.png")
+        best = f"epoch {run.result['epoch']}, the best of {record.final['epoch']}"
+        click.echo(f"accuracy {score:.2%} of {of}, after {best if validation else 'the last epoch'}")
+    click.echo(f"wrote {run.path}: {record.result}, the weights of {record.chosen}; metrics.csv, curves.png")
+    if validation:
+        tell(["the test part has not been looked at: evaluate measures on it"])
     tell([f"next: nin-spec evaluate {run.path}", f"      nin-spec export {run.path} --onnx"])
     return 0
 
@@ -164,15 +244,17 @@ class _Stop:
     """Asked after each step whether to stop. The second Ctrl-C stops at once."""
 
     def __init__(self) -> None:
-        self.asked = False
+        self.asked, self.number = False, int(signal.SIGINT)
 
     def __call__(self) -> bool:
         return self.asked
 
     def handle(self, number: int, _frame: object) -> None:
+        if self.asked and number == signal.SIGTERM:
+            sys.exit(128 + number)
         if self.asked:
             raise KeyboardInterrupt
-        self.asked = True
+        self.asked, self.number = True, number
         click.echo(f"\n{signal.Signals(number).name}: finishing this step; once more stops at once", err=True)
 
 
@@ -193,18 +275,22 @@ class Speaker:
 
     def __init__(self) -> None:
         self.bar: Any = None
+        self.heard = True
         self.steps = self.batch = self.first = 0
         self.begun = self.said = time.monotonic()
 
     def started(self, facts: Mapping[str, object], step: int, steps: int, batch: int) -> None:
         """What is trained, on what, how."""
         shares = int(str(facts["processes"])) * int(str(facts["pieces"]))
-        divided = f" = {facts['processes']} processes x {facts['pieces']} pieces" if shares > 1 else ""
+        processes = counted(int(str(facts["processes"])), "process", "processes")
+        divided = f" = {processes} x {counted(int(str(facts['pieces'])), 'piece')}" if shares > 1 else ""
         pictures = f"{facts['train_images']:,} {facts['dataset']} pictures"
         what = f"{facts['network']}: {facts['parameters']:,} parameters, on {pictures}"
         scored = f"scored on {facts['scored_images']:,} ({facts['scored_on']})"
-        work = f"{facts['epochs']} epochs, {steps:,} steps of {batch}{divided}"
-        place = f"{facts['device']}, {facts['threads']} threads, {facts['precision']}"
+        work = f"{counted(int(str(facts['epochs'])), 'epoch')}, {counted(steps, 'step')} of {batch}{divided}"
+        place = f"{facts['device']}, {counted(int(str(facts['threads'])), 'thread')}, {facts['precision']}"
+        if facts["weights"] is not None:
+            place += f"; from {facts['weights']}"
         after = f", going on after step {step:,}" if step else ""
         tell([f"{what}, {scored}", f"{work}; {place}", f"run folder: {facts['folder']}{after}"])
         self.steps, self.batch, self.first = steps, batch, step
@@ -245,7 +331,16 @@ class Speaker:
     def _say(self, text: str, *, err: bool = False) -> None:
         if self.bar is not None:
             self.bar.clear()
-        click.echo(text, err=err)
+        if not (err or self.heard):
+            return
+        try:
+            click.echo(text, err=err)
+        except OSError as error:
+            # `| head` has gone, or the disk of the log is full: hours of training are worth more than a line.
+            self.heard = False
+            sys.stdout = None
+            with contextlib.suppress(OSError):
+                click.echo(f"warning: nothing can be printed any more ({error.strerror}); training goes on", err=True)
 
     def _rate(self, step: int) -> float:
         return (step - self.first) * self.batch / max(time.monotonic() - self.begun, 1e-9)

@@ -9,7 +9,7 @@ x = normalise(part.pictures(kept[:128], Frame(3, 32, 32)), card.preprocessing, "
 from __future__ import annotations
 
 from nin_spec.data.arrays import ArrayPart
-from nin_spec.data.checks import check_part, fingerprint
+from nin_spec.data.checks import check_headers, check_part, fingerprint
 from nin_spec.data.matching import match_classes
 from nin_spec.data.opening import open_part
 from nin_spec.data.part import Numbers, Part, PartName
@@ -24,6 +24,7 @@ __all__ = [
     "Part",
     "PartName",
     "Pixels",
+    "check_headers",
     "check_part",
     "fingerprint",
     "frame_of",

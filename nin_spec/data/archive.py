@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import math
 import warnings
 import zipfile
 import zlib
 from pathlib import Path
-from typing import IO, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 from nin_spec.data.arrays import ArrayPart, class_numbers, numbered
 from nin_spec.data.faults import damaged, misfit, missing, unreadable
 from nin_spec.data.part import PartName
+from nin_spec.diagnostics import DataError
 from nin_spec.pictures import Pixels
 
 NAMES: tuple[dict[PartName, tuple[str, str]], ...] = (
@@ -24,6 +26,9 @@ NAMES: tuple[dict[PartName, tuple[str, str]], ...] = (
 _LOCAL_HEADER = 30
 _DEFLATE_RATIO = 1033
 """No deflate stream holds more than 1032 times its size."""
+_LONGEST_HEADER = 1 << 16
+_MOST_UNPACKED = 1 << 32
+"""Bytes of an array that must be unpacked to be read."""
 
 
 def open_archive(dataset: str, part: PartName, path: Path, classes: tuple[str, ...] | None = None) -> ArrayPart:
@@ -48,6 +53,17 @@ def open_archive(dataset: str, part: PartName, path: Path, classes: tuple[str, .
         classes = numbered(1 + max(int(of.max()) for of in labels.values()))
     numbers = class_numbers(raw, len(classes), path, lambda k: f"{name}[{k}]")
     return ArrayPart(dataset, part, str(path), classes, numbers, lambda indices: np.asarray(pictures[indices]))
+
+
+def is_archive(path: Path) -> bool:
+    """True for an .npz with the arrays of a data set, by their names."""
+    if path.suffix != ".npz" or not path.is_file():
+        return False
+    try:
+        with zipfile.ZipFile(path) as file:
+            return bool(_names(path, file))
+    except (zipfile.BadZipFile, OSError, DataError):
+        return False
 
 
 def _names(path: Path, file: zipfile.ZipFile) -> dict[PartName, tuple[str, str]]:
@@ -91,8 +107,9 @@ def _read(path: Path, file: zipfile.ZipFile, name: str) -> NDArray[Any]:
     """An array of the archive; its header is held against the sizes before anything is allocated."""
     info = file.getinfo(f"{name}.npy" if f"{name}.npy" in file.namelist() else name)
     with file.open(info) as source:
-        dtype, fortran, shape = _header(path, name, source)
-        start, size = source.tell(), math.prod(shape) * dtype.itemsize
+        head = io.BytesIO(source.read(_LONGEST_HEADER))  # which may claim to be gigabytes long
+        dtype, fortran, shape = _header(path, name, head)
+        start, size = head.tell(), math.prod(shape) * dtype.itemsize
         promised = f"{name} promises {size:,} bytes of {dtype}"
         if start + size != info.file_size:
             raise damaged(path, f"{promised}, and holds {info.file_size - start:,}")
@@ -103,6 +120,11 @@ def _read(path: Path, file: zipfile.ZipFile, name: str) -> NDArray[Any]:
         if info.compress_type == zipfile.ZIP_STORED and size:
             array = np.memmap(path, dtype, "r", _offset(path, info) + start, shape, order)
             return array
+        if size > _MOST_UNPACKED:
+            raise misfit(
+                f"{promised}, packed: too many to hold in memory", "np.savez stores them so that they are mapped"
+            )
+        source.seek(start)
         data = source.read()
     if len(data) != size:
         raise damaged(path, f"{promised}, and holds {len(data):,}")
@@ -110,7 +132,7 @@ def _read(path: Path, file: zipfile.ZipFile, name: str) -> NDArray[Any]:
     return array
 
 
-def _header(path: Path, name: str, source: IO[bytes]) -> tuple[np.dtype[Any], bool, tuple[int, ...]]:
+def _header(path: Path, name: str, source: io.BytesIO) -> tuple[np.dtype[Any], bool, tuple[int, ...]]:
     formats = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
     try:
         with warnings.catch_warnings():

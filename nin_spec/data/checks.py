@@ -1,4 +1,4 @@
-"""Looking at a whole part: its fingerprint, and every damaged picture in it."""
+"""Looking at a whole part: its fingerprint, its files' headers, and every damaged picture in it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from nin_spec.data.part import Part, evidence_of
+from nin_spec.data.part import Headed, Part, evidence_of
 from nin_spec.diagnostics import DataError, Diagnostic
 from nin_spec.pictures import Frame
 
@@ -27,6 +27,11 @@ def fingerprint(part: Part) -> str:
     digest.update(part.labels.astype("<i8").tobytes())
     digest.update(evidence_of(part, sample))
     return digest.hexdigest()
+
+
+def check_headers(part: Part) -> list[Diagnostic]:
+    """One finding for each file that does not begin as a picture does: cheap, before a training. None of arrays."""
+    return part.headers(np.arange(len(part))) if isinstance(part, Headed) else []
 
 
 def check_part(part: Part, progress: Callable[[int], object] | None = None) -> list[Diagnostic]:

@@ -5,7 +5,6 @@ Nothing else in the package reaches the network, and this only when `nin-spec da
 
 from __future__ import annotations
 
-import hashlib
 import http.client
 import logging
 import os
@@ -19,6 +18,7 @@ from typing import IO, Any
 from nin_spec.data import cifar
 from nin_spec.data.catalog import Download, Entry
 from nin_spec.data.faults import fetch_error
+from nin_spec.data.published import is_published
 from nin_spec.diagnostics import DataError
 from nin_spec.extras import need
 
@@ -53,14 +53,6 @@ def fetch(
     if entry.name in cifar.LAYOUTS:
         done.append(cifar.unpack(entry.name, folder))
     return done
-
-
-def is_published(path: Path, download: Download) -> bool:
-    """True when a file is the published one, by size and SHA-256."""
-    if path.stat().st_size != download.size:
-        return False
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest() == download.sha256
 
 
 def _bring(download: Download, folder: Path, progress: Progress, *, replace: bool, seconds: float) -> str:

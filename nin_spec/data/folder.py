@@ -2,7 +2,8 @@
 
 A folder may hold a million files, so opening it lists names and opens none of them that is named like a
 picture; a file named otherwise shows by its first bytes whether it is one. Decoding, in a few threads,
-finds what is damaged: when the picture is asked for, or all at once by `nin-spec data check`.
+finds what is damaged: all headers before a training, each picture when it is asked for, or every one by
+`nin-spec data check`.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from nin_spec.data.faults import damage, misfit, missing, unreadable
 from nin_spec.data.part import Numbers, PartName
 from nin_spec.data.split import smallest
 from nin_spec.diagnostics import DataError, Diagnostic
-from nin_spec.pictures import FORMATS, Frame, Pixels, decode, to_frame
+from nin_spec.pictures import FORMATS, Frame, Pixels, decode, read_header, to_frame
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif")
 TEST_FOLDERS = ("test", "val")
@@ -55,12 +56,18 @@ class FolderPart:
         try:
             picture = decode(path)
         except Exception as error:  # noqa: BLE001 a decoder may raise anything on a damaged file
-            return damage(path, f"it can't be decoded: {error}", f"pictures are {', '.join(FORMATS)}")
+            return _undecodable(path, error)
         try:
             into[:] = to_frame(picture, frame)
         except ValueError as error:
             return damage(path, str(error))
         return None
+
+    def headers(self, indices: Numbers) -> list[Diagnostic]:
+        """A finding for each of these files that does not begin as a picture does; no pixel is decoded."""
+        with ThreadPoolExecutor(_THREADS) as pool:
+            found = pool.map(lambda k: _header_fault(Path(self.root, self.files[int(k)])), indices)
+            return [fault for fault in found if fault is not None]
 
     def evidence(self, indices: Numbers) -> bytes:
         """Names below the class folders' parent, and sizes; -1 for a file that has gone."""
@@ -69,6 +76,18 @@ class FolderPart:
 
     def __len__(self) -> int:
         return len(self.files)
+
+
+def _header_fault(path: Path) -> Diagnostic | None:
+    try:
+        read_header(path)
+    except Exception as error:  # noqa: BLE001 a decoder may raise anything on a damaged file
+        return _undecodable(path, error)
+    return None
+
+
+def _undecodable(path: Path, error: Exception) -> Diagnostic:
+    return damage(path, f"it can't be decoded: {error}", f"pictures are {', '.join(FORMATS)}")
 
 
 def _size(path: Path) -> int:
@@ -83,7 +102,12 @@ def _size(path: Path) -> int:
 
 def is_split(folder: Path) -> bool:
     """True for DIR/train/CLASS/: a folder named train that holds folders."""
-    return bool(_classes(folder / "train"))
+    return has_classes(folder / "train")
+
+
+def has_classes(folder: Path) -> bool:
+    """True for a folder that holds folders."""
+    return bool(_classes(folder))
 
 
 def open_folder(dataset: str, part: PartName, folder: Path) -> FolderPart:
@@ -91,41 +115,56 @@ def open_folder(dataset: str, part: PartName, folder: Path) -> FolderPart:
 
     The test part is DIR/test, or else DIR/val. Where there is no DIR/train, DIR holds the class folders
     itself, and a fixed fifth of each class is the test part, chosen by the names of the files. Hidden
-    files are skipped, links followed. Raises DataError.
+    files are skipped, links followed. Raises DataError, of all empty classes and files that are no pictures.
     """
+    found, faults = look_over(dataset, part, folder)
+    if faults:
+        raise DataError(faults)
+    return found
+
+
+def look_over(dataset: str, part: PartName, folder: Path) -> tuple[FolderPart, list[Diagnostic]]:
+    """The same of what can be used, with what is wrong with the rest: to check all of it at once."""
     if not is_split(folder):
-        return _open_undivided(dataset, part, folder)
+        return _undivided(dataset, part, folder)
     classes = _classes(folder / "train")
     test = next((folder / name for name in TEST_FOLDERS if _classes(folder / name)), None)
+    faults: list[Diagnostic] = []
     if test is not None and (strange := [name for name in _classes(test) if name not in classes]):
-        raise misfit(f"{test} has classes that {folder / 'train'} has not: {_few(strange)}")
+        faults += misfit(f"{test} has classes that {folder / 'train'} has not: {_few(strange)}").diagnostics
     if part == "train":
-        return _listed(dataset, part, folder / "train", classes)
+        return _listed(dataset, part, folder / "train", classes, faults)
     if test is None:
         hint = f"put test pictures into {folder / 'test'}/CLASS/, or leave out train/, and a fifth is held out"
         raise missing(f"{folder} holds train/ and neither test/ nor val/ with class folders", hint)
-    return _listed(dataset, part, test, classes)
+    return _listed(dataset, part, test, classes, faults)
 
 
-def _open_undivided(dataset: str, part: PartName, folder: Path) -> FolderPart:
+def _undivided(dataset: str, part: PartName, folder: Path) -> tuple[FolderPart, list[Diagnostic]]:
     classes = _classes(folder)
     if not classes:
         raise missing(
             f"{folder} holds no class folders",
             f"pictures lie in {folder}/train/CLASS/ or {folder}/CLASS/; of arrays name the .npz itself",
         )
-    every = _listed(dataset, part, folder, classes)
+    every, faults = _listed(dataset, part, folder, classes, [])
     keys = [int.from_bytes(hashlib.sha256(_bytes(name)).digest()[:8], "big") for name in every.files]
     chosen = smallest(every.labels, TEST_SHARE, np.array(keys, np.uint64))[part == "test"]
-    where = f"{folder} (undivided: a fixed fifth of each class is the test part)"
+    share = "a fixed fifth of each class" if part == "test" else "all but a fixed fifth of each class"
+    where = f"{folder} ({share}; there is no train/ in it)"
     files = tuple(every.files[k] for k in chosen)
-    if not files:
+    if not files and not faults:
         raise misfit(f"{folder} holds too few pictures to hold out a fifth of them for the {part} part")
-    return FolderPart(dataset, part, where, classes, _frozen(every.labels[chosen]), every.root, files)
+    return FolderPart(dataset, part, where, classes, _frozen(every.labels[chosen]), every.root, files), faults
 
 
-def _listed(dataset: str, part: PartName, root: Path, classes: tuple[str, ...]) -> FolderPart:
-    """Every picture below the class folders, class by class and name by name."""
+def _listed(
+    dataset: str, part: PartName, root: Path, classes: tuple[str, ...], faults: list[Diagnostic]
+) -> tuple[FolderPart, list[Diagnostic]]:
+    """Every picture below the class folders, class by class and name by name; what is wrong joins the faults."""
+    if unsayable := [name for name in classes if not name.isprintable()]:
+        message = f"{root} holds class folders whose names can't be printed: {_few(map(ascii, unsayable))}"
+        faults += misfit(message, "rename them: they become the names of classes").diagnostics
     files: list[str] = []
     strange: list[str] = []
     counts: list[int] = []
@@ -133,15 +172,15 @@ def _listed(dataset: str, part: PartName, root: Path, classes: tuple[str, ...]) 
     for name in classes:
         mine, others = _sorted_out(root / name) if name in present else ([], [])
         if not mine and not others and name in present:
-            raise misfit(f"{root / name} holds no pictures", "remove the folder, or fill it")
+            faults += misfit(f"{root / name} holds no pictures", "remove the folder, or fill it").diagnostics
         files += [f"{name}/{file}" for file in mine]
         counts.append(len(mine))
         strange += [f"{name}/{file}" for file in others]
     if strange:
         message = f"{root} holds what is not a picture, {len(strange):,} in all: {_few(strange)}"
-        raise misfit(message, f"pictures are {', '.join(FORMATS)} files; move the rest away")
+        faults += misfit(message, f"pictures are {', '.join(FORMATS)} files; move the rest away").diagnostics
     labels = np.repeat(np.arange(len(classes)), counts)
-    return FolderPart(dataset, part, str(root), classes, _frozen(labels), str(root), tuple(files))
+    return FolderPart(dataset, part, str(root), classes, _frozen(labels), str(root), tuple(files)), faults
 
 
 def _sorted_out(folder: Path) -> tuple[list[str], list[str]]:

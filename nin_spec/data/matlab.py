@@ -25,6 +25,7 @@ _MATRIX, _COMPRESSED = 14, 15
 _NUMBERS = {1: "i1", 2: "u1", 3: "i2", 4: "u2", 5: "i4", 6: "u4", 7: "f4", 9: "f8", 12: "i8", 13: "u8"}
 _NUMERIC_CLASSES = range(6, 16)
 _COMPLEX = 0x0800
+_LAST_KIND = 18
 _CHUNK = 1 << 20
 _MAX_UNPACKED = 2 << 30
 _SPARE = 8
@@ -101,6 +102,8 @@ def _arrays(reader: _Reader, names: Collection[str]) -> Iterator[tuple[str, NDAr
     while at < len(reader.data):
         kind, start, size, after = reader.tag(at)
         reader.require(start, size, "the element there")
+        if not 1 <= kind <= _LAST_KIND:
+            raise reader.fault(f"byte {at:,} begins an element of type {kind}, and there are 1 to {_LAST_KIND}")
         if kind == _COMPRESSED:
             yield from _compressed(reader, start, size, names)
             after = start + size  # not padded

@@ -7,11 +7,9 @@ from pathlib import Path
 from nin_spec.data import archive, cifar, digits, folder, idx, svhn
 from nin_spec.data.catalog import CATALOG, place_of
 from nin_spec.data.faults import missing, unreadable
+from nin_spec.data.nearby import TORCHVISION, hint_at_nearby, holds
 from nin_spec.data.part import Part, PartName
-from nin_spec.diagnostics import did_you_mean
-
-_TORCHVISION = {"mnist": ("MNIST/raw",), "fashion_mnist": ("FashionMNIST/raw",)}
-"""Where torchvision puts them, below the folder it is given."""
+from nin_spec.diagnostics import DataError, Diagnostic, did_you_mean
 
 
 def open_part(dataset: str, part: PartName, location: Path | None = None) -> Part:
@@ -21,31 +19,62 @@ def open_part(dataset: str, part: PartName, location: Path | None = None) -> Par
     puts it; `digits` comes along. An .npz at `location`, or pictures in train/CLASS/, are taken whatever
     the name; another name needs a location. Raises DataError: DATA_MISSING, DATA_DAMAGED, DATA_MISFIT.
     """
-    if location is None:
-        if dataset not in CATALOG:
-            hint = f"{did_you_mean(dataset, list(CATALOG))}; your own are read with --data DIR"
-            raise missing(f"no data set is known as {dataset!r}", hint)
-        entry = CATALOG[dataset]
-        if not entry.downloads:
-            return digits.open_digits(part)
-        location = place_of(dataset)
-        if not location.exists():
-            hint = f"nin-spec data fetch {dataset}, or --data DIR where it lies already"
-            raise missing(f"{entry.title} is not here: there is no {location}", hint)
+    found, faults = inspect_part(dataset, part, location)
+    if faults:
+        raise DataError(faults)
+    return found
+
+
+def inspect_part(dataset: str, part: PartName, location: Path | None = None) -> tuple[Part, list[Diagnostic]]:
+    """The same of what can be used, and what is wrong with other files of a folder of pictures.
+
+    Raises DataError where nothing can be used.
+    """
+    place = place_for(dataset, location)
+    if place is None:
+        return digits.open_digits(part), []
     try:
-        return _open_at(dataset, part, location)
+        found, faults = _open_at(dataset, part, place)
     except OSError as error:
-        raise unreadable(location, error) from None
+        raise unreadable(place, error) from None
+    except DataError as error:
+        raise DataError(hint_at_nearby(error.diagnostics, dataset, place)) from None
+    if faults and not len(found):
+        raise DataError(hint_at_nearby(faults, dataset, place))
+    return found, faults
 
 
-def _open_at(dataset: str, part: PartName, location: Path) -> Part:
-    if not location.exists():
-        raise missing(f"there is no {location}", f"the data set {dataset} is to be read from there")
+def place_for(dataset: str, location: Path | None = None) -> Path | None:
+    """Where a data set is to be read from; None for the one that comes along. Nothing is read.
+
+    Raises DataError DATA_MISSING when there is no such place, or no such name.
+    """
+    if location is not None:
+        if not location.exists():
+            raise missing(f"there is no {location}", f"the data set {dataset} is to be read from there")
+        return location
+    if dataset not in CATALOG:
+        hint = f"{did_you_mean(dataset, list(CATALOG))}; your own are read with --data DIR"
+        raise missing(f"no data set is known as {dataset!r}", hint)
+    entry = CATALOG[dataset]
+    if not entry.downloads:
+        return None
+    place = place_of(dataset)
+    if not place.exists():
+        hint = f"nin-spec data fetch {dataset}, or --data DIR where it lies already"
+        raise missing(f"{entry.title} is not here: there is no {place}", hint)
+    return place
+
+
+def _open_at(dataset: str, part: PartName, location: Path) -> tuple[Part, list[Diagnostic]]:
     if location.is_file():
-        return _open_file(dataset, part, location)
+        return _open_file(dataset, part, location), []
     if folder.is_split(location):
-        return folder.open_folder(dataset, part, location)
-    return _open_known(dataset, part, location) if dataset in CATALOG else _open_unknown(dataset, part, location)
+        return folder.look_over(dataset, part, location)
+    known = _open_known(dataset, part, location)
+    if known is None and idx.has_idx(location):  # MNIST's kin, by its file names
+        known = idx.open_idx(dataset, part, location)
+    return (known, []) if known is not None else folder.look_over(dataset, part, location)
 
 
 def _open_file(dataset: str, part: PartName, location: Path) -> Part:
@@ -59,33 +88,19 @@ def _open_file(dataset: str, part: PartName, location: Path) -> Part:
     return archive.open_archive(dataset, part, location, entry.classes if entry else None)
 
 
-def _open_known(dataset: str, part: PartName, location: Path) -> Part:
-    classes = CATALOG[dataset].classes
+def _open_known(dataset: str, part: PartName, location: Path) -> Part | None:
+    """The data sets that have a format of their own."""
+    classes = CATALOG[dataset].classes if dataset in CATALOG else ()
     match dataset:
         case "mnist" | "fashion_mnist":
-            return idx.open_idx(dataset, part, location, classes, _TORCHVISION[dataset])
+            return idx.open_idx(dataset, part, location, classes, TORCHVISION[dataset])
         case "cifar10" | "cifar100":
             return cifar.open_cifar(dataset, part, location, classes)
         case "svhn":
             return svhn.open_svhn(dataset, part, location, classes)
-    return _open_unknown(dataset, part, location)
-
-
-def _open_unknown(dataset: str, part: PartName, location: Path) -> Part:
-    """MNIST's kin by its file names; class folders else."""
-    if idx.has_idx(location):
-        return idx.open_idx(dataset, part, location)
-    return folder.open_folder(dataset, part, location)
+    return None
 
 
 def is_here(dataset: str) -> bool:
     """True when the files of a known data set lie where `nin-spec data fetch` puts them; none is read."""
-    place = place_of(dataset)
-    match dataset:
-        case "mnist" | "fashion_mnist":
-            return idx.is_complete(place, _TORCHVISION[dataset])
-        case "cifar10" | "cifar100":
-            return cifar.is_complete(dataset, place)
-        case "svhn":
-            return svhn.is_complete(place)
-    return True
+    return not CATALOG[dataset].downloads or holds(dataset, place_of(dataset))

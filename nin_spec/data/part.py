@@ -7,12 +7,13 @@ from typing import Literal, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
+from nin_spec.diagnostics import Diagnostic
 from nin_spec.pictures import Frame, Pixels
 
 PartName = Literal["train", "test"]
 Numbers = NDArray[np.int64]
 
-__all__ = ["Evidence", "Frame", "Numbers", "Part", "PartName", "Pixels", "evidence_of"]
+__all__ = ["Evidence", "Frame", "Headed", "Numbers", "Part", "PartName", "Pixels", "evidence_of"]
 
 
 class Part(Protocol):
@@ -49,6 +50,13 @@ class Evidence(Protocol):
     """A part that can say cheaply what tells its pictures from others: bytes of pixels, or file names."""
 
     def evidence(self, indices: Numbers) -> bytes: ...
+
+
+@runtime_checkable
+class Headed(Protocol):
+    """A part whose pictures are files, which show cheaply whether they begin as pictures do."""
+
+    def headers(self, indices: Numbers) -> list[Diagnostic]: ...
 
 
 def evidence_of(part: Part, indices: Numbers) -> bytes:

@@ -6,8 +6,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from nin_spec.data.part import Numbers, Part, PartName, evidence_of
+from nin_spec.data.faults import misfit
+from nin_spec.data.part import Headed, Numbers, Part, PartName, evidence_of
 from nin_spec.data.split import hold_out
+from nin_spec.diagnostics import Diagnostic
 from nin_spec.pictures import Frame, Pixels
 
 
@@ -39,6 +41,10 @@ class View:
         """That of the base."""
         return evidence_of(self.base, self.chosen[indices])
 
+    def headers(self, indices: Numbers) -> list[Diagnostic]:
+        """Those of the base, where it has files."""
+        return self.base.headers(self.chosen[indices]) if isinstance(self.base, Headed) else []
+
     def __len__(self) -> int:
         return len(self.chosen)
 
@@ -50,8 +56,17 @@ def subset(part: Part, indices: Numbers) -> Part:
 
 
 def sample(part: Part, count: int, seed: int) -> Part:
-    """So many of the pictures, of each class alike: the first of a folder would all be of one."""
-    return part if count >= len(part) else subset(part, hold_out(part.labels, count / len(part), seed)[1])
+    """So many of the pictures, of each class alike: the first of a folder would all be of one.
+
+    Raises DataError where each class has one picture only, of which no share can be taken.
+    """
+    if count >= len(part):
+        return part
+    chosen = hold_out(part.labels, count / len(part), seed)[1]
+    if not len(chosen):
+        hint = f"take {len(part):,} or more, or leave out the limit"
+        raise misfit(f"{part.where} has too few pictures in each class to take {count:,} of them evenly", hint)
+    return subset(part, chosen)
 
 
 def renamed(part: Part, classes: tuple[str, ...]) -> Part:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nin_spec.data import Part, match_classes
+from nin_spec.data import Part, match_classes, open_part
+from nin_spec.diagnostics import Code, DataError, Diagnostic
 from nin_spec.evaluation.agreement import Agreement, agreement_of
 from nin_spec.evaluation.metrics import Evaluation, evaluation_of
 from nin_spec.evaluation.scores import BATCH, Progress, Shape, module_scores, session_scores, torch_threads
@@ -15,6 +17,8 @@ from nin_spec.model import Model, Preprocessing
 from nin_spec.runtime.metadata import Output
 from nin_spec.runtime.providers import Device
 from nin_spec.runtime.session import Session
+from nin_spec.training.folder import Run
+from nin_spec.training.sets import Role, open_run_part
 
 if TYPE_CHECKING:
     from nin_spec.torch_module import NiNModule
@@ -71,20 +75,51 @@ class Comparison:
         }
 
 
-def evaluate(model: Model, part: Part, device: Device = "cpu") -> Comparison:
-    """Evaluate a model on a part of a data set, in torch and exported in onnxruntime.
+def evaluate(
+    model: Model | Run,
+    part: Part | Role = "test",
+    device: Device = "cpu",
+    *,
+    data: str | Path | None = None,
+    dataset: str | None = None,
+) -> Comparison:
+    """Evaluate a model, or what a run came to, in torch and exported in onnxruntime: `evaluate(model, "test")`.
+
+    `part` is `test` or `train` of the data set that the model's recipe names, or `dataset`, read from the
+    folder or .npz `data`, else from where it was fetched to (of a run, from where it lay). Of a run, `train`
+    are the pictures learned from, and `validation` those that its epoch was chosen by. Or it is a Part of
+    your own, from nin_spec.data.open_part("mnist", "test", Path("mnist")).
 
     Raises:
-        DataError: pictures that can't be read, or classes that are not the model's.
+        DataError: pictures that can't be read, none at all, or classes that are not the model's.
+        TrainingError: a run without a validation part, or without weights yet.
         DeviceError: the device can't run here.
         InputError: scores that are not finite.
     """
-    return compare(subject_of(model, device), part)
+    if not isinstance(model, Model | Run):
+        raise TypeError("evaluate takes a model or a run: network.with_weights(file), or nin_spec.open_run(folder)")
+    location = None if data is None else Path(data)
+    pictures = _opened(model, part, location, dataset) if isinstance(part, str) else part
+    return compare(subject_of(model if isinstance(model, Model) else model.model(), device), pictures)
+
+
+def _opened(model: Model | Run, part: Role, location: Path | None, dataset: str | None) -> Part:
+    """The part of that name."""
+    if isinstance(model, Run) and dataset in {None, model.dataset}:
+        return open_run_part(model, part, location)
+    if part == "validation":
+        raise ValueError("only a run knows its validation part: nin_spec.open_run(folder)")
+    name = dataset or (model.card.dataset if isinstance(model, Model) else model.dataset)
+    if not name and location is None:
+        raise ValueError("the model's spec names no data set: say dataset=NAME, or data=PATH")
+    return open_part(name or Path(str(location)).resolve().stem, part, location)
 
 
 def compare(subject: Subject, part: Part, batch: int = BATCH, progress: ProgressOf | None = None) -> Comparison:
     """The same for a subject. torch goes over all pictures first, then onnxruntime."""
     part = match_classes(part, subject.labels, subject.classes)
+    if not len(part):
+        raise DataError(Diagnostic(Code.DATA_MISFIT, f"{part.where} holds no pictures: there is nothing to score"))
     given = (part, subject.contract, subject.shape, batch)
     output = subject.session.metadata.output
     ours = None

@@ -116,15 +116,23 @@ def _forward(module: NiNModule, x: torch.Tensor) -> Array:
         message = f"{x.device} has too little memory for a batch of {len(x)}"
         raise DeviceError(Diagnostic(Code.DEVICE_UNAVAILABLE, message, hint="try a smaller batch")) from error
     result: Array = (scores if scores.dtype == torch.float64 else scores.float()).cpu().numpy()
-    return result
+    return _row_each(result, len(x))
 
 
 def _run(session: Session, x: Array, size: int) -> Array:
     """The scores of a batch that is filled up to `size`."""
     if len(x) == size:
-        return session.run(x)
+        return _row_each(session.run(x), len(x))
     filled = np.concatenate([x, np.zeros((size - len(x), *x.shape[1:]), x.dtype)])
-    return session.run(filled)[: len(x)]
+    return _row_each(session.run(filled), size)[: len(x)]
+
+
+def _row_each(scores: Array, count: int) -> Array:
+    """The same scores. Raises InputError unless there is a row for each of so many pictures."""
+    if not scores.ndim or len(scores) != count:
+        message = f"the model gives scores of shape {show(scores.shape)} for a batch of {count}"
+        raise InputError(Diagnostic(Code.MODEL_UNREADABLE, message, hint="it must give one row a picture"))
+    return scores
 
 
 def _collect(made: Iterable[Array], part: Part, runtime: str, progress: Progress | None) -> Array:

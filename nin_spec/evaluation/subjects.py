@@ -183,7 +183,7 @@ def _network_of_file(path: Path, session: Session) -> Network:
     if not info.spec:
         raise _NoModelError("it carries no spec: another tool wrote it, or its metadata was removed")
     try:
-        network = compile_network(loads(info.spec, f"the spec in {path}"))
+        network = compile_network(loads(info.spec, f"the spec in {path}", alone=True))
     except SpecError as error:
         why = error.diagnostics[0].message
         raise _NoModelError(f"this version of nin-spec can't compile the spec in it: {why}") from None

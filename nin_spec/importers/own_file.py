@@ -24,7 +24,7 @@ def own_chain(source: Source) -> Chain | None:
     if not text or source.metadata.get("nin_spec.input", "normalised") != "normalised":
         return None
     try:
-        network = networks.compile(loads(text, f"{source.name}.yaml"))
+        network = networks.compile(loads(text, f"{source.name}.yaml", alone=True))
         return _chain(network, source.constants)
     except (SpecError, ForeignModelError):
         return None

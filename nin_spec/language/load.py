@@ -39,9 +39,12 @@ def load(spec: str | Path, overrides: Iterable[str] = ()) -> Canonical:
     return load_source(read(spec), overrides)
 
 
-def loads(text: str, name: str = "<string>", overrides: Iterable[str] = ()) -> Canonical:
-    """The same from a text."""
-    return load_source(document.decode(name, text.encode("utf-8", "surrogatepass")), overrides)
+def loads(text: str, name: str = "<string>", overrides: Iterable[str] = (), *, alone: bool = False) -> Canonical:
+    """The same from a text; `alone` one that came in a file of somebody's, and may name no file here."""
+    source = document.decode(name, text.encode("utf-8", "surrogatepass"))
+    if alone and (found := _root(source).entries.get("extends")):
+        raise SpecError(Diagnostic(Code.CONFLICT, "a spec inside another file extends none", found.node.span))
+    return load_source(source, overrides)
 
 
 def load_source(source: Source, overrides: Iterable[str] = ()) -> Canonical:
@@ -76,15 +79,21 @@ def _is_name(name: str) -> bool:
 
 def _extended(source: Source, chain: Sequence[Path]) -> Table:
     """The document's mapping, merged over the one it extends."""
-    root = document.parse(source)
-    if not isinstance(root, Table):
-        hint = "a spec begins with `spec: 1` and `name: ...`"
-        raise SpecError(Diagnostic(Code.YAML_NOT_A_MAPPING, "a spec is a mapping", root.span, hint))
+    root = _root(source)
     reference = root.entries.get("extends")
     if reference is None:
         return root
     over = Table({k: e for k, e in root.entries.items() if k != "extends"}, root.span)
     return family.merge(_base(source, reference, chain), over)
+
+
+def _root(source: Source) -> Table:
+    """The document's mapping. Raises SpecError when it is none."""
+    root = document.parse(source)
+    if not isinstance(root, Table):
+        hint = "a spec begins with `spec: 1` and `name: ...`"
+        raise SpecError(Diagnostic(Code.YAML_NOT_A_MAPPING, "a spec is a mapping", root.span, hint))
+    return root
 
 
 def _base(source: Source, reference: Entry, chain: Sequence[Path]) -> Table:

@@ -29,6 +29,7 @@ def check(spec: Spec, root: Table) -> Iterator[Diagnostic]:
             yield Diagnostic(Code.CONFLICT, message, _span(root, "blocks", i, "name"))
         yield from _block(spec, block, i, root)
     yield from _pool(spec.head.pool, ("head", "pool"), root)
+    yield from _recipe(spec, root)
 
 
 def _span(root: Table, *path: str | int) -> Span:
@@ -57,6 +58,14 @@ def _input(spec: Spec, root: Table) -> Iterator[Diagnostic]:
     if needed != channels:
         message = f"input.preprocess.color {contract.color} means {needed} channels, the input has {channels}"
         yield Diagnostic(Code.CONFLICT, message, _span(root, "input", "preprocess", "color"))
+
+
+def _recipe(spec: Spec, root: Table) -> Iterator[Diagnostic]:
+    sgd = spec.train.optimizer if spec.train is not None else None
+    if sgd is not None and sgd.kind == "sgd" and sgd.nesterov and not sgd.momentum:
+        message = "nesterov is a way of applying momentum, and there is none"
+        span = _span(root, "train", "optimizer", "nesterov")
+        yield Diagnostic(Code.CONFLICT, message, span, "add momentum: 0.9, or leave nesterov out")
 
 
 def _labels(spec: Spec, root: Table) -> Iterator[Diagnostic]:

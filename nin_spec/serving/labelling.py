@@ -124,6 +124,6 @@ def _table(spec: str) -> dict[str, Any]:
     from nin_spec.network import compile as compile_network
 
     try:
-        return compile_network(loads(spec, "the file's spec")).table.as_dict()
+        return compile_network(loads(spec, "the file's spec", alone=True)).table.as_dict()
     except NinSpecError as error:
         raise BadRequestError(f"the file's spec can't be compiled: {error.diagnostics[0].message}") from None

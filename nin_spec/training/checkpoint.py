@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -22,6 +23,7 @@ from nin_spec.weights.storage import read, save
 Array = NDArray[np.floating[Any]]
 KEPT = 2
 _FORMAT = "1"
+_NAME = re.compile(r"step-\d{9}\.safetensors")
 
 
 @dataclass
@@ -29,7 +31,7 @@ class State:
     """How far training is: `step` steps done; the epoch's sums so far; a row for each epoch done.
 
     `loss` and `correct` are summed over the epoch's `seen` pictures. `best` is the epoch chosen so far,
-    and the number it was chosen by.
+    and the number it was chosen by. `losses` are those of the latest steps, each a mean over its batch.
     """
 
     step: int = 0
@@ -39,6 +41,7 @@ class State:
     rows: list[dict[str, float | int]] = field(default_factory=list)
     best: tuple[int, float] | None = None
     warnings: list[str] = field(default_factory=list)
+    losses: list[float] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -68,6 +71,11 @@ def write_checkpoint(folder: Path, checkpoint: Checkpoint) -> Path:
 def has_checkpoints(folder: Path) -> bool:
     """Whether there is any, whole or not."""
     return bool(_newest_first(folder))
+
+
+def last_step(folder: Path) -> int:
+    """The step of the newest checkpoint, whole or not; 0 where there is none."""
+    return int(_newest_first(folder)[0].stem.partition("-")[2]) if has_checkpoints(folder) else 0
 
 
 def newest_checkpoint(folder: Path) -> tuple[Checkpoint, list[str]]:
@@ -108,7 +116,14 @@ def _state(data: dict[str, Any]) -> State:
 
 
 def _newest_first(folder: Path) -> list[Path]:
-    return sorted(folder.glob("step-*.safetensors"), reverse=True) if folder.is_dir() else []
+    """The checkpoints by falling step. Raises TrainingError when the folder can't be read: it is not empty then."""
+    try:
+        names = [path.name for path in folder.iterdir()]
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise _unusable(folder, f"it can't be read: {error.strerror}") from None
+    return [folder / name for name in sorted(names, reverse=True) if _NAME.fullmatch(name)]
 
 
 def _digest(tensors: Mapping[str, Array], state: str) -> str:

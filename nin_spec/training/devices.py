@@ -28,8 +28,9 @@ def choose_device(name: str, world: World) -> torch.device:
         built = torch.version.cuda
         why = "this PyTorch is built without CUDA" if built is None else f"PyTorch (CUDA {built}) finds no GPU"
         raise DeviceError(Diagnostic(Code.DEVICE_UNAVAILABLE, f"cuda can't be used: {why}", hint="say --device cpu"))
-    if world.local >= torch.cuda.device_count():
-        message = f"process {world.rank} has no GPU of its own: there are {torch.cuda.device_count()}"
+    gpus = torch.cuda.device_count()
+    if max(world.neighbours, world.local + 1) > gpus:
+        message = f"{world.neighbours} processes can't have a GPU each: there are {gpus} on this machine"
         raise DeviceError(Diagnostic(Code.DEVICE_UNAVAILABLE, message, hint="start one process a GPU"))
     # The same seed must give the same weights on a GPU too.
     torch.backends.cudnn.deterministic = True

@@ -11,13 +11,13 @@ from nin_spec.extras import need
 from nin_spec.files import write_atomic
 
 
-def draw_curves(folder: Path, rows: Sequence[Mapping[str, float | int]], title: str) -> None:
-    """curves.png, and the same numbers for TensorBoard. Nothing where no epoch is done."""
+def draw_curves(folder: Path, rows: Sequence[Mapping[str, float | int]], title: str, chosen: int | None = None) -> None:
+    """curves.png, the chosen epoch marked, and the same numbers for TensorBoard. Nothing where no epoch is done."""
     if not rows:
         return
     from nin_spec.charts import curves_png
 
-    write_atomic(folder / "curves.png", curves_png(rows, title))
+    write_atomic(folder / "curves.png", curves_png(rows, title, chosen))
     log = folder / "tensorboard"
     # A resumed run tells its whole story again: half a story twice would be drawn as one.
     shutil.rmtree(log, ignore_errors=True)

@@ -13,21 +13,23 @@ curves.png, tensorboard/   the rows of metrics.csv, drawn
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from nin_spec import network as networks
-from nin_spec.diagnostics import Code, Diagnostic, TrainingError
+from nin_spec.diagnostics import Code, Diagnostic, TrainingError, counted
 from nin_spec.files import write_atomic
 from nin_spec.network import Network
+from nin_spec.training.settings import Settings
 
 if TYPE_CHECKING:
+    from nin_spec.language.recipe import Recipe
     from nin_spec.model import Model
 
 Status = Literal["running", "interrupted", "diverged", "finished"]
@@ -44,26 +46,29 @@ class DataRecord(BaseModel):
     train_images: int
     scored_on: Literal["test", "validation"]
     scored_images: int
+    scored_fingerprint: str | None = None
 
 
 class Record(BaseModel):
-    """run.json."""
+    """run.json. `final` is the last row of metrics.csv, `best` that of the epoch in best.safetensors."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", ser_json_inf_nan="constants")
 
     format: Literal[1] = 1
     name: str
     hash: str
+    spec_sha256: str | None = None
     status: Status
-    result: str = "last.safetensors"
+    result: Literal["best.safetensors", "last.safetensors"] = "last.safetensors"
     chosen: str = "the last epoch"
     data: DataRecord
     seed: int
-    settings: dict[str, Any]
+    settings: Settings
     started_from: str | None = None
     versions: dict[str, str]
     warnings: list[str] = []
     final: dict[str, float | int] = {}
+    best: dict[str, float | int] = {}
 
 
 @dataclass(frozen=True)
@@ -89,9 +94,27 @@ class Run:
         """Which weights `model` gives, and what is worth knowing of them."""
         told = [f"weights: {self.record.result} of {self.path}, those of {self.record.chosen}"]
         if self.record.status != "finished":
-            done = self.record.final.get("epoch", 0)
-            told.append(f"this run is not finished ({self.record.status}, {done} epochs done at the last note)")
+            done = counted(int(self.record.final.get("epoch", 0)), "epoch")
+            told.append(f"this run is not finished ({self.record.status}, {done} done at the last note)")
         return told
+
+    @property
+    def result(self) -> dict[str, float | int]:
+        """The row of metrics.csv of the weights that are the result; empty while no epoch is done."""
+        return self.record.final if self.record.result == "last.safetensors" else self.record.best
+
+    @property
+    def has_learned(self) -> bool:
+        """Whether a step or more is in its weights: they would be missed."""
+        last = self.path / "last.safetensors"
+        if not last.is_file():
+            return bool(self.record.final)
+        return not self.network.with_weights(last).card.weights.startswith("fresh")
+
+    @property
+    def longer(self) -> str:
+        """How to train on from the result, as a run of its own."""
+        return f"nin-spec train {self.path}/spec.yaml --weights {self.path} --set train.epochs=N"
 
     def model(self) -> Model:
         """The network with the trained weights. Raises TrainingError while there are none."""
@@ -108,7 +131,10 @@ def is_run(path: str | Path) -> bool:
 
 
 def open_run(path: str | Path) -> Run:
-    """A run folder. Raises TrainingError (RUN_UNUSABLE), SpecError when its spec was damaged."""
+    """A run folder that `train` wrote: its network, its record, and its weights by `run.model()`.
+
+    Raises TrainingError (RUN_UNUSABLE), SpecError when its spec was damaged.
+    """
     folder = Path(path)
     try:
         record = Record.model_validate_json((folder / "run.json").read_bytes())
@@ -119,9 +145,11 @@ def open_run(path: str | Path) -> Run:
         where = ".".join(map(str, first["loc"]))
         raise unusable(folder, f"run.json is damaged: {where} {first['msg']}") from None
     network = networks.compile(folder / "spec.yaml")
+    hint = "a run's spec.yaml is part of its result: put it back, and train the changed spec as a run of its own"
     if network.hash != record.hash:
-        hint = "a run's spec.yaml is part of its result: train the changed spec as a run of its own"
         raise unusable(folder, "spec.yaml declares another network than the one trained", hint)
+    if record.spec_sha256 not in {None, hashlib.sha256((folder / "spec.yaml").read_bytes()).hexdigest()}:
+        raise unusable(folder, "spec.yaml was changed after the training began", hint)
     return Run(folder, network, record)
 
 
@@ -142,11 +170,14 @@ def write_rows(path: Path, rows: Sequence[Mapping[str, float | int]]) -> None:
 
 
 def read_rows(path: Path) -> list[dict[str, float]]:
-    """The rows of such a file; none when it is not there."""
+    """The rows of such a file; none when it is not there. Raises TrainingError when it is damaged."""
     if not path.is_file():
         return []
-    with path.open(newline="") as file:
-        return [{key: float(value) for key, value in row.items()} for row in csv.DictReader(file)]
+    try:
+        with path.open(newline="") as file:
+            return [{key: float(value) for key, value in row.items()} for row in csv.DictReader(file, strict=True)]
+    except (OSError, ValueError, TypeError, AttributeError, csv.Error) as error:
+        raise unusable(path.parent, f"{path.name} is damaged: {error}", f"remove {path}") from None
 
 
 def versions_of(packages: Iterable[str]) -> dict[str, str]:
@@ -155,6 +186,30 @@ def versions_of(packages: Iterable[str]) -> dict[str, str]:
     from platform import python_version
 
     return {"python": python_version(), **{name: version(name) for name in packages}}
+
+
+def recipe_of(network: Network) -> Recipe:
+    """The recipe. Raises TrainingError when the spec has none."""
+    recipe = network.spec.spec.train
+    if recipe is None:
+        message = f"{network.card.name} has no recipe: its spec has no train section"
+        hint = "add train: {dataset: ..., epochs: ..., optimizer: {kind: adamw, lr: 0.001}}; see nin-spec schema"
+        raise TrainingError(Diagnostic(Code.RECIPE, message, network.spec.root, hint))
+    return recipe
+
+
+def require_free(target: Path) -> None:
+    """Raise TrainingError unless a new run can be made there: the name is free, or an empty folder's."""
+    try:
+        if not target.exists() or (target.is_dir() and not any(target.iterdir())):
+            return
+    except OSError as error:
+        raise TrainingError(Diagnostic(Code.RUN_UNUSABLE, f"{target} can't be read: {error.strerror}")) from None
+    if is_run(target):
+        hint = f"nin-spec train {target} --resume goes on with it; or say another --output"
+        raise TrainingError(Diagnostic(Code.RUN_UNUSABLE, f"{target} exists already: it is a run", hint=hint))
+    message = f"{target} exists already, and nin-spec train did not make it"
+    raise TrainingError(Diagnostic(Code.RUN_UNUSABLE, message, hint="say another --output"))
 
 
 def default_folder(name: str) -> Path:
@@ -183,14 +238,6 @@ def _number(path: Path, name: str) -> int | None:
     if not rest:
         return 1
     return int(rest[1:]) if rest[0] == "-" and rest[1:].isdecimal() else None
-
-
-def settings_json(settings: object) -> dict[str, Any]:
-    """A dataclass of settings as plain data."""
-    from dataclasses import asdict
-
-    plain: dict[str, Any] = json.loads(json.dumps(asdict(settings)))  # type: ignore[call-overload]
-    return plain
 
 
 def unusable(folder: Path, why: str, hint: str | None = None) -> TrainingError:

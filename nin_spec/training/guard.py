@@ -7,7 +7,6 @@ weights of the wrong scale, a rate too high for the first steps, a ReLU on the c
 from __future__ import annotations
 
 import math
-from collections import deque
 from collections.abc import Iterable
 
 from torch import Tensor
@@ -26,11 +25,14 @@ _REMEDY = "try init: {kind: kaiming_normal}, norm: batch, a smaller lr, or a war
 
 
 class Guard:
-    """Watches the first steps of a training on `classes` classes. Each finding is told once."""
+    """Watches the first steps of a training on `classes` classes. Each finding is told once.
 
-    def __init__(self, graph: Graph, classes: int, told: Iterable[str] = ()) -> None:
+    `told` were told before a run was resumed; `losses`, the latest ones until then, go on here.
+    """
+
+    def __init__(self, graph: Graph, classes: int, told: Iterable[str] = (), losses: list[float] | None = None) -> None:
         self.chance = math.log(classes)
-        self.losses: deque[float] = deque(maxlen=_WINDOW)
+        self.losses = [] if losses is None else losses
         self.told = {_kind(message) for message in told}
         self.relus = {node.name: node for node in graph if isinstance(node.op, ops.ReLU)}
         last = next((n for n in reversed(list(graph)) if isinstance(n.op, ops.Conv2d | ops.Linear)), None)
@@ -40,6 +42,7 @@ class Guard:
     def judge(self, step: int, loss: float) -> list[str]:
         """What the losses until now say, `step` steps being done."""
         self.losses.append(loss)
+        del self.losses[:-_WINDOW]
         if step not in JUDGE_AT or len(self.losses) < _WINDOW:
             return []
         mean = sum(self.losses) / len(self.losses)

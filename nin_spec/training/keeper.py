@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from nin_spec.diagnostics import Code, Diagnostic, DivergedError
 from nin_spec.training.checkpoint import Checkpoint, State, write_checkpoint
 from nin_spec.training.engine import Engine
-from nin_spec.training.folder import read_rows, write_rows
+from nin_spec.training.folder import read_rows, unusable, write_rows
 from nin_spec.training.optimizer import restore_state, state_of
 from nin_spec.training.reporter import Pace, Row
 from nin_spec.weights.storage import save
@@ -55,7 +55,13 @@ class Keeper:
             self.write(state)
 
     def write(self, state: State) -> None:
-        """Write everything now. Raises DivergedError rather than keep weights that are no numbers."""
+        """Write everything now. Raises DivergedError rather than keep weights that are no numbers.
+
+        What the epochs before came to is kept then all the same.
+        """
+        self._write_best()
+        write_rows(self.folder / "metrics.csv", state.rows)
+        write_rows(self.folder / "timings.csv", self.paces)
         weights = self.weights()
         broken = next((n for n, a in weights.items() if not np.isfinite(a).all()), None)
         if broken is not None:
@@ -64,18 +70,19 @@ class Keeper:
                 "lower optimizer.lr, add a warmup or a gradient_clip; the last good weights are kept in the run folder"
             )
             raise DivergedError(Diagnostic(Code.DIVERGED, message, hint=hint))
-        if self.best is not None:
-            best, step = self.best
-            save(self.folder / "best.safetensors", best, self.about(step))
-            self.best = None
         save(self.folder / "last.safetensors", weights, self.about(state.step))
-        write_rows(self.folder / "metrics.csv", state.rows)
-        write_rows(self.folder / "timings.csv", self.paces)
         memory = state_of(self.engine.optimizer, self.engine.bare.named_parameters())
         tensors = {f"weights/{n}": a for n, a in weights.items()}
         tensors |= {f"optimizer/{n}": t.detach().cpu().numpy() for n, t in memory.items()}
         write_checkpoint(self.folder / "checkpoints", Checkpoint(state, tensors))
         self.written = time.monotonic()
+
+    def _write_best(self) -> None:
+        """The weights of the best epoch, once."""
+        if self.best is not None:
+            best, step = self.best
+            save(self.folder / "best.safetensors", best, self.about(step))
+            self.best = None
 
     def weights(self) -> dict[str, Array]:
         """A copy of the network's tensors by our names."""
@@ -84,14 +91,18 @@ class Keeper:
         return {name: np.array(found[name].detach().cpu().contiguous().numpy()) for name in self.names}
 
     def restore(self, checkpoint: Checkpoint) -> None:
-        """Put a checkpoint's weights and the optimiser's memory back."""
+        """Put a checkpoint's weights and the optimiser's memory back. Raises TrainingError when they are another's."""
         bare = self.engine.bare
         own = bare.state_dict()
+        weights, memory = checkpoint.of("weights"), checkpoint.of("optimizer")
+        if {n: a.shape for n, a in weights.items()} != {n: tuple(own[n].shape) for n in self.names}:
+            raise unusable(self.folder, "the tensors of its checkpoint are not those of its network")
         with torch.no_grad():
-            for name, array in checkpoint.of("weights").items():
+            for name, array in weights.items():
                 own[name].copy_(torch.from_numpy(np.array(array)))
-        memory = {k: torch.from_numpy(np.array(v)) for k, v in checkpoint.of("optimizer").items()}
-        restore_state(self.engine.optimizer, list(bare.named_parameters()), memory)
+        tensors = {k: torch.from_numpy(np.array(v)) for k, v in memory.items()}
+        if not restore_state(self.engine.optimizer, list(bare.named_parameters()), tensors):
+            raise unusable(self.folder, "what its checkpoint keeps for the optimiser does not fit its network")
         done = len(checkpoint.state.rows)
         self.paces = [dict(row) for row in read_rows(self.folder / "timings.csv")[:done]]
 

@@ -128,6 +128,11 @@ class Loop:
                 self._tell(self.guard.judge(number, loss / batch))
         return any(stop for *_, stop in values)
 
+    def settle(self) -> None:
+        """Take in the losses of steps that are done and were not looked at yet."""
+        if self.unread:
+            self._read()
+
     def _finish_epoch(self) -> None:
         state = self.state
         pace = self.clock.pace(state.seen)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_right
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -107,15 +107,23 @@ def state_of(optimizer: torch.optim.Optimizer, named: Iterable[tuple[str, nn.Par
 
 
 def restore_state(
-    optimizer: torch.optim.Optimizer, named: Iterable[tuple[str, nn.Parameter]], state: dict[str, torch.Tensor]
-) -> None:
-    """Put back what `state_of` gave."""
+    optimizer: torch.optim.Optimizer, named: Sequence[tuple[str, nn.Parameter]], state: dict[str, torch.Tensor]
+) -> bool:
+    """Put back what `state_of` gave; False, and nothing is put back, when it belongs to other parameters."""
     by_name: dict[str, dict[str, Any]] = {}
     for key, value in state.items():
         name, _, quantity = key.rpartition("/")
         by_name.setdefault(name, {})[quantity] = value
+    shapes = {name: parameter.shape for name, parameter in named}
+    if any(
+        name not in shapes or value.shape not in {shapes[name], ()}
+        for name, of in by_name.items()
+        for value in of.values()
+    ):
+        return False
     for name, parameter in named:
         for quantity, value in by_name.get(name, {}).items():
             # Counters of steps stay where they are; moments go where their parameter lives, laid out as it is.
             home = torch.empty_like(parameter) if value.shape == parameter.shape else torch.empty_like(value)
             optimizer.state[parameter][quantity] = home.copy_(value)
+    return True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,11 +11,10 @@ from typing import Any, cast
 
 import torch
 import torch.distributed as dist
-import torch.distributed.nn
 import torch.nn.functional as F  # noqa: N812 the field's name
 from torch import Tensor, nn
 
-from nin_spec.diagnostics import Code, Diagnostic, TrainingError
+from nin_spec.diagnostics import Code, Diagnostic, NinSpecError, TrainingError
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,14 +45,28 @@ class World:
         dist.broadcast_object_list(box, src=0)
         return box[0]
 
+    def words(self, value: Any) -> list[Any]:
+        """What each process says, in each."""
+        if self.size == 1:
+            return [value]
+        said: list[Any] = [None] * self.size
+        dist.all_gather_object(said, value)
+        return said
+
 
 def find_world() -> World:
     """The processes that torchrun announces in the environment. Raises TrainingError when it makes no sense."""
     try:
-        found = World(*(int(os.environ.get(key, default)) for key, default in _ANNOUNCED))
+        found: World | None = World(*(int(os.environ.get(key, default)) for key, default in _ANNOUNCED))
     except ValueError:
-        message = "RANK, WORLD_SIZE, LOCAL_RANK and LOCAL_WORLD_SIZE in the environment are not numbers"
-        raise TrainingError(Diagnostic(Code.RECIPE, message, hint="unset them, or start with torchrun")) from None
+        found = None
+    if found is None or not (0 <= found.rank < found.size and 0 <= found.local < found.neighbours <= found.size):
+        said = ", ".join(f"{key}={os.environ[key]}" for key, _ in _ANNOUNCED if key in os.environ)
+        message = f"the environment announces processes that can't be: {said}"
+        raise TrainingError(Diagnostic(Code.RECIPE, message, hint="unset them, or start with torchrun"))
+    if found.size > 1 and not {"MASTER_ADDR", "MASTER_PORT"} <= set(os.environ):
+        message = f"the environment announces {found.size} processes, and no MASTER_ADDR and MASTER_PORT to meet at"
+        raise TrainingError(Diagnostic(Code.RECIPE, message, hint="unset WORLD_SIZE, or start with torchrun"))
     return found
 
 
@@ -65,11 +79,40 @@ def joined(world: World, device: torch.device) -> Iterator[None]:
     if world.size == 1:
         yield
         return
+    if device.type == "cuda":
+        torch.cuda.set_device(device)  # what is said between processes travels over it
     dist.init_process_group("nccl" if device.type == "cuda" else "gloo", rank=world.rank, world_size=world.size)
     try:
         yield
     finally:
         dist.destroy_process_group()
+
+
+@contextmanager
+def agreed(world: World) -> Iterator[None]:
+    """What one process can't begin, none begins: an error that all have is said by the leading one alone.
+
+    Nothing in it may wait for another process. The others raise an error without words.
+    """
+    own: NinSpecError | None = None
+    try:
+        yield
+    except NinSpecError as error:
+        own = error
+    said = world.words(None if own is None else str(own))
+    if own is not None:
+        raise own if world.leads or str(own) != said[0] else type(own)(())
+    if any(word is not None for word in said):
+        raise TrainingError(())
+
+
+@contextmanager
+def said_once(world: World) -> Iterator[None]:
+    """The same before processes are joined: of those on one machine, which see the same, the first speaks."""
+    try:
+        yield
+    except NinSpecError as error:
+        raise error if world.local == 0 else type(error)(()) from None
 
 
 class SharedBatchNorm(nn.Module):
@@ -109,8 +152,39 @@ class SharedBatchNorm(nn.Module):
 
 def _everywhere(values: Tensor) -> Tensor:
     """The sum over all processes, through which gradients flow."""
-    summed: Tensor = torch.distributed.nn.functional.all_reduce(values)  # type: ignore[no-untyped-call]
+    summed: Tensor = _Everywhere.apply(values)  # type: ignore[no-untyped-call]
     return summed
+
+
+class _Everywhere(torch.autograd.Function):
+    """Each process's loss depends on the sum, so the gradient of a summand is the sum of all gradients."""
+
+    @staticmethod
+    def forward(ctx: Any, values: Tensor) -> Tensor:  # noqa: ARG004 PyTorch's interface
+        """The sum."""
+        return _summed(values)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:  # noqa: ARG004
+        """The sum of the gradients."""
+        return _summed(gradient)
+
+
+def _summed(values: Tensor) -> Tensor:
+    total = values.clone(memory_format=torch.contiguous_format)
+    dist.all_reduce(total)
+    return total
+
+
+def share_gradients(module: nn.Module, device: torch.device) -> nn.Module:
+    """The module with gradients averaged over all processes; its buffers are equal in each by what they compute."""
+    parallel = nn.parallel.DistributedDataParallel
+    # PyTorch 2.13 renamed it, and warns of the old name.
+    known = inspect.signature(parallel).parameters
+    keep = "forward_sync_buffers" if "forward_sync_buffers" in known else "broadcast_buffers"
+    ids = [device.index] if device.type == "cuda" else None
+    options: dict[str, Any] = {keep: False}
+    return cast("nn.Module", parallel(module, ids, **options))
 
 
 def share_norms(module: nn.Module, device: torch.device) -> nn.Module:

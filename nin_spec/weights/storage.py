@@ -59,12 +59,30 @@ def load(path: Path, graph: Graph) -> Adoption:
     return replace(adoption, remarks=(*found.remarks, *adoption.remarks))
 
 
+def weights_file(path: Path) -> Path:
+    """The file itself; of a run folder that `nin-spec train` wrote, the one that holds its result.
+
+    Raises WeightsError when there is no such file, or none yet.
+    """
+    if not path.exists():
+        raise _refuse(path, "there is no such file")
+    try:
+        record = json.loads((path / "run.json").read_bytes())
+    except (OSError, ValueError):
+        return path
+    result = path / Path(str(record.get("result") if isinstance(record, dict) else None)).name
+    if not result.is_file():
+        raise _refuse(path, f"it has no {result.name} yet", f"nin-spec train {path} --resume goes on with it")
+    return result
+
+
 def read(path: Path) -> Checkpoint:
     """The tensors of a safetensors file or a PyTorch checkpoint, told apart by their first bytes."""
     try:
         mode = path.stat()
         if not stat.S_ISREG(mode.st_mode):
-            raise _refuse(path, "it is not a regular file")
+            hint = "name a file, or a folder that nin-spec train wrote" if path.is_dir() else None
+            raise _refuse(path, "it is not a regular file", hint)
         if mode.st_size > MAX_BYTES:
             raise _refuse(path, f"{mode.st_size:,} bytes are more than any such network has")
         with path.open("rb") as file:

@@ -140,6 +140,30 @@ def test_check_lists_every_damaged_file(nin_spec: Command, tmp_path: Path) -> No
     assert "0  cat        2     2" in out.out
 
 
+def test_check_tells_everything_that_is_wrong_with_a_folder(nin_spec: Command, tmp_path: Path) -> None:
+    """An empty class, a file that is no picture and a damaged one, after a table of both parts."""
+    make_pictures(tmp_path / "train", {"cat": 3, "dog": 3})
+    make_pictures(tmp_path / "test", {"cat": 1})
+    (tmp_path / "train" / "emu").mkdir()
+    (tmp_path / "train" / "cat" / "notes.txt").touch()
+    (tmp_path / "train" / "dog" / "001.png").write_bytes(b"no picture")
+    out = nin_spec("data", "check", str(tmp_path))
+    assert out.code == 2
+    for words in ("emu holds no pictures", "cat/notes.txt", "001.png is damaged", "3 errors"):
+        assert words in out.err
+    assert out.out.splitlines()[2:5] == ["   class  train  test", "0  cat        3     1", "1  dog        3     0"]
+
+
+def test_check_says_last_what_is_not_as_published(nin_spec: Command, root: Path) -> None:
+    """After the table, where it is seen."""
+    make_idx(root / "mnist")
+    lines = nin_spec("data", "check", "mnist").out.splitlines()
+    start = lines.index("16 pictures read, none damaged")
+    assert all("publish" in line for line in lines[start + 1 :])
+    assert lines[start + 1].endswith("has 12 pictures (train), and MNIST 60,000")
+    assert len(lines) == start + 7
+
+
 def test_check_names_both_parts_that_can_not_be_opened(nin_spec: Command, tmp_path: Path) -> None:
     """A cut batch to train on, and a cut one to test with."""
     folder = make_cifar10(tmp_path / "c")

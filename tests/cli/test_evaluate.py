@@ -150,6 +150,9 @@ def test_altered_weights_are_found_out(here: Path, nin_spec: Run) -> None:
     assert nin_spec("evaluate", "small.onnx").code == 0
     outcome = nin_spec("evaluate", "small.onnx", "--weights", "w.safetensors")
     assert outcome.code == 1
+    first, second = outcome.out.splitlines()[:2]
+    assert first.endswith(" of 359 (digits test): small.onnx in onnxruntime")
+    assert re.fullmatch(r"accuracy \d+\.\d\d% of the same: its network with w.safetensors in torch", second)
     assert re.search(r"THEY DISAGREE on \d+ of 359; torch alone has \d+\.\d\d%", outcome.out)
     pictures = re.findall(r"^  picture (\d+) \(\d\): torch says \d, onnxruntime \d", outcome.out, re.MULTILINE)
     assert len(pictures) == 20
@@ -290,3 +293,52 @@ def test_progress_is_shown_on_a_terminal_only(
     monkeypatch.setattr("nin_spec.cli.evaluate.find_spec", lambda _: None)
     with progress_bars(10) as progress:
         assert progress is None
+
+
+def test_the_parts_of_a_run_are_as_it_knew_them(nin_spec: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its validation accuracy is measured again; `train` leaves the held out pictures out."""
+    monkeypatch.chdir(tmp_path)
+    Path("small.yaml").write_text(SPEC)
+    made = nin_spec("train", "small.yaml", "-o", "run", "--set", "train.validation=0.2", "--threads", "1")
+    assert made.code == 0, made.err
+    record = json.loads(Path("run/run.json").read_text())
+    found = answer(nin_spec("evaluate", "run", "--part", "validation", "--format", "json"))
+    assert (found["part"], found["images"]) == ("validation", 288)
+    assert found["accuracy"] == record["best"]["validation_accuracy"]
+    assert library.evaluate(library.open_run("run"), "validation").accuracy == found["accuracy"]
+    assert "of 288 (digits validation)" in nin_spec("evaluate", "run", "--part", "validation").out
+    assert answer(nin_spec("evaluate", "run", "--part", "train", "--format", "json"))["images"] == 1150
+    for subject, words in (("small.yaml", "--part validation belongs to RUNDIR"), ("run", "")):
+        outcome = nin_spec("evaluate", subject, "--part", "validation", "--weights", "run")
+        assert (outcome.code, words in outcome.err) == (2 if words else 0, True)
+
+
+@pytest.mark.usefixtures("here")
+def test_a_run_that_held_nothing_out_has_no_validation_part(nin_spec: Run) -> None:
+    outcome = nin_spec("evaluate", "run", "--part", "validation")
+    assert outcome.code == 2
+    assert "its recipe held nothing out" in outcome.err
+
+
+@pytest.mark.usefixtures("here")
+def test_data_that_is_not_what_its_name_says_is_told(nin_spec: Run) -> None:
+    pictures, labels = np.zeros((20, 8, 8), np.uint8), np.arange(20) % 10
+    np.savez("other.npz", x_train=pictures, y_train=labels, x_test=pictures, y_test=labels)
+    outcome = nin_spec("evaluate", "run", "--data", "other.npz")
+    assert "warning: other.npz has 20 pictures (test), and Handwritten digits of 8x8 pixels 359" in outcome.err
+
+
+@pytest.mark.usefixtures("here")
+@pytest.mark.parametrize(
+    ("target", "words"),
+    [
+        ("run/best.safetensors", "is drawn as a PNG: say run/best.png"),
+        ("run/spec.yaml", "is drawn as a PNG"),
+        ("run/curves.png", "belongs to the run"),
+    ],
+)
+def test_the_picture_never_takes_the_place_of_a_result(nin_spec: Run, target: str, words: str) -> None:
+    held = {path: path.read_bytes() for path in Path("run").iterdir() if path.is_file()}
+    outcome = nin_spec("evaluate", "run", "--confusion", target)
+    assert (outcome.code, words in outcome.err) == (2, True), outcome.err
+    assert {path: path.read_bytes() for path in held} == held

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -25,6 +27,7 @@ train:
   epochs: 1
   optimizer: {kind: adamw, lr: 0.01}
 """
+ONE_BY_ONE = "head: {pool: global_avg, norm: batch}"
 Command = Callable[..., Any]
 
 
@@ -40,7 +43,7 @@ def test_a_run_is_told_from_start_to_next_step(nin_spec: Command, small: Path) -
     done = nin_spec("train", "small.yaml", "--threads", "1")
     assert done.code == 0, done.err
     assert "small: 1,864 parameters" in done.err or "small: " in done.err
-    assert "1 epochs, 11 steps of 128; cpu, 1 threads, float32" in done.err
+    assert "1 epoch, 11 steps of 128; cpu, 1 thread, float32" in done.err
     assert "epoch   1: loss" in done.out
     assert "data " in done.out
     assert "of 359 digits pictures (test), after the last epoch" in done.out
@@ -89,11 +92,29 @@ def test_resume_takes_the_newest_run_of_a_spec(nin_spec: Command) -> None:
     ("arguments", "words"),
     [
         (("runs/small",), "say --resume"),
+        (("runs/small",), "nin-spec train runs/small/spec.yaml --weights runs/small --set train.epochs=N"),
+        (
+            ("runs/small", "--resume", "--set", "train.epochs=3"),
+            "to train it longer: nin-spec train runs/small/spec.yaml",
+        ),
         (("runs/small", "--resume", "--set", "train.epochs=3"), "leave out --set"),
         (("small.yaml", "-o", "runs/small", "--resume", "--set", "train.epochs=3"), "another network or recipe"),
+        (("small.yaml", "-o", "runs/small", "--resume", "--set", "train.epochs=3"), "(other: train.epochs)"),
+        (
+            ("small.yaml", "-o", "runs/small", "--resume", "--set", "blocks.0.kernel=5", "--set", "blocks.0.padding=2"),
+            "(other: blocks.0.convs.0.kernel, blocks.0.convs.0.padding)",
+        ),
         (("small.yaml", "-o", "runs/small", "--resume", "--accumulate", "2"), "leave out --accumulate"),
         (("runs/small", "--resume", "--threads", "2"), "leave out --threads"),
-        (("small.yaml", "-o", "runs/small"), "exists already"),
+        (("small.yaml", "-o", "runs/small"), "exists already: it is a run"),
+        (("small.yaml", "-o", "."), "nin-spec train did not make it"),
+        (("small.yaml", "--weights", "nowhere"), "there is no such file"),
+        (("small.yaml", "--checkpoint-minutes", "nan"), "say a number of minutes"),
+        (("small.yaml", "--set", "train.optimizer={kind: sgd, lr: 1, nesterov: true}"), "there is none"),
+        (("small.yaml", "--set", "train.resize=16384"), "a batch of 128 pictures of 16384x16384 is"),
+        (("one.yaml", "--accumulate", "128"), "leave head.norm one number a channel"),
+        (("x" * 300 + "/a.yaml",), "File name too long"),
+        (("small.yaml", "--weights", "runs"), "name a file, or a folder that nin-spec train wrote"),
         (("small.yaml", "--data", "nowhere"), "there is no nowhere"),
         (("small.yaml", "--set", "train.dataset=cifar10", "--data", "."), "holds neither data_batch_1.bin"),
         (("small.yaml", "--set", "classes=9"), "has 10 classes"),
@@ -106,6 +127,7 @@ def test_resume_takes_the_newest_run_of_a_spec(nin_spec: Command) -> None:
 def test_what_makes_no_sense_is_refused_with_exit_code_2(
     nin_spec: Command, arguments: tuple[str, ...], words: str
 ) -> None:
+    Path("one.yaml").write_text(SMALL.replace("head: {pool: global_avg}", ONE_BY_ONE))
     nin_spec("train", "small.yaml", "--threads", "1")
     done = nin_spec("train", *arguments)
     assert done.code == 2, done.out
@@ -120,3 +142,89 @@ def test_a_run_is_exported_as_it_was_trained(nin_spec: Command, option: tuple[st
     done = nin_spec("export", "run", "--onnx", *option)
     assert done.code == 2
     assert "trained as it is" in done.err
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("small.yaml", "--set", "train.epoch=3"),
+        ("small.yaml", "-o", "."),
+        ("small.yaml", "--data", "nowhere"),
+        ("small.yaml", "--set", "train.dataset=digit"),
+        ("small.yaml", "--weights", "nowhere"),
+    ],
+)
+@pytest.mark.usefixtures("small")
+def test_what_is_refused_quickly_is_refused_before_torch_is_loaded(arguments: tuple[str, ...]) -> None:
+    code = (
+        f"import sys; from nin_spec.cli import execute; assert execute(['train', *{arguments!r}]) == 2;"
+        "assert 'torch' not in sys.modules"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.usefixtures("small")
+def test_a_folder_that_is_no_run_is_not_said_to_go_on(nin_spec: Command) -> None:
+    done = nin_spec("train", "small.yaml", "-o", ".")
+    assert "--resume" not in done.err
+    assert "say another --output" in done.err
+
+
+@pytest.mark.usefixtures("small")
+def test_with_validation_the_summary_is_of_the_result(nin_spec: Command) -> None:
+    """The best epoch, by number and score; what nothing was chosen by is still to be measured."""
+    given = ("--set", "train.validation=0.2", "--set", "train.epochs=3")
+    done = nin_spec("train", "small.yaml", "-o", "run", "--threads", "1", *given)
+    assert done.code == 0, done.err
+    record = json.loads(Path("run/run.json").read_text())
+    best = record["best"]
+    assert f"accuracy {best['validation_accuracy']:.2%} of 288 digits pictures (validation)" in done.out
+    assert f"after epoch {best['epoch']}, the best of 3" in done.out
+    assert f"best.safetensors, the weights of {record['chosen']};" in done.out
+    assert "the test part has not been looked at" in done.err
+
+
+@pytest.mark.usefixtures("small")
+def test_a_finished_run_says_how_to_train_it_longer_and_that_works(nin_spec: Command) -> None:
+    nin_spec("train", "small.yaml", "--threads", "1", "-o", "run")
+    done = nin_spec("train", "run", "--resume")
+    assert done.code == 0
+    hint = "nin-spec train run/spec.yaml --weights run --set train.epochs=N"
+    assert f"run is finished; to train it longer: {hint}" in done.err
+    longer = nin_spec(*hint.replace("N", "2").split()[1:], "-o", "longer", "--threads", "1")
+    assert longer.code == 0, longer.err
+    assert "1 thread, float32; from run/last.safetensors" in longer.err
+
+
+@pytest.mark.usefixtures("small")
+def test_a_run_is_taken_wherever_weights_are(nin_spec: Command) -> None:
+    """Its result, and which file that is."""
+    nin_spec("train", "small.yaml", "--threads", "1", "-o", "run")
+    assert nin_spec("evaluate", "run").code == 0
+    for command in (
+        ("build", "small.yaml", "-o", "w.safetensors"),
+        ("export", "small.yaml", "--onnx"),
+        ("evaluate", "small.yaml"),
+    ):
+        done = nin_spec(*command, "--weights", "run")
+        assert done.code == 0, done.err
+        assert "tensors from run/last.safetensors" in done.err
+    Path("run/last.safetensors").unlink()
+    done = nin_spec("build", "small.yaml", "-o", "w.safetensors", "--weights", "run")
+    assert done.code == 2
+    assert "nin-spec train run --resume" in done.err
+
+
+def test_the_help_says_what_may_be_said_anew(nin_spec: Command) -> None:
+    text = " ".join(nin_spec("train", "--help").out.split())
+    assert "Only --data may be said anew then" in text
+
+
+@pytest.mark.usefixtures("small")
+@pytest.mark.parametrize("reader", ["head -1", "true"])
+def test_training_goes_on_when_nobody_reads_it(reader: str) -> None:
+    """`nin-spec train ... | head`: a line that can't be printed costs no training."""
+    command = f"{sys.executable} -m nin_spec train small.yaml --set train.epochs=3 --threads 1 -o run | {reader}"
+    subprocess.run(command, shell=True, check=True, capture_output=True)  # noqa: S602 a pipe is what is tested
+    assert json.loads(Path("run/run.json").read_text())["status"] == "finished"

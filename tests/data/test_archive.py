@@ -124,6 +124,19 @@ def test_a_header_that_promises_petabytes_allocates_nothing(tmp_path: Path, meth
     assert peak < 8_000_000
 
 
+def test_a_header_of_megabytes_is_not_read(tmp_path: Path) -> None:
+    """Its length stands before it, and zeros pack well."""
+    path = replace_file(tmp_path / "d.npz", npz_bytes(np.savez, {k: v for k, v in arrays().items() if k != "y_test"}))
+    with zipfile.ZipFile(path, "a", zipfile.ZIP_DEFLATED) as file:
+        file.writestr("y_test.npy", b"\x93NUMPY\2\0" + (1 << 26).to_bytes(4, "little") + bytes(1 << 26))
+    tracemalloc.start()
+    message = refusal(lambda: open_archive("d", "train", path), Code.DATA_DAMAGED)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert "y_test has no header" in message
+    assert peak < 8_000_000
+
+
 @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.sampled_from([npz_bytes(save, arrays()) for save in SAVES]), st.data())
 def test_any_damage_reads_or_is_a_data_error(tmp_path: Path, whole: bytes, data: st.DataObject) -> None:

@@ -13,7 +13,8 @@ from data_files import make_cifar10, pack, pixels, refusal
 from file_server import Server, serving
 
 from nin_spec.data.catalog import CATALOG, Download, Entry
-from nin_spec.data.fetching import fetch, is_published
+from nin_spec.data.fetching import fetch
+from nin_spec.data.published import is_published
 from nin_spec.diagnostics import Code, InputError
 
 DATA = pixels(300_000).tobytes()

@@ -10,8 +10,8 @@ import pytest
 from data_files import all_of, make_pictures, pixels, refusal
 from PIL import Image
 
-from nin_spec.data import Frame
-from nin_spec.data.folder import is_split, open_folder
+from nin_spec.data import Frame, check_headers, subset
+from nin_spec.data.folder import is_split, look_over, open_folder
 from nin_spec.diagnostics import Code, DataError
 
 FRAME = Frame(3, 6, 6)
@@ -123,6 +123,32 @@ def test_an_empty_class_folder_is_named(split: Path) -> None:
     assert f"{split / 'train' / 'emu'} holds no pictures" in message
 
 
+def test_empty_classes_and_foreign_files_are_named_together(split: Path) -> None:
+    """One look tells everything; what can be used is still there to be checked."""
+    (split / "train" / "emu").mkdir()
+    (split / "train" / "gnu").mkdir()
+    (split / "train" / "cat" / "notes.txt").touch()
+    make_pictures(split / "test", {"yak": 1})
+    with pytest.raises(DataError) as caught:
+        open_folder("pets", "train", split)
+    said = " ".join(d.message for d in caught.value.diagnostics)
+    assert all(word in said for word in ("yak", "emu holds no pictures", "gnu holds no pictures", "cat/notes.txt"))
+    part, faults = look_over("pets", "train", split)
+    assert (len(part), len(faults)) == (5, 4)
+
+
+def test_headers_show_which_files_begin_as_no_picture(split: Path) -> None:
+    """Without decoding: one cut short behind its header passes."""
+    cat, dog = split / "train" / "cat" / "001.png", split / "train" / "dog" / "000.png"
+    cat.write_bytes(b"no picture")
+    dog.write_bytes(dog.read_bytes()[:60])
+    part = open_folder("pets", "train", split)
+    (fault,) = check_headers(part)
+    assert str(cat) in fault.message
+    assert check_headers(subset(part, np.array([0, 2]))) == []
+    assert len(check_headers(subset(part, np.array([1, 2])))) == 1
+
+
 @pytest.mark.parametrize("part", ["train", "test"])
 def test_a_class_to_test_that_is_not_trained_is_an_error_at_once(split: Path, part: str) -> None:
     """Also when the training part is opened: before hours of training."""
@@ -149,6 +175,15 @@ def test_names_that_are_no_text_are_read(tmp_path: Path) -> None:
     assert all(part.evidence(np.arange(len(part))) for part in parts)
 
 
+@pytest.mark.parametrize("name", [os.fsdecode(b"caf\xe9"), "red\x1b[31m"])
+def test_a_class_whose_name_can_t_be_printed_is_refused(tmp_path: Path, name: str) -> None:
+    """It would become a label, in files and on terminals."""
+    make_pictures(tmp_path, {"a": 5, name: 5})
+    message = refusal(lambda: open_folder("x", "train", tmp_path), Code.DATA_MISFIT)
+    assert "whose names can't be printed" in message
+    assert message.isascii()
+
+
 # ------------------------------------------------------------------ undivided
 
 
@@ -162,7 +197,8 @@ def test_without_train_a_fifth_of_each_class_is_held_out(tmp_path: Path) -> None
         f"b/{k:03d}.png" for k in range(15)
     }
     assert not set(train.files) & set(test.files)
-    assert "undivided: a fixed fifth of each class is the test part" in test.where
+    assert train.where == f"{tmp_path} (all but a fixed fifth of each class; there is no train/ in it)"
+    assert test.where == f"{tmp_path} (a fixed fifth of each class; there is no train/ in it)"
     assert not is_split(tmp_path)
 
 

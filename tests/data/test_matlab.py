@@ -74,6 +74,7 @@ def test_stored_arrays_are_mapped(tmp_path: Path) -> None:
         (b"MATLAB 7.3".ljust(124) + b"\0\2IM", Code.DATA_MISFIT, "of another version | save it in MATLAB with -v7"),
         (b"x".ljust(124) + b"\0\1IM" + b"\x0e\0\0\0", Code.DATA_DAMAGED, "it ends at byte 132, and the head of"),
         (b"x".ljust(124) + b"\0\1IM" + b"\x0e\0\0\0\xff\0\0\0", Code.DATA_DAMAGED, "should end at byte 391"),
+        (b"x".ljust(124) + b"\0\1IM" + bytes(64), Code.DATA_DAMAGED, "byte 128 begins an element of type 0"),
         (b"x".ljust(124) + b"\0\1IM" + b"\x0f\0\0\0\3\0\0\0abc", Code.DATA_DAMAGED, "from byte 136 can't be unpacked"),
     ],
 )

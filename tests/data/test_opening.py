@@ -111,3 +111,29 @@ def test_places_that_may_not_be_read_are_refused(tmp_path: Path, monkeypatch: py
     message = refusal(lambda: open_part("pets", "train", tmp_path), Code.DATA_MISSING)
     assert "can't be read: Permission denied" in message
     assert "there is no a" in refusal(lambda: open_part("pets", "train", Path("a\0b")), Code.DATA_MISSING)
+
+
+@pytest.mark.parametrize("depth", ["inner", "inner/more"])
+def test_a_folder_above_the_right_one_names_it(tmp_path: Path, depth: str) -> None:
+    """One level down or two: pictures by class, MNIST's files, an archive."""
+    place = tmp_path / depth
+    make_pictures(place / "pets" / "train", {"cat": 2, "dog": 2})
+    make_pictures(place / "pets" / "test", {"cat": 1})
+    message = refusal(lambda: open_part("pets", "train", place), Code.DATA_MISFIT)
+    assert f"{place / 'pets'} looks like it" in message
+    make_idx(tmp_path / "mnist" / depth, count=30)
+    message = refusal(lambda: open_part("mnist", "train", tmp_path / "mnist"), Code.DATA_MISSING)
+    assert f"{tmp_path / 'mnist' / depth} looks like it" in message
+    (tmp_path / "arrays").mkdir()
+    npz(tmp_path / "arrays" / "mine.npz")
+    message = refusal(lambda: open_part("mine", "train", tmp_path / "arrays"), Code.DATA_MISSING)
+    assert f"{tmp_path / 'arrays' / 'mine.npz'} looks like it" in message
+
+
+def test_a_fault_of_the_right_folder_is_not_blamed_on_the_place(tmp_path: Path) -> None:
+    """An old copy inside is no better."""
+    make_pictures(tmp_path / "train", {"cat": 2})
+    (tmp_path / "train" / "emu").mkdir()
+    make_pictures(tmp_path / "old" / "train", {"cat": 2})
+    make_pictures(tmp_path / "old" / "test", {"cat": 2})
+    assert "remove the folder, or fill it" in refusal(lambda: open_part("pets", "train", tmp_path), Code.DATA_MISFIT)

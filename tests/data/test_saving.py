@@ -10,7 +10,7 @@ from PIL import Image
 
 from nin_spec.data import open_part, subset
 from nin_spec.data.saving import raw_pictures, save_pictures
-from nin_spec.diagnostics import DataError
+from nin_spec.diagnostics import DataError, ExportError
 
 
 def test_saved_pictures_are_the_stored_ones_and_named_by_number_and_class(tmp_path: Path) -> None:
@@ -31,3 +31,18 @@ def test_a_folder_of_pictures_needs_no_saving(tmp_path: Path) -> None:
             Image.new("L", (4, 4)).save(folder / "1.png")
     with pytest.raises(DataError, match="already"):
         save_pictures(open_part("mine", "test", tmp_path / "set"), np.array([0]), tmp_path)
+
+
+def test_a_file_that_holds_something_else_is_left(tmp_path: Path) -> None:
+    """The same picture may be written again."""
+    part, numbers = open_part("digits", "test"), np.array([0, 1])
+    first, second = save_pictures(part, numbers, tmp_path)
+    assert save_pictures(part, numbers, tmp_path) == [first, second]
+    first.unlink()
+    second.write_text("mine")
+    with pytest.raises(ExportError, match="holds something else"):
+        save_pictures(part, numbers, tmp_path)
+    assert second.read_text() == "mine"
+    assert not first.exists()
+    save_pictures(part, numbers, tmp_path, replace=True)
+    assert second.read_bytes().startswith(b"\x89PNG")

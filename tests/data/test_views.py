@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
-from data_files import all_of, pixels
+from data_files import all_of, pixels, refusal
 
 from nin_spec.data import ArrayPart, Frame, Part, fingerprint, subset
 from nin_spec.data.part import evidence_of
-from nin_spec.data.views import renamed, renumbered
+from nin_spec.data.views import renamed, renumbered, sample
+from nin_spec.diagnostics import Code
 
 FRAME = Frame(1, 4, 4)
 
@@ -40,3 +41,11 @@ def test_evidence_is_that_of_the_base() -> None:
     assert fingerprint(subset(part(), np.arange(6))) == fingerprint(part())
     assert fingerprint(subset(part(), np.arange(5))) != fingerprint(part())
     assert evidence_of(subset(part(), np.array([4])), np.array([0])) == all_of(part(), FRAME)[4].tobytes()
+
+
+def test_a_sample_is_never_empty() -> None:
+    """Of classes of one picture each no share can be taken."""
+    assert len(sample(part(9), 3, seed=0)) == 3
+    message = refusal(lambda: sample(part(3), 2, seed=0), Code.DATA_MISFIT)
+    assert "too few pictures in each class to take 2" in message
+    assert "take 3 or more" in message

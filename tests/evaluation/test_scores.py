@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from noise_parts import foreign, noise, refusal, small_model
+from onnx import TensorProto, helper
 from PIL import Image
 
 from nin_spec.api import make
@@ -146,3 +147,19 @@ def test_a_part_without_pictures_is_an_error() -> None:
     model = small_model()
     found = refusal(DataError, lambda: session_scores(session_of(model), noise(0), model.card.preprocessing, SHAPE))
     assert found.message == "the test part of noise has no pictures"
+
+
+def test_a_row_for_each_picture_or_an_error() -> None:
+    """A graph that averages its batch away agrees with nobody."""
+    x = helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", *SHAPE])
+    y = helper.make_tensor_value_info("y", TensorProto.FLOAT, [1, 7])
+    nodes = [
+        helper.make_node("ReduceMean", ["x"], ["m"], axes=[0, 1, 2, 3], keepdims=0),
+        helper.make_node("Expand", ["m", "shape"], ["y"]),
+    ]
+    shape = helper.make_tensor("shape", TensorProto.INT64, [2], [1, 7])
+    graph = helper.make_graph(nodes, "g", [x], [y], [shape])
+    file = helper.make_model(graph, ir_version=10, opset_imports=[helper.make_opsetid("", 17)])
+    session = open_session(file.SerializeToString(), "cpu", 1)
+    found = refusal(InputError, lambda: session_scores(session, noise(), small_model().card.preprocessing, SHAPE))
+    assert found.message == "the model gives scores of shape (1, 7) for a batch of 40"

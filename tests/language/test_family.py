@@ -218,3 +218,11 @@ def test_both_spellings_in_an_override_contradict_each_other(folder: Path) -> No
 def test_shipped_specs_are_found() -> None:
     """The folder of shipped specs holds the networks by their names."""
     assert (SHIPPED / "nin_cifar.yaml").is_file()
+
+
+def test_a_spec_that_came_in_a_file_names_no_file_here(tmp_path: Path) -> None:
+    """What an ONNX file carries is somebody's text: it is read alone."""
+    secret = tmp_path / "secret.yaml"
+    secret.write_text("spec: 1\nname: secret\n")
+    with pytest.raises(SpecError, match="a spec inside another file extends none"):
+        loads(f"extends: {secret}\n", alone=True)

@@ -11,13 +11,15 @@ import torch
 from small_parts import SMALL, small_network
 
 import nin_spec
-from nin_spec.data import Frame, open_part
+from nin_spec.data import Frame, fingerprint, open_part
 from nin_spec.diagnostics import DataError, TrainingError
 from nin_spec.network import Network
 from nin_spec.torch_module import build_module
 from nin_spec.training.begin import resume, train
 from nin_spec.training.feed import Feed
 from nin_spec.training.folder import Run, open_run, read_rows
+from nin_spec.training.reporter import Silent
+from nin_spec.training.sets import open_run_part
 from nin_spec.training.settings import Settings
 
 ONE = Settings(threads=1)
@@ -36,7 +38,7 @@ def test_a_run_folder_holds_everything(run: Run) -> None:
     assert run.record.status == "finished"
     assert run.record.hash == run.network.hash == small_network("batch", 0.2).hash
     assert run.record.data.train_images + run.record.data.scored_images == 1797
-    assert run.record.settings["precision"] == "float32"
+    assert run.record.settings.precision == "float32"
     assert run.record.versions["torch"] == torch.__version__
     assert not list(run.path.rglob("*.part"))
 
@@ -96,6 +98,72 @@ def test_the_best_epoch_is_chosen_on_a_validation_part(tmp_path: Path) -> None:
     assert "test_accuracy" not in rows[0]
     assert run.record.result == "best.safetensors"
     assert run.record.data.train_images == pytest.approx(1438 * 0.8, abs=10)
+    best = max(rows, key=lambda row: row["validation_accuracy"])
+    assert run.result == run.record.best == best
+    share = f"{best['validation_accuracy']:.2%} of 288 pictures"
+    assert run.record.chosen == f"epoch {best['epoch']:g}, the best on the validation part ({share})"
+    assert run.remarks[0].endswith(f"those of {run.record.chosen}")
+
+
+@pytest.mark.parametrize(("share", "limit"), [("0.2", 2), ("0.001", 100)])
+def test_an_empty_validation_part_is_refused_before_a_folder_is_made(tmp_path: Path, share: str, limit: int) -> None:
+    """It would be found when the first epoch is scored."""
+    network = small_network("none", 0.0, f"train.validation={share}")
+    with pytest.raises((TrainingError, DataError), match=r"is none|too few"):
+        trained(network, tmp_path / "run", limit=limit)
+    assert not (tmp_path / "run").exists()
+
+
+def test_an_empty_test_part_is_refused_before_a_folder_is_made(tmp_path: Path) -> None:
+    data = tmp_path / "digits.npz"
+    pictures, labels = np.zeros((20, 8, 8), np.uint8), np.arange(20) % 10
+    np.savez(data, x_train=pictures, y_train=labels, x_test=pictures[:10], y_test=labels[:10])
+    with pytest.raises(DataError, match="too few pictures in each class"):
+        trained_on(data, tmp_path / "run", limit=5)
+    assert not (tmp_path / "run").exists()
+
+
+def trained_on(data: Path, path: Path, **settings: object) -> Run:
+    """A run on other data."""
+    return train(small_network(), data=str(data), output=str(path), settings=Settings(threads=1, **settings))  # type: ignore[arg-type]
+
+
+def test_what_a_run_learned_from_and_chose_by_can_be_opened_again(tmp_path: Path) -> None:
+    """The division is a function of the recipe and the data."""
+    run = train(small_network("none", 0.0, "train.validation=0.2"), output=tmp_path / "run", settings=ONE)
+    learned, held, test = (open_run_part(run, role) for role in ("train", "validation", "test"))
+    assert fingerprint(learned) == run.record.data.train_fingerprint
+    assert (len(held), len(test)) == (run.record.data.scored_images, 359)
+    other = train(small_network(), output=tmp_path / "other", settings=ONE)
+    with pytest.raises(TrainingError, match="has no validation part"):
+        open_run_part(other, "validation")
+
+
+def test_places_may_be_text_and_weights_a_run(tmp_path: Path, run: Run) -> None:
+    network = small_network("batch", 0.2, "train.optimizer.lr=0")
+    found = train(network, output=str(tmp_path / "run"), settings=ONE, weights=str(run.path))
+    assert found.record.started_from == str(run.path / "last.safetensors")
+    ours, theirs = found.model().weights, network.with_weights(run.path).weights
+    assert all(np.array_equal(ours[n], theirs[n]) for n in ours if n.endswith(".weight"))
+
+
+def test_what_is_no_network_is_a_type_error_that_says_how_to_make_one() -> None:
+    with pytest.raises(TypeError, match=r"nin_spec\.compile"):
+        train("shapes.yaml")  # type: ignore[arg-type]
+
+
+def test_data_that_is_not_what_its_name_says_is_told_at_the_start(tmp_path: Path) -> None:
+    heard: list[str] = []
+
+    class Listener(Silent):
+        def told(self, message: str) -> None:
+            heard.append(message)
+
+    data = tmp_path / "digits.npz"
+    pictures, labels = np.zeros((200, 8, 8), np.uint8), np.arange(200) % 10
+    np.savez(data, x_train=pictures, y_train=labels, x_test=pictures[:20], y_test=labels[:20])
+    train(small_network(), data=data, output=tmp_path / "run", settings=ONE, reporter=Listener())
+    assert heard[0] == f"{data} has 200 pictures (train), and Handwritten digits of 8x8 pixels 1,438"
 
 
 def test_without_one_the_result_is_the_last_epoch(run: Run) -> None:
@@ -163,7 +231,7 @@ def test_training_goes_on_from_given_weights(run: Run, tmp_path: Path) -> None:
 def test_bfloat16_and_channels_first_learn_too(tmp_path: Path) -> None:
     network = small_network("batch", 0.2, "train.batch_size=256", "train.epochs=1")
     run = trained(network, tmp_path / "a", precision="bfloat16", channels_last=False, limit=300)
-    assert open_run(run.path).record.settings["precision"] == "bfloat16"
+    assert open_run(run.path).record.settings.precision == "bfloat16"
     assert all(a.dtype == np.float32 for a in run.model().weights.values())
 
 

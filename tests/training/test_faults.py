@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -16,11 +17,12 @@ import pytest
 from PIL import Image
 from small_parts import small_network, small_spec
 
-from nin_spec.diagnostics import DataError, DivergedError, ExportError, TrainingError
+from nin_spec.diagnostics import DataError, DivergedError, ExportError, TrainingError, WeightsError
 from nin_spec.training.begin import resume, train
 from nin_spec.training.folder import open_run
-from nin_spec.training.reporter import Silent
+from nin_spec.training.reporter import Pace, Row, Silent
 from nin_spec.training.settings import Settings
+from nin_spec.weights import save
 
 EPOCHS = "train.epochs=12"
 ONE = Settings(threads=1, checkpoint_minutes=0.001)
@@ -114,13 +116,14 @@ def test_killed_before_the_first_checkpoint_it_begins_again(tmp_path: Path) -> N
     assert same_results(tmp_path / "whole", tmp_path / "run")
 
 
-def test_ctrl_c_finishes_the_step_and_says_how_to_go_on(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_ctrl_c_finishes_the_step_and_says_how_to_go_on(tmp_path: Path, number: int, code: int) -> None:
     process = started(*arguments_of(tmp_path / "run", small_spec(tmp_path), "16"))
     wait_for_steps(process)
     time.sleep(0.3)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     output, _ = process.communicate()
-    assert process.returncode == 130, output
+    assert process.returncode == code, output
     assert f"nin-spec train {tmp_path / 'run'} --resume" in output
     assert "Traceback" not in output
     assert open_run(tmp_path / "run").record.status == "interrupted"
@@ -213,14 +216,88 @@ def folder_of_pictures(root: Path, count: int) -> Path:
     return root
 
 
-def test_an_unreadable_picture_among_many_is_named(tmp_path: Path) -> None:
-    """It is found when its turn comes; what was learned until then is kept."""
+LIGHTS = ("classes=2", "train.dataset=lights", "train.batch_size=10")
+
+
+def test_files_that_are_no_pictures_are_all_named_before_there_is_a_folder(tmp_path: Path) -> None:
+    """By their headers, in what is learned from and what is scored on."""
+    pictures = folder_of_pictures(tmp_path / "pictures", 20)
+    for name in ("train/light/7.png", "train/dark/3.png", "test/dark/1.png"):
+        (pictures / name).write_bytes(b"\x89PNG\r\n\x1a\nno picture")
+    with pytest.raises(DataError) as caught:
+        train(small_network("none", 0.0, *LIGHTS), data=pictures, output=tmp_path / "run", settings=ONE)
+    assert len(caught.value.diagnostics) == 3
+    assert caught.value.diagnostics[-1].hint == (
+        f"3 damaged files: mend or move away; nin-spec data check {pictures} decodes every picture"
+    )
+    assert not (tmp_path / "run").exists()
+
+
+def cut_short(picture: Path) -> bytes:
+    """Damage a picture behind its header; its bytes before."""
+    whole = picture.read_bytes()
+    picture.write_bytes(whole[:60])
+    return whole
+
+
+def test_a_picture_that_breaks_before_anything_is_learned_leaves_no_folder(tmp_path: Path) -> None:
+    """The same command works again when it is mended."""
     pictures = folder_of_pictures(tmp_path / "pictures", 100)
-    (pictures / "train" / "light" / "57.png").write_bytes(b"\x89PNG\r\n\x1a\nno picture")
-    network = small_network("none", 0.0, "classes=2", "train.dataset=lights", "train.batch_size=10")
-    with pytest.raises(DataError, match=r"light/57\.png"):
-        train(network, data=pictures, output=tmp_path / "run", settings=ONE)
-    assert list((tmp_path / "run" / "checkpoints").iterdir())
+    cut_short(pictures / "train" / "light" / "57.png")
+    network = small_network("none", 0.0, *LIGHTS)
+    with pytest.raises(DataError, match=r"light/57\.png") as caught:
+        train(network, data=pictures, output=tmp_path / "run", settings=Settings(threads=1))
+    assert "nothing was learned yet" in str(caught.value)
+    assert f"nin-spec data check {pictures} lists every such picture" in str(caught.value)
+    assert not (tmp_path / "run").exists()
+
+
+class Vandal(Silent):
+    """Damages a picture when the first epoch is done."""
+
+    def __init__(self, picture: Path) -> None:
+        self.picture, self.whole = picture, b""
+
+    def finished_epoch(self, row: Row, pace: Pace) -> None:
+        """Once."""
+        self.whole = self.whole or cut_short(self.picture)
+
+
+def test_a_picture_that_breaks_later_leaves_what_was_learned(tmp_path: Path) -> None:
+    """Mended, the run goes on to what it would have been."""
+    pictures = folder_of_pictures(tmp_path / "pictures", 100)
+    network = small_network("none", 0.0, *LIGHTS, "train.epochs=3")
+    train(network, data=pictures, output=tmp_path / "whole", settings=ONE)
+    vandal = Vandal(pictures / "train" / "light" / "57.png")
+    with pytest.raises(DataError, match="what was learned is kept"):
+        train(network, data=pictures, output=tmp_path / "run", settings=ONE, reporter=vandal)
+    assert open_run(tmp_path / "run").record.status == "interrupted"
+    vandal.picture.write_bytes(vandal.whole)
+    resume(tmp_path / "run")
+    assert same_results(tmp_path / "whole", tmp_path / "run")
+
+
+def test_weights_that_do_not_fit_leave_no_folder(tmp_path: Path) -> None:
+    (tmp_path / "w.safetensors").write_bytes(b"no weights")
+    with pytest.raises(WeightsError):
+        train(small_network(), output=tmp_path / "run", settings=ONE, weights=tmp_path / "w.safetensors")
+    assert not (tmp_path / "run").exists()
+
+
+def test_untrained_weights_are_not_offered_to_go_on_from(tmp_path: Path) -> None:
+    """Where the data is other data: the run's weights if it learned something, its spec if not."""
+    for name, steps, offered in (("fresh", 0, "train anew: "), ("some", 5, f"--weights {tmp_path / 'some'}")):
+        path = train(small_network(), output=tmp_path / name, settings=ONE, stop=StopAfter(max(steps, 1))).path
+        if not steps:
+            save(
+                path / "last.safetensors", small_network().initialise(3).weights, {"nin_spec.weights": "fresh, seed 3"}
+            )
+        text = (path / "run.json").read_text()
+        (path / "run.json").write_text(re.sub(r'"train_fingerprint": "\w+"', '"train_fingerprint": "0"', text))
+        with pytest.raises(TrainingError, match="not what it was trained on") as caught:
+            resume(path)
+        assert offered in str(caught.value)
+        assert f"nin-spec train {path}/spec.yaml" in str(caught.value)
 
 
 def test_an_empty_class_folder_is_refused_before_training(tmp_path: Path) -> None:

@@ -29,6 +29,7 @@ def curve(folder: Path, *command: str) -> list[dict[str, float]]:
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
+    assert "Warning" not in done.stderr
     return read_rows(folder / "metrics.csv")
 
 
@@ -38,12 +39,32 @@ def test_two_processes_give_the_learning_curve_of_one_with_the_summed_batch(tmp_
     In float64, where what remains of the order of sums can't grow from step to step to what is seen.
     """
     spec = [str(small_spec(tmp_path, "batch", 0.3)), "--set", "dtype=float64"]
-    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    two = curve(tmp_path / "two", *launcher, "-m", "nin_spec", "train", *spec)
+    two = curve(tmp_path / "two", *LAUNCHER, "-m", "nin_spec", "train", *spec)
     one = curve(tmp_path / "one", sys.executable, "-m", "nin_spec", "train", *spec)
     assert len(one) == len(two) == 2
     for a, b in zip(one, two, strict=True):
         assert a == pytest.approx(b, rel=1e-9)
+
+
+LAUNCHER = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [(("--data", "nowhere"), "there is no nowhere"), (("--limit", "5", "--set", "train.validation=0.1"), "is none")],
+)
+def test_an_error_that_all_have_is_said_once(tmp_path: Path, arguments: tuple[str, ...], words: str) -> None:
+    spec = str(small_spec(tmp_path))
+    done = subprocess.run(
+        [*LAUNCHER, "-m", "nin_spec", "train", spec, "-o", str(tmp_path / "run"), *arguments],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        check=False,
+    )
+    assert done.returncode != 0
+    assert done.stderr.count(words) == 1, done.stderr
+    assert not (tmp_path / "run").exists()
 
 
 def test_pieces_of_a_batch_give_the_curve_of_the_whole(tmp_path: Path) -> None:
@@ -99,7 +120,28 @@ def test_a_shared_norm_keeps_the_names_of_the_layer_it_replaces() -> None:
 def test_the_world_is_what_torchrun_announces(monkeypatch: pytest.MonkeyPatch) -> None:
     for key, value in (("RANK", "3"), ("WORLD_SIZE", "4"), ("LOCAL_RANK", "1"), ("LOCAL_WORLD_SIZE", "2")):
         monkeypatch.setenv(key, value)
+    for key in ("MASTER_ADDR", "MASTER_PORT"):
+        monkeypatch.setenv(key, "1")
     assert find_world() == World(3, 4, 1, 2)
-    monkeypatch.setenv("RANK", "first")
-    with pytest.raises(TrainingError, match="not numbers"):
+
+
+@pytest.mark.parametrize(
+    ("announced", "words"),
+    [
+        ({"RANK": "first"}, "can't be: RANK=first"),
+        ({"RANK": "2", "WORLD_SIZE": "2"}, "can't be: RANK=2, WORLD_SIZE=2"),
+        ({"RANK": "-1"}, "can't be: RANK=-1"),
+        ({"WORLD_SIZE": "0"}, "can't be"),
+        ({"WORLD_SIZE": "2", "LOCAL_RANK": "1"}, "can't be"),
+        ({"WORLD_SIZE": "2"}, "no MASTER_ADDR and MASTER_PORT"),
+    ],
+)
+def test_processes_that_can_t_be_are_refused(
+    monkeypatch: pytest.MonkeyPatch, announced: dict[str, str], words: str
+) -> None:
+    for key in ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"):
+        monkeypatch.delenv(key, raising=False)
+    for key, value in announced.items():
+        monkeypatch.setenv(key, value)
+    with pytest.raises(TrainingError, match=words):
         find_world()

@@ -1,0 +1,63 @@
+"""A wrong folder is named as a rule because the right one lies in it: look there, and say so."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from itertools import islice
+from pathlib import Path
+
+from nin_spec.data import archive, cifar, folder, idx, svhn
+from nin_spec.diagnostics import Code, Diagnostic
+
+TORCHVISION = {"mnist": ("MNIST/raw",), "fashion_mnist": ("FashionMNIST/raw",)}
+"""Where torchvision puts them, below the folder it is given."""
+_LOOKED_AT = 1000
+"""Entries of folders, so that a mistaken `--data /` costs nothing."""
+
+
+def hint_at_nearby(faults: Iterable[Diagnostic], dataset: str, location: Path | None) -> list[Diagnostic]:
+    """The faults; where a folder is not the data set, but one in it is, the first says which."""
+    first, *others = faults
+    right = None
+    astray = first.code in (Code.DATA_MISSING, Code.DATA_MISFIT)
+    if location is not None and astray and location.is_dir() and not folder.is_split(location):
+        right = next((place for place in _below(location) if holds(dataset, place)), None)
+    if right is not None:
+        first = replace(first, hint=f"{right} looks like it: name that")
+    return [first, *others]
+
+
+def holds(dataset: str, place: Path) -> bool:
+    """Whether a place looks like a data set's, by the names of its files; none is read."""
+    match dataset:
+        case "mnist" | "fashion_mnist":
+            return idx.is_complete(place, TORCHVISION[dataset])
+        case "cifar10" | "cifar100":
+            return cifar.is_complete(dataset, place)
+        case "svhn":
+            return svhn.is_complete(place)
+    return idx.is_complete(place) or _has_both(place) or archive.is_archive(place)
+
+
+def _has_both(place: Path) -> bool:
+    """Class folders in train/ and in test/ or val/."""
+    return folder.is_split(place) and any(folder.has_classes(place / name) for name in folder.TEST_FOLDERS)
+
+
+def _below(location: Path) -> Iterator[Path]:
+    """What lies in a folder, then what lies in its folders; those that may not be read are passed over."""
+    first = list(_entries(location))
+    yield from first
+    deeper = (entry for place in first if place.is_dir() for entry in _entries(place))
+    yield from islice(deeper, _LOOKED_AT)
+
+
+def _entries(place: Path) -> Iterator[Path]:
+    try:
+        with os.scandir(place) as entries:
+            names = sorted(entry.name for entry in islice(entries, _LOOKED_AT) if not entry.name.startswith("."))
+    except OSError:
+        return
+    yield from (place / name for name in names)

@@ -1,0 +1,255 @@
+"""One training in one process: its parts put together, run, and noted."""
+
+from __future__ import annotations
+
+import math
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any, NoReturn, cast
+
+import torch
+from torch import nn
+
+from nin_spec.data import Frame, frame_of
+from nin_spec.diagnostics import Code, DataError, Diagnostic, DivergedError, ExportError, TrainingError, counted
+from nin_spec.extras import require
+from nin_spec.ir import ops
+from nin_spec.language.recipe import Recipe
+from nin_spec.lower import aliases
+from nin_spec.model import Model
+from nin_spec.network import Network
+from nin_spec.torch_module import build_module
+from nin_spec.training import folder as folders
+from nin_spec.training.batches import Batches, Share
+from nin_spec.training.checkpoint import State, has_checkpoints, last_step, newest_checkpoint
+from nin_spec.training.devices import autocast_for, default_threads, slow_precision
+from nin_spec.training.engine import Engine
+from nin_spec.training.feed import Feed
+from nin_spec.training.finish import draw_curves
+from nin_spec.training.folder import Run
+from nin_spec.training.guard import Guard
+from nin_spec.training.keeper import Keeper
+from nin_spec.training.loop import Loop
+from nin_spec.training.optimizer import build_optimizer
+from nin_spec.training.parallel import World, share_gradients, share_norms
+from nin_spec.training.random_layers import Moment, key_dropout
+from nin_spec.training.reporter import Reporter
+from nin_spec.training.scoring import Scorer
+from nin_spec.training.sets import Sets
+from nin_spec.training.settings import Precision, Settings
+
+_MAX_BATCH = 1 << 33
+"""Bytes of a batch of stored pictures, three of which are in memory at once."""
+
+
+@dataclass
+class TrainingSession:
+    """One training in one process."""
+
+    network: Network
+    recipe: Recipe
+    sets: Sets
+    settings: Settings
+    world: World
+    device: torch.device
+    target: Path
+    reporter: Reporter
+    stop: Callable[[], bool]
+
+    def __post_init__(self) -> None:
+        # Asked for now: their absence must not show after hours.
+        require("matplotlib", "tensorboardX", "tqdm", purpose="training")
+        self.precision: Precision = self.settings.precision or self.recipe.precision
+        torch.set_num_threads(self.settings.threads or default_threads(self.world))
+        self.batches = self._batches()
+
+    def beginning(self, weights: Path | None) -> Model:
+        """The network before the first step. Raises WeightsError."""
+        return self.network.with_weights(weights) if weights else self.network.initialise(self.recipe.seed)
+
+    def run(self, state: State, model: Model, weights: Path | None) -> Run:
+        """Train from the beginning; `weights` is where the model's are from."""
+        engine, keeper = self._engine(model)
+        if self.world.leads:
+            keeper.write(state)
+        return self._train(state, engine, keeper, weights)
+
+    def resume(self, run: Run) -> Run:
+        """Train on from the newest checkpoint. Raises TrainingError when there is none, and there should be."""
+        data = run.record.data.model_copy(update={"location": self.sets.record.location})
+        again = run.record.model_copy(update={"status": "running", "data": data})
+        if not has_checkpoints(self.target / "checkpoints") and not run.has_learned:
+            # Killed before the first was written: nothing is lost by beginning.
+            if self.world.leads:
+                folders.write_record(self.target, again)
+            weights = None if run.record.started_from is None else Path(run.record.started_from)
+            return self.run(State(), self.beginning(weights), weights)
+        checkpoint, remarks = newest_checkpoint(self.target / "checkpoints")
+        engine, keeper = self._engine(self.network.initialise(self.recipe.seed))
+        keeper.restore(checkpoint)
+        if self.world.leads:
+            for remark in remarks:
+                self.reporter.told(remark)
+            folders.write_record(self.target, again)
+        return self._train(checkpoint.state, engine, keeper)
+
+    def _train(self, state: State, engine: Engine, keeper: Keeper, weights: Path | None = None) -> Run:
+        guard = Guard(self.network.graph, self.network.card.classes, state.warnings, state.losses)
+        frame = input_frame(self.network)
+        scorer = Scorer(self.sets.scored, frame, self.sets.scored_on)
+        loop = Loop(engine, self.recipe, self.batches, scorer, guard, state, self.reporter, keeper, self.stop)
+        if self.world.leads:
+            facts = self._facts() | {"weights": None if weights is None else str(weights)}
+            self.reporter.started(facts, state.step, loop.steps, self.batches.batch)
+            slow = slow_precision(self.device, self.precision)
+            for remark in (*self.sets.doubts, *([slow] if slow else [])):
+                self.reporter.told(remark)
+        try:
+            finished = loop.run()
+        except DivergedError as error:
+            self._note(state, "diverged")
+            raise error if self.world.leads else DivergedError(()) from None
+        except DataError as error:
+            self._give_up(error, loop)
+        if self.world.leads:
+            self._note(state, "finished" if finished else "interrupted")
+            chosen = int(state.best[0]) if state.best and self.sets.scored_on == "validation" else None
+            try:
+                draw_curves(self.target, state.rows, self.network.card.name, chosen)
+            except ExportError as error:
+                self.reporter.told(f"the curves are not drawn: {error.diagnostics[0].message}")
+        return folders.open_run(self.target)
+
+    def _give_up(self, error: DataError, loop: Loop) -> NoReturn:
+        """Raise the error of a picture that can't be read, with what is left and how to go on."""
+        place = self.sets.record.location or self.recipe.dataset
+        checkpoints = self.target / "checkpoints"
+        if self.world.size == 1 and (loop.state.rows or last_step(checkpoints)):  # else another may wait for this one
+            loop.settle()
+            loop.keeper.write(loop.state)
+        if last_step(checkpoints):
+            self._note(loop.state, "interrupted")
+            said = f"what was learned is kept: mend it, and nin-spec train {self.target} --resume goes on"
+        else:
+            if self.world.leads:
+                shutil.rmtree(self.target)
+            said = f"nothing was learned yet, so {self.target} is removed"
+        said += f"; nin-spec data check {place} lists every such picture"
+        *others, last = error.diagnostics
+        raise DataError([*others, replace(last, hint=said)]) from None
+
+    def _note(self, state: State, status: folders.Status) -> None:
+        if self.world.leads:
+            record = folders.open_run(self.target).record
+            final = dict(state.rows[-1]) if state.rows else {}
+            best = dict(state.rows[state.best[0] - 1]) if state.best else {}
+            changes: dict[str, object] = {"status": status, "warnings": state.warnings, "final": final, "best": best}
+            if self.recipe.validation and best:
+                score = f"{best['validation_accuracy']:.2%} of {counted(self.sets.record.scored_images, 'picture')}"
+                changes["chosen"] = f"epoch {best['epoch']}, the best on the validation part ({score})"
+            folders.write_record(self.target, record.model_copy(update=changes))
+
+    # -------------------------------------------------------------- parts
+
+    def _batches(self) -> Batches:
+        recipe, frame = self.recipe, input_frame(self.network)
+        stored = frame if recipe.resize is None else replace(frame, height=recipe.resize, width=recipe.resize)
+        room = min(stored.height - frame.height, stored.width - frame.width) + 2 * recipe.augment.pad_and_crop
+        if room < 0:
+            message = f"pictures resized to {recipe.resize} are smaller than the input, {frame.height}x{frame.width}"
+            span = self.network.spec.where("train", "resize")
+            raise TrainingError(Diagnostic(Code.RECIPE, message, span, "resize to at least the input's size"))
+        held = recipe.batch_size * stored.height * stored.width * stored.channels
+        if held > _MAX_BATCH:
+            message = f"a batch of {recipe.batch_size} pictures of {stored.height}x{stored.width} is {held:,} bytes"
+            hint = "lower resize or batch_size"
+            raise TrainingError(Diagnostic(Code.RECIPE, message, self.network.spec.where("train"), hint))
+        share = Share(self.world.rank, self.world.size, self.settings.accumulate)
+        size = (frame.height, frame.width)
+        made = Batches(self.sets.learned, recipe.batch_size, recipe.seed, stored, size, recipe.augment, share)
+        if made.batch < share.ranks * share.pieces:
+            message = (
+                f"a batch of {made.batch} can't be divided among {share.ranks} processes, {share.pieces} pieces each"
+            )
+            raise TrainingError(
+                Diagnostic(Code.RECIPE, message, hint="raise batch_size, or use fewer processes or pieces")
+            )
+        if made.batch == share.ranks * share.pieces:
+            self._require_statistics()
+        return made
+
+    def _require_statistics(self) -> None:
+        """Raise TrainingError when a batch norm would have one number a channel to take the variance of."""
+        for node in self.network.graph:
+            if isinstance(node.op, ops.BatchNorm) and math.prod(node.input.shape[1:]) == 1:
+                message = f"batches of one picture leave {node.name} one number a channel, and no variance"
+                hint = "raise batch_size, or take fewer pieces (--accumulate)"
+                raise TrainingError(Diagnostic(Code.RECIPE, message, node.span, hint))
+
+    def _engine(self, model: Any) -> tuple[Engine, Keeper]:
+        bare = build_module(model)
+        # The loss takes scores: what turns them into probabilities comes after.
+        last = self.network.graph.nodes[-1]
+        if isinstance(last.op, ops.Softmax | ops.LogSoftmax):
+            bare.order = bare.order[:-1]
+        moment = Moment(self.recipe.seed)
+        key_dropout(bare, moment)
+        layout = torch.channels_last if self.settings.channels_last else torch.contiguous_format
+        bare = bare.to(self.device, memory_format=layout)  # type: ignore[call-overload]
+        if self.world.size > 1:
+            share_norms(bare, self.device)
+        called: nn.Module = bare
+        if self.world.size > 1:
+            called = share_gradients(bare, self.device)
+        if self.settings.compile:
+            called = cast("nn.Module", torch.compile(called))
+        spec = self.network.spec.spec
+        optimizer = build_optimizer(bare.named_parameters(), self.recipe, partial(aliases, spec=spec))
+        dtype = next(bare.parameters()).dtype
+        channels = self.network.graph.input.shape[0]
+        feed = Feed(self.network.card.preprocessing, channels, dtype, self.device, layout)
+        engine = Engine(called, bare, optimizer, feed, moment, autocast_for(self.device, self.precision), self.world)
+        return engine, self._keeper(engine)
+
+    def _keeper(self, engine: Engine) -> Keeper:
+        choose = "validation_accuracy" if self.sets.scored_on == "validation" else "train_loss"
+        names = tuple(self.network.graph.parameters())
+        return Keeper(self.target, engine, names, self._about, choose, self.settings.checkpoint_minutes)
+
+    def _about(self, step: int) -> dict[str, str]:
+        """What a weights file says of itself."""
+        card, seed, total = self.network.card, self.recipe.seed, self.batches.per_epoch * self.recipe.epochs
+        trained = f"trained on {self.recipe.dataset}, {step} of {total} steps, seed {seed}"
+        facts = {"name": card.name, "hash": card.hash, "dataset": self.recipe.dataset}
+        facts["weights"] = trained if step else f"fresh, seed {seed}"
+        return {f"nin_spec.{key}": value for key, value in facts.items()}
+
+    def _facts(self) -> dict[str, object]:
+        data = self.sets.record
+        return {
+            "network": self.network.card.name,
+            "parameters": self.network.table.parameters,
+            "dataset": data.dataset,
+            "train_images": data.train_images,
+            "scored_on": data.scored_on,
+            "scored_images": data.scored_images,
+            "epochs": self.recipe.epochs,
+            "device": str(self.device),
+            "threads": self.settings.threads,
+            "precision": self.precision,
+            "processes": self.world.size,
+            "pieces": self.settings.accumulate,
+            "folder": str(self.target),
+        }
+
+
+def input_frame(network: Network) -> Frame:
+    """What pictures are brought to for the network's input. Raises TrainingError when that is no picture."""
+    channels, height, width = network.graph.input.shape
+    if channels not in (1, 3):
+        message = f"pictures have 1 or 3 channels, and the network takes {channels}"
+        raise TrainingError(Diagnostic(Code.RECIPE, message, network.spec.where("input", "channels")))
+    return frame_of((channels, height, width), network.card.preprocessing)

@@ -1,0 +1,111 @@
+"""The pictures of a training: those learned from, those scored on, shown to be usable before it begins."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from nin_spec.data import Part, check_headers, fingerprint, hold_out, match_classes, open_part, sample, subset
+from nin_spec.data.opening import place_for
+from nin_spec.data.published import doubts
+from nin_spec.diagnostics import MAX_FINDINGS, Code, DataError, Diagnostic, TrainingError, counted
+from nin_spec.training.folder import DataRecord, recipe_of
+
+if TYPE_CHECKING:
+    from nin_spec.network import Network
+    from nin_spec.training.folder import Run
+
+Role = Literal["train", "validation", "test"]
+"""What a run knows pictures as; `train` are those learned from."""
+
+
+@dataclass(frozen=True)
+class Sets:
+    """The pictures: those learned from, those scored on after each epoch, and what the second are.
+
+    `doubts` say why they may not be what their data set's name says.
+    """
+
+    learned: Part
+    scored: Part
+    scored_on: Literal["test", "validation"]
+    record: DataRecord
+    doubts: tuple[str, ...] = ()
+
+
+def open_sets(network: Network, location: Path | None, limit: int | None) -> Sets:
+    """The pictures that the network's recipe names. Raises DataError, TrainingError when none are left to score on."""
+    recipe = recipe_of(network)
+    whole = [open_part(recipe.dataset, part, location) for part in ("train", "test")]
+    doubtful = [doubt for part in whole for doubt in doubts(part, place_for(recipe.dataset, location))]
+    learned, test = (_prepared(network, part, limit) for part in whole)
+    scored = test
+    if recipe.validation:
+        learned, scored = divide(network, learned)
+    scored_on: Literal["test", "validation"] = "validation" if recipe.validation else "test"
+    if not len(learned):
+        raise DataError(Diagnostic(Code.DATA_MISFIT, f"{learned.where} holds no pictures to learn from"))
+    if not len(scored):
+        message = f"{test.where} holds no pictures to score on"
+        raise DataError(Diagnostic(Code.DATA_MISFIT, message, hint="fill it, or hold some out: train.validation: 0.1"))
+    record = DataRecord(
+        dataset=recipe.dataset,
+        location=None if location is None else str(location.resolve()),
+        train_fingerprint=fingerprint(learned),
+        train_images=len(learned),
+        scored_on=scored_on,
+        scored_images=len(scored),
+        scored_fingerprint=fingerprint(scored),
+    )
+    return Sets(learned, scored, scored_on, record, tuple(dict.fromkeys(doubtful)))
+
+
+def _prepared(network: Network, part: Part, limit: int | None) -> Part:
+    """A part under the network's classes, and no more of it than the limit."""
+    matched = match_classes(part, network.card.labels, network.card.classes)
+    return matched if limit is None else sample(matched, limit, recipe_of(network).seed)
+
+
+def divide(network: Network, part: Part) -> tuple[Part, Part]:
+    """A training part as the recipe divides it: (learned from, held out). Raises TrainingError when none are held."""
+    recipe = recipe_of(network)
+    kept, held = hold_out(part.labels, recipe.validation, recipe.seed)
+    if not len(held):
+        message = (
+            f"validation: {recipe.validation:g} of {counted(len(part), 'training picture')} in "
+            f"{counted(len(part.classes), 'class', 'classes')} is none, and there is nothing to choose the epoch by"
+        )
+        hint = "raise it, take more pictures, or leave it out: then the test part is scored, and the last epoch kept"
+        raise TrainingError(Diagnostic(Code.RECIPE, message, network.spec.where("train", "validation"), hint))
+    return subset(part, kept), subset(part, held)
+
+
+def require_pictures(sets: Sets) -> None:
+    """Look at the header of every picture file. Raises DataError of all damaged ones: before hours, not after."""
+    found = [*check_headers(sets.learned), *check_headers(sets.scored)]
+    if found:
+        shown, more = found[:MAX_FINDINGS], len(found) - MAX_FINDINGS
+        place = sets.record.location or sets.record.dataset
+        hidden = f" ({more:,} not shown)" if more > 0 else ""
+        many = counted(len(found), "damaged file")
+        hint = f"{many}{hidden}: mend or move away; nin-spec data check {place} decodes every picture"
+        raise DataError([*shown[:-1], replace(shown[-1], hint=hint)])
+
+
+def open_run_part(run: Run, role: Role, location: Path | None = None) -> Part:
+    """What a run learned from, chose its epoch by, or has never seen; `location` where the data has moved.
+
+    Raises DataError, TrainingError for the validation part of a recipe that has none.
+    """
+    recipe = recipe_of(run.network)
+    if role == "validation" and not recipe.validation:
+        message = f"{run.path} has no validation part: its recipe held nothing out"
+        raise TrainingError(Diagnostic(Code.RECIPE, message, hint="evaluate its test part, or its train part"))
+    part = open_part(recipe.dataset, "test" if role == "test" else "train", location or run.location)
+    if role == "test":
+        return part
+    learned = _prepared(run.network, part, run.record.settings.limit)
+    if not recipe.validation:
+        return learned
+    return divide(run.network, learned)[role == "validation"]
