@@ -17,7 +17,7 @@ name: tiny
 summary: Two blocks.
 input: {channels: 3, size: [12, 16]}
 classes: [cat, "dog, wolf"]
-defaults: {norm: batch}
+defaults: {norm: batch}   # nin: ignore[NIN908] biases, too
 blocks:
   - name: stem
     channels: [8, 4]
@@ -28,7 +28,7 @@ blocks:
     dropout: 0.5
   - shuffle: 2
     activation: prelu
-  - convs: [{channels: classes, groups: 2, bias: false, norm: none, activation: none}]
+  - convs: [{channels: classes, groups: 2, bias: false, norm: none, activation: none}]   # nin: ignore[NIN907]
     kernel: 1
 head: {output: softmax}
 """
