@@ -195,7 +195,8 @@ recipes = st.fixed_dictionaries(
         "epochs": st.integers(1, 300),
         "optimizer": st.one_of(
             kinds("adam", "adamw"),
-            maybe({"kind": "sgd", "lr": 0.1}, momentum=small, nesterov=st.booleans(), weight_decay=small),
+            maybe({"kind": "sgd", "lr": 0.1}, momentum=small, weight_decay=small),
+            maybe({"kind": "sgd", "lr": 0.1, "momentum": 0.9}, nesterov=st.booleans(), weight_decay=small),
         ),
     },
     optional={

@@ -90,10 +90,14 @@ class Subject:
             return (*path[:2], "convs" if "convs" in block.entries else "channels", *path[3:])
         return path
 
-    def place(self, path: Path_, key: str) -> Span:
-        """Where a layer says `key` itself, else the layer."""
+    def where(self, *path: str | int) -> Span:
+        """Where the value at a path was said, else what holds it."""
+        return self.network.spec.where(*path)
+
+    def own(self, path: Path_, key: str) -> Span:
+        """Where a layer says `key` itself, else the layer: what all layers share is no place for a finding."""
         said = self.written((*path, key))
-        return said.span if said is not None else self.network.spec.where(*path)
+        return said.span if said is not None else self.where(*path)
 
 
 _SINGULAR = {"norms": "norm", "activations": "activation", "dropouts": "dropout", "shuffles": "shuffle"}
@@ -112,8 +116,9 @@ def path_of(name: str) -> Path_:
 
 def layer_of(path: Path_) -> Path_:
     """The convolution, dense layer, block or head that a path speaks of."""
-    depth = 4 if path[2:3] == ("convs",) else 3 if path[:2] == ("head", "dense") else 2 if path[0] == "blocks" else 1
-    return path[:depth]
+    if path[0] == "blocks":
+        return path[: 4 if path[2:3] == ("convs",) else 2]
+    return path[: 3 if path[1:2] == ("dense",) else 1]
 
 
 def dotted(path: Path_) -> str:

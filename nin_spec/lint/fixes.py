@@ -6,7 +6,6 @@ away, a comment that silences nothing. The others change the function, and are m
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
@@ -23,7 +22,6 @@ from nin_spec.lint.ignores import ignores_of
 class Fix:
     """`ops` is what layers become; of all else only values under `keys` may change."""
 
-    title: str
     edits: tuple[Edit, ...]
     ops: Mapping[str, ops.Op | None] = field(default_factory=dict)
     keys: frozenset[str] = frozenset()
@@ -83,7 +81,7 @@ class _Fixer:
         """NIN901 and NIN909: no activation on the scores."""
         layer = layer_of(self.finding.path)
         edits = self.of_layer(layer, "activation", "none")
-        return Fix("activation: none", tuple(edits), {self.finding.layers[0]: None}, frozenset({"activation", "order"}))
+        return Fix(tuple(edits), {self.finding.layers[0]: None}, frozenset({"activation", "order"}))
 
     def no_padding(self) -> Fix:
         """NIN902: a 1x1 convolution is not padded."""
@@ -93,7 +91,7 @@ class _Fixer:
             raise Unfixable
         edit = self.editor.replace(said.span, "0")
         after = {self.finding.layers[0]: replace(op, padding=Padding())}
-        return Fix("padding: 0", (edit,), after, frozenset({"padding"}))
+        return Fix((edit,), after, frozenset({"padding"}))
 
     def round_up(self) -> Fix:
         """NIN904: the pool takes in what it left out."""
@@ -102,7 +100,7 @@ class _Fixer:
             raise Unfixable
         edit = self.editor.say(self._table(self.finding.path), "ceil_mode", "true")
         after = {self.finding.layers[0]: replace(op, ceil_mode=True)}
-        return Fix("ceil_mode: true", (edit,), after, frozenset({"ceil_mode"}))
+        return Fix((edit,), after, frozenset({"ceil_mode"}))
 
     def no_bias(self) -> Fix:
         """NIN908: `bias: false` beside the norm, and `bias: true` for layers that would lose theirs by it."""
@@ -117,7 +115,7 @@ class _Fixer:
                 here = None if any(beside is table for table in turned) else beside
                 edits += self._say_bias(path_of(node.name), here, "true")
         after = {name: _without_bias(node.op) for name, node in meant.items()}
-        return Fix("bias: false", tuple(dict.fromkeys(edits)), after, frozenset({"bias"}))
+        return Fix(tuple(dict.fromkeys(edits)), after, frozenset({"bias"}))
 
     def _say_bias(self, path: Path_, scope: Table | None, text: str) -> Iterator[Edit]:
         """In the scope, beside its norm; of the layer itself where there is none."""
@@ -143,19 +141,16 @@ class _Fixer:
         return False
 
     def no_comment(self) -> Fix:
-        """NIN990: the code leaves its comment, and an empty comment leaves with its reason."""
-        source = self.subject.network.spec.root.source
-        span = self.finding.span
-        line = source.line(span.line)
-        start = index_of(source.text, span.line, 1)
-        mates = [i for i in ignores_of(source) if i.span.line == span.line]
-        if len(mates) == 1:
-            begins = line.rindex("#", 0, span.column)
-            kept = len(line[:begins].rstrip())
-            cut = (kept, len(line) if kept else len(line) + len(_end(source.text, start + len(line))))
-        else:
-            cut = _code(line, span.column - 1, span.length)
-        return Fix("remove the comment", (Edit(start + cut[0], start + cut[1], ""),))
+        """NIN990: the code leaves its comment, and the last one takes the comment and its reason along."""
+        source, span = self.finding.span.source, self.finding.span
+        line, at = source.line(span.line), index_of(source.text, span.line, 1)
+        left = [i.code for i in ignores_of(source) if i.span.line == span.line and i.span != span]
+        if left:
+            start, end = line.rindex("[", 0, span.column) + 1, line.index("]", span.column)
+            return Fix((Edit(at + start, at + end, ", ".join(left)),))
+        start = len(line[: line.rindex("#", 0, span.column)].rstrip())
+        end = len(line) + (0 if start else len(_end(source.text, at + len(line))))
+        return Fix((Edit(at + start, at + end, ""),))
 
 
 def _without_bias(op: ops.Op) -> ops.Op:
@@ -167,14 +162,6 @@ def _without_bias(op: ops.Op) -> ops.Op:
 def _end(text: str, at: int) -> str:
     """The end of the line at an index."""
     return "\r\n" if text.startswith("\r\n", at) else text[at : at + 1]
-
-
-def _code(line: str, start: int, length: int) -> tuple[int, int]:
-    """A code of a list with the comma that goes with it: the one behind, or before the last code."""
-    behind = re.match(r"[\s,]+(?!\])", line[start + length :])
-    if behind is not None and not line[start + length + behind.end() :].startswith("]"):
-        return start, start + length + behind.end()
-    return len(line[:start].rstrip(", \t")), start + length
 
 
 FIXES: dict[Code, Callable[[_Fixer], Fix]] = {

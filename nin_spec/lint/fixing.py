@@ -7,14 +7,15 @@ from dataclasses import dataclass
 from difflib import unified_diff
 from typing import Any
 
-from nin_spec.diagnostics import Source, SpecError
+from nin_spec.diagnostics import MAX_FINDINGS, Source, SpecError
 from nin_spec.language.document import decode
 from nin_spec.language.load import load_source
 from nin_spec.lint import findings
 from nin_spec.lint.edits import edited
 from nin_spec.lint.finding import Finding, Subject
 from nin_spec.lint.fixes import Fix, fix_of
-from nin_spec.network import Network, compile  # noqa: A004 the field's word
+from nin_spec.network import Network
+from nin_spec.network import compile as compile_network
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ def fix(network: Network, wanted: Callable[[Finding], bool]) -> Fixed:
     before = network.spec.root.source
     done: list[Finding] = []
     tried: set[tuple[object, ...]] = set()
-    while (step := next(_steps(network, wanted, tried), None)) is not None:
+    while len(done) < MAX_FINDINGS and (step := next(_steps(network, wanted, tried), None)) is not None:
         network, finding = step
         done.append(finding)
         if finding.layers:  # comments get fewer each time, and several may read alike
@@ -80,7 +81,7 @@ def attempt(network: Network, finding: Finding) -> Network | None:
     source = network.spec.root.source
     text = edited(source.text, change.edits)
     try:
-        after = compile(load_source(decode(source.name, text.encode())))
+        after = compile_network(load_source(decode(source.name, text.encode())))
     except SpecError:
         return None
     return after if holds(network, after, change) and _count(after, finding) < _count(network, finding) else None

@@ -7,14 +7,16 @@ nothing, are told; those of a file that it extends are told when that file is ch
 from __future__ import annotations
 
 import re
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import islice
 from typing import Any
 
 import yaml
 
-from nin_spec.diagnostics import Code, Source, Span, did_you_mean, lines_of
+from nin_spec.diagnostics import MAX_FINDINGS, Code, Source, Span, did_you_mean, lines_of, short
 from nin_spec.lint.finding import Finding
 
 _DIRECTIVE = re.compile(r"(?:^|(?<=\s))#\s*nin\s*:\s*ignore\b(?P<list>\s*\[(?P<codes>[^\]]*)\])?")
@@ -28,36 +30,41 @@ class Ignore:
     span: Span
     line: int | None
 
-    def silences(self, span: Span, root: Source) -> bool:
-        """Whether a finding at `span` is meant; what heads the spec itself is meant for all of the network."""
-        if self.line is None:
-            return self.span.source in (span.source, root)
-        return (self.span.source, self.line) == (span.source, span.line)
+    @property
+    def key(self) -> Key:
+        """What it silences."""
+        return self.code, self.span.source, self.line
+
+
+Key = tuple[str, Source, int | None]
 
 
 def apply(found: Iterable[Finding], root: Source, rules: Iterable[str]) -> list[Finding]:
     """The findings that no comment silences, and what is wrong with the comments of the spec itself."""
-    found, known = list(found), list(rules)
+    found, known = list(found), set(rules)
     sources = dict.fromkeys([root, *(f.span.source for f in found)])
-    ignores = [i for source in sources for i in ignores_of(source)]
-    used: set[Ignore] = set()
-    kept = []
-    for finding in found:
-        fitting = {i for i in ignores if i.code == finding.code.code and i.silences(finding.span, root)}
-        used |= fitting
-        kept += [] if fitting else [finding]
-    return [*kept, *_told((i for i in ignores_of(root) if i not in used), known)]
+    ignored = {ignore.key for source in sources for ignore in ignores_of(source)}
+    fitting = {id(f): ignored.intersection(_keys(f, root)) for f in found}
+    used = {key for keys in fitting.values() for key in keys}
+    told = _told((i for i in ignores_of(root) if i.key not in used), known)
+    return [*(f for f in found if not fitting[id(f)]), *islice(told, MAX_FINDINGS)]
 
 
-def _told(ignores: Iterable[Ignore], known: list[str]) -> Iterator[Finding]:
+def _keys(finding: Finding, root: Source) -> tuple[Key, ...]:
+    """The comments that would silence a finding; what heads the spec itself is meant for all of the network."""
+    code, span = finding.code.code, finding.span
+    return (code, span.source, span.line), (code, span.source, None), (code, root, None)
+
+
+def _told(ignores: Iterable[Ignore], known: set[str]) -> Iterator[Finding]:
     for ignore in ignores:
         if ignore.code in known:
             yield Finding(
                 Code.UNUSED_IGNORE, f"there is no {ignore.code} to ignore here", ignore.span, "remove the comment"
             )
         else:
-            what = f"{ignore.code!r} is no rule" if ignore.code else "the comment names no rule"
-            hint = did_you_mean(ignore.code, known) if ignore.code else "write # nin: ignore[NIN901] and the reason"
+            what = f"{short(ignore.code)!r} is no rule" if ignore.code else "the comment names no rule"
+            hint = did_you_mean(ignore.code, sorted(known)) if ignore.code else "write # nin: ignore[NIN901] and why"
             yield Finding(Code.UNKNOWN_IGNORE, f"{what}, and nothing is ignored", ignore.span, hint)
 
 
@@ -68,12 +75,12 @@ def ignores_of(source: Source) -> tuple[Ignore, ...]:
         return ()
     lines = lines_of(source.text)
     begins = next((k for k, line in enumerate(lines, 1) if _says(line)), len(lines) + 1)
-    inside = _scalars(source.text)
+    targets, inside = _targets(lines), _scalars(source.text)
     found: list[Ignore] = []
     for number, text in enumerate(lines, 1):
         match = _DIRECTIVE.search(text)
-        if match is not None and not _covered(inside, number, match.start() + 1):
-            target = None if number < begins else _target(lines, number)
+        if match is not None and not _covered(inside, (number, match.start() + 1)):
+            target = None if number < begins else targets[number - 1]
             found += [Ignore(code, span, target) for code, span in _codes(source, number, match)]
     return tuple(found)
 
@@ -84,11 +91,13 @@ def _says(line: str) -> bool:
     return bool(bare) and not bare.startswith(("#", "%", "---"))
 
 
-def _target(lines: list[str], number: int) -> int:
-    """The line that a comment speaks of: its own, or the first below a run of comments; 0 for none."""
-    while number <= len(lines) and lines[number - 1].lstrip().startswith("#"):
-        number += 1
-    return number if number <= len(lines) and lines[number - 1].strip() else 0
+def _targets(lines: list[str]) -> list[int]:
+    """The line that a comment on each line speaks of: its own, or the first below a run of comments; 0 for none."""
+    targets = [0] * (len(lines) + 1)
+    for k in range(len(lines) - 1, -1, -1):
+        bare = lines[k].strip()
+        targets[k] = targets[k + 1] if bare.startswith("#") else (k + 1 if bare else 0)
+    return targets
 
 
 def _codes(source: Source, number: int, match: re.Match[str]) -> Iterator[tuple[str, Span]]:
@@ -101,17 +110,19 @@ def _codes(source: Source, number: int, match: re.Match[str]) -> Iterator[tuple[
         yield word[0], Span(source, number, match.start("codes") + word.start() + 1, len(word[0]))
 
 
-Extent = tuple[tuple[int, int], tuple[int, int]]
-"""(line, column) of the first character, and of the one behind the last; 1-based."""
+Place = tuple[int, int]
+"""(line, column), 1-based."""
 
 
-def _scalars(text: str) -> list[Extent]:
-    """Where the text's scalars stand: a hash in one is no comment."""
+def _scalars(text: str) -> list[tuple[Place, Place]]:
+    """Where the text's scalars begin and end, in order: a hash in one is no comment."""
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     scalars: list[Any] = [e for e in yaml.parse(text, Loader=loader) if isinstance(e, yaml.ScalarEvent)]
     marks = ((e.start_mark, e.end_mark) for e in scalars)
     return [((a.line + 1, a.column + 1), (b.line + 1, b.column + 1)) for a, b in marks]
 
 
-def _covered(extents: list[Extent], line: int, column: int) -> bool:
-    return any(start <= (line, column) < end for start, end in extents)
+def _covered(scalars: list[tuple[Place, Place]], place: Place) -> bool:
+    """Whether the last scalar that begins before a place reaches beyond it."""
+    k = bisect_right(scalars, place, key=lambda scalar: scalar[0])
+    return k > 0 and place < scalars[k - 1][1]

@@ -23,7 +23,7 @@ def useless_bias(subject: Subject) -> Iterator[Finding]:
     for node, norm in _biased(subject):
         path, by = path_of(node.name), path_of(norm.name)
         said = subject.written((*path, "bias"))
-        span = said.span if said is not None else subject.network.spec.where(*by, "kind")
+        span = said.span if said is not None else subject.where(*by, "kind")
         places.setdefault(span, []).append((node, by))
     for span, found in places.items():
         names = tuple(node.name for node, _ in found)
@@ -72,7 +72,7 @@ def odd_channels(subject: Subject) -> Iterator[Finding]:
             yield Finding(
                 Code.ODD_CHANNELS,
                 f"{node.name}: {width} channels cost what {better} do on tensor cores",
-                subject.place(path, "channels"),
+                subject.where(*path, "channels"),
                 f"use a multiple of {_TILE}",
                 (node.name,),
                 path,

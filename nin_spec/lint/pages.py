@@ -128,7 +128,8 @@ PAGES = {
         "Each layer multiplies the signal, and its gradient on the way back. PyTorch's default makes it 2.4 times "
         "smaller in each rectified layer, and a NiN has nine and more: all pictures get the same scores, and the loss "
         "stays at ln(classes). He's initialisation keeps the size, batch norm restores it. The rule follows the mean "
-        "square through the network, from pixels of usual spread, and speaks up below a ten-thousandth.",
+        "square through the network, from pixels of usual spread, and speaks up below a ten-thousandth. "
+        "Adam divides a gradient by its own size, and gets away after a while: with it in the recipe this is a note.",
         "blocks:\n  - {channels: [64, 64, 64, 64, 64, 64, 64, 64, 64], kernel: 8, stride: 4}\n"
         "  - {convs: [{channels: classes, activation: none}], kernel: 7, padding: 3}\n",
         "defaults: {init: kaiming_normal}\nblocks:\n  - {channels: [64, 64, 64, 64, 64, 64, 64, 64, 64], kernel: 8, "

@@ -24,7 +24,7 @@ def score_activation(subject: Subject) -> Iterator[Finding]:
             yield Finding(
                 Code.SCORE_ACTIVATION,
                 f"{dotted(layer_of(path))}: {node.kind} on the class scores: {_harm(node.op)}",
-                subject.place(path[:-1], "activation"),
+                subject.own(path[:-1], "activation"),
                 "say activation: none there",
                 (node.name,),
                 path,
@@ -57,7 +57,7 @@ def two_softmaxes(subject: Subject) -> Iterator[Finding]:
                 Code.TWO_SOFTMAXES,
                 f"{dotted(layer_of(path))}: {node.kind} squashes the scores before the softmax does: "
                 f"no probability can exceed {most:.0%}",
-                subject.place(path[:-1], "activation"),
+                subject.own(path[:-1], "activation"),
                 "say activation: none there; the softmax, or the loss in training, needs plain scores",
                 (node.name,),
                 path,
@@ -80,7 +80,7 @@ def score_dropout(subject: Subject) -> Iterator[Finding]:
             yield Finding(
                 Code.SCORE_DROPOUT,
                 f"{node.name}: dropout directly before the scores {what} in training",
-                subject.place(path[:-1], "dropout"),
+                subject.where(*path),
                 "drop features instead: in the block before the class maps, or before the last dense layer",
                 (node.name,),
                 path,
@@ -101,7 +101,7 @@ def single_cell(subject: Subject) -> Iterator[Finding]:
                 yield Finding(
                     Code.SINGLE_CELL,
                     f"{at.name}: the maps shrink to 1x1 here, and {node.name} has nothing left to pool",
-                    subject.network.spec.where(*path),
+                    subject.where(*path),
                     "use fewer strides, more padding, or a larger input",
                     (at.name, node.name),
                     path,
@@ -126,7 +126,7 @@ def small_field(subject: Subject) -> Iterator[Finding]:
     yield Finding(
         Code.SMALL_FIELD,
         f"{maker.name}: a cell of the last maps sees {size_of(field)} of {size_of(size)} pixels",
-        subject.network.spec.where(*path_of(maker.name)),
+        subject.where(*path_of(maker.name)),
         "larger kernels, dilation or more pools before would let it see more",
         (maker.name,),
         path_of(maker.name),

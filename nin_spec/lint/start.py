@@ -105,7 +105,7 @@ def variance(init: Any, weight: Parameter) -> float:
 
 def _place(subject: Subject) -> Span:
     """Where the first layer's initialisation was said, else the layer."""
-    return subject.network.spec.where("blocks", _first(subject), "convs", 0, "init", "kind")
+    return subject.where("blocks", _first(subject), "convs", 0, "init", "kind")
 
 
 def _first(subject: Subject) -> int:

@@ -21,7 +21,7 @@ def padded_points(subject: Subject) -> Iterator[Finding]:
                 Code.PADDED_POINTS,
                 f"{node.name}: a {kernel} convolution with padding {op.padding} makes {after} of {before}, "
                 "and its border sees no input",
-                subject.place(path, "padding"),
+                subject.where(*path, "padding"),
                 "(kernel - 1) / 2 keeps the size: 0 for a 1x1 convolution",
                 (node.name,),
                 path,
@@ -49,7 +49,7 @@ def stride_skips(subject: Subject) -> Iterator[Finding]:
                 Code.STRIDE_SKIPS,
                 f"{node.name}: windows of {size_of(extent)} move by {size_of(stride)}: "
                 f"{1 - seen:.0%} of the cells are never seen",
-                subject.place(path, "stride"),
+                subject.where(*path, "stride"),
                 "use a kernel at least as large as the stride, or a pool",
                 (node.name,),
                 path,
@@ -65,7 +65,7 @@ def pool_drops(subject: Subject) -> Iterator[Finding]:
             yield Finding(
                 Code.POOL_DROPS,
                 f"{node.name}: the pool leaves out {_edge(rows, columns)} of {size_of(node.input.shape[1:])}",
-                subject.place(path, "ceil_mode"),
+                subject.where(*path, "ceil_mode"),
                 f"ceil_mode: true takes them in, and gives {up} cells for {down}",
                 (node.name,),
                 path,

@@ -144,3 +144,11 @@ def test_overrides_hold_no_comments() -> None:
     """A value from the command line is found where it was given."""
     network = network_of(FAULT, "blocks.1.convs.0.activation=tanh")
     assert [str(d.span) for d in lint(network) if d.code.code == "NIN901"] == ["--set:1:29"]
+
+
+def test_a_flood_of_comments() -> None:
+    """A hostile file is read once, and told of in a hundred findings."""
+    flood = "# nin: ignore[NIN902, NIN1]\n" * 10_000
+    found = lint(network_of(f"{FAULT}{flood}"))
+    assert len(found) == 101
+    assert found[0].code.code == "NIN901"
