@@ -98,15 +98,7 @@ def check_command(
       nin-spec check mine.yaml --fix --unsafe-fixes
       nin-spec check --explain NIN901
     """
-
-    def wanted(found: Diagnostic) -> bool:
-        if found.severity is Severity.ERROR:
-            return True
-        code = found.code.code
-        # An override changes what there is to ignore.
-        stale = found.code is Code.UNUSED_IGNORE and bool(overrides)
-        return not (no_lint or stale or code in ignore or (select and code not in select))
-
+    wanted = chosen(select, ignore, no_lint=no_lint, overridden=bool(overrides))
     if (fix or diff) and (overrides or form != "text"):
         raise click.UsageError("--fix and --diff take files as they are, and print text: leave --set and --format out")
     if unsafe_fixes and not (fix or diff):
@@ -122,6 +114,20 @@ def check_command(
     if Severity.ERROR in found:
         return 2
     return int((strict and Severity.WARNING in found) or (diff and changes > 0))
+
+
+def chosen(select: frozenset[str], ignore: frozenset[str], *, no_lint: bool, overridden: bool) -> Wanted:
+    """Which findings the options ask for."""
+
+    def wanted(found: Diagnostic) -> bool:
+        if found.severity is Severity.ERROR:
+            return True
+        # An override changes what there is to ignore.
+        stale = overridden and found.code is Code.UNUSED_IGNORE
+        code = found.code.code
+        return not (no_lint or stale or code in ignore or (select and code not in select))
+
+    return wanted
 
 
 def examine(spec: str, overrides: tuple[str, ...], wanted: Wanted) -> Report:

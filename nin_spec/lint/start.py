@@ -21,7 +21,8 @@ from nin_spec.lint.finding import Finding, Subject, path_of
 LEAST = 1e-4
 """What must arrive at the scores of a picture of size 1.
 
-Measured with 9 layers on the digits: of 4e-4, SGD with rates of 0.01 and 0.1 had made nothing after 400 steps.
+Measured with 9 layers on the digits, SGD at a rate of 0.1 with momentum: from 3e-3 the loss began to move after
+570 steps, from 1e-3 and below it had not after 6,000. Ten times less is sure to be meant.
 """
 
 DEEP = 6
@@ -56,7 +57,7 @@ def spread(subject: Subject) -> float:
     if contract.dtype != "uint8":
         return 1.0
     stds = contract.std if isinstance(contract.std, list) else [contract.std]
-    return 64 * contract.scale * len(stds) / sum(stds)
+    return abs(64 * contract.scale * len(stds) / sum(stds))
 
 
 def _last_norm(subject: Subject) -> int:

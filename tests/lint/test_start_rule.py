@@ -81,6 +81,8 @@ def test_large_pixels_make_up_for_small_weights() -> None:
     small, large = (Subject(network_of(deep(""), f"input.preprocess.scale={s}")) for s in ("1/255", "1"))
     assert spread(large) == pytest.approx(255 * spread(small))
     assert "NIN911" not in [d.code.code for d in lint(large.network)]
+    negative = network_of(deep(""), "input.preprocess.scale=-1")
+    assert "NIN911" not in [d.code.code for d in lint(negative)]
 
 
 def test_adam_makes_it_a_note() -> None:
