@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from nin_spec.cli.check import Report, Wanted
+from nin_spec.cli.options import tell as remark
 from nin_spec.diagnostics import Code, Diagnostic, ExportError, SpecError, printable
 
 if TYPE_CHECKING:
@@ -18,11 +19,11 @@ if TYPE_CHECKING:
 
 def fix_all(specs: tuple[str, ...], wanted: Wanted, *, write: bool, unsafe: bool) -> tuple[int, dict[str, Report]]:
     """How many fixes there are, each shown and perhaps written, and what is left to report of each spec."""
+    if other := next((spec for spec in specs if not Path(spec).is_file()), None):
+        raise click.UsageError(f"--fix and --diff are for files, and {other} is not one")
     changes = 0
     reports: dict[str, Report] = {}
     for spec in specs:
-        if not Path(spec).is_file():
-            raise click.UsageError(f"--fix and --diff change files, and {spec} is not one")
         try:
             fixed = _fixed(spec, wanted, unsafe=unsafe)
         except SpecError as error:
@@ -51,8 +52,7 @@ def tell(fixed: Fixed, what: str) -> None:
     """The diff, and what each change is for."""
     for line in fixed.diff().splitlines():
         click.echo(printable(line))
-    for finding in fixed.done:
-        click.echo(f"{what} {finding.code.code}: {printable(finding.message)}")
+    remark(f"{what} {finding.code.code}: {printable(finding.message)}" for finding in fixed.done)
 
 
 def save(path: Path, fixed: Fixed) -> None:
@@ -61,7 +61,7 @@ def save(path: Path, fixed: Fixed) -> None:
 
     if not fixed.done:
         return
-    data = path.read_bytes()
+    data = path.read_bytes() if path.is_file() else b""
     mark = BOM_UTF8 if data.startswith(BOM_UTF8) else b""
     if data.removeprefix(mark) != fixed.before.text.encode():
         message = f"{path} was changed while it was read; nothing is written"

@@ -35,7 +35,7 @@ class Fixed:
         """What changed, as `diff -u` has it; nothing where nothing did."""
         name = self.before.name
         before, after = (text.splitlines(keepends=True) for text in (self.before.text, self.text))
-        return "".join(_ended(line) for line in unified_diff(before, after, name, f"{name} (fixed)"))
+        return "".join(_ended(line) for line in unified_diff(before, after, name, name))
 
 
 def _ended(line: str) -> str:

@@ -41,13 +41,17 @@ Key = tuple[str, Source, int | None]
 
 def apply(found: Iterable[Finding], root: Source, rules: Iterable[str]) -> list[Finding]:
     """The findings that no comment silences, and what is wrong with the comments of the spec itself."""
-    found, known = list(found), set(rules)
+    found = list(found)
     sources = dict.fromkeys([root, *(f.span.source for f in found)])
     ignored = {ignore.key for source in sources for ignore in ignores_of(source)}
-    fitting = {id(f): ignored.intersection(_keys(f, root)) for f in found}
-    used = {key for keys in fitting.values() for key in keys}
-    told = _told((i for i in ignores_of(root) if i.key not in used), known)
-    return [*(f for f in found if not fitting[id(f)]), *islice(told, MAX_FINDINGS)]
+    used: set[Key] = set()
+    kept = []
+    for finding in found:
+        fitting = ignored.intersection(_keys(finding, root))
+        used |= fitting
+        kept += [] if fitting else [finding]
+    told = _told((i for i in ignores_of(root) if i.key not in used), sorted(rules))
+    return [*kept, *islice(told, MAX_FINDINGS)]
 
 
 def _keys(finding: Finding, root: Source) -> tuple[Key, ...]:
@@ -56,7 +60,7 @@ def _keys(finding: Finding, root: Source) -> tuple[Key, ...]:
     return (code, span.source, span.line), (code, span.source, None), (code, root, None)
 
 
-def _told(ignores: Iterable[Ignore], known: set[str]) -> Iterator[Finding]:
+def _told(ignores: Iterable[Ignore], known: list[str]) -> Iterator[Finding]:
     for ignore in ignores:
         if ignore.code in known:
             yield Finding(
@@ -64,7 +68,7 @@ def _told(ignores: Iterable[Ignore], known: set[str]) -> Iterator[Finding]:
             )
         else:
             what = f"{short(ignore.code)!r} is no rule" if ignore.code else "the comment names no rule"
-            hint = did_you_mean(ignore.code, sorted(known)) if ignore.code else "write # nin: ignore[NIN901] and why"
+            hint = did_you_mean(ignore.code, known) if ignore.code else "write # nin: ignore[NIN901] and why"
             yield Finding(Code.UNKNOWN_IGNORE, f"{what}, and nothing is ignored", ignore.span, hint)
 
 

@@ -85,6 +85,9 @@ def test_the_diff_is_shown(nin_spec: Run, file: Path) -> None:
     done = nin_spec("check", "faulty.yaml", "--diff", "--unsafe-fixes")
     assert done.code == 1
     assert_golden(done.out, GOLDENS / "check_diff.txt")
+    assert [line.partition(":")[0] for line in done.err.splitlines()] == [
+        f"would fix {code}" for code in ("NIN908", "NIN904", "NIN990", "NIN902", "NIN901")
+    ]
     assert file.read_text() == FAULTY
 
 
@@ -179,7 +182,7 @@ def test_fix_puts_right_what_is_safe(nin_spec: Run, file: Path) -> None:
     assert done.code == 0
     assert file.read_text() == TIDY
     assert "+  bias: false" in done.out
-    assert "fixed NIN908:" in done.out
+    assert "fixed NIN908:" in done.err
     assert codes(nin_spec("check", "faulty.yaml", "--format", "json").out).count("NIN904") == 1
 
 
@@ -188,7 +191,7 @@ def test_fix_again_changes_nothing(nin_spec: Run, file: Path) -> None:
     nin_spec("check", "faulty.yaml", "--fix", "--unsafe-fixes")
     text, before = file.read_text(), file.stat()
     done = nin_spec("check", "faulty.yaml", "--fix", "--unsafe-fixes")
-    assert "fixed" not in done.out
+    assert "fixed" not in done.out + done.err
     assert (file.read_text(), file.stat().st_mtime_ns, file.stat().st_ino) == (text, before.st_mtime_ns, before.st_ino)
     assert nin_spec("check", "faulty.yaml", "--diff", "--unsafe-fixes").code == 0
 
@@ -232,6 +235,13 @@ def test_a_file_changed_meanwhile_is_left_alone(nin_spec: Run, file: Path, monke
     assert file.read_text() == FAULTY + "# mine\n"
 
 
+def test_a_file_gone_meanwhile(nin_spec: Run, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is not brought back."""
+    monkeypatch.setattr(fixing, "tell", lambda *_: file.unlink())
+    assert nin_spec("check", "faulty.yaml", "--fix").code == 2
+    assert not file.exists()
+
+
 def test_a_disk_that_refuses(nin_spec: Run, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A diagnostic, and the file as it was, with nothing beside it."""
 
@@ -250,6 +260,7 @@ def test_a_disk_that_refuses(nin_spec: Run, file: Path, monkeypatch: pytest.Monk
     "arguments",
     [
         ["nin_cifar", "--fix"],
+        ["faulty.yaml", "nin_cifar", "--fix"],
         ["-", "--diff"],
         ["faulty.yaml", "--fix", "--set", "input.size=32"],
         ["faulty.yaml", "--fix", "--format", "json"],

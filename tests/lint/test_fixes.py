@@ -293,7 +293,7 @@ def test_the_diff_is_a_diff() -> None:
     changed = fix(network_of(spec_of(STEM, BARE)), only("NIN901"))
     assert changed.diff().splitlines() == [
         "--- a.yaml",
-        "+++ a.yaml (fixed)",
+        "+++ a.yaml",
         "@@ -4,4 +4,4 @@",
         " classes: 10",
         " blocks:",
