@@ -37,9 +37,10 @@ def _sees_nothing(node: Node, op: ops.Conv2d) -> bool:
 
 def stride_skips(subject: Subject) -> Iterator[Finding]:
     """NIN903: windows that move by more than they cover."""
-    windows: list[tuple[Node, Pair, Pair]] = [(n, op.extent, op.stride) for n, op in subject.convolutions()]
-    windows += [(n, op.kernel_size, op.stride) for n, op in subject.pools()]
-    for node, extent, stride in sorted(windows, key=lambda w: subject.nodes.index(w[0])):
+    for node in subject.nodes:
+        if not isinstance(node.op, ops.Conv2d | ops.Pool2d):
+            continue
+        extent, stride = node.op.window(node.input)
         axes = zip(node.output.shape[1:], extent, stride, strict=True)
         shares = [covers / moves for count, covers, moves in axes if count > 1 and moves > covers]
         if shares:

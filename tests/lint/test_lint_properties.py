@@ -112,6 +112,15 @@ def test_all_fixes_leave_a_spec(text: str) -> None:
     assert comments[0] == comments[1]
 
 
+@SLOW
+@given(specs(), st.booleans())
+def test_line_ends_stay_alike(data: Data, compact: bool) -> None:  # noqa: FBT001 hypothesis hands it over
+    """A text of CR LF is one afterwards, and fixed it says what the same text of LF says."""
+    text = emit(data, compact=compact)
+    ours, theirs = (fix(network_of(t), lambda _: True).text for t in (text, text.replace("\n", "\r\n")))
+    assert theirs == ours.replace("\n", "\r\n")
+
+
 @given(st.text("ab \n", max_size=40), st.lists(st.integers(0, 40), min_size=2, max_size=8), st.text("xy", max_size=3))
 def test_text_between_edits_stays(text: str, cuts: list[int], new: str) -> None:
     """To the byte: what is outside of the edits is what it was."""
