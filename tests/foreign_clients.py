@@ -22,11 +22,10 @@ def clients() -> Path:
     return Path(folder)
 
 
-def run_client(script: str, *arguments: str) -> str:
+def run_client(script: str, *arguments: str, folder: Path | None = None) -> str:
     """What a script prints that imports a foreign client. An AssertionError shows what it said when it failed."""
     env = {**os.environ, "PYTHONPATH": str(clients()), "PYTHONWARNINGS": "ignore"}
-    done = subprocess.run(
-        [sys.executable, "-c", script, *arguments], env=env, capture_output=True, text=True, timeout=120, check=False
-    )
+    command = [sys.executable, "-c", script, *arguments]
+    done = subprocess.run(command, env=env, cwd=folder, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
     return done.stdout

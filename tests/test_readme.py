@@ -17,6 +17,7 @@ from pathlib import Path
 from urllib.request import urlopen
 
 import pytest
+from foreign_clients import run_client
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text()
@@ -113,6 +114,16 @@ def test_the_served_network_names_the_digit(folder: Path) -> None:
         done = subprocess.run([str(shutil.which("curl")), *arguments[1:]], cwd=folder, capture_output=True, check=True)
     answer = json.loads(done.stdout)
     assert "5" in json.dumps(answer["predictions"][0] if "predictions" in answer else answer)
+
+
+def test_the_served_network_answers_tritonclient(folder: Path) -> None:
+    """The README's client as it stands, where tritonclient is installed; it may share no process with ours."""
+    (server,) = (command for command in COMMANDS if command.startswith("nin-spec serve"))
+    (client,) = (text for kind, text in BLOCKS if kind == "python" and "tritonclient" in text)
+    with served(server, folder) as port:
+        (folder / "client.py").write_text(client.replace("localhost:8000", f"127.0.0.1:{port}"))
+        answer = run_client(f"exec(open({str(folder / 'client.py')!r}).read())", folder=folder)
+    assert re.fullmatch(r"\[\[?b?'[\d.]+:5:5'\]?\]", answer.strip()), answer
 
 
 def test_the_broken_spec_reads_as_shown(folder: Path) -> None:
