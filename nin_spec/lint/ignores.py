@@ -96,11 +96,10 @@ def _says(line: str) -> bool:
 
 
 def _targets(lines: list[str]) -> list[int]:
-    """The line that a comment on each line speaks of: its own, or the first below a run of comments; 0 for none."""
-    targets = [0] * (len(lines) + 1)
+    """The line that a comment on each line speaks of: its own, or the first below a run of comments."""
+    targets = [len(lines) + 1] * (len(lines) + 1)
     for k in range(len(lines) - 1, -1, -1):
-        bare = lines[k].strip()
-        targets[k] = targets[k + 1] if bare.startswith("#") else (k + 1 if bare else 0)
+        targets[k] = targets[k + 1] if lines[k].lstrip().startswith("#") else k + 1
     return targets
 
 

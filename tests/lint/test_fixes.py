@@ -15,8 +15,8 @@ from nin_spec.ir import ops
 from nin_spec.language.document import decode
 from nin_spec.language.load import load_source
 from nin_spec.lint.finding import Finding
-from nin_spec.lint.fixes import is_safe
-from nin_spec.lint.fixing import fix
+from nin_spec.lint.fixes import FIXES, Fix, is_safe
+from nin_spec.lint.fixing import fix, holds
 from nin_spec.model import Model
 from nin_spec.network import Network
 from nin_spec.network import compile as compile_network
@@ -150,6 +150,14 @@ def test_biases_leave_beside_the_norm(before: str, after: str) -> None:
     assert fixed(spec_of(STEM, PLAIN, top=before), "NIN908") == spec_of(STEM, scores, top=after)
 
 
+def test_biases_that_no_norm_follows_are_kept() -> None:
+    """A layer with the same norm before it says its bias itself."""
+    order = "order: [norm, activation, conv]"
+    text = spec_of(STEM, f"{{convs: [{{channels: classes, {order}}}], kernel: 7}}", top="defaults: {norm: batch}\n")
+    after = text.replace("order:", "bias: true, order:").replace("norm: batch", "norm: batch, bias: false")
+    assert fixed(text, "NIN908") == after
+
+
 def test_biases_of_one_block_or_layer() -> None:
     """The nearest scope that says the norm is the one that says the bias."""
     block = STEM.replace("4}", "4, norm: batch}")
@@ -236,8 +244,6 @@ def test_two_comments_alike() -> None:
 
 def test_only_the_rules_that_keep_the_function_are_safe() -> None:
     """A bias that is taken away again, and comments."""
-    from nin_spec.lint.fixes import FIXES
-
     assert {c.code for c in FIXES if is_safe(c)} == {"NIN908", "NIN990"}
 
 
@@ -245,6 +251,7 @@ def test_only_the_rules_that_keep_the_function_are_safe() -> None:
     ("text", "code"),
     [
         (spec_of(STEM, "{convs: [&a {channels: classes}, *a], kernel: 1}"), "NIN901"),
+        (spec_of(STEM, f"&b {BARE}", "*b"), "NIN901"),
         (spec_of("{pool: &p {kind: max, kernel: 3}}", "{pool: *p}", SCORES, size=31), "NIN904"),
         (spec_of(STEM, "{convs: [{channels: classes, activation: {kind: elu}}], kernel: 7, padding: 3}"), "NIN901"),
         (spec_of("{channels: [64], kernel: 1, padding: [1, 1]}", SCORES), "NIN902"),
@@ -266,12 +273,31 @@ def test_only_the_rules_that_keep_the_function_are_safe() -> None:
             "NIN908",
         ),
     ],
-    ids=["alias", "alias of a pool", "a mapping", "a pair", "does not fit any more", "the recipe names it"],
+    ids=[
+        "alias",
+        "a block used twice",
+        "alias of a pool",
+        "a mapping",
+        "a pair",
+        "does not fit any more",
+        "the recipe names it",
+    ],
 )
 def test_a_fix_that_would_break_something_is_not_made(text: str, code: str) -> None:
     """The finding is there, and the text stays."""
     network = network_of(text)
     assert fix(network, only(code)).text == text
+
+
+def test_a_promise_is_of_layers_and_of_values() -> None:
+    """Another layer, or another value than those that may change, breaks it."""
+    before = network_of(spec_of())
+    initialised = network_of(spec_of(top="defaults: {init: kaiming_normal}\n"))
+    assert holds(before, before, Fix(()))
+    assert not holds(before, initialised, Fix(()))
+    assert holds(before, initialised, Fix((), keys=frozenset({"init"})))
+    wider = network_of(spec_of(STEM.replace("64", "32"), SCORES))
+    assert not holds(before, wider, Fix((), keys=frozenset({"channels"})))
 
 
 def test_what_another_file_says_is_not_fixed(tmp_path: Path) -> None:
