@@ -11,9 +11,11 @@ import pytest
 import torch
 from lint_specs import SCORES, STEM, network_of, spec_of
 
+from nin_spec.diagnostics import Source, Span
 from nin_spec.ir import ops
 from nin_spec.language.document import decode
 from nin_spec.language.load import load_source
+from nin_spec.lint.edits import Editor, Unfixable
 from nin_spec.lint.finding import Finding
 from nin_spec.lint.fixes import FIXES, Fix, is_safe
 from nin_spec.lint.fixing import fix, holds
@@ -298,6 +300,14 @@ def test_a_promise_is_of_layers_and_of_values() -> None:
     assert holds(before, initialised, Fix((), keys=frozenset({"init"})))
     wider = network_of(spec_of(STEM.replace("64", "32"), SCORES))
     assert not holds(before, wider, Fix((), keys=frozenset({"channels"})))
+
+
+def test_an_editor_has_one_text() -> None:
+    """A place in another one is refused, whatever stands there in this."""
+    ours, theirs = Source("a.yaml", "spec: 1\n"), Source("b.yaml", "spec: 1\n")
+    assert Editor(ours).replace(Span(ours, 1, 7), "2").text == "2"
+    with pytest.raises(Unfixable):
+        Editor(ours).replace(Span(theirs, 1, 7), "2")
 
 
 def test_what_another_file_says_is_not_fixed(tmp_path: Path) -> None:
