@@ -126,11 +126,12 @@ def test_the_served_network_answers_tritonclient(folder: Path) -> None:
     assert re.fullmatch(r"\[\[?b?'[\d.]+:5:5'\]?\]", answer.strip()), answer
 
 
-def test_the_broken_spec_reads_as_shown(folder: Path) -> None:
-    """The error in the README is what `check` prints."""
-    shown = next(text for kind, text in BLOCKS if kind == "console" and "broken.yaml" in text)
+@pytest.mark.parametrize("command", ["nin-spec check broken.yaml", "nin-spec check tiny.yaml"])
+def test_what_check_says_reads_as_shown(folder: Path, command: str) -> None:
+    """The error and the warnings in the README are what `check` prints."""
+    shown = next(text for kind, text in BLOCKS if kind == "console" and text.startswith(f"$ {command}\n"))
     _, _, expected = shown.partition("\n")
-    assert run("nin-spec check broken.yaml", folder).stdout.strip() == expected.strip()
+    assert run(command, folder).stdout.strip() == expected.strip()
 
 
 def test_the_table_reads_as_shown(folder: Path) -> None:
