@@ -21,7 +21,8 @@ Array = NDArray[np.floating[Any]]
 class Step:
     """One op with its arrays, by the names that the op gives them (`weight`, `running_mean`).
 
-    `origin` is what the original calls it, `input` and `output` are its types.
+    `origin` is what messages call it, `input` and `output` are its types. `name` is the original's own name of
+    the layer, a path as a rule, where it has one; `init` is how its weights began, in the language's words.
     """
 
     op: Op
@@ -29,6 +30,8 @@ class Step:
     origin: str
     input: TensorType
     output: TensorType
+    name: str = ""
+    init: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -47,8 +50,10 @@ class Chain:
         """The type of what the last step gives."""
         return self.steps[-1].output if self.steps else self.input
 
-    def then(self, op: Op, origin: str, **arrays: Array) -> Chain:
-        """The chain with one more step. Raises ForeignModelError, naming `origin`, when the op or an array can't be."""
+    def then(
+        self, op: Op, origin: str, /, *, name: str = "", init: Mapping[str, Any] | None = None, **arrays: Array
+    ) -> Chain:
+        """The chain with one more step, as `Step` has it. Raises ForeignModelError, naming `origin`, when the op or an array can't be."""
         try:
             output = op.infer(self.output)
         except ShapeError as error:
@@ -57,7 +62,7 @@ class Chain:
         given = {name: tuple(array.shape) for name, array in arrays.items()}
         if wanted != given:
             raise refusal(origin, f"its tensors have shapes {given}, and {type(op).__name__} needs {wanted}")
-        return replace(self, steps=(*self.steps, Step(op, arrays, origin, self.output, output)))
+        return replace(self, steps=(*self.steps, Step(op, arrays, origin, self.output, output, name, init)))
 
 
 def refusal(origin: str, why: str, hint: str | None = None) -> ForeignModelError:
