@@ -98,9 +98,9 @@ def is_text(path: Path) -> bool:
     return path.suffix.lower() != ".caffemodel"
 
 
-def read_blobs(path: Path) -> dict[str, tuple[Any, ...]]:
-    """The blobs of each layer of a .caffemodel by its name. Raises ForeignModelError."""
-    return {layer.name: tuple(layer.message.blobs) for layer in read_net(path).layers if layer.message.blobs}
+def blobs_of(net: Net) -> dict[str, tuple[Any, ...]]:
+    """The blobs of each layer that has any, by its name."""
+    return {layer.name: tuple(layer.message.blobs) for layer in net.layers if layer.message.blobs}
 
 
 def array_of(blob: Any, origin: str) -> Array:

@@ -14,8 +14,9 @@ from typing import Any
 import numpy as np
 
 from nin_spec.diagnostics import ForeignModelError
-from nin_spec.importers.caffe_file import Layer, Net, is_text, located, read_blobs, read_net
+from nin_spec.importers.caffe_file import Layer, Net, blobs_of, is_text, located, read_net
 from nin_spec.importers.caffe_input import Size, contract_of, picture_of
+from nin_spec.importers.caffe_recipe import recipe_of
 from nin_spec.importers.caffe_reference import forward
 from nin_spec.importers.caffe_walk import CaffeWalk
 from nin_spec.importers.caffe_wiring import Wiring, wire
@@ -56,18 +57,17 @@ def import_caffe(
     except ForeignModelError as error:
         raise _at_layer(error, wiring) from None
     difference = _prove(found, walk, wiring, path.name)
+    told = [*recipe_of(wiring, found.network), *_left_out(wiring)]
     if given is None:
         found = replace(found, model=found.network.initialise())
-    return found, [*remarks, *walk.remarks, *_rates(wiring), *_left_out(wiring), _proved(path, given, difference)]
+    return found, [*remarks, *walk.remarks, *told, _proved(path, given, difference)]
 
 
 def _given(net: Net, path: Path, caffemodel: str | Path | None) -> Given:
     """The blobs by layer, None where there are none to be had."""
     if caffemodel is not None:
-        return read_blobs(Path(caffemodel))
-    if is_text(path):
-        return None
-    return {layer.name: tuple(layer.message.blobs) for layer in net.layers if layer.message.blobs}
+        return blobs_of(read_net(Path(caffemodel)))
+    return None if is_text(path) else blobs_of(net)
 
 
 def _channels(wiring: Wiring, given: Given) -> int | None:
@@ -121,22 +121,6 @@ def _proved(path: Path, given: Given, difference: float) -> str:
         f"computes what Caffe's definitions make of {path.name} with {weights}: "
         f"largest relative difference {difference:.1e} (Caffe itself did not run)"
     )
-
-
-def _rates(wiring: Wiring) -> list[str]:
-    """Factors on learning rates and decay: a recipe's, and a net file has no other part of one."""
-    rates: dict[tuple[tuple[float, float], ...], list[str]] = {}
-    for layer in wiring.path:
-        if any(rate != (1, 1) for rate in layer.rates):
-            rates.setdefault(tuple(layer.rates), []).append(layer.name)
-    found = []
-    for factors, names in rates.items():
-        said = ", ".join(
-            f"{what} {rate:g}" + (f" (decay {decay:g})" if decay != 1 else "")
-            for what, (rate, decay) in zip(("weight", "bias"), factors, strict=False)
-        )
-        found.append(f"learning rates of {', '.join(names)}: {said}; for train.lr_multipliers and no_decay")
-    return found
 
 
 def _left_out(wiring: Wiring) -> list[str]:

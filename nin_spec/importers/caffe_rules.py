@@ -175,7 +175,7 @@ def _batch_norm(walk: CaffeWalk, layer: Layer) -> None:
     share = 0.0 if blobs["factor"][0] == 0 else 1 / blobs["factor"][0]
     if param.HasField("use_global_stats") and param.use_global_stats:
         walk.remarks.append(f"{layer.name}: its statistics were not learned (use_global_stats); ours would be")
-    op = ops.BatchNorm(rounded(param.eps), rounded(1 - param.moving_average_fraction), scale=False, shift=False)
+    op = ops.BatchNorm(rounded(param.eps), rounded(1 - rounded(param.moving_average_fraction)), scale=False, shift=False)
     walk.add(op, layer, running_mean=blobs["mean"] * share, running_var=blobs["variance"] * share)
 
 

@@ -41,10 +41,10 @@ class Layout:
     dtype: str
 
 
-def import_onnx(path: str | Path, size: tuple[int, int] | None = None) -> tuple[Imported, list[str]]:
+def import_onnx(path: str | Path, size: tuple[int, ...] | None = None) -> tuple[Imported, list[str]]:
     """The spec and the model of an ONNX file, proved against it; and what is worth knowing.
 
-    `size` is the picture's height and width, where the file leaves them open.
+    `size` is the picture's (height, width), or (channels, height, width), where the file leaves them open.
 
     Raises:
         ForeignModelError: not a model that the language can say; the node is named.
@@ -77,7 +77,7 @@ def _empty(source: Source, layout: Layout) -> Chain:
     return Chain(source.name, TensorType(layout.size, _DTYPES[layout.dtype]), open_size=layout.open_size)
 
 
-def layout_of(source: Source, size: tuple[int, int] | None) -> Layout:
+def layout_of(source: Source, size: tuple[int, ...] | None) -> Layout:
     """What the file takes. Raises ForeignModelError for what is no picture."""
     from onnx import TensorProto
 
@@ -92,7 +92,9 @@ def layout_of(source: Source, size: tuple[int, int] | None) -> Layout:
     batch, channels, height, width = (dims[0], dims[3], dims[1], dims[2]) if last else dims
     if channels is None:
         raise refusal(origin, "it leaves the number of channels open")
-    given = size or (height, width)
+    if size is not None and size[:-2] not in {(), (channels,)}:
+        raise refusal(origin, f"it takes {channels} channels, and {size[0]} was asked for")
+    given = size[-2:] if size is not None else (height, width)
     if given[0] is None or given[1] is None:
         raise refusal(origin, "it leaves the picture's size open", "say a nominal size: --size 32 or --size 32x48")
     if any(own not in {None, asked} for own, asked in zip((height, width), given, strict=True)):

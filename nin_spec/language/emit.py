@@ -69,7 +69,8 @@ def _is_plain(value: Any) -> bool:
 def _item(item: Any, path: Path_, depth: int, *, compact: bool) -> Iterator[_Line]:
     """An item of a list that has mappings in it: its first line carries the dash."""
     dash = "  " * depth + "- "
-    if not isinstance(item, dict) or not item:
+    short = isinstance(item, dict) and compact and depth > 1 and _is_small(item) and len(dash + _flow(item)) <= _WIDTH
+    if not isinstance(item, dict) or not item or short:
         yield dash + _flow(item), path
         return
     for i, (text, where) in enumerate(_mapping(item, path, depth + 1, compact=compact)):

@@ -55,11 +55,11 @@ def test_nothing_is_written_over(nin_spec: Run) -> None:
     assert nin_spec("import", "net.onnx", "-o", "net.onnx", "--force").code == 2
 
 
-@pytest.mark.parametrize("size", ["0", "3x", "ax4", "1x2x3"])
+@pytest.mark.parametrize("size", ["0", "3x", "ax4", "1x2x3x4"])
 def test_a_wrong_size_is_refused(size: str, nin_spec: Run, model: Path) -> None:
     outcome = nin_spec("import", str(model), "--size", size)
     assert outcome.code == 2
-    assert "is not a size; write 32 or 32x48" in outcome.err
+    assert "is not a size; write 32, 32x48 or 3x32x48" in outcome.err
 
 
 def test_what_is_no_model_is_refused(nin_spec: Run, tmp_path: Path) -> None:
