@@ -106,13 +106,15 @@ def blobs_of(net: Net) -> dict[str, tuple[Any, ...]]:
 def array_of(blob: Any, origin: str) -> Array:
     """A blob's numbers in its shape, in float32 or float64. Raises ForeignModelError where they don't fit."""
     values: Array = np.frombuffer(*_bytes(blob, origin))
-    if blob.HasField("shape"):
-        shape = tuple(blob.shape.dim)
-    else:
-        shape = (blob.num, blob.channels, blob.height, blob.width)
+    shape = dims_of(blob)
     if min(shape, default=1) < 0 or int(np.prod([float(n) for n in shape])) != values.size:
         raise refusal(origin, f"a blob of shape {shape} holds {values.size:,} numbers")
     return values.reshape(shape)
+
+
+def dims_of(blob: Any) -> tuple[int, ...]:
+    """A blob's shape; old files have four numbers always."""
+    return tuple(blob.shape.dim) if blob.HasField("shape") else (blob.num, blob.channels, blob.height, blob.width)
 
 
 def _bytes(blob: Any, origin: str) -> tuple[bytes, str]:

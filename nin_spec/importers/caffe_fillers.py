@@ -44,4 +44,3 @@ def _bias(filler: Any) -> dict[str, float] | None:
         found = {"bias": rounded(filler.mean), "bias_std": rounded(filler.std)}
         return {key: value for key, value in found.items() if value}
     return None
-

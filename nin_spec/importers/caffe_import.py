@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from nin_spec.diagnostics import ForeignModelError
-from nin_spec.importers.caffe_file import Layer, Net, blobs_of, is_text, located, read_net
+from nin_spec.importers.caffe_file import Layer, Net, blobs_of, dims_of, is_text, located, read_net
 from nin_spec.importers.caffe_input import Size, contract_of, picture_of
 from nin_spec.importers.caffe_recipe import recipe_of
 from nin_spec.importers.caffe_reference import forward
@@ -75,8 +75,7 @@ def _channels(wiring: Wiring, given: Given) -> int | None:
     first = wiring.path[0] if wiring.path else None
     if first is None or given is None or first.type != "Convolution" or not given.get(first.name):
         return None
-    blob = given[first.name][0]
-    dims = list(blob.shape.dim) or [blob.num, blob.channels, blob.height, blob.width]
+    dims = dims_of(given[first.name][0])
     return dims[1] * first.param("convolution_param").group if len(dims) == 4 else None
 
 

@@ -25,7 +25,8 @@ def picture_of(net: Net, wiring: Wiring, asked: Size, channels: int | None) -> t
     origin = wiring.source.origin if wiring.source else f"input {wiring.picture!r}"
     span = wiring.source.span if wiring.source else None
     found = []
-    for what, own, said, other in zip(("channels", "height", "width"), told, asked, (channels, None, None), strict=True):
+    axes = zip(("channels", "height", "width"), told, asked, (channels, None, None), strict=True)
+    for what, own, said, other in axes:
         if own is not None and said is not None and own != said:
             raise located(refusal(origin, f"its {what} is {own}, and {said} was asked for"), span)
         number = own or said or other
@@ -80,9 +81,8 @@ def transform_of(layer: Layer) -> Mapping[str, Any]:
     own = {"Data": "data_param", "ImageData": "image_data_param"}.get(layer.type)
     places = [layer.param("transform_param"), *([layer.param(own)] if own else [])]
     found: dict[str, Any] = {"scale": 1.0, "mean_file": "", "crop_size": 0, "mean_value": [], "mirror": False}
-    for key in found:
-        given = [getattr(place, key) for place in places if key in {f.name for f, _ in place.ListFields()}]
-        found[key] = given[0] if given else found[key]
+    for place in reversed(places):
+        found |= {f.name: value for f, value in place.ListFields() if f.name in found}
     return found
 
 

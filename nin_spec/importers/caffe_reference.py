@@ -22,7 +22,7 @@ Formula = Callable[[Layer, Blobs, Array], Array]
 
 def forward(wiring: Wiring, blobs: list[dict[str, Array]], x: Array) -> Array:
     """The scores (N, classes) of pictures (N, C, H, W); `blobs` are those of each layer of the path."""
-    values = {wiring.picture: x.astype(np.float64)}
+    values: dict[str, Array] = {wiring.picture: x.astype(np.float64)}
     numbers = {id(layer): k for k, layer in enumerate(wiring.path)}
     last = values[wiring.picture]
     for layer in wiring.running:
@@ -70,7 +70,7 @@ def _inner_product(layer: Layer, blobs: Blobs, x: Array) -> Array:
     return y + blobs["bias"] if param.bias_term else y
 
 
-def _pooling(layer: Layer, blobs: Blobs, x: Array) -> Array:
+def _pooling(layer: Layer, _: Blobs, x: Array) -> Array:
     """pooling_layer.cpp, window by window; pool_size is taken before the window is cut to the map."""
     param = layer.param("pooling_param")
     height, width = x.shape[2:]
@@ -96,7 +96,7 @@ def _pooling(layer: Layer, blobs: Blobs, x: Array) -> Array:
     return y
 
 
-def _lrn(layer: Layer, blobs: Blobs, x: Array) -> Array:
+def _lrn(layer: Layer, _: Blobs, x: Array) -> Array:
     """lrn_layer.cpp, CrossChannelForward: alpha is divided by the size."""
     param = layer.param("lrn_param")
     before = (param.local_size - 1) // 2
@@ -115,7 +115,7 @@ def _batch_norm(layer: Layer, blobs: Blobs, x: Array) -> Array:
     return found
 
 
-def _scale(layer: Layer, blobs: Blobs, x: Array) -> Array:
+def _scale(_: Layer, blobs: Blobs, x: Array) -> Array:
     """scale_layer.cpp."""
     y: Array = x * _column(blobs["gain"], x)
     return y + _column(blobs["offset"], x) if "offset" in blobs else y
@@ -132,20 +132,20 @@ def _leaky(x: Array, slope: Array | float) -> Array:
     return found
 
 
-def _elu(layer: Layer, blobs: Blobs, x: Array) -> Array:
+def _elu(layer: Layer, _: Blobs, x: Array) -> Array:
     """elu_layer.cpp."""
     found: Array = np.maximum(x, 0) + layer.param("elu_param").alpha * (np.exp(np.minimum(x, 0)) - 1)
     return found
 
 
-def _softmax(layer: Layer, blobs: Blobs, x: Array) -> Array:
+def _softmax(_layer: Layer, _blobs: Blobs, x: Array) -> Array:
     """softmax_layer.cpp, along the channels."""
     shifted = np.exp(x - x.max(1, keepdims=True))
     found: Array = shifted / shifted.sum(1, keepdims=True)
     return found
 
 
-def _flat(layer: Layer, blobs: Blobs, x: Array) -> Array:
+def _flat(_layer: Layer, _blobs: Blobs, x: Array) -> Array:
     return x.reshape(len(x), -1)
 
 

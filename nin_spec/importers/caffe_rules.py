@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from nin_spec.importers.caffe_fillers import init_of
 from nin_spec.importers.caffe_file import Layer
+from nin_spec.importers.caffe_fillers import init_of
 from nin_spec.importers.caffe_proto import messages
 from nin_spec.importers.caffe_walk import CaffeWalk
 from nin_spec.importers.chain import refusal
@@ -175,7 +175,8 @@ def _batch_norm(walk: CaffeWalk, layer: Layer) -> None:
     share = 0.0 if blobs["factor"][0] == 0 else 1 / blobs["factor"][0]
     if param.HasField("use_global_stats") and param.use_global_stats:
         walk.remarks.append(f"{layer.name}: its statistics were not learned (use_global_stats); ours would be")
-    op = ops.BatchNorm(rounded(param.eps), rounded(1 - rounded(param.moving_average_fraction)), scale=False, shift=False)
+    momentum = rounded(1 - rounded(param.moving_average_fraction))
+    op = ops.BatchNorm(rounded(param.eps), momentum, scale=False, shift=False)
     walk.add(op, layer, running_mean=blobs["mean"] * share, running_var=blobs["variance"] * share)
 
 
@@ -197,7 +198,7 @@ def _scale(walk: CaffeWalk, layer: Layer) -> None:
         return
     walk.chain = replace(walk.chain, steps=walk.chain.steps[:-1])
     arrays = {"weight": gain, "bias": offset, **last.arrays}
-    walk.chain = walk.chain.then(replace(last.op, scale=True, shift=True), last.origin, name=last.name, **arrays)
+    walk.chain = walk.chain.then(replace(last.op, scale=True, shift=True), last.origin, **arrays).called(last.name)
 
 
 # ------------------------------------------------------------------ activations

@@ -21,13 +21,16 @@ MAX_DEPTH = 32
 MAX_FIELDS = 50_000
 MAX_LINE = 4096
 """Characters of a line: the library's parser takes time by the square of them."""
-_UNREAD = frozenset("""
-    force_backward state debug_info loss_weight propagate_down blob_share_mode share_mode engine force_nd_im2col
-    loss_param accuracy_param argmax_param bias_param clip_param concat_param contrastive_loss_param crop_param
-    eltwise_param embed_param exp_param hdf5_data_param hdf5_output_param hinge_loss_param infogain_loss_param
-    log_param mvn_param parameter_param power_param python_param recurrent_param reduction_param sigmoid_param
-    slice_param spp_param swish_param tanh_param threshold_param tile_param window_data_param
-""".split())
+_UNREAD = frozenset({
+    *("force_backward", "state", "debug_info", "loss_weight", "propagate_down", "blob_share_mode"),
+    *("share_mode", "engine", "force_nd_im2col", "loss_param", "accuracy_param", "argmax_param"),
+    *("bias_param", "clip_param", "concat_param", "contrastive_loss_param", "crop_param"),
+    *("eltwise_param", "embed_param", "exp_param", "hdf5_data_param", "hdf5_output_param"),
+    *("hinge_loss_param", "infogain_loss_param", "log_param", "mvn_param", "parameter_param"),
+    *("power_param", "python_param", "recurrent_param", "reduction_param", "sigmoid_param"),
+    *("slice_param", "spp_param", "swish_param", "tanh_param", "threshold_param", "tile_param"),
+    *("window_data_param"),
+})  # fmt: skip
 """Fields of the format that no import needs: they change nothing, or their layer is judged by its type."""
 _OPEN = frozenset(
     {"DataParameter", "ImageDataParameter", "MemoryDataParameter", "DummyDataParameter", "TransformationParameter"}
@@ -89,24 +92,29 @@ def outline_of(source: Source) -> Field:
     stack = [root]
     count, line, start = 0, 1, 0
     for match in _TOKEN.finditer(source.text):
-        token = match[0]
-        if token == "\n":
+        text, column = match[0], match.start() - start + 1
+        if text == "\n":
             line, start = line + 1, match.end()
-        elif token in _OPENING or token == ":":
+        elif text in _OPENING or text == ":":
             if here.name:
-                count += 1
                 last = here
                 stack[-1].inside.append(last)
-            if token in _OPENING:
+                count += 1
+            if text in _OPENING:
                 stack.append(last)
-            if len(stack) > MAX_DEPTH or count > MAX_FIELDS:
-                limit = f"nested more than {MAX_DEPTH} deep" if count <= MAX_FIELDS else f"more than {MAX_FIELDS:,} fields"
-                raise refused(f"{limit}: no net is like that", Span(source, line, match.start() - start + 1))
-        elif token in _CLOSING and len(stack) > 1:
+            _check_limits(len(stack), count, Span(source, line, column))
+        elif text in _CLOSING and len(stack) > 1:
             last = stack.pop()
-        if token[0] not in "\n#":
-            here = Field(token if _NAME.fullmatch(token) else "", line, match.start() - start + 1)
+        if text[0] not in "\n#":
+            here = Field(text if _NAME.fullmatch(text) else "", line, column)
     return root
+
+
+def _check_limits(depth: int, fields: int, span: Span) -> None:
+    if depth > MAX_DEPTH:
+        raise refused(f"nested more than {MAX_DEPTH} deep: no net is like that", span)
+    if fields > MAX_FIELDS:
+        raise refused(f"more than {MAX_FIELDS:,} fields: no net is like that", span)
 
 
 def _unknown(outline: Field, descriptor: Any) -> Iterator[tuple[Field, list[str]]]:

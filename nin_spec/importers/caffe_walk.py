@@ -57,7 +57,7 @@ class CaffeWalk:
         """A step of the chain."""
         dtype = self.chain.input.dtype
         held = {name: np.ascontiguousarray(array, dtype) for name, array in arrays.items()}
-        self.chain = self.chain.then(op, layer.origin, name=layer.name, init=init, **held)
+        self.chain = self.chain.then(op, layer.origin, **held).called(layer.name, init)
 
     def blobs(self, layer: Layer, **shapes: tuple[int, ...]) -> Blobs:
         """The layer's blobs, by the names and in the order that the rule gives them. Raises ForeignModelError."""

@@ -59,7 +59,8 @@ def _check_ends(layer: Layer, used: Sequence[str]) -> None:
     """One blob in, one out."""
     if len(layer.bottoms) != 1 or not layer.tops or used:
         ends = f"{len(layer.bottoms)} blobs and gives {1 + len(used) if layer.tops else 0}"
-        raise located(refusal(layer.origin, f"it takes {ends}: a network of the language is a chain", _CHAIN), layer.span)
+        why = f"it takes {ends}, and a network of the language is a chain"
+        raise located(refusal(layer.origin, why, _CHAIN), layer.span)
 
 
 def _nothing_else(wiring: Wiring) -> None:

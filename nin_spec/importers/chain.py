@@ -50,10 +50,8 @@ class Chain:
         """The type of what the last step gives."""
         return self.steps[-1].output if self.steps else self.input
 
-    def then(
-        self, op: Op, origin: str, /, *, name: str = "", init: Mapping[str, Any] | None = None, **arrays: Array
-    ) -> Chain:
-        """The chain with one more step, as `Step` has it. Raises ForeignModelError, naming `origin`, when the op or an array can't be."""
+    def then(self, op: Op, origin: str, **arrays: Array) -> Chain:
+        """The chain with one more step. Raises ForeignModelError, naming `origin`, when the op or an array can't be."""
         try:
             output = op.infer(self.output)
         except ShapeError as error:
@@ -62,7 +60,12 @@ class Chain:
         given = {name: tuple(array.shape) for name, array in arrays.items()}
         if wanted != given:
             raise refusal(origin, f"its tensors have shapes {given}, and {type(op).__name__} needs {wanted}")
-        return replace(self, steps=(*self.steps, Step(op, arrays, origin, self.output, output, name, init)))
+        return replace(self, steps=(*self.steps, Step(op, arrays, origin, self.output, output)))
+
+    def called(self, name: str, init: Mapping[str, Any] | None = None) -> Chain:
+        """The chain, with what the original tells of its last step."""
+        *before, last = self.steps
+        return replace(self, steps=(*before, replace(last, name=name, init=init)))
 
 
 def refusal(origin: str, why: str, hint: str | None = None) -> ForeignModelError:

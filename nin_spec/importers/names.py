@@ -11,13 +11,15 @@ from collections.abc import Iterator, Sequence
 
 from nin_spec.importers.blocks import Part
 
-_MACHINE = re.compile(
-    r"""(?ix) (?: node | model | module | layers? | features | classifier | net(?:work)? | main | body | backbone
-        | sequential | functional | conv(?:olution)? (?:_?2d)? | conv_?2d | biasadd | weights? | kernel | const(?:ant)?
-        | onnx | aten | readvariableop | statefulpartitionedcall | block | blocks | convs? ) (?:_(?: \d+ | [0-9a-f]{6,}))*"""
-)
+_TOOLS = frozenset({
+    *("node", "model", "module", "layer", "layers", "features", "classifier", "net", "network", "main"),
+    *("body", "backbone", "stem", "sequential", "functional", "conv", "convs", "convolution", "conv2d"),
+    *("conv_2d", "biasadd", "weight", "weights", "kernel", "bias", "const", "constant", "onnx", "aten"),
+    *("block", "blocks", "readvariableop", "statefulpartitionedcall", "val", "value", "tensor", "param"),
+    *("input", "output", "arg", "cast", "transpose"),
+})  # fmt: skip
 """What tools call things by themselves, with a number or not; `conv1` is what people write."""
-_WORD = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,63}")
+_WORD = re.compile(r"[A-Za-z][A-Za-z0-9_-]{2,63}")
 
 
 def names_of(parts: Sequence[Part]) -> list[str | None]:
@@ -33,8 +35,13 @@ def names_of(parts: Sequence[Part]) -> list[str | None]:
 
 def words_of(path: str) -> list[str]:
     """The parts of a layer's path that a person wrote: `/block1/conv_3/Conv` has `block1` alone."""
-    parts = re.split(r"[./:\s]+", path)
-    return [part for part in parts if _WORD.fullmatch(part) and not _MACHINE.fullmatch(part)]
+    words = [part.removesuffix("_weight").removesuffix("_kernel") for part in re.split(r"[./:\s]+", path)]
+    return [word for word in words if _WORD.fullmatch(word) and not _by_a_tool(word)]
+
+
+def _by_a_tool(word: str) -> bool:
+    pieces = [piece for piece in word.lower().split("_") if piece]
+    return all(piece in _TOOLS or piece.isdigit() for piece in pieces)
 
 
 def _choices(paths: Sequence[Sequence[Sequence[str]]]) -> Iterator[list[str | None]]:

@@ -26,7 +26,7 @@ def rescaled(chain: Chain, change: Affine, origin: str) -> Chain:
         bias = last.arrays.get("bias", np.zeros_like(gain)) * gain + offset
         shorter = replace(chain, steps=chain.steps[:-1])
         arrays = cast(weight=weight, bias=bias)
-        return shorter.then(replace(last.op, bias=True), last.origin, name=last.name, init=last.init, **arrays)
+        return shorter.then(replace(last.op, bias=True), last.origin, **arrays).called(last.name, last.init)
     eps = ops.BatchNorm().eps
     ones, zeros = np.ones_like(gain), np.zeros_like(gain)
     arrays = cast(weight=gain * np.sqrt(1 + eps), bias=offset, running_mean=zeros, running_var=ones)

@@ -15,9 +15,9 @@ from oracle_graphs import ORACLES, golden, golden_names, hash_input, record
 import nin_spec
 from nin_spec.api import make
 from nin_spec.diagnostics import ForeignModelError, ParityError
-from nin_spec.importers import onnx_import
 from nin_spec.importers.decompile import Imported
 from nin_spec.importers.onnx_import import import_onnx
+from nin_spec.importers.proof import run
 
 sys.path.insert(0, str(ORACLES))
 CHANCE = np.random.default_rng(0)
@@ -32,7 +32,7 @@ SOME = ["seed_fashion_mnist", "tflearn_cifar10_nin", "torch7_wrn_nin_linear_head
 def scores_of(found: Imported, x: Any) -> Any:
     """What the imported model gives in onnxruntime."""
     (data,) = make(found.model, "onnx", {}).files.values()
-    return onnx_import._run(data, x)
+    return run(data, x)
 
 
 def imports_to_its_golden(name: str, path: Path, *, dynamo: bool, opset: int | None) -> None:

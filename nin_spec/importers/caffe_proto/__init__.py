@@ -1,4 +1,4 @@
-"""Caffe's format: its .proto, as far as an import reads it, and the module that the compiler makes of it, as `messages`."""
+"""Caffe's format, as far as an import reads it: the .proto, and the module that the compiler makes of it."""
 
 from __future__ import annotations
 
