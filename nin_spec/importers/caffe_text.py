@@ -102,7 +102,7 @@ def outline_of(source: Source) -> Field:
                 count += 1
             if text in _OPENING:
                 stack.append(last)
-            _check_limits(len(stack), count, Span(source, line, column))
+            _check_limits(len(stack) - 1, count, Span(source, line, column))
         elif text in _CLOSING and len(stack) > 1:
             last = stack.pop()
         if text[0] not in "\n#":

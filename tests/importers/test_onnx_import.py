@@ -124,7 +124,7 @@ def test_channels_last_with_its_own_scaling_and_a_dense_head(tmp_path: Path) -> 
         shape=("n", 8, 8, 3),
     )
     found, remarks = import_onnx(path)
-    assert "preprocess: {scale: 1.0, mean: 127.5, std: 127.5}" in found.text
+    assert "preprocess: {scale: 1, mean: 127.5, std: 127.5}" in found.text
     assert "activation: silu" in found.text
     assert "head: {pool: none, dense: [classes], output: softmax}" in found.text
     assert "padding: {top: 0, bottom: 1, left: 0, right: 1}" in found.text
