@@ -13,7 +13,7 @@ from typing import Any
 from nin_spec.importers.recognise import rounded
 
 _FANS = {0: "fan_in", 1: "fan_out"}
-_HALF, _TWICE = math.sqrt(0.5), math.sqrt(2)
+_HALF, _TWICE = rounded(math.sqrt(0.5)), rounded(math.sqrt(2))
 
 
 def init_of(weight: Any, bias: Any | None) -> Mapping[str, Any] | None:

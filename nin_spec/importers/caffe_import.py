@@ -26,7 +26,8 @@ from nin_spec.importers.proof import compare, outputs
 from nin_spec.ir import ops
 from nin_spec.ir.types import TensorType
 
-BATCH = 2
+BATCH = 1
+"""Pictures of the proof: the definitions are computed in float64, which takes its time."""
 Given = Mapping[str, tuple[Any, ...]] | None
 
 

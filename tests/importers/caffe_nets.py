@@ -65,7 +65,7 @@ def caffemodel(prototxt: Path, target: Path, size: tuple[int, int, int] | None =
 def fill(blob: Any, array: Any, *, old: bool = False) -> None:
     """An array as a blob; the old files have four dimensions always."""
     if old:
-        blob.num, blob.channels, blob.height, blob.width = (*[1] * (4 - array.ndim), *array.shape)
+        blob.num, blob.channels, blob.height, blob.width = (1,) * (4 - array.ndim) + array.shape
     else:
         blob.shape.dim.extend(array.shape)
     blob.data = np.asarray(array, "<f4").tobytes()

@@ -50,7 +50,8 @@ def imports_to_its_golden(name: str, path: Path, *, dynamo: bool, opset: int | N
     by_hand = Path(__file__).parent.parent / "oracle_specs" / f"{name}.yaml"
     if by_hand.is_file():
         written = [t for t in by_hand.read_text().splitlines() if t.strip() and not t.lstrip().startswith("#")]
-        assert len(found.text.splitlines()) <= 1.3 * len(written)
+        if not any(line.startswith("extends") for line in written):  # which says in seven lines what another spec does
+            assert len(found.text.splitlines()) <= 1.3 * len(written)
 
 
 @pytest.mark.parametrize("name", SOME)
