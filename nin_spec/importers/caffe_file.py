@@ -20,7 +20,7 @@ from nin_spec.importers.caffe_text import read_text
 from nin_spec.importers.chain import Array, refusal
 
 MAX_BYTES = 1 << 31
-MAX_LAYERS = 2_000
+MAX_LAYERS = 1_000
 _NEW_TYPES = {
     "BNLL": "BNLL",
     "DUMMY_DATA": "DummyData",

@@ -35,6 +35,7 @@ class CaffeWalk:
     used: list[Blobs] = field(default_factory=list)
     remarks: list[str] = field(default_factory=list)
     parameters: int = 0
+    macs: int = 0
 
     def go(self, wiring: Wiring) -> Chain:
         """Along the path. Raises ForeignModelError, at the layer."""
@@ -86,7 +87,9 @@ class CaffeWalk:
         if self.chain.steps and self.chain.output.size > MAX_CELLS:
             cells = self.chain.output.size
             raise refusal(layer.origin, f"it gives {cells:,} numbers a picture; the limit is {MAX_CELLS:,}")
-        if sum(step.op.macs(step.input) for step in self.chain.steps) > MAX_MACS:
+        step = self.chain.steps[-1] if self.chain.steps else None
+        self.macs += step.op.macs(step.input) if step is not None and step.name == layer.name else 0
+        if self.macs > MAX_MACS:
             raise refusal(layer.origin, f"more than {MAX_MACS:,} multiplications by now")
 
     def _finish(self, wiring: Wiring) -> None:

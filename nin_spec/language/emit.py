@@ -12,7 +12,7 @@ _PLAIN = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
 _WORDS_OF_YAML_1_1 = {"y", "n", "yes", "no", "on", "off", "true", "false", "null"}
 
 
-_WIDTH = 100
+_WIDTH = 110
 """Columns that a mapping in flow style may fill."""
 
 

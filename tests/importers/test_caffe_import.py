@@ -68,8 +68,8 @@ def test_weights_come_under_our_names(alone: bool, file: str, tmp_path: Path) ->
     size = (3, 32, 32) if file.startswith("nin") else None
     model = tmp_path / "net.caffemodel"
     arrays = caffemodel(FOLDER / f"{file}.prototxt", model, size)
-    files = (model, None) if alone else (FOLDER / f"{file}.prototxt", model)
-    found, remarks = import_caffe(*files, size and size[1:])
+    first, second = (model, None) if alone else (FOLDER / f"{file}.prototxt", model)
+    found, remarks = import_caffe(first, second, size and size[1:])
     assert np.array_equal(found.model.weights["blocks.0.convs.0.weight"], arrays["conv1"][0])
     assert found.model.card.weights == "imported"
     assert "with its weights" in remarks[-1]

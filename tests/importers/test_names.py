@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -112,4 +113,4 @@ def test_our_own_files_give_their_blocks_names_back(tmp_path: Path) -> None:
 
 def names_in(text: str) -> list[str]:
     """The names in a spec, its own first."""
-    return [line.rpartition("name: ")[2] for line in text.splitlines() if "name: " in line]
+    return re.findall(r"\bname: ([\w-]+)", text)
