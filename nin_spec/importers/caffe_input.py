@@ -80,7 +80,7 @@ def transform_of(layer: Layer) -> Mapping[str, Any]:
     """`transform_param`, or what stood in the data layer's own parameters before there was one."""
     own = {"Data": "data_param", "ImageData": "image_data_param"}.get(layer.type)
     places = [layer.param("transform_param"), *([layer.param(own)] if own else [])]
-    found: dict[str, Any] = {"scale": 1.0, "mean_file": "", "crop_size": 0, "mean_value": [], "mirror": False}
+    found: dict[str, Any] = {"scale": 1.0, "mean_file": "", "crop_size": 0, "mean_value": []}
     for place in reversed(places):
         found |= {f.name: value for f, value in place.ListFields() if f.name in found}
     return found

@@ -7,6 +7,7 @@ the text is gone through once before, in one loop, for both.
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -68,7 +69,9 @@ def read_text(text: str, name: str) -> tuple[Any, Field, Source]:
             hint = "a file of 2013: Caffe's tool upgrade_net_proto_text brings it up to date"
         raise refused(f"no field {short(unknown.name)!r} is known here", unknown.span(source), hint)
     try:
-        text_format.Parse(text, net, allow_unknown_field=True)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # the library decodes odd escapes by an old way
+            text_format.Parse(text, net, allow_unknown_field=True)
     except text_format.ParseError as error:
         raise _at(source, error) from None
     return net, outline, source

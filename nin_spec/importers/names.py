@@ -14,7 +14,7 @@ from nin_spec.importers.blocks import Part
 _TOOLS = frozenset({
     *("node", "model", "module", "layer", "layers", "features", "classifier", "net", "network", "main"),
     *("body", "backbone", "stem", "sequential", "functional", "conv", "convs", "convolution", "conv2d"),
-    *("conv_2d", "biasadd", "weight", "weights", "kernel", "bias", "const", "constant", "onnx", "aten"),
+    *("2d", "biasadd", "weight", "weights", "kernel", "bias", "const", "constant", "onnx", "aten"),
     *("block", "blocks", "readvariableop", "statefulpartitionedcall", "val", "value", "tensor", "param"),
     *("input", "output", "arg", "cast", "transpose"),
 })  # fmt: skip
