@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from nin_spec.api import export as export
     from nin_spec.diagnostics import NinSpecError as NinSpecError
     from nin_spec.evaluation import evaluate as evaluate
+    from nin_spec.importers.caffe_import import import_caffe as import_caffe
     from nin_spec.importers.onnx_import import import_onnx as import_onnx
     from nin_spec.importers.torch_import import import_module as import_module
     from nin_spec.language.load import load as load
@@ -62,6 +63,7 @@ _HOMES = {
     "open_run": "nin_spec.training.folder",
     "Settings": "nin_spec.training.settings",
     "evaluate": "nin_spec.evaluation",
+    "import_caffe": "nin_spec.importers.caffe_import",
     "import_onnx": "nin_spec.importers.onnx_import",
     "import_module": "nin_spec.importers.torch_import",
 }
@@ -75,6 +77,7 @@ __all__ = [
     "compile",
     "evaluate",
     "export",
+    "import_caffe",
     "import_module",
     "import_onnx",
     "load",

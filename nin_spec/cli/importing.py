@@ -4,26 +4,36 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from nin_spec.cli.options import force_option, protect, tell
 
+if TYPE_CHECKING:
+    from nin_spec.importers.decompile import Imported
+
 
 @click.command("import")
-@click.argument("model", metavar="MODEL.onnx")
+@click.argument("model", metavar="MODEL")
+@click.argument("caffemodel", metavar="[WEIGHTS.caffemodel]", required=False)
 @click.option("-o", "--output", metavar="SPEC.yaml", help="Write the spec there.  [default: standard output]")
 @click.option("--weights", metavar="FILE.safetensors", help="Also write the weights there, under our names.")
 @click.option(
-    "--size", metavar="HxW", help="The picture's size, where the file leaves it open; one number is a square."
+    "--size",
+    metavar="CxHxW",
+    help="The picture's channels and size, where the file leaves them open; HxW, or one number for a square.",
 )
 @force_option
-def import_command(model: str, output: str | None, weights: str | None, size: str | None, force: bool) -> None:
+def import_command(
+    model: str, caffemodel: str | None, output: str | None, weights: str | None, size: str | None, force: bool
+) -> None:
     """Bring a network of another tool into the language, with proof.
 
     \b
       nin-spec import model.onnx                                    look at it as a spec
       nin-spec import model.onnx -o mine.yaml --weights mine.safetensors
+      nin-spec import deploy.prototxt net.caffemodel -o mine.yaml --weights mine.safetensors
       nin-spec export mine.yaml --onnx --weights mine.safetensors   and out again
 
     The spec is what a person would have written: blocks, and nothing that goes without saying. Before
@@ -31,15 +41,17 @@ def import_command(model: str, output: str | None, weights: str | None, size: st
     onnxruntime what the file computes. What the language can't say, such as a residual branch or a
     second output, is refused with the node's name. No code of the file is run.
 
+    A Caffe net is a .prototxt, a .caffemodel or both. Caffe needs not be installed: the spec must compute
+    what Caffe's published definitions make of the net, with its weights or, without any, random ones.
+
     A file that carries its own spec, as those of `nin-spec export` do, gives that spec back.
     """
     from nin_spec.files import write_atomic
-    from nin_spec.importers.onnx_import import import_onnx
     from nin_spec.weights import save
 
     targets = [Path(path) for path in (output, weights) if path is not None]
-    protect(targets, [model], force=force)
-    found, remarks = import_onnx(model, parse_size(size))
+    protect(targets, [model, caffemodel], force=force)
+    found, remarks = bring(model, caffemodel, parse_size(size), weights_wanted=weights is not None)
     text = f"# Written by nin-spec import, from {Path(model).name}.\n{found.text}"
     tell(remarks)
     if output is None:
@@ -56,11 +68,33 @@ def import_command(model: str, output: str | None, weights: str | None, size: st
         tell([f"next: nin-spec build {output}"])
 
 
-def parse_size(text: str | None) -> tuple[int, int] | None:
-    """`32` or `32x48` as (height, width)."""
+def bring(
+    model: str, caffemodel: str | None, size: tuple[int, ...] | None, *, weights_wanted: bool
+) -> tuple[Imported, list[str]]:
+    """What comes of the files: of an ONNX file, of a Caffe net."""
+    kinds = [Path(name).suffix.lower() for name in (model, caffemodel) if name is not None]
+    if caffemodel is not None and kinds[1] != ".caffemodel":
+        raise click.BadParameter(f"{caffemodel} is not a .caffemodel, and only a .prototxt is brought in with one")
+    if kinds[0] in {".prototxt", ".caffemodel"}:
+        from nin_spec.importers.caffe_import import import_caffe
+
+        if weights_wanted and ".caffemodel" not in kinds:
+            hint = f"nin-spec import {model} net.caffemodel brings in both"
+            raise click.BadParameter(f"{model} holds no weights to write; {hint}", param_hint="--weights")
+        return import_caffe(model, caffemodel, size)
+    if caffemodel is not None:
+        raise click.BadParameter(f"{model} is not a .prototxt, and only such a file is brought in with {caffemodel}")
+    from nin_spec.importers.onnx_import import import_onnx
+
+    return import_onnx(model, size)
+
+
+def parse_size(text: str | None) -> tuple[int, ...] | None:
+    """`32`, `32x48` or `3x32x48` as (height, width) or (channels, height, width)."""
     if text is None:
         return None
-    match = re.fullmatch(r"(\d{1,5})(?:x(\d{1,5}))?", text.strip())
-    if match is None or int(match[1]) < 1 or int(match[2] or 1) < 1:
-        raise click.BadParameter(f"{text!r} is not a size; write 32 or 32x48", param_hint="--size")
-    return int(match[1]), int(match[2] or match[1])
+    match = re.fullmatch(r"(?:(?:(\d{1,5})x)?(\d{1,5})x)?(\d{1,5})", text.strip())
+    numbers = [int(number) for number in match.groups() if number] if match else []
+    if not numbers or min(numbers) < 1:
+        raise click.BadParameter(f"{text!r} is not a size; write 32, 32x48 or 3x32x48", param_hint="--size")
+    return (numbers[0], numbers[0]) if len(numbers) == 1 else tuple(numbers)

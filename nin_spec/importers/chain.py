@@ -21,7 +21,8 @@ Array = NDArray[np.floating[Any]]
 class Step:
     """One op with its arrays, by the names that the op gives them (`weight`, `running_mean`).
 
-    `origin` is what the original calls it, `input` and `output` are its types.
+    `origin` is what messages call it, `input` and `output` are its types. `name` is the original's own name of
+    the layer, a path as a rule, where it has one; `init` is how its weights began, in the language's words.
     """
 
     op: Op
@@ -29,6 +30,8 @@ class Step:
     origin: str
     input: TensorType
     output: TensorType
+    name: str = ""
+    init: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -58,6 +61,11 @@ class Chain:
         if wanted != given:
             raise refusal(origin, f"its tensors have shapes {given}, and {type(op).__name__} needs {wanted}")
         return replace(self, steps=(*self.steps, Step(op, arrays, origin, self.output, output)))
+
+    def called(self, name: str, init: Mapping[str, Any] | None = None) -> Chain:
+        """The chain, with what the original tells of its last step."""
+        *before, last = self.steps
+        return replace(self, steps=(*before, replace(last, name=name, init=init)))
 
 
 def refusal(origin: str, why: str, hint: str | None = None) -> ForeignModelError:

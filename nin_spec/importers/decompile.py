@@ -38,9 +38,9 @@ class Imported:
 def decompile(chain: Chain) -> Imported:
     """The shortest spec whose graph is the chain, op by op. Raises ForeignModelError when the language can't say it."""
     chain = tidy(chain)
-    texts = sorted({emit(data, compact=True) for data in spellings(chain)}, key=lambda t: (t.count("\n"), len(t)))
+    sizes = {emit(data, compact=True): _words(data) for data in spellings(chain)}
     why = "no spec says it in the same order"
-    for text in texts:
+    for text in sorted(sizes, key=lambda t: (sizes[t], t.count("\n"), len(t))):
         try:
             network = networks.compile(loads(text, f"{chain.name}.yaml"))
         except SpecError as error:
@@ -49,6 +49,12 @@ def decompile(chain: Chain) -> Imported:
         if _ops(network.graph) == [_comparable(step.op) for step in _flattened(chain)]:
             return Imported(text, network, _model(chain, network))
     raise refusal(chain.name, why, "the network lies outside the language")
+
+
+def _words(value: Any) -> int:
+    """How much is said: the keys and values in it."""
+    inside = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return 1 + sum(map(_words, inside))
 
 
 def spellings(chain: Chain) -> Iterator[dict[str, Any]]:
@@ -111,8 +117,10 @@ def _contract(chain: Chain) -> dict[str, Any]:
 
 
 def _one(value: Any) -> Any:
-    """A list of equal numbers as the one that stands for them."""
-    return value[0] if isinstance(value, list) and len(set(value)) == 1 else value
+    """A list of equal numbers as the one that stands for them; whole numbers as people write them."""
+    if isinstance(value, list):
+        return _one(value[0]) if len(set(value)) == 1 else [_one(v) for v in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def name_of(text: str) -> str:

@@ -7,7 +7,7 @@ from typing import Any
 
 from nin_spec.importers.blocks import ACTIVATIONS
 from nin_spec.importers.chain import Step, refusal
-from nin_spec.importers.spelling import spell
+from nin_spec.importers.spelling import spell, spell_init
 from nin_spec.ir import ops
 
 Data = dict[str, Any]
@@ -78,12 +78,13 @@ def _dense(layer: Step, rest: list[Step]) -> Data:
     dropout = _take(rest, ops.Dropout, ops.Dropout2d)
     said["norm"] = spell(norm.op) if norm else "none"
     said["activation"] = spell(activation.op) if activation else "none"
+    said["init"] = spell_init(layer)
     return {**said, "dropout": spell(dropout.op)} if dropout else said
 
 
 def _short(item: Data, *, last: bool) -> Any:
     """What goes without saying left out; the last layer gives the classes."""
-    usual = {"bias": True, "norm": "none", "activation": "none" if last else "relu"}
+    usual = {"bias": True, "norm": "none", "activation": "none" if last else "relu", "init": "framework"}
     said = {key: value for key, value in item.items() if key not in usual or value != usual[key]}
     if last:
         said["units"] = "classes"

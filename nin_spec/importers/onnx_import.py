@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nin_spec.diagnostics import Code, Diagnostic, ParityError
-from nin_spec.importers.chain import Array, Chain, refusal
+from nin_spec.diagnostics import ParityError
+from nin_spec.importers.chain import Chain, refusal
 from nin_spec.importers.decompile import Imported, decompile
 from nin_spec.importers.onnx_file import Source, read_source
 from nin_spec.importers.onnx_walk import Walk
 from nin_spec.importers.own_file import own_chain
+from nin_spec.importers.proof import compare, outputs, run
 from nin_spec.importers.recognise import Affine
 from nin_spec.ir.types import DType, TensorType
 from nin_spec.model import Preprocessing
@@ -26,8 +27,6 @@ if TYPE_CHECKING:
     from nin_spec.model import Model
 
 BATCH = 3
-TOLERANCE = 1e-4
-"""Largest difference from the original, relative to its largest value; see nin_spec.runtime.parity."""
 _DTYPES: dict[str, DType] = {"FLOAT": "float32", "DOUBLE": "float64", "FLOAT16": "float32", "UINT8": "float32"}
 
 
@@ -42,10 +41,10 @@ class Layout:
     dtype: str
 
 
-def import_onnx(path: str | Path, size: tuple[int, int] | None = None) -> tuple[Imported, list[str]]:
+def import_onnx(path: str | Path, size: tuple[int, ...] | None = None) -> tuple[Imported, list[str]]:
     """The spec and the model of an ONNX file, proved against it; and what is worth knowing.
 
-    `size` is the picture's height and width, where the file leaves them open.
+    `size` is the picture's (height, width), or (channels, height, width), where the file leaves them open.
 
     Raises:
         ForeignModelError: not a model that the language can say; the node is named.
@@ -78,7 +77,7 @@ def _empty(source: Source, layout: Layout) -> Chain:
     return Chain(source.name, TensorType(layout.size, _DTYPES[layout.dtype]), open_size=layout.open_size)
 
 
-def layout_of(source: Source, size: tuple[int, int] | None) -> Layout:
+def layout_of(source: Source, size: tuple[int, ...] | None) -> Layout:
     """What the file takes. Raises ForeignModelError for what is no picture."""
     from onnx import TensorProto
 
@@ -93,7 +92,9 @@ def layout_of(source: Source, size: tuple[int, int] | None) -> Layout:
     batch, channels, height, width = (dims[0], dims[3], dims[1], dims[2]) if last else dims
     if channels is None:
         raise refusal(origin, "it leaves the number of channels open")
-    given = size or (height, width)
+    if size is not None and size[:-2] not in {(), (channels,)}:
+        raise refusal(origin, f"it takes {channels} channels, and {size[0]} was asked for")
+    given = size[-2:] if size is not None else (height, width)
     if given[0] is None or given[1] is None:
         raise refusal(origin, "it leaves the picture's size open", "say a nominal size: --size 32 or --size 32x48")
     if any(own not in {None, asked} for own, asked in zip((height, width), given, strict=True)):
@@ -133,42 +134,10 @@ def contract_of(change: Affine | None, channels: int) -> tuple[Preprocessing | N
 
 def prove(path: Path, layout: Layout, change: Affine | None, model: Model) -> float:
     """The largest relative difference between the original and our export of the model. Raises ParityError."""
-    from nin_spec.api import make
-
-    ours = make(model, "onnx", {"dtype": model.graph.input.dtype})
-    (data,) = ours.files.values()
     chance = np.random.default_rng(0)
     shape = (layout.batch or BATCH, *layout.size)
     x = chance.integers(0, 256, shape).astype(np.float32) if layout.dtype == "UINT8" else chance.standard_normal(shape)
-    theirs = _run(path, x.transpose(0, 2, 3, 1) if layout.channels_last else x)
+    theirs = run(path, x.transpose(0, 2, 3, 1) if layout.channels_last else x)
     column = (1, -1, 1, 1)
     scaled = x if change is None else x * change.gain.reshape(column) + change.offset.reshape(column)
-    mine = _run(data, scaled)
-    theirs = theirs.reshape(mine.shape) if theirs.size == mine.size else theirs
-    largest = float(np.abs(theirs).max(initial=0.0))
-    apart = float(np.abs(mine - theirs).max(initial=0.0)) if mine.shape == theirs.shape else float("inf")
-    difference = apart / largest if largest else apart
-    if not difference <= TOLERANCE:
-        message = f"the imported network differs from {path.name}: relative difference {difference:.2e}"
-        raise ParityError(Diagnostic(Code.PARITY, message, hint="nothing was written; please report the file"))
-    return difference
-
-
-def _run(model: bytes | Path, x: Array) -> Array:
-    """A model's output for x, in onnxruntime on the CPU, as float64."""
-    from nin_spec.runtime.installation import import_onnxruntime
-    from nin_spec.runtime.providers import available_threads
-
-    ort = import_onnxruntime()
-    options = ort.SessionOptions()
-    options.log_severity_level = 4
-    options.intra_op_num_threads = available_threads()
-    source = model if isinstance(model, bytes) else str(model)
-    try:
-        session = ort.InferenceSession(source, options, providers=["CPUExecutionProvider"])
-        node = session.get_inputs()[0]
-        kinds = {"tensor(float)": np.float32, "tensor(double)": np.float64, "tensor(float16)": np.float16}
-        (y,) = session.run(None, {node.name: x.astype(kinds.get(node.type, np.uint8))})
-    except Exception as error:  # onnxruntime's exceptions share no base class
-        raise refusal("onnxruntime", f"the model doesn't run: {error}") from error
-    return np.asarray(y, np.float64)
+    return compare(outputs(model, scaled), theirs, path.name)

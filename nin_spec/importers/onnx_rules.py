@@ -1,217 +1,28 @@
-"""How each ONNX operator is read: one rule an operator, found by its name.
+"""How each ONNX operator is read: one rule an operator, found by its name; those with windows in `onnx_windows.py`.
 
 A rule adds steps to the walk and moves it on, or gives False where the node is not of the kind that it knows:
-then what the node computes decides. ONNX's padding is [top, left, bottom, right].
+then what the node computes decides.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from nin_spec.importers import onnx_windows
 from nin_spec.importers.chain import Array, refusal
 from nin_spec.importers.onnx_file import attributes, label
+from nin_spec.importers.onnx_rulebook import RULES, constant, done, needed, on_maps, rule
 from nin_spec.importers.onnx_walk import Walk
-from nin_spec.importers.padding import LOWEST, NON_NEGATIVE
 from nin_spec.importers.recognise import Affine, rounded
 from nin_spec.ir import ops
-from nin_spec.ir.types import Padding, Pair
 
 if TYPE_CHECKING:
     from onnx import NodeProto
 
-Rule = Callable[[Walk, "NodeProto"], bool]
-RULES: dict[str, Rule] = {}
-
-
-def rule(*names: str) -> Callable[[Rule], Rule]:
-    """Register the rule of operators."""
-
-    def register(function: Rule) -> Rule:
-        RULES.update(dict.fromkeys(names, function))
-        return function
-
-    return register
-
-
-def constant(walk: Walk, node: NodeProto, place: int) -> Array | None:
-    """A constant input, None where the node leaves it out. Raises ForeignModelError where it is no constant."""
-    name = node.input[place] if len(node.input) > place else ""
-    if not name:
-        return None
-    if name not in walk.source.constants:
-        raise refusal(label(node), f"its input {name!r} is computed, and the language's weights are constants")
-    return walk.source.constants[name]
-
-
-def needed(walk: Walk, node: NodeProto, place: int) -> Array:
-    """A constant input that can't be left out."""
-    found = constant(walk, node, place)
-    if found is None:
-        raise refusal(label(node), f"its input {place} is missing")
-    return found
-
-
-def done(walk: Walk, node: NodeProto) -> bool:
-    """The walk goes on from the node's first output. Raises ForeignModelError where another one is used."""
-    for other in node.output[1:]:
-        if other and (walk.source.users.get(other) or other == walk.source.output):
-            raise refusal(label(node), f"its output {other!r} is used, and a network of the language is a chain")
-    walk.value = node.output[0]
-    return True
-
-
-# ------------------------------------------------------------------ windows
-
-
-def _pair(values: Any, usual: int = 1) -> Pair:
-    found = tuple(int(v) for v in (values or (usual, usual)))
-    if len(found) != 2:
-        raise ValueError(f"{len(found)} axes, and pictures have two")
-    return found[0], found[1]
-
-
-def _padding(walk: Walk, node: NodeProto, given: dict[str, Any], extent: Pair, stride: Pair) -> Padding:
-    """The node's padding, `auto_pad` worked out for the size at hand, and that of a Pad before it."""
-    auto = given.get("auto_pad", "NOTSET")
-    if auto in {"SAME_UPPER", "SAME_LOWER"}:
-        sides = [_same(n, k, s, auto) for n, k, s in zip(walk.chain.output.shape[1:], extent, stride, strict=True)]
-        own = Padding(sides[0][0], sides[0][1], sides[1][0], sides[1][1])
-        if walk.chain.open_size and stride != (1, 1):
-            raise refusal(label(node), f"auto_pad {auto} with a stride depends on the size, and the size is open")
-    else:
-        top, left, bottom, right = given.get("pads", (0, 0, 0, 0)) if auto == "NOTSET" else (0, 0, 0, 0)
-        own = Padding(top, bottom, left, right)
-    if min(own) < 0:
-        raise refusal(label(node), "negative padding, which cuts cells away")
-    return own
-
-
-def _zeros(walk: Walk) -> Padding | None:
-    """The zeros that a Pad before this window adds."""
-    if walk.pad is not None and walk.pads_low:
-        raise refusal(walk.padded, "it pads with the lowest number, and no maximum follows")
-    found, walk.pad = walk.pad, None
-    return found
-
-
-def _same(size: int, extent: int, stride: int, auto: str) -> tuple[int, int]:
-    total = max((-(-size // stride) - 1) * stride + extent - size, 0)
-    less = total // 2
-    return (less, total - less) if auto == "SAME_UPPER" else (total - less, less)
-
-
-def _maps(walk: Walk, node: NodeProto) -> None:
-    if walk.channels_last:
-        raise refusal(label(node), "it works on the channels-last side of a transpose")
-
-
-@rule("Conv")
-def _conv(walk: Walk, node: NodeProto) -> bool:
-    _maps(walk, node)
-    given, weight, bias = attributes(node), needed(walk, node, 1), constant(walk, node, 2)
-    if weight.ndim != 4:
-        raise refusal(label(node), f"its weights have {weight.ndim} axes, and those of a picture have 4")
-    stride, dilation = _pair(given.get("strides")), _pair(given.get("dilations"))
-    kernel = (int(weight.shape[2]), int(weight.shape[3]))
-    plain = ops.Conv2d(weight.shape[0], kernel, stride, Padding(), dilation, given.get("group", 1), bias is not None)
-    own = _padding(walk, node, given, plain.extent, stride)
-    before = _zeros(walk) or Padding()
-    op = replace(plain, padding=Padding(*(a + b for a, b in zip(own, before, strict=True))))
-    walk.add(op, label(node), weight=weight, **({} if bias is None else {"bias": bias}))
-    return done(walk, node)
-
-
-@rule("MaxPool")
-def _max_pool(walk: Walk, node: NodeProto) -> bool:
-    _maps(walk, node)
-    given = attributes(node)
-    kernel, stride = window_of(node)
-    own, before = _padding(walk, node, given, kernel, stride), walk.pad
-    walk.pad = None
-    if before:
-        last = walk.last
-        harmless = walk.pads_low or (last is not None and isinstance(last.op, NON_NEGATIVE))
-        if own != Padding() or not harmless:
-            raise refusal(walk.padded, "zeros around a maximum, which may win where the values are negative")
-        own = before
-    walk.add(ops.MaxPool2d(kernel, stride, own, bool(given.get("ceil_mode"))), label(node))
-    return done(walk, node)
-
-
-@rule("AveragePool")
-def _avg_pool(walk: Walk, node: NodeProto) -> bool:
-    _maps(walk, node)
-    given = attributes(node)
-    kernel, stride = window_of(node)
-    own = _padding(walk, node, given, kernel, stride)
-    counted, ceil, before = bool(given.get("count_include_pad")), bool(given.get("ceil_mode")), _zeros(walk)
-    if before and own != Padding() and not counted:
-        raise refusal(walk.padded, "an average that counts some of its padding and not the rest")
-    both = Padding(*(a + b for a, b in zip(own, before or Padding(), strict=True)))
-    walk.add(
-        ops.AvgPool2d(kernel, stride, both, ceil, (counted or before is not None) and both != Padding()), label(node)
-    )
-    return done(walk, node)
-
-
-@rule("Pad")
-def _pad(walk: Walk, node: NodeProto) -> bool:
-    given, sides = attributes(node), sides_of(walk, node)
-    value = given.get("value", 0.0) if "pads" in given else constant(walk, node, 2)
-    rows, columns = (1, 2) if walk.channels_last else (2, 3)
-    if not any(any(pair) for pair in sides):
-        return done(walk, node)
-    outside = any(any(pair) for axis, pair in enumerate(sides) if axis not in {rows, columns})
-    number = 0.0 if value is None else float(np.asarray(value).reshape(-1)[0])
-    odd = given.get("mode", "constant") != "constant" or (number != 0 and number > LOWEST)
-    if odd or outside or min(map(min, sides)) < 0 or walk.pad is not None:
-        raise refusal(label(node), "the language pads maps with zeros, or a maximum with what never wins")
-    walk.pad, walk.padded, walk.pads_low = Padding(*sides[rows], *sides[columns]), label(node), number != 0
-    return done(walk, node)
-
-
-def sides_of(walk: Walk, node: NodeProto) -> list[tuple[int, int]]:
-    """What a Pad adds (before, after) each axis of maps."""
-    given = attributes(node)
-    pads = given["pads"] if "pads" in given else needed(walk, node, 1)
-    return _by_axis([int(p) for p in np.asarray(pads).reshape(-1)], constant(walk, node, 3), len(walk.shape))
-
-
-def window_of(node: NodeProto) -> tuple[Pair, Pair]:
-    """Kernel and stride of a pool."""
-    given = attributes(node)
-    if _pair(given.get("dilations")) != (1, 1):
-        raise refusal(label(node), "a dilated pool")
-    return _pair(given["kernel_shape"]), _pair(given.get("strides"))
-
-
-def _by_axis(pads: list[int], axes: Array | None, rank: int) -> list[tuple[int, int]]:
-    """(before, after) of each axis."""
-    named = range(rank) if axes is None else [int(a) % rank for a in axes.reshape(-1)]
-    half = len(pads) // 2
-    sides = [(0, 0)] * rank
-    for k, axis in enumerate(named):
-        sides[axis] = (pads[k], pads[half + k])
-    return sides
-
-
-@rule("GlobalAveragePool")
-def _global_average(walk: Walk, node: NodeProto) -> bool:
-    _maps(walk, node)
-    walk.add(ops.AdaptiveAvgPool2d(), label(node))
-    return done(walk, node)
-
-
-@rule("GlobalMaxPool")
-def _global_max(walk: Walk, node: NodeProto) -> bool:
-    _maps(walk, node)
-    walk.add(ops.AdaptiveMaxPool2d(), label(node))
-    return done(walk, node)
-
+__all__ = ["RULES", "onnx_windows"]
 
 # ------------------------------------------------------------------ dense layers and norms
 
@@ -247,7 +58,7 @@ def _matmul(walk: Walk, node: NodeProto) -> bool:
 
 @rule("BatchNormalization")
 def _batch_norm(walk: Walk, node: NodeProto) -> bool:
-    _maps(walk, node)
+    on_maps(walk, node)
     given = attributes(node)
     if given.get("training_mode"):
         raise refusal(label(node), "a batch norm in training mode", "export the network after net.eval()")
@@ -262,7 +73,7 @@ def _batch_norm(walk: Walk, node: NodeProto) -> bool:
 
 @rule("LRN")
 def _lrn(walk: Walk, node: NodeProto) -> bool:
-    _maps(walk, node)
+    on_maps(walk, node)
     given = attributes(node)
     numbers = (rounded(given.get(key, usual)) for key, usual in (("alpha", 1e-4), ("beta", 0.75), ("bias", 1.0)))
     walk.add(ops.LocalResponseNorm(given["size"], *numbers), label(node))

@@ -61,7 +61,7 @@ class Walk:
     def add(self, op: ops.Op, origin: str, **arrays: Array) -> None:
         """A step of the chain."""
         dtype = self.chain.input.dtype
-        held = {name: np.ascontiguousarray(array, dtype) for name, array in arrays.items()}
+        held = {key: np.ascontiguousarray(array, dtype) for key, array in arrays.items()}
         self.chain = self.chain.then(op, origin, **held)
 
     @property
@@ -126,7 +126,7 @@ class Walk:
 
     def _averages(self, nodes: list[NodeProto]) -> list[ops.AvgPool2d]:
         """The pools that a region may be which pads, averages, and divides by an average of ones."""
-        from nin_spec.importers.onnx_rules import sides_of, window_of
+        from nin_spec.importers.onnx_windows import sides_of, window_of
 
         pads = [sides_of(self, node) for node in nodes if node.op_type == "Pad"][:1]
         windows = [window_of(node) for node in nodes if node.op_type == "AveragePool"][:1]

@@ -6,6 +6,8 @@ had got: other numbers, the same network.
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 
 from nin_spec import network as networks
@@ -41,8 +43,14 @@ def _chain(network: Network, tensors: dict[str, Constant]) -> Chain | None:
         arrays = {name: np.asarray(held[f"{node.name}.{name}"], graph.input.dtype) for name in names}
         if isinstance(node.op, ops.PReLU):
             arrays = {name: array.reshape(-1) for name, array in arrays.items()}
-        chain = chain.then(node.op, node.name, **arrays)
+        chain = chain.then(node.op, node.name, **arrays).called(_block_of(node, network))
     return chain
+
+
+def _block_of(node: Node, network: Network) -> str:
+    """The name that the spec gives the node's block, or none."""
+    place = re.match(r"blocks\.(\d+)\.", node.name)
+    return (network.spec.spec.blocks[int(place[1])].name or "") if place else ""
 
 
 def unfolded(graph: Graph, tensors: dict[str, Constant]) -> dict[str, Array]:

@@ -25,7 +25,8 @@ def rescaled(chain: Chain, change: Affine, origin: str) -> Chain:
         weight = last.arrays["weight"] * gain.reshape(-1, *[1] * (last.arrays["weight"].ndim - 1))
         bias = last.arrays.get("bias", np.zeros_like(gain)) * gain + offset
         shorter = replace(chain, steps=chain.steps[:-1])
-        return shorter.then(replace(last.op, bias=True), last.origin, **cast(weight=weight, bias=bias))
+        arrays = cast(weight=weight, bias=bias)
+        return shorter.then(replace(last.op, bias=True), last.origin, **arrays).called(last.name, last.init)
     eps = ops.BatchNorm().eps
     ones, zeros = np.ones_like(gain), np.zeros_like(gain)
     arrays = cast(weight=gain * np.sqrt(1 + eps), bias=offset, running_mean=zeros, running_var=ones)

@@ -9,17 +9,19 @@ from typing import Any
 
 from nin_spec.importers.blocks import Part, Unit, is_plain
 from nin_spec.importers.chain import Step
+from nin_spec.importers.names import names_of
 from nin_spec.ir import ops
 from nin_spec.ir.types import Padding
 from nin_spec.language.shorthand import short_pair, short_sides
 
 Data = dict[str, Any]
-SHARED = ("bias", "norm", "activation", "order")
+SHARED = ("bias", "norm", "activation", "order", "init")
 LANGUAGE: Data = {
     "bias": True,
     "norm": "none",
     "activation": "relu",
     "order": ["shuffle", "conv", "norm", "activation", "dropout"],
+    "init": "framework",
 }
 """What a convolution does when nothing is said."""
 
@@ -88,6 +90,7 @@ def spell_blocks(parts: Sequence[Part], scores: Step | None) -> Data:
     wanted = [[_shared(unit) for unit in part.units] for part in parts]
     defaults = {key: _usual(key, wanted) for key in SHARED}
     blocks = [_block(part, of, defaults, scores) for part, of in zip(parts, wanted, strict=True)]
+    blocks = [{"name": name, **block} if name else block for name, block in zip(names_of(parts), blocks, strict=True)]
     said = {key: value for key, value in defaults.items() if value != LANGUAGE[key]}
     return {**({"defaults": said} if said else {}), "blocks": blocks}
 
@@ -101,7 +104,14 @@ def _shared(unit: Unit) -> Data:
         "norm": spell(unit.steps["norm"].op) if "norm" in unit.steps else "none",
         "activation": spell(unit.steps["activation"].op) if "activation" in unit.steps else "none",
         "order": LANGUAGE["order"] if order == usual else order,
+        "init": spell_init(unit.steps["conv"]),
     }
+
+
+def spell_init(step: Step) -> Any:
+    """How a step's weights begin."""
+    said = dict(step.init or {"kind": "framework"})
+    return said if len(said) > 1 else said["kind"]
 
 
 def _usual(key: str, wanted: Sequence[Sequence[Data]]) -> Any:

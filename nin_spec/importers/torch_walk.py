@@ -85,7 +85,8 @@ class TorchWalk:
         arrays = {key: self._array(value, node) for key, value in found.items() if isinstance(value, fx.Node)}
         if isinstance(op, ops.PReLU):
             arrays = {key: array.reshape(-1) for key, array in arrays.items()}
-        self.chain = self.chain.then(op, self.origin(node, given), **arrays)
+        origin = self.origin(node, given)
+        self.chain = self.chain.then(op, origin, **arrays).called(origin)
 
     def origin(self, node: fx.Node, given: Arguments) -> str:
         """What the module calls the layer: the path of its parameters, or of the module, or the operator."""

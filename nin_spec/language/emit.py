@@ -12,7 +12,7 @@ _PLAIN = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
 _WORDS_OF_YAML_1_1 = {"y", "n", "yes", "no", "on", "off", "true", "false", "null"}
 
 
-_WIDTH = 100
+_WIDTH = 110
 """Columns that a mapping in flow style may fill."""
 
 
@@ -20,7 +20,7 @@ def emit(data: dict[str, Any], remark: Callable[[Path_], str] | None = None, *, 
     """Block style for mappings and lists of mappings, flow style for lists of scalars; a lone `kind` is a bare word.
 
     `remark` gives the comment for the value at a path, or an empty string. `compact` writes small mappings
-    and lists below the top in flow style, as people do.
+    and lists below the top in flow style, as people do, and the items of a list all alike.
     """
     lines = list(_mapping(data, (), 0, compact=compact))
     if remark is None:
@@ -47,14 +47,17 @@ def _mapping(data: dict[str, Any], path: Path_, depth: int, *, compact: bool) ->
             yield from _mapping(value, below, depth + 1, compact=compact)
         elif isinstance(value, list) and any(isinstance(v, dict) for v in value):
             yield f"{indent}{_scalar(key)}:", None
+            flat = compact and all(_is_small(v) and len(indent) + 4 + len(_flow(v)) <= _WIDTH for v in value)
             for i, item in enumerate(value):
-                yield from _item(item, (*below, i), depth + 1, compact=compact)
+                yield from _item(item, (*below, i), depth + 1, compact=compact, flat=flat)
         else:
             yield f"{indent}{_scalar(key)}: {_flow(value)}", below
 
 
 def _is_small(value: Any) -> bool:
     """Whether a value reads well on one line: nothing in it is nested twice."""
+    if not isinstance(value, dict | list):
+        return True
     if isinstance(value, dict):
         return all(not isinstance(v, dict | list) or _is_plain(v) for v in value.values())
     return isinstance(value, list) and all(not isinstance(v, dict) or _is_plain(v) for v in value)
@@ -66,10 +69,10 @@ def _is_plain(value: Any) -> bool:
     return not any(isinstance(v, dict | list) for v in inside)
 
 
-def _item(item: Any, path: Path_, depth: int, *, compact: bool) -> Iterator[_Line]:
-    """An item of a list that has mappings in it: its first line carries the dash."""
+def _item(item: Any, path: Path_, depth: int, *, compact: bool, flat: bool) -> Iterator[_Line]:
+    """An item of a list that has mappings in it: its first line carries the dash; `flat` writes it in flow style."""
     dash = "  " * depth + "- "
-    if not isinstance(item, dict) or not item:
+    if not isinstance(item, dict) or not item or flat:
         yield dash + _flow(item), path
         return
     for i, (text, where) in enumerate(_mapping(item, path, depth + 1, compact=compact)):

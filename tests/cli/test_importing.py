@@ -55,11 +55,11 @@ def test_nothing_is_written_over(nin_spec: Run) -> None:
     assert nin_spec("import", "net.onnx", "-o", "net.onnx", "--force").code == 2
 
 
-@pytest.mark.parametrize("size", ["0", "3x", "ax4", "1x2x3"])
+@pytest.mark.parametrize("size", ["0", "3x", "ax4", "1x2x3x4"])
 def test_a_wrong_size_is_refused(size: str, nin_spec: Run, model: Path) -> None:
     outcome = nin_spec("import", str(model), "--size", size)
     assert outcome.code == 2
-    assert "is not a size; write 32 or 32x48" in outcome.err
+    assert "is not a size; write 32, 32x48 or 3x32x48" in outcome.err
 
 
 def test_what_is_no_model_is_refused(nin_spec: Run, tmp_path: Path) -> None:
@@ -68,3 +68,57 @@ def test_what_is_no_model_is_refused(nin_spec: Run, tmp_path: Path) -> None:
     assert outcome.code == 2
     assert "NIN651" in outcome.err
     assert not (tmp_path / "out.yaml").exists()
+
+
+CAFFE = """name: "tiny"
+layer { name: "data" type: "Input" top: "data" input_param { shape { dim: 1 dim: 3 dim: 8 dim: 8 } } }
+layer { name: "conv1" type: "Convolution" bottom: "data" top: "conv1"
+        convolution_param { num_output: 4 kernel_size: 3 } }
+layer { name: "pool1" type: "Pooling" bottom: "conv1" top: "pool1" pooling_param { pool: AVE global_pooling: true } }
+"""
+
+
+def test_a_caffe_net_is_brought_in_alone_and_with_its_weights(
+    nin_spec: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The files in the order in which Caffe's own tools take them; the weights are those of the file."""
+    from google.protobuf import text_format
+
+    from nin_spec.importers.caffe_proto import messages
+
+    monkeypatch.chdir(tmp_path)
+    Path("net.prototxt").write_text(CAFFE)
+    alone = nin_spec("import", "net.prototxt", "-o", "alone.yaml")
+    assert alone.code == 0
+    assert "computes what Caffe's definitions make of net.prototxt with random weights" in alone.err
+    net = text_format.Parse(CAFFE, messages.NetParameter())
+    for shape in ([4, 3, 3, 3], [4]):
+        numbers = np.arange(np.prod(shape), dtype="<f4")
+        net.layer[1].blobs.add(shape={"dim": shape}, data=numbers.tobytes())
+    Path("net.caffemodel").write_bytes(net.SerializeToString())
+    files = ["net.prototxt", "net.caffemodel"]
+    assert nin_spec("import", *files, "-o", "mine.yaml", "--weights", "mine.safetensors").code == 0
+    assert Path("mine.yaml").read_text() == Path("alone.yaml").read_text()
+    assert nin_spec("export", "mine.yaml", "--onnx", "net.onnx", "--weights", "mine.safetensors").code == 0
+    assert nin_spec("import", "net.caffemodel").code == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["net.prototxt", "--weights", "w.safetensors"], "net.prototxt holds no weights to write"),
+        (["net.prototxt", "w.safetensors"], "w.safetensors is not a .caffemodel"),
+        (["net.onnx", "net.caffemodel"], "net.onnx is not a .prototxt"),
+        (["net.prototxt", "--size", "9"], "error NIN651: data (Input): its height is 8, and 9 was asked for"),
+        (["none.prototxt"], "none.prototxt: it can't be read"),
+    ],
+)
+def test_caffe_files_that_do_not_go_together_are_refused(
+    arguments: list[str], message: str, nin_spec: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("net.prototxt").write_text(CAFFE)
+    outcome = nin_spec("import", *arguments)
+    assert outcome.code == 2
+    assert message in outcome.err
+    assert [path.name for path in Path().iterdir()] == ["net.prototxt"]

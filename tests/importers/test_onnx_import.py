@@ -15,9 +15,9 @@ from oracle_graphs import ORACLES, golden, golden_names, hash_input, record
 import nin_spec
 from nin_spec.api import make
 from nin_spec.diagnostics import ForeignModelError, ParityError
-from nin_spec.importers import onnx_import
 from nin_spec.importers.decompile import Imported
 from nin_spec.importers.onnx_import import import_onnx
+from nin_spec.importers.proof import run
 
 sys.path.insert(0, str(ORACLES))
 CHANCE = np.random.default_rng(0)
@@ -32,7 +32,7 @@ SOME = ["seed_fashion_mnist", "tflearn_cifar10_nin", "torch7_wrn_nin_linear_head
 def scores_of(found: Imported, x: Any) -> Any:
     """What the imported model gives in onnxruntime."""
     (data,) = make(found.model, "onnx", {}).files.values()
-    return onnx_import._run(data, x)
+    return run(data, x)
 
 
 def imports_to_its_golden(name: str, path: Path, *, dynamo: bool, opset: int | None) -> None:
@@ -50,7 +50,8 @@ def imports_to_its_golden(name: str, path: Path, *, dynamo: bool, opset: int | N
     by_hand = Path(__file__).parent.parent / "oracle_specs" / f"{name}.yaml"
     if by_hand.is_file():
         written = [t for t in by_hand.read_text().splitlines() if t.strip() and not t.lstrip().startswith("#")]
-        assert len(found.text.splitlines()) <= 1.3 * len(written)
+        if not any(line.startswith("extends") for line in written):  # which says in seven lines what another spec does
+            assert len(found.text.splitlines()) <= 1.3 * len(written)
 
 
 @pytest.mark.parametrize("name", SOME)
@@ -124,7 +125,7 @@ def test_channels_last_with_its_own_scaling_and_a_dense_head(tmp_path: Path) -> 
         shape=("n", 8, 8, 3),
     )
     found, remarks = import_onnx(path)
-    assert "preprocess: {scale: 1.0, mean: 127.5, std: 127.5}" in found.text
+    assert "preprocess: {scale: 1, mean: 127.5, std: 127.5}" in found.text
     assert "activation: silu" in found.text
     assert "head: {pool: none, dense: [classes], output: softmax}" in found.text
     assert "padding: {top: 0, bottom: 1, left: 0, right: 1}" in found.text

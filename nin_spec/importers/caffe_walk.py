@@ -1,0 +1,115 @@
+"""From the layers of a Caffe net to a chain, each with its numbers: the file's own, or random ones for the proof."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from nin_spec.diagnostics import ForeignModelError
+from nin_spec.importers.caffe_file import Layer, array_of, located
+from nin_spec.importers.caffe_wiring import Wiring
+from nin_spec.importers.chain import Array, Chain, refusal
+from nin_spec.ir import ops
+
+MAX_PARAMETERS = 1 << 28
+MAX_CELLS = 1 << 27
+MAX_MACS = 1 << 37
+"""Of one picture. What is larger than any classifier is not tried."""
+Blobs = dict[str, Array]
+
+
+@dataclass
+class CaffeWalk:
+    """Where a walk stands. `given` are the file's blobs by layer, None where it only declares them.
+
+    `used` are the blobs that each layer computes with, by its number on the path: what the proof takes too.
+    """
+
+    chain: Chain
+    given: Mapping[str, tuple[Any, ...]] | None
+    chance: np.random.Generator = field(default_factory=lambda: np.random.default_rng(0))
+    used: list[Blobs] = field(default_factory=list)
+    remarks: list[str] = field(default_factory=list)
+    parameters: int = 0
+    macs: int = 0
+
+    def go(self, wiring: Wiring) -> Chain:
+        """Along the path. Raises ForeignModelError, at the layer."""
+        from nin_spec.importers.caffe_rules import RULES
+
+        for layer in wiring.path:
+            self.used.append({})
+            rule = RULES.get(layer.type)
+            try:
+                if rule is None:
+                    raise refusal(layer.origin, "the language has no word for what this computes")
+                rule(self, layer)
+                self._check_size(layer)
+            except ForeignModelError as error:
+                raise located(error, layer.span) from None
+        self._finish(wiring)
+        return self.chain
+
+    def add(self, op: ops.Op, layer: Layer, init: Mapping[str, Any] | None = None, **arrays: Array) -> None:
+        """A step of the chain."""
+        dtype = self.chain.input.dtype
+        held = {name: np.ascontiguousarray(array, dtype) for name, array in arrays.items()}
+        self.chain = self.chain.then(op, layer.origin, **held).called(layer.name, init)
+
+    def blobs(self, layer: Layer, **shapes: tuple[int, ...]) -> Blobs:
+        """The layer's blobs, by the names and in the order that the rule gives them. Raises ForeignModelError."""
+        self.parameters += sum(math.prod(shape) for shape in shapes.values())
+        if self.parameters > MAX_PARAMETERS:
+            raise refusal(layer.origin, f"{self.parameters:,} parameters by now; the limit is {MAX_PARAMETERS:,}")
+        if self.given is None:
+            found = {name: _random(self.chance, name, shape) for name, shape in shapes.items()}
+        else:
+            found = self._of_file(layer, shapes)
+        self.used[-1] = found
+        return found
+
+    def _of_file(self, layer: Layer, shapes: Mapping[str, tuple[int, ...]]) -> Blobs:
+        assert self.given is not None  # noqa: S101 asked for
+        held = self.given.get(layer.name, ())
+        if len(held) != len(shapes):
+            raise refusal(layer.origin, f"the weights have {len(held)} blobs for it, and it needs {len(shapes)}")
+        found = {name: array_of(blob, layer.origin) for name, blob in zip(shapes, held, strict=True)}
+        for name, shape in shapes.items():
+            if _plain(found[name].shape) != _plain(shape):
+                raise refusal(layer.origin, f"its {name} have shape {found[name].shape}, and it needs {shape}")
+        return {name: array.reshape(shapes[name]) for name, array in found.items()}
+
+    def _check_size(self, layer: Layer) -> None:
+        if self.chain.steps and self.chain.output.size > MAX_CELLS:
+            cells = self.chain.output.size
+            raise refusal(layer.origin, f"it gives {cells:,} numbers a picture; the limit is {MAX_CELLS:,}")
+        step = self.chain.steps[-1] if self.chain.steps else None
+        self.macs += step.op.macs(step.input) if step is not None and step.name == layer.name else 0
+        if self.macs > MAX_MACS:
+            raise refusal(layer.origin, f"more than {MAX_MACS:,} multiplications by now")
+
+    def _finish(self, wiring: Wiring) -> None:
+        """Maps of one cell are scores: Caffe's losses take them as they are."""
+        if self.chain.output.is_map and self.chain.output.shape[1:] == (1, 1):
+            origin = wiring.path[-1].origin if wiring.path else wiring.picture
+            self.chain = self.chain.then(ops.Flatten(), origin)
+
+
+def _plain(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """A shape without the leading ones that the old files have: (1, 1, 1, 96) is (96,)."""
+    first = next((k for k, n in enumerate(shape) if n != 1), len(shape))
+    return shape[first:]
+
+
+def _random(chance: np.random.Generator, name: str, shape: tuple[int, ...]) -> Array:
+    """Numbers that a signal survives, and that leave no term of a formula unseen."""
+    found: Array = chance.standard_normal(shape, np.float32)
+    if name == "weight":
+        return found * np.float32(math.sqrt(2 / max(math.prod(shape[1:]), 1)))
+    if name in {"variance", "factor"}:
+        return np.float32(0.5) + np.abs(found)
+    return found * np.float32(0.1) + np.float32(name == "gain")
