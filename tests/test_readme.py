@@ -34,7 +34,7 @@ NIN_SPEC = [sys.executable, "-c", "import sys; from nin_spec.cli import main; ma
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the README's specs, a broken copy, a photograph, and photographs by class."""
+    """A folder with the README's specs, a broken copy, a Caffe net, a photograph, and photographs by class."""
     from PIL import Image
 
     folder = tmp_path_factory.mktemp("readme")
@@ -44,6 +44,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     tiny = (folder / "tiny.yaml").read_text()
     (folder / "broken.yaml").write_text(tiny.removeprefix("# tiny.yaml\n").replace("kernel: 5", "kernal: 5"))
     Image.effect_mandelbrot((320, 240), (-2, -1.2, 1, 1.2), 60).convert("RGB").save(folder / "photo.jpg")
+    caffe = ROOT / "tests" / "importers" / "caffe" / "nin_cifar10_train_val.prototxt"
+    shutil.copy(caffe, folder / "train_val.prototxt")
     for part, name, number in product(("train", "test"), ("cat", "dog"), range(6)):
         place = folder / "photos" / part / name
         place.mkdir(parents=True, exist_ok=True)
@@ -132,6 +134,13 @@ def test_what_check_says_reads_as_shown(folder: Path, command: str) -> None:
     shown = next(text for kind, text in BLOCKS if kind == "console" and text.startswith(f"$ {command}\n"))
     _, _, expected = shown.partition("\n")
     assert run(command, folder).stdout.strip() == expected.strip()
+
+
+def test_the_comparison_reads_as_shown(folder: Path) -> None:
+    """What `diff` prints of the imported network and the edited one, whose spec the commands before have written."""
+    shown = next(text for kind, text in BLOCKS if kind == "console" and text.startswith("$ nin-spec diff imported"))
+    expected = "\n".join(line for line in shown.splitlines() if not line.startswith("$ "))
+    assert run("nin-spec diff imported.yaml served.yaml", folder).stdout.strip() == expected.strip()
 
 
 def test_the_table_reads_as_shown(folder: Path) -> None:
