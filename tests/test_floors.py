@@ -38,6 +38,7 @@ FLOORS = {
     "nin_spec.precision": 4,
     "nin_spec.training": 4,
     "nin_spec.serving": 4,
+    "nin_spec.studio": 4,
     "nin_spec.bench": 4,
     "nin_spec.api": 4,
     "nin_spec.importers": 4,

@@ -29,6 +29,7 @@ COMMANDS = {
     "bench": "nin_spec.cli.bench",
     "data": "nin_spec.cli.data",
     "serve": "nin_spec.cli.serve",
+    "studio": "nin_spec.cli.studio",
     "doctor": "nin_spec.cli.doctor",
 }
 

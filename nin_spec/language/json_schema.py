@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from nin_spec.language.editing import SHOWN, for_editors
+
 _CHANGES = "Changes"
 """What a definition is called in its second form: what a spec that extends another may say of it."""
 
@@ -14,7 +16,7 @@ def json_schema() -> Schema:
     """The JSON Schema (2020-12) of a spec as written: complete, or the changes to the spec that it extends."""
     from nin_spec.language.schema import Spec
 
-    complete = Spec.model_json_schema()
+    complete = for_editors(Spec.model_json_schema())
     defs = complete.pop("$defs")
     changes = {f"{name}{_CHANGES}": _changes(part) for name, part in defs.items()}
     return {
@@ -55,6 +57,6 @@ def _changes(part: Schema) -> Schema:
 
 
 def _or_null(part: Schema) -> Schema:
-    described: Schema = {k: part[k] for k in ("description", "default") if k in part}
+    described: Schema = {k: part[k] for k in SHOWN if k in part}
     rest = {k: v for k, v in part.items() if k not in described}
     return {**described, "anyOf": [rest, {"type": "null"}]}

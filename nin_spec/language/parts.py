@@ -136,12 +136,16 @@ class MaxPool(Strict):
     """Maximum over each window; padding never wins."""
 
     kind: Literal["max"]
-    kernel: Pair = Field(description="Window, one number or [vertical, horizontal].")
-    stride: Pair | None = Field(None, description="Step; the kernel's size when left out.")
+    kernel: Pair = Field(description="Window in cells, one number or [vertical, horizontal].")
+    stride: Pair | None = Field(None, description="Step in cells; the kernel's size when left out.")
     padding: Sides = Field(
         (0, 0, 0, 0), description="Cells added: a number, [vertical, horizontal], by side, or `same`."
     )
-    ceil_mode: bool = Field(False, description="Count a last, partial window. Caffe does, PyTorch and Keras do not.")
+    ceil_mode: bool = Field(
+        False,
+        description="Count a last, partial window: 32 cells become 16, not 15, by 3 /2. cuda-convnet and Caffe do, in"
+        " which the paper's networks were made; PyTorch and Keras do not.",
+    )
 
 
 class AvgPool(MaxPool):

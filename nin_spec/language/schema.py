@@ -105,13 +105,23 @@ class Block(Defaults):
     convs: Annotated[list[Annotated[Conv, Channels]], Field(min_length=1, max_length=MAX_CONVS)] | None = Field(
         None, description="Instead of `channels`: each convolution as a mapping, or its channels alone."
     )
-    kernel: Pair | None = Field(None, description="Kernel of the first convolution.")
-    stride: Pair | None = Field(None, description="Step of the first convolution.")
-    padding: Sides | None = Field(None, description="Padding of the first convolution.")
-    dilation: Pair | None = Field(None, description="Dilation of the first convolution.")
+    kernel: Pair | None = Field(
+        None, description="Kernel of the first convolution in cells: one number, or [vertical, horizontal]."
+    )
+    stride: Pair | None = Field(None, description="Step of the first convolution in cells.")
+    padding: Sides | None = Field(
+        None,
+        description="Cells added around the first convolution: a number, [vertical, horizontal], by side, or `same`.",
+    )
+    dilation: Pair | None = Field(None, description="Distance between taps of the first convolution's kernel.")
     shuffle: int | None = Field(None, ge=2, le=65536, description="In a bare block: shuffle the channels.")
-    pool: Pool = Field(NoPool.model_construct(kind="none"), description="Pool after the convolutions.")
-    dropout: Annotated[BlockDropout, Probability] | None = Field(None, description="Dropout after the pool.")
+    pool: Pool = Field(
+        NoPool.model_construct(kind="none"),
+        description="Pool after the convolutions. The paper's take the maximum (Lin et al. 2013, section 3.3).",
+    )
+    dropout: Annotated[BlockDropout, Probability] | None = Field(
+        None, description="Dropout after the pool, as the paper has it after all blocks but the last (section 4.1)."
+    )
 
 
 # ------------------------------------------------------------------ head, input, spec
@@ -131,7 +141,10 @@ class Dense(Strict):
 class Head(Strict):
     """From class maps to scores: pool, flatten, dropout, dense layers, norm, activation, output."""
 
-    pool: Pool = Field(GlobalPool.model_construct(kind="global_avg"), description="How maps become features.")
+    pool: Pool = Field(
+        GlobalPool.model_construct(kind="global_avg"),
+        description="How maps become features; the paper averages (section 3.2).",
+    )
     dropout: Annotated[Dropout, Probability] | None = Field(None, description="Dropout on the features.")
     dense: Annotated[list[Annotated[Dense, Units]], Field(max_length=16)] = Field(
         [], description="Dense layers after the pool."

@@ -1,0 +1,45 @@
+"""When the file was changed by someone else: the difference, and three ways on. None loses a text unseen."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from nicegui import ui
+
+from nin_spec.studio.editor import Editor
+from nin_spec.studio.workspace import Workspace
+
+
+def ask_about_conflict(
+    workspace: Workspace, editor: Editor, save: Callable[[], None], settled: Callable[[], None]
+) -> None:
+    """A dialog over the difference. Raises SpecError where the file is no text any more."""
+    difference = workspace.difference(editor.text) or "The file is what you have here."
+    seen = workspace.on_disk()
+
+    def load() -> None:
+        editor.replace(workspace.accept())
+        done()
+
+    def keep() -> None:
+        # What was shown may be replaced, and nothing newer.
+        workspace.seen = seen
+        done()
+        save()
+
+    def done() -> None:
+        dialog.close()
+        settled()
+
+    with ui.dialog(value=True) as dialog, ui.card().classes("nin-conflict"):
+        ui.label(f"{workspace.path.name} was changed by another program").classes("nin-heading")
+        ui.code(difference, language="diff").classes("nin-difference")
+        with ui.element("div").classes("nin-buttons"):
+            ui.button("Take the file's", on_click=load).props("flat no-caps")
+            ui.button("Download mine", on_click=lambda: _download(workspace, editor)).props("flat no-caps")
+            ui.button("Replace it by mine", on_click=keep).props("flat no-caps color=negative")
+            ui.button("Go on", on_click=dialog.close).props("unelevated no-caps")
+
+
+def _download(workspace: Workspace, editor: Editor) -> None:
+    ui.download.content(editor.text, workspace.path.name)

@@ -1,0 +1,129 @@
+"""What can be taken away from the page. It goes to the browser's downloads: nothing else is written."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from nicegui import ui
+
+from nin_spec.network import Network
+from nin_spec.studio.reading import Reading
+from nin_spec.studio.workspace import Workspace
+from nin_spec.tables import table_csv, table_markdown
+
+
+@dataclass(frozen=True)
+class Quick:
+    """Made at once, from the network."""
+
+    label: str
+    suffix: str
+    make: Callable[[Network], str]
+
+
+@dataclass(frozen=True)
+class Slow:
+    """Made by `nin-spec export` in a process of its own."""
+
+    label: str
+    suffix: str
+    flag: str
+
+
+def _json(network: Network) -> str:
+    return json.dumps(network.table.as_dict(), indent=2) + "\n"
+
+
+QUICK = (
+    Quick("Table, Markdown", ".md", lambda n: table_markdown(n.table)),
+    Quick("Table, JSON", ".json", _json),
+    Quick("Table, CSV", ".csv", lambda n: table_csv(n.table)),
+)
+SLOW = (
+    Slow("ONNX, proved equal", ".onnx", "--onnx"),
+    Slow("PyTorch source", ".py", "--source"),
+)
+
+
+def menu(reading: Callable[[], Reading | None], workspace: Workspace) -> ui.dropdown_button:
+    """The button with its menu; it takes the text as it was read last."""
+
+    def quick(item: Quick) -> None:
+        found = reading()
+        if found and found.network:
+            ui.download.content(item.make(found.network), f"{found.network.spec.spec.name}{item.suffix}")
+
+    async def slow(item: Slow) -> None:
+        found = reading()
+        if found and found.network:
+            await Export(item, found.text, found.network.spec.spec.name, workspace.path.parent).run()
+
+    with ui.dropdown_button("Export", icon="download", auto_close=True).props("flat dense no-caps") as button:
+        for item in SLOW:
+            ui.item(item.label, on_click=lambda i=item: slow(i))
+        ui.separator()
+        for table in QUICK:
+            ui.item(table.label, on_click=lambda i=table: quick(i))
+    return button
+
+
+class Export:
+    """One export under way, in a dialog that shows what the command says and can stop it."""
+
+    def __init__(self, item: Slow, text: str, name: str, folder: Path) -> None:
+        self.item, self.text, self.name, self.folder = item, text, name, folder
+
+    async def run(self) -> None:
+        """Make the file and hand it over; what the command says stays when it fails."""
+        with tempfile.TemporaryDirectory(prefix="nin-spec-") as place:
+            path = Path(place) / f"{self.name}{self.item.suffix}"
+            # `extends` of a text from standard input is looked up in the working folder.
+            process = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-m", "nin_spec", "export", "-", self.item.flag, str(path)),
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.STDOUT,
+                cwd=self.folder,
+            )
+            self._open(process)
+            try:
+                code = await self._watch(process)
+            finally:
+                if process.returncode is None:
+                    process.kill()
+            self.spinner.set_visibility(False)
+            if code == 0:
+                ui.download.content(path.read_bytes(), path.name)
+                self.title.text = f"{path.name}: done"
+            else:
+                self.title.text = f"{path.name}: stopped" if code < 0 else f"{path.name} could not be made"
+            self.stop.text = "Close"
+
+    def _open(self, process: asyncio.subprocess.Process) -> None:
+        def end() -> None:
+            if process.returncode is None:
+                process.kill()
+            dialog.close()
+
+        with ui.dialog(value=True).props("persistent") as dialog, ui.card().classes("nin-export"):
+            with ui.row().classes("items-center"):
+                self.spinner = ui.spinner(size="sm")
+                self.title = ui.label(f"{self.name}{self.item.suffix}").classes("nin-heading")
+            self.log = ui.log(max_lines=500).classes("nin-log")
+            self.stop = ui.button("Stop", on_click=end).props("flat no-caps")
+
+    async def _watch(self, process: asyncio.subprocess.Process) -> int:
+        """The exit code, once the command has said all."""
+        assert process.stdin is not None  # noqa: S101 a pipe was asked for
+        assert process.stdout is not None  # noqa: S101 a pipe was asked for
+        process.stdin.write(self.text.encode())
+        process.stdin.close()
+        async for line in process.stdout:
+            self.log.push(line.decode(errors="replace").rstrip())
+        return await process.wait()

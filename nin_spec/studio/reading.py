@@ -1,0 +1,62 @@
+"""A text as the studio sees it after each keystroke: a network, or what is wrong with it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from nin_spec.diagnostics import Diagnostic, Severity, Span, SpecError
+from nin_spec.language import document
+from nin_spec.language.load import load_source
+from nin_spec.lint import lint
+from nin_spec.network import Network
+from nin_spec.network import compile as compile_network
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What a text says. Without a network, `diagnostics` has an error."""
+
+    text: str
+    name: str
+    network: Network | None
+    diagnostics: tuple[Diagnostic, ...]
+
+    @property
+    def errors(self) -> int:
+        """How many findings are errors."""
+        return sum(d.severity is Severity.ERROR for d in self.diagnostics)
+
+    def own(self, diagnostic: Diagnostic) -> Span | None:
+        """Where in this text a finding stands; None for one of a spec that it extends."""
+        span = diagnostic.span
+        return span if span and span.source.name == self.name else None
+
+
+def read_spec(text: str, name: str, stale: Callable[[], bool]) -> Reading | None:
+    """The reading of a text called `name`; None as soon as `stale` says that nobody waits for it."""
+    try:
+        source = document.decode(name, text.encode("utf-8", "surrogatepass"))
+        spec = load_source(source)
+        if stale():
+            return None
+        network = compile_network(spec)
+    except SpecError as error:
+        return Reading(text, name, None, error.diagnostics)
+    _ = network.table, network.hash  # computed here, not in the page's own thread
+    if stale():
+        return None
+    return Reading(text, name, network, tuple(lint(network)))
+
+
+def offsets(text: str, span: Span) -> tuple[int, int]:
+    """The characters from and to which a span reaches, inside the text."""
+    start = 0
+    for _ in range(span.line - 1):
+        start = text.find("\n", start) + 1
+        if not start:
+            return len(text), len(text)
+    end = text.find("\n", start)
+    end = len(text) if end < 0 else end
+    first = min(start + span.column - 1, end)
+    return first, min(first + span.length, end)

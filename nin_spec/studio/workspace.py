@@ -1,0 +1,108 @@
+"""The one file that the studio may write: read once, written only while it still is what the person saw."""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+
+from nin_spec.diagnostics import Code, Diagnostic, InputError, short
+from nin_spec.files import write_atomic
+from nin_spec.language import document
+from nin_spec.language.load import read, shipped_names
+
+NEW = "my_nin"
+_BOM = b"\xef\xbb\xbf"
+
+
+class ChangedError(Exception):
+    """The file on disk is not what the person saw; nothing was written."""
+
+
+@dataclass(eq=False)
+class Workspace:
+    """`path` is what may be written, `seen` its bytes as the person knows them: None where there is no file."""
+
+    path: Path
+    text: str
+    seen: bytes | None
+
+    @property
+    def name(self) -> str:
+        """What diagnostics call the text."""
+        return str(self.path)
+
+    def on_disk(self) -> bytes | None:
+        """What is there now; None where there is no file. Raises SpecError for what can't be read."""
+        if not self.path.exists():
+            return None
+        document.read_file(self.path)  # says what is no text, no file, or too large
+        return self.path.read_bytes()
+
+    def changed(self) -> bool:
+        """True when someone else wrote the file."""
+        return self.on_disk() != self.seen
+
+    def save(self, text: str) -> None:
+        """Write the text, whole or not at all. Raises ChangedError, and ExportError where the disk refuses."""
+        if self.changed():
+            raise ChangedError
+        data = _encode(text, self.seen)
+        write_atomic(self.path, data)
+        self.text, self.seen = text, data
+
+    def accept(self) -> str:
+        """Take the file as it is now for what the person has seen; its text."""
+        self.seen = self.on_disk()
+        self.text = _decode(self.path, self.seen)
+        return self.text
+
+    def difference(self, text: str) -> str:
+        """From the file as it is now to `text`, line by line, as `diff -u` shows it."""
+        now = _decode(self.path, self.on_disk()).splitlines()
+        lines = difflib.unified_diff(now, text.splitlines(), "the file now", "your text", lineterm="")
+        return "\n".join(lines)
+
+
+def open_spec(spec: str | None) -> Workspace:
+    """A file, a new file, or a copy of a shipped spec, which lands in this folder. Raises SpecError, InputError."""
+    if spec is None:
+        return _new(Path(f"{NEW}.yaml"), starter())
+    if spec == "-":
+        message = "the studio needs a file that it can write, not standard input"
+        raise InputError(Diagnostic(Code.INPUT_UNUSABLE, message, hint="say FILE.yaml"))
+    path = Path(spec)
+    if spec in shipped_names() and not path.is_file():
+        return _new(Path(f"{spec}.yaml"), _plain(read(spec).text))
+    if path.suffix in {".yaml", ".yml"} and not path.exists() and path.parent.is_dir():
+        return _new(path, starter())
+    source = read(spec)
+    return Workspace(path, _plain(source.text), path.read_bytes())
+
+
+def _new(path: Path, text: str) -> Workspace:
+    return Workspace(path.resolve(), text, None)
+
+
+def starter() -> str:
+    """A small spec to begin with."""
+    return files("nin_spec.studio").joinpath("starter.yaml").read_text("utf-8")
+
+
+def _decode(path: Path, data: bytes | None) -> str:
+    return "" if data is None else _plain(document.decode(short(str(path), 200), data).text)
+
+
+def _plain(text: str) -> str:
+    """A browser's editor ends lines in one way."""
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def _encode(text: str, before: bytes | None) -> bytes:
+    """Line ends and byte order mark as the file had them. What no UTF-8 can say becomes a question mark."""
+    before = before or b""
+    if b"\r\n" in before:
+        text = text.replace("\n", "\r\n")
+    data = text.encode("utf-8", "replace")
+    return _BOM + data if before.startswith(_BOM) else data

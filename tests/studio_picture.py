@@ -1,0 +1,33 @@
+"""The picture of the studio in the README: `python tests/studio_picture.py` writes tests/pictures/studio.png."""
+
+from __future__ import annotations
+
+import io
+import sys
+import tempfile
+from pathlib import Path
+
+from PIL import Image
+
+sys.path.insert(0, str(Path(__file__).parent / "studio"))
+from studio_process import CHROMIUM, Tab, running
+
+PICTURES = Path(__file__).parent / "pictures"
+
+
+def main() -> None:
+    """nin_cifar as it comes, in light and in dark."""
+    from playwright.sync_api import sync_playwright
+
+    with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        with running(Path(folder), "nin_cifar") as studio:
+            for scheme, name in (("light", "studio.png"), ("dark", "studio_dark.png")):
+                with Tab(browser, studio, color_scheme=scheme) as tab:
+                    tab.page.wait_for_timeout(800)  # the editor's colours fade in
+                    data = tab.page.screenshot()
+                    Image.open(io.BytesIO(data)).quantize(96).save(PICTURES / name, optimize=True)
+
+
+if __name__ == "__main__":
+    main()
