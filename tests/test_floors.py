@@ -23,6 +23,7 @@ FLOORS = {
     "nin_spec.tables": 2,
     "nin_spec.network": 2,
     "nin_spec.difference": 2,
+    "nin_spec.diagrams": 2,
     "nin_spec.lint": 2,
     "nin_spec.extras": 1,
     "nin_spec.pictures": 2,
