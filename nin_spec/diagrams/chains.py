@@ -25,7 +25,7 @@ _OTHER = "#eef1f4"
 
 def mermaid(network: Network) -> str:
     """A Mermaid flowchart, as GitHub draws it from a fenced block."""
-    lines = ["---", f"title: {_mermaid_title(network.graph.name)}", "---", "flowchart LR"]
+    lines = ["---", f"title: {_mermaid_title(network.graph.name)}", "---", "%% Written by nin-spec", "flowchart LR"]
     names = []
     used: dict[str, list[str]] = {}
     for g, group in enumerate(groups_of(network)):
@@ -46,6 +46,7 @@ def mermaid(network: Network) -> str:
 def dot(network: Network) -> str:
     """A digraph for Graphviz."""
     lines = [
+        "// Written by nin-spec",
         f"digraph {_dot(network.graph.name)} {{",
         f"  rankdir=LR; label={_dot(network.graph.name)}; labelloc=t; fontname=Helvetica;",
         '  node [shape=box, style="filled,rounded", fontname=Helvetica, fontsize=10, color="#5b6675"];',

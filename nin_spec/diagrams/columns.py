@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from nin_spec.analysis import describe
 from nin_spec.ir import ops
 from nin_spec.ir.graph import Node
-from nin_spec.ir.types import Pair, Padding
+from nin_spec.ir.types import Padding, Pair
 
 if TYPE_CHECKING:
     from nin_spec.network import Network
@@ -101,7 +101,7 @@ def groups_of(network: Network) -> list[Group]:
     title = f"input: {x}" + (", or another size" if network.graph.open_size else "")
     first = Slab("input", x.shape[0], x.shape[1], title, "input")
     found = [Group("input", (Column((first,), "input", times(x.shape)),))]
-    names = {f"blocks.{i}": b.name or f"blocks.{i}" for i, b in enumerate(network.spec.spec.blocks)}
+    names = place_names(network)
     for place, nodes in _by_place(network.graph):
         found.append(Group(names.get(place, place), tuple(_columns(nodes))))
     return found
@@ -110,12 +110,22 @@ def groups_of(network: Network) -> list[Group]:
 def _by_place(nodes: Iterable[Node]) -> list[tuple[str, list[Node]]]:
     found: list[tuple[str, list[Node]]] = []
     for node in nodes:
-        parts = node.name.split(".")
-        place = ".".join(parts[:2]) if parts[0] == "blocks" else parts[0]
+        place = place_of(node.name)
         if not found or found[-1][0] != place:
             found.append((place, []))
         found[-1][1].append(node)
     return found
+
+
+def place_of(name: str) -> str:
+    """The block that a layer's name begins with, or the head."""
+    parts = name.split(".")
+    return ".".join(parts[:2]) if parts[0] == "blocks" else parts[0]
+
+
+def place_names(network: Network) -> dict[str, str]:
+    """What each block is called: its own name, else its place."""
+    return {f"blocks.{i}": b.name or f"blocks.{i}" for i, b in enumerate(network.spec.spec.blocks)}
 
 
 def _columns(nodes: Iterable[Node]) -> Iterator[Column]:

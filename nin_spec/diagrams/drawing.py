@@ -51,6 +51,7 @@ _DARK = {
 """Okabe and Ito's hues; each family differs from its neighbours in lightness as well."""
 
 MARGIN = 10
+MARK = "<!-- Written by nin-spec -->"
 
 
 def svg(network: Network, width: int = 1120) -> str:
@@ -69,8 +70,11 @@ def svg(network: Network, width: int = 1120) -> str:
     box = f"{-MARGIN} {-MARGIN} {number(wide)} {number(high)}"
     return "\n".join(
         [
-            f'<svg xmlns="http://www.w3.org/2000/svg" class="nin-diagram" role="img" viewBox="{box}" '
-            f'width="{number(wide)}" height="{number(high)}">',
+            (
+                f'<svg xmlns="http://www.w3.org/2000/svg" class="nin-diagram" role="img" viewBox="{box}" '
+                f'width="{number(wide)}" height="{number(high)}">'
+            ),
+            MARK,
             f"<title>{escaped(network.graph.name)}, drawn to scale</title>",
             f"<desc>{escaped(_described(network, groups))}</desc>",
             f"<style>{_style()}</style>",
@@ -102,8 +106,8 @@ def _style() -> str:
         f"{here} .name,{here} .head{{fill:var(--ink);font-weight:600}}{here} .name{{font-size:12px}}"
         f"{here} .shape{{fill:var(--ink)}}"
         f"{here} .ground{{fill:var(--ground)}}{here} .card{{fill:var(--card)}}"
-        f"{here} .body{{fill:var(--line);opacity:.55}}{here} .axis{{stroke:var(--line)}}"
-        f"{here} .bar{{stroke:var(--soft);fill:none}}{here} .more{{fill:var(--soft)}}{fills}"
+        f"{here} .body{{fill:var(--line);opacity:.55}}"
+        f"{here} .bar{{stroke:var(--soft);fill:none}}{fills}"
     )
 
 
