@@ -41,6 +41,7 @@ FLOORS = {
     "nin_spec.serving": 4,
     "nin_spec.bench": 4,
     "nin_spec.api": 4,
+    "nin_spec.report": 4,
     "nin_spec.importers": 4,
     "nin_spec.cli": 4,
     "nin_spec.__main__": 4,
