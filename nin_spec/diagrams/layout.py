@@ -17,8 +17,8 @@ LINE = 13.5
 """From one line of text to the next."""
 
 _LETTER, _BOLD = 6.4, 7.0  # of a sans serif at 10 pixels, widely reckoned: the fonts of machines differ
-_GAP, _PAD, _THIN, _STRETCH = 12, 8, 4, 20
-_HEADER, _ROOM, _BETWEEN = 24, 12, 14
+_GAP, _PAD, _THIN, _STRETCH = 8, 6, 4, 20
+_HEADER, _ROOM, _BETWEEN = 24, 12, 8
 _LEAST = 36
 
 

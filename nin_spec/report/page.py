@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from nin_spec.report.results import Result
     from nin_spec.training.folder import Run
 
-WIDE, NARROW = 1060, 330
+WIDE, NARROW = 1140, 342
 
 
 def html(network: Network, run: Run | None = None) -> bytes:

@@ -75,7 +75,7 @@ def curves_svg(rows: Sequence[dict[str, float]], quantity: str, chosen: int | No
         x = number(_x(chosen, span))
         lines.append(f'<line class="chosen" x1="{x}" x2="{x}" y1="{number(_TOP)}" y2="{number(_HIGH - _BOTTOM)}"/>')
     for k, key in enumerate(keys):
-        lines += _curve(points[key], span, ticks, "train" if key.startswith("train") else "held")
+        lines += _curve(points[key], span, ticks, "train" if key.startswith("train") or key == quantity else "held")
         lines += _key(k, key.removesuffix(f"_{quantity}"), points[key], percent=percent)
     return "\n".join([*lines, "</svg>"])
 
@@ -124,7 +124,7 @@ def _key(place: int, name: str, points: Points, *, percent: bool) -> Iterator[st
         return
     last = f"{points[-1][1]:.2%}" if percent else f"{points[-1][1]:.4g}"
     x = _LEFT + place * 150
-    style = "train" if name == "train" else "held"
+    style = "train" if name in ("train", "lr") else "held"
     yield f'<line class="{style}" x1="{number(x)}" x2="{number(x + 16)}" y1="10" y2="10"/>'
     yield f'<text class="key" x="{number(x + 21)}" y="14">{escaped(name)} {last}</text>'
 
