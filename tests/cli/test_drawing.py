@@ -26,7 +26,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_a_diagram(form: str, name: str, capsys: pytest.CaptureFixture[str]) -> None:
     """Under the spec's own name or the one given, and written again over its own."""
     command = ["export", "nin_mnist", "--diagram", form]
-    text = {"svg": svg, "mermaid": mermaid, "dot": dot}[form](compile_network("nin_mnist"))  # type: ignore[operator]
+    text = {"svg": svg, "mermaid": mermaid, "dot": dot}[form](compile_network("nin_mnist"))
     assert execute(command) == 0
     assert capsys.readouterr().out == f"wrote {name} ({len(text.encode()):,} bytes)\n"
     assert execute(command) == 0

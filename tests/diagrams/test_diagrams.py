@@ -58,7 +58,7 @@ def tiny() -> Network:
 @pytest.mark.parametrize("form", ["svg", "mermaid", "dot"])
 def test_a_small_network_drawn(form: str) -> None:
     """Each form of a network with every family, to be reviewed."""
-    text = {"svg": svg, "mermaid": mermaid, "dot": dot}[form](tiny())  # type: ignore[operator]
+    text = {"svg": svg, "mermaid": mermaid, "dot": dot}[form](tiny())
     assert_golden(text, HERE / "goldens" / f"tiny.{form}")
 
 
