@@ -39,7 +39,10 @@ bench-training: setup  ## compare training with a plain PyTorch loop, in one run
 bench-serving: setup  ## compare the server with a bare session, in one run
 	$(BIN)/python tests/bench_serving.py
 
+pictures: setup  ## take the pictures of diagrams and reports anew; needs playwright and a Chromium
+	$(BIN)/python tests/take_pictures.py
+
 clean:  ## remove what was made here
 	rm -rf $(VENV) $(OUT) build dist
 
-.PHONY: help setup demo test bench bench-graphs bench-training bench-serving clean
+.PHONY: help setup demo test bench bench-graphs bench-training bench-serving pictures clean

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
 
 import click
 
+from nin_spec.cli.drawing import OWN_NAME, check_drawing_usage, drawing_options, drawn
 from nin_spec.cli.options import (
     compile_spec,
     device_option,
@@ -30,10 +31,8 @@ if TYPE_CHECKING:
 
     from nin_spec.exporter import Artifact, Exporter
     from nin_spec.model import Model
+    from nin_spec.precision.settings import Settings
     from nin_spec.runtime.providers import Device
-
-_OWN_NAME = "."
-"""The value of a flag given without a path: the artifact's own name, here."""
 
 
 def derived(command: click.Command) -> click.Command:
@@ -49,7 +48,7 @@ def derived(command: click.Command) -> click.Command:
     for name, exporter in exporters.items():
         text = (exporter.__doc__ or "").strip().splitlines()[0]
         command.params.append(
-            click.Option([f"--{name}", f"to_{name}"], is_flag=False, flag_value=_OWN_NAME, metavar="[PATH]", help=text)
+            click.Option([f"--{name}", f"to_{name}"], is_flag=False, flag_value=OWN_NAME, metavar="[PATH]", help=text)
         )
         for key, field in exporter.Options.model_fields.items():
             fields.setdefault(key, (field, []))[1].append(name)
@@ -84,6 +83,7 @@ def _words(annotation: Any) -> list[str]:
 @seed_option
 @force_option
 @precision_options
+@drawing_options
 @click.option("--explain", is_flag=True, help="List what each pass did to the graph, by line, and what that saves.")
 @click.option("--no-parity", is_flag=True, help="Do not prove the exported file against the nn.Module.")
 @click.option(
@@ -105,6 +105,8 @@ def export_command(spec: str | None, overrides: tuple[str, ...], size: str | Non
       nin-spec export nin_cifar --onnx --takes pixels --outputs probabilities,top5
       nin-spec export nin_cifar --onnx --target triton==24.10 --explain
       nin-spec export nin_cifar --source                    writes nin_cifar.py
+      nin-spec export nin_cifar --diagram svg               the network to scale, nin_cifar.svg
+      nin-spec export runs/nin_digits --report              a page on the run, nin_digits.html
 
     An ONNX file is run in onnxruntime and compared with the nn.Module in float64 before it is written.
     If it computes something else, the command names the first node that differs and its line in the
@@ -122,9 +124,8 @@ def export_command(spec: str | None, overrides: tuple[str, ...], size: str | Non
     bfloat16 stays a float32 file, which asks its session to compute in bfloat16 (--device openvino).
     """
     from nin_spec import api
-    from nin_spec.exporter import destinations, discover, write
+    from nin_spec.exporter import discover
     from nin_spec.files import check_target
-    from nin_spec.passes.changes import explanation
 
     exporters = discover()
     targets = {name: given[f"to_{name}"] for name in exporters if given.get(f"to_{name}") is not None}
@@ -133,14 +134,35 @@ def export_command(spec: str | None, overrides: tuple[str, ...], size: str | Non
     # What can be refused is refused before the work, and everything is made and proved before anything is written.
     for name, path in targets.items():
         api.check_options(exporters[name], chosen(exporters[name], given))
-        if path != _OWN_NAME and not Path(path).is_dir():
+        if path != OWN_NAME and not Path(path).is_dir():
             check_target(Path(path))
+    pictures = drawn(spec, overrides, size, given)
+    protect(pictures, [spec, given["weights"]], force=given["force"])
+    if targets:
+        _export(spec, overrides, size, given, targets, settings)
+    _write_all(pictures)
+
+
+def _export(
+    spec: str,
+    overrides: tuple[str, ...],
+    size: str | None,
+    given: dict[str, Any],
+    targets: dict[str, str],
+    settings: Settings,
+) -> None:
+    """Make every artifact, prove it, and only then write them."""
+    from nin_spec import api
+    from nin_spec.exporter import destinations, discover, write
+    from nin_spec.passes.changes import explanation
+
+    exporters = discover()
     model = _model(spec, overrides, size, given)
     made = {name: api.make(model, name, chosen(exporters[name], given)) for name in targets}
     if settings.precision != "float32":
         settings = replace(settings, data=settings.data or location_of(spec))
         made["onnx"] = renamed(made["onnx"], settings.precision)
-    folders = {name: None if path == _OWN_NAME else Path(path) for name, path in targets.items()}
+    folders = {name: None if path == OWN_NAME else Path(path) for name, path in targets.items()}
     for name, artifact in made.items():
         protect(destinations(artifact, folders[name]), [spec, given["weights"]], force=given["force"])
     for name, artifact in made.items():
@@ -155,6 +177,15 @@ def export_command(spec: str | None, overrides: tuple[str, ...], size: str | Non
     for name, artifact in made.items():
         for written in write(artifact, folders[name]):
             click.echo(f"wrote {written} ({written.stat().st_size:,} bytes)")
+
+
+def _write_all(files: dict[Path, bytes]) -> None:
+    """Write each file whole or not at all, and say so."""
+    from nin_spec.files import write_atomic
+
+    for path, data in files.items():
+        write_atomic(path, data)
+        click.echo(f"wrote {path} ({len(data):,} bytes)")
 
 
 def _model(spec: str, overrides: tuple[str, ...], size: str | None, given: dict[str, Any]) -> Model:
@@ -195,11 +226,13 @@ def _check_usage(
 ) -> str:
     """SPEC, when what was given makes sense together."""
     if spec is None:
-        misread = next((path for path in targets.values() if path != _OWN_NAME), None)
+        misread = next((path for path in targets.values() if path != OWN_NAME), None)
         hint = f"; {misread!r} was read as the path to write to: put SPEC first" if misread else ""
         raise click.UsageError(f"SPEC is missing{hint}")
-    if not targets:
-        raise click.UsageError("say what to write: " + ", ".join(f"--{name}" for name in exporters))
+    drawing = given["diagram"] is not None or given["report"] is not None
+    if not (targets or drawing):
+        raise click.UsageError("say what to write: " + ", ".join(f"--{n}" for n in (*exporters, "diagram", "report")))
+    check_drawing_usage(given, list(exporters), exporting=bool(targets))
     if given["options"] and (given["no_parity"] or len(given["devices"]) > 1):
         raise click.UsageError("--device-option belongs to the proof on one --device")
     # An option of an exporter that is not asked for would do nothing, in silence.

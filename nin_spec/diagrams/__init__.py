@@ -1,0 +1,12 @@
+"""A network as a picture: SVG to scale, and Mermaid and dot for those who draw themselves.
+
+columns.py    layers to columns, columns to groups
+layout.py     columns to places on rows of a width
+drawing.py    places to SVG
+chains.py     the same columns as Mermaid and dot
+"""
+
+from nin_spec.diagrams.chains import dot, mermaid
+from nin_spec.diagrams.drawing import svg
+
+__all__ = ["dot", "mermaid", "svg"]

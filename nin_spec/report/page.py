@@ -1,0 +1,81 @@
+"""The page: facts and drawings into the template, which escapes every text that is not a drawing."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from nin_spec.diagrams import svg
+from nin_spec.report import about
+from nin_spec.report.pieces import confusion_svg, curves_svg, fields_svg
+from nin_spec.report.results import result_of
+
+if TYPE_CHECKING:
+    from nin_spec.network import Network
+    from nin_spec.report.results import Result
+    from nin_spec.training.folder import Run
+
+WIDE, NARROW = 1140, 342
+
+
+def html(network: Network, run: Run | None = None) -> bytes:
+    """The report on a network, and on the run that trained it: one UTF-8 page, always the same bytes.
+
+    Raises TrainingError where a file of the run is damaged.
+    """
+    result = result_of(run) if run is not None else None
+    page: str = _environment().get_template("report.html.jinja").render(_facts(network, result))
+    return page.encode()
+
+
+def _environment() -> Any:
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    return Environment(
+        loader=PackageLoader("nin_spec.exporters"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+
+
+def _facts(network: Network, result: Result | None) -> dict[str, Any]:
+    headers, rows = about.shapes(network)
+    fields = about.fields(network)
+    shape = network.table.input
+    return {
+        "name": network.graph.name,
+        "summary": network.spec.spec.summary,
+        "hash": network.hash,
+        "figures": about.figures(network),
+        "wide": _safe(svg(network, WIDE)),
+        "narrow": _safe(svg(network, NARROW)),
+        "costs": about.costs(network),
+        "cost_totals": about.cost_totals(network),
+        "headers": headers,
+        "rows": rows,
+        "shape": shape,
+        "fields": fields,
+        "fields_svg": _safe(fields_svg((shape[1], shape[2]), fields)),
+        "recipe": about.recipe(network),
+        "remarks": about.remarks(network),
+        "text": network.spec.text,
+        "run": result,
+        "curves": _curves(result),
+        "confusion": _safe(confusion_svg(result.evaluated)) if result and result.evaluated else "",
+    }
+
+
+def _curves(result: Result | None) -> list[tuple[str, Any]]:
+    """The drawings that the rows of metrics.csv allow, named."""
+    named = {"loss": "loss", "accuracy": "accuracy", "lr": "learning rate"}
+    drawn = [(name, curves_svg(result.rows, key, result.chosen)) for key, name in named.items()] if result else []
+    return [(name, _safe(text)) for name, text in drawn if text]
+
+
+def _safe(drawing: str) -> Any:
+    """A drawing, whose texts are escaped where it is made."""
+    from markupsafe import Markup
+
+    return Markup(drawing)  # noqa: S704 see above

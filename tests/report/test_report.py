@@ -1,0 +1,280 @@
+"""The report: one page that fetches nothing, whose numbers are those of `build`, and whose texts do no harm."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+from collections.abc import Callable, Iterator
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from nin_spec.cli import execute
+from nin_spec.language.load import loads, shipped_names
+from nin_spec.lint import lint
+from nin_spec.network import Network
+from nin_spec.network import compile as compile_network
+from nin_spec.report import html
+from nin_spec.report.about import costs, fields, short
+from nin_spec.report.pieces import confusion_svg, curves_svg, steps
+from nin_spec.report.results import Evaluated, Whose
+
+CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
+HOSTILE = "<script>alert(1)</script><img src=x onerror=alert(2)>\"'&{{ 7*7 }}"
+VOID = {"meta", "link", "br", "img"}
+
+
+class Page(HTMLParser):
+    """What a page holds: its texts, its tags, and whether each is closed where it should be."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.tags: list[str] = []
+        self.places: list[str] = []
+        self.texts: list[str] = []
+        self.feed(text)
+        assert self.open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.places += [v or "" for k, v in attrs if k in ("src", "href", "action", "data") or k.startswith("on")]
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.texts.append(data)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """nin_digits, trained for two epochs."""
+    folder = tmp_path_factory.mktemp("report") / "run"
+    assert execute(["train", "nin_digits", "--output", str(folder), "--set", "train.epochs=2"]) == 0
+    return folder
+
+
+def of_run(folder: Path) -> str:
+    """The page of a run."""
+    from nin_spec.training.folder import open_run
+
+    opened = open_run(folder)
+    return html(opened.network, opened).decode()
+
+
+@pytest.mark.parametrize("name", shipped_names())
+def test_a_page_stands_alone(name: str) -> None:
+    """It parses, has no scripts, and names nothing to fetch."""
+    text = html(compile_network(name)).decode()
+    page = Page(text)
+    assert not {"script", "img", "iframe", "object", "form"} & set(page.tags)
+    assert page.places == ["data:,"]
+    assert set(re.findall(r"https?://[^\"]*", text)) <= {"http://www.w3.org/2000/svg", *_links_of(name)}
+    assert "@import" not in text
+    assert "url(" not in text
+
+
+def _links_of(name: str) -> list[str]:
+    """What the spec itself names, shown as text."""
+    from html import escape
+
+    return re.findall(r"https?://[^\"]*", escape(compile_network(name).spec.text))
+
+
+@pytest.mark.parametrize("name", shipped_names())
+def test_the_numbers_are_those_of_build(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Totals and every layer's, as `build --format json` prints them."""
+    assert execute(["build", name, "--format", "json"]) == 0
+    table = json.loads(capsys.readouterr().out)
+    texts = Page(html(compile_network(name)).decode()).texts
+    assert table["hash"] in texts
+    for key in ("parameters", "macs"):
+        assert f"{table['totals'][key]:,}" in texts
+        for layer in table["layers"]:
+            assert not layer[key] or f"{layer[key]:,}" in texts
+    assert all(layer["name"] in texts for layer in table["layers"])
+
+
+@pytest.mark.parametrize("name", shipped_names())
+def test_nothing_is_lost_between_the_bars(name: str) -> None:
+    """The bars of a column add up to the network's total, and the longest is full."""
+    network = compile_network(name)
+    found = costs(network)
+    for k, total in ((0, network.table.parameters), (1, network.table.macs)):
+        assert sum(int(c.bars[k].text.replace(",", "") or 0) for c in found) == total
+    assert [max(c.bars[k].share for c in found) for k in range(3)] == [1, 1, 1]
+
+
+def test_fields_larger_than_the_input_are_named() -> None:
+    """nin_imagenet's head looks at 355 of 224 pixels; its blocks stay inside."""
+    found = fields(compile_network("nin_imagenet"))
+    assert [(f.name, f.size, f.step, f.beyond) for f in found][-2:] == [
+        ("mlpconv4", "195×195", "32", False),
+        ("head", "355×355", "32", True),
+    ]
+
+
+def hostile(block: str = "") -> Network:
+    """A network whose every free text is an attack; `block` is more of its block."""
+    text = json.dumps(HOSTILE)
+    spec = f"spec: 1\nname: tiny\nsummary: {text}\ninput: {{channels: 1, size: 8}}\nclasses: [{text}, b]\n"
+    return compile_network(loads(f"{spec}blocks: [{{channels: [4, classes], kernel: 3{block}}}] # {HOSTILE}\n"))
+
+
+def test_texts_do_no_harm() -> None:
+    """Markup in a summary, a label or a comment is shown and not obeyed."""
+    page = Page(html(hostile()).decode())
+    assert not {"script", "img"} & set(page.tags)
+    assert HOSTILE in page.texts
+
+
+def test_lint_is_shown() -> None:
+    """Every finding, with its place."""
+    network = hostile(", stride: 4")
+    found = lint(network)
+    texts = " ".join(Page(html(network).decode()).texts)
+    assert found
+    assert all(f.code.code in texts and f.message in texts for f in found)
+
+
+# ------------------------------------------------------------------ runs
+
+
+def test_a_run_is_shown(run: Path) -> None:
+    """Its accuracy, curves, data and versions; and how its confusion is had."""
+    text = of_run(run)
+    record = json.loads((run / "run.json").read_text())
+    assert f"{record['final']['test_accuracy']:.2%}" in text
+    assert text.count("<polyline") == 5
+    assert record["versions"]["torch"] in text
+    assert f"nin-spec evaluate {run} --format json &gt; {run}/evaluation.json" in text
+
+
+def test_its_confusion_is_shown(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """By the command that the page names: every count that is not zero."""
+    assert execute(["evaluate", str(run), "--format", "json"]) == 0
+    answer = capsys.readouterr().out
+    try:
+        (run / "evaluation.json").write_text(answer)
+        text = of_run(run)
+    finally:
+        (run / "evaluation.json").unlink()
+    counts = [n for row in json.loads(answer)["confusion"] for n in row if n]
+    assert sorted(map(int, re.findall(r'class="count[^>]*>(\d+)<', text))) == sorted(counts)
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        (lambda _: "{", "is damaged"),
+        (lambda d: json.dumps(d | {"confusion": [[1, 2]]}), "not a square"),
+        (lambda d: json.dumps(d | {"confusion": [[-1]]}), "is damaged"),
+        (lambda d: json.dumps(d | {"model": {"hash": "nin1:0"}}), "is of another network"),
+    ],
+)
+def test_a_damaged_evaluation_is_refused(
+    run: Path, change: Callable[[dict[str, Any]], str], why: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With what is wrong, and exit code 2; nothing is written."""
+    whole = {"dataset": "d", "part": "test", "accuracy": 1, "images": 1, "classes": ["a"], "confusion": [[1]]}
+    target = run.parent / "page.html"
+    (run / "evaluation.json").write_text(change(whole | {"model": {"hash": "x"}}))
+    try:
+        assert execute(["export", str(run), "--report", str(target)]) == 2
+    finally:
+        (run / "evaluation.json").unlink()
+    assert why in capsys.readouterr().err
+    assert not target.exists()
+
+
+def test_curves_leave_out_what_is_no_number() -> None:
+    """A diverged run has a curve up to where it diverged, and none where there is nothing to draw."""
+    rows = [{"epoch": float(k), "train_loss": v} for k, v in enumerate((2.0, 1.0, float("nan"), float("inf")), 1)]
+    (points,) = re.findall(r'<polyline[^>]*points="([^"]*)"', curves_svg(rows, "loss", 2))
+    assert len(points.split()) == 2
+    assert curves_svg(rows[2:], "loss", None) == ""
+    assert "<circle" in curves_svg(rows[:1], "loss", 1)
+
+
+@pytest.mark.parametrize(("low", "high"), [(0, 1), (0.3, 0.31), (0, 8e-7), (5, 5), (0, 0), (-3, 40000)])
+def test_axes_have_round_numbers_around_the_data(low: float, high: float) -> None:
+    """From below the least to above the most, in few steps."""
+    found = steps(low, high)
+    assert found[0] <= low + 1e-12
+    assert found[-1] >= high - 1e-12
+    assert 2 <= len(found) <= 8
+
+
+@pytest.mark.parametrize(("count", "texts"), [(3, 3), (50, 0), (1000, 0)])
+def test_many_classes(count: int, texts: int) -> None:
+    """Counts are written up to twenty classes, and cells are drawn up to two hundred."""
+    table = [[int(i == j) for j in range(count)] for i in range(count)]
+    names = [f"<{k}>" for k in range(count)]
+    found = Evaluated(
+        model=Whose(hash=""), dataset="", part="", accuracy=1, images=count, classes=names, confusion=table
+    )
+    drawing = confusion_svg(found)
+    assert drawing.count('class="count') == texts
+    assert drawing.count('class="cell"') == (count if count <= 200 else 0)
+    assert "<0>" not in drawing
+
+
+@pytest.mark.parametrize(
+    ("number", "text"), [(7, "7"), (966_986, "967 k"), (1_241_088, "1.24 M"), (1_100_188_800, "1.10 G")]
+)
+def test_numbers_in_short(number: int, text: str) -> None:
+    """Three digits and a unit."""
+    assert short(number) == text
+
+
+def test_a_page_never_takes_the_place_of_a_file_of_the_run(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Not even by force."""
+    before = (run / "curves.png").read_bytes()
+    assert execute(["export", str(run), "--report", str(run / "curves.png"), "--force"]) == 2
+    assert "belongs to the run" in capsys.readouterr().err
+    assert (run / "curves.png").read_bytes() == before
+
+
+# ------------------------------------------------------------------ in a browser
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """Chromium, without a window."""
+    api = pytest.importorskip("playwright.sync_api", reason="the page is tested where playwright is installed")
+    if CHROMIUM is None:
+        pytest.skip("the page is tested where a Chromium is installed")
+    with api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("subject", ["nin_imagenet", "seed_mlpconv_six_blocks", "run"])
+def test_in_a_browser(subject: str, scheme: str, run: Path, browser: Any, tmp_path: Path) -> None:
+    """No error on the console, no scrolling sideways at 375 and 1200 pixels, dark where dark is asked for."""
+    path = tmp_path / "page.html"
+    path.write_bytes(of_run(run).encode() if subject == "run" else html(compile_network(subject)))
+    for width in (375, 1200):
+        page = browser.new_page(viewport={"width": width, "height": 800}, color_scheme=scheme)
+        told: list[str] = []
+        page.on("console", lambda message, told=told: told.append(message.text))
+        page.on("pageerror", lambda error, told=told: told.append(str(error)))
+        page.goto(path.as_uri())
+        assert told == []
+        assert page.evaluate("document.documentElement.scrollWidth") == width
+        ground = page.evaluate("getComputedStyle(document.body).backgroundColor")
+        drawn = page.evaluate("getComputedStyle(document.querySelector('.nin-diagram .ground')).fill")
+        assert ground == drawn == ("rgb(17, 22, 29)" if scheme == "dark" else "rgb(255, 255, 255)")
+        page.close()
