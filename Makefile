@@ -39,10 +39,14 @@ bench-training: setup  ## compare training with a plain PyTorch loop, in one run
 bench-serving: setup  ## compare the server with a bare session, in one run
 	$(BIN)/python tests/bench_serving.py
 
-pictures: setup  ## take the pictures of diagrams and reports anew; needs playwright and a Chromium
-	$(BIN)/python tests/take_pictures.py
+bench-studio: setup  ## time a keystroke in the studio, in a browser; needs playwright and a Chromium
+	$(BIN)/python tests/bench_studio.py
+
+pictures: setup  ## take the pictures of the README anew; needs playwright and a Chromium
+	$(BIN)/python tests/take_page_pictures.py
+	$(BIN)/python tests/take_studio_picture.py
 
 clean:  ## remove what was made here
 	rm -rf $(VENV) $(OUT) build dist
 
-.PHONY: help setup demo test bench bench-graphs bench-training bench-serving pictures clean
+.PHONY: help setup demo test bench bench-graphs bench-training bench-serving bench-studio pictures clean

@@ -6,6 +6,7 @@ import json
 import re
 import shlex
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -96,7 +97,8 @@ def test_every_command_works(folder: Path) -> None:
     """Each nin-spec and python command, in the README's order, ends as it should; make's are run by CI."""
     ran = 0
     for command in COMMANDS:
-        if command.split()[0] in {"make", "pip", "source", "curl"} or "nin-spec serve" in command:
+        elsewhere = command.startswith(("nin-spec serve", "nin-spec studio"))  # the tests below
+        if command.split()[0] in {"make", "pip", "source", "curl"} or elsewhere:
             continue
         done = run(command, folder)
         expected = 2 if "broken" in command else 0
@@ -126,6 +128,19 @@ def test_the_served_network_answers_tritonclient(folder: Path) -> None:
         (folder / "client.py").write_text(client.replace("localhost:8000", f"127.0.0.1:{port}"))
         answer = run_client(f"exec(open({str(folder / 'client.py')!r}).read())", folder=folder)
     assert re.fullmatch(r"\[\[?b?'[\d.]+:5:5'\]?\]", answer.strip()), answer
+
+
+def test_the_studio_opens(folder: Path) -> None:
+    """Told to open no browser, it says where it listens, and ends with Ctrl-C."""
+    (command,) = (command for command in COMMANDS if command.startswith("nin-spec studio"))
+    arguments = [*NIN_SPEC, *shlex.split(command)[1:], "--no-browser"]
+    process = subprocess.Popen(arguments, cwd=folder, stderr=subprocess.PIPE, text=True)
+    assert process.stderr is not None
+    with process.stderr as said:
+        assert said.readline().startswith("studio on http://127.0.0.1:")
+        process.send_signal(signal.SIGINT)
+        assert process.wait(60) in {0, 130}
+        assert "Traceback" not in said.read()
 
 
 @pytest.mark.parametrize("command", ["nin-spec check broken.yaml", "nin-spec check tiny.yaml"])

@@ -7,6 +7,6 @@ chains.py     the same columns as Mermaid and dot
 """
 
 from nin_spec.diagrams.chains import dot, mermaid
-from nin_spec.diagrams.drawing import svg
+from nin_spec.diagrams.drawing import colours, svg
 
-__all__ = ["dot", "mermaid", "svg"]
+__all__ = ["colours", "dot", "mermaid", "svg"]

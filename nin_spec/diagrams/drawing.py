@@ -111,6 +111,11 @@ def _style() -> str:
     )
 
 
+def colours(*, dark: bool) -> str:
+    """The declarations of a diagram's colours, for a page that chooses between light and dark itself."""
+    return _colours(_DARK if dark else _LIGHT)
+
+
 def _colours(palette: dict[str, str]) -> str:
     return "".join(f"--{name}:{colour};" for name, colour in palette.items())
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from nicegui import ui
 
+from nin_spec.diagrams import dot, mermaid, svg
 from nin_spec.network import Network
 from nin_spec.studio.reading import Reading
 from nin_spec.studio.workspace import Workspace
@@ -41,6 +42,9 @@ def _json(network: Network) -> str:
 
 
 QUICK = (
+    Quick("Diagram, SVG", ".svg", svg),
+    Quick("Diagram, Mermaid", ".mmd", mermaid),
+    Quick("Diagram, Graphviz", ".dot", dot),
     Quick("Table, Markdown", ".md", lambda n: table_markdown(n.table)),
     Quick("Table, JSON", ".json", _json),
     Quick("Table, CSV", ".csv", lambda n: table_csv(n.table)),
@@ -68,8 +72,8 @@ def menu(reading: Callable[[], Reading | None], workspace: Workspace) -> ui.drop
         for item in SLOW:
             ui.item(item.label, on_click=lambda i=item: slow(i))
         ui.separator()
-        for table in QUICK:
-            ui.item(table.label, on_click=lambda i=table: quick(i))
+        for drawn in QUICK:
+            ui.item(drawn.label, on_click=lambda i=drawn: quick(i))
     return button
 
 

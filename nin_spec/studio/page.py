@@ -49,6 +49,7 @@ class Page:
             with split.after, ui.element("section").classes("nin-right") as self.right:
                 self.stale = ui.label().classes("nin-stale").props("role=status")
                 self.summary = self._pane("nin-summary")
+                self.diagram = self._pane("nin-drawing")
                 self.by = ui.toggle(["layers", "blocks"], value="layers", on_change=self._show_table)
                 self.by.classes("nin-by").props("flat dense no-caps")
                 self.table = self._pane("nin-table")
@@ -111,6 +112,7 @@ class Page:
             return
         self.stale.text = ""
         self.summary.content = panes.summary(reading.network.table)
+        self.diagram.content = reading.diagram
         self._show_table()
 
     def _show_table(self) -> None:

@@ -6,21 +6,26 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from nin_spec.diagnostics import Diagnostic, Severity, Span, SpecError
+from nin_spec.diagrams import svg
 from nin_spec.language import document
 from nin_spec.language.load import load_source
 from nin_spec.lint import lint
 from nin_spec.network import Network
 from nin_spec.network import compile as compile_network
 
+_WIDTH = 820
+"""Of the diagram in pixels: about half a window."""
+
 
 @dataclass(frozen=True)
 class Reading:
-    """What a text says. Without a network, `diagnostics` has an error."""
+    """What a text says. Without a network, `diagnostics` has an error, and there is no `diagram`, an SVG."""
 
     text: str
     name: str
     network: Network | None
     diagnostics: tuple[Diagnostic, ...]
+    diagram: str = ""
 
     @property
     def errors(self) -> int:
@@ -46,7 +51,7 @@ def read_spec(text: str, name: str, stale: Callable[[], bool]) -> Reading | None
     _ = network.table, network.hash  # computed here, not in the page's own thread
     if stale():
         return None
-    return Reading(text, name, network, tuple(lint(network)))
+    return Reading(text, name, network, tuple(lint(network)), svg(network, _WIDTH))
 
 
 def offsets(text: str, span: Span) -> tuple[int, int]:

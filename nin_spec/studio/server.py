@@ -16,6 +16,7 @@ from fastapi.responses import JSONResponse, Response
 from nicegui import core, ui
 
 from nin_spec.diagnostics import Code, Diagnostic, InputError
+from nin_spec.diagrams import colours
 from nin_spec.studio.completion import complete, explain
 from nin_spec.studio.editor import SCRIPT
 from nin_spec.studio.guard import Guard
@@ -97,6 +98,9 @@ def application(workspace: Workspace) -> FastAPI:
 
     async def root() -> None:
         ui.add_head_html('<link rel="stylesheet" href="/studio/style.css">')
+        ui.add_css(
+            "".join(f".body--{name} .nin-diagram{{{colours(dark=name == 'dark')}}}" for name in ("light", "dark"))
+        )
         await Page(workspace).live()
 
     ui.run_with(

@@ -1,4 +1,4 @@
-"""The picture of the studio in the README: `python tests/studio_picture.py` writes tests/pictures/studio.png."""
+"""The picture of the studio in the README: `python tests/take_studio_picture.py` writes tests/pictures/studio.png."""
 
 from __future__ import annotations
 
