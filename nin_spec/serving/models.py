@@ -154,6 +154,10 @@ class Repository:
             raise NotFoundError(f"the model {name!r} has no version {version[:32]!r}")
         return versions[version]
 
+    def now(self, served: Served) -> Served:
+        """The model of the same name and version, as the latest reload left it."""
+        return self._served[served.name][served.version]
+
     def versions(self, name: str) -> list[str]:
         """A model's versions, lowest first."""
         return sorted(self._served.get(name, {}), key=int)

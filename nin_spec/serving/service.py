@@ -64,8 +64,8 @@ class Service:
         return await self.infer_on(self.repository.find(model, version), request, caller)
 
     async def infer_on(self, served: Served, request: InferRequest, caller: Caller | None = None) -> InferResponse:
-        """The same, on a model that is found already."""
-        begun = time.perf_counter()
+        """The same, on a model that was found when the request began; another may stand in its place by now."""
+        begun, served = time.perf_counter(), self.repository.now(served)
         try:
             arrays = fit(served, request)
             wanted = wanted_outputs(served, request)
