@@ -32,7 +32,9 @@ def doubts(part: Part, location: Path | None) -> list[str]:
         small = [(path, download) for path, download in files if download.size <= _HASHED]
         if not wrong and small and not is_published(*small[0]):
             wrong = [small[0][0]]
-        found += [f"{path} is not the file that {entry.title} is published as" for path in wrong]
+        if wrong:
+            more = f" and {len(wrong) - 1} more are not the files" if len(wrong) > 1 else " is not the file"
+            found.append(f"{wrong[0]}{more} that {entry.title} is published as")
     return found
 
 

@@ -38,9 +38,8 @@ class Classify:
         self, model: str, version: str, picture: bytes, top: str, caller: Caller | None = None
     ) -> dict[str, Any]:
         """The best classes of one picture. Raises ServingError."""
-        served = self.service.repository.find(model, version)
         best = _count(top)
-        x = await self._decoded(served, picture)
+        served, x = await self._input(model, version, picture)
         request = InferRequest((Tensor(served.engine.session.input_name, x[None]),))
         response = await self.service.infer_on(served, request, caller)
         names = [spec.name for spec in served.engine.outputs]
@@ -50,6 +49,16 @@ class Classify:
             "model_version": served.version,
             "predictions": predictions(served, scores, best),
         }
+
+    async def _input(self, model: str, version: str, picture: bytes) -> tuple[Served, Array]:
+        """A model, and the picture as it takes it; prepared again when a reload replaced the model meanwhile."""
+        find = self.service.repository.find
+        served = find(model, version)
+        while True:
+            x = await self._decoded(served, picture)
+            if (current := find(model, version)) is served:
+                return served, x
+            served = current
 
     async def _decoded(self, served: Served, picture: bytes) -> Array:
         if self._waiting >= _WAITING:

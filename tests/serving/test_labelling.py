@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import json
 from collections.abc import Iterator
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 from server_process import ask, ask_json, bare_scores, small_models_served
+
+from nin_spec.serving import labelling
 
 CLASSIFY = "/v2/models/small/classify"
 
@@ -89,3 +94,12 @@ def test_a_file_without_its_spec_has_no_table(port: int) -> None:
     status, answer = ask_json(port, "GET", "/v2/models/small/table")
     assert status == 400
     assert "no spec" in answer["error"]
+
+
+def test_a_picture_is_prepared_for_the_model_that_takes_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A reload while it is decoded: it is prepared again, as the new model's contract says."""
+    found = iter(["old", "new", "new"])
+    service: Any = SimpleNamespace(repository=SimpleNamespace(find=lambda *_: next(found)))
+    monkeypatch.setattr(labelling, "prepare", lambda served, _: f"for the {served} model")
+    answer = asyncio.run(labelling.Classify(service)._input("small", "", b""))
+    assert answer == ("new", "for the new model")
