@@ -101,5 +101,5 @@ def test_a_picture_is_prepared_for_the_model_that_takes_it(monkeypatch: pytest.M
     found = iter(["old", "new", "new"])
     service: Any = SimpleNamespace(repository=SimpleNamespace(find=lambda *_: next(found)))
     monkeypatch.setattr(labelling, "prepare", lambda served, _: f"for the {served} model")
-    answer = asyncio.run(labelling.Classify(service)._input("small", "", b""))
+    answer: Any = asyncio.run(labelling.Classify(service)._input("small", "", b""))
     assert answer == ("new", "for the new model")
