@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 import json
 
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn._types import ASGI3Application
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from nin_spec.serving.rest import CALLER, Headers
 
 MAX_HEAD = 64 << 10
 """Bytes of a request's line and headers."""
+MAX_PIPELINED = 256
+"""Requests that a connection may have waiting for their turn: each takes memory before it is answered."""
 KEEP_ALIVE = 75.0
 """Seconds that a connection may be silent between two requests."""
 
@@ -22,7 +25,10 @@ class Connection(HttpToolsProtocol):
     draining = False
     _began: float | None = None
     _idle_since = 0.0
-    _in_head, _head = False, 0
+    _in_head, _in_body, _head = False, False, 0
+    _last_word: tuple[int, str] | None = None
+    _turn: RequestResponseCycle
+    """The request that is being answered; `cycle` is the one that came last, and others may wait between."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -45,6 +51,9 @@ class Connection(HttpToolsProtocol):
             self.refuse(431, f"the request's headers are longer than {MAX_HEAD} bytes")
 
     def on_message_begin(self) -> None:
+        if len(self.pipeline) >= MAX_PIPELINED:
+            self.refuse(429, f"more than {MAX_PIPELINED} requests wait on this connection")
+            raise BufferError  # the parser reads no further
         self._in_head = True
         super().on_message_begin()
         self.scope["extensions"] = {CALLER: self}  # type: ignore[dict-item]
@@ -52,21 +61,29 @@ class Connection(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         self._in_head = False
         super().on_headers_complete()
+        self._in_body = True
         if self.draining and self.cycle is not None:
             self.cycle.keep_alive = False
 
     def on_message_complete(self) -> None:
-        self._began = None
+        self._began, self._in_body = None, False
         super().on_message_complete()
 
+    def _unsupported_upgrade_warning(self) -> None:
+        """An offer to upgrade is passed over, as RFC 9110 (7.8) allows: there is nothing to warn of."""
+
     # -------------------------------------------------------------- an answer goes out
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        self._turn = cycle
+        super()._start_asgi_task(cycle, app)
 
     async def answer(self, status: int, headers: Headers, body: bytes) -> None:
         """One whole answer in one write, which a send of ASGI messages would make two.
 
         Does what uvicorn's cycle does for a response with a length, without looking at each header again.
         """
-        cycle = self.cycle
+        cycle = self._turn
         if self.flow.write_paused and not cycle.disconnected:
             await self.flow.drain()
         if cycle.disconnected:
@@ -93,6 +110,8 @@ class Connection(HttpToolsProtocol):
             self.flow.resume_reading()
             if self.pipeline:
                 self._start_asgi_task(*self.pipeline.pop())
+            elif self._last_word is not None:
+                self._hang_up(*self._last_word)
 
     # -------------------------------------------------------------- refusals and the end
 
@@ -100,7 +119,22 @@ class Connection(HttpToolsProtocol):
         self.refuse(400, "this is not an HTTP request")
 
     def refuse(self, status: int, message: str) -> None:
-        """Answer what never became a request, and hang up."""
+        """Answer what is no request, or stopped being one, once those before it have been answered; and hang up."""
+        if self._last_word is not None:
+            return
+        self._last_word = status, message
+        if not self._in_body:
+            waits = self.busy
+        elif waits := self._turn is not self.cycle:
+            self.pipeline.popleft()  # it will never be whole
+        elif self.cycle.response_complete:
+            self.transport.close()  # it was answered before its end
+        if waits:
+            self.flow.pause_reading()
+        else:
+            self._hang_up(status, message)
+
+    def _hang_up(self, status: int, message: str) -> None:
         if not self.transport.is_closing():
             body = json.dumps({"error": message}).encode()
             head = b"content-type: application/json\r\nconnection: close\r\ncontent-length: %d\r\n\r\n" % len(body)
@@ -118,10 +152,7 @@ class Connection(HttpToolsProtocol):
             if not self.busy and now - self._idle_since > KEEP_ALIVE:
                 self.transport.close()
         elif now - self._began > seconds:
-            if self.busy and self.cycle.response_started:
-                self.transport.close()
-            else:
-                self.refuse(408, f"the request did not arrive within {seconds:g} seconds")
+            self.refuse(408, f"the request did not arrive within {seconds:g} seconds")
 
     def say_goodbye(self, now: float, linger: float) -> None:
         """While the server drains: the last answer closes, and silence does.

@@ -27,6 +27,7 @@ DTYPES: dict[str, np.dtype[Any]] = {name: np.dtype(code) for name, code in _NUMB
 NAMES = {dtype: name for name, dtype in DTYPES.items()} | {np.dtype(object): "BYTES"}
 MAX_DIMS = 16
 _LARGEST_AXIS = 2**63 - 1
+_LARGEST_ITEM = max(dtype.itemsize for dtype in DTYPES.values())
 
 
 def check_datatype(name: str, datatype: object) -> str:
@@ -44,6 +45,8 @@ def check_shape(name: str, shape: object) -> Shape:
     for axis in shape:
         if type(axis) is not int or not 0 <= axis <= _LARGEST_AXIS:
             raise BadRequestError(f"input {name!r}: the shape holds {show(axis)}, which is no count")
+    if 0 in shape and math.prod(axis for axis in shape if axis) > _LARGEST_AXIS // _LARGEST_ITEM:
+        raise BadRequestError(f"input {name!r}: the shape {show(shape)} is none that an array can have")
     return tuple(shape)
 
 
