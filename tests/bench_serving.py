@@ -4,8 +4,8 @@ Everything is a process of its own, the load generator too, and its cost counts.
 contenders, so that a busy moment hits all alike; medians are printed, and the ratio to the bare session's.
 Asserts nothing.
 
-    python tests/bench_serving.py [throughput|idle|overload|all] [--model nin_cifar] [--device cpu] [--threads 2]
-        [--seconds 5] [--rounds 3] [--litserve DIR] [--kserve DIR]
+    python tests/bench_serving.py [throughput|idle|overload|all] [--model nin_cifar] [--device cpu]
+        [--precision float32] [--threads 2] [--seconds 5] [--rounds 3] [--litserve DIR] [--kserve DIR]
 
 DIR is a folder that `pip install --target DIR litserve` (or kserve) filled.
 """
@@ -264,6 +264,7 @@ def main() -> None:
     parser.add_argument("part", nargs="?", default="all", choices=[*parts, "all"])
     parser.add_argument("--model", default="nin_cifar", help="an ONNX file, or a shipped spec")
     parser.add_argument("--device", default="cpu")
+    parser.add_argument("--precision", default="float32", help="of a shipped spec's export: float32, bfloat16, ...")
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--seconds", type=float, default=5)
     parser.add_argument("--rounds", type=int, default=3)
@@ -275,6 +276,7 @@ def main() -> None:
         if not model.is_file():
             model = folder / "model.onnx"
             command = [*NIN_SPEC, "export", arguments.model, "--onnx", str(model), "--no-parity"]
+            command += ["--precision", arguments.precision]
             subprocess.run(command, check=True, capture_output=True)
         from nin_spec.runtime.session import open_session
 

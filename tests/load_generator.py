@@ -10,8 +10,11 @@ import asyncio
 import json
 import sys
 import time
+from collections import deque
 from dataclasses import dataclass, field
 from typing import Any
+
+import uvloop
 
 
 @dataclass
@@ -46,12 +49,11 @@ def quantile(values: list[float], q: float) -> float:
 
 
 class Client(asyncio.Protocol):
-    """One connection, one request at a time."""
+    """One connection, one request at a time. It asks again when it is answered, or joins `free`."""
 
-    def __init__(self, message: bytes, tally: Tally) -> None:
-        self.message, self.tally = message, tally
-        self.buffer, self.sent, self.loop = b"", 0.0, asyncio.get_running_loop()
-        self.free, self.again = True, True
+    def __init__(self, message: bytes, tally: Tally, free: deque[Client] | None) -> None:
+        self.message, self.tally, self.free = message, tally, free
+        self.buffer, self.sent, self.asking = b"", 0.0, False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
@@ -59,7 +61,7 @@ class Client(asyncio.Protocol):
 
     def ask(self) -> None:
         """Send the request."""
-        self.free, self.sent = False, time.perf_counter()
+        self.asking, self.sent = True, time.perf_counter()
         self.transport.write(self.message)
 
     def data_received(self, data: bytes) -> None:
@@ -74,47 +76,49 @@ class Client(asyncio.Protocol):
         if len(self.buffer) < head + 4 + length:
             return
         self.tally.add(int(text[9:12]), time.perf_counter() - self.sent)
-        self.buffer, self.free = b"", True
-        if self.again:
+        self.buffer, self.asking = b"", False
+        if self.free is None:
             self.ask()
+        else:
+            self.free.append(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        if not self.free:
+        if self.asking:
             self.tally.broken += 1
 
 
 async def run(port: int, message: bytes, clients: int, *, seconds: float, warm: float, rate: float) -> dict[str, Any]:
     """The tally of some seconds, after some to warm up."""
     tally, loop = Tally(), asyncio.get_running_loop()
+    free: deque[Client] | None = deque() if rate else None
     found = [
-        (await loop.create_connection(lambda: Client(message, tally), "127.0.0.1", port))[1] for _ in range(clients)
+        (await loop.create_connection(lambda: Client(message, tally, free), "127.0.0.1", port))[1]
+        for _ in range(clients)
     ]
-    for client in found:
-        client.again = not rate
-        if not rate:
+    if free is None:
+        for client in found:
             client.ask()
-    if not rate:
         await asyncio.sleep(warm)
     tally.latencies.clear()
     start = time.perf_counter()
-    if rate:
-        await _on_a_clock(found, start, seconds, rate)
-    else:
+    if free is None:
         await asyncio.sleep(seconds)
+    else:
+        free.extend(found)
+        await _on_a_clock(free, start, seconds, rate)
     result = tally.as_dict(time.perf_counter() - start)
     for client in found:
-        client.again, client.free = False, True
+        client.asking = False
         client.transport.abort()
     return result
 
 
-async def _on_a_clock(clients: list[Client], start: float, seconds: float, rate: float) -> None:
+async def _on_a_clock(free: deque[Client], start: float, seconds: float, rate: float) -> None:
     sent = 0
     while (now := time.perf_counter() - start) < seconds:
         due = int(now * rate)
-        free = [c for c in clients if c.free]
-        for client in free[: due - sent]:
-            client.ask()
+        for _ in range(min(due - sent, len(free))):
+            free.popleft().ask()
         sent = due
         await asyncio.sleep(0.002)
 
@@ -146,7 +150,8 @@ def main() -> None:
     with open(told["message"], "rb") as file:  # noqa: PTH123 starts fast
         message = file.read()
     times = {"seconds": told["seconds"], "warm": told.get("warm", 1.0), "rate": told.get("rate", 0.0)}
-    print(json.dumps(asyncio.run(run(told["port"], message, told["clients"], **times))))  # noqa: T201
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        print(json.dumps(runner.run(run(told["port"], message, told["clients"], **times))))  # noqa: T201
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from nin_spec.cli.options import tell
+from nin_spec.cli.options import device_options, tell
 from nin_spec.diagnostics import Code, Diagnostic, InputError
 from nin_spec.extras import require
 
@@ -19,7 +19,7 @@ TOKEN = "NIN_SPEC_TOKEN"  # noqa: S105 the variable's name
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option("--port", type=click.IntRange(0, 65535), default=8000, show_default=True, help="0 takes a free one.")
 @click.option("--grpc-port", type=click.IntRange(0, 65535), help="Serve gRPC on this port too; 0 takes a free one.")
-@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
+@device_options
 @click.option("--threads", type=click.IntRange(1, 4096), help="Threads of the CPU provider; all cores by default.")
 @click.option("--max-batch", type=click.IntRange(1, 65536), default=32, show_default=True, help="Rows in one run.")
 @click.option(
@@ -39,6 +39,14 @@ TOKEN = "NIN_SPEC_TOKEN"  # noqa: S105 the variable's name
     help="Seconds that a request may wait for its turn.",
 )
 @click.option(
+    "--read-timeout",
+    type=click.FloatRange(0.1),
+    default=30.0,
+    show_default=True,
+    metavar="S",
+    help="Seconds that a request may take to come in.",
+)
+@click.option(
     "--max-body",
     type=click.IntRange(1, 4096),
     default=64,
@@ -55,11 +63,13 @@ def serve_command(
     port: int,
     grpc_port: int | None,
     device: str,
+    options: dict[str, str],
     threads: int | None,
     max_batch: int,
     max_delay: float,
     max_queue: int,
     timeout: float,
+    read_timeout: float,
     max_body: int,
     token_file: str | None,
     insecure: bool,
@@ -84,12 +94,13 @@ def serve_command(
     from nin_spec.serving.server import Settings, serve
 
     log_to_stderr()
-    choice = Choice(device, threads, max_batch, max_delay / 1000, max_queue)
+    choice = Choice(device, threads, max_batch, max_delay / 1000, max_queue, options)
     opened = open_all([parse_source(text) for text in models], choice)
     settings = Settings(
         host=host,
         port=port,
         timeout=timeout,
+        read_timeout=read_timeout,
         body=max_body << 20,
         memory=max(256, 4 * max_body) << 20,
         token=token,

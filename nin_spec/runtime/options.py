@@ -56,6 +56,10 @@ class DeviceOptions(BaseModel):
         """Batch sizes whose buffers are bound once; () where each run binds its own."""
         return ()
 
+    def fixed_sizes(self) -> bool:
+        """Whether a batch size that was never run costs a search, so that padding to a few sizes pays."""
+        return True
+
     def buffers(self) -> tuple[str, int]:
         """Where such buffers lie, as onnxruntime calls it, and its number."""
         return "cpu", 0
@@ -89,6 +93,9 @@ class CpuOptions(DeviceOptions):
             "never": {"session.intra_op.allow_spinning": "0"},
             "always": {},
         }[self.spinning]
+
+    def fixed_sizes(self) -> bool:
+        return False
 
 
 class CudaOptions(DeviceOptions):
@@ -234,6 +241,9 @@ class OpenvinoOptions(DeviceOptions):
 
     def hardware(self) -> str | None:
         return self.device
+
+    def fixed_sizes(self) -> bool:
+        return self.device != "CPU"
 
 
 def _flag(value: bool) -> str:  # noqa: FBT001

@@ -38,8 +38,9 @@ class Session:
 
     `placement` gives each provider's nodes, by name, as onnxruntime divided the graph (after its basic
     optimisations, so that folded nodes are missing). `precision` is the arithmetic that was asked for and
-    is there; `remarks` say what else is worth knowing of it. `runner` holds buffers that are bound once,
-    where the options ask for them. `inference` is onnxruntime's own session.
+    is there; `remarks` say what else is worth knowing of it. `fixed_sizes` says that batches are better padded
+    to a few sizes; `runner` does so, with buffers that are bound once, where the options ask for it.
+    `inference` is onnxruntime's own session.
     """
 
     inference: Any = field(repr=False)
@@ -57,6 +58,7 @@ class Session:
     metadata: ModelInfo
     precision: str
     remarks: tuple[str, ...]
+    fixed_sizes: bool
     _errors: tuple[type[Exception], ...] = field(repr=False)
     runner: BucketRunner | None = field(repr=False)
 
@@ -186,6 +188,7 @@ def _open(file: File, provider: Provider, request: Request, *, choice: str) -> S
         metadata=read_info(inference.get_modelmeta().custom_metadata_map),
         precision=precision,
         remarks=remarks,
+        fixed_sizes=options.fixed_sizes(),
         _errors=error_types(),
         runner=None,
     )

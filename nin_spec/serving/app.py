@@ -113,7 +113,7 @@ class App:
         return Response(body, media_type="text/html", headers=headers)
 
     async def _openapi(self, request: Request) -> Response:
-        return _json(document())
+        return _json(document(self.service.repository.all()))
 
     async def _metrics(self, request: Request) -> Response:
         return Response(exposition(self.service.observe()), media_type="text/plain; version=0.0.4")
@@ -125,12 +125,12 @@ class App:
         return _json(await self._classify.table(*_named(request)))
 
     async def _classified(self, request: Request) -> Response:
-        hold = Hold(self.intake)
+        served, hold = self.service.admit(*_named(request)), Hold(self.intake)
         try:
             picture = await hold.read(request.receive, dict(request.scope["headers"]))
             caller = request.scope.get("extensions", {}).get(CALLER)
             top = request.query_params.get("top", "5")
-            return _json(await self._classify(*_named(request), picture, top, caller))
+            return _json(await self._classify(served, picture, top, caller))
         finally:
             hold.release()
 

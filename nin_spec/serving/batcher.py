@@ -99,6 +99,11 @@ class Batcher:
         """Requests that wait."""
         return len(self._queue)
 
+    def admit(self) -> None:
+        """Raise OverloadedError if a request would be refused now, however few rows it has."""
+        if not self._has_room(1):
+            raise self._full()
+
     def submit(
         self, arrays: Sequence[Array], timeout: float | None, caller: Caller | None = None
     ) -> asyncio.Future[list[Array]]:
@@ -108,8 +113,8 @@ class Batcher:
         with self._wake:
             if self._closed:
                 raise OverloadedError("the model is being closed", retry_after=1)
-            if self._rows and self._rows + rows > self.limits.queue:
-                raise OverloadedError(f"the queue is full: {self._rows} rows wait", retry_after=self._retry_after())
+            if not self._has_room(rows):
+                raise self._full()
             future: asyncio.Future[list[Array]] = self._loop.create_future()
             key = tuple(a.shape[1:] for a in arrays)
             waiting = Waiting(arrays, rows, key, future, caller, now, now + (timeout or math.inf))
@@ -120,8 +125,12 @@ class Batcher:
             self._look_at(waiting.deadline)
         return future
 
-    def _retry_after(self) -> int:
-        return max(1, round((self._rows + self._running_rows) * self._seconds_a_row))
+    def _has_room(self, rows: int) -> bool:
+        return not self._rows or self._rows + rows <= self.limits.queue
+
+    def _full(self) -> OverloadedError:
+        seconds = (self._rows + self._running_rows) * self._seconds_a_row
+        return OverloadedError(f"the queue is full: {self._rows} rows wait", retry_after=max(1, round(seconds)))
 
     def _look_at(self, deadline: float) -> None:
         """Have an eye on the queue at the earliest deadline: one timer for all, not one for each request."""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nin_spec.diagnostics import NinSpecError
+from nin_spec.diagnostics import Code, Diagnostic, InputError, NinSpecError
 from nin_spec.runtime.session import Session, open_session
 from nin_spec.serving.errors import BadRequestError, FailedError
 from nin_spec.serving.protocol import TensorSpec
@@ -61,12 +61,20 @@ class Engine:
     def run(self, arrays: Sequence[Array]) -> list[Array]:
         """Every output for every input, in the declared orders. Raises BadRequestError or FailedError."""
         inputs, outputs = self._names
+        if self.session.runner is not None:
+            return [self._padded(self.session, arrays[0])]
         feed = {name: _plain(array) for name, array in zip(inputs, arrays, strict=True)}
         try:
             found: list[Array] = self.session.inference.run(outputs, feed)
         except Exception as error:  # onnxruntime's exceptions share no base class
             raise self._explain(arrays, error) from error
         return found
+
+    def _padded(self, session: Session, array: Array) -> Array:
+        try:
+            return session.run(array)
+        except NinSpecError as error:
+            raise FailedError(error.diagnostics[0].message) from error
 
     def _explain(self, arrays: Sequence[Array], error: Exception) -> BadRequestError | FailedError:
         """A size that an open axis allows and the network doesn't is the client's, the rest is ours."""
@@ -98,14 +106,23 @@ def _plain(array: Array) -> Array:
     return array if array.flags.aligned and array.flags.c_contiguous else np.array(array)
 
 
-def open_engine(path: Path, device: str, threads: int | None) -> Engine:
+def open_engine(path: Path, device: str, threads: int | None, options: Mapping[str, object] | None = None) -> Engine:
     """A model opened on a device and proved to run there. Raises InputError or DeviceError."""
-    session = open_session(path, device, threads)
+    session = open_session(path, device, threads, options=options)
     inference = session.inference
-    return Engine(session, _declared(inference.get_inputs()), _declared(inference.get_outputs()))
+    engine = Engine(session, _declared(path, inference.get_inputs()), _declared(path, inference.get_outputs()))
+    if session.runner is not None and len(engine.inputs) + len(engine.outputs) > 2:
+        message = f"{path}: CUDA graphs are made for one input and one output, and the model has more"
+        hint = "leave enable_cuda_graph out, or export the model without the other outputs"
+        raise InputError(Diagnostic(Code.INPUT_UNUSABLE, message, hint=hint))
+    return engine
 
 
-def _declared(nodes: Sequence[Any]) -> tuple[TensorSpec, ...]:
+def _declared(path: Path, nodes: Sequence[Any]) -> tuple[TensorSpec, ...]:
+    for node in nodes:
+        if node.type not in _KINDS:
+            message = f"{path}: {node.name!r} is a {node.type}, which the protocol has no name for"
+            raise InputError(Diagnostic(Code.INPUT_UNUSABLE, message, hint="export it with tensors of numbers alone"))
     return tuple(TensorSpec(node.name, _KINDS[node.type], _shape(node.shape)) for node in nodes)
 
 
@@ -129,14 +146,14 @@ def plan(engine: Engine, most: int, *, clock: Callable[[], float] = time.perf_co
     """Warm the model, measure it, and decide whether batching pays here.
 
     On a GPU every new batch size costs a search for kernels, so that sizes are padded to the powers of
-    two that are warmed here; a CPU takes each size as it comes.
+    two that are warmed here; a CPU takes each size as it comes, and buffers that are bound once pad by themselves.
     """
     if not engine.batches:
         engine.example(1)
         return Plan(1, remark="the file fixes its batch: every request runs alone")
     sizes = tuple(sorted({2**k for k in range(most.bit_length()) if 2**k < most} | {most}))
     speeds = speeds_of(engine, sizes, clock)
-    buckets = () if engine.session.device == "cpu" else sizes
+    buckets = sizes if engine.session.fixed_sizes and engine.session.runner is None else ()
     if most == 1:
         return Plan(1, buckets, "batching is off, as asked")
     rows = worthwhile(speeds)

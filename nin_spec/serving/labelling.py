@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from nin_spec.diagnostics import NinSpecError
-from nin_spec.pictures import FORMATS, decode, frame_of, preprocess, to_frame
+from nin_spec.pictures import FORMATS, decode, frame_of, preprocess, raw, to_frame
 from nin_spec.runtime.classify import probabilities_of
 from nin_spec.serving.batcher import Caller
 from nin_spec.serving.errors import BadRequestError, OverloadedError
@@ -21,6 +21,8 @@ from nin_spec.serving.protocol import InferRequest, Tensor
 from nin_spec.serving.service import Service
 from nin_spec.serving.tensors import Array
 
+MOST_CLASSES = 65536
+"""Classes that a client may ask to be named."""
 _DECODERS, _WAITING = 2, 64
 
 
@@ -34,14 +36,12 @@ class Classify:
         self._threads = ThreadPoolExecutor(_DECODERS, "pictures")
         self._waiting = 0
 
-    async def __call__(
-        self, model: str, version: str, picture: bytes, top: str, caller: Caller | None = None
-    ) -> dict[str, Any]:
+    async def __call__(self, served: Served, picture: bytes, top: str, caller: Caller | None = None) -> dict[str, Any]:
         """The best classes of one picture. Raises ServingError."""
         best = _count(top)
-        served, x = await self._input(model, version, picture)
+        served, x = await self._input(served, picture)
         request = InferRequest((Tensor(served.engine.session.input_name, x[None]),))
-        response = await self.service.infer_on(served, request, caller)
+        response = await self.service.infer(served, request, caller)
         names = [spec.name for spec in served.engine.outputs]
         scores = response.outputs[names.index(served.engine.session.output_name)].array[0]
         return {
@@ -50,13 +50,11 @@ class Classify:
             "predictions": predictions(served, scores, best),
         }
 
-    async def _input(self, model: str, version: str, picture: bytes) -> tuple[Served, Array]:
-        """A model, and the picture as it takes it; prepared again when a reload replaced the model meanwhile."""
-        find = self.service.repository.find
-        served = find(model, version)
+    async def _input(self, served: Served, picture: bytes) -> tuple[Served, Array]:
+        """The picture as the model takes it; prepared again when a reload replaced the model meanwhile."""
         while True:
             x = await self._decoded(served, picture)
-            if (current := find(model, version)) is served:
+            if (current := self.service.repository.now(served)) is served:
                 return served, x
             served = current
 
@@ -78,25 +76,29 @@ class Classify:
 
 
 def _count(top: str) -> int:
-    if not (top.isascii() and top.isdigit() and 1 <= int(top[:9]) <= 65536):
+    if not (top.isascii() and top.isdigit() and 1 <= int(top[:9]) <= MOST_CLASSES):
         raise BadRequestError("top is not a count of classes")
     return int(top)
 
 
 def prepare(served: Served, picture: bytes) -> Array:
     """One input of the model, without the batch axis, by the preprocessing that the file carries."""
-    contract, shape = served.engine.info.preprocessing, served.engine.session.input_shape
+    session, contract = served.engine.session, served.engine.info.preprocessing
     if contract is None:
         raise BadRequestError("the model doesn't say how to turn a picture into its input; send tensors to infer")
-    match shape:
-        case (_, (1 | 3) as channels, height, width):
+    match session.picture:
+        case ((1 | 3) as channels, height, width):
             pass
         case _:
             raise BadRequestError("the model's input is no picture of 1 or 3 channels; send tensors to infer")
     try:
         image = decode(io.BytesIO(picture))
         frame = frame_of((channels, height or image.height, width or image.width), contract)
-        return preprocess(to_frame(image, frame), contract, channels, served.engine.session.dtype)
+        pixels = to_frame(image, frame)
+        if session.takes_pixels:
+            item: Array = raw(pixels[None], contract, session.dtype)[0]
+            return item
+        return preprocess(pixels, contract, channels, session.dtype)
     except NinSpecError as error:
         raise BadRequestError(error.diagnostics[0].message) from None
     except Exception as error:  # noqa: BLE001 a decoder may raise anything on a damaged file

@@ -42,13 +42,14 @@ def parse_source(text: str) -> Source:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """How models are opened: device, threads inside an operator, and how requests may share a run."""
+    """How models are opened: device and its options, threads inside an operator, and how requests may share a run."""
 
     device: str = "auto"
     threads: int | None = None
     rows: int = 32
     delay: float = 0.0
     queue: int = 256
+    options: Mapping[str, object] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +71,7 @@ class Opened:
 def open_model(source: Source, choice: Choice) -> Opened:
     """Open, prove and warm. Takes seconds. Raises InputError or DeviceError."""
     stamp = stamp_of(source.path)
-    engine = open_engine(source.path, choice.device, choice.threads)
+    engine = open_engine(source.path, choice.device, choice.threads, choice.options)
     name = source.name or _safe(engine.info.name) or _safe(source.path.stem) or "model"
     found = plan(engine, choice.rows)
     logger.info(
@@ -191,6 +192,10 @@ class Repository:
         except NinSpecError as error:
             logger.error("reload failed, the old model stays: %s", error.diagnostics[0].message, extra=told)
             served.opened = replace(served.opened, stamp=stamp)  # not tried again until it changes again
+            return
+        except Exception:  # noqa: BLE001 whatever a file does, what is served stays, and so does the watch
+            logger.exception("reload failed, the old model stays: an error in the server", extra=told)
+            served.opened = replace(served.opened, stamp=stamp)
             return
         self.add(opened)
         logger.info("reloaded", extra=told)

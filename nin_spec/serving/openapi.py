@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from functools import cache
-from importlib.metadata import version
+from collections.abc import Iterable
+from importlib.metadata import version as package_version
 from typing import Any
 
+from nin_spec.serving.labelling import MOST_CLASSES
 from nin_spec.serving.tensors import DTYPES
 
 _TEXT, _COUNT, _TRUTH = {"type": "string"}, {"type": "integer", "minimum": 0}, {"type": "boolean"}
@@ -24,7 +25,7 @@ def _ref(name: str) -> dict[str, Any]:
     return {"$ref": f"#/components/schemas/{name}"}
 
 
-_DATA = _list({"anyOf": [_ref("data"), {"type": "number"}, _TRUTH, {"type": "string"}, {"nullable": True}]})
+_DATA = _list({"anyOf": [_ref("data"), {"type": "number", "nullable": True}, _TRUTH, _TEXT]})
 _SCHEMAS: dict[str, Any] = {
     "error": _object({"error": _TEXT}),
     "live": _object({"live": _TRUTH}),
@@ -84,6 +85,21 @@ _SCHEMAS: dict[str, Any] = {
 }
 
 
+_BYTES = {"schema": {**_TEXT, "format": "binary"}}
+_HEADER_LENGTH = {
+    "name": "Inference-Header-Content-Length",
+    "in": "header",
+    "description": "Bytes of JSON before the tensors' own, in a body with binary tensors; 0: it is the one input, raw",
+    "schema": _COUNT,
+}
+_TOP = {
+    "name": "top",
+    "in": "query",
+    "description": "Classes to name",
+    "schema": {"type": "integer", "minimum": 1, "maximum": MOST_CLASSES, "default": 5},
+}
+
+
 def _answers(schema: str, *refusals: int) -> dict[str, Any]:
     def json(name: str) -> dict[str, Any]:
         return {"application/json": {"schema": _ref(name)}}
@@ -98,43 +114,59 @@ def _get(summary: str, schema: str, *refusals: int) -> dict[str, Any]:
     return {"get": {"summary": summary, "responses": _answers(schema, *refusals)}}
 
 
-def _post(summary: str, body: dict[str, Any], schema: str) -> dict[str, Any]:
-    answers = _answers(schema, 400, 404, 408, 413, 500, 503)
-    return {"post": {"summary": summary, "requestBody": {"required": True, "content": body}, "responses": answers}}
+def _post(summary: str, parameter: dict[str, Any], body: dict[str, Any], schema: str) -> dict[str, Any]:
+    return {
+        "post": {
+            "summary": summary,
+            "parameters": [parameter],
+            "requestBody": {"required": True, "content": body},
+            "responses": _answers(schema, 400, 404, 408, 413, 500, 503),
+        }
+    }
+
+
+def _infer() -> dict[str, Any]:
+    json, binary = {"application/json": {"schema": _ref("infer_request")}}, {"application/octet-stream": _BYTES}
+    found = _post("Run the model on tensors", _HEADER_LENGTH, {**json, **binary}, "infer_response")
+    found["post"]["responses"]["200"]["content"] |= binary
+    return found
 
 
 def _of_a_model() -> dict[str, Any]:
-    pictures = {f"image/{kind}": {"schema": {**_TEXT, "format": "binary"}} for kind in ("png", "jpeg", "webp")}
-    tensors = {"application/json": {"schema": _ref("infer_request")}}
+    pictures = {f"image/{kind}": _BYTES for kind in ("png", "jpeg", "webp")}
     return {
         "": _get("What the model takes and gives", "model", 404),
         "/ready": _get("Whether the model takes requests", "model_ready", 404, 503),
-        "/infer": _post("Run the model on tensors", tensors, "infer_response"),
-        "/classify": _post("The best classes of one picture", pictures, "classified"),
+        "/infer": _infer(),
+        "/classify": _post("The best classes of one picture", _TOP, pictures, "classified"),
         "/table": _get("The shape table of the model's spec", "table", 400, 404),
     }
 
 
-@cache
-def document() -> dict[str, Any]:
-    """The whole document."""
+def _given(name: str, known: Iterable[str]) -> dict[str, Any]:
+    return {"name": name, "in": "path", "required": True, "schema": {**_TEXT, "enum": sorted(set(known))}}
+
+
+def document(models: Iterable[tuple[str, str]]) -> dict[str, Any]:
+    """The whole document, for a server of some models: names and versions."""
+    names, versions = zip(*models, strict=True)
     paths: dict[str, Any] = {
         "/v2": _get("The server", "server"),
         "/v2/health/live": _get("Whether the process answers", "live"),
         "/v2/health/ready": _get("Whether it takes requests", "ready", 503),
         "/v2/models": _get("The models and versions that are served", "models"),
     }
-    for prefix, names in (
-        ("/v2/models/{model}", ("model",)),
-        ("/v2/models/{model}/versions/{version}", ("model", "version")),
+    model, version = _given("model", names), _given("version", versions)
+    for prefix, given in (
+        ("/v2/models/{model}", [model]),
+        ("/v2/models/{model}/versions/{version}", [model, version]),
     ):
-        given = [{"name": name, "in": "path", "required": True, "schema": _TEXT} for name in names]
         paths |= {prefix + end: {"parameters": given, **operation} for end, operation in _of_a_model().items()}
     return {
         "openapi": "3.0.3",
         "info": {
             "title": "nin-spec serve",
-            "version": version("nin-spec"),
+            "version": package_version("nin-spec"),
             "description": "The Open Inference Protocol v2 with the binary tensor and classification extensions, and "
             "pictures classified.",
         },

@@ -49,7 +49,7 @@ class Infer:
         connection = scope.get("extensions", {}).get(CALLER)
         try:
             status = 200
-            served = self.service.repository.find(model, version)
+            served = self.service.admit(model, version)
             body = await hold.read(receive, headers)
             response, request = await self._infer(served, body, headers, connection)
             body, extra = _written(*write_response(response, request))
@@ -73,7 +73,7 @@ class Infer:
         except ServingError as error:
             served.statistics.failed(error.reason)
             raise
-        return await self.service.infer_on(served, request, caller), request
+        return await self.service.infer(served, request, caller), request
 
     async def _read(self, served: Served, body: bytes, length: int | None) -> InferRequest:
         if length == 0 and len(served.engine.inputs) == 1:

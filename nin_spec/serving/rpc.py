@@ -68,7 +68,8 @@ class Calls:
         """Run a model."""
         if self.service.draining:
             raise OverloadedError("the server is closing", retry_after=1)
-        response = await self.service.infer(request.model_name, request.model_version, read_message(request))
+        served = self.service.admit(request.model_name, request.model_version)
+        response = await self.service.infer(served, read_message(request))
         return write_message(response)
 
 

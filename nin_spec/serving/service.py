@@ -57,14 +57,24 @@ class Service:
         """What /metrics shows."""
         return {key: Observed(s.statistics, s.batcher.pending) for key, s in self.repository.all().items()}
 
-    async def infer(
-        self, model: str, version: str, request: InferRequest, caller: Caller | None = None
-    ) -> InferResponse:
-        """Run a request, perhaps with others. Raises ServingError."""
-        return await self.infer_on(self.repository.find(model, version), request, caller)
+    def admit(self, model: str, version: str = "") -> Served:
+        """A model whose queue has room: under overload, what would only be refused is not even read.
 
-    async def infer_on(self, served: Served, request: InferRequest, caller: Caller | None = None) -> InferResponse:
-        """The same, on a model that was found when the request began; another may stand in its place by now."""
+        Raises NotFoundError or OverloadedError.
+        """
+        served = self.repository.find(model, version)
+        try:
+            served.batcher.admit()
+        except ServingError as error:
+            served.statistics.failed(error.reason)
+            raise
+        return served
+
+    async def infer(self, served: Served, request: InferRequest, caller: Caller | None = None) -> InferResponse:
+        """Run a request, perhaps with others, on the model that it was admitted to. Raises ServingError.
+
+        A reload may have put another in its place since.
+        """
         begun, served = time.perf_counter(), self.repository.now(served)
         try:
             arrays = fit(served, request)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,9 @@ from onnx import TensorProto, helper
 from server_process import model_file
 from small_models import FLOAT, other_graph
 
+from nin_spec.runtime.buckets import BucketRunner
 from nin_spec.serving.engine import Engine, open_engine, plan, worthwhile
-from nin_spec.serving.errors import BadRequestError
+from nin_spec.serving.errors import BadRequestError, FailedError
 from nin_spec.serving.protocol import TensorSpec
 
 
@@ -51,6 +53,19 @@ def test_a_view_at_any_address_is_run(tmp_path: Path) -> None:
     skewed = np.frombuffer(b"x" + x.tobytes(), np.uint8)[1:].view(np.float32)
     assert not skewed.flags.aligned
     assert np.array_equal(found.run([skewed.reshape(x.shape)])[0], found.run([x])[0])
+
+
+def test_bound_buffers_are_run_and_pad_by_themselves(tmp_path: Path) -> None:
+    """As CUDA graphs need them; here on the CPU, which binds them as well."""
+    found, x = engine(tmp_path), np.random.default_rng(0).normal(size=(3, 3, 8, 8)).astype(np.float32)
+    session = found.session
+    takes, gives = (session.input_name, (3, 8, 8), session.dtype), (session.output_name, (4,), session.output_dtype)
+    runner = BucketRunner(session.inference, takes, gives, (1, 4))
+    bound = replace(found, session=replace(session, runner=runner, fixed_sizes=True))
+    assert np.array_equal(bound.run([x])[0], found.run([x])[0])
+    assert plan(bound, 4).buckets == ()
+    with pytest.raises(FailedError, match="was given"):
+        bound.run([x[:, :, :4]])
 
 
 def test_a_size_that_the_network_refuses_is_the_clients_error(tmp_path: Path) -> None:

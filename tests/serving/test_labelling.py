@@ -6,14 +6,18 @@ import asyncio
 import io
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
-from server_process import ask, ask_json, bare_scores, small_models_served
+from server_process import ask, ask_json, bare_scores, running, small_models_served
 
+from nin_spec.cli import execute
+from nin_spec.runtime.images import load_inputs
+from nin_spec.runtime.session import open_session
 from nin_spec.serving import labelling
 
 CLASSIFY = "/v2/models/small/classify"
@@ -96,10 +100,26 @@ def test_a_file_without_its_spec_has_no_table(port: int) -> None:
     assert "no spec" in answer["error"]
 
 
+@pytest.mark.parametrize("spec", ["nin_digits", "nin_cifar"])
+def test_a_model_of_raw_pixels_is_given_them(tmp_path: Path, spec: str) -> None:
+    """Exported with --takes pixels: the scores that `nin-spec run` computes of the same file."""
+    path, file = tmp_path / "pixels.onnx", tmp_path / "picture.png"
+    file.write_bytes(picture("PNG", (31, 17)))
+    assert execute(["export", spec, "--seed", "0", "--onnx", str(path), "--takes", "pixels"]) == 0
+    session = open_session(path, "cpu", 1)
+    ((_, item),) = load_inputs([file], session)
+    with running(f"small={path}") as server:
+        status, _, answer = ask(server.port, "POST", CLASSIFY, file.read_bytes())
+    assert status == 200
+    found = {p["index"]: p["score"] for p in json.loads(answer)["predictions"]}
+    scores = session.run(item[None])[0]
+    assert found == {k: float(scores[k]) for k in found}
+
+
 def test_a_picture_is_prepared_for_the_model_that_takes_it(monkeypatch: pytest.MonkeyPatch) -> None:
     """A reload while it is decoded: it is prepared again, as the new model's contract says."""
-    found = iter(["old", "new", "new"])
-    service: Any = SimpleNamespace(repository=SimpleNamespace(find=lambda *_: next(found)))
+    service: Any = SimpleNamespace(repository=SimpleNamespace(now=lambda _: "new"))
+    old: Any = "old"
     monkeypatch.setattr(labelling, "prepare", lambda served, _: f"for the {served} model")
-    answer: Any = asyncio.run(labelling.Classify(service)._input("small", "", b""))
+    answer: Any = asyncio.run(labelling.Classify(service)._input(old, b""))
     assert answer == ("new", "for the new model")

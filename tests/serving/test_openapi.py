@@ -21,7 +21,8 @@ def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
         yield port
 
 
-OPERATIONS = [(path, method) for path, item in document()["paths"].items() for method in item if method != "parameters"]
+PATHS = document([("small", "1")])["paths"]
+OPERATIONS = [(path, method) for path, item in PATHS.items() for method in item if method != "parameters"]
 
 
 @pytest.mark.parametrize(("path", "method"), OPERATIONS)
@@ -40,3 +41,9 @@ def test_each_answer_is_one_that_the_document_names(port: int, path: str, method
         "components": found["components"],
     }
     jsonschema.Draft202012Validator(schema).validate(json.loads(answer))
+
+
+def test_the_models_are_named(port: int) -> None:
+    """A path's model is one of those that are served."""
+    item = ask_json(port, "GET", "/openapi.json")[1]["paths"]["/v2/models/{model}/versions/{version}/infer"]
+    assert [parameter["schema"]["enum"] for parameter in item["parameters"]] == [["plain", "small"], ["1"]]

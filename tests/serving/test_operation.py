@@ -223,6 +223,7 @@ def test_a_token_guards_everything_but_health_and_the_page(tmp_path: Path) -> No
         ["missing.onnx"],
         ["a b=small.onnx"],
         ["small.onnx"],  # twice
+        ["--device-option", "spinning=sometimes"],
     ],
 )
 def test_what_can_not_be_served_is_refused(

@@ -28,7 +28,7 @@ def test_a_request_that_began_before_a_reload_is_answered_by_the_new_model(tmp_p
         found = repository.find("small")
         await asyncio.to_thread(path.write_bytes, content(tail="Softmax"))
         await repository.reload(changed_only=False)
-        answer = await Service(repository).infer_on(found, InferRequest((Tensor("input", X),)))
+        answer = await Service(repository).infer(found, InferRequest((Tensor("input", X),)))
         await repository.close()
         return answer
 

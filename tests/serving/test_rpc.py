@@ -53,7 +53,11 @@ class Fake:
         tensor = {"name": "input", "datatype": "FP32", "shape": [-1, 3]}
         return {"name": model, "versions": ["1"], "platform": "p", "inputs": [tensor], "outputs": [tensor]}
 
-    async def infer(self, model: str, version: str, request: InferRequest) -> InferResponse:
+    def admit(self, model: str, version: str = "") -> tuple[str, str]:
+        return model, version
+
+    async def infer(self, served: tuple[str, str], request: InferRequest) -> InferResponse:
+        model, version = served
         self.began.set()
         if self.then is not None:
             try:
