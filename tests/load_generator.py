@@ -53,11 +53,8 @@ class Client(asyncio.Protocol):
 
     def __init__(self, message: bytes, tally: Tally, free: deque[Client] | None) -> None:
         self.message, self.tally, self.free = message, tally, free
+        self.transport: asyncio.Transport
         self.buffer, self.sent, self.asking = b"", 0.0, False
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self.transport = transport
 
     def ask(self) -> None:
         """Send the request."""
@@ -91,10 +88,11 @@ async def run(port: int, message: bytes, clients: int, *, seconds: float, warm: 
     """The tally of some seconds, after some to warm up."""
     tally, loop = Tally(), asyncio.get_running_loop()
     free: deque[Client] | None = deque() if rate else None
-    found = [
-        (await loop.create_connection(lambda: Client(message, tally, free), "127.0.0.1", port))[1]
-        for _ in range(clients)
-    ]
+    found = []
+    for _ in range(clients):
+        transport, client = await loop.create_connection(lambda: Client(message, tally, free), "127.0.0.1", port)
+        client.transport = transport
+        found.append(client)
     if free is None:
         for client in found:
             client.ask()
