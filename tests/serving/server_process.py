@@ -122,12 +122,12 @@ def ask_json(port: int, method: str, path: str, data: Any = None) -> tuple[int, 
 def raw(port: int, data: bytes, *, wait: float = 10) -> bytes:
     """What the server answers to bytes, until it hangs up or falls silent."""
     with socket.create_connection(("127.0.0.1", port), timeout=wait) as connection:
-        connection.sendall(data)
         found = b""
         try:
+            connection.sendall(data)
             while chunk := connection.recv(1 << 16):
                 found += chunk
-        except TimeoutError:
+        except (TimeoutError, ConnectionError):  # who hangs up on bytes that it hasn't read resets the connection
             pass
         return found
 

@@ -42,7 +42,7 @@ def answers(data: bytes) -> Iterator[Answer]:
         head, _, data = data.partition(b"\r\n\r\n")
         start, *lines = head.decode().split("\r\n")
         headers = {k.lower(): v for k, _, v in (line.partition(": ") for line in lines)}
-        length = int(headers.get("content-length", 0))
+        length = 0 if data.startswith(b"HTTP/1.1 ") else int(headers.get("content-length", 0))  # HEAD's has no body
         yield int(start.split(" ")[1]), headers, data[:length]
         data = data[length:]
 
