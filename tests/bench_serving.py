@@ -1,11 +1,11 @@
 """Compare `nin-spec serve` with a bare onnxruntime session on the same cores, in one run: make bench-serving.
 
-Everything is a process of its own, the load generator too, and its cost counts. Rounds go round all
-contenders, so that a busy moment hits all alike; medians are printed, and the ratio to the bare session's.
+Everything is a process of its own, the load generator too, and its cost counts. Contenders take turns, so
+that a busy moment hits all alike, in rounds of new processes; medians of the turns' ratios are printed.
 Asserts nothing.
 
     python tests/bench_serving.py [throughput|idle|overload|all] [--model nin_cifar] [--device cpu]
-        [--precision float32] [--threads 2] [--seconds 5] [--rounds 3] [--litserve DIR] [--kserve DIR]
+        [--precision float32] [--threads 2] [--seconds 5] [--rounds 3] [--turns 5] [--litserve DIR] [--kserve DIR]
 
 DIR is a folder that `pip install --target DIR litserve` (or kserve) filled.
 """
@@ -16,6 +16,7 @@ import argparse
 import json
 import os
 import re
+import socket
 import statistics
 import subprocess
 import sys
@@ -23,7 +24,8 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -34,20 +36,19 @@ TESTS = Path(__file__).resolve().parent
 NIN_SPEC = [sys.executable, "-c", "import sys; from nin_spec.cli import main; main(sys.argv[1:])"]
 
 BARE = """
-import json, sys, time, numpy as np
+import json, statistics, sys, time, numpy as np
 from nin_spec.runtime.session import open_session
-path, device, threads, seconds, sizes = json.loads(sys.argv[1])
+path, device, threads = json.loads(sys.argv[1])
 session = open_session(path, device, threads)
-best = {}
-for size in sizes:
+for line in sys.stdin:
+    size, seconds = json.loads(line)
     x = np.random.default_rng(0).normal(size=(size, *session.input_shape[1:])).astype(np.float32)
     session.run(x)
-    count, start = 0, time.perf_counter()
-    while time.perf_counter() - start < seconds / len(sizes):
+    laps, start = [], time.perf_counter()
+    while (begun := time.perf_counter()) - start < seconds:
         session.run(x)
-        count += size
-    best[size] = count / (time.perf_counter() - start)
-print(json.dumps(best))
+        laps.append(time.perf_counter() - begun)
+    print(json.dumps([size * len(laps) / (time.perf_counter() - start), 1e3 * statistics.median(laps)]), flush=True)
 """
 
 LITSERVE = """
@@ -116,7 +117,7 @@ def served(arguments: argparse.Namespace, model: Path, *more: str) -> Iterator[t
 def contender(script: str, folder: str, model: Path, threads: int, health: str) -> Iterator[int]:
     """Another server, from packages in a folder of their own."""
     with tempfile.TemporaryDirectory() as place:
-        path, port = Path(place) / "contender.py", 18_700
+        path, port = Path(place) / "contender.py", _free_port()
         path.write_text(script)
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join([folder, os.environ.get("PYTHONPATH", "")])}
         command = [sys.executable, str(path), str(model), str(port), str(threads)]
@@ -129,6 +130,12 @@ def contender(script: str, folder: str, model: Path, threads: int, health: str) 
             os.killpg(process.pid, 15)
             process.wait(60)
             log.close()
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port: int = server.getsockname()[1]
+    return port
 
 
 def _wait_for(port: int, health: str, process: subprocess.Popen[bytes], log: Any) -> None:
@@ -156,52 +163,98 @@ def load(port: int, message: Path, clients: int, seconds: float, rate: float = 0
     return result
 
 
-def bare(arguments: argparse.Namespace, model: Path, sizes: list[int]) -> dict[int, float]:
-    """Images a second of a session that does nothing else, by batch size."""
-    told = json.dumps([str(model), arguments.device, arguments.threads, arguments.seconds, sizes])
-    done = subprocess.run([sys.executable, "-c", BARE, told], capture_output=True, check=True, text=True)
-    return {int(size): speed for size, speed in json.loads(done.stdout).items()}
+Bare = Callable[[int, float], tuple[float, float]]
 
 
-def throughput(arguments: argparse.Namespace, model: Path, folder: Path, x: np.ndarray[Any, Any]) -> None:
-    """Images a second, one image a request, at 16 and 64 clients, beside a bare session."""
-    ours = folder / "ours"
+@contextmanager
+def bare(arguments: argparse.Namespace, model: Path) -> Iterator[Bare]:
+    """A session that does nothing else: images a second and the median ms of a run, for a batch and some seconds."""
+    told = json.dumps([str(model), arguments.device, arguments.threads])
+    command = [sys.executable, "-c", BARE, told]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        given, taken = process.stdin, process.stdout
+        assert given is not None
+        assert taken is not None
+
+        def run(size: int, seconds: float) -> tuple[float, float]:
+            given.write(f"[{size}, {seconds}]\n")
+            given.flush()
+            rate, median = json.loads(taken.readline())
+            return rate, median
+
+        try:
+            yield run
+        finally:
+            given.close()
+
+
+Servers = dict[str, tuple[Callable[[], Any], Path]]
+CLIENTS, SIZES = (16, 64), (1, 8, 16)
+
+
+def servers(arguments: argparse.Namespace, model: Path, folder: Path, x: np.ndarray[Any, Any]) -> Servers:
+    """How each is started, and what it is asked."""
+    ours, lit = folder / "ours", folder / "lit"
     ours.write_bytes(binary_message("model", list(x.shape), x.tobytes()))
-    lit = folder / "lit"
-    lit.write_bytes(
-        http_message("/predict", json.dumps({"input": x[0].tolist()}).encode(), {"Content-Type": "application/json"})
-    )
-    servers: dict[str, tuple[Callable[[], Any], Path]] = {
+    asked = json.dumps({"input": x[0].tolist()}).encode()
+    lit.write_bytes(http_message("/predict", asked, {"Content-Type": "application/json"}))
+    found: Servers = {
         "serve": (lambda: served(arguments, model), ours),
         "serve, unbatched": (lambda: served(arguments, model, "--max-batch", "1"), ours),
     }
-    if arguments.litserve:
-        servers["LitServe, JSON"] = (
-            lambda: contender(LITSERVE, arguments.litserve, model, arguments.threads, "/health"),
-            lit,
-        )
-    if arguments.kserve:
-        health = "/v2/health/ready"
-        servers["kserve, binary"] = lambda: contender(KSERVE, arguments.kserve, model, arguments.threads, health), ours
-    rates: dict[tuple[str, int], list[dict[str, Any]]] = {}
-    bares: dict[int, list[float]] = {}
+    others = ("LitServe, JSON", LITSERVE, arguments.litserve, "/health", lit), (
+        "kserve, binary", KSERVE, arguments.kserve, "/v2/health/ready", ours,
+    )  # fmt: skip
+    for name, script, packages, health, message in others:
+        if packages:
+            found[name] = partial(contender, script, packages, model, arguments.threads, health), message
+    return found
+
+
+def throughput(arguments: argparse.Namespace, model: Path, folder: Path, x: np.ndarray[Any, Any]) -> None:
+    """Images a second, one image a request, at 16 and 64 clients, beside a bare session.
+
+    All are up at once and take turns of a second or so; ratios are of one turn, and medians of those are printed.
+    """
+    seen: dict[tuple[str, int], list[dict[str, Any]]] = {}
+    bares: dict[int, list[float]] = {size: [] for size in SIZES}
+    slices = arguments.seconds / arguments.turns
     for _ in range(arguments.rounds):
-        for size, speed in bare(arguments, model, [1, 8, 16]).items():
-            bares.setdefault(size, []).append(speed)
-        for name, (start, message) in servers.items():
-            with start() as given:
-                port = given[0] if isinstance(given, tuple) else given
-                for clients in (16, 64):
-                    rates.setdefault((name, clients), []).append(load(port, message, clients, arguments.seconds))
-    best = max(statistics.median(v) for v in bares.values())
+        with ExitStack() as stack:
+            alone = stack.enter_context(bare(arguments, model))
+            every = servers(arguments, model, folder, x)
+            ports = {name: _port(stack.enter_context(start())) for name, (start, _) in every.items()}
+            for _ in range(arguments.turns):
+                for size in SIZES:
+                    bares[size].append(alone(size, slices)[0])
+                for clients in CLIENTS:
+                    for name, port in ports.items():
+                        seen.setdefault((name, clients), []).append(load(port, every[name][1], clients, slices))
+    best = max(SIZES, key=lambda size: statistics.median(bares[size]))
     for size, found in bares.items():
         print(f"bare session, batch {size:<3} {statistics.median(found):8.0f} images/s")
-    for (name, clients), results in rates.items():
+    for (name, clients), results in seen.items():
         rate, p50, p99 = (statistics.median(r[key] for r in results) for key in ("rate", "p50", "p99"))
+        share = ratio([r["rate"] for r in results], bares[best])
         print(
-            f"{name:<18} {clients:>3} clients {rate:8.0f} images/s {rate / best:5.2f} of the best bare batch, "
+            f"{name:<18} {clients:>3} clients {rate:8.0f} images/s, {share} of bare batches of {best}, "
             f"p50 {p50:.1f} ms, p99 {p99:.1f} ms"
         )
+    for clients in CLIENTS:
+        batched, single = ([r["rate"] for r in seen[name, clients]] for name in ("serve", "serve, unbatched"))
+        print(f"batched over unbatched, {clients} clients: {ratio(batched, single)}")
+
+
+def ratio(ours: list[float], theirs: list[float]) -> str:
+    """The median of the turns' ratios, with its quartiles."""
+    found = [a / b for a, b in zip(ours, theirs, strict=True)]
+    low, middle, high = statistics.quantiles(found, n=4, method="inclusive") if len(found) > 1 else found * 3
+    return f"{middle:.2f} ({low:.2f} to {high:.2f})"
+
+
+def _port(given: Any) -> int:
+    """Of what a server's start gave."""
+    return given[0] if isinstance(given, tuple) else int(given)
 
 
 def idle(arguments: argparse.Namespace, model: Path, folder: Path, x: np.ndarray[Any, Any]) -> None:
@@ -209,34 +262,54 @@ def idle(arguments: argparse.Namespace, model: Path, folder: Path, x: np.ndarray
     message = folder / "ours"
     message.write_bytes(binary_message("model", list(x.shape), x.tobytes()))
     for _ in range(arguments.rounds):
-        alone = 1e3 / bare(arguments, model, [1])[1]
-        with served(arguments, model) as (port, _pid):
-            seen = load(port, message, 1, arguments.seconds)["p50"]
-        print(f"p50 {seen:.2f} ms by REST, {alone:.2f} ms bare: {seen - alone:.2f} ms more")
+        with bare(arguments, model) as alone, served(arguments, model) as (port, _pid):
+            slices = arguments.seconds / arguments.turns
+            pairs = [(load(port, message, 1, slices)["p50"], alone(1, slices)[1]) for _ in range(arguments.turns)]
+        seen, own, more = (
+            statistics.median(v) for v in (*zip(*pairs, strict=True), [asked - run for asked, run in pairs])
+        )
+        print(f"p50 {seen:.2f} ms by REST, {own:.2f} ms bare: {more:.2f} ms more (median of the turns)")
 
 
 def overload(arguments: argparse.Namespace, model: Path, folder: Path, x: np.ndarray[Any, Any]) -> None:
-    """Twice what it can: goodput, how soon it refuses, health, memory."""
+    """Twice what it can: goodput, how soon it refuses, health, memory. Beside the peak before and after."""
     message = folder / "ours"
     message.write_bytes(binary_message("model", list(x.shape), x.tobytes()))
-    with served(arguments, model, "--max-queue", "64") as (port, pid):
-        peak = load(port, message, 64, arguments.seconds)["rate"]
-        before, seen, stop = _memory(pid), [], threading.Event()
+    shares = []
+    for _ in range(arguments.rounds):
+        with served(arguments, model, "--max-queue", "64") as (port, pid):
+            peaks = [load(port, message, 64, arguments.seconds)["rate"]]
+            before = _memory(pid)
+            for _ in range(arguments.turns):
+                rate, (result, health) = 2 * peaks[-1], _watched(port, message, arguments.seconds, 2 * peaks[-1])
+                peaks.append(load(port, message, 64, arguments.seconds)["rate"])
+                peak = (peaks[-2] + peaks[-1]) / 2
+                shares.append(result["rate"] / peak)
+                print(
+                    f"peak {peak:.0f}/s; at {rate:.0f}/s: goodput {result['rate']:.0f}/s ({shares[-1]:.2f}), "
+                    f"answers {result['statuses']}, 503 within {result['rejected_p99']:.1f} ms (p99), "
+                    f"health {sum(health)}/{len(health)}, memory {before:.0f} -> {_memory(pid):.0f} MB",
+                    flush=True,
+                )
+    print(f"goodput over peak: {ratio(shares, [1.0] * len(shares))}")
 
-        def watch() -> None:
-            while not stop.wait(0.1):
-                seen.append(_health(port))
 
-        watcher = threading.Thread(target=watch)
-        watcher.start()
-        result = load(port, message, 600, 3 * arguments.seconds, rate=2 * peak)
+def _watched(port: int, message: Path, seconds: float, rate: float) -> tuple[dict[str, Any], list[bool]]:
+    """A load on a clock, and whether the server was healthy, ten times a second."""
+    seen: list[bool] = []
+    stop = threading.Event()
+
+    def watch() -> None:
+        while not stop.wait(0.1):
+            seen.append(_health(port))
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    try:
+        return load(port, message, 600, seconds, rate), seen
+    finally:
         stop.set()
         watcher.join()
-        print(
-            f"peak {peak:.0f}/s; at {2 * peak:.0f}/s: goodput {result['rate']:.0f}/s ({result['rate'] / peak:.2f}), "
-            f"answers {result['statuses']}, 503 within {result['rejected_p99']:.1f} ms (p99), "
-            f"health {sum(seen)}/{len(seen)}, memory {before:.0f} -> {_memory(pid):.0f} MB"
-        )
 
 
 def _health(port: int) -> bool:
@@ -267,7 +340,8 @@ def main() -> None:
     parser.add_argument("--precision", default="float32", help="of a shipped spec's export: float32, bfloat16, ...")
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--seconds", type=float, default=5)
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=3, help="of new processes")
+    parser.add_argument("--turns", type=int, default=5, help="of each in a round")
     parser.add_argument("--litserve", metavar="DIR")
     parser.add_argument("--kserve", metavar="DIR")
     arguments = parser.parse_args()
