@@ -32,6 +32,8 @@ from typing import Any
 import numpy as np
 from load_generator import binary_message, http_message
 
+from nin_spec.bench.figures import spread_of
+
 TESTS = Path(__file__).resolve().parent
 NIN_SPEC = [sys.executable, "-c", "import sys; from nin_spec.cli import main; main(sys.argv[1:])"]
 
@@ -155,8 +157,8 @@ def _wait_for(port: int, health: str, process: subprocess.Popen[bytes], log: Any
 
 def load(port: int, message: Path, clients: int, seconds: float, rate: float = 0.0) -> dict[str, Any]:
     """What a load generator saw."""
-    told = {"port": port, "message": str(message), "clients": clients, "seconds": seconds, "rate": rate, "warm": 0.5}
-    command = [sys.executable, str(TESTS / "load_generator.py"), json.dumps(told)]
+    asked = {"port": port, "message": str(message), "clients": clients, "seconds": seconds, "rate": rate, "warm": 0.5}
+    command = [sys.executable, str(TESTS / "load_generator.py"), json.dumps(asked)]
     result: dict[str, Any] = json.loads(subprocess.run(command, capture_output=True, check=True, text=True).stdout)
     if set(result["statuses"]) - {"200", "503"} or (not rate and result["broken"]):
         print(f"  unexpected: {result['statuses']}, {result['broken']} broken")
@@ -169,8 +171,7 @@ Bare = Callable[[int, float], tuple[float, float]]
 @contextmanager
 def bare(arguments: argparse.Namespace, model: Path) -> Iterator[Bare]:
     """A session that does nothing else: images a second and the median ms of a run, for a batch and some seconds."""
-    told = json.dumps([str(model), arguments.device, arguments.threads])
-    command = [sys.executable, "-c", BARE, told]
+    command = [sys.executable, "-c", BARE, json.dumps([str(model), arguments.device, arguments.threads])]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         given, taken = process.stdin, process.stdout
         assert given is not None
@@ -235,21 +236,25 @@ def throughput(arguments: argparse.Namespace, model: Path, folder: Path, x: np.n
         print(f"bare session, batch {size:<3} {statistics.median(found):8.0f} images/s")
     for (name, clients), results in seen.items():
         rate, p50, p99 = (statistics.median(r[key] for r in results) for key in ("rate", "p50", "p99"))
-        share = ratio([r["rate"] for r in results], bares[best])
+        share = told(ratios([r["rate"] for r in results], bares[best]))
         print(
             f"{name:<18} {clients:>3} clients {rate:8.0f} images/s, {share} of bare batches of {best}, "
             f"p50 {p50:.1f} ms, p99 {p99:.1f} ms"
         )
     for clients in CLIENTS:
         batched, single = ([r["rate"] for r in seen[name, clients]] for name in ("serve", "serve, unbatched"))
-        print(f"batched over unbatched, {clients} clients: {ratio(batched, single)}")
+        print(f"batched over unbatched, {clients} clients: {told(ratios(batched, single))}")
 
 
-def ratio(ours: list[float], theirs: list[float]) -> str:
-    """The median of the turns' ratios, with its quartiles."""
-    found = [a / b for a, b in zip(ours, theirs, strict=True)]
-    low, middle, high = statistics.quantiles(found, n=4, method="inclusive") if len(found) > 1 else found * 3
-    return f"{middle:.2f} ({low:.2f} to {high:.2f})"
+def ratios(ours: list[float], theirs: list[float]) -> list[float]:
+    """Turn by turn."""
+    return [a / b for a, b in zip(ours, theirs, strict=True)]
+
+
+def told(numbers: list[float]) -> str:
+    """The median, with the quartiles."""
+    spread = spread_of(numbers)
+    return f"{spread.median:.2f} ({spread.low:.2f} to {spread.high:.2f})"
 
 
 def _port(given: Any) -> int:
@@ -291,7 +296,7 @@ def overload(arguments: argparse.Namespace, model: Path, folder: Path, x: np.nda
                     f"health {sum(health)}/{len(health)}, memory {before:.0f} -> {_memory(pid):.0f} MB",
                     flush=True,
                 )
-    print(f"goodput over peak: {ratio(shares, [1.0] * len(shares))}")
+    print(f"goodput over peak: {told(shares)}")
 
 
 def _watched(port: int, message: Path, seconds: float, rate: float) -> tuple[dict[str, Any], list[bool]]:
