@@ -190,7 +190,7 @@ def bare(arguments: argparse.Namespace, model: Path) -> Iterator[Bare]:
 
 
 Servers = dict[str, tuple[Callable[[], Any], Path]]
-CLIENTS, SIZES = (16, 64), (1, 8, 16)
+OURS, CLIENTS, SIZES = ("serve", "serve, unbatched"), (16, 64), (1, 8, 16)
 
 
 def servers(arguments: argparse.Namespace, model: Path, folder: Path, x: np.ndarray[Any, Any]) -> Servers:
@@ -215,22 +215,37 @@ def servers(arguments: argparse.Namespace, model: Path, folder: Path, x: np.ndar
 def throughput(arguments: argparse.Namespace, model: Path, folder: Path, x: np.ndarray[Any, Any]) -> None:
     """Images a second, one image a request, at 16 and 64 clients, beside a bare session.
 
-    All are up at once and take turns of a second or so; ratios are of one turn, and medians of those are printed.
+    Our servers and the bare session are up at once and take turns of a second or so, as none of them spins while
+    it is idle; the others' sessions do, and have the machine to themselves. Ratios are of one turn of a round, and
+    medians of those are printed.
     """
     seen: dict[tuple[str, int], list[dict[str, Any]]] = {}
     bares: dict[int, list[float]] = {size: [] for size in SIZES}
+    every = servers(arguments, model, folder, x)
     slices = arguments.seconds / arguments.turns
+
+    def take_turns(ports: dict[str, int]) -> None:
+        for clients in CLIENTS:
+            for name, port in ports.items():
+                seen.setdefault((name, clients), []).append(load(port, every[name][1], clients, slices))
+
     for _ in range(arguments.rounds):
         with ExitStack() as stack:
             alone = stack.enter_context(bare(arguments, model))
-            every = servers(arguments, model, folder, x)
-            ports = {name: _port(stack.enter_context(start())) for name, (start, _) in every.items()}
+            ports = {name: stack.enter_context(every[name][0]())[0] for name in OURS}
             for _ in range(arguments.turns):
                 for size in SIZES:
                     bares[size].append(alone(size, slices)[0])
-                for clients in CLIENTS:
-                    for name, port in ports.items():
-                        seen.setdefault((name, clients), []).append(load(port, every[name][1], clients, slices))
+                take_turns(ports)
+        for name in [name for name in every if name not in OURS]:
+            with every[name][0]() as port:
+                for _ in range(arguments.turns):
+                    take_turns({name: port})
+    report(seen, bares)
+
+
+def report(seen: dict[tuple[str, int], list[dict[str, Any]]], bares: dict[int, list[float]]) -> None:
+    """A line for each contender and number of clients, and what batching is worth."""
     best = max(SIZES, key=lambda size: statistics.median(bares[size]))
     for size, found in bares.items():
         print(f"bare session, batch {size:<3} {statistics.median(found):8.0f} images/s")
@@ -242,7 +257,7 @@ def throughput(arguments: argparse.Namespace, model: Path, folder: Path, x: np.n
             f"p50 {p50:.1f} ms, p99 {p99:.1f} ms"
         )
     for clients in CLIENTS:
-        batched, single = ([r["rate"] for r in seen[name, clients]] for name in ("serve", "serve, unbatched"))
+        batched, single = ([r["rate"] for r in seen[name, clients]] for name in OURS)
         print(f"batched over unbatched, {clients} clients: {told(ratios(batched, single))}")
 
 
@@ -255,11 +270,6 @@ def told(numbers: list[float]) -> str:
     """The median, with the quartiles."""
     spread = spread_of(numbers)
     return f"{spread.median:.2f} ({spread.low:.2f} to {spread.high:.2f})"
-
-
-def _port(given: Any) -> int:
-    """Of what a server's start gave."""
-    return given[0] if isinstance(given, tuple) else int(given)
 
 
 def idle(arguments: argparse.Namespace, model: Path, folder: Path, x: np.ndarray[Any, Any]) -> None:
