@@ -1,9 +1,13 @@
-"""One model's queue and the thread that runs it: what waits together runs together.
+"""One model's queue and the threads that run it: what waits together runs together.
 
 A request that finds the model idle runs at once. While a run is under way others queue, and the next run
 takes what has queued, up to `rows`; with a `delay` it waits that long for more. A request is never split,
 its rows are never mixed up with another's, and one that expired or whose client left is dropped unrun.
-The thread takes from the queue itself, so that the model never waits for the event loop.
+The threads take from the queue themselves, so that the model never waits for the event loop.
+
+With `lanes` there are two ways to run. A request that is alone has the whole machine: every operator is divided
+over the cores. When several wait, each lane runs its share of them on one core, and waits for no other: an
+operator that is divided lasts as long as its slowest part, and under load some core always has something else to do.
 """
 
 from __future__ import annotations
@@ -34,12 +38,16 @@ class Caller(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """`rows` a run at most, `delay` seconds to wait for them, `queue` rows that may wait, `buckets` to pad to."""
+    """`rows` a run at most, `delay` seconds to wait for them, `queue` rows that may wait, `buckets` to pad to.
+
+    `lanes`: runs side by side when several requests wait.
+    """
 
     rows: int = 1
     delay: float = 0.0
     queue: int = 256
     buckets: tuple[int, ...] = ()
+    lanes: int = 1
 
 
 @dataclass(slots=True, eq=False)
@@ -56,12 +64,14 @@ class Waiting:
     result: list[Array] | ServingError | None = None
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Lap:
-    """What a run cost, in seconds, and what it held."""
+    """What a run held, whether it had the machine to itself, and what it cost, in seconds."""
 
     ran: list[Waiting]
     dropped: list[Waiting]
+    rows: int = 0
+    alone: bool = True
     executions: int = 0
     queued: float = 0.0
     gather: float = 0.0
@@ -71,26 +81,32 @@ class Lap:
 
 @dataclass(eq=False)
 class Batcher:
-    """Submit from the event loop; `run` is called in the batcher's own thread."""
+    """Submit from the event loop; `run` and `lane` are called in the batcher's own threads.
+
+    `run` is called when no other run is under way; `lane` by as many threads at once as there are lanes.
+    """
 
     run: Run
     limits: Limits
     statistics: Statistics = field(default_factory=Statistics)
     name: str = "batcher"
+    lane: Run | None = None
 
     def __post_init__(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._queue: deque[Waiting] = deque()
         self._rows = 0
-        self._running_rows = 0
+        self._running: list[Lap] = []
         self._seconds_a_row = 0.0
         self._closed = False
         self._timer: asyncio.TimerHandle | None = None
         self._next_look = math.inf
         self._wake = threading.Condition()
         self._ended = self._loop.create_future()
-        self._thread = threading.Thread(target=self._work, name=self.name, daemon=True)
-        self._thread.start()
+        self._lanes = self.limits.lanes if self.lane else 1
+        self._working = self._lanes
+        for number in range(self._lanes):
+            threading.Thread(target=self._work, name=f"{self.name}, {number}", daemon=True).start()
 
     # -------------------------------------------------------------- in the event loop
 
@@ -129,7 +145,7 @@ class Batcher:
         return not self._rows or self._rows + rows <= self.limits.queue
 
     def _full(self) -> OverloadedError:
-        seconds = (self._rows + self._running_rows) * self._seconds_a_row
+        seconds = (self._rows + sum(lap.rows for lap in tuple(self._running))) * self._seconds_a_row
         return OverloadedError(f"the queue is full: {self._rows} rows wait", retry_after=max(1, round(seconds)))
 
     def _look_at(self, deadline: float) -> None:
@@ -140,7 +156,7 @@ class Batcher:
         self._timer = self._loop.call_later(deadline - time.perf_counter(), self._expire)
 
     def _expire(self) -> None:
-        """The answer comes at the deadline, even while a long run keeps the thread busy."""
+        """The answer comes at the deadline, even while long runs keep the threads busy."""
         self._timer, self._next_look = None, math.inf
         now = time.perf_counter()
         with self._wake:
@@ -155,10 +171,10 @@ class Batcher:
             self._look_at(earliest)
 
     async def close(self) -> None:
-        """Refuse what comes, run what waits, end the thread."""
+        """Refuse what comes, run what waits, end the threads."""
         with self._wake:
             self._closed = True
-            self._wake.notify()
+            self._wake.notify_all()
         await asyncio.shield(self._ended)
         if self._timer is not None:
             self._timer.cancel()
@@ -179,27 +195,36 @@ class Batcher:
         else:
             waiting.future.set_result(result)
 
-    # -------------------------------------------------------------- in the thread
+    # -------------------------------------------------------------- in the threads
 
     def _work(self) -> None:
         while (lap := self._take()) is not None:
             if lap.ran:
                 self._execute(lap)
-            self._running_rows = 0
+            with self._wake:
+                self._running.remove(lap)
             self._loop.call_soon_threadsafe(self._deliver, lap)
-        self._loop.call_soon_threadsafe(self._ended.set_result, None)
+        with self._wake:
+            self._working -= 1
+            last = not self._working
+            self._wake.notify_all()
+        if last:
+            self._loop.call_soon_threadsafe(self._ended.set_result, None)
 
     def _take(self) -> Lap | None:
         """Wait for work; None when closed and nothing waits."""
         with self._wake:
             idle = not self._queue
-            while not self._queue:
-                if self._closed:
+            while not self._queue or any(lap.alone for lap in self._running):
+                if self._closed and not self._queue:
                     return None
                 self._wake.wait()
             if self.limits.delay and not idle:
                 self._gather()
-            return self._pick()
+            lap = self._pick()
+            if self._queue:
+                self._wake.notify()  # for the next lane
+            return lap
 
     def _gather(self) -> None:
         """Wait for a full run, until the oldest has waited for `delay`."""
@@ -209,24 +234,33 @@ class Batcher:
 
     def _pick(self) -> Lap:
         """From the front, those that fit one run; those that need none are dropped on the way."""
-        lap, rows, now, queue = Lap([], []), 0, time.perf_counter(), self._queue
+        lap, now, queue, room = Lap([], []), time.perf_counter(), self._queue, self._share()
+        gone = 0
         while queue:
             first = queue[0]
             if first.deadline <= now:
                 first.result = _expired()
                 lap.dropped.append(queue.popleft())
+                gone += first.rows
             elif (first.caller is not None and first.caller.lost) or first.future.done():
                 first.result = GoneError("the client left before its turn")
                 lap.dropped.append(queue.popleft())
-            elif lap.ran and (rows + first.rows > self.limits.rows or first.key != lap.ran[0].key):
+                gone += first.rows
+            elif lap.ran and (lap.rows + first.rows > room or first.key != lap.ran[0].key):
                 break
             else:
-                rows += first.rows
+                lap.rows += first.rows
                 lap.queued += now - first.arrived
                 lap.ran.append(queue.popleft())
-        self._rows -= rows + sum(w.rows for w in lap.dropped)
-        self._running_rows = rows
+        self._rows -= lap.rows + gone
+        lap.alone = self._lanes == 1 or (len(lap.ran) == 1 and not queue and not self._running)
+        self._running.append(lap)
         return lap
+
+    def _share(self) -> int:
+        """Rows for one run: a full one, or what keeps each lane that is free as busy as the others."""
+        free = self._lanes - len(self._running)
+        return min(self.limits.rows, math.ceil(self._rows / free))
 
     def _execute(self, lap: Lap) -> None:
         try:
@@ -245,7 +279,7 @@ class Batcher:
         begun = time.perf_counter()
         arrays = gather(group, self.limits.buckets)
         ready = time.perf_counter()
-        outputs = self.run(arrays)
+        outputs = (self.run if lap.alone or self.lane is None else self.lane)(arrays)
         done = time.perf_counter()
         split(group, outputs)
         end = time.perf_counter()
@@ -255,7 +289,7 @@ class Batcher:
             lap.infer + done - ready,
             lap.split + end - done,
         )
-        self._seconds_a_row = (done - ready) / sum(w.rows for w in group)
+        self._seconds_a_row = (done - ready) / sum(w.rows for w in group) / (1 if lap.alone else self._lanes)
 
 
 def gather(group: Sequence[Waiting], buckets: Sequence[int]) -> Sequence[Array]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,8 +24,14 @@ if TYPE_CHECKING:
 
 LEVEL = 0.97
 """Speeds within this of one another are level: less is the noise of a measurement."""
+LANES = 0.9
+"""Runs side by side, on one core each, are taken at this share of the speed of runs on all cores.
+
+Alone they are about as fast; what they win shows under load, when divided operators wait for the core that is busy.
+"""
 _FEW = 8
 _ROUNDS, _SECONDS = 7, 3.0
+_LAPS = 4
 _PROBE_SIZES = (32, 64, 128, 224, 256, 512)
 _KINDS = {"tensor(float)": "FP32", "tensor(double)": "FP64", "tensor(float16)": "FP16"} | {
     f"tensor({kind})": name
@@ -118,6 +125,17 @@ def open_engine(path: Path, device: str, threads: int | None, options: Mapping[s
     return engine
 
 
+def open_lane(engine: Engine, path: Path, options: Mapping[str, object] | None = None) -> Engine | None:
+    """The same model on one core, for several runs at once; None where the device shares its work out by itself.
+
+    One session serves all lanes: with one thread it runs on the caller's own, and holds the weights once.
+    """
+    session = engine.session
+    if session.device != "cpu" or session.threads == 1 or session.runner is not None:
+        return None
+    return replace(engine, session=open_session(path, "cpu", 1, options=options))
+
+
 def _declared(path: Path, nodes: Sequence[Any]) -> tuple[TensorSpec, ...]:
     for node in nodes:
         if node.type not in _KINDS:
@@ -135,19 +153,39 @@ def _shape(axes: Sequence[Any]) -> Shape:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How requests share runs: `rows` at most in one (1 is not at all), padded up to a bucket where there are any."""
+    """How requests share runs: `rows` at most in one (1 is not at all), padded up to a bucket where there are any.
+
+    `lanes`: runs side by side, on one core each, when several requests wait.
+    """
 
     rows: int
     buckets: tuple[int, ...] = ()
     remark: str = ""
+    lanes: int = 1
 
 
-def plan(engine: Engine, most: int, *, clock: Callable[[], float] = time.perf_counter) -> Plan:
-    """Warm the model, measure it, and decide whether batching pays here.
+def plan(
+    engine: Engine, most: int, lane: Engine | None = None, *, clock: Callable[[], float] = time.perf_counter
+) -> Plan:
+    """Warm the model, measure it, and decide whether batching pays here, and whether runs side by side do.
 
     On a GPU every new batch size costs a search for kernels, so that sizes are padded to the powers of
     two that are warmed here; a CPU takes each size as it comes, and buffers that are bound once pad by themselves.
     """
+    found = _shared(engine, most, clock)
+    if lane is None:
+        return found
+    lanes = engine.session.threads
+    whole, beside = (side_by_side(each, found.rows, count, clock) for each, count in ((engine, 1), (lane, lanes)))
+    if beside < LANES * whole:
+        told = f"{lanes} runs side by side don't pay: {beside:.0f} rows/s, {whole:.0f} one after another"
+        return replace(found, remark=f"{found.remark}; {told}")
+    told = f"under load {lanes} runs side by side: {beside:.0f} rows/s"
+    return replace(found, lanes=lanes, remark=f"{found.remark}; {told}")
+
+
+def _shared(engine: Engine, most: int, clock: Callable[[], float]) -> Plan:
+    """How many rows share a run."""
     if not engine.batches:
         engine.example(1)
         return Plan(1, remark="the file fixes its batch: every request runs alone")
@@ -198,3 +236,22 @@ def speeds_of(engine: Engine, sizes: Sequence[int], clock: Callable[[], float]) 
         if clock() - start > _SECONDS:
             break
     return {size: size / seconds for size, seconds in least.items()}
+
+
+def side_by_side(engine: Engine, rows: int, count: int, clock: Callable[[], float]) -> float:
+    """Rows a second, of all, in the best of a few rounds of some runs in each of `count` threads."""
+    arrays = engine.example(rows)
+
+    def laps(_: int) -> None:
+        for _ in range(_LAPS):
+            engine.run(arrays)
+
+    least, start = math.inf, clock()
+    with ThreadPoolExecutor(count) as pool:
+        for _ in range(_ROUNDS):
+            begun = clock()
+            list(pool.map(laps, range(count)))
+            least = min(least, clock() - begun)
+            if clock() - start > _SECONDS / 2:
+                break
+    return len(arrays[0]) * _LAPS * count / least

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from nin_spec.diagnostics import Code, Diagnostic, InputError, NinSpecError
 from nin_spec.serving.batcher import Batcher, Limits
-from nin_spec.serving.engine import Engine, Plan, open_engine, plan
+from nin_spec.serving.engine import Engine, Plan, open_engine, open_lane, plan
 from nin_spec.serving.errors import NotFoundError
 from nin_spec.serving.logs import logger
 from nin_spec.serving.metrics import Statistics
@@ -54,10 +54,14 @@ class Choice:
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """A model that runs, warmed and measured, of a file as it was. `most`: rows that one request may have."""
+    """A model that runs, warmed and measured, of a file as it was. `most`: rows that one request may have.
+
+    `lane`: the same model on one core, where runs side by side pay.
+    """
 
     source: Source
     engine: Engine
+    lane: Engine | None
     plan: Plan
     stamp: tuple[int, ...]
     most: int
@@ -73,12 +77,14 @@ def open_model(source: Source, choice: Choice) -> Opened:
     stamp = stamp_of(source.path)
     engine = open_engine(source.path, choice.device, choice.threads, choice.options)
     name = source.name or _safe(engine.info.name) or _safe(source.path.stem) or "model"
-    found = plan(engine, choice.rows)
+    # A delay is there to fill runs, and lanes would share out what it gathered.
+    lane = None if choice.delay else open_lane(engine, source.path, choice.options)
+    found = plan(engine, choice.rows, lane)
     logger.info(
         found.remark,
         extra={"model": name, "version": source.version, "file": str(source.path), "device": engine.session.choice},
     )
-    return Opened(replace(source, name=name), engine, found, stamp, choice.rows)
+    return Opened(replace(source, name=name), engine, lane if found.lanes > 1 else None, found, stamp, choice.rows)
 
 
 def _safe(name: str) -> str:
@@ -118,8 +124,9 @@ class Served:
 
     def __post_init__(self) -> None:
         self.name, self.version = self.opened.name, self.opened.source.version
-        self.engine = self.opened.engine
-        self.batcher = Batcher(self.engine.run, self.limits, self.statistics, f"{self.name}:{self.version}")
+        self.engine, lane = self.opened.engine, self.opened.lane
+        name = f"{self.name}:{self.version}"
+        self.batcher = Batcher(self.engine.run, self.limits, self.statistics, name, lane.run if lane else None)
 
 
 @dataclass(eq=False)
@@ -142,7 +149,7 @@ class Repository:
             task.add_done_callback(self._retiring.discard)
 
     def _limits(self, found: Plan) -> Limits:
-        return Limits(found.rows, self.choice.delay, self.choice.queue, found.buckets)
+        return Limits(found.rows, self.choice.delay, self.choice.queue, found.buckets, found.lanes)
 
     def find(self, name: str, version: str = "") -> Served:
         """A version of a model, the highest where none is asked for. Raises NotFoundError."""

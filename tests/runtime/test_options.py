@@ -105,9 +105,10 @@ def test_openvino_is_told_its_precision_always() -> None:
     assert OpenvinoOptions(device="NPU").hardware() == "NPU"
 
 
-def test_idle_threads_do_not_spin_between_runs() -> None:
-    """By default; never at all on a shared machine."""
-    assert CpuOptions().for_session() == {"session.force_spinning_stop": "1"}
+def test_idle_threads_spin_for_a_moment_at_most() -> None:
+    """By default; not after a run or never at all on a shared machine."""
+    assert CpuOptions().for_session() == {"session.intra_op.spin_duration_us": "1000"}
+    assert CpuOptions(spinning="run").for_session() == {"session.force_spinning_stop": "1"}
     assert CpuOptions(spinning="never").for_session() == {"session.intra_op.allow_spinning": "0"}
     assert CpuOptions(spinning="always").for_session() == {}
 
