@@ -5,7 +5,8 @@ that a busy moment hits all alike, in rounds of new processes; medians of the tu
 Asserts nothing.
 
     python tests/bench_serving.py [throughput|idle|overload|all] [--model nin_cifar] [--device cpu]
-        [--precision float32] [--threads 2] [--seconds 5] [--rounds 3] [--turns 5] [--litserve DIR] [--kserve DIR]
+        [--device-option precision=bfloat16] [--threads 2] [--seconds 5] [--rounds 3] [--turns 5]
+        [--litserve DIR] [--kserve DIR]
 
 DIR is a folder that `pip install --target DIR litserve` (or kserve) filled.
 """
@@ -40,8 +41,8 @@ NIN_SPEC = [sys.executable, "-c", "import sys; from nin_spec.cli import main; ma
 BARE = """
 import json, statistics, sys, time, numpy as np
 from nin_spec.runtime.session import open_session
-path, device, threads = json.loads(sys.argv[1])
-session = open_session(path, device, threads)
+path, device, threads, options = json.loads(sys.argv[1])
+session = open_session(path, device, threads, options=dict(o.split("=", 1) for o in options))
 for line in sys.stdin:
     size, seconds = json.loads(line)
     x = np.random.default_rng(0).normal(size=(size, *session.input_shape[1:])).astype(np.float32)
@@ -97,6 +98,7 @@ if __name__ == "__main__":
 def served(arguments: argparse.Namespace, model: Path, *more: str) -> Iterator[tuple[int, int]]:
     """Our server: its port and process."""
     command = [*NIN_SPEC, "serve", f"model={model}", "--port", "0", "--device", arguments.device, *more]
+    command += [f"--device-option={option}" for option in arguments.device_option]
     process = subprocess.Popen([*command, "--threads", str(arguments.threads)], stderr=subprocess.PIPE, text=True)
     assert process.stderr is not None
     for line in process.stderr:
@@ -171,7 +173,8 @@ Bare = Callable[[int, float], tuple[float, float]]
 @contextmanager
 def bare(arguments: argparse.Namespace, model: Path) -> Iterator[Bare]:
     """A session that does nothing else: images a second and the median ms of a run, for a batch and some seconds."""
-    command = [sys.executable, "-c", BARE, json.dumps([str(model), arguments.device, arguments.threads])]
+    asked = [str(model), arguments.device, arguments.threads, arguments.device_option]
+    command = [sys.executable, "-c", BARE, json.dumps(asked)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         given, taken = process.stdin, process.stdout
         assert given is not None
@@ -352,7 +355,7 @@ def main() -> None:
     parser.add_argument("part", nargs="?", default="all", choices=[*parts, "all"])
     parser.add_argument("--model", default="nin_cifar", help="an ONNX file, or a shipped spec")
     parser.add_argument("--device", default="cpu")
-    parser.add_argument("--precision", default="float32", help="of a shipped spec's export: float32, bfloat16, ...")
+    parser.add_argument("--device-option", metavar="KEY=VALUE", action="append", default=[], help="as of serve")
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--seconds", type=float, default=5)
     parser.add_argument("--rounds", type=int, default=3, help="of new processes")
@@ -365,7 +368,6 @@ def main() -> None:
         if not model.is_file():
             model = folder / "model.onnx"
             command = [*NIN_SPEC, "export", arguments.model, "--onnx", str(model), "--no-parity"]
-            command += ["--precision", arguments.precision]
             subprocess.run(command, check=True, capture_output=True)
         from nin_spec.runtime.session import open_session
 

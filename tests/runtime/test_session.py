@@ -136,7 +136,7 @@ def test_options_reach_the_session() -> None:
 
 def test_an_idle_session_is_soon_asleep() -> None:
     """By default its threads spin a moment after a run, far less than onnxruntime lets them (in CPU time)."""
-    spent = {}
+    spent: dict[str, float] = {}
     for spinning in ("brief", "always"):
         session = open_session(content(), "cpu", threads=2, options={"spinning": spinning})
         x = np.zeros((64, 3, 8, 8), np.float32)
