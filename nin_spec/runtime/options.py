@@ -41,7 +41,7 @@ class DeviceOptions(BaseModel):
 
     def for_session(self) -> dict[str, str]:
         """Entries of the session's configuration."""
-        # Inside a run spinning saves wake-ups; between runs it only burns a core.
+        # Spin inside a run, where it saves wake-ups, and never between runs, where it only burns a core.
         return {"session.force_spinning_stop": "1"}
 
     def asked_precision(self) -> str | None:

@@ -235,24 +235,21 @@ class Batcher:
     def _pick(self) -> Lap:
         """From the front, those that fit one run; those that need none are dropped on the way."""
         lap, now, queue, room = Lap([], []), time.perf_counter(), self._queue, self._share()
-        gone = 0
         while queue:
             first = queue[0]
             if first.deadline <= now:
                 first.result = _expired()
                 lap.dropped.append(queue.popleft())
-                gone += first.rows
             elif (first.caller is not None and first.caller.lost) or first.future.done():
                 first.result = GoneError("the client left before its turn")
                 lap.dropped.append(queue.popleft())
-                gone += first.rows
             elif lap.ran and (lap.rows + first.rows > room or first.key != lap.ran[0].key):
                 break
             else:
                 lap.rows += first.rows
                 lap.queued += now - first.arrived
                 lap.ran.append(queue.popleft())
-        self._rows -= lap.rows + gone
+        self._rows -= lap.rows + sum(w.rows for w in lap.dropped)
         lap.alone = self._lanes == 1 or (len(lap.ran) == 1 and not queue and not self._running)
         self._running.append(lap)
         return lap

@@ -79,6 +79,9 @@ def open_model(source: Source, choice: Choice) -> Opened:
     name = source.name or _safe(engine.info.name) or _safe(source.path.stem) or "model"
     # A delay is there to fill runs, and lanes would share out what it gathered.
     lane = None if choice.delay else open_lane(engine, source.path, choice.options)
+    if lane and stamp_of(source.path) != stamp:  # two files would answer under one name
+        message = f"{source.path} changed while it was opened"
+        raise InputError(Diagnostic(Code.INPUT_UNUSABLE, message, hint="try again once it is written"))
     found = plan(engine, choice.rows, lane)
     logger.info(
         found.remark,

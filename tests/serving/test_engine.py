@@ -12,9 +12,13 @@ from onnx import TensorProto, helper
 from server_process import model_file
 from small_models import FLOAT, other_graph
 
+from nin_spec.diagnostics import InputError
 from nin_spec.runtime.buckets import BucketRunner
-from nin_spec.serving.engine import Engine, open_engine, plan, worthwhile
+from nin_spec.serving import engine as engine_module
+from nin_spec.serving import models
+from nin_spec.serving.engine import Engine, open_engine, open_lane, plan, worthwhile
 from nin_spec.serving.errors import BadRequestError, FailedError
+from nin_spec.serving.models import Choice, Source, open_model
 from nin_spec.serving.protocol import TensorSpec
 
 
@@ -102,3 +106,65 @@ def test_a_plan_says_what_it_decided(tmp_path: Path) -> None:
 def test_batching_is_as_large_as_it_pays(speeds: dict[int, float], rows: int) -> None:
     """Off where it makes the model slower; else the least size of eight or more that is level with the best."""
     assert worthwhile(speeds) == rows
+
+
+# ------------------------------------------------------------------ lanes
+
+
+def speeds(monkeypatch: pytest.MonkeyPatch, whole: float, beside: float) -> None:
+    """What the warm-up finds, runs on all cores and runs side by side."""
+
+    def measured(_engine: Engine, _rows: int, count: int, _clock: Any) -> float:
+        return whole if count == 1 else beside
+
+    monkeypatch.setattr(engine_module, "side_by_side", measured)
+
+
+def test_a_lane_is_the_same_model_on_one_core(tmp_path: Path) -> None:
+    """Where there are several to share out: with one thread, or buffers that are bound, there is none."""
+    path = model_file(tmp_path)
+    whole, x = open_engine(path, "cpu", 2), np.random.default_rng(0).normal(size=(3, 3, 8, 8)).astype(np.float32)
+    lane = open_lane(whole, path)
+    assert lane is not None
+    assert (lane.session.threads, lane.inputs, lane.outputs) == (1, whole.inputs, whole.outputs)
+    np.testing.assert_allclose(lane.run([x])[0], whole.run([x])[0], rtol=1e-5, atol=1e-6)
+    assert open_lane(open_engine(path, "cpu", 1), path) is None
+
+
+def test_lanes_are_measured_for_real(tmp_path: Path) -> None:
+    """Every thread of the lanes runs, and all rows count."""
+    found, seconds = engine(tmp_path), iter(range(10_000))
+    assert engine_module.side_by_side(found, 8, 2, lambda: next(seconds)) == 8 * 4 * 2  # four runs each, in a second
+
+
+@pytest.mark.parametrize(("beside", "lanes"), [(101, 2), (91, 2), (89, 1)])
+def test_lanes_are_taken_where_they_pay(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, beside: float, lanes: int
+) -> None:
+    """And the log says what was found."""
+    speeds(monkeypatch, 100, beside)
+    path = model_file(tmp_path)
+    opened = open_model(Source(path), Choice("cpu", 2))
+    assert (opened.plan.lanes, opened.lane is not None) == (lanes, lanes == 2)
+    assert f"{beside} rows/s" in opened.plan.remark
+
+
+def test_a_delay_or_one_thread_has_no_lanes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a delay gathered isn't shared out again."""
+    speeds(monkeypatch, 100, 200)
+    for choice in (Choice("cpu", 2, delay=0.01), Choice("cpu", 1)):
+        opened = open_model(Source(model_file(tmp_path)), choice)
+        assert (opened.lane, opened.plan.lanes) == (None, 1)
+
+
+def test_a_file_that_changes_while_it_is_opened_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Or requests would be answered by two models, the waiting ones by the newer."""
+    path = model_file(tmp_path)
+
+    def late(whole: Engine, where: Path, options: Any) -> Engine | None:
+        model_file(tmp_path, where.name, tail="Softmax")
+        return open_lane(whole, where, options)
+
+    monkeypatch.setattr(models, "open_lane", late)
+    with pytest.raises(InputError, match="changed while it was opened"):
+        open_model(Source(path), Choice("cpu", 2))
