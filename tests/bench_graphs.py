@@ -20,6 +20,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from bench_kernels import same_kernels, unlike
+
 from nin_spec.bench.contenders import OURS, PEERS, Contender, Entry, Job
 from nin_spec.bench.figures import Spread, geometric_mean
 from nin_spec.diagnostics import NinSpecError, render
@@ -69,8 +71,8 @@ class Bar:
 # ------------------------------------------------------------------ the bars
 
 
-def bars(found: Found, starts: Mapping[str, Spread], features: Iterable[str], unjudged: str = "") -> list[Bar]:
-    """Every bar that the specs in the run have a part in."""
+def bars(found: Found, starts: Mapping[str, Spread], lacking: Mapping[str, str], unjudged: str = "") -> list[Bar]:
+    """Every bar that the specs in the run have a part in. `lacking` is what `lacks` says of this machine."""
 
     def mean(what: str, peer: str, sign: Literal["<=", "<"], value: float, names: Iterable[str]) -> Bar:
         ratios = [r for name in names for r in ratios_of(found[name], peer)]
@@ -88,36 +90,50 @@ def bars(found: Found, starts: Mapping[str, Spread], features: Iterable[str], un
         Bar(f"start of a session on {device}, seconds", "<", 0.5, spread.median, spread.count, unjudged)
         for device, spread in starts.items()
     ]
-    return [*made, *of_nin_cifar(found, set(features), unjudged)]
+    return [*made, *of_nin_cifar(found, lacking, unjudged)]
 
 
-def of_nin_cifar(found: Found, features: set[str], unjudged: str) -> list[Bar]:
+def of_nin_cifar(found: Found, lacking: Mapping[str, str], unjudged: str) -> list[Bar]:
     """Those of one network at one batch size."""
     if "nin_cifar" not in found:
         return []
     cifar, sizes = found["nin_cifar"], found["nin_cifar"].settings.batches
+    no_bfloat16 = unjudged or lacking["bfloat16"]
     made = []
     if 64 in sizes:
         share = "nin_cifar, batch 64: share of the float32 peak"
         made.append(Bar(share, ">=", 0.90, share_of(cifar, "nin-spec", 64), 1, unjudged))
-        lacking = unjudged or without(features, FAST_BFLOAT16)
         share = "nin_cifar, batch 64, OpenVINO: share of the bfloat16 peak"
-        made.append(Bar(share, ">=", 0.80, share_of(cifar, OPENVINO, 64), 1, lacking))
-        lacking = unjudged or without(features, FAST_INT8) or ("" if gain(cifar, INT8, 64) else "no --int8 FILE")
+        made.append(Bar(share, ">=", 0.80, share_of(cifar, OPENVINO, 64), 1, no_bfloat16))
+        no_int8 = unjudged or lacking["int8"] or ("" if gain(cifar, INT8, 64) else "no --int8 FILE")
         made.append(
-            Bar("nin_cifar, batch 64: int8 / float32, throughput", ">=", 2.5, gain(cifar, INT8, 64), 1, lacking)
+            Bar("nin_cifar, batch 64: int8 / float32, throughput", ">=", 2.5, gain(cifar, INT8, 64), 1, no_int8)
         )
     if 1 in sizes:
-        lacking = unjudged or without(features, FAST_BFLOAT16)
         faster = gain(cifar, OPENVINO, 1)
         time = "nin_cifar, batch 1: OpenVINO in bfloat16 / CPU provider"
-        made.append(Bar(time, "<", 0.25, 1 / faster if faster else None, 1, lacking))
+        made.append(Bar(time, "<", 0.25, 1 / faster if faster else None, 1, no_bfloat16))
     return made
 
 
-def without(features: set[str], wanted: Sequence[str]) -> str:
-    """The reason where the processor has none of the features."""
-    return "" if features.intersection(wanted) else f"this processor has none of {', '.join(wanted)}"
+def lacks(features: Iterable[str], openvino: str) -> dict[str, str]:
+    """Why a number format is not judged on this machine, "" where it is. `openvino` is what keeps that from running."""
+
+    def without(wanted: Sequence[str]) -> str:
+        return "" if set(features).intersection(wanted) else f"this processor has none of {', '.join(wanted)}"
+
+    return {"bfloat16": without(FAST_BFLOAT16) or openvino, "int8": without(FAST_INT8)}
+
+
+def no_openvino() -> str:
+    """What keeps OpenVINO from running here, "" where nothing does."""
+    from nin_spec.diagnostics import DeviceError
+    from nin_spec.runtime.providers import explain
+
+    try:
+        return explain("openvino").reason
+    except DeviceError as error:
+        return error.diagnostics[0].message
 
 
 def ratios_of(result: Result, peer: str) -> list[float]:
@@ -161,11 +177,11 @@ def distinct(specs: Sequence[str]) -> tuple[list[str], list[str]]:
     return kept, [name for name in specs if name not in kept]
 
 
-def entries(spec: str, features: set[str], int8: str | None) -> list[Entry]:
+def entries(spec: str, lacking: Mapping[str, str], int8: str | None) -> list[Entry]:
     """Who takes part: for nin_cifar the other devices and precisions too, where they are judged."""
     made = [Entry("nin-spec", OURS)]
     made += [Entry(name, PEERS[name], only=(1,) if name == "bare" else ()) for name in AGAINST]
-    if spec == "nin_cifar" and features.intersection(FAST_BFLOAT16):
+    if spec == "nin_cifar" and not lacking["bfloat16"]:
         made.append(Entry(OPENVINO, OURS, "openvino", "bfloat16"))
     if spec == "nin_cifar" and int8:
         made.append(Entry(INT8, Contender("file", "an int8 file", "session", "file"), file=int8))
@@ -176,25 +192,28 @@ def measure(
     specs: Sequence[str],
     settings: Settings,
     facts: dict[str, Any],
+    lacking: Mapping[str, str],
+    *,
     given: argparse.Namespace,
     found: dict[str, Result],
+    kernels: dict[str, str],
 ) -> None:
-    """Each spec's contest, noted in `found` as soon as it is done, or stopped."""
+    """Each spec's contest, noted in `found` as soon as it is done, or stopped, and then in `kernels` what is unlike."""
     import nin_spec
     from nin_spec.bench.contest import Contest
     from nin_spec.bench.subjects import bench_model
 
-    features = set(facts["features"] or ())
     for number, spec in enumerate(specs, 1):
         tell = reporter(f"{number} of {len(specs)}, {spec}: ")
         network = nin_spec.compile(spec)
         trained = given.weights if spec == "nin_cifar" else None
         subject = bench_model(network.with_weights(trained) if trained else network.initialise())
-        contest = Contest(subject, entries(spec, features, given.int8), settings, tell, facts)
+        contest = Contest(subject, entries(spec, lacking, given.int8), settings, tell, facts)
         try:
             contest.run()
         finally:
             found[spec] = contest.result()
+        kernels[spec] = unlike(subject, given.threads)
 
 
 def reporter(head: str) -> Callable[[str, float | None], None]:
@@ -305,36 +324,41 @@ def compare(given: argparse.Namespace) -> int:
     from nin_spec.bench.results import Settings
 
     facts = machine_facts()
-    features = set(facts["features"] or ())
+    features = facts["features"] or ()
+    lacking = lacks(features, no_openvino())
     settings = Settings(tuple(given.batches), given.threads, given.seconds, given.turns, patience=1800)
     specs, same = distinct(given.specs)
     found: dict[str, Result] = {}
+    kernels: dict[str, str] = {}
     starts: dict[str, Spread] = {}
     interrupted = False
     try:
         starts = start_times(given.threads, given.starts)
-        measure(specs, settings, facts, given, found)
+        measure(specs, settings, facts, lacking, given=given, found=found, kernels=kernels)
     except KeyboardInterrupt:
         interrupted = True
     unjudged = "--quick" if given.quick else "stopped before the end" if interrupted else ""
-    judged = bars(found, starts, features, unjudged)
+    judged = bars(found, starts, lacking, unjudged)
     told = f"{facts['cpu']}, {facts['cores']} cores, {' '.join(sorted(features))}; load before {facts['load_before']}"
     print(f"{told}; {given.threads} threads, {given.turns} turns of {given.seconds:g} s, float32")
     print(f"the same networks, measured once: {', '.join(same)}\n" if same else "")
-    print("\n".join([*table(found), "", *verdicts(judged), "", *troubles(found)]).rstrip())
+    print("\n".join([*table(found), "", *verdicts(judged), "", *same_kernels(kernels), *troubles(found)]).rstrip())
     if given.json:
-        record(given.json, found, judged, starts)
+        record(given.json, found, judged, starts, kernels)
     if interrupted:
         return 130
     failed = any(result.failures for result in found.values())
     return int(failed or any(bar.missed for bar in judged))
 
 
-def record(path: Path, found: Found, judged: Sequence[Bar], starts: Mapping[str, Spread]) -> None:
+def record(
+    path: Path, found: Found, judged: Sequence[Bar], starts: Mapping[str, Spread], kernels: Mapping[str, str]
+) -> None:
     """Everything, for programs."""
     whole = {
         "bars": [bar.as_dict() for bar in judged],
         "start_seconds": {device: spread.as_dict() for device, spread in starts.items()},
+        "kernels_unlike_torch_export": kernels,
         "specs": {name: result.as_dict() for name, result in found.items()},
     }
     path.write_text(json.dumps(whole, indent=2) + "\n")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from nin_spec.diagnostics import Code, Diagnostic, InputError
@@ -74,7 +74,8 @@ PEERS: dict[str, Contender] = {
 class Entry:
     """A contender in a contest: under which label, on which device, in which precision (None: the file's own).
 
-    `file` is another ONNX file than the subject's; `only` are the batches that it runs at, none meaning all.
+    `file` is another ONNX file than the subject's; `only` are the batches that it runs at, none meaning all;
+    `options` are those of the device, as nin_spec.runtime.options reads them.
     """
 
     label: str
@@ -83,6 +84,7 @@ class Entry:
     precision: str | None = None
     file: str = ""
     only: tuple[int, ...] = ()
+    options: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +99,7 @@ class Job:
     spec: str = ""
     weights: str = ""
     dtype: str = "float32"
+    options: Mapping[str, str] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data."""

@@ -53,12 +53,13 @@ class SessionRunner:
     def __init__(self, job: Job) -> None:
         from nin_spec.runtime.session import open_session
 
-        asked = {"precision": job.precision} if job.precision else {}
+        asked = {"precision": job.precision, "options": job.options}
         self.session = open_session(Path(job.file), job.device, job.threads, **asked)  # type: ignore[arg-type]
         self.facts = _session_facts(self.session.inference, str(self.session.dtype), job) | {
             "device": self.session.device,
             "provider": self.session.provider,
             "choice": self.session.choice,
+            "options": dict(job.options),
         }
 
     def around(self) -> AbstractContextManager[Any]:

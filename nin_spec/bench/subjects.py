@@ -69,6 +69,7 @@ class BenchSubject:
             spec=str(folder / "model.yaml") if has else "",
             weights=str(folder / "model.safetensors") if has else "",
             dtype=self.dtype,
+            options=entry.options,
         )
 
 

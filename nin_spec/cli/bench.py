@@ -13,6 +13,7 @@ import click
 from nin_spec.bench.contenders import OURS, PEERS, Contender, Entry
 from nin_spec.cli.options import (
     compile_spec,
+    device_option,
     force_option,
     input_option,
     protect,
@@ -39,6 +40,7 @@ _LARGEST = 1 << 20
 @click.command("bench")
 @click.argument("subject", metavar="SPEC|MODEL.onnx|RUNDIR")
 @click.option("--device", "devices", multiple=True, metavar="NAME", help="Measure on this device; may be repeated.")
+@device_option
 @click.option("--precision", "precisions", metavar="LIST", help="Arithmetic of the device, as float32,bfloat16.")
 @click.option("--batch", "batches", metavar="LIST", help="Batch sizes.  [default: 1,8,64]")
 @click.option("--against", "peers", metavar="LIST", help=f"Peers, of {', '.join(PEERS)}; or other ONNX files.")
@@ -68,6 +70,7 @@ def bench_command(subject: str, form: str, **given: Any) -> int:
       nin-spec bench nin_cifar                                       on the best device
       nin-spec bench nin_cifar --against torch,torch-compile,torch-export,bare
       nin-spec bench net.onnx --device cpu --device openvino --batch 1,8
+      nin-spec bench net.onnx --device cpu --device-option spinning=never
       nin-spec bench net.onnx --against net-int8.onnx --plot bench.png --json bench.json
 
     Each contender has a process of its own, and waits while another is measured. They get the same
@@ -145,12 +148,15 @@ def choose_entries(given: dict[str, Any]) -> list[Entry]:
     devices = devices_of(given)
     precisions: list[str | None] = [*map(check_precision, words(given["precisions"]))] or [None]
     several = len(devices) * len(precisions) > 1
+    options = given["options"]
+    if options and (len(devices) > 1 or devices == ("auto",)):
+        raise click.UsageError("--device-option belongs to one --device, which must be named")
     ours = [
-        Entry(" ".join(filter(None, ("nin-spec", device if several else "", p))), OURS, device, p)
+        Entry(" ".join(filter(None, ("nin-spec", device if several else "", p))), OURS, device, p, options=options)
         for device in devices
         for p in precisions
     ]
-    return [*ours, *(peer_entry(name, devices[0]) for name in words(given["peers"]))]
+    return [*ours, *(peer_entry(name, devices[0], options) for name in words(given["peers"]))]
 
 
 def check_precision(word: str) -> str:
@@ -164,14 +170,16 @@ def check_precision(word: str) -> str:
     return word
 
 
-def peer_entry(name: str, device: str) -> Entry:
-    """A row of the table, or another ONNX file."""
+def peer_entry(name: str, device: str, options: dict[str, str]) -> Entry:
+    """A row of the table, or another ONNX file. The device's options are for what runs in our settings."""
     from nin_spec.diagnostics import did_you_mean
 
     if name in PEERS:
-        return Entry(name, PEERS[name], device)
+        return Entry(name, PEERS[name], device, options=options)
     if name.lower().endswith(".onnx"):
-        return Entry(name, Contender("file", "another ONNX file", "session", "file"), device, file=name)
+        return Entry(
+            name, Contender("file", "another ONNX file", "session", "file"), device, file=name, options=options
+        )
     hint = did_you_mean(name, list(PEERS))
     raise click.BadParameter(f"{name!r} is no contender; {hint}, or a MODEL.onnx", param_hint="--against")
 
@@ -298,14 +306,16 @@ def notes(result: Result) -> list[str]:
 
 
 def contender_lines(result: Result) -> list[str]:
-    """A line a contender: what it is, on what it ran, in which numbers, and how long its start took."""
+    """A line a contender: what it is, on what it ran, in which numbers, and how long its start took; its options."""
     from nin_spec.tables import columns
 
     here = [each for each in result.contenders if not each.is_peak]
     places = [each.facts.get("provider", f"torch on {each.facts['device']}") for each in here]
     starts = [f"start {each.seconds:.2f} s" for each in here]
+    asked = [" ".join(f"{key}={value}" for key, value in each.facts.get("options", {}).items()) for each in here]
     rows = [
-        (c.label, c.title, where, c.facts["precision"], s) for c, where, s in zip(here, places, starts, strict=True)
+        (c.label, c.title, where, c.facts["precision"], start, options)
+        for c, where, start, options in zip(here, places, starts, asked, strict=True)
     ]
     return columns(rows) if rows else []
 

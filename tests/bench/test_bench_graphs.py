@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 
 import bench_graphs
+import bench_kernels
 import pytest
 
+import nin_spec
 from nin_spec.bench.figures import Spread, spread_of
 from nin_spec.bench.results import Failure, Laps, Opened, Result, Settings
 
@@ -33,9 +36,15 @@ def result(times: Mapping[str, float], share: float = 0.95, batches: tuple[int, 
 GOOD = {"nin-spec": 0.9, "torch-export": 1.0, "torch-compile": 1.2, "torch": 1.8, "bare": 0.895}
 
 
-def judge(found: Mapping[str, Result], starts: Mapping[str, Spread] = STARTS, features: str = "") -> dict[str, str]:
+OLD = bench_graphs.lacks((), "")
+"""A processor without the instructions that some bars are about."""
+
+
+def judge(
+    found: Mapping[str, Result], starts: Mapping[str, Spread] = STARTS, lacking: Mapping[str, str] = OLD
+) -> dict[str, str]:
     """Each bar's verdict by its name."""
-    return {bar.what.strip(): bar.verdict for bar in bench_graphs.bars(found, starts, features.split())}
+    return {bar.what.strip(): bar.verdict for bar in bench_graphs.bars(found, starts, lacking)}
 
 
 def test_all_hold_where_all_is_well() -> None:
@@ -75,16 +84,51 @@ def test_a_bar_that_ought_to_be_judged_and_was_not_measured_is_no_success() -> N
     """As where the contender failed."""
     without = {name: seconds for name, seconds in GOOD.items() if name != "torch-compile"}
     assert judge({"nin_cifar": result(without)})["nin-spec / torch.compile"] == "NOT MEASURED"
-    found = bench_graphs.bars({"nin_cifar": result(without)}, STARTS, ())
+    found = bench_graphs.bars({"nin_cifar": result(without)}, STARTS, OLD)
     assert [bar.what for bar in found if bar.missed] == ["nin-spec / torch.compile"]
-    fast = judge({"nin_cifar": result(GOOD)}, features="amx_bf16")
+    fast = judge({"nin_cifar": result(GOOD)}, lacking=bench_graphs.lacks(["amx_bf16"], ""))
     assert fast["nin_cifar, batch 64, OpenVINO: share of the bfloat16 peak"] == "NOT MEASURED"
+
+
+def test_a_device_that_is_not_here_takes_no_part() -> None:
+    """A processor of another maker computes in bfloat16, and OpenVINO serves it not: neither entered nor judged."""
+    lacking = bench_graphs.lacks(["avx512_bf16", "avx512_vnni"], "its plug-in finds no hardware")
+    labels = [entry.label for entry in bench_graphs.entries("nin_cifar", lacking, "int8.onnx")]
+    assert labels == ["nin-spec", *bench_graphs.AGAINST, bench_graphs.INT8]
+    verdicts = judge({"nin_cifar": result(GOOD)}, lacking=lacking)
+    verdict = verdicts["nin_cifar, batch 64, OpenVINO: share of the bfloat16 peak"]
+    assert verdict == "not judged here: its plug-in finds no hardware"
+    assert bench_graphs.OPENVINO in [
+        entry.label for entry in bench_graphs.entries("nin_cifar", bench_graphs.lacks(["amx_bf16"], ""), None)
+    ]
+
+
+def test_what_onnxruntime_makes_of_two_files_is_compared_node_by_node() -> None:
+    """By kernels and their windows; what is unlike is told in both words, what is alike in one line."""
+    ours = ["Conv kernel_shape=[5, 5]", "GlobalAveragePool", "Flatten"]
+    theirs = ["Conv kernel_shape=[5, 5]", "ReduceMean", "Reshape"]
+    assert bench_kernels.difference(ours, theirs) == "GlobalAveragePool, Flatten for ReduceMean, Reshape"
+    assert bench_kernels.difference(ours, ours) == ""
+    assert bench_kernels.difference(["Conv kernel_shape=[3, 3]"], ["Conv kernel_shape=[5, 5]"]) == "Conv for Conv"
+    assert bench_kernels.difference(ours[:1], ours) == "nothing for GlobalAveragePool, Flatten"
+    assert bench_kernels.same_kernels({"a": "", "b": "x for y", "c": ""}) == [
+        "onnxruntime runs the same kernels for torch.onnx.export's graph: a, c",
+        "kernels unlike those of torch.onnx.export's graph: b, x for y",
+    ]
+
+
+def test_the_kernels_of_a_file_are_those_of_its_optimised_graph(tmp_path: Path) -> None:
+    """A ReLU behind a convolution is part of it."""
+    nin_spec.export(nin_spec.compile("nin_digits").initialise(), "onnx", tmp_path / "d.onnx", parity=False)
+    found = bench_kernels.kernels_of(tmp_path / "d.onnx")
+    assert any(each.startswith("Conv kernel_shape=[3, 3]") for each in found)
+    assert not any(each.startswith("Relu") for each in found)
 
 
 def test_means_are_geometric_over_specs_and_batches() -> None:
     """A ratio of a half in one spec and of two in another come to one."""
     found = {"nin_mnist": result(GOOD | {"torch-export": 1.8}), "nin_svhn": result(GOOD | {"torch-export": 0.45})}
-    bar = bench_graphs.bars(found, STARTS, ())[0]
+    bar = bench_graphs.bars(found, STARTS, OLD)[0]
     assert bar.figure == pytest.approx(1.0)
     assert bar.of == 4
 
@@ -122,5 +166,5 @@ def test_quick_runs_little_and_judges_nothing() -> None:
     """What is said beside it still counts."""
     given = bench_graphs.options(["--quick", "--batches", "1,2"])
     assert (given.specs, given.batches, given.turns) == (["nin_digits"], [1, 2], 2)
-    judged = bench_graphs.bars({"nin_cifar": result(GOOD)}, STARTS, (), "--quick")
+    judged = bench_graphs.bars({"nin_cifar": result(GOOD)}, STARTS, OLD, "--quick")
     assert {bar.verdict for bar in judged} == {"not judged here: --quick"}

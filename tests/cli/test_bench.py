@@ -160,6 +160,17 @@ def test_a_contender_that_computes_something_else_fails_the_command(nin_spec: Ru
 
 
 @pytest.mark.usefixtures("here")
+def test_a_device_is_measured_with_its_options(nin_spec: Run) -> None:
+    """Ours and the peers in our settings have them, a bare session none; the answer says so."""
+    asked = ("--device-option", "spinning=never", "--against", "small.onnx,bare")
+    done = nin_spec("bench", "small.yaml", *QUICK, *asked, "--json", "b.json")
+    assert done.code == 0, done.err
+    found = checked(Path("b.json").read_text())
+    assert [c.get("options") for c in found["contenders"]] == [{"spinning": "never"}] * 2 + [None]
+    assert done.out.count("spinning=never") == 2
+
+
+@pytest.mark.usefixtures("here")
 def test_several_devices_are_a_contender_each(nin_spec: Run) -> None:
     """Named by device; each once."""
     found = checked(nin_spec("bench", "small.yaml", *QUICK, "--device", "auto", "--format", "json").out)
@@ -175,6 +186,9 @@ def test_several_devices_are_a_contender_each(nin_spec: Run) -> None:
         (("small.yaml", "--batch", "0"), "'0' is no batch size"),
         (("small.onnx", "--set", "blocks.0.kernel=3"), "--set belongs to SPEC"),
         (("small.yaml", "--device", "abacus"), "abacus"),
+        (("small.yaml", "--device-option", "spining=never"), "did you mean 'spinning'?"),
+        (("small.yaml", "--device", "auto", "--device-option", "spinning=never"), "one --device, which must be named"),
+        (("small.yaml", "--device-option", "spinning"), "not of the form KEY=VALUE"),
         (("small.yaml", "--against", "nothing.onnx"), "nothing.onnx can't be used"),
         (("nothing.onnx",), "nothing.onnx can't be used"),
         (("nothing.yaml",), "NIN001"),
