@@ -42,10 +42,10 @@ SERVE = [sys.executable, "-c", "import sys; from nin_spec.cli import main; main(
 
 
 class Process:
-    """A running server. `lines` is what it wrote on standard error."""
+    """A running server, of one thread unless the arguments say more. `lines` is what it wrote on standard error."""
 
     def __init__(self, *arguments: str, environment: dict[str, str] | None = None) -> None:
-        command = [*SERVE, *arguments, "--port", "0", "--device", "cpu", "--threads", "1"]
+        command = [*SERVE, "--port", "0", "--device", "cpu", "--threads", "1", *arguments]
         given = {**os.environ, **(environment or {})}
         self.process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=given)
         self.lines: list[str] = []
