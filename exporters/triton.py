@@ -19,6 +19,7 @@ from pydantic import BaseModel, Field, field_validator
 from nin_spec.diagnostics import Code, Diagnostic, ExportError
 from nin_spec.exporter import Artifact, find
 from nin_spec.exporters.onnx_file import OnnxOptions
+from nin_spec.exporters.onnx_outputs import TOP_PROBABILITIES
 from nin_spec.exporters.rendering import render
 from nin_spec.model import Model
 from nin_spec.targets import Target, find_target
@@ -176,7 +177,9 @@ def describe(model: Model, value: ValueInfoProto, *, labels: bool) -> Value:
     open_axes = dict(zip(("height", "width"), model.graph.input.shape[1:], strict=False))
     dims = tuple(-1 if axis.dim_param else axis.dim_value for axis in axes)
     example = tuple(open_axes.get(axis.dim_param, axis.dim_value) for axis in axes)
-    labelled = labels and dims == (len(model.card.labels),) and kind.startswith(("FP", "BF"))
+    # The best classes' probabilities are as many as there are classes where all were asked for, and in another order.
+    scores = kind.startswith(("FP", "BF")) and value.name != TOP_PROBABILITIES
+    labelled = labels and scores and dims == (len(model.card.labels),)
     return Value(value.name, kind, dims, example, labelled)
 
 

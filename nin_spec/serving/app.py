@@ -15,13 +15,13 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from nin_spec.serving.errors import NotFoundError, ServingError, UnauthorizedError
-from nin_spec.serving.labelling import Classify
+from nin_spec.serving.labelling import Classify, count_of
 from nin_spec.serving.limits import Hold, Intake, Receive
 from nin_spec.serving.logs import logger
 from nin_spec.serving.metrics import exposition
 from nin_spec.serving.openapi import document
 from nin_spec.serving.page import html
-from nin_spec.serving.rest import CALLER, INFER, Infer, Scope, Send, refusal, request_id, respond
+from nin_spec.serving.rest import CALLER, INFER, Infer, Scope, Send, refusal, request_id, respond, tell_failure
 from nin_spec.serving.service import Service
 
 _OPEN = {"/v2/health/live", "/v2/health/ready", "/"}
@@ -50,13 +50,22 @@ class App:
         path = scope["path"]
         if self.token is not None and path not in _OPEN and not self._known(scope):
             error = UnauthorizedError("this server asks for its token: Authorization: Bearer TOKEN")
-            await respond(_labelled(send, scope), error.status, *refusal(error))
+            await respond(_labelled(send, request_id(dict(scope["headers"]))), error.status, *refusal(error))
         elif scope["method"] == "POST" and (match := INFER.fullmatch(path)):
             await self._infer(scope, receive, send, match[1], match[2] or "")
         else:
             if len(path) > 1 and path.endswith("/"):
                 scope["path"] = path[:-1]  # the protocol's own document writes /v2/
-            await self._others(scope, receive, _labelled(send, scope))
+            await self._otherwise(scope, receive, send)
+
+    async def _otherwise(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Starlette's paths. It answers an error that nobody foresaw, and then raises it."""
+        identity = request_id(dict(scope["headers"]))
+        scope["state"] = {**scope.get("state", {}), "identity": identity}
+        try:
+            await self._others(scope, receive, _labelled(send, identity))
+        except Exception:  # noqa: BLE001 it is logged, and the client has been told
+            logger.exception("an error in the server", extra={"request": identity.decode()})
 
     def _known(self, scope: Scope) -> bool:
         scheme, _, given = dict(scope["headers"]).get(b"authorization", b"").partition(b" ")
@@ -127,17 +136,18 @@ class App:
     async def _classified(self, request: Request) -> Response:
         served, hold = self.service.admit(*_named(request)), Hold(self.intake)
         try:
-            picture = await hold.read(request.receive, dict(request.scope["headers"]))
+            with served.statistics.refusals():
+                picture = await hold.read(request.receive, dict(request.scope["headers"]))
+                best = count_of(request.query_params.get("top", "5"))
+                served, x = await self._classify.input(served, picture)
             caller = request.scope.get("extensions", {}).get(CALLER)
-            top = request.query_params.get("top", "5")
-            return _json(await self._classify(served, picture, top, caller))
+            return _json(await self._classify(served, x, best, caller))
         finally:
             hold.release()
 
 
-def _labelled(send: Send, scope: Scope) -> Send:
+def _labelled(send: Send, identity: bytes) -> Send:
     """`send`, with the request's id on the answer."""
-    identity = request_id(dict(scope["headers"]))
 
     async def labelled(message: MutableMapping[str, Any]) -> None:
         if message["type"] == "http.response.start":
@@ -155,8 +165,9 @@ def _json(data: Any, status: int = 200) -> Response:
     return JSONResponse(data, status)
 
 
-async def _refused(_: Request, error: Exception) -> Response:
+async def _refused(request: Request, error: Exception) -> Response:
     assert isinstance(error, ServingError)  # noqa: S101 registered for these
+    tell_failure(error, request.state.identity)
     body, headers = refusal(error)
     return _told(body, error.status, headers)
 
@@ -170,8 +181,7 @@ async def _no_such(request: Request, error: Exception) -> Response:
     return _told(body, error.status_code, extra)
 
 
-async def _failed(_: Request, error: Exception) -> Response:
-    logger.error("an error in the server", exc_info=error)
+async def _failed(_: Request, __: Exception) -> Response:
     return _told(b'{"error":"an error in the server; its log says more"}', 500, [])
 
 

@@ -170,11 +170,17 @@ class Batcher:
         if earliest < math.inf:
             self._look_at(earliest)
 
-    async def close(self) -> None:
-        """Refuse what comes, run what waits, end the threads."""
+    async def close(self, *, at_once: bool = False) -> None:
+        """Refuse what comes, run what waits, end the threads; `at_once` runs nothing more than is running."""
         with self._wake:
             self._closed = True
+            dropped = list(self._queue) if at_once else []
+            if at_once:
+                self._queue.clear()
+                self._rows = 0
             self._wake.notify_all()
+        for waiting in dropped:
+            self._settle(waiting, OverloadedError("the model is being closed", retry_after=1))
         await asyncio.shield(self._ended)
         if self._timer is not None:
             self._timer.cancel()
@@ -183,9 +189,10 @@ class Batcher:
         for waiting in (*lap.ran, *lap.dropped):
             assert waiting.result is not None  # noqa: S101 the thread gave each one
             self._settle(waiting, waiting.result)
-        if lap.ran:
-            self.statistics.ran(sum(w.rows for w in lap.ran), lap.executions)
-            self.statistics.took(len(lap.ran), lap.queued, lap.gather, lap.infer, lap.split)
+        answered = [w for w in lap.ran if not isinstance(w.result, ServingError)]
+        if answered:
+            self.statistics.ran(sum(w.rows for w in answered), lap.executions)
+            self.statistics.took(len(answered), lap.queued, lap.gather, lap.infer, lap.split)
 
     def _settle(self, waiting: Waiting, result: list[Array] | ServingError) -> None:
         if waiting.future.done():
@@ -320,4 +327,4 @@ def _refusal(error: Exception) -> ServingError:
 
 
 def _expired() -> ExpiredError:
-    return ExpiredError("the request waited in the queue for longer than its timeout")
+    return ExpiredError("the request waited in the queue for longer than its timeout", retry_after=1)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sys
+from typing import Any
 
 from uvicorn._types import ASGI3Application
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
@@ -16,6 +18,8 @@ MAX_PIPELINED = 256
 """Requests that a connection may have waiting for their turn: each takes memory before it is answered."""
 KEEP_ALIVE = 75.0
 """Seconds that a connection may be silent between two requests."""
+LINGER = 2.0
+"""Seconds without a byte after which a client that was refused while it sent is taken to have read the answer."""
 
 
 class Connection(HttpToolsProtocol):
@@ -25,7 +29,9 @@ class Connection(HttpToolsProtocol):
     draining = False
     _began: float | None = None
     _idle_since = 0.0
-    _in_head, _in_body, _head = False, False, 0
+    _in_body, _advanced, _overhead = False, False, 0
+    _unsent, _unsent_since = 0, 0.0
+    _lingers: float | None = None
     _last_word: tuple[int, str] | None = None
     _turn: RequestResponseCycle
     """The request that is being answered; `cycle` is the one that came last, and others may wait between."""
@@ -33,6 +39,7 @@ class Connection(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self._idle_since = self.loop.time()
+        self._exit = _Exit(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.lost = True
@@ -41,33 +48,48 @@ class Connection(HttpToolsProtocol):
     # -------------------------------------------------------------- a request comes in
 
     def data_received(self, data: bytes) -> None:
+        if self._lingers is not None:
+            self._idle_since = self.loop.time()
+            return  # it has been answered, and only has to be let finish
         if self._began is None:
             self._began = self.loop.time()
-        in_head = self._in_head
+        self._advanced = False
         super().data_received(data)
-        # The parser has no limit of its own: headers without end would be kept without end.
-        self._head = self._head + len(data) if in_head and self._in_head else 0
-        if self._head > MAX_HEAD:
+        # The parser has no limit of its own: headers or trailers without end would be kept without end.
+        self._overhead = 0 if self._advanced else self._overhead + len(data)
+        if self._overhead > MAX_HEAD:
             self.refuse(431, f"the request's headers are longer than {MAX_HEAD} bytes")
 
     def on_message_begin(self) -> None:
         if len(self.pipeline) >= MAX_PIPELINED:
             self.refuse(429, f"more than {MAX_PIPELINED} requests wait on this connection")
             raise BufferError  # the parser reads no further
-        self._in_head = True
+        self._advanced = True
+        if self._began is None:  # right behind another, in the same segment
+            self._began = self.loop.time()
         super().on_message_begin()
         self.scope["extensions"] = {CALLER: self}  # type: ignore[dict-item]
 
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if not self._in_body:  # trailers are nothing that anybody here asks for
+            super().on_header(name, value)
+
     def on_headers_complete(self) -> None:
-        self._in_head = False
         super().on_headers_complete()
-        self._in_body = True
-        if self.draining and self.cycle is not None:
+        self._in_body = self._advanced = True
+        self.cycle.transport = self._exit  # type: ignore[assignment]
+        if self.draining:
             self.cycle.keep_alive = False
 
+    def on_body(self, body: bytes) -> None:
+        self._advanced = True
+        super().on_body(body)
+
     def on_message_complete(self) -> None:
-        self._began, self._in_body = None, False
+        self._began, self._in_body, self._advanced = None, False, True
         super().on_message_complete()
+        if not self.pipeline:
+            self.flow.resume_reading()  # a large body has paused it, and who doesn't read sees nobody leave
 
     def _unsupported_upgrade_warning(self) -> None:
         """An offer to upgrade is passed over, as RFC 9110 (7.8) allows: there is nothing to warn of."""
@@ -99,14 +121,14 @@ class Connection(HttpToolsProtocol):
         self.transport.write(b"".join(lines))
         cycle.message_event.set()
         if not cycle.keep_alive:
-            self.transport.close()
+            self.part()
         self.on_response_complete()
 
     def on_response_complete(self) -> None:
         """uvicorn's, but that one watch over all connections ends silent ones, and not a timer for each answer."""
         self.server_state.total_requests += 1
         self._idle_since = self.loop.time()
-        if not self.transport.is_closing():
+        if not self._parting:
             self.flow.resume_reading()
             if self.pipeline:
                 self._start_asgi_task(*self.pipeline.pop())
@@ -128,18 +150,34 @@ class Connection(HttpToolsProtocol):
         elif waits := self._turn is not self.cycle:
             self.pipeline.popleft()  # it will never be whole
         elif self.cycle.response_complete:
-            self.transport.close()  # it was answered before its end
+            self.part()  # it was answered before its end
         if waits:
             self.flow.pause_reading()
         else:
             self._hang_up(status, message)
 
     def _hang_up(self, status: int, message: str) -> None:
-        if not self.transport.is_closing():
+        if not self._parting:
             body = json.dumps({"error": message}).encode()
             head = b"content-type: application/json\r\nconnection: close\r\ncontent-length: %d\r\n\r\n" % len(body)
             self.transport.write(STATUS_LINE[status] + head + body)
+            self.part()
+
+    def part(self) -> None:
+        """Close behind the last answer; a client that still sends is heard to its end, or a reset would eat the answer.
+
+        RFC 9112 (9.6): half of the connection is closed first, and the rest when the client has done the same.
+        """
+        if self._began is None or not self.transport.can_write_eof():
             self.transport.close()
+        elif not self._parting:
+            self._lingers = self._idle_since = self.loop.time()
+            self.flow.resume_reading()
+            self.transport.write_eof()
+
+    @property
+    def _parting(self) -> bool:
+        return self._lingers is not None or self.transport.is_closing()
 
     @property
     def busy(self) -> bool:
@@ -147,12 +185,28 @@ class Connection(HttpToolsProtocol):
         return self.cycle is not None and not self.cycle.response_complete
 
     def hurry(self, now: float, seconds: float) -> None:
-        """Hang up on a request that has been coming for longer than `seconds`, and on a long silence."""
-        if self._began is None:
+        """Hang up on who sends or reads for longer than `seconds` without getting on, and on a long silence."""
+        if self._stuck(now, seconds):
+            self.transport.abort()
+        elif self._lingers is not None:
+            if now - self._idle_since > LINGER or now - self._lingers > seconds:
+                self.transport.close()
+        elif self._began is None:
             if not self.busy and now - self._idle_since > KEEP_ALIVE:
                 self.transport.close()
+        elif self.flow.read_paused:
+            self._began = now  # it is we who don't read
         elif now - self._began > seconds:
             self.refuse(408, f"the request did not arrive within {seconds:g} seconds")
+
+    def _stuck(self, now: float, seconds: float) -> bool:
+        """Whether the client has read nothing of its answer for so long."""
+        unsent = self.transport.get_write_buffer_size()
+        if unsent:
+            unsent += _unread(self.transport.get_extra_info("socket"))
+        if not unsent or unsent != self._unsent:
+            self._unsent, self._unsent_since = unsent, now
+        return now - self._unsent_since > seconds
 
     def say_goodbye(self, now: float, linger: float) -> None:
         """While the server drains: the last answer closes, and silence does.
@@ -166,3 +220,21 @@ class Connection(HttpToolsProtocol):
             self.cycle.keep_alive = False
         elif self._began is None and now - self._idle_since > linger:
             self.transport.close()
+
+
+def _unread(connection: Any) -> int:
+    """Bytes that the system holds for the other side, which has not confirmed them; 0 where it doesn't say."""
+    if sys.platform != "linux":
+        return 0
+    import termios
+    from fcntl import ioctl
+
+    return int.from_bytes(ioctl(connection.fileno(), termios.TIOCOUTQ, bytes(4)), sys.byteorder)
+
+
+class _Exit:
+    """The transport as an answer sees it: its close is the connection's own, which lets a client finish."""
+
+    def __init__(self, connection: Connection) -> None:
+        self.write, self.close = connection.transport.write, connection.part
+        self.is_closing = connection.transport.is_closing

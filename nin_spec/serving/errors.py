@@ -16,6 +16,9 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+_LONGEST = 500
+"""Characters of a message; gRPC's clients take 8 KB of details, in which a character may be twelve bytes."""
+
 
 class ServingError(Exception):
     """A refusal. `reason` is the label that Triton's failure metric would give it."""
@@ -25,8 +28,9 @@ class ServingError(Exception):
     reason: ClassVar[str] = "REJECTED"
 
     def __init__(self, message: str, *, retry_after: int | None = None) -> None:
-        super().__init__(message)
-        self.message = message
+        # What a client sent is quoted back to it, and may be of any length.
+        self.message = message if len(message) <= _LONGEST else f"{message[: _LONGEST - 3]}..."
+        super().__init__(self.message)
         self.retry_after = retry_after
 
 

@@ -7,11 +7,14 @@ bytes of those tensors whose parameter `binary_data_size` says how many they are
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import accumulate
 from typing import Any
+
+import orjson
 
 from nin_spec.serving.errors import BadRequestError
 from nin_spec.serving.protocol import InferRequest, InferResponse, RequestedOutput, Tensor, TensorSpec, timeout_of
@@ -92,16 +95,19 @@ def read_raw(body: bytes, spec: TensorSpec) -> InferRequest:
 
 def read_json(text: bytes) -> Any:
     """Standard JSON: without NaN, of a depth that can be read. Raises BadRequestError."""
+    # Python's own parser keeps every other thread from running for five times as long.
     try:
-        return json.loads(text.decode(), parse_constant=_refuse_constant)
-    except RecursionError:
-        raise BadRequestError("the JSON is nested too deep") from None
-    except ValueError as error:
-        raise BadRequestError(f"the body is not JSON: {str(error)[:200]}") from None
+        return orjson.loads(text)
+    except orjson.JSONDecodeError as error:
+        if "depth" in error.msg:
+            raise BadRequestError(f"the JSON is nested too deep: {error}") from None
+        if constant := _CONSTANT.match(error.doc[max(error.pos - 1, 0) :][:10]):
+            told = f"{constant[1]} is not in JSON; send such numbers as binary tensors"
+            raise BadRequestError(f"the body is not JSON: {told}") from None
+        raise BadRequestError(f"the body is not JSON: {error}") from None
 
 
-def _refuse_constant(name: str) -> None:
-    raise ValueError(f"{name} is not in JSON; send such numbers as binary tensors")
+_CONSTANT = re.compile(r"""[^\w"-]?(NaN|-?Infinity)""")
 
 
 def _read_header(text: bytes) -> Header:
@@ -206,7 +212,9 @@ def write_response(response: InferResponse, request: InferRequest) -> tuple[byte
     raw = [to_raw(t.array) if b else None for t, b in zip(response.outputs, binary, strict=True)]
     if all(part is not None for part in raw):
         key = tuple((t.name, t.datatype, t.shape, len(r or b"")) for t, r in zip(response.outputs, raw, strict=True))
-        header = _binary_header(response.model_name, response.model_version, response.id, key)
+        header = _binary_header(response.model_name, response.model_version, key)
+        if response.id:  # the client's, and of any length: nothing to keep
+            header = b'%s,"id":%s}' % (header[:-1], json.dumps(response.id).encode())
     else:
         entries = [_entry(t, r) for t, r in zip(response.outputs, raw, strict=True)]
         header = _dump(response.model_name, response.model_version, response.id, entries)
@@ -221,11 +229,11 @@ def _entry(tensor: Tensor, raw: bytes | None) -> dict[str, Any]:
 
 
 @lru_cache(maxsize=256)
-def _binary_header(name: str, version: str, identity: str, key: tuple[tuple[str, str, Shape, int], ...]) -> bytes:
+def _binary_header(name: str, version: str, key: tuple[tuple[str, str, Shape, int], ...]) -> bytes:
     entries = [
         {"name": n, "datatype": d, "shape": list(s), "parameters": {"binary_data_size": size}} for n, d, s, size in key
     ]
-    return _dump(name, version, identity, entries)
+    return _dump(name, version, "", entries)
 
 
 def _dump(name: str, version: str, identity: str, entries: list[dict[str, Any]]) -> bytes:

@@ -11,7 +11,7 @@ import numpy as np
 from nin_spec.serving.errors import BadRequestError
 from nin_spec.serving.proto import messages as pb
 from nin_spec.serving.protocol import InferRequest, InferResponse, RequestedOutput, Tensor, timeout_of
-from nin_spec.serving.tensors import DTYPES, Array, Shape, check_datatype, check_shape, from_raw, show, to_raw
+from nin_spec.serving.tensors import DTYPES, Array, Shape, check_datatype, check_shape, from_raw, pieces, show, to_raw
 
 CONTENTS = {
     "BOOL": "bool_contents",
@@ -66,7 +66,9 @@ def _from_contents(name: str, datatype: str, shape: Shape, contents: Any) -> Arr
     if len(values) != math.prod(shape):
         wanted = f"the shape {list(shape)} is {math.prod(shape)} values"
         raise BadRequestError(f"input {name!r}: {wanted}, and {len(values)} were given")
-    wide = np.array(values, _WIDE.get(own))
+    wide: Array = np.empty(len(values), _WIDE[own])
+    for piece in pieces(len(values)):
+        wide[piece] = values[piece]
     array = wide.astype(DTYPES[datatype], copy=False)
     if wide.dtype.kind in "ui" and not np.array_equal(array, wide):
         raise BadRequestError(f"input {name!r}: the contents hold a number that {datatype} can't")

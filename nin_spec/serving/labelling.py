@@ -36,11 +36,9 @@ class Classify:
         self._threads = ThreadPoolExecutor(_DECODERS, "pictures")
         self._waiting = 0
 
-    async def __call__(self, served: Served, picture: bytes, top: str, caller: Caller | None = None) -> dict[str, Any]:
-        """The best classes of one picture. Raises ServingError."""
-        best = _count(top)
-        served, x = await self._input(served, picture)
-        request = InferRequest((Tensor(served.engine.session.input_name, x[None]),))
+    async def __call__(self, served: Served, x: Array, best: int, caller: Caller | None = None) -> dict[str, Any]:
+        """The best classes of one picture, as `input` made it. Raises ServingError."""
+        request = InferRequest((Tensor(served.engine.session.input_name, _batch(served, x)),))
         response = await self.service.infer(served, request, caller)
         names = [spec.name for spec in served.engine.outputs]
         scores = response.outputs[names.index(served.engine.session.output_name)].array[0]
@@ -50,8 +48,8 @@ class Classify:
             "predictions": predictions(served, scores, best),
         }
 
-    async def _input(self, served: Served, picture: bytes) -> tuple[Served, Array]:
-        """The picture as the model takes it; prepared again when a reload replaced the model meanwhile."""
+    async def input(self, served: Served, picture: bytes) -> tuple[Served, Array]:
+        """The picture as the model takes it, without the batch axis, and the model: a reload may have replaced it."""
         while True:
             x = await self._decoded(served, picture)
             if (current := self.service.repository.now(served)) is served:
@@ -75,8 +73,17 @@ class Classify:
         return await asyncio.get_running_loop().run_in_executor(self._threads, _table, info.spec)
 
 
-def _count(top: str) -> int:
-    if not (top.isascii() and top.isdigit() and 1 <= int(top[:9]) <= MOST_CLASSES):
+def _batch(served: Served, x: Array) -> Array:
+    """A batch of one, filled up with zeros where the file fixes another."""
+    rows = max(served.engine.inputs[0].shape[0], 1)
+    batch = np.zeros((rows, *x.shape), x.dtype)
+    batch[0] = x
+    return batch
+
+
+def count_of(top: str) -> int:
+    """How many classes a client asks for. Raises BadRequestError."""
+    if not (top.isascii() and top.isdigit() and len(top) <= 9 and 1 <= int(top) <= MOST_CLASSES):
         raise BadRequestError("top is not a count of classes")
     return int(top)
 

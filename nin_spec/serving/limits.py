@@ -70,10 +70,11 @@ class Hold:
         if message["type"] == "http.disconnect":
             raise GoneError("the client left while it was sending")
         chunk: bytes = message["body"]
-        self._grow(len(chunk))
+        self.grow(len(chunk))
         return chunk
 
-    def _grow(self, count: int) -> None:
+    def grow(self, count: int) -> None:
+        """Hold so many bytes more. Raises TooLargeError or OverloadedError."""
         self.size += count
         self.intake.held += count
         if self.size > self.intake.body:
@@ -93,7 +94,7 @@ class Hold:
         decoded = await inflate
         if decoded is None:
             raise self._too_large()
-        self._grow(len(decoded) - len(body))
+        self.grow(len(decoded) - len(body))
         return decoded
 
     def release(self) -> None:

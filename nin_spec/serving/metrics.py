@@ -6,8 +6,11 @@ lock for each number of each request, and append _total to names that Triton's d
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+
+from nin_spec.serving.errors import ServingError
 
 Labels = tuple[str, str]
 
@@ -41,6 +44,15 @@ class Statistics:
     def failed(self, reason: str) -> None:
         """A request that was refused."""
         self.failure[reason] = self.failure.get(reason, 0) + 1
+
+    @contextmanager
+    def refusals(self) -> Iterator[None]:
+        """Count what is raised here as a refused request."""
+        try:
+            yield
+        except ServingError as error:
+            self.failed(error.reason)
+            raise
 
 
 @dataclass(frozen=True, slots=True)

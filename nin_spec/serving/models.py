@@ -139,6 +139,8 @@ class Repository:
     choice: Choice
     _served: dict[str, dict[str, Served]] = field(default_factory=dict)
     _retiring: set[asyncio.Task[None]] = field(default_factory=set)
+    _reloading: asyncio.Lock = field(default_factory=asyncio.Lock)
+    _asked: bool = False
 
     def add(self, opened: Opened) -> None:
         """Serve a model, in the place of the one of its name and version; that one finishes what it has."""
@@ -177,22 +179,30 @@ class Repository:
         """Every model version."""
         return {(s.name, s.version): s for versions in self._served.values() for s in versions.values()}
 
-    async def close(self) -> None:
-        """Run what waits, then end."""
-        await asyncio.gather(*(served.batcher.close() for served in self.all().values()), *self._retiring)
+    async def close(self, *, at_once: bool = False) -> None:
+        """Run what waits, then end; `at_once` leaves unrun what waits."""
+        closing = [served.batcher.close(at_once=at_once) for served in self.all().values()]
+        await asyncio.gather(*closing, *self._retiring)
 
     # -------------------------------------------------------------- reload
 
     async def reload(self, *, changed_only: bool) -> None:
         """Open each file again beside the old model, and put it in its place once it runs.
 
-        A file that can't be used leaves the old model where it is, and says so.
+        A file that can't be used leaves the old model where it is, and says so. One reload at a time: of two, an
+        older file could come last. Where one waits already, it will find what another would.
         """
-        for served in list(self.all().values()):
-            source = served.opened.source
-            if changed_only and stamp_of(source.path) in (served.opened.stamp, ()):
-                continue
-            await self._reload(served, source)
+        if not changed_only:
+            if self._asked:
+                return
+            self._asked = True
+        async with self._reloading:
+            if not changed_only:
+                self._asked = False
+            for served in list(self.all().values()):
+                source = served.opened.source
+                if not changed_only or stamp_of(source.path) not in {served.opened.stamp, ()}:
+                    await self._reload(served, source)
 
     async def _reload(self, served: Served, source: Source) -> None:
         told = {"model": served.name, "version": served.version, "file": str(source.path)}

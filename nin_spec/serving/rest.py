@@ -14,13 +14,12 @@ from itertools import count
 from typing import Any
 from uuid import uuid4
 
-from nin_spec.serving.batcher import Caller
-from nin_spec.serving.errors import BadRequestError, GoneError, ServingError
+from nin_spec.serving.errors import BadRequestError, FailedError, GoneError, ServingError
 from nin_spec.serving.framing import read_raw, read_request, write_response
 from nin_spec.serving.limits import LARGE, Hold, Intake, Receive
 from nin_spec.serving.logs import logger
 from nin_spec.serving.models import Served
-from nin_spec.serving.protocol import InferRequest, InferResponse
+from nin_spec.serving.protocol import InferRequest
 from nin_spec.serving.service import Service
 
 Scope = MutableMapping[str, Any]
@@ -50,12 +49,15 @@ class Infer:
         try:
             status = 200
             served = self.service.admit(model, version)
-            body = await hold.read(receive, headers)
-            response, request = await self._infer(served, body, headers, connection)
+            with served.statistics.refusals():
+                body = await hold.read(receive, headers)
+                request = await self._read(served, body, _header_length(headers.get(_LENGTH)))
+            response = await self.service.infer(served, request, connection)
             body, extra = _written(*write_response(response, request))
         except GoneError:
             return  # nobody is there to be told
         except ServingError as error:
+            tell_failure(error, identity)
             status, (body, extra) = error.status, refusal(error)
         except Exception:  # noqa: BLE001 it is logged, and the client told
             logger.exception("an error in the server", extra={"request": identity.decode()})
@@ -64,16 +66,6 @@ class Infer:
             hold.release()
         lines = [*extra, (b"x-request-id", identity)]
         await (connection.answer(status, lines, body) if connection else respond(send, status, body, lines))
-
-    async def _infer(
-        self, served: Served, body: bytes, headers: dict[bytes, bytes], caller: Caller | None
-    ) -> tuple[InferResponse, InferRequest]:
-        try:
-            request = await self._read(served, body, _header_length(headers.get(_LENGTH)))
-        except ServingError as error:
-            served.statistics.failed(error.reason)
-            raise
-        return await self.service.infer(served, request, caller), request
 
     async def _read(self, served: Served, body: bytes, length: int | None) -> InferRequest:
         if length == 0 and len(served.engine.inputs) == 1:
@@ -105,6 +97,12 @@ async def respond(send: Send, status: int, body: bytes, headers: Headers) -> Non
     lines = [*headers, (b"content-length", b"%d" % len(body))]
     await send({"type": "http.response.start", "status": status, "headers": lines})
     await send({"type": "http.response.body", "body": body})
+
+
+def tell_failure(error: ServingError, identity: bytes) -> None:
+    """What is no fault of the client's goes to the log, too."""
+    if isinstance(error, FailedError):
+        logger.error("%s", error.message, extra={"request": identity.decode()})
 
 
 def refusal(error: ServingError) -> tuple[bytes, Headers]:

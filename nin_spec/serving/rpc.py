@@ -2,23 +2,39 @@
 
 A call that is cancelled, or whose deadline passes, is dropped from the queue: grpc cancels our task, and the batcher
 runs nothing for a future that is done.
+
+Each call is registered as one that takes a stream, of which it reads one message: on the wire that is the same, and
+so a call without the token, or beyond the memory that requests may hold, is refused before its message is read.
 """
 
 from __future__ import annotations
 
+import asyncio
 import hmac
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
 import grpc
+from google.protobuf.message import DecodeError
 from google.protobuf.wrappers_pb2 import Int32Value, StringValue
 
 from nin_spec.diagnostics import Code, Diagnostic, InputError
-from nin_spec.serving.errors import FailedError, NotFoundError, OverloadedError, ServingError, UnauthorizedError
+from nin_spec.serving.errors import (
+    BadRequestError,
+    FailedError,
+    NotFoundError,
+    OverloadedError,
+    ServingError,
+    SlowError,
+    UnauthorizedError,
+)
 from nin_spec.serving.grpc_messages import read_message, write_message
+from nin_spec.serving.limits import LARGE, Hold, Intake
 from nin_spec.serving.logs import logger
 from nin_spec.serving.proto import messages as pb
+from nin_spec.serving.protocol import InferRequest
+from nin_spec.serving.rest import tell_failure
 from nin_spec.serving.service import Service
 
 Call = Callable[[Any, grpc.aio.ServicerContext], Awaitable[Any]]
@@ -30,6 +46,8 @@ _OPEN = {"ServerLive", "ServerReady", "Check"}
 _SERVING, _NOT_SERVING = 1, 2
 _STREAMS = 1024
 """Calls that one connection may have under way."""
+_READS = 16
+"""Messages that are read at once: how large one is shows when it is there."""
 
 
 @dataclass(eq=False)
@@ -37,6 +55,7 @@ class Calls:
     """The protocol's calls, by their names. Each takes a message and gives one, or raises ServingError."""
 
     service: Service
+    intake: Intake
 
     async def ServerLive(self, request: Any, context: grpc.aio.ServicerContext) -> Any:  # noqa: N802
         """Whether the process answers."""
@@ -49,7 +68,7 @@ class Calls:
     async def ModelReady(self, request: Any, context: grpc.aio.ServicerContext) -> Any:  # noqa: N802
         """Whether a model takes requests; one that isn't there is not ready, as Triton has it."""
         try:
-            ready = self.service.ready(request.name, request.version)
+            ready = bool(request.name) and self.service.ready(request.name, request.version)
         except NotFoundError:
             ready = False
         return pb.ModelReadyResponse(ready=ready)
@@ -69,8 +88,14 @@ class Calls:
         if self.service.draining:
             raise OverloadedError("the server is closing", retry_after=1)
         served = self.service.admit(request.model_name, request.model_version)
-        response = await self.service.infer(served, read_message(request))
-        return write_message(response)
+        with served.statistics.refusals():
+            asked = await self._read(request)
+        return write_message(await self.service.infer(served, asked))
+
+    async def _read(self, request: Any) -> InferRequest:
+        if request.ByteSize() > LARGE:
+            return await self.intake.aside(read_message, request)
+        return read_message(request)
 
 
 @dataclass(eq=False)
@@ -86,19 +111,52 @@ class Health:
         return Int32Value(value=_SERVING if self.service.ready() else _NOT_SERVING)
 
 
-def guarded(name: str, call: Call, token: bytes | None) -> Call:
-    """A call that asks for the token, and whose errors are gRPC's codes."""
+@dataclass(eq=False)
+class Door:
+    """What every call passes: the token, and the memory that all requests share. `patience` seconds to send one."""
 
-    async def guard(request: Any, context: grpc.aio.ServicerContext) -> Any:
+    intake: Intake
+    token: bytes | None = None
+    patience: float = 30.0
+
+    def __post_init__(self) -> None:
+        self._reads = asyncio.Semaphore(_READS)
+
+    async def enter(self, name: str, messages: AsyncIterator[bytes], hold: Hold, kind: Any, context: Any) -> Any:
+        """The call's message. Raises ServingError."""
+        if self.token is not None and name not in _OPEN:
+            _check_token(context, self.token)
+        hold.grow(0)
+        async with self._reads:
+            try:
+                async with asyncio.timeout(self.patience):
+                    data = await anext(messages)
+            except TimeoutError:
+                raise SlowError(f"the request did not arrive within {self.patience:g} seconds") from None
+            except StopAsyncIteration:
+                raise BadRequestError("the call holds no message") from None
+        hold.grow(len(data))
         try:
-            if token is not None and name not in _OPEN:
-                _check_token(context, token)
-            return await call(request, context)
+            return kind.FromString(data)
+        except DecodeError as error:
+            raise BadRequestError(f"the message can't be read: {error}") from None
+
+
+def guarded(name: str, call: Call, door: Door, kind: Any) -> Call:
+    """A call that passes the door, and whose errors are gRPC's codes."""
+
+    async def guard(messages: Any, context: grpc.aio.ServicerContext) -> Any:
+        hold = Hold(door.intake)
+        try:
+            return await call(await door.enter(name, messages, hold, kind, context), context)
         except ServingError as error:
             refused = error
+            tell_failure(error, name.encode())
         except Exception:  # noqa: BLE001 whatever it is, the client is told, and the log has it
             logger.exception("an error in the server", extra={"call": name})
             refused = FailedError("an error in the server; its log says more")
+        finally:
+            hold.release()
         if refused.retry_after is not None:
             context.set_trailing_metadata((("retry-after", str(refused.retry_after)),))
         return await context.abort(grpc.StatusCode[refused.grpc], refused.message)
@@ -113,10 +171,10 @@ def _check_token(context: grpc.aio.ServicerContext, token: bytes) -> None:
         raise UnauthorizedError("this server asks for its token: authorization: Bearer TOKEN")
 
 
-def _handlers(calls: object, token: bytes | None, kinds: dict[str, tuple[Any, Any]]) -> dict[str, Any]:
+def _handlers(calls: object, door: Door, kinds: dict[str, tuple[Any, Any]]) -> dict[str, Any]:
     return {
-        name: grpc.unary_unary_rpc_method_handler(
-            guarded(name, getattr(calls, name), token), taken.FromString, given.SerializeToString
+        name: grpc.stream_unary_rpc_method_handler(
+            guarded(name, getattr(calls, name), door, taken), None, given.SerializeToString
         )
         for name, (taken, given) in kinds.items()
     }
@@ -140,11 +198,11 @@ class Rpc:
         await self.server.stop(seconds)
 
 
-async def listen(service: Service, host: str, port: int, *, body: int, token: bytes | None = None) -> Rpc:
-    """Serve on a port, 0 for a free one, messages of `body` bytes at most. Raises InputError for one that is taken."""
+async def listen(service: Service, door: Door, host: str, port: int) -> Rpc:
+    """Serve on a port, 0 for a free one, messages as large as HTTP's. Raises InputError for one that is taken."""
     server = grpc.aio.server(
         options=[
-            ("grpc.max_receive_message_length", body),
+            ("grpc.max_receive_message_length", door.intake.body),
             ("grpc.max_send_message_length", -1),
             ("grpc.max_concurrent_streams", _STREAMS),
             ("grpc.so_reuseport", 0),
@@ -153,8 +211,8 @@ async def listen(service: Service, host: str, port: int, *, body: int, token: by
     health = {"Check": (StringValue, Int32Value)}
     server.add_generic_rpc_handlers(
         (
-            grpc.method_handlers_generic_handler(SERVICE, _handlers(Calls(service), token, kinds())),
-            grpc.method_handlers_generic_handler(HEALTH, _handlers(Health(service), token, health)),
+            grpc.method_handlers_generic_handler(SERVICE, _handlers(Calls(service, door.intake), door, kinds())),
+            grpc.method_handlers_generic_handler(HEALTH, _handlers(Health(service), door, health)),
         )
     )
     where = f"[{host}]" if ":" in host else host

@@ -64,26 +64,27 @@ async def _serve(models: Sequence[Opened], choice: Choice, settings: Settings, r
         repository.add(opened)
     service = Service(repository, settings.timeout or None)
     intake = Intake(settings.body, settings.memory)
-    rpc = await _listen(service, settings)
+    rpc = await _listen(service, intake, settings)
     told = (lambda address: ready(f"{address} and {rpc.address}")) if rpc else ready
     server = Server(service, App(service, intake, settings.token), settings, told)
     try:
         await server.serve()
     finally:
         if rpc:
-            await rpc.stop(settings.drain)
-        await repository.close()
+            await rpc.stop(0 if server.force_exit else settings.drain)
+        await repository.close(at_once=server.force_exit)
         intake.close()
         logger.info("stopped")
 
 
-async def _listen(service: Service, settings: Settings) -> Rpc | None:
+async def _listen(service: Service, intake: Intake, settings: Settings) -> Rpc | None:
     """The gRPC server beside the other, where one is asked for."""
     if settings.grpc_port is None:
         return None
-    from nin_spec.serving.rpc import listen
+    from nin_spec.serving.rpc import Door, listen
 
-    return await listen(service, settings.host, settings.grpc_port, body=settings.body, token=settings.token)
+    door = Door(intake, settings.token, settings.read_timeout)
+    return await listen(service, door, settings.host, settings.grpc_port)
 
 
 class Server(uvicorn.Server):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,12 +12,14 @@ from typing import Any
 import numpy as np
 
 from nin_spec.serving.batcher import Caller
-from nin_spec.serving.errors import BadRequestError, ServingError
+from nin_spec.serving.errors import BadRequestError, GoneError, ServingError
 from nin_spec.serving.metrics import Observed
 from nin_spec.serving.models import Repository, Served
 from nin_spec.serving.protocol import InferRequest, InferResponse, RequestedOutput, Tensor, TensorSpec
 from nin_spec.serving.tensors import Array, Shape
 
+RANKED = "top_probabilities"
+"""What `export --outputs top5` calls the probabilities of the best classes, best first."""
 EXTENSIONS = ("classification", "binary_tensor_data")
 
 
@@ -83,6 +86,9 @@ class Service:
         except ServingError as error:
             served.statistics.failed(error.reason)
             raise
+        except asyncio.CancelledError:  # gRPC ends a call's task when its client leaves, or its deadline passes
+            served.statistics.failed(GoneError.reason)
+            raise
         outputs = tuple(_output(served, output, found[index]) for index, output in wanted)
         served.statistics.success += 1
         served.statistics.request += time.perf_counter() - begun
@@ -136,10 +142,15 @@ def wanted_outputs(served: Served, request: InferRequest) -> list[tuple[int, Req
         if output.name not in places:
             raise BadRequestError(f"the model {served.name!r} has no output {output.name[:64]!r}")
         index = places[output.name]
-        if output.classification and (len(specs[index].shape) < 2 or not specs[index].datatype.startswith("FP")):
+        if output.classification and not _has_scores(specs[index]):
             raise BadRequestError(f"the output {output.name!r} holds no scores to take the best classes of")
         wanted.append((index, output))
     return wanted
+
+
+def _has_scores(spec: TensorSpec) -> bool:
+    """Whether places in an output are classes: not in one that is ranked already."""
+    return len(spec.shape) >= 2 and spec.datatype.startswith("FP") and spec.name != RANKED
 
 
 def _output(served: Served, output: RequestedOutput, array: Array) -> Tensor:

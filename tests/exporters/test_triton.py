@@ -52,6 +52,14 @@ def config(model: Model, **options: Any) -> str:
     return make(model, "triton", options).files[f"{model.graph.name}/config.pbtxt"].decode()
 
 
+def test_ranked_probabilities_have_no_labels() -> None:
+    """As many as there are classes, and in another order: only the scores' places are classes."""
+    text = config(tiny(), outputs="scores,top2")
+    blocks = {name: text.partition(f'name: "{name}"')[2].partition("}")[0] for name in ("scores", "top_probabilities")}
+    assert "label_filename" in blocks["scores"]
+    assert "label_filename" not in blocks["top_probabilities"]
+
+
 def test_the_layout_is_tritons() -> None:
     """A configuration, a version with the file of the onnx exporter, and a label a line."""
     model = tiny()

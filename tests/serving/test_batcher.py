@@ -352,3 +352,37 @@ def test_closing_waits_for_every_lane() -> None:
         await asyncio.wait_for(batcher.close(), 5)  # again does no harm
 
     go(test())
+
+
+def test_only_what_was_answered_counts_as_run() -> None:
+    """A batch that fails is run again one by one; the rows of those that fail alone are no inferences."""
+
+    async def test() -> None:
+        model = Model(fails=frozenset({7.0}))
+        batcher, first = await busy(model, Limits(rows=8))
+        good, bad = batcher.submit(rows(1, 2), None), batcher.submit(rows(7, 7, 7), None)
+        model.gate.set()
+        await asyncio.gather(first, good)
+        with pytest.raises(BadRequestError):
+            await bad
+        await batcher.close()
+        assert (batcher.statistics.inferences, batcher.statistics.executions) == (3, 2)
+
+    go(test())
+
+
+def test_closing_at_once_runs_nothing_more() -> None:
+    """What runs is waited for, what waits is refused."""
+
+    async def test() -> None:
+        model = Model()
+        batcher, first = await busy(model, Limits(rows=8))
+        waiting = batcher.submit(rows(1), None)
+        closing = asyncio.create_task(batcher.close(at_once=True))
+        with pytest.raises(OverloadedError):
+            await waiting
+        model.gate.set()
+        await asyncio.gather(first, closing)
+        assert model.runs == [[0.0]]
+
+    go(test())

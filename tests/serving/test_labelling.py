@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 import pytest
 from PIL import Image
-from server_process import ask, ask_json, bare_scores, running, small_models_served
+from server_process import CARD, ask, ask_json, bare_scores, running, small_models_served
+from small_models import content
 
 from nin_spec.cli import execute
 from nin_spec.runtime.images import load_inputs
@@ -121,5 +122,18 @@ def test_a_picture_is_prepared_for_the_model_that_takes_it(monkeypatch: pytest.M
     service: Any = SimpleNamespace(repository=SimpleNamespace(now=lambda _: "new"))
     old: Any = "old"
     monkeypatch.setattr(labelling, "prepare", lambda served, _: f"for the {served} model")
-    answer: Any = asyncio.run(labelling.Classify(service)._input(old, b""))
+    answer: Any = asyncio.run(labelling.Classify(service).input(old, b""))
     assert answer == ("new", "for the new model")
+
+
+def test_a_file_of_a_fixed_batch_classifies_too(tmp_path: Path) -> None:
+    """Its batch is filled up with nothing: the same answer as of a file that takes any."""
+    (tmp_path / "small.onnx").write_bytes(content(("N", 3, 8, 8), metadata=CARD))
+    (tmp_path / "four.onnx").write_bytes(content((4, 3, 8, 8), metadata=CARD))
+    with running(f"small={tmp_path / 'small.onnx'}", f"four={tmp_path / 'four.onnx'}") as server:
+        found = [
+            json.loads(ask(server.port, "POST", f"/v2/models/{name}/classify", picture("PNG"))[2])["predictions"]
+            for name in ("small", "four")
+        ]
+    assert [row["label"] for row in found[0]] == [row["label"] for row in found[1]]
+    assert np.allclose([row["score"] for row in found[0]], [row["score"] for row in found[1]], rtol=1e-5)

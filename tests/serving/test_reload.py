@@ -6,10 +6,12 @@ import asyncio
 from pathlib import Path
 
 import numpy as np
+import pytest
 from server_process import model_file
 from small_models import content
 
 from nin_spec.runtime.session import open_session
+from nin_spec.serving import models
 from nin_spec.serving.models import Choice, Repository, Source, open_model
 from nin_spec.serving.protocol import InferRequest, InferResponse, Tensor
 from nin_spec.serving.service import Service
@@ -35,3 +37,29 @@ def test_a_request_that_began_before_a_reload_is_answered_by_the_new_model(tmp_p
     (scores,) = asyncio.run(ask()).outputs
     expected = open_session(content(tail="Softmax"), "cpu", 1).run(X)
     assert scores.array.tobytes() == expected.tobytes()
+
+
+def test_reloads_come_one_after_another(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of many that are asked for while one is under way, one follows, which finds what all of them would."""
+    path, opened, under_way = model_file(tmp_path), 0, 0
+
+    def slowly(source: Source, choice: Choice) -> models.Opened:
+        nonlocal opened, under_way
+        opened, under_way = opened + 1, under_way + 1
+        assert under_way == 1
+        found = open_model(source, choice)
+        under_way -= 1
+        return found
+
+    async def ask() -> None:
+        repository = Repository(CHOICE)
+        repository.add(open_model(Source(path, "small"), CHOICE))
+        monkeypatch.setattr(models, "open_model", slowly)
+        first = asyncio.create_task(repository.reload(changed_only=False))
+        await asyncio.sleep(0)
+        await asyncio.gather(first, *(repository.reload(changed_only=False) for _ in range(5)))
+        await repository.reload(changed_only=False)
+        await repository.close()
+
+    asyncio.run(ask())
+    assert opened == 3

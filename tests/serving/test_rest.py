@@ -182,6 +182,7 @@ def bad(change: Callable[[dict[str, Any]], object]) -> bytes:
         (b"[" * 200_000, "nested too deep"),
         (b'{"a":' * 200_000, "nested too deep"),
         (b'{"inputs": [{"name": "input", "datatype": "FP32", "shape": [1], "data": [NaN]}]}', "NaN is not in JSON"),
+        (b'{"inputs": [{"name": "input", "datatype": "FP32", "shape": [1], "data": [-Infinity]}]}', "-Infinity is not"),
         (b"\xff\xfe", "not JSON"),
         (b'{"inputs": ' + b"9" * 5000 + b"}", "not JSON"),
         (bad(lambda d: d["inputs"][0].update(shape=[2**40, 3, 32, 32])), "3377699720527872 values"),
@@ -197,7 +198,8 @@ def bad(change: Callable[[dict[str, Any]], object]) -> bytes:
         (bad(lambda d: d["inputs"][0].update(data=["1"] * 192)), "texts"),
         (bad(lambda d: d["inputs"][0].update(data=[None] * 192)), "null"),
         (bad(lambda d: d["inputs"][0].update(data=[1e39] * 192)), "that FP32 can't"),
-        (bad(lambda d: d["inputs"][0].update(data=[10**400] * 192)), "that FP32 can't"),
+        (bad(lambda d: d["inputs"][0].update(data=[10**400] * 192)), "number is infinity"),
+        (bad(lambda d: d["inputs"][0].update(data=[10**40] * 192)), "that FP32 can't"),
         (bad(lambda d: d["inputs"][0].update(data=[[0] * 96, [0] * 95])), "nested data"),
         (bad(lambda d: d["inputs"][0].update(name="imput")), "the inputs of 'small' are 'input', not 'imput'"),
         (bad(lambda d: d["inputs"][0].update(parameters={"binary_data_size": 768})), "either data or"),
@@ -270,25 +272,101 @@ def test_numbers_that_json_lacks_come_as_null(port: int) -> None:
     assert np.isnan(binary_scores(headers, answer)).all()
 
 
+def metrics(port: int) -> dict[str, float]:
+    """The numbers of the model `small`."""
+    _, headers, text = ask(port, "GET", "/metrics")
+    assert headers["content-type"].startswith("text/plain; version=0.0.4")
+    lines = [line.rsplit(" ", 1) for line in text.decode().splitlines() if not line.startswith("#")]
+    return {name: float(value) for name, value in lines if 'model="small"' in name}
+
+
+REFUSED = 'nv_inference_request_failure{model="small",version="1",reason="REJECTED"}'
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "extra"),
+    [
+        (INFER, b"{}", {}),
+        (INFER, bytes((1 << 20) + 1), {}),
+        (INFER, b"{}", {"Content-Encoding": "br"}),
+        (INFER, b"no gzip", {"Content-Encoding": "gzip"}),
+        (INFER, b"{}", {"Inference-Header-Content-Length": "many"}),
+        ("/v2/models/small/classify", b"no picture", {}),
+        ("/v2/models/small/classify?top=0", b"no picture", {}),
+    ],
+)
+def test_every_refusal_is_counted(port: int, path: str, body: bytes, extra: dict[str, str]) -> None:
+    """Once, wherever it is found out."""
+    before = metrics(port)[REFUSED]
+    assert ask(port, "POST", path, body, extra)[0] in {400, 413}
+    assert metrics(port)[REFUSED] == before + 1
+
+
 def test_metrics_count_under_the_names_of_triton(port: int) -> None:
     """A request of three rows is one success and three inferences."""
-
-    def read() -> dict[str, float]:
-        _, headers, text = ask(port, "GET", "/metrics")
-        assert headers["content-type"].startswith("text/plain; version=0.0.4")
-        lines = [line.rsplit(" ", 1) for line in text.decode().splitlines() if not line.startswith("#")]
-        return {name: float(value) for name, value in lines if 'model="small"' in name}
-
-    before = read()
+    before = metrics(port)
     body, extra = binary_request(PICTURES)
     ask(port, "POST", INFER, body, extra)
     ask(port, "POST", INFER, b"{}")
-    after = read()
-    refused = 'nv_inference_request_failure{model="small",version="1",reason="REJECTED"}'
-    assert after[refused] - before[refused] == 1
+    after = metrics(port)
+    assert after[REFUSED] - before[REFUSED] == 1
     labels = 'model="small",version="1"'
     assert after[f"nv_inference_request_success{{{labels}}}"] - before[f"nv_inference_request_success{{{labels}}}"] == 1
     assert after[f"nv_inference_count{{{labels}}}"] - before[f"nv_inference_count{{{labels}}}"] == 3
     assert after[f"nv_inference_exec_count{{{labels}}}"] - before[f"nv_inference_exec_count{{{labels}}}"] == 1
     assert after[f"nv_inference_compute_infer_duration_us{{{labels}}}"] > 0
     assert after[f"nv_inference_pending_request_count{{{labels}}}"] == 0
+
+
+def test_an_answer_keeps_nothing_of_its_id() -> None:
+    """An id may be megabytes, and each is new: the header that is kept is the one without."""
+    from nin_spec.serving import framing
+    from nin_spec.serving.protocol import InferRequest, InferResponse, Tensor
+
+    outputs = (Tensor("scores", np.ones((1, 4), np.float32)),)
+    asked = InferRequest((), binary=True)
+    framing._binary_header.cache_clear()
+    for identity in ("", "a", 'quo"ted', "b" * 100_000):
+        body, length = framing.write_response(InferResponse("m", "1", identity, outputs), asked)
+        assert json.loads(body[:length]).get("id", "") == identity
+        assert body[length:] == outputs[0].array.tobytes()
+    assert framing._binary_header.cache_info().currsize == 1
+
+
+def test_many_values_are_read_piece_by_piece() -> None:
+    """As they are read at once; a wrong one is found wherever it stands."""
+    from nin_spec.serving import tensors
+    from nin_spec.serving.errors import BadRequestError
+
+    values = np.random.default_rng(0).normal(size=200_000).astype(np.float32)
+    found = tensors.from_values("x", "FP32", (2, 100_000), values.tolist())
+    assert found.tobytes() == values.tobytes()
+    for wrong, told in (("a", "holds texts"), (1e39, "that FP32 can't"), (None, "holds null")):
+        with pytest.raises(BadRequestError, match=told):
+            tensors.from_values("x", "FP32", (200_000,), [*values.tolist()[:-1], wrong])
+    with pytest.raises(BadRequestError, match="that UINT8 can't"):
+        tensors.from_values("x", "UINT8", (200_000,), [0] * 199_999 + [256])
+
+
+def test_what_a_client_sent_is_quoted_to_it_in_short(port: int) -> None:
+    """A name of megabytes comes back as a few hundred letters."""
+    body = bad(lambda d: d["inputs"][0].update(name="n" * 500_000, datatype="?"))
+    status, _, answer = ask(port, "POST", INFER, body)
+    assert (status, len(json.loads(answer)["error"])) == (400, 500)
+
+
+@pytest.mark.parametrize("path", ["?top=000000001" + "9" * 4500, "?top=1_0", "?top=%C2%B2"])
+def test_a_strange_count_is_refused(port: int, path: str) -> None:
+    """Python reads more as a number than a client may send."""
+    status, _, answer = ask(port, "POST", f"/v2/models/small/classify{path}", b"")
+    assert (status, json.loads(answer)["error"]) == (400, "top is not a count of classes")
+
+
+def test_sizes_that_add_up_to_no_number_are_refused(port: int) -> None:
+    """Two of thousands of digits each."""
+    nines = b"9" * 4300
+    one = b'{"name": "%s", "datatype": "FP32", "shape": [1], "parameters": {"binary_data_size": ' + nines + b"}}"
+    body = b'{"inputs": [' + one.replace(b"%s", b"a") + b"," + one.replace(b"%s", b"b") + b"]}"
+    status, _, answer = ask(port, "POST", INFER, body, {"Inference-Header-Content-Length": str(len(body))})
+    assert status == 400
+    assert isinstance(json.loads(answer)["error"], str)

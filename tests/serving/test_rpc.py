@@ -7,6 +7,7 @@ import json
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from types import SimpleNamespace
 from typing import Any
 
 import grpc
@@ -21,9 +22,11 @@ from hypothesis import strategies as st
 from nin_spec.diagnostics import InputError
 from nin_spec.serving import errors
 from nin_spec.serving.grpc_messages import CONTENTS, read_message, write_message
+from nin_spec.serving.limits import Intake
+from nin_spec.serving.metrics import Statistics
 from nin_spec.serving.proto import messages as pb
 from nin_spec.serving.protocol import InferRequest, InferResponse, Tensor
-from nin_spec.serving.rpc import kinds, listen
+from nin_spec.serving.rpc import Door, kinds, listen
 from nin_spec.serving.tensors import DTYPES
 
 MIB = 1 << 20
@@ -53,11 +56,12 @@ class Fake:
         tensor = {"name": "input", "datatype": "FP32", "shape": [-1, 3]}
         return {"name": model, "versions": ["1"], "platform": "p", "inputs": [tensor], "outputs": [tensor]}
 
-    def admit(self, model: str, version: str = "") -> tuple[str, str]:
-        return model, version
+    statistics: Statistics = field(default_factory=Statistics)
 
-    async def infer(self, served: tuple[str, str], request: InferRequest) -> InferResponse:
-        model, version = served
+    def admit(self, model: str, version: str = "") -> SimpleNamespace:
+        return SimpleNamespace(name=model, version=version, statistics=self.statistics)
+
+    async def infer(self, served: SimpleNamespace, request: InferRequest) -> InferResponse:
         self.began.set()
         if self.then is not None:
             try:
@@ -65,7 +69,7 @@ class Fake:
             except asyncio.CancelledError:
                 self.cancelled.set()
                 raise
-        return InferResponse(model, version or "1", request.id, request.inputs)
+        return InferResponse(served.name, served.version or "1", request.id, request.inputs)
 
 
 def request(array: np.ndarray | None = None, **more: Any) -> Any:
@@ -82,7 +86,7 @@ def on_server(service: Fake, session: Session, *, body: int = MIB, token: bytes 
     """Serve it, and let a client talk to it."""
 
     async def both() -> None:
-        rpc = await listen(service, "127.0.0.1", 0, body=body, token=token)  # type: ignore[arg-type]
+        rpc = await listen(service, Door(Intake(body), token), "127.0.0.1", 0)  # type: ignore[arg-type]
         options = [("grpc.max_receive_message_length", -1)]
         try:
             async with grpc.aio.insecure_channel(rpc.address.removeprefix("grpc://"), options=options) as channel:
@@ -371,7 +375,7 @@ def test_what_is_under_way_is_answered_before_the_end() -> None:
     service = Fake(wait)
 
     async def both() -> None:
-        rpc = await listen(service, "127.0.0.1", 0, body=MIB)  # type: ignore[arg-type]
+        rpc = await listen(service, Door(Intake(MIB)), "127.0.0.1", 0)  # type: ignore[arg-type]
         async with grpc.aio.insecure_channel(rpc.address.removeprefix("grpc://")) as channel:
             pending = asyncio.ensure_future(call(channel)(request()))
             await asyncio.wait_for(service.began.wait(), 20)
@@ -388,11 +392,101 @@ def test_a_port_that_is_taken_is_a_diagnostic() -> None:
     """Two servers never share one in silence."""
 
     async def both() -> None:
-        first = await listen(Fake(), "127.0.0.1", 0, body=MIB)  # type: ignore[arg-type]
+        first = await listen(Fake(), Door(Intake(MIB)), "127.0.0.1", 0)  # type: ignore[arg-type]
+        port = int(first.address.rpartition(":")[2])
         try:
             with pytest.raises(InputError, match="can't be listened on"):
-                await listen(Fake(), "127.0.0.1", int(first.address.rpartition(":")[2]), body=MIB)  # type: ignore[arg-type]
+                await listen(Fake(), Door(Intake(MIB)), "127.0.0.1", port)  # type: ignore[arg-type]
         finally:
             await first.stop(0)
 
     asyncio.run(both())
+
+
+def test_without_the_token_nothing_is_read() -> None:
+    """A message that is too large for the server is not what such a client is told of."""
+    service = Fake()
+    error = refused(service, "UNAUTHENTICATED", request(np.ones((1, MIB), np.float32)), token=b"word")
+    assert "token" in (error.details() or "")
+
+
+def test_messages_hold_memory_until_they_are_answered() -> None:
+    """Together no more than all requests may; then it is as before."""
+    release = asyncio.Event()
+
+    async def wait() -> None:
+        await release.wait()
+
+    service, intake = Fake(wait), Intake(MIB, total=MIB)
+    large = request(np.ones((1, MIB // 6), np.float32))
+
+    async def both() -> None:
+        rpc = await listen(service, Door(intake), "127.0.0.1", 0)  # type: ignore[arg-type]
+        async with grpc.aio.insecure_channel(rpc.address.removeprefix("grpc://")) as channel:
+            first = asyncio.ensure_future(call(channel)(large))
+            await asyncio.wait_for(service.began.wait(), 20)
+            assert intake.held > MIB // 2
+            with pytest.raises(grpc.aio.AioRpcError) as error:
+                await call(channel)(large, timeout=20)
+            assert error.value.code().name == "UNAVAILABLE"
+            assert dict(error.value.trailing_metadata())["retry-after"] == "1"
+            release.set()
+            await first
+            assert intake.held == 0
+        await rpc.stop(1)
+
+    asyncio.run(both())
+
+
+def test_a_message_that_never_comes_is_not_waited_for() -> None:
+    """A call that is opened and says nothing ends; so does one that ends without a message, or with no message."""
+
+    async def never() -> Any:
+        await asyncio.sleep(60)
+        yield b""
+
+    async def nothing() -> Any:
+        return
+        yield b""
+
+    async def broken() -> Any:
+        yield b"\xff\xff\xff"
+
+    async def both() -> None:
+        rpc = await listen(Fake(), Door(Intake(MIB), patience=0.2), "127.0.0.1", 0)  # type: ignore[arg-type]
+        async with grpc.aio.insecure_channel(rpc.address.removeprefix("grpc://")) as channel:
+            ask = channel.stream_unary("/inference.GRPCInferenceService/ModelInfer")
+            wanted = {never: "DEADLINE_EXCEEDED", nothing: "INVALID_ARGUMENT", broken: "INVALID_ARGUMENT"}
+            for messages, code in wanted.items():
+                with pytest.raises(grpc.aio.AioRpcError) as error:
+                    await ask(messages(), timeout=20)
+                assert error.value.code().name == code, messages
+        await rpc.stop(0)
+
+    asyncio.run(both())
+
+
+def test_a_long_name_is_a_bad_argument() -> None:
+    """And no broken stream, as details of any length would make it."""
+    message = request()
+    message.inputs[0].name = "\u00e9" * 20_000
+    message.inputs[0].datatype = "?"
+    error = refused(Fake(), "INVALID_ARGUMENT", message)
+    assert len(error.details() or "") <= 500
+
+
+def test_what_is_read_and_refused_is_counted() -> None:
+    """As REST counts it."""
+    service, message = Fake(), request()
+    message.inputs[0].datatype = "?"
+    refused(service, "INVALID_ARGUMENT", message)
+    assert service.statistics.failure == {"REJECTED": 1}
+
+
+def test_no_model_is_ready_that_has_no_name() -> None:
+    """A version alone names nothing."""
+
+    async def session(channel: grpc.aio.Channel) -> None:
+        assert not (await call(channel, "ModelReady")(pb.ModelReadyRequest(version="99"))).ready
+
+    on_server(Fake(), session)

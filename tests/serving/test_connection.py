@@ -1,0 +1,189 @@
+"""Connections that misbehave, stall or leave: each gets its answer or its end, and nothing of it stays behind."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import re
+import signal
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+from server_process import Process, ask, binary_request, model_file, raw, running
+
+INFER = "/v2/models/slow/infer"
+LAST = b"\r\nConnection: close\r\n\r\n"
+LIVE = b"GET /v2/health/live HTTP/1.1\r\nHost: x\r\n\r\n"
+OPENAPI = b"GET /openapi.json HTTP/1.1\r\nHost: x\r\n\r\n"
+CHUNKED = b"POST /v2/models/slow/infer HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n"
+X = np.zeros((8, 3, 192, 192), np.float32)
+"""Some ten milliseconds of work, in 3.5 MB."""
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Process]:
+    """One that waits half a second for who sends or reads."""
+    path = slow_model(tmp_path_factory.mktemp("connection"))
+    with running(f"slow={path}", "--max-queue", "1000", "--max-batch", "8", "--read-timeout", "0.5") as server:
+        yield server
+
+
+def slow_model(folder: Path) -> Path:
+    """A model that keeps one core busy for a while."""
+    return model_file(folder, "slow.onnx", shape=("N", 3, 192, 192), classes=128)
+
+
+def post(path: str, body: bytes, **headers: str) -> bytes:
+    """A whole request."""
+    lines = "".join(f"{k.replace('_', '-')}: {v}\r\n" for k, v in headers.items())
+    return f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n{lines}\r\n".encode() + body
+
+
+def statuses(data: bytes) -> list[int]:
+    """Of the answers in what came back."""
+    return [int(status) for status in re.findall(rb"HTTP/1\.1 (\d+) ", data)]
+
+
+def metric(server: Process, name: str) -> float:
+    """A number of /metrics."""
+    text = ask(server.port, "GET", "/metrics")[2].decode()
+    return float(next(line.rsplit(" ", 1)[1] for line in text.splitlines() if line.startswith(name)))
+
+
+def until(holds: Callable[[], bool]) -> None:
+    """Wait for what must come to be."""
+    end = time.monotonic() + 60
+    while not holds():
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
+PENDING = "nv_inference_pending_request_count{"
+CANCELED = 'nv_inference_request_failure{model="slow",version="1",reason="CANCELED"}'
+
+
+def test_who_leaves_is_not_run_however_much_was_sent(server: Process) -> None:
+    """A body of megabytes pauses the reading; the end of the connection is seen all the same."""
+    body, extra = binary_request(X)
+    before = metric(server, CANCELED)
+    with ThreadPoolExecutor(30) as pool:
+        asked = [pool.submit(ask, server.port, "POST", INFER, body, extra) for _ in range(30)]
+        until(lambda: metric(server, PENDING) > 20)
+        for _ in range(3):
+            with socket.create_connection(("127.0.0.1", server.port)) as leaving:
+                leaving.sendall(post(INFER, body, **extra))
+        assert {each.result()[0] for each in asked} == {200}
+    until(lambda: metric(server, CANCELED) == before + 3)
+
+
+def test_trailers_without_end_are_cut_off(server: Process) -> None:
+    """They count as headers do, also for who has been answered long ago."""
+    found = raw(server.port, CHUNKED + b"a: b\r\n" * 100_000)
+    assert statuses(found) in ([431], [])  # the reset may overtake the answer
+    assert ask(server.port, "GET", "/v2/health/live")[0] == 200
+
+
+def test_a_few_trailers_are_passed_over(server: Process) -> None:
+    """The request is what it is without them."""
+    found = raw(server.port, CHUNKED + b"a: b\r\n\r\n" + LIVE.replace(b"\r\n\r\n", LAST))
+    assert statuses(found) == [400, 200]
+
+
+def test_a_request_that_begins_behind_another_has_its_time_too(server: Process) -> None:
+    """Its clock starts where it does, not with the next bytes that come."""
+    cut = post(INFER, b"x" * 100)[:-50]
+    assert statuses(raw(server.port, LIVE + cut)) == [200, 408]
+
+
+def test_who_reads_nothing_is_hung_up_on(server: Process) -> None:
+    """Two thousand answers that nobody takes are not kept for ever."""
+    with socket.socket() as client:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        client.connect(("127.0.0.1", server.port))
+        client.settimeout(20)
+        with pytest.raises(ConnectionError):
+            send_for_ever(client, OPENAPI * 5000)
+        assert ask(server.port, "GET", "/v2/health/live")[0] == 200
+
+
+def send_for_ever(client: socket.socket, data: bytes) -> None:
+    """Until somebody hangs up, or its time-out."""
+    while True:
+        client.sendall(data)
+
+
+def test_who_reads_slowly_gets_everything(server: Process) -> None:
+    """Taking longer than the time-out is no offence while something is taken."""
+    count = 250
+    with socket.socket() as client:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        client.connect(("127.0.0.1", server.port))
+        data = OPENAPI * (count - 1) + OPENAPI.replace(b"\r\n\r\n", LAST)
+        sender = threading.Thread(target=client.sendall, args=(data,))
+        sender.start()
+        found, begun = b"", time.monotonic()
+        while chunk := client.recv(1 << 15):
+            found += chunk
+            if time.monotonic() - begun < 2:
+                time.sleep(0.1)
+        sender.join()
+    assert statuses(found) == [200] * count
+
+
+@pytest.mark.parametrize(("path", "status"), [("/v2/models/none/infer", 404), ("/v2/models/none/classify", 404)])
+def test_a_refusal_reaches_who_still_sends(server: Process, path: str, status: int) -> None:
+    """Closing on unread bytes would reset the connection, and the answer with it."""
+    for _ in range(5):
+        connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=30)
+        connection.request("POST", path, bytes(5 << 20), {"Connection": "close"})
+        answer = connection.getresponse()
+        assert answer.status == status
+        assert "error" in json.loads(answer.read())
+        connection.close()
+
+
+def test_pipelined_requests_may_be_cut_anywhere(server: Process) -> None:
+    """Many short heads are not one long one."""
+    count, size = 3000, 997
+    data = LIVE * (count - 1) + LIVE.replace(b"\r\n\r\n", LAST)
+    found = b""
+    with socket.create_connection(("127.0.0.1", server.port), timeout=30) as client:
+        client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for start in range(0, len(data), size):
+            client.sendall(data[start : start + size])
+            want = data[: start + size].count(b"\r\n\r\n")
+            while len(statuses(found)) < want:
+                chunk = client.recv(1 << 16)
+                assert chunk, "hung up on"
+                found += chunk
+    assert statuses(found) == [200] * count
+
+
+def test_a_second_signal_runs_nothing_more(tmp_path: Path) -> None:
+    """What waits in the queue is given up, and the process ends by itself."""
+    body, extra = binary_request(X)
+    with running(f"slow={slow_model(tmp_path)}", "--max-queue", "1000", "--max-batch", "8") as server:
+        answered: list[int] = []
+
+        def one() -> None:
+            try:
+                answered.append(ask(server.port, "POST", INFER, body, extra)[0])
+            except (OSError, http.client.HTTPException):
+                return
+
+        threads = [threading.Thread(target=one) for _ in range(40)]
+        for thread in threads:
+            thread.start()
+        until(lambda: metric(server, PENDING) > 30)
+        server.process.send_signal(signal.SIGTERM)
+        server.wait_for("draining")
+        assert server.stop(signal.SIGTERM) == 0
+        for thread in threads:
+            thread.join()
+        assert answered.count(200) < 30
