@@ -124,13 +124,14 @@ class OnnxExporter:
 
 def choose_opset(graph: Graph, asked: int | None, target: Target | None = None) -> int:
     """The opset asked for, else the lowest that says the graph exactly, 17 at least where the target has it."""
-    rounded = [n for n in graph if graph.open_size and isinstance(n.op, ops.AvgPool2d) and n.op.ceil_mode]
+    pools = [n for n in graph if graph.open_size and isinstance(n.op, ops.Pool2d) and n.op.ceil_mode]
+    rounded = [n for n in pools if isinstance(n.op, ops.AvgPool2d)]
     # Before opset 19 the divisor of a partial window was left open, and runtimes differed. Where the size
     # is fixed the rules write such pools without ceil_mode, so it matters for open sizes alone.
     needed = 19 if rounded else OPSETS[0]
     highest = target.runtime.opset if target else OPSETS[1]
     if target:
-        _runs(target, rounded, asked)
+        _runs(target, pools, asked)
     if asked is None:
         return max(min(DEFAULT_OPSET, highest), needed)
     if asked < needed:
@@ -139,17 +140,25 @@ def choose_opset(graph: Graph, asked: int | None, target: Target | None = None) 
     return asked
 
 
-def _runs(target: Target, rounded: list[Node], asked: int | None) -> None:
+def _runs(target: Target, pools: list[Node], asked: int | None) -> None:
     """Refuse what the target can't load, and what it loads and computes wrongly."""
     if asked is not None and asked > target.runtime.opset:
         message = f"{target} runs opset {target.runtime.opset} at most, not {asked}"
         raise _refuse(message, "leave --opset out, or say a later target")
-    for node in rounded:
-        padded = isinstance(node.op, ops.Pool2d) and node.op.padding != Padding()
-        if ("padded" if padded else "unpadded") not in target.runtime.rounded:
-            message = f"{target} can't compute {node.name}, a ceil-mode average of an open size"
+    for node in pools:
+        if not _demands(node.op) <= target.runtime.rounded:
+            kind = "average" if isinstance(node.op, ops.AvgPool2d) else "max pool"
+            message = f"{target} can't compute {node.name}, a ceil-mode {kind} of an open size"
             hint = "fix the size (input: {open: false}), or say onnxruntime==1.21 or later"
             raise ExportError(Diagnostic(Code.EXPORT_OPTION, message, node.span, hint))
+
+
+def _demands(op: ops.Op) -> set[str]:
+    """What a ceil-mode pool of an open size asks of a runtime, in the words of nin_spec.targets."""
+    found = {"overhanging"} if isinstance(op, ops.Pool2d) and op.may_overhang else set()
+    if isinstance(op, ops.AvgPool2d):
+        found.add("unpadded" if op.padding == Padding() else "padded")
+    return found
 
 
 def _remarks(model: Model, opset: int, target: Target | None, options: OnnxOptions) -> list[str]:
@@ -157,6 +166,8 @@ def _remarks(model: Model, opset: int, target: Target | None, options: OnnxOptio
     remarks = []
     if model.graph.input.dtype != options.dtype:
         remarks.append(f"the spec computes in {model.graph.input.dtype}, the file in {options.dtype}")
+    if options.dtype == "float64":
+        remarks.append("float64: onnxruntime's CPU provider has no convolution in it")
     if target:
         remarks.append(f"opset {opset} and IR version {_ir(opset, target)}, for {target}")
     elif options.opset is None and opset != DEFAULT_OPSET:

@@ -23,6 +23,7 @@ from nin_spec.ir.types import Padding
 
 INPUT, OUTPUT = "input", "scores"
 
+PoolOp = TypeVar("PoolOp", bound=ops.Pool2d)
 Array = NDArray[Any]
 Rule = Callable[["Writer", Node, Any], None]
 RULES: dict[type[ops.Op], Rule] = {}
@@ -278,6 +279,7 @@ def _channel_shuffle(w: Writer, node: Node, op: ops.ChannelShuffle) -> None:
 
 @rule(ops.MaxPool2d)
 def _max_pool(w: Writer, node: Node, op: ops.MaxPool2d) -> None:
+    op = _sayable(w, node, op)
     w.add("MaxPool", node, **_window(op, op.padding))
 
 
@@ -291,11 +293,19 @@ def _avg_pool(w: Writer, node: Node, op: ops.AvgPool2d) -> None:
     was counted by ONNX itself.)
     """
     if w.open_size or not (op.ceil_mode and op.count_include_pad):
+        op = _sayable(w, node, op)
         w.add("AveragePool", node, **_window(op, op.padding), count_include_pad=int(op.count_include_pad))
         return
     reach = op.reach(node.input)
     w.add("AveragePool", node, **_window(replace(op, ceil_mode=False), reach), count_include_pad=0, part="real")
     w.add("Mul", node, w.constant(f"{node.name}/share", _shares(op, node)))
+
+
+def _sayable(w: Writer, node: Node, op: PoolOp) -> PoolOp:
+    """The pool as it is; with explicit padding where ONNX's shape inference would count a window behind the input."""
+    if w.open_size or not op.may_overhang:
+        return op
+    return replace(op, padding=op.reach(node.input), ceil_mode=False)
 
 
 def _shares(op: ops.AvgPool2d, node: Node) -> Array:

@@ -5,7 +5,8 @@ of 1.15 to 1.25 and of 1.31, one release each of 1.26 to 1.30 and of 1.32. `opse
 a graph with every op of ours runs and is right, `ir` the highest IR version that loads. Two faults were
 found by it and are kept out: 1.15 loads opset 19 and has no kernel for its average pool; before 1.21 a
 padded ceil-mode average of an open size is wrong at every opset that can say it, and before 1.16 one
-without padding can't be said.
+without padding can't be said. Found later, with 1.15.1, 1.20.1 and 1.21 to 1.24: before 1.21 a ceil-mode pool of
+either kind, of an open size, has a window behind the input where its stride is larger than its kernel reaches.
 onnxruntime before 1.15 has no such wheel: its rows are those of docs/reference/compatibility.md in
 microsoft/onnxruntime.
 
@@ -22,7 +23,10 @@ from nin_spec.diagnostics import Code, Diagnostic, ExportError
 
 @dataclass(frozen=True, slots=True)
 class Runtime:
-    """What a release of onnxruntime loads. `rounded` is which ceil-mode averages of an open size are right in it."""
+    """What a release of onnxruntime loads. `rounded` is which ceil-mode pools of an open size are right in it.
+
+    Averages are `unpadded` or `padded`; of either kind are those `overhanging` (Pool2d.may_overhang).
+    """
 
     opset: int
     ir: int
@@ -30,7 +34,7 @@ class Runtime:
 
 
 _UNPADDED = frozenset({"unpadded"})
-_ALL = frozenset({"unpadded", "padded"})
+_ALL = frozenset({"unpadded", "padded", "overhanging"})
 
 ONNXRUNTIME = {
     "1.8": Runtime(14, 7),

@@ -95,6 +95,37 @@ def test_what_a_target_computes_wrongly_is_refused(padding: Padding, release: st
         choose_opset(average(padding), None, target)
 
 
+@pytest.mark.parametrize("kind", [ops.MaxPool2d, ops.AvgPool2d])
+@pytest.mark.parametrize(
+    ("kernel", "stride", "padding", "behind"),
+    [
+        ((3, 3), (2, 2), Padding(), "never"),
+        ((3, 3), (2, 2), Padding(1, 1, 1, 1), "never"),
+        ((2, 2), (2, 2), Padding(1, 1, 1, 1), "at some size"),
+        ((2, 2), (3, 3), Padding(), "at some size"),
+        ((3, 2), (3, 3), Padding(), "at some size"),
+        ((3, 3), (3, 3), Padding(), "never"),
+    ],
+)
+def test_a_window_behind_the_input_is_one_too_many_before_1_21(
+    kind: type[ops.Pool2d], kernel: tuple[int, int], stride: tuple[int, int], padding: Padding, behind: str
+) -> None:
+    """Older releases count it: -inf in a maximum, another divisor in an average. No size needs one elsewhere."""
+    op = kind(kernel, stride, padding, ceil_mode=True)
+    sizes = [TensorType((1, n, n)) for n in range(4, 30)]
+    counted = [-((kernel[1] - n - padding.left - padding.right) // stride[1]) + 1 for n in range(4, 30)]
+    assert any(op.counts(x)[1] < whole for x, whole in zip(sizes, counted, strict=True)) == op.may_overhang
+    assert op.may_overhang == (behind == "at some size")
+    graph = Graph("open", TensorType((1, 8, 8)), open_size=True).then("pool", op)
+    assert choose_opset(graph, None, find_target("onnxruntime==1.21"))
+    right_before = kind is ops.MaxPool2d or padding == Padding()
+    if right_before and not op.may_overhang:
+        assert choose_opset(graph, None, find_target("onnxruntime==1.20"))
+    else:
+        with pytest.raises(ExportError, match="can't compute pool, a ceil-mode"):
+            choose_opset(graph, None, find_target("onnxruntime==1.20"))
+
+
 def test_the_file_is_made_for_it() -> None:
     """Opset, IR version, and what it says of them."""
     import onnx

@@ -89,7 +89,10 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """What a worker is told of its contender. `spec` and `weights` are files, empty where there is no model."""
+    """What a worker is told of its contender. `spec` and `weights` are files, empty where there is no model.
+
+    `passes` are those that the weights have gone through, None for the spec's own; `output` is what the file gives.
+    """
 
     runner: RunnerName
     file: str
@@ -99,6 +102,8 @@ class Job:
     spec: str = ""
     weights: str = ""
     dtype: str = "float32"
+    passes: tuple[str, ...] | None = None
+    output: str | None = None
     options: Mapping[str, str] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:

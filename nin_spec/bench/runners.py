@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor, nn
 
+    from nin_spec.model import Model
+
     Array = NDArray[np.floating[Any]]
 
 
@@ -81,11 +83,13 @@ class InferenceRunner(SessionRunner):
     """The same without what our session adds to a run: onnxruntime alone, in the same settings."""
 
     def ready(self, x: Array) -> Callable[[], Any]:
-        super().ready(x)
+        padded = super().ready(x)
+        if self.session.runner is not None:
+            return padded  # what is recorded is replayed from its own buffers alone
         return partial(self.session.inference.run, [self.session.output_name], {self.session.input_name: self.x})
 
     def scores(self, result: Any) -> Array | None:
-        array: Array = result[0]
+        array: Array = result if self.session.runner is not None else result[0]
         return array
 
 
@@ -148,6 +152,7 @@ class TorchRunner:
         import torch
 
         torch.set_num_threads(job.threads)
+        torch.backends.cudnn.allow_tf32 = False  # nor does our session round factors to 10 bits
         self.module = sequence(job).to(torch_device(job.device))
         self.dtype = next((p.dtype for p in self.module.parameters()), torch.float32)
         self.facts = {"device": torch_device(job.device), "precision": job.dtype, "dtype": job.dtype}
@@ -197,13 +202,26 @@ def sequence(job: Job) -> nn.Sequential:
     """The job's network with its weights, in the numbers of the file."""
     import torch
 
-    from nin_spec.network import compile as compile_network
     from nin_spec.torch_module import build_module
 
-    module = build_module(compile_network(job.spec).with_weights(job.weights))
+    module = build_module(model_of(job))
     layers = [module.get_submodule(name) for name in module.order]
     dtype = torch.float64 if job.dtype == "float64" else torch.float32
     return torch.nn.Sequential(*layers).to(dtype).eval()
+
+
+def model_of(job: Job) -> Model:
+    """The job's network with its weights; of a file the graph that its passes made, whose weights they are."""
+    from nin_spec.evaluation.subjects import as_given, graph_after
+    from nin_spec.model import Model
+    from nin_spec.network import compile as compile_network
+    from nin_spec.weights import load
+
+    network = compile_network(job.spec)
+    if job.passes is None:
+        return network.with_weights(job.weights)
+    graph = graph_after(network, job.passes)
+    return as_given(Model(graph, load(Path(job.weights), graph).weights, network.card), job.output)
 
 
 def export_with_torch(job: Job) -> None:

@@ -26,7 +26,8 @@ class BenchSubject:
     """What is measured. `file` is the ONNX file, or its bytes; `shape` is the input (C, H, W).
 
     `model` is None where the peers in PyTorch can't be made, and `no_model` says why. `batch` is the one
-    that the file takes, None for any; `macs` are those of one image, None where they are not known.
+    that the file takes, None for any; `macs` are those of one image, None where they are not known. `passes` are
+    those that the model has gone through, None for a spec's own; `output` is what the file says that it gives.
     """
 
     name: str
@@ -38,6 +39,8 @@ class BenchSubject:
     hash: str = ""
     batch: int | None = None
     macs: int | None = None
+    passes: tuple[str, ...] | None = None
+    output: str | None = None
 
     def lay_out(self, folder: Path, batches: Sequence[int]) -> None:
         """Write into a folder what workers read: the file, the spec and its weights, the inputs."""
@@ -69,6 +72,8 @@ class BenchSubject:
             spec=str(folder / "model.yaml") if has else "",
             weights=str(folder / "model.safetensors") if has else "",
             dtype=self.dtype,
+            passes=self.passes,
+            output=self.output,
             options=entry.options,
         )
 
@@ -104,9 +109,9 @@ def bench_file(path: Path, device: Device) -> BenchSubject:
     from nin_spec.runtime.session import open_session
 
     session = open_session(path, device, 1)  # of one thread: none is left that could disturb
-    if session.dtype.kind != "f":
-        message = f"{path} can't be measured: its input is {session.dtype}, and the bench makes floats"
-        raise InputError(Diagnostic(Code.MODEL_UNREADABLE, message, hint="export it with a float input"))
+    if session.dtype.kind != "f" or session.takes_pixels:
+        message = f"{path} can't be measured: its input is raw pixels or {session.dtype}, and the bench makes tensors"
+        raise InputError(Diagnostic(Code.MODEL_UNREADABLE, message, hint="export it without --takes pixels"))
     found = embedded_model(path, session)
     return BenchSubject(
         name=session.metadata.name or path.stem,
@@ -118,6 +123,8 @@ def bench_file(path: Path, device: Device) -> BenchSubject:
         hash=session.metadata.hash,
         batch=session.input_shape[0],
         macs=None if found.network is None else found.network.table.macs,
+        passes=session.metadata.passes,
+        output=session.metadata.output,
     )
 
 

@@ -174,6 +174,10 @@ def peer_entry(name: str, device: str, options: dict[str, str]) -> Entry:
     """A row of the table, or another ONNX file. The device's options are for what runs in our settings."""
     from nin_spec.diagnostics import did_you_mean
 
+    if name == "bare" and device not in {"cpu", "auto"}:
+        raise click.BadParameter(
+            f"bare is a session of the CPU provider, and no peer of {device}", param_hint="--against"
+        )
     if name in PEERS:
         return Entry(name, PEERS[name], device, options=options)
     if name.lower().endswith(".onnx"):
@@ -210,7 +214,7 @@ def sizes(text: str | None) -> list[int]:
 
 def words(text: str | None) -> list[str]:
     """The words of a list, each once."""
-    return list(dict.fromkeys(word for word in (text or "").replace(" ", "").split(",") if word))
+    return list(dict.fromkeys(word for word in map(str.strip, (text or "").split(",")) if word))
 
 
 # ------------------------------------------------------------------ while it runs

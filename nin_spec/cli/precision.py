@@ -65,11 +65,24 @@ def settings_of(given: dict[str, Any], targets: dict[str, str]) -> Settings:
         raise click.UsageError("--precision belongs to --onnx")
     if "max_drop" in asked:
         asked["max_drop"] = parse_drop(asked["max_drop"])
+    _refuse_idle(given["precision"], asked)
     if "data" in asked:
         asked["data"] = Path(asked["data"])
     for device in given["devices"]:
         remark_on(given["precision"], device)  # refused before the work; what is worth knowing is told after
-    return Settings(given["precision"], **asked)
+    return Settings(given["precision"], **asked, options=given["options"])
+
+
+def _refuse_idle(precision: str, asked: dict[str, Any]) -> None:
+    """Raise UsageError for an option that would do nothing."""
+    measures, calibrates = asked.get("max_drop", MAX_DROP) is not None, precision == "int8"
+    idle = {
+        "limit": "" if measures else "--max-drop none measures nothing",
+        "calibrate": "" if calibrates or (measures and precision == "float16") else f"{precision} takes no ranges",
+        "data": "" if calibrates or measures else "--max-drop none measures nothing",
+    }
+    for key in (key for key in asked if idle.get(key)):
+        raise click.UsageError(f"--{key} would do nothing: {idle[key]}")
 
 
 def make_smaller(
@@ -88,7 +101,7 @@ def make_smaller(
     with _Bars() as bars:
         made = reduce(model, artifact, settings, places[0], Watch(bars.say, bars.progress))
     for device in places if parity else ():
-        for report in api.prove(model, made.artifact, device, made.pictures):
+        for report in api.prove(model, made.artifact, device, made.pictures, options=settings.options):
             click.echo(str(report))
     return made.artifact
 

@@ -84,7 +84,7 @@ def serve_command(
 
     Clients of the protocol (tritonclient, KServe's) work unchanged. SIGTERM answers what is under way, then ends.
     """
-    require("uvicorn", "httptools", "starlette", purpose="serving", extra="serve")
+    require("uvicorn", "httptools", "orjson", "starlette", purpose="serving", extra="serve")
     if grpc_port is not None:
         require("grpc", "google.protobuf", purpose="serving over gRPC", extra="grpc")
     token = _token(token_file)

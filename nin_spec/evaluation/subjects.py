@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
@@ -118,7 +118,7 @@ def subject_of_file(
     if weights is not None and found.model is None:
         raise _unusable(path, f"there is nothing to give the weights of {weights} to: {found.why}")
     shape = input_shape(path, session, found.network)
-    module = None if found.model is None else _module(_as_given(found.model, session), device, session)
+    module = None if found.model is None else _module(as_given(found.model, info.output), device, session)
     classes = _class_count(path, session, info.preprocessing, shape)
     return Subject(
         session,
@@ -194,19 +194,27 @@ def _network_of_file(path: Path, session: Session) -> Network:
 
 def _graph_of_file(network: Network, session: Session) -> Graph:
     """The graph that the file's passes make of the spec's, and that takes what the file takes."""
-    from nin_spec.passes.pipeline import PASSES, rewrite
+    from nin_spec.passes.pipeline import PASSES
 
     info = session.metadata
     if unknown := set(info.passes) - set(PASSES):
         raise _NoModelError(f"its graph was made by passes that this version doesn't know: {', '.join(unknown)}")
-    # What a pass does to a graph depends on its ops alone, so any weights will do.
-    ones = {name: np.ones(p.shape, network.graph.input.dtype) for name, p in network.graph.parameters().items()}
-    card = replace(network.card, preprocessing=info.preprocessing or network.card.preprocessing)
-    graph = rewrite(Model(network.graph, ones, card), info.passes, pixels=session.takes_pixels).model.graph
+    graph = graph_after(network, info.passes, info.preprocessing, pixels=session.takes_pixels)
     if not fits(graph.input.shape, session.picture):
         declared = show((None, *graph.input.shape))
         raise _NoModelError(f"its graph takes {show(session.input_shape)}, and the spec in it says {declared}")
     return graph
+
+
+def graph_after(
+    network: Network, passes: Sequence[str], contract: Preprocessing | None = None, *, pixels: bool = False
+) -> Graph:
+    """The graph that passes make of a network's. What they do to it depends on its ops, so any weights will do."""
+    from nin_spec.passes.pipeline import rewrite
+
+    ones = {name: np.ones(p.shape, network.graph.input.dtype) for name, p in network.graph.parameters().items()}
+    card = replace(network.card, preprocessing=contract or network.card.preprocessing)
+    return rewrite(Model(network.graph, ones, card), passes, pixels=pixels).model.graph
 
 
 def _with_tensors(network: Network, graph: Graph, path: Path) -> Model:
@@ -228,12 +236,11 @@ def _with_tensors(network: Network, graph: Graph, path: Path) -> Model:
     return Model(graph, found.weights, network.card)
 
 
-def _as_given(model: Model, session: Session) -> Model:
-    """The model with a softmax at its end, where the file gives probabilities alone."""
+def as_given(model: Model, output: str | None) -> Model:
+    """The model with a softmax at its end, where a file's `output` is probabilities alone."""
     from nin_spec.ir import ops
 
-    ends = isinstance(model.graph.nodes[-1].op, ops.Softmax)
-    if ends or session.metadata.output != "probabilities":
+    if isinstance(model.graph.nodes[-1].op, ops.Softmax) or output != "probabilities":
         return model
     return replace(model, graph=model.graph.then("probabilities", ops.Softmax()))
 

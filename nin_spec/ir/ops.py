@@ -265,6 +265,12 @@ class Pool2d(Op):
         (kh, kw), (sh, sw), p, (oh, ow) = self.kernel_size, self.stride, self.padding, self.counts(x)
         return Padding(p.top, end_padding(h, kh, sh, p.top, oh), p.left, end_padding(w, kw, sw, p.left, ow))
 
+    @property
+    def may_overhang(self) -> bool:
+        """True when at some size a ceil-mode window would start behind the input: such a window is none."""
+        (kh, kw), (sh, sw), p = self.kernel_size, self.stride, self.padding
+        return self.ceil_mode and (sh > kh - p.bottom or sw > kw - p.right)
+
     def infer(self, x: TensorType) -> TensorType:
         c, h, w = x.maps()
         (kh, kw), p = self.kernel_size, self.padding

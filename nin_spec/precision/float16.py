@@ -19,8 +19,8 @@ SMALLEST_NORMAL = float(np.finfo(np.float16).smallest_normal)
 
 _HALF, _FULL = int(TensorProto.FLOAT16), int(TensorProto.FLOAT)
 _SUFFIX = {_HALF: "float16", _FULL: "float32"}
-_FULL_OPS = {"Cast", "Softmax", "LogSoftmax", "Exp", "TopK", "ArgMax"}
-"""What stays in float32: a probability below 6e-8 would be 0 in half."""
+_FULL_OPS = {"Cast", "Softmax", "LogSoftmax", "Exp", "TopK", "ArgMax", "Identity"}
+"""What stays in float32: a probability below 6e-8 would be 0 in half. Identity only gives one another name."""
 
 
 def to_float16(data: bytes) -> tuple[bytes, list[str]]:
@@ -77,7 +77,8 @@ class _Casting:
         if (value, kind) not in self.names:
             name = self.free(value, kind)
             source = self.names[value, _HALF if kind == _FULL else _FULL]
-            self.nodes.append(helper.make_node("Cast", [source], [name], name=name, to=kind))
+            node = f"{value}/{_SUFFIX[kind]}"  # an output's own name may be that of the node that makes it
+            self.nodes.append(helper.make_node("Cast", [source], [name], name=node, to=kind))
             self.names[value, kind] = name
         return self.names[value, kind]
 

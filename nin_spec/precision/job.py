@@ -49,7 +49,8 @@ class Job:
         """The float32 file over the evaluation pictures, which is told."""
         pictures = self.known
         part = pictures.evaluation
-        trial = Trial.begin(self.model, part, self.session, self.watch.progress("float32", len(part)))
+        progress = self.watch.progress("float32", len(part))
+        trial = Trial.begin(self.model, part, self.session, progress, self.settings.options)
         count = f"{len(part):,}" + ("" if len(part) == pictures.whole else f" of {pictures.whole:,}")
         where = f"{count} pictures ({part.dataset} {pictures.name}) on {trial.device}"
         self.watch.say(f"float32: {trial.before / len(part):.2%} of {where}")

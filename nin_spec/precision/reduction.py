@@ -64,7 +64,7 @@ def _prepare(model: Model, data: bytes, settings: Settings, device: str | None, 
     """The job, once its device is shown to work and its pictures to be there."""
     place = device or DEFAULT_DEVICE[settings.precision]
     remark = remark_on(settings.precision, place)
-    session = open_session(data, cast("Any", place))
+    session = open_session(data, cast("Any", place), options=settings.options)
     # What `auto` took is known only now.
     remark = remark or remark_on(settings.precision, session.device)
     if remark:
@@ -110,6 +110,9 @@ def _bfloat16(job: Job) -> bytes:
 
 
 def _int8(job: Job) -> bytes:
+    if not layers_of(job.data):
+        message = "int8 has nothing to quantise: the one layer with weights makes the scores, and those stay in float"
+        raise ExportError(Diagnostic(Code.EXPORT_OPTION, message, hint="leave --precision out"))
     ranges = job.ranges()
     used = job.known.calibration
     job.watch.say(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -52,11 +52,19 @@ class Trial:
     part: Part
     device: str
     scores: Scores
+    options: Mapping[str, str] | None = None
 
     @classmethod
-    def begin(cls, model: Model, part: Part, session: Session, progress: Progress | None) -> Trial:
-        """Go over the part with the float32 file, open on the device."""
-        return cls(model, part, session.device, scores_of(session, model, part, progress))
+    def begin(
+        cls,
+        model: Model,
+        part: Part,
+        session: Session,
+        progress: Progress | None,
+        options: Mapping[str, str] | None = None,
+    ) -> Trial:
+        """Go over the part with the float32 file, open on the device with these options."""
+        return cls(model, part, session.device, scores_of(session, model, part, progress), options)
 
     @property
     def before(self) -> int:
@@ -65,7 +73,7 @@ class Trial:
 
     def of(self, data: bytes, progress: Progress | None = None) -> Outcome:
         """What a reduced file comes to. Raises what `session_scores` raises."""
-        session = open_session(data, cast("Any", self.device))
+        session = open_session(data, cast("Any", self.device), options=self.options)
         found = best(scores_of(session, self.model, self.part, progress))
         same = int((found == best(self.scores)).sum())
         return Outcome(len(found), self.before, int((found == self.part.labels).sum()), same)

@@ -170,6 +170,39 @@ def test_a_device_is_measured_with_its_options(nin_spec: Run) -> None:
     assert done.out.count("spinning=never") == 2
 
 
+@pytest.mark.parametrize(
+    ("changes", "options"),
+    [
+        ({"defaults.norm": "batch"}, {}),
+        ({"defaults.norm": "batch"}, {"outputs": "probabilities", "without": "fold_batch_norm"}),
+        ({}, {"outputs": "probabilities"}),
+        ({"input.open": "true", "blocks.0.dropout": "0.5"}, {"opset": 20}),
+    ],
+)
+@pytest.mark.usefixtures("here")
+def test_a_files_peers_compute_what_the_file_does(
+    nin_spec: Run, changes: dict[str, str], options: dict[str, Any]
+) -> None:
+    """Its weights are those of the graph that its passes made, and it may give probabilities."""
+    model = library.compile("small.yaml", [f"{key}={value}" for key, value in changes.items()]).initialise(1)
+    library.export(model, "onnx", "file with a blank.onnx", parity=False, **options)
+    against = ("--against", "torch, file with a blank.onnx")
+    done = nin_spec("bench", "file with a blank.onnx", *QUICK, *against, "--format", "json")
+    assert done.code == 0, done.out + done.err
+    assert {r["contender"] for r in checked(done.out)["results"]} == {"nin-spec", "torch", "file with a blank.onnx"}
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "float32"])
+@pytest.mark.usefixtures("here")
+def test_a_file_that_takes_pixels_is_not_measured(nin_spec: Run, dtype: str) -> None:
+    """In whatever numbers they come: the bench makes tensors."""
+    model = library.compile("small.yaml", [f"input.preprocess.dtype={dtype}"]).initialise()
+    library.export(model, "onnx", "pixels.onnx", parity=False, takes="pixels")
+    done = nin_spec("bench", "pixels.onnx", *QUICK)
+    assert (done.code, done.out) == (2, "")
+    assert "export it without --takes pixels" in done.err
+
+
 @pytest.mark.usefixtures("here")
 def test_several_devices_are_a_contender_each(nin_spec: Run) -> None:
     """Named by device; each once."""
@@ -186,6 +219,7 @@ def test_several_devices_are_a_contender_each(nin_spec: Run) -> None:
         (("small.yaml", "--batch", "0"), "'0' is no batch size"),
         (("small.onnx", "--set", "blocks.0.kernel=3"), "--set belongs to SPEC"),
         (("small.yaml", "--device", "abacus"), "abacus"),
+        (("small.yaml", "--device", "cuda", "--against", "bare"), "bare is a session of the CPU provider"),
         (("small.yaml", "--device-option", "spining=never"), "did you mean 'spinning'?"),
         (("small.yaml", "--device", "auto", "--device-option", "spinning=never"), "one --device, which must be named"),
         (("small.yaml", "--device-option", "spinning"), "not of the form KEY=VALUE"),

@@ -169,6 +169,17 @@ def test_options_of_an_exporter_go_together_with_it(run_folder: Path, nin_spec: 
         (["--onnx", "--precision", "int8", "--data", "nowhere"], "there is no nowhere"),
         (["--onnx", "--precision", "bfloat16", "--device", "cpu"], "bfloat16 can't run on cpu"),
         (["--onnx", "--precision", "int8", "--dtype", "float64"], "float64"),
+        (["--onnx", "--precision", "int8", "--max-drop", "none", "--limit", "5"], "--limit would do nothing"),
+        (["--onnx", "--precision", "float16", "--max-drop", "none", "--data", "x"], "--data would do nothing"),
+        (
+            ["--onnx", "--precision", "float16", "--max-drop", "none", "--calibrate", "9"],
+            "float16 takes no ranges",
+        ),
+        (["--onnx", "--precision", "bfloat16", "--calibrate", "9"], "bfloat16 takes no ranges"),
+        (
+            ["--onnx", "--precision", "float16", "--device", "auto", "--device-option", "spinning=never"],
+            "auto takes no options",
+        ),
         (["--onnx", "--precision", "int8", "--set", "train=null"], "nothing here names a data set"),
     ],
 )
@@ -197,6 +208,25 @@ def test_an_interrupt_leaves_nothing_half_written(run_folder: Path) -> None:
     assert process.returncode in {0, 130}  # a fast machine may be done
     names = {p.name for p in Path().iterdir()}
     assert names == ({"quick.yaml"} if process.returncode else {"quick.yaml", "quick.int8.onnx"})
+
+
+def test_the_devices_options_go_along(run_folder: Path, nin_spec: Command) -> None:
+    """What measures and what proves is opened with them; a wrong one is told before the work."""
+    asked = ["export", str(run_folder), "--onnx", "--precision", "int8", "--limit", "20", "--device", "cpu"]
+    done = nin_spec(*asked, "--device-option", "spinning=never")
+    assert done.code == 0, done.err
+    done = nin_spec(*asked, "--device-option", "spining=never", "--force")
+    assert done.code == 2
+    assert "did you mean 'spinning'?" in done.err
+
+
+def test_there_is_no_int8_without_a_layer_to_make_smaller(nin_spec: Command) -> None:
+    """One convolution makes the scores: the file would be float32 under another name."""
+    alone = ["--set", "blocks=[{channels: [classes], kernel: 8, activation: none}]", "--set", "head={pool: none}"]
+    done = nin_spec("export", "quick.yaml", *alone, "--onnx", "--precision", "int8", "--max-drop", "none")
+    assert done.code == 2
+    assert "int8 has nothing to quantise" in done.err
+    assert not list(Path().glob("*.onnx"))
 
 
 def test_help_teaches(nin_spec: Command) -> None:

@@ -17,6 +17,7 @@ import torch
 from oracle_graphs import golden, golden_names, hash_input, hash_weights, oracle_graph
 
 import nin_spec
+from nin_spec.api import make
 from nin_spec.diagnostics import ExportError
 from nin_spec.exporter import find
 from nin_spec.exporters.onnx_rules import RULES
@@ -25,6 +26,7 @@ from nin_spec.ir.graph import Graph
 from nin_spec.ir.pixels import Affine, ChannelOrder
 from nin_spec.ir.types import Padding, TensorType
 from nin_spec.model import Model, ModelCard
+from nin_spec.runtime.parity import check_parity
 from nin_spec.torch_module import build_module
 
 EVERY_OP = [
@@ -323,3 +325,22 @@ def test_no_torch_is_needed() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("kind", ["max", "avg, count_include_pad: false", "avg, count_include_pad: true"])
+@pytest.mark.parametrize("pool", ["kernel: 2, stride: 3", "kernel: 2, stride: 2, padding: 1", "kernel: 1, stride: 2"])
+@pytest.mark.parametrize("size", [8, 9, 10])
+def test_a_ceil_mode_pool_may_stay_one(kind: str, pool: str, size: int) -> None:
+    """Where its last window would start behind the input ONNX counts one too many, and it is written otherwise."""
+    spec = f"""\
+spec: 1
+name: ends
+input: {{channels: 3, size: {size}}}
+classes: 3
+defaults: {{init: kaiming_normal}}
+blocks: [{{channels: [4], kernel: 1, pool: {{kind: {kind}, {pool}, ceil_mode: true}}}}]
+head: {{pool: none, dense: [classes]}}
+"""
+    model = nin_spec.compile(nin_spec.loads(spec)).initialise()
+    (data,) = make(model, "onnx", {"without": "explicit_pools,pool_first"}).files.values()
+    check_parity(model, data)

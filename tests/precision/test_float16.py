@@ -106,3 +106,20 @@ def test_a_weight_is_rounded_as_ieee_says(value: float) -> None:
     data, _ = to_float16(bytes_of(changed(trained(), "blocks.0.convs.0.bias", value)))
     (tensor,) = (t for t in onnx.load_from_string(data).graph.initializer if t.name == "blocks.0.convs.0.bias")
     assert numpy_helper.to_array(tensor)[0] == np.float16(np.float32(value))
+
+
+@pytest.mark.parametrize("output", ["softmax", "log_softmax", "scores"])
+@pytest.mark.parametrize("outputs", ["scores,probabilities", "probabilities", "scores,probabilities,top2"])
+def test_probabilities_stay_in_full(output: str, outputs: str) -> None:
+    """Under whatever names the file gives them; every node has a name of its own."""
+    model = nin_spec.compile(nin_spec.loads(SPEC, overrides=[f"head.output={output}"])).initialise(0)
+    data, _ = to_float16(bytes_of(model, outputs=outputs))
+    nodes = onnx.load_from_string(data).graph.node
+    assert len({node.name for node in nodes}) == len(nodes)
+    makers = {value: node for node in nodes for value in node.output}
+    maker = makers["probabilities"]
+    while maker.op_type in {"Identity", "Exp"}:
+        maker = makers[maker.input[0]]
+    assert maker.op_type in {"Softmax", "LogSoftmax"}
+    assert makers[maker.input[0]].op_type == "Cast"
+    check_parity(model, stamp(data, "float16"))
