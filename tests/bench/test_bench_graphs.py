@@ -149,6 +149,12 @@ def test_one_network_under_two_names_is_measured_once() -> None:
     assert (kept, same) == (["seed_cifar10_at_224", "nin_mnist"], ["seed_cifar10_at_224_sgd"])
 
 
+def test_what_int8_is_measured_on_is_nin_cifar() -> None:
+    """Another recipe, the same function: its weights are nin_cifar's, and so is the time."""
+    recipe = Path(bench_graphs.__file__).with_name("nin_cifar_fashion.yaml")
+    assert nin_spec.compile(recipe).hash == nin_spec.compile("nin_cifar").hash
+
+
 def test_a_failure_is_told_with_what_it_said() -> None:
     """The spec, the contender, the batch, the reason and its last words."""
     found = replace(result(GOOD), failures=[Failure("torch", 8, "it ended with status 1", "MemoryError")])
