@@ -7,6 +7,7 @@ import json
 import sys
 from typing import Any
 
+import httptools
 from uvicorn._types import ASGI3Application
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
@@ -43,7 +44,14 @@ class Connection(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.lost = True
+        self._forsake()
         super().connection_lost(exc)
+
+    def _forsake(self) -> None:
+        """Tell whoever makes the answer under way that nobody will take it; uvicorn tells the last request's alone."""
+        if self.cycle is not None and not self._turn.response_complete:
+            self._turn.disconnected = True
+            self._turn.message_event.set()
 
     # -------------------------------------------------------------- a request comes in
 
@@ -51,22 +59,31 @@ class Connection(HttpToolsProtocol):
         if self._lingers is not None:
             self._idle_since = self.loop.time()
             return  # it has been answered, and only has to be let finish
-        if self._began is None:
-            self._began = self.loop.time()
         self._advanced = False
-        super().data_received(data)
+        self._parse(data)
         # The parser has no limit of its own: headers or trailers without end would be kept without end.
         self._overhead = 0 if self._advanced else self._overhead + len(data)
         if self._overhead > MAX_HEAD:
             self.refuse(431, f"the request's headers are longer than {MAX_HEAD} bytes")
 
+    def _parse(self, data: bytes) -> None:
+        """Uvicorn's data_received, which forgets what follows an offer to upgrade.
+
+        Such an offer is passed over, as RFC 9110 (7.8) allows.
+        """
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserError:
+            self.refuse(400, "this is not an HTTP request")
+        except httptools.HttpParserUpgrade as offer:
+            if rest := data[offer.args[0] :]:
+                self._parse(rest)
+
     def on_message_begin(self) -> None:
         if len(self.pipeline) >= MAX_PIPELINED:
             self.refuse(429, f"more than {MAX_PIPELINED} requests wait on this connection")
             raise BufferError  # the parser reads no further
-        self._advanced = True
-        if self._began is None:  # right behind another, in the same segment
-            self._began = self.loop.time()
+        self._began, self._advanced = self.loop.time(), True
         super().on_message_begin()
         self.scope["extensions"] = {CALLER: self}  # type: ignore[dict-item]
 
@@ -90,9 +107,6 @@ class Connection(HttpToolsProtocol):
         super().on_message_complete()
         if not self.pipeline:
             self.flow.resume_reading()  # a large body has paused it, and who doesn't read sees nobody leave
-
-    def _unsupported_upgrade_warning(self) -> None:
-        """An offer to upgrade is passed over, as RFC 9110 (7.8) allows: there is nothing to warn of."""
 
     # -------------------------------------------------------------- an answer goes out
 
@@ -128,7 +142,7 @@ class Connection(HttpToolsProtocol):
         """uvicorn's, but that one watch over all connections ends silent ones, and not a timer for each answer."""
         self.server_state.total_requests += 1
         self._idle_since = self.loop.time()
-        if not self._parting:
+        if not self.parting:
             self.flow.resume_reading()
             if self.pipeline:
                 self._start_asgi_task(*self.pipeline.pop())
@@ -136,9 +150,6 @@ class Connection(HttpToolsProtocol):
                 self._hang_up(*self._last_word)
 
     # -------------------------------------------------------------- refusals and the end
-
-    def send_400_response(self, msg: str) -> None:
-        self.refuse(400, "this is not an HTTP request")
 
     def refuse(self, status: int, message: str) -> None:
         """Answer what is no request, or stopped being one, once those before it have been answered; and hang up."""
@@ -157,26 +168,28 @@ class Connection(HttpToolsProtocol):
             self._hang_up(status, message)
 
     def _hang_up(self, status: int, message: str) -> None:
-        if not self._parting:
+        if not self.parting:
             body = json.dumps({"error": message}).encode()
             head = b"content-type: application/json\r\nconnection: close\r\ncontent-length: %d\r\n\r\n" % len(body)
+            self._forsake()
             self.transport.write(STATUS_LINE[status] + head + body)
             self.part()
 
     def part(self) -> None:
-        """Close behind the last answer; a client that still sends is heard to its end, or a reset would eat the answer.
+        """Close behind the last answer; a client that still sends is let finish, or a reset would eat the answer.
 
         RFC 9112 (9.6): half of the connection is closed first, and the rest when the client has done the same.
         """
-        if self._began is None or not self.transport.can_write_eof():
+        if not self.transport.can_write_eof():
             self.transport.close()
-        elif not self._parting:
+        elif not self.parting:
             self._lingers = self._idle_since = self.loop.time()
             self.flow.resume_reading()
             self.transport.write_eof()
 
     @property
-    def _parting(self) -> bool:
+    def parting(self) -> bool:
+        """Whether the last answer has been written."""
         return self._lingers is not None or self.transport.is_closing()
 
     @property
@@ -218,7 +231,7 @@ class Connection(HttpToolsProtocol):
             self.draining, self._idle_since = True, now
         if self.busy:
             self.cycle.keep_alive = False
-        elif self._began is None and now - self._idle_since > linger:
+        elif (self._began is None or self.parting) and now - self._idle_since > linger:
             self.transport.close()
 
 
@@ -236,5 +249,9 @@ class _Exit:
     """The transport as an answer sees it: its close is the connection's own, which lets a client finish."""
 
     def __init__(self, connection: Connection) -> None:
+        self._connection = connection
         self.write, self.close = connection.transport.write, connection.part
-        self.is_closing = connection.transport.is_closing
+
+    def is_closing(self) -> bool:
+        """True once nothing more is written."""
+        return self._connection.parting

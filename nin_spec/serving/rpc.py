@@ -46,7 +46,9 @@ _OPEN = {"ServerLive", "ServerReady", "Check"}
 _SERVING, _NOT_SERVING = 1, 2
 _STREAMS = 1024
 """Calls that one connection may have under way."""
-_READS = 16
+_EMPTY = {"ServerLive", "ServerReady"}
+"""Calls whose messages say nothing, and are not read: whatever else goes on, a probe is answered."""
+_READS = 32
 """Messages that are read at once: how large one is shows when it is there."""
 
 
@@ -120,21 +122,22 @@ class Door:
     patience: float = 30.0
 
     def __post_init__(self) -> None:
-        self._reads = asyncio.Semaphore(_READS)
+        self._reads, self._probes = asyncio.Semaphore(_READS), asyncio.Semaphore(_READS)
 
     async def enter(self, name: str, messages: AsyncIterator[bytes], hold: Hold, kind: Any, context: Any) -> Any:
         """The call's message. Raises ServingError."""
         if self.token is not None and name not in _OPEN:
             _check_token(context, self.token)
+        if name in _EMPTY:
+            return kind()
         hold.grow(0)
-        async with self._reads:
-            try:
-                async with asyncio.timeout(self.patience):
-                    data = await anext(messages)
-            except TimeoutError:
-                raise SlowError(f"the request did not arrive within {self.patience:g} seconds") from None
-            except StopAsyncIteration:
-                raise BadRequestError("the call holds no message") from None
+        try:
+            async with asyncio.timeout(self.patience), self._probes if name in _OPEN else self._reads:
+                data = await anext(messages)
+        except TimeoutError:
+            raise SlowError(f"the request did not arrive within {self.patience:g} seconds") from None
+        except StopAsyncIteration:
+            raise BadRequestError("the call holds no message") from None
         hold.grow(len(data))
         try:
             return kind.FromString(data)

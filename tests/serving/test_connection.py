@@ -187,3 +187,73 @@ def test_a_second_signal_runs_nothing_more(tmp_path: Path) -> None:
         for thread in threads:
             thread.join()
         assert answered.count(200) < 30
+
+
+@pytest.mark.parametrize(
+    "start",
+    [
+        b"POST /v2/models/none/infer HTTP/1.1\r\nHost: x\r\n",
+        b"POST /v2/models HTTP/1.1\r\nHost: x\r\n",
+        b"POST /v2/models/slow/infer HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\n",
+    ],
+)
+def test_a_request_that_breaks_off_is_answered_once(server: Process, start: bytes) -> None:
+    """What was about to answer it is told that nobody listens, and writes neither an answer nor to the log."""
+    before = len(server.lines)
+    found = raw(server.port, start + b"Transfer-Encoding: chunked\r\n\r\nZZ\r\n")
+    assert [status for status in statuses(found) if status != 100] == [400]
+    assert ask(server.port, "GET", "/v2/health/live")[0] == 200
+    assert "Traceback" not in "".join(server.lines[before:])
+
+
+def test_who_leaves_with_requests_in_line_leaves_no_trace(server: Process) -> None:
+    """The first of several that were sent at once is nobody's any more, either."""
+    body, extra = binary_request(X[:1])
+    before = len(server.lines)
+    for _ in range(20):
+        with socket.create_connection(("127.0.0.1", server.port)) as client:
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+            client.sendall(3 * post(INFER, body, **extra))
+    assert ask(server.port, "POST", INFER, body, extra)[0] == 200
+    assert server.lines[before:] == []
+
+
+def test_the_last_answer_is_whole_though_more_was_sent(server: Process) -> None:
+    """Requests behind one that asked to close are not read, and don't cost it its answer."""
+    last = OPENAPI.replace(b"\r\n\r\n", LAST)
+    for _ in range(5):
+        with socket.create_connection(("127.0.0.1", server.port), timeout=30) as client:
+            sender = threading.Thread(target=send_all_that_is_taken, args=(client, last + LIVE * 20_000))
+            sender.start()
+            found = b""
+            while chunk := client.recv(1 << 16):
+                found += chunk
+            sender.join()
+        head, _, body = found.partition(b"\r\n\r\n")
+        assert statuses(head) == [200]
+        json.loads(body)
+
+
+def send_all_that_is_taken(client: socket.socket, data: bytes) -> None:
+    """Until the other side has enough."""
+    try:
+        client.sendall(data)
+    except OSError:
+        return
+
+
+def test_an_empty_line_is_no_request(server: Process) -> None:
+    """RFC 9112 (2.2): it starts no clock, and what comes later has its own."""
+    with socket.create_connection(("127.0.0.1", server.port), timeout=30) as client:
+        client.sendall(b"\r\n")
+        client.settimeout(2)  # longer than a request may take
+        with pytest.raises(TimeoutError):
+            client.recv(1)
+        client.sendall(LIVE)
+        assert statuses(client.recv(1 << 16)) == [200]
+
+
+def test_what_follows_an_offer_to_upgrade_is_read(server: Process) -> None:
+    """In the same segment as well; Java's client makes such offers."""
+    offer = LIVE.replace(b"\r\n\r\n", b"\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n")
+    assert statuses(raw(server.port, offer + offer + LIVE.replace(b"\r\n\r\n", LAST))) == [200] * 3

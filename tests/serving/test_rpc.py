@@ -490,3 +490,28 @@ def test_no_model_is_ready_that_has_no_name() -> None:
         assert not (await call(channel, "ModelReady")(pb.ModelReadyRequest(version="99"))).ready
 
     on_server(Fake(), session)
+
+
+def test_calls_that_say_nothing_stand_in_no_probes_way() -> None:
+    """Hundreds that are opened and left, without the token: liveness answers, and so does who has the token."""
+
+    async def never() -> Any:
+        await asyncio.sleep(60)
+        yield b""
+
+    async def both() -> None:
+        door = Door(Intake(MIB), b"word", patience=20)
+        rpc = await listen(Fake(), door, "127.0.0.1", 0)  # type: ignore[arg-type]
+        async with grpc.aio.insecure_channel(rpc.address.removeprefix("grpc://")) as channel:
+            names = ("ServerLive", "ServerReady", "ModelInfer")
+            idle = [channel.stream_unary(f"/inference.GRPCInferenceService/{n}")(never()) for n in names * 100]
+            idle += [channel.stream_unary("/grpc.health.v1.Health/Check")(never()) for _ in range(100)]
+            await asyncio.sleep(0.2)
+            assert (await call(channel, "ServerLive")(pb.ServerLiveRequest(), timeout=10)).live
+            told = (("authorization", "Bearer word"),)
+            assert (await call(channel)(request(id="mine"), metadata=told, timeout=10)).id == "mine"
+            for each in idle:
+                each.cancel()
+        await rpc.stop(0)
+
+    asyncio.run(both())
