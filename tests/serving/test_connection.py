@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import http.client
 import json
+import logging
 import re
 import signal
 import socket
@@ -12,10 +14,14 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
 from server_process import Process, ask, binary_request, model_file, raw, running
+
+from nin_spec.serving.connection import Connection
 
 INFER = "/v2/models/slow/infer"
 LAST = b"\r\nConnection: close\r\n\r\n"
@@ -208,12 +214,14 @@ def test_a_request_that_breaks_off_is_answered_once(server: Process, start: byte
 
 def test_who_leaves_with_requests_in_line_leaves_no_trace(server: Process) -> None:
     """The first of several that were sent at once is nobody's any more, either."""
-    body, extra = binary_request(X[:1])
     before = len(server.lines)
-    for _ in range(20):
-        with socket.create_connection(("127.0.0.1", server.port)) as client:
-            client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
-            client.sendall(3 * post(INFER, body, **extra))
+    cut = post(INFER, b"x" * 100)[:-50]
+    for sent in (OPENAPI * 3, post(INFER, b"x") * 3, cut, post(INFER, b"x") + OPENAPI + cut):
+        for _ in range(20):
+            with socket.create_connection(("127.0.0.1", server.port)) as client:
+                client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+                client.sendall(sent)
+    body, extra = binary_request(X)
     assert ask(server.port, "POST", INFER, body, extra)[0] == 200
     assert server.lines[before:] == []
 
@@ -257,3 +265,18 @@ def test_what_follows_an_offer_to_upgrade_is_read(server: Process) -> None:
     """In the same segment as well; Java's client makes such offers."""
     offer = LIVE.replace(b"\r\n\r\n", b"\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n")
     assert statuses(raw(server.port, offer + offer + LIVE.replace(b"\r\n\r\n", LAST))) == [200] * 3
+
+
+def test_every_request_in_line_learns_that_its_client_left() -> None:
+    """Uvicorn tells the one that came last; the one that is being answered is the one that must know."""
+    first, last = (
+        SimpleNamespace(response_complete=False, disconnected=False, message_event=asyncio.Event()) for _ in range(2)
+    )
+    connection = Connection.__new__(Connection)
+    vars(connection).update(cycle=last, _turn=first, connections={connection}, flow=None, transport=Mock())
+    vars(connection).update(logger=Mock(level=logging.INFO), timeout_keep_alive_task=None)
+    connection.connection_lost(None)
+    assert connection.lost
+    assert first.disconnected
+    assert first.message_event.is_set()
+    assert last.disconnected
