@@ -59,9 +59,10 @@ def difference(ours: Sequence[str], theirs: Sequence[str]) -> str:
 
 
 def same_kernels(kernels: Mapping[str, str]) -> list[str]:
-    """A line for the specs that are alike, and one for each that isn't."""
-    alike = [name for name, what in kernels.items() if not what]
-    lines = [f"onnxruntime runs the same kernels for torch.onnx.export's graph: {', '.join(alike)}"] if alike else []
-    return lines + [
-        f"kernels unlike those of torch.onnx.export's graph: {name}, {what}" for name, what in kernels.items() if what
-    ]
+    """A line for the specs that are alike, and one for each way in which others aren't."""
+    lines = []
+    for what in sorted(set(kernels.values())):
+        names = ", ".join(name for name, unlike in kernels.items() if unlike == what)
+        told = f"the same kernels but {what}" if what else "the same kernels"
+        lines.append(f"onnxruntime runs {told}, as for torch.onnx.export's graph: {names}")
+    return lines

@@ -67,7 +67,8 @@ def evaluate_command(subject: str, form: str, part_name: Any, **given: Any) -> i
     pictures prepared as `nin-spec run` prepares them. Where the two name another class for any picture,
     the command says for which, and exits 1. An ONNX file is compared with the spec that it carries, with
     its own weights or those of --weights; a file of another tool is evaluated in onnxruntime alone. A file of
-    smaller numbers (nin-spec export --precision) is held to the budget that it was made with instead.
+    smaller numbers (nin-spec export --precision) is held to the budget that it was made with instead, beside
+    the --weights that it was made of.
 
     A device that is asked for by name is used or refused; it never falls back.
     """

@@ -71,13 +71,17 @@ class Connection(HttpToolsProtocol):
 
         Such an offer is passed over, as RFC 9110 (7.8) allows.
         """
-        try:
-            self.parser.feed_data(data)
-        except httptools.HttpParserError:
-            self.refuse(400, "this is not an HTTP request")
-        except httptools.HttpParserUpgrade as offer:
-            if rest := data[offer.args[0] :]:
-                self._parse(rest)
+        rest = memoryview(data)
+        while rest:
+            try:
+                self.parser.feed_data(rest)
+            except httptools.HttpParserUpgrade as offer:
+                rest = rest[max(offer.args[0], 1) :]
+            except httptools.HttpParserError:
+                self.refuse(400, "this is not an HTTP request")
+                break
+            else:
+                break
 
     def on_message_begin(self) -> None:
         if len(self.pipeline) >= MAX_PIPELINED:

@@ -111,9 +111,9 @@ def test_what_onnxruntime_makes_of_two_files_is_compared_node_by_node() -> None:
     assert bench_kernels.difference(ours, ours) == ""
     assert bench_kernels.difference(["Conv kernel_shape=[3, 3]"], ["Conv kernel_shape=[5, 5]"]) == "Conv for Conv"
     assert bench_kernels.difference(ours[:1], ours) == "nothing for GlobalAveragePool, Flatten"
-    assert bench_kernels.same_kernels({"a": "", "b": "x for y", "c": ""}) == [
-        "onnxruntime runs the same kernels for torch.onnx.export's graph: a, c",
-        "kernels unlike those of torch.onnx.export's graph: b, x for y",
+    assert bench_kernels.same_kernels({"a": "", "b": "x for y", "c": "", "d": "x for y"}) == [
+        "onnxruntime runs the same kernels, as for torch.onnx.export's graph: a, c",
+        "onnxruntime runs the same kernels but x for y, as for torch.onnx.export's graph: b, d",
     ]
 
 
