@@ -19,7 +19,6 @@ from pydantic import BaseModel, Field, field_validator
 from nin_spec.diagnostics import Code, Diagnostic, ExportError
 from nin_spec.exporter import Artifact, find
 from nin_spec.exporters.onnx_file import OnnxOptions
-from nin_spec.exporters.onnx_outputs import TOP_PROBABILITIES
 from nin_spec.exporters.rendering import render
 from nin_spec.model import Model
 from nin_spec.targets import Target, find_target
@@ -169,6 +168,8 @@ class Value:
 def describe(model: Model, value: ValueInfoProto, *, labels: bool) -> Value:
     """A value of the ONNX file. Raises ExportError for one without a batch axis, or of a type Triton lacks."""
     from onnx import TensorProto
+
+    from nin_spec.exporters.onnx_outputs import TOP_PROBABILITIES
 
     kind = KINDS.get(TensorProto.DataType.Name(value.type.tensor_type.elem_type))
     batch, *axes = value.type.tensor_type.shape.dim or (None,)

@@ -233,13 +233,11 @@ def _check_usage(
     if not (targets or drawing):
         raise click.UsageError("say what to write: " + ", ".join(f"--{n}" for n in (*exporters, "diagram", "report")))
     check_drawing_usage(given, list(exporters), exporting=bool(targets))
-    if given["options"] and len(given["devices"]) > 1:
-        raise click.UsageError("--device-option belongs to one --device")
-    unused = given["no_parity"] and given["precision"] == "float32"
-    for option in ("devices", "options"):
-        if given[option] and (unused or not set(targets) - {"source"}):
-            name = {"devices": "--device", "options": "--device-option"}[option]
-            raise click.UsageError(f"{name} belongs to the proof of an ONNX file, and none is made")
+    unused = (given["no_parity"] and given["precision"] == "float32") or not set(targets) - {"source"}
+    if given["options"] and (unused or len(given["devices"]) > 1):
+        raise click.UsageError("--device-option belongs to the proof on one --device")
+    if given["devices"] and unused:
+        raise click.UsageError("--device belongs to the proof of an ONNX file, and none is made")
     # An option of an exporter that is not asked for would do nothing, in silence.
     options = {key for name in targets for key in exporters[name].Options.model_fields}
     for name, exporter in exporters.items():
