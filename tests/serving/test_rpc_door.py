@@ -1,0 +1,129 @@
+"""What every call of gRPC passes before it is answered: the token, the memory that requests share, its message."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import grpc
+import numpy as np
+import pytest
+from rpc_service import MIB, Fake, call, on_server, refused, request
+
+from nin_spec.serving.limits import Intake
+from nin_spec.serving.proto import messages as pb
+from nin_spec.serving.rpc import Door, listen
+
+
+def test_without_the_token_nothing_is_read() -> None:
+    """A message that is too large for the server is not what such a client is told of."""
+    service = Fake()
+    error = refused(service, "UNAUTHENTICATED", request(np.ones((1, MIB), np.float32)), token=b"word")
+    assert "token" in (error.details() or "")
+
+
+def test_messages_hold_memory_until_they_are_answered() -> None:
+    """Together no more than all requests may; then it is as before."""
+    release = asyncio.Event()
+
+    async def wait() -> None:
+        await release.wait()
+
+    service, intake = Fake(wait), Intake(MIB, total=MIB)
+    large = request(np.ones((1, MIB // 6), np.float32))
+
+    async def both() -> None:
+        rpc = await listen(service, Door(intake), "127.0.0.1", 0)  # type: ignore[arg-type]
+        async with grpc.aio.insecure_channel(rpc.address.removeprefix("grpc://")) as channel:
+            first = asyncio.ensure_future(call(channel)(large))
+            await asyncio.wait_for(service.began.wait(), 20)
+            assert intake.held > MIB // 2
+            with pytest.raises(grpc.aio.AioRpcError) as error:
+                await call(channel)(large, timeout=20)
+            assert error.value.code().name == "UNAVAILABLE"
+            assert dict(error.value.trailing_metadata())["retry-after"] == "1"
+            release.set()
+            await first
+            assert intake.held == 0
+        await rpc.stop(1)
+
+    asyncio.run(both())
+
+
+def test_a_message_that_never_comes_is_not_waited_for() -> None:
+    """A call that is opened and says nothing ends; so does one that ends without a message, or with no message."""
+
+    async def never() -> Any:
+        await asyncio.sleep(60)
+        yield b""
+
+    async def nothing() -> Any:
+        return
+        yield b""
+
+    async def broken() -> Any:
+        yield b"\xff\xff\xff"
+
+    async def both() -> None:
+        rpc = await listen(Fake(), Door(Intake(MIB), patience=0.2), "127.0.0.1", 0)  # type: ignore[arg-type]
+        async with grpc.aio.insecure_channel(rpc.address.removeprefix("grpc://")) as channel:
+            ask = channel.stream_unary("/inference.GRPCInferenceService/ModelInfer")
+            wanted = {never: "DEADLINE_EXCEEDED", nothing: "INVALID_ARGUMENT", broken: "INVALID_ARGUMENT"}
+            for messages, code in wanted.items():
+                with pytest.raises(grpc.aio.AioRpcError) as error:
+                    await ask(messages(), timeout=20)
+                assert error.value.code().name == code, messages
+        await rpc.stop(0)
+
+    asyncio.run(both())
+
+
+def test_a_long_name_is_a_bad_argument() -> None:
+    """And no broken stream, as details of any length would make it."""
+    message = request()
+    message.inputs[0].name = "\u00e9" * 20_000
+    message.inputs[0].datatype = "?"
+    error = refused(Fake(), "INVALID_ARGUMENT", message)
+    assert len(error.details() or "") <= 500
+
+
+def test_what_is_read_and_refused_is_counted() -> None:
+    """As REST counts it."""
+    service, message = Fake(), request()
+    message.inputs[0].datatype = "?"
+    refused(service, "INVALID_ARGUMENT", message)
+    assert service.statistics.failure == {"REJECTED": 1}
+
+
+def test_no_model_is_ready_that_has_no_name() -> None:
+    """A version alone names nothing."""
+
+    async def session(channel: grpc.aio.Channel) -> None:
+        assert not (await call(channel, "ModelReady")(pb.ModelReadyRequest(version="99"))).ready
+
+    on_server(Fake(), session)
+
+
+def test_calls_that_say_nothing_stand_in_no_probes_way() -> None:
+    """Hundreds that are opened and left, without the token: liveness answers, and so does who has the token."""
+
+    async def never() -> Any:
+        await asyncio.sleep(60)
+        yield b""
+
+    async def both() -> None:
+        door = Door(Intake(MIB), b"word", patience=20)
+        rpc = await listen(Fake(), door, "127.0.0.1", 0)  # type: ignore[arg-type]
+        async with grpc.aio.insecure_channel(rpc.address.removeprefix("grpc://")) as channel:
+            names = ("ServerLive", "ServerReady", "ModelInfer")
+            idle = [channel.stream_unary(f"/inference.GRPCInferenceService/{n}")(never()) for n in names * 100]
+            idle += [channel.stream_unary("/grpc.health.v1.Health/Check")(never()) for _ in range(100)]
+            await asyncio.sleep(0.2)
+            assert (await call(channel, "ServerLive")(pb.ServerLiveRequest(), timeout=10)).live
+            told = (("authorization", "Bearer word"),)
+            assert (await call(channel)(request(id="mine"), metadata=told, timeout=10)).id == "mine"
+            for each in idle:
+                each.cancel()
+        await rpc.stop(0)
+
+    asyncio.run(both())
