@@ -67,7 +67,7 @@ class Connection(HttpToolsProtocol):
             self.refuse(431, f"the request's headers are longer than {MAX_HEAD} bytes")
 
     def _parse(self, data: bytes) -> None:
-        """Uvicorn's data_received, which forgets what follows an offer to upgrade.
+        """Feed the parser all of it: uvicorn drops what follows an offer to upgrade in the same segment.
 
         Such an offer is passed over, as RFC 9110 (7.8) allows.
         """
