@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from nin_spec.diagnostics import Code, Diagnostic, ExportError
 from nin_spec.exporter import Artifact
 from nin_spec.exporters.rendering import render
-from nin_spec.exporters.triton import DEFAULT_TARGET, TARGET, find_triton
+from nin_spec.exporters.triton import DEFAULT_TARGET, TARGET, find_triton, served_name
 from nin_spec.model import Model
 
 SCHEMES = ("s3", "gs", "pvc", "hf", "https", "http", "hdfs", "webhdfs", "oci")
@@ -69,7 +69,7 @@ def facts(model: Model, options: KServeOptions) -> dict[str, Any]:
         raise _refuse(f"at most {most} replicas, and at least {options.replicas}", "raise --max-replicas")
     return {
         "hash": model.card.hash,
-        "model": model.graph.name,
+        "model": served_name(model),
         "service": service_name(model, options),
         "storage_uri": _location(options.storage_uri),
         "runtime_version": f"{find_triton(options.target).name.removeprefix('triton==')}-py3",

@@ -88,12 +88,11 @@ class TritonExporter:
         """The repository. Raises ExportError for what the release named can't load, or options at odds."""
         import onnx
 
-        target = find_triton(options.target)
-        _check(model, options, target)
+        target, name = find_triton(options.target), served_name(model)
+        _check(options, target)
         inner = _make_onnx(model, options)
         (data,) = inner.files.values()
-        proto = onnx.load_from_string(data)
-        name, remarks = model.graph.name, list(inner.remarks)
+        proto, remarks = onnx.load_from_string(data), list(inner.remarks)
         files = {f"{name}/config.pbtxt": render("config.pbtxt.jinja", facts(model, proto, options, target))}
         files[f"{name}/1/model.onnx"] = data
         if model.card.labels:
@@ -116,12 +115,16 @@ def find_triton(text: str) -> Target:
     return target
 
 
-def _check(model: Model, options: TritonOptions, target: Target) -> None:
-    """Raise ExportError for options that contradict each other, and for a name that can't be a folder's."""
-    if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]*", model.graph.name):
-        raise _refuse(
-            f"Triton can't serve a model of the name {model.graph.name!r}", "name it by letters, digits, _, -"
-        )
+def served_name(model: Model) -> str:
+    """What Triton calls the model, and its folder. Raises ExportError for a name that can't be a folder's."""
+    name = model.graph.name
+    if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]*", name):
+        raise _refuse(f"Triton can't serve a model of the name {name!r}", "name it by letters, digits, _, -")
+    return name
+
+
+def _check(options: TritonOptions, target: Target) -> None:
+    """Raise ExportError for options that contradict each other."""
     if options.tensorrt != "off" and options.hardware != "gpu":
         raise _refuse("TensorRT runs on GPUs", "add --hardware gpu")
     if options.tensorrt != "off" and target.name < f"triton=={TENSORRT_SINCE}":

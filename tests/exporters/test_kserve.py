@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -100,3 +101,17 @@ def test_a_service_is_named_as_the_cluster_allows(name: str, service: str) -> No
     text = manifest(name)
     assert yaml.safe_load(text)["metadata"]["name"] == service
     assert f"/v2/models/{name}." in text
+
+
+@pytest.mark.parametrize("service", ["true", "null", "on", "n", "e5"])
+def test_a_name_stays_a_text(service: str) -> None:
+    """Kubernetes reads YAML 1.1, in which some words are no texts."""
+    assert f'  name: "{service}"\n' in manifest(service=service)
+
+
+def test_a_name_that_no_server_has_is_refused() -> None:
+    """A spec can't give one; a graph made by hand can, and would write lines of its own into the manifest."""
+    model = nin_spec.compile("nin_digits").initialise()
+    broken = replace(model, graph=replace(model.graph, name="a\nkind: Secret"))
+    with pytest.raises(ExportError, match="can't serve a model of the name"):
+        make(broken, "kserve", {**PLACE, "service": "a"})
