@@ -19,6 +19,8 @@ MAX_PIPELINED = 256
 """Requests that a connection may have waiting for their turn: each takes memory before it is answered."""
 KEEP_ALIVE = 75.0
 """Seconds that a connection may be silent between two requests."""
+_FRAMING = {b"content-length", b"transfer-encoding"}
+"""Headers that say how long a body is."""
 LINGER = 2.0
 """Seconds without a byte after which a client that was refused while it sent is taken to have read the answer."""
 
@@ -31,6 +33,8 @@ class Connection(HttpToolsProtocol):
     _began: float | None = None
     _idle_since = 0.0
     _in_body, _advanced, _overhead = False, False, 0
+    _framing: Headers = []  # noqa: RUF012 replaced, never changed
+    _repeats = False
     _unsent, _unsent_since = 0, 0.0
     _lingers: float | None = None
     _last_word: tuple[int, str] | None = None
@@ -56,9 +60,9 @@ class Connection(HttpToolsProtocol):
     # -------------------------------------------------------------- a request comes in
 
     def data_received(self, data: bytes) -> None:
-        if self._lingers is not None:
+        if self._lingers is not None or self._last_word is not None:
             self._idle_since = self.loop.time()
-            return  # it has been answered, and only has to be let finish
+            return  # it has its last answer, or will: it only has to be let finish
         self._advanced = False
         self._parse(data)
         # The parser has no limit of its own: headers or trailers without end would be kept without end.
@@ -72,18 +76,43 @@ class Connection(HttpToolsProtocol):
         Such an offer is passed over, as RFC 9110 (7.8) allows.
         """
         rest = memoryview(data)
-        while rest:
-            try:
-                self.parser.feed_data(rest)
-            except httptools.HttpParserUpgrade as offer:
-                rest = rest[max(offer.args[0], 1) :]
-            except httptools.HttpParserError:
-                self.refuse(400, "this is not an HTTP request")
-                break
-            else:
-                break
+        try:
+            while rest:
+                rest = self._feed(rest)
+        except httptools.HttpParserError:
+            self.refuse(400, "this is not an HTTP request")
+
+    def _feed(self, data: memoryview) -> memoryview:
+        """What the parser has left unread."""
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade as offer:
+            if self._framing:
+                self._read_on()
+            return data[max(offer.args[0], 1) :]
+        return data[:0]
+
+    def _read_on(self) -> None:
+        """Have a parser of the body behind an offer to upgrade.
+
+        httptools' own takes a request for ended by its head where it offers an upgrade, and its body for the next
+        request. Java's HTTP client makes such offers.
+        """
+        framing, self._framing = self._framing, []
+        parser = httptools.HttpRequestParser(self)
+        lines = [b"POST / HTTP/1.1", *(name + b": " + value for name, value in framing), b"", b""]
+        self._repeats = True
+        parser.feed_data(b"\r\n".join(lines))
+        self._repeats = False
+        self.parser = parser
+
+    def on_url(self, url: bytes) -> None:
+        if not self._repeats:
+            super().on_url(url)
 
     def on_message_begin(self) -> None:
+        if self._repeats:
+            return
         if len(self.pipeline) >= MAX_PIPELINED:
             self.refuse(429, f"more than {MAX_PIPELINED} requests wait on this connection")
             raise BufferError  # the parser reads no further
@@ -96,8 +125,12 @@ class Connection(HttpToolsProtocol):
             super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
+        if self._repeats:
+            return
         super().on_headers_complete()
         self._in_body = self._advanced = True
+        if self.parser.should_upgrade() and self.scope["method"] != "CONNECT":
+            self._framing = [(name, value) for name, value in self.headers if name in _FRAMING]
         self.cycle.transport = self._exit  # type: ignore[assignment]
         if self.draining:
             self.cycle.keep_alive = False
@@ -107,6 +140,8 @@ class Connection(HttpToolsProtocol):
         super().on_body(body)
 
     def on_message_complete(self) -> None:
+        if self._framing:
+            return  # its body is still to come
         self._began, self._in_body, self._advanced = None, False, True
         super().on_message_complete()
         if not self.pipeline:
@@ -189,7 +224,10 @@ class Connection(HttpToolsProtocol):
         elif not self.parting:
             self._lingers = self._idle_since = self.loop.time()
             self.flow.resume_reading()
-            self.transport.write_eof()
+            try:
+                self.transport.write_eof()
+            except OSError:  # asyncio's own loop says so at once where the client has hung up
+                self.transport.abort()
 
     @property
     def parting(self) -> bool:
