@@ -47,6 +47,14 @@ TOKEN = "NIN_SPEC_TOKEN"  # noqa: S105 the variable's name
     help="Seconds that a request may take to come in.",
 )
 @click.option(
+    "--drain",
+    type=click.FloatRange(0),
+    default=25.0,
+    show_default=True,
+    metavar="S",
+    help="Seconds that requests under way have after SIGTERM; Kubernetes gives 30 in all.",
+)
+@click.option(
     "--max-body",
     type=click.IntRange(1, 4096),
     default=64,
@@ -70,6 +78,7 @@ def serve_command(
     max_queue: int,
     timeout: float,
     read_timeout: float,
+    drain: float,
     max_body: int,
     token_file: str | None,
     insecure: bool,
@@ -101,6 +110,7 @@ def serve_command(
         port=port,
         timeout=timeout,
         read_timeout=read_timeout,
+        drain=drain,
         body=max_body << 20,
         memory=max(256, 4 * max_body) << 20,
         token=token,

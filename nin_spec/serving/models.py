@@ -138,7 +138,7 @@ class Repository:
 
     choice: Choice
     _served: dict[str, dict[str, Served]] = field(default_factory=dict)
-    _retiring: set[asyncio.Task[None]] = field(default_factory=set)
+    _retiring: dict[asyncio.Task[None], Batcher] = field(default_factory=dict)
     _reloading: asyncio.Lock = field(default_factory=asyncio.Lock)
     _asked: bool = False
 
@@ -150,8 +150,8 @@ class Repository:
         versions[opened.source.version] = Served(opened, self._limits(opened.plan), statistics)
         if old:
             task = asyncio.get_running_loop().create_task(old.batcher.close())
-            self._retiring.add(task)
-            task.add_done_callback(self._retiring.discard)
+            self._retiring[task] = old.batcher
+            task.add_done_callback(self._retiring.pop)
 
     def _limits(self, found: Plan) -> Limits:
         return Limits(found.rows, self.choice.delay, self.choice.queue, found.buckets, found.lanes)
@@ -181,8 +181,8 @@ class Repository:
 
     async def close(self, *, at_once: bool = False) -> None:
         """Run what waits, then end; `at_once` leaves unrun what waits."""
-        closing = [served.batcher.close(at_once=at_once) for served in self.all().values()]
-        await asyncio.gather(*closing, *self._retiring)
+        batchers = [*(served.batcher for served in self.all().values()), *self._retiring.values()]
+        await asyncio.gather(*(batcher.close(at_once=at_once) for batcher in batchers))
 
     # -------------------------------------------------------------- reload
 

@@ -22,8 +22,6 @@ from nin_spec.serving.service import Service
 if TYPE_CHECKING:
     from nin_spec.serving.rpc import Rpc
 
-LOCAL = ("127.0.0.1", "::1", "localhost")
-
 
 @dataclass(frozen=True, slots=True)
 class Settings:
@@ -33,7 +31,7 @@ class Settings:
     port: int = 8000
     timeout: float = 30.0
     read_timeout: float = 30.0
-    drain: float = 30.0
+    drain: float = 25.0
     linger: float = 0.5
     body: int = 64 << 20
     memory: int = 256 << 20
@@ -66,15 +64,16 @@ async def _serve(models: Sequence[Opened], choice: Choice, settings: Settings, r
     intake = Intake(settings.body, settings.memory)
     rpc = await _listen(service, intake, settings)
     told = (lambda address: ready(f"{address} and {rpc.address}")) if rpc else ready
-    server = Server(service, App(service, intake, settings.token), settings, told)
-    try:
-        await server.serve()
-    finally:
-        if rpc:
-            await rpc.stop(0 if server.force_exit else settings.drain)
-        await repository.close(at_once=server.force_exit)
-        intake.close()
-        logger.info("stopped")
+    server = Server(service, App(service, intake, settings.token), settings, told, rpc)
+    with server.signals():
+        try:
+            await server.serve()
+        finally:
+            if rpc:
+                await rpc.stop(0)
+            await repository.close(at_once=server.force_exit)
+            intake.close()
+            logger.info("stopped")
 
 
 async def _listen(service: Service, intake: Intake, settings: Settings) -> Rpc | None:
@@ -90,7 +89,9 @@ async def _listen(service: Service, intake: Intake, settings: Settings) -> Rpc |
 class Server(uvicorn.Server):
     """uvicorn's server, with our signals, a watch over slow clients, and a drain."""
 
-    def __init__(self, service: Service, app: App, settings: Settings, ready: Callable[[str], None]) -> None:
+    def __init__(
+        self, service: Service, app: App, settings: Settings, ready: Callable[[str], None], rpc: Rpc | None = None
+    ) -> None:
         config = uvicorn.Config(
             app,
             host=settings.host,
@@ -106,7 +107,7 @@ class Server(uvicorn.Server):
             timeout_graceful_shutdown=1,
         )
         super().__init__(config)
-        self.service, self.settings, self._ready = service, settings, ready
+        self.service, self.settings, self._ready, self._rpc = service, settings, ready, rpc
         self._tasks: list[asyncio.Task[None]] = []
 
     async def startup(self, sockets: Any = None) -> None:
@@ -135,6 +136,11 @@ class Server(uvicorn.Server):
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
+        """Nothing: uvicorn's own end is not the last of what signals must not interrupt."""
+        yield
+
+    @contextlib.contextmanager
+    def signals(self) -> Iterator[None]:
         """SIGTERM and SIGINT drain, a second one stops at once; SIGHUP reloads where that is on."""
         loop = asyncio.get_running_loop()
         handlers = {"SIGTERM": self._stop, "SIGINT": self._stop, "SIGHUP": self._hang_up}
@@ -166,18 +172,26 @@ class Server(uvicorn.Server):
             connection.say_goodbye(now, self.settings.linger)
 
     def _hang_up(self) -> None:
+        if self.should_exit:
+            return
         if self.settings.reload is None:
             logger.warning("SIGHUP is ignored: reload is off (--reload)")
             return
         self._tasks.append(asyncio.create_task(self.service.repository.reload(changed_only=False)))
 
     async def shutdown(self, sockets: Any = None) -> None:
-        """Let each connection have its answer, then uvicorn's own end."""
+        """Let each connection and each call have its answer, then uvicorn's own end.
+
+        When the time is up, or a second signal comes, what still waits for its turn is refused.
+        """
         loop = asyncio.get_running_loop()
         until = loop.time() + self.settings.drain
-        while self._connections() and not self.force_exit and loop.time() < until:
+        calls = loop.create_task(self._rpc.stop(self.settings.drain) if self._rpc else asyncio.sleep(0))
+        while (self._connections() or not calls.done()) and not self.force_exit and loop.time() < until:
             self._say_goodbye()
             await asyncio.sleep(0.02)
         for task in self._tasks:
             task.cancel()
+        if self._connections() or not calls.done():
+            await self.service.repository.close(at_once=True)
         await super().shutdown(sockets)

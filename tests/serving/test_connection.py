@@ -19,7 +19,7 @@ from unittest.mock import Mock
 
 import numpy as np
 import pytest
-from server_process import Process, ask, binary_request, model_file, raw, running
+from server_process import Process, ask, binary_request, json_request, model_file, raw, running
 
 from nin_spec.serving.connection import Connection
 
@@ -267,6 +267,59 @@ def test_what_follows_an_offer_to_upgrade_is_read(server: Process) -> None:
     assert statuses(raw(server.port, offer * 200 + LIVE.replace(b"\r\n\r\n", LAST))) == [200] * 201
 
 
+OFFER = {"Connection": "Upgrade, HTTP2-Settings", "Upgrade": "h2c", "HTTP2-Settings": "AAMAAABkAAQAAP__"}
+
+
+def chunked(path: str, body: bytes, **headers: str) -> bytes:
+    """A whole request, its body in pieces, with a trailer."""
+    lines = "".join(f"{k}: {v}\r\n" for k, v in headers.items())
+    pieces = b"".join(b"%x\r\n%s\r\n" % (len(body[k : k + 50]), body[k : k + 50]) for k in range(0, len(body), 50))
+    head = f"POST {path} HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n{lines}\r\n".encode()
+    return head + pieces + b"0\r\nX-Trailer: y\r\n\r\n"
+
+
+@pytest.mark.parametrize("frame", [post, chunked])
+@pytest.mark.parametrize("size", [1, 7, 1 << 16])
+def test_a_body_behind_an_offer_to_upgrade_is_its_requests_own(
+    server: Process, frame: Callable[..., bytes], size: int
+) -> None:
+    """However it is cut; and what follows it is the next request."""
+    body = json.dumps(json_request(np.zeros((1, 3, 2, 2), np.float32), id="mine")).encode()
+    data = frame(INFER, body, **OFFER) + LIVE.replace(b"\r\n\r\n", LAST)
+    with socket.create_connection(("127.0.0.1", server.port), timeout=30) as client:
+        client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for start in range(0, len(data), size):
+            client.sendall(data[start : start + size])
+        found = b""
+        while chunk := client.recv(1 << 16):
+            found += chunk
+    assert statuses(found) == [400, 200]
+    assert b"has shape [-1, 3, 192, 192], and [1, 3, 2, 2] was given" in found  # so the tensor was read
+
+
+@pytest.mark.parametrize("body", [b"", LIVE, LIVE * 3])
+def test_a_body_is_never_a_request(server: Process, body: bytes) -> None:
+    """Behind a proxy that passes offers on, it would be another client's."""
+    found = raw(server.port, post(INFER, body, **OFFER) + LIVE.replace(b"\r\n\r\n", LAST))
+    assert statuses(found) == [400, 200]
+
+
+def test_a_body_of_no_known_length_behind_an_offer_is_refused(server: Process) -> None:
+    """As without the offer."""
+    head = f"POST {INFER} HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: strange\r\n"
+    for lines in ("", "Connection: Upgrade\r\nUpgrade: h2c\r\n"):
+        found = raw(server.port, f"{head}{lines}\r\nabc".encode(), wait=3)
+        assert set(statuses(found)) == {400}, found
+
+
+def test_behind_its_last_word_nothing_is_read() -> None:
+    """Who was refused, and waits for the answers to what came before, can ask nothing more."""
+    connection, parser = Connection.__new__(Connection), Mock()
+    vars(connection).update(_last_word=(408, "too slow"), loop=Mock(), parser=parser)
+    connection.data_received(LIVE)
+    parser.feed_data.assert_not_called()
+
+
 def test_every_request_in_line_learns_that_its_client_left() -> None:
     """Uvicorn tells the one that came last; the one that is being answered is the one that must know."""
     first, last = (
@@ -280,3 +333,20 @@ def test_every_request_in_line_learns_that_its_client_left() -> None:
     assert first.disconnected
     assert first.message_event.is_set()
     assert last.disconnected
+
+
+def test_what_still_waits_when_the_time_is_up_is_refused(tmp_path: Path) -> None:
+    """In JSON, as what may be sent again elsewhere; what was running is answered."""
+    path, (body, headers) = slow_model(tmp_path), binary_request(X)
+    with running(f"slow={path}", "--max-queue", "1000", "--max-batch", "8", "--drain", "0") as server:
+        with ThreadPoolExecutor(30) as pool:
+            asked = [pool.submit(ask, server.port, "POST", INFER, body, headers) for _ in range(30)]
+            until(lambda: metric(server, PENDING) >= 10)
+            assert server.stop(signal.SIGTERM) == 0
+        answers = [future.result() for future in asked if not future.exception()]
+        refused = [answer for answer in answers if answer[0] != 200]
+        assert refused
+        for status, lines, text in refused:
+            assert (status, lines["retry-after"]) == (503, "1")
+            assert json.loads(text) == {"error": "the model is being closed"}
+        assert not any("rror" in line for line in server.lines)
