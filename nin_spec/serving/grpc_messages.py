@@ -28,6 +28,66 @@ CONTENTS = {
 }
 """The field that holds each type's values; FP16 has none, and goes raw."""
 
+MAX_FIELDS = 1 << 14
+"""Fields that a message may have, those inside others included: an empty tensor is two bytes, and a hundred read."""
+
+
+def check_fields(data: bytes, kind: Any) -> None:
+    """Count a message's fields before it is read. Raises BadRequestError; what is no message is left to the reader.
+
+    `kind` is the message's descriptor (Protocol Buffers, "Encoding": a tag, then a varint, 4 or 8 bytes, or a length
+    and so many bytes).
+    """
+    if len(data) <= 2 * MAX_FIELDS:  # the smallest field has two bytes
+        return
+    parts, count = [(0, len(data), kind)], 0
+    try:
+        while parts:
+            at, end, message = parts.pop()
+            while at < end:
+                count += 1
+                if count > MAX_FIELDS:
+                    raise BadRequestError(f"the message has more than {MAX_FIELDS} fields; send tensors raw or packed")
+                tag, at = _varint(data, at)
+                start, at = _field_end(data, at, tag & 7)
+                field = message.fields_by_number.get(tag >> 3)
+                if tag & 7 == _LENGTH and field is not None and field.message_type is not None:
+                    parts.append((start, at, field.message_type))
+    except (IndexError, _NoFieldError):
+        return
+
+
+class _NoFieldError(Exception):
+    """These bytes are no field."""
+
+
+_LENGTH = 2
+_FIXED = {1: 8, 5: 4}
+
+
+def _field_end(data: bytes, at: int, wire: int) -> tuple[int, int]:
+    """Where a field's content begins behind its tag, and where it ends."""
+    if wire == 0:
+        return at, _varint(data, at)[1]
+    if wire == _LENGTH:
+        size, at = _varint(data, at)
+        return at, at + size
+    if wire not in _FIXED:
+        raise _NoFieldError
+    return at, at + _FIXED[wire]
+
+
+def _varint(data: bytes, at: int) -> tuple[int, int]:
+    """A number of seven bits a byte, and where it ends."""
+    value = 0
+    for shift in range(0, 70, 7):
+        byte = data[at]
+        at += 1
+        value |= (byte & 127) << shift
+        if byte < 128:
+            return value, at
+    raise _NoFieldError
+
 
 def read_message(message: Any) -> InferRequest:
     """A ModelInferRequest. Raises BadRequestError."""

@@ -4,7 +4,8 @@ A call that is cancelled, or whose deadline passes, is dropped from the queue: g
 runs nothing for a future that is done.
 
 Each call is registered as one that takes a stream, of which it reads one message: on the wire that is the same, and
-so a call without the token, or beyond the memory that requests may hold, is refused before its message is read.
+so a call without the token is refused before its message is read. A message counts in the memory that requests may
+hold as soon as it is there; how large one will be, grpc doesn't say, and so few are read at once.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from nin_spec.serving.errors import (
     SlowError,
     UnauthorizedError,
 )
-from nin_spec.serving.grpc_messages import read_message, write_message
+from nin_spec.serving.grpc_messages import check_fields, read_message, write_message
 from nin_spec.serving.limits import LARGE, Hold, Intake
 from nin_spec.serving.logs import logger
 from nin_spec.serving.proto import messages as pb
@@ -49,7 +50,9 @@ _STREAMS = 1024
 _EMPTY = {"ServerLive", "ServerReady"}
 """Calls whose messages say nothing, and are not read: whatever else goes on, a probe is answered."""
 _READS = 32
-"""Messages that are read at once: how large one is shows when it is there."""
+"""Messages that are read at once."""
+_PROBE = 2.0
+"""Seconds that a call without the token may take to say what it asks: it holds up nobody, and is not waited for."""
 
 
 @dataclass(eq=False)
@@ -86,9 +89,7 @@ class Calls:
         return pb.ModelMetadataResponse(**self.service.model_metadata(request.name, request.version))
 
     async def ModelInfer(self, request: Any, context: grpc.aio.ServicerContext) -> Any:  # noqa: N802
-        """Run a model."""
-        if self.service.draining:
-            raise OverloadedError("the server is closing", retry_after=1)
+        """Run a model. Once the server drains, grpc itself takes no new call, and those that came in are answered."""
         served = self.service.admit(request.model_name, request.model_version)
         with served.statistics.refusals():
             asked = await self._read(request)
@@ -122,7 +123,7 @@ class Door:
     patience: float = 30.0
 
     def __post_init__(self) -> None:
-        self._reads, self._probes = asyncio.Semaphore(_READS), asyncio.Semaphore(_READS)
+        self._reads = asyncio.Semaphore(_READS)
 
     async def enter(self, name: str, messages: AsyncIterator[bytes], hold: Hold, kind: Any, context: Any) -> Any:
         """The call's message. Raises ServingError."""
@@ -130,19 +131,39 @@ class Door:
             _check_token(context, self.token)
         if name in _EMPTY:
             return kind()
-        hold.grow(0)
-        try:
-            async with asyncio.timeout(self.patience), self._probes if name in _OPEN else self._reads:
-                data = await anext(messages)
-        except TimeoutError:
-            raise SlowError(f"the request did not arrive within {self.patience:g} seconds") from None
-        except StopAsyncIteration:
-            raise BadRequestError("the call holds no message") from None
+        data = await (self._probe(messages) if name in _OPEN else self._read(messages))
         hold.grow(len(data))
+        check_fields(data, kind.DESCRIPTOR)
         try:
             return kind.FromString(data)
         except DecodeError as error:
             raise BadRequestError(f"the message can't be read: {error}") from None
+
+    async def _read(self, messages: AsyncIterator[bytes]) -> bytes:
+        its_turn = False
+        try:
+            async with asyncio.timeout(self.patience), self._reads:
+                its_turn = True
+                return await _only(messages)
+        except TimeoutError:
+            if not its_turn:
+                raise OverloadedError("too many calls are being read", retry_after=1) from None
+            raise SlowError(f"the request did not arrive within {self.patience:g} seconds") from None
+
+    async def _probe(self, messages: AsyncIterator[bytes]) -> bytes:
+        seconds = min(_PROBE, self.patience)
+        try:
+            async with asyncio.timeout(seconds):
+                return await _only(messages)
+        except TimeoutError:
+            raise SlowError(f"the request did not arrive within {seconds:g} seconds") from None
+
+
+async def _only(messages: AsyncIterator[bytes]) -> bytes:
+    try:
+        return await anext(messages)
+    except StopAsyncIteration:
+        raise BadRequestError("the call holds no message") from None
 
 
 def guarded(name: str, call: Call, door: Door, kind: Any) -> Call:

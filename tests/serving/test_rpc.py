@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+from collections.abc import AsyncIterator
 from typing import Any
 
 import grpc
@@ -267,16 +268,17 @@ def test_the_standard_health_check() -> None:
         assert caught.value.code() is grpc.StatusCode.NOT_FOUND
         service.draining = True
         assert await check(channel, "") == 2
-        with pytest.raises(grpc.aio.AioRpcError) as caught:
-            await call(channel)(request())
-        assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
 
     on_server(service, session)
 
 
 def test_what_is_under_way_is_answered_before_the_end() -> None:
-    """A stop waits for it."""
-    release = asyncio.Event()
+    """A stop waits for it, also for a call whose message is still to come; a new one is refused."""
+    release, sent = asyncio.Event(), asyncio.Event()
+
+    async def late() -> AsyncIterator[bytes]:
+        await sent.wait()
+        yield request(id="late").SerializeToString()
 
     async def wait() -> None:
         await release.wait()
@@ -286,12 +288,19 @@ def test_what_is_under_way_is_answered_before_the_end() -> None:
     async def both() -> None:
         rpc = await listen(service, Door(Intake(MIB)), "127.0.0.1", 0)  # type: ignore[arg-type]
         async with grpc.aio.insecure_channel(rpc.address.removeprefix("grpc://")) as channel:
+            half = channel.stream_unary("/inference.GRPCInferenceService/ModelInfer")(late())
             pending = asyncio.ensure_future(call(channel)(request()))
             await asyncio.wait_for(service.began.wait(), 20)
             stopping = asyncio.create_task(rpc.stop(20))
             await asyncio.sleep(0.1)
+            async with grpc.aio.insecure_channel(rpc.address.removeprefix("grpc://")) as other:
+                with pytest.raises(grpc.aio.AioRpcError) as caught:
+                    await call(other)(request())
+                assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
             release.set()
+            sent.set()
             assert (await pending).model_name == "probe"
+            assert b"late" in await half
             await stopping
 
     asyncio.run(both())

@@ -8,8 +8,12 @@ from typing import Any
 import grpc
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from rpc_service import MIB, Fake, call, on_server, refused, request
 
+from nin_spec.serving.errors import BadRequestError
+from nin_spec.serving.grpc_messages import check_fields
 from nin_spec.serving.limits import Intake
 from nin_spec.serving.proto import messages as pb
 from nin_spec.serving.rpc import Door, listen
@@ -120,6 +124,8 @@ def test_calls_that_say_nothing_stand_in_no_probes_way() -> None:
             idle += [channel.stream_unary("/grpc.health.v1.Health/Check")(never()) for _ in range(100)]
             await asyncio.sleep(0.2)
             assert (await call(channel, "ServerLive")(pb.ServerLiveRequest(), timeout=10)).live
+            check = channel.unary_unary("/grpc.health.v1.Health/Check")
+            assert await check(b"", timeout=10) == b"\x08\x01"
             told = (("authorization", "Bearer word"),)
             assert (await call(channel)(request(id="mine"), metadata=told, timeout=10)).id == "mine"
             for each in idle:
@@ -127,3 +133,44 @@ def test_calls_that_say_nothing_stand_in_no_probes_way() -> None:
         await rpc.stop(0)
 
     asyncio.run(both())
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"\x2a\x00" * 400_000,  # inputs with nothing in them
+        b"\x3a\x00" * 400_000,  # raw contents
+        pb.ModelInferRequest(inputs=[{"contents": {"bytes_contents": [b""] * 400_000}}]).SerializeToString(),
+        pb.ModelInferRequest(inputs=[{"parameters": {str(k): {} for k in range(40_000)}}]).SerializeToString(),
+    ],
+)
+def test_a_message_of_countless_fields_is_refused_before_it_is_read(data: bytes) -> None:
+    """Two bytes each, and up to a hundred in memory."""
+
+    async def session(channel: grpc.aio.Channel) -> None:
+        ask = channel.unary_unary("/inference.GRPCInferenceService/ModelInfer")
+        with pytest.raises(grpc.aio.AioRpcError, match="more than 16384 fields") as error:
+            await ask(data, timeout=20)
+        assert error.value.code().name == "INVALID_ARGUMENT"
+
+    on_server(Fake(), session)
+
+
+def test_large_tensors_have_few_fields() -> None:
+    """Raw or packed, whatever bytes they hold."""
+    values = np.random.default_rng(0).integers(0, 256, 1 << 18, np.uint8)
+    raw, packed = request(values.view(np.float32)[None]), request()
+    packed.ClearField("raw_input_contents")
+    packed.inputs[0].contents.uint_contents.extend(values.tolist())
+    for message in (raw, packed):
+        check_fields(message.SerializeToString(), message.DESCRIPTOR)
+
+
+@given(st.binary(max_size=400), st.binary(max_size=40))
+def test_what_is_no_message_is_left_to_the_reader(front: bytes, again: bytes) -> None:
+    """No bytes break the count."""
+    data = front + again * (MIB // max(len(again), 1) // 8)
+    try:
+        check_fields(data, pb.ModelInferRequest.DESCRIPTOR)
+    except BadRequestError as error:
+        assert "fields" in str(error)  # noqa: PT017
