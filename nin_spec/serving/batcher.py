@@ -25,7 +25,7 @@ import numpy as np
 
 from nin_spec.serving.errors import ExpiredError, FailedError, GoneError, OverloadedError, ServingError
 from nin_spec.serving.metrics import Statistics
-from nin_spec.serving.tensors import Array, Shape
+from nin_spec.serving.tensors import Array, Shape, has_rows
 
 Run = Callable[[Sequence[Array]], list[Array]]
 
@@ -62,6 +62,14 @@ class Waiting:
     arrived: float
     deadline: float
     result: list[Array] | ServingError | None = None
+
+    def unneeded(self, now: float) -> ServingError | None:
+        """Why nobody waits for a run of it any more."""
+        if self.deadline <= now:
+            return _expired()
+        if (self.caller is not None and self.caller.lost) or self.future.done():
+            return GoneError("the client left before its turn")
+        return None
 
 
 @dataclass(slots=True, eq=False)
@@ -140,6 +148,13 @@ class Batcher:
         if waiting.deadline < self._next_look:
             self._look_at(waiting.deadline)
         return future
+
+    def sweep(self) -> None:
+        """Let go of what was cancelled while it waited: its arrays, and its room in the queue."""
+        with self._wake:
+            for waiting in [w for w in self._queue if w.future.done()]:
+                self._queue.remove(waiting)
+                self._rows -= waiting.rows
 
     def _has_room(self, rows: int) -> bool:
         return not self._rows or self._rows + rows <= self.limits.queue
@@ -244,11 +259,8 @@ class Batcher:
         lap, now, queue, room = Lap([], []), time.perf_counter(), self._queue, self._share()
         while queue:
             first = queue[0]
-            if first.deadline <= now:
-                first.result = _expired()
-                lap.dropped.append(queue.popleft())
-            elif (first.caller is not None and first.caller.lost) or first.future.done():
-                first.result = GoneError("the client left before its turn")
+            if (reason := first.unneeded(now)) is not None:
+                first.result = reason
                 lap.dropped.append(queue.popleft())
             elif lap.ran and (lap.rows + first.rows > room or first.key != lap.ran[0].key):
                 break
@@ -274,6 +286,9 @@ class Batcher:
                 lap.ran[0].result = _refusal(error)
                 return
             for waiting in lap.ran:  # alone, so that nobody suffers for a neighbour
+                if (reason := waiting.unneeded(time.perf_counter())) is not None:
+                    waiting.result = reason
+                    continue
                 try:
                     self._together(lap, [waiting])
                 except Exception as own:  # noqa: BLE001
@@ -285,7 +300,7 @@ class Batcher:
         ready = time.perf_counter()
         outputs = (self.run if lap.alone or self.lane is None else self.lane)(arrays)
         done = time.perf_counter()
-        split(group, outputs)
+        split(group, outputs, len(arrays[0]))
         end = time.perf_counter()
         lap.executions += 1
         lap.gather, lap.infer, lap.split = (
@@ -310,11 +325,13 @@ def _zeros(like: Array, rows: int) -> list[Array]:
     return [np.zeros((rows, *like.shape[1:]), like.dtype)] if rows else []
 
 
-def split(group: Sequence[Waiting], outputs: Sequence[Array]) -> None:
-    """Each request its own rows of every output."""
-    if len(group) == 1 and len(outputs[0]) == group[0].rows:
+def split(group: Sequence[Waiting], outputs: Sequence[Array], rows: int) -> None:
+    """Each request its own of the `rows` of every output. Raises FailedError where an output has other ones."""
+    if len(group) == 1 and rows == group[0].rows:
         group[0].result = list(outputs)
         return
+    if not all(has_rows(output, rows) for output in outputs):
+        raise FailedError(f"an output doesn't have the {rows} rows of its input")
     start = 0
     for waiting in group:
         end = start + waiting.rows

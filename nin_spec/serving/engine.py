@@ -17,7 +17,7 @@ from nin_spec.diagnostics import Code, Diagnostic, InputError, NinSpecError
 from nin_spec.runtime.session import Session, open_session
 from nin_spec.serving.errors import BadRequestError, FailedError
 from nin_spec.serving.protocol import TensorSpec
-from nin_spec.serving.tensors import Array, Shape
+from nin_spec.serving.tensors import Array, Shape, has_rows
 
 if TYPE_CHECKING:
     from nin_spec.runtime.metadata import ModelInfo
@@ -30,8 +30,13 @@ LANES = 0.9
 Alone they are about as fast; what they win shows under load, when divided operators wait for the core that is busy.
 """
 _FEW = 8
+"""Rows that a run may have even where fewer are as fast: the server's own work is then done once for so many."""
 _ROUNDS, _SECONDS = 7, 3.0
+"""A measurement ends after so many rounds, or so many seconds."""
 _LAPS = 4
+"""Runs of each thread in a round of runs side by side."""
+_SEVERAL = 7
+"""Rows by which an output is asked whether it has the batch's: a number that no other axis has by habit."""
 _PROBE_SIZES = (32, 64, 128, 224, 256, 512)
 _KINDS = {"tensor(float)": "FP32", "tensor(double)": "FP64", "tensor(float16)": "FP16"} | {
     f"tensor({kind})": name
@@ -69,17 +74,17 @@ class Engine:
         """Every output for every input, in the declared orders. Raises BadRequestError or FailedError."""
         inputs, outputs = self._names
         if self.session.runner is not None:
-            return [self._padded(self.session, arrays[0])]
+            return [self._padded(arrays[0])]
         feed = {name: _plain(array) for name, array in zip(inputs, arrays, strict=True)}
         try:
             found: list[Array] = self.session.inference.run(outputs, feed)
         except Exception as error:  # onnxruntime's exceptions share no base class
             raise self._explain(arrays, error) from error
-        return found
+        return [_encoded(array) if array.dtype == object else array for array in found]
 
-    def _padded(self, session: Session, array: Array) -> Array:
+    def _padded(self, array: Array) -> Array:
         try:
-            return session.run(array)
+            return self.session.run(array)
         except NinSpecError as error:
             raise FailedError(error.diagnostics[0].message) from error
 
@@ -111,6 +116,12 @@ class Engine:
 def _plain(array: Array) -> Array:
     """Aligned and contiguous, as onnxruntime reads memory; a view into a request's body may be neither."""
     return array if array.flags.aligned and array.flags.c_contiguous else np.array(array)
+
+
+def _encoded(texts: Array) -> Array:
+    """Texts, which onnxruntime gives as Python's, as the bytes that the protocol's BYTES are."""
+    encoded: Array = np.array([text.encode() for text in texts.ravel()], object).reshape(texts.shape)
+    return encoded
 
 
 def open_engine(path: Path, device: str, threads: int | None, options: Mapping[str, object] | None = None) -> Engine:
@@ -189,6 +200,8 @@ def _shared(engine: Engine, most: int, clock: Callable[[], float]) -> Plan:
     if not engine.batches:
         engine.example(1)
         return Plan(1, remark="the file fixes its batch: every request runs alone")
+    if not all(has_rows(output, _SEVERAL) for output in engine.run(engine.example(_SEVERAL))):
+        return Plan(1, remark="an output's first axis is not the batch: every request runs alone")
     sizes = tuple(sorted({2**k for k in range(most.bit_length()) if 2**k < most} | {most}))
     speeds = speeds_of(engine, sizes, clock)
     buckets = sizes if engine.session.fixed_sizes and engine.session.runner is None else ()
@@ -196,11 +209,8 @@ def _shared(engine: Engine, most: int, clock: Callable[[], float]) -> Plan:
         return Plan(1, buckets, "batching is off, as asked")
     rows = worthwhile(speeds)
     best = max(sizes[1:], key=lambda size: speeds[size])
-    told = (
-        f"{speeds[1]:.0f} rows/s one at a time, {speeds[rows]:.0f} with {rows}"
-        if rows > 1
-        else (f"{speeds[1]:.0f} rows/s one at a time, {speeds[best]:.0f} with {best}")
-    )
+    size = rows if rows > 1 else best
+    told = f"{speeds[1]:.0f} rows/s one at a time, {speeds[size]:.0f} with {size}"
     if rows == 1:
         return Plan(1, buckets, f"batching doesn't pay here and is off: {told}")
     return Plan(rows, buckets, f"batching up to {rows} rows: {told}")

@@ -135,3 +135,8 @@ def show(value: object) -> str:
     """A client's value, short enough to be quoted to it."""
     text = repr(value) if not isinstance(value, list | dict) or len(value) < 20 else f"a {type(value).__name__}"
     return text if len(text) <= 60 else text[:57] + "..."
+
+
+def has_rows(output: Array, rows: int) -> bool:
+    """Whether an output's first axis is that of the requests' rows, as far as its length tells."""
+    return output.ndim > 0 and len(output) == rows

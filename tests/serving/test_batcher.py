@@ -386,3 +386,71 @@ def test_closing_at_once_runs_nothing_more() -> None:
         assert model.runs == [[0.0]]
 
     go(test())
+
+
+def test_who_left_during_a_failed_run_is_not_run_again() -> None:
+    """A failed run is repeated one by one, for those who still wait."""
+
+    async def test() -> None:
+        model, leaves = Model(fails=frozenset({13})), Caller()
+
+        def run(arrays: Sequence[Array]) -> list[Array]:
+            leaves.lost = 13 in arrays[0]
+            return model(arrays)
+
+        batcher = Batcher(run, Limits(rows=8))
+        first = batcher.submit(rows(0), None)
+        await asyncio.to_thread(model.begun.wait, 20)
+        gone, kept, bad = (batcher.submit(rows(v), None, c) for v, c in ((1, leaves), (2, None), (13, None)))
+        model.gate.set()
+        await first
+        for future, error in ((gone, GoneError), (bad, BadRequestError)):
+            with pytest.raises(error):
+                await future
+        assert (await kept)[0].ravel().tolist() == [4]
+        assert model.runs == [[0], [1, 2, 13], [2], [13]]
+        await batcher.close()
+
+    go(test())
+
+
+def test_what_was_cancelled_gives_its_room_back() -> None:
+    """At once, not when its turn comes: gRPC's clients may cancel faster than a model runs."""
+
+    async def test() -> None:
+        model = Model()
+        batcher, first = await busy(model, Limits(rows=1, queue=3))
+        waiting = [batcher.submit(rows(v), None) for v in (1, 2, 3)]
+        with pytest.raises(OverloadedError):
+            batcher.admit()
+        waiting[0].cancel()
+        waiting[2].cancel()
+        batcher.sweep()
+        assert batcher.pending == 1
+        more = batcher.submit(rows(4, 5), None)
+        model.gate.set()
+        await asyncio.gather(first, waiting[1], more)
+        assert model.runs == [[0], [2], [4, 5]]
+        await batcher.close()
+
+    go(test())
+
+
+def test_an_output_with_other_rows_is_never_shared_out() -> None:
+    """Of detections, say: each request then runs alone, and gets the whole output."""
+
+    def found(arrays: Sequence[Array]) -> list[Array]:
+        gate.wait(20)
+        return [np.flatnonzero(arrays[0] > 0)[:, None], np.array(arrays[0].sum())]
+
+    async def test() -> None:
+        batcher = Batcher(found, Limits(rows=8))
+        futures = [batcher.submit(rows(*values), None) for values in ((0,), (1, 1), (0, 0, 7))]
+        gate.set()
+        answers = [await f for f in futures]
+        assert [a[0].ravel().tolist() for a in answers] == [[], [0, 1], [2]]
+        assert [float(a[1]) for a in answers] == [0, 2, 7]
+        await batcher.close()
+
+    gate = threading.Event()
+    go(test())

@@ -20,6 +20,7 @@ from nin_spec.serving.engine import Engine, open_engine, open_lane, plan, worthw
 from nin_spec.serving.errors import BadRequestError, FailedError
 from nin_spec.serving.models import Choice, Source, open_model
 from nin_spec.serving.protocol import TensorSpec
+from nin_spec.serving.tensors import to_values
 
 
 def engine(folder: Path, **options: Any) -> Engine:
@@ -168,3 +169,31 @@ def test_a_file_that_changes_while_it_is_opened_is_refused(tmp_path: Path, monke
     monkeypatch.setattr(models, "open_lane", late)
     with pytest.raises(InputError, match="changed while it was opened"):
         open_model(Source(path), Choice("cpu", 2))
+
+
+def test_texts_are_answered_as_bytes(tmp_path: Path) -> None:
+    """What a classifier of another tool may name its classes with: the protocol's BYTES."""
+    nodes = [
+        helper.make_node("Relu", ["input"], ["scores"]),
+        helper.make_node("Cast", ["scores"], ["words"], to=TensorProto.STRING),
+    ]
+    outputs = [("scores", FLOAT, ["N", 2]), ("words", TensorProto.STRING, ["N", 2])]
+    (tmp_path / "texts.onnx").write_bytes(other_graph(nodes, [("input", FLOAT, ["N", 2])], outputs))
+    found = open_engine(tmp_path / "texts.onnx", "cpu", 1)
+    assert found.outputs[1] == TensorSpec("words", "BYTES", (-1, 2))
+    words = found.run([np.array([[1, 2], [3, 4]], np.float32)])[1]
+    assert [[float(word.decode()) for word in row] for row in words] == [[1, 2], [3, 4]]
+    assert to_values(words)[0] == words[0, 0].decode()
+
+
+def test_an_output_of_other_rows_keeps_requests_apart(tmp_path: Path) -> None:
+    """Its first axis is open, as the batch is, and is another."""
+    nodes = [
+        helper.make_node("Relu", ["input"], ["scores"]),
+        helper.make_node("Unique", ["scores"], ["found"]),
+    ]
+    outputs = [("scores", FLOAT, ["N", 3]), ("found", FLOAT, ["M"])]
+    (tmp_path / "other.onnx").write_bytes(other_graph(nodes, [("input", FLOAT, ["N", 3])], outputs))
+    found = plan(open_engine(tmp_path / "other.onnx", "cpu", 1), 8)
+    assert (found.rows, found.buckets) == (1, ())
+    assert "first axis is not the batch" in found.remark
