@@ -15,7 +15,7 @@ from nin_spec.diagnostics import NinSpecError
 from nin_spec.pictures import FORMATS, decode, frame_of, preprocess, raw, to_frame
 from nin_spec.runtime.classify import probabilities_of
 from nin_spec.serving.batcher import Caller
-from nin_spec.serving.errors import BadRequestError, OverloadedError
+from nin_spec.serving.errors import BadRequestError, OverloadedError, ServingError, TooLargeError
 from nin_spec.serving.models import Served
 from nin_spec.serving.protocol import InferRequest, Tensor
 from nin_spec.serving.service import Service
@@ -48,20 +48,23 @@ class Classify:
             "predictions": predictions(served, scores, best),
         }
 
-    async def input(self, served: Served, picture: bytes) -> tuple[Served, Array]:
-        """The picture as the model takes it, without the batch axis, and the model: a reload may have replaced it."""
+    async def input(self, served: Served, picture: bytes, most: int) -> tuple[Served, Array]:
+        """The picture as the model takes it, without the batch axis, and the model: a reload may have replaced it.
+
+        Raises ServingError, also for a picture that the model would take as more than `most` bytes.
+        """
         while True:
-            x = await self._decoded(served, picture)
+            x = await self._decoded(served, picture, most)
             if (current := self.service.repository.now(served)) is served:
                 return served, x
             served = current
 
-    async def _decoded(self, served: Served, picture: bytes) -> Array:
+    async def _decoded(self, served: Served, picture: bytes, most: int) -> Array:
         if self._waiting >= _WAITING:
             raise OverloadedError("too many pictures wait to be decoded", retry_after=1)
         self._waiting += 1
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._threads, prepare, served, picture)
+            return await asyncio.get_running_loop().run_in_executor(self._threads, prepare, served, picture, most)
         finally:
             self._waiting -= 1
 
@@ -76,6 +79,8 @@ class Classify:
 def _batch(served: Served, x: Array) -> Array:
     """A batch of one, filled up with zeros where the file fixes another."""
     rows = max(served.engine.inputs[0].shape[0], 1)
+    if rows == 1:
+        return x[None]
     batch = np.zeros((rows, *x.shape), x.dtype)
     batch[0] = x
     return batch
@@ -88,8 +93,11 @@ def count_of(top: str) -> int:
     return int(top)
 
 
-def prepare(served: Served, picture: bytes) -> Array:
-    """One input of the model, without the batch axis, by the preprocessing that the file carries."""
+def prepare(served: Served, picture: bytes, most: int) -> Array:
+    """One input of the model, without the batch axis, by the preprocessing that the file carries.
+
+    Where the model's size is open, it is the picture's own, which a few bytes may declare: `most` bounds the array.
+    """
     session, contract = served.engine.session, served.engine.info.preprocessing
     if contract is None:
         raise BadRequestError("the model doesn't say how to turn a picture into its input; send tensors to infer")
@@ -101,16 +109,24 @@ def prepare(served: Served, picture: bytes) -> Array:
     try:
         image = decode(io.BytesIO(picture))
         frame = frame_of((channels, height or image.height, width or image.width), contract)
+        _check_size(image.size, channels * frame.height * frame.width * session.dtype.itemsize, most)
         pixels = to_frame(image, frame)
         if session.takes_pixels:
             item: Array = raw(pixels[None], contract, session.dtype)[0]
             return item
         return preprocess(pixels, contract, channels, session.dtype)
+    except ServingError:
+        raise
     except NinSpecError as error:
         raise BadRequestError(error.diagnostics[0].message) from None
     except Exception as error:  # noqa: BLE001 a decoder may raise anything on a damaged file
         known = ", ".join(FORMATS)
         raise BadRequestError(f"the body is no picture that can be decoded ({known}): {str(error)[:200]}") from None
+
+
+def _check_size(own: tuple[int, int], size: int, most: int) -> None:
+    if size > most:
+        raise TooLargeError(f"a picture of {own[0]}x{own[1]} is {size} bytes of input, and {most} may be")
 
 
 def predictions(served: Served, scores: Array, best: int) -> list[dict[str, Any]]:

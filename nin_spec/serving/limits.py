@@ -82,6 +82,11 @@ class Hold:
         if self.intake.held > self.intake.total:
             raise OverloadedError("the requests under way hold all the memory that they may", retry_after=1)
 
+    def turn_into(self, size: int) -> None:
+        """Hold so many bytes in the place of what was held: a body that has become an array. Raises as `grow` does."""
+        self.release()
+        self.grow(size)
+
     def _too_large(self) -> TooLargeError:
         return TooLargeError(f"the body is larger than the {self.intake.body} bytes that this server takes")
 

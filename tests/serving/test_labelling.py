@@ -121,8 +121,8 @@ def test_a_picture_is_prepared_for_the_model_that_takes_it(monkeypatch: pytest.M
     """A reload while it is decoded: it is prepared again, as the new model's contract says."""
     service: Any = SimpleNamespace(repository=SimpleNamespace(now=lambda _: "new"))
     old: Any = "old"
-    monkeypatch.setattr(labelling, "prepare", lambda served, _: f"for the {served} model")
-    answer: Any = asyncio.run(labelling.Classify(service).input(old, b""))
+    monkeypatch.setattr(labelling, "prepare", lambda served, *_: f"for the {served} model")
+    answer: Any = asyncio.run(labelling.Classify(service).input(old, b"", 1))
     assert answer == ("new", "for the new model")
 
 
@@ -137,3 +137,24 @@ def test_a_file_of_a_fixed_batch_classifies_too(tmp_path: Path) -> None:
         ]
     assert [row["label"] for row in found[0]] == [row["label"] for row in found[1]]
     assert np.allclose([row["score"] for row in found[0]], [row["score"] for row in found[1]], rtol=1e-5)
+
+
+def test_an_open_size_takes_no_more_than_a_request_may_hold(tmp_path: Path) -> None:
+    """A few hundred bytes may declare a picture of a gigabyte: refused before it is made one."""
+    path = tmp_path / "open.onnx"
+    path.write_bytes(content(("N", 3, "H", "W"), metadata=CARD))
+    blank = io.BytesIO()
+    Image.new("1", (1000, 500)).save(blank, "PNG")
+    assert len(blank.getvalue()) < 1000
+    with running(f"open={path}", "--max-body", "1") as server:
+        status, answer = classified(server.port, blank.getvalue())
+        assert status == 413
+        assert answer == {"error": "a picture of 1000x500 is 6000000 bytes of input, and 1048576 may be"}
+        status, answer = classified(server.port, picture("PNG", (31, 17)))
+        assert (status, len(answer["predictions"])) == (200, 4)
+
+
+def classified(port: int, body: bytes) -> tuple[int, Any]:
+    """What the open model says of a picture."""
+    status, _, answer = ask(port, "POST", "/v2/models/open/classify", body)
+    return status, json.loads(answer)
