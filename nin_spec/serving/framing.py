@@ -34,8 +34,8 @@ from nin_spec.serving.tensors import (
 _CACHED = 1024
 """Bytes of a header that is worth keeping parsed: clients send the same one again and again."""
 
-MAX_CONTAINERS = 1 << 20
-"""Lists and objects that a JSON text may hold: empty ones are twenty times as large in memory as in the text."""
+MAX_PARTS = 1 << 20
+"""Lists, objects and texts that a JSON text may hold: short ones are twenty times as large in memory as in the text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,8 +98,9 @@ def read_raw(body: bytes, spec: TensorSpec) -> InferRequest:
 
 def read_json(text: bytes) -> Any:
     """Standard JSON: without NaN, of a depth and with so many lists as can be read. Raises BadRequestError."""
-    if text.count(b"[") + text.count(b"{") > MAX_CONTAINERS:
-        raise BadRequestError(f"the JSON holds more than {MAX_CONTAINERS} lists and objects; send flat or binary data")
+    if text.count(b"[") + text.count(b"{") + text.count(b'"') // 2 > MAX_PARTS:
+        told = f"the JSON holds more than {MAX_PARTS} lists, objects and texts; send flat or binary data"
+        raise BadRequestError(told)
     # Nothing else runs meanwhile, and numbers it reads five times as fast as Python's own parser does.
     try:
         return orjson.loads(text)

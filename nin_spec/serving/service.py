@@ -25,7 +25,7 @@ EXTENSIONS = ("classification", "binary_tensor_data")
 
 @dataclass(eq=False)
 class Service:
-    """The protocol's six calls on values. `timeout` is for requests that bring none, in seconds."""
+    """The protocol's six calls on values. `timeout` is the most seconds that a request waits; it may ask for fewer."""
 
     repository: Repository
     timeout: float | None = 30.0
@@ -82,17 +82,26 @@ class Service:
         try:
             arrays = fit(served, request)
             wanted = wanted_outputs(served, request)
-            found = await served.batcher.submit(arrays, request.timeout or self.timeout, caller)
+            found = await served.batcher.submit(arrays, self._patience(request), caller)
         except ServingError as error:
             served.statistics.failed(error.reason)
             raise
         except asyncio.CancelledError:  # gRPC ends a call's task when its client leaves, or its deadline passes
             served.statistics.failed(GoneError.reason)
+            served.batcher.sweep()
             raise
         outputs = tuple(_output(served, output, found[index]) for index, output in wanted)
         served.statistics.success += 1
         served.statistics.request += time.perf_counter() - begun
         return InferResponse(served.name, served.version, request.id, outputs)
+
+    def _patience(self, request: InferRequest) -> float | None:
+        """Seconds that a request may wait. As Triton has it, a client can ask for less than the server's, not for more.
+
+        Model configuration, ModelQueuePolicy.allow_timeout_override.
+        """
+        given = [seconds for seconds in (request.timeout, self.timeout) if seconds]
+        return min(given, default=None)
 
 
 def fit(served: Served, request: InferRequest) -> Sequence[Array]:

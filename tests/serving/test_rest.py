@@ -351,11 +351,11 @@ def test_many_values_are_read_piece_by_piece() -> None:
 def test_lists_without_number_are_not_read() -> None:
     """Three bytes of text would become sixty of memory each; nested pictures stay far below."""
     from nin_spec.serving.errors import BadRequestError
-    from nin_spec.serving.framing import MAX_CONTAINERS, read_json
+    from nin_spec.serving.framing import MAX_PARTS, read_json
 
     assert len(read_json(b"[" + b",".join([b"[]"] * 1000) + b"]")) == 1000
-    with pytest.raises(BadRequestError, match="more than 1048576 lists and objects"):
-        read_json(b"[" + b",".join([b"[]"] * MAX_CONTAINERS) + b"]")
+    with pytest.raises(BadRequestError, match="more than 1048576 lists, objects and texts"):
+        read_json(b"[" + b",".join([b"[]"] * MAX_PARTS) + b"]")
 
 
 def test_what_a_client_sent_is_quoted_to_it_in_short(port: int) -> None:

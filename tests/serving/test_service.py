@@ -47,7 +47,9 @@ def test_a_call_that_is_cancelled_is_counted() -> None:
             begun.set()
             return asyncio.get_running_loop().create_future()
 
-        model = served(statistics=statistics, batcher=SimpleNamespace(submit=submit))
+        swept: list[bool] = []
+        batcher = SimpleNamespace(submit=submit, sweep=lambda: swept.append(True))
+        model = served(statistics=statistics, batcher=batcher)
         repository: Any = SimpleNamespace(now=lambda found: found)
         request = InferRequest((Tensor("input", np.ones((1, 2), np.float32)),))
         task = asyncio.create_task(Service(repository).infer(model, request))
@@ -56,5 +58,32 @@ def test_a_call_that_is_cancelled_is_counted() -> None:
         with pytest.raises(asyncio.CancelledError):
             await task
         assert (statistics.success, statistics.failure) == (0, {"CANCELED": 1})
+        assert swept  # what it held in the queue is let go
+
+    asyncio.run(both())
+
+
+@pytest.mark.parametrize(
+    ("own", "asked", "waits"),
+    [(30.0, None, 30.0), (30.0, 2.0, 2.0), (1.0, 60.0, 1.0), (None, 60.0, 60.0), (None, None, None)],
+)
+def test_a_client_may_wait_for_less_and_not_for_more(
+    own: float | None, asked: float | None, waits: float | None
+) -> None:
+    """Triton's allow_timeout_override says the same."""
+
+    async def both() -> None:
+        given: list[float | None] = []
+
+        async def submit(arrays: Any, seconds: float | None, _: Any) -> Any:
+            given.append(seconds)
+            return [arrays[0]]
+
+        model = served(statistics=Statistics(), batcher=SimpleNamespace(submit=submit))
+        repository: Any = SimpleNamespace(now=lambda found: found)
+        tensor = Tensor("input", np.ones((1, 2), np.float32))
+        request = InferRequest((tensor,), (RequestedOutput("scores"),), "", asked)
+        await Service(repository, own).infer(model, request)
+        assert given == [waits]
 
     asyncio.run(both())
