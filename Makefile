@@ -34,10 +34,10 @@ bench-graphs: setup  ## the graphs alone: ONLY='--specs nin_cifar --batches 1,8'
 	$(BIN)/python tests/bench_graphs.py $(ONLY)
 
 bench-training: setup  ## compare training with a plain PyTorch loop, in one run
-	$(BIN)/python tests/bench_training.py
+	$(BIN)/python tests/bench_training.py $(ONLY)
 
-bench-serving: setup  ## compare the server with a bare session, in one run
-	$(BIN)/python tests/bench_serving.py
+bench-serving: setup  ## the server, a bare session, and others: ONLY='--litserve DIR --kserve DIR'
+	$(BIN)/python tests/bench_serving.py $(ONLY)
 
 bench-studio: setup  ## time a keystroke in the studio, in a browser; needs playwright and a Chromium
 	$(BIN)/python tests/bench_studio.py

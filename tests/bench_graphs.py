@@ -12,14 +12,13 @@ from __future__ import annotations
 
 import argparse
 import json
-import operator
 import sys
 import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from bars import Bar, verdicts
 from bench_kernels import same_kernels, unlike
 
 from nin_spec.bench.contenders import OURS, PEERS, Contender, Entry, Job
@@ -34,38 +33,6 @@ STARTS = 5
 FAST_BFLOAT16, FAST_INT8 = ("amx_bf16", "avx512_bf16"), ("amx_int8", "avx512_vnni", "avx_vnni")
 OPENVINO, INT8 = "nin-spec openvino bfloat16", "int8"
 Found = Mapping[str, "Result"]
-
-
-@dataclass(frozen=True)
-class Bar:
-    """What a figure must be. `figure` is None where it wasn't measured; `unjudged` says why it isn't judged."""
-
-    what: str
-    sign: Literal["<=", "<", ">="]
-    value: float
-    figure: float | None
-    of: int = 0
-    unjudged: str = ""
-
-    @property
-    def verdict(self) -> str:
-        """Holds, missed, or why neither."""
-        if self.unjudged:
-            return f"not judged here: {self.unjudged}"
-        if self.figure is None:
-            return "NOT MEASURED"
-        holds = {"<=": operator.le, "<": operator.lt, ">=": operator.ge}[self.sign](self.figure, self.value)
-        return "holds" if holds else "MISSED"
-
-    @property
-    def missed(self) -> bool:
-        """True for what was to hold and doesn't, or wasn't measured."""
-        return self.verdict in {"MISSED", "NOT MEASURED"}
-
-    def as_dict(self) -> dict[str, Any]:
-        """Plain data."""
-        bar = f"{self.sign} {self.value:g}"
-        return {"what": self.what, "bar": bar, "figure": self.figure, "of": self.of, "verdict": self.verdict}
 
 
 # ------------------------------------------------------------------ the bars
@@ -267,18 +234,6 @@ def table(found: Found) -> list[str]:
             ours = (f"{line.runs.median * 1e3:.3f}", f"{line.images_per_second:,.1f}", speed, share)
             rows.append((name, str(line.batch), *ours, *ratios))
     return columns(rows, right=range(1, len(HEADERS)))
-
-
-def verdicts(judged: Sequence[Bar]) -> list[str]:
-    """A line for each bar."""
-    from nin_spec.tables import columns
-
-    figures = ["" if bar.figure is None else f"{bar.figure:.3f}" for bar in judged]
-    rows = [
-        (bar.what, figure, f"{bar.sign} {bar.value:.2f}", f"of {bar.of}" if bar.of > 1 else "", bar.verdict)
-        for bar, figure in zip(judged, figures, strict=True)
-    ]
-    return columns([("", "figure", "bar", "", ""), *rows], right={1, 3})
 
 
 def troubles(found: Found) -> list[str]:

@@ -1,0 +1,52 @@
+"""What a benchmark's figures must be, and the verdict on each."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+
+@dataclass(frozen=True)
+class Bar:
+    """What a figure must be. `figure` is None where it wasn't measured; `unjudged` says why it isn't judged."""
+
+    what: str
+    sign: Literal["<=", "<", ">=", ">"]
+    value: float
+    figure: float | None
+    of: int = 0
+    unjudged: str = ""
+
+    @property
+    def verdict(self) -> str:
+        """Holds, missed, or why neither."""
+        if self.unjudged:
+            return f"not judged here: {self.unjudged}"
+        if self.figure is None:
+            return "NOT MEASURED"
+        compare = {"<=": operator.le, "<": operator.lt, ">=": operator.ge, ">": operator.gt}[self.sign]
+        return "holds" if compare(self.figure, self.value) else "MISSED"
+
+    @property
+    def missed(self) -> bool:
+        """True for what was to hold and doesn't, or wasn't measured."""
+        return self.verdict in {"MISSED", "NOT MEASURED"}
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain data."""
+        bar = f"{self.sign} {self.value:g}"
+        return {"what": self.what, "bar": bar, "figure": self.figure, "of": self.of, "verdict": self.verdict}
+
+
+def verdicts(judged: Sequence[Bar]) -> list[str]:
+    """A line for each bar."""
+    from nin_spec.tables import columns
+
+    figures = ["" if bar.figure is None else f"{bar.figure:.3f}" for bar in judged]
+    rows = [
+        (bar.what, figure, f"{bar.sign} {bar.value:.2f}", f"of {bar.of}" if bar.of > 1 else "", bar.verdict)
+        for bar, figure in zip(judged, figures, strict=True)
+    ]
+    return columns([("", "figure", "bar", "", ""), *rows], right={1, 3})
