@@ -33,6 +33,9 @@ STARTS = 5
 FAST_BFLOAT16, FAST_INT8 = ("amx_bf16", "avx512_bf16"), ("amx_int8", "avx512_vnni", "avx_vnni")
 OPENVINO, INT8 = "nin-spec openvino bfloat16", "int8"
 Found = Mapping[str, "Result"]
+CHANGED = "the machine changed its speed"
+FASTER_THAN_CAN_BE = 1.2
+"""Of the peak, which is a matrix product's; a small network's layers may fit a cache better than it does."""
 
 
 # ------------------------------------------------------------------ the bars
@@ -42,8 +45,10 @@ def bars(found: Found, starts: Mapping[str, Spread], lacking: Mapping[str, str],
     """Every bar that the specs in the run have a part in. `lacking` is what `lacks` says of this machine."""
 
     def mean(what: str, peer: str, sign: Literal["<=", "<"], value: float, names: Iterable[str]) -> Bar:
-        ratios = [r for name in names for r in ratios_of(found[name], peer)]
-        return Bar(what, sign, value, geometric_mean(ratios) if ratios else None, len(ratios), unjudged)
+        own = [found[name] for name in names]
+        ratios = [r for result in own for r in ratios_of(result, peer)]
+        why = unjudged or (CHANGED if not ratios and any(map(unsteady, own)) else "")
+        return Bar(what, sign, value, geometric_mean(ratios) if ratios else None, len(ratios), why)
 
     rounded = [name for name in found if rounds_up(name)]
     made = [mean("nin-spec / torch.onnx.export's graph", "torch-export", "<=", 1.00, found)]
@@ -65,21 +70,21 @@ def of_nin_cifar(found: Found, lacking: Mapping[str, str], unjudged: str) -> lis
     if "nin_cifar" not in found:
         return []
     cifar, sizes = found["nin_cifar"], found["nin_cifar"].settings.batches
-    no_bfloat16 = unjudged or lacking["bfloat16"]
+    first, last = (unjudged or (CHANGED if batch in unsteady(cifar) else "") for batch in (1, 64))
     made = []
     if 64 in sizes:
         share = "nin_cifar, batch 64: share of the float32 peak"
-        made.append(Bar(share, ">=", 0.90, share_of(cifar, "nin-spec", 64), 1, unjudged))
+        made.append(Bar(share, ">=", 0.90, share_of(cifar, "nin-spec", 64), 1, last))
         share = "nin_cifar, batch 64, OpenVINO: share of the bfloat16 peak"
-        made.append(Bar(share, ">=", 0.80, share_of(cifar, OPENVINO, 64), 1, no_bfloat16))
-        no_int8 = unjudged or lacking["int8"] or ("" if gain(cifar, INT8, 64) else "no --int8 FILE")
+        made.append(Bar(share, ">=", 0.80, share_of(cifar, OPENVINO, 64), 1, last or lacking["bfloat16"]))
+        no_int8 = last or lacking["int8"] or ("" if gain(cifar, INT8, 64) else "no --int8 FILE")
         made.append(
             Bar("nin_cifar, batch 64: int8 / float32, throughput", ">=", 2.5, gain(cifar, INT8, 64), 1, no_int8)
         )
     if 1 in sizes:
         faster = gain(cifar, OPENVINO, 1)
         time = "nin_cifar, batch 1: OpenVINO in bfloat16 / CPU provider"
-        made.append(Bar(time, "<", 0.25, 1 / faster if faster else None, 1, no_bfloat16))
+        made.append(Bar(time, "<", 0.25, 1 / faster if faster else None, 1, first or lacking["bfloat16"]))
     return made
 
 
@@ -103,9 +108,16 @@ def no_openvino() -> str:
         return error.diagnostics[0].message
 
 
+def unsteady(result: Result) -> list[int]:
+    """Batch sizes at which we beat the machine's own peak by far: it changed its speed between two laps."""
+    shares = {batch: share_of(result, "nin-spec", batch) or 0 for batch in result.settings.batches}
+    return [batch for batch, share in shares.items() if share > FASTER_THAN_CAN_BE]
+
+
 def ratios_of(result: Result, peer: str) -> list[float]:
-    """Our time over a peer's, at each batch size."""
-    return [line.ratio.median for line in result.lines if line.label == peer and line.ratio]
+    """Our time over a peer's, at each batch size at which the machine kept its speed."""
+    lines = (line for line in result.lines if line.label == peer and line.batch not in unsteady(result))
+    return [line.ratio.median for line in lines if line.ratio]
 
 
 def share_of(result: Result, label: str, batch: int) -> float | None:
@@ -241,11 +253,17 @@ def troubles(found: Found) -> list[str]:
     every = [remark for result in found.values() for remark in result.remarks]
     common = [remark for remark in dict.fromkeys(every) if every.count(remark) == len(found)]
     own = [f"{name}: {r}" for name, result in found.items() for r in result.remarks if r not in common]
-    lines = [*common, *own]
+    lines = [*common, *own, *(f"{name}: {said}" for name, r in found.items() if (said := not_counted(r)))]
     failures = [(name, failure) for name, result in found.items() for failure in result.failures]
     return lines + [
         f"FAILED {name}, {f.label}, batch {f.batch}: {f.reason}\n{f.stderr}".rstrip() for name, f in failures
     ]
+
+
+def not_counted(result: Result) -> str:
+    """Which batch sizes have no part in the bars."""
+    sizes = ", ".join(map(str, unsteady(result)))
+    return f"batches of {sizes} don't count: faster than the machine's peak, so that {CHANGED}" if sizes else ""
 
 
 def options(arguments: Sequence[str] | None = None) -> argparse.Namespace:

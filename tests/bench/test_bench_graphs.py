@@ -90,6 +90,18 @@ def test_a_bar_that_ought_to_be_judged_and_was_not_measured_is_no_success() -> N
     assert fast["nin_cifar, batch 64, OpenVINO: share of the bfloat16 peak"] == "NOT MEASURED"
 
 
+def test_what_beats_the_machines_own_peak_does_not_count() -> None:
+    """Nothing computes faster than the machine can: it changed its speed between two laps."""
+    found = {"nin_cifar": result(GOOD | {"torch": 1.0}, 1.5, (64,)), "nin_svhn": result(GOOD)}
+    judged = {bar.what.strip(): bar for bar in bench_graphs.bars(found, STARTS, OLD)}
+    assert judged["nin_cifar"].verdict == "not judged here: the machine changed its speed"
+    assert judged["nin_cifar, batch 64: share of the float32 peak"].verdict.startswith("not judged here")
+    eager = judged["nin-spec / eager PyTorch"]
+    assert eager.figure == pytest.approx(0.5)
+    assert (eager.verdict, eager.of) == ("holds", 2)
+    assert any("nin_cifar: batches of 64 don't count" in line for line in bench_graphs.troubles(found))
+
+
 def test_a_device_that_is_not_here_takes_no_part() -> None:
     """A processor of another maker computes in bfloat16, and OpenVINO serves it not: neither entered nor judged."""
     lacking = bench_graphs.lacks(["avx512_bf16", "avx512_vnni"], "its plug-in finds no hardware")
