@@ -31,8 +31,10 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from nin_spec import lint as lint
     from nin_spec.api import export as export
     from nin_spec.diagnostics import NinSpecError as NinSpecError
+    from nin_spec.difference import compare as compare
     from nin_spec.evaluation import evaluate as evaluate
     from nin_spec.importers.caffe_import import import_caffe as import_caffe
     from nin_spec.importers.onnx_import import import_onnx as import_onnx
@@ -42,10 +44,12 @@ if TYPE_CHECKING:
     from nin_spec.model import Model as Model
     from nin_spec.network import Network as Network
     from nin_spec.network import compile as compile  # noqa: A004 the field's word
+    from nin_spec.precision.settings import PrecisionSettings as PrecisionSettings
+    from nin_spec.runtime.session import open_session as open_session
     from nin_spec.torch_module import build_module as build_module
     from nin_spec.training.begin import train as train
     from nin_spec.training.folder import open_run as open_run
-    from nin_spec.training.settings import Settings as Settings
+    from nin_spec.training.settings import TrainSettings as TrainSettings
 
 __version__ = "0.1.0"
 
@@ -58,36 +62,48 @@ _HOMES = {
     "Network": "nin_spec.network",
     "Model": "nin_spec.model",
     "build_module": "nin_spec.torch_module",
+    "compare": "nin_spec.difference",
     "export": "nin_spec.api",
+    "PrecisionSettings": "nin_spec.precision.settings",
+    "open_session": "nin_spec.runtime.session",
     "train": "nin_spec.training.begin",
     "open_run": "nin_spec.training.folder",
-    "Settings": "nin_spec.training.settings",
+    "TrainSettings": "nin_spec.training.settings",
     "evaluate": "nin_spec.evaluation",
     "import_caffe": "nin_spec.importers.caffe_import",
     "import_onnx": "nin_spec.importers.onnx_import",
     "import_module": "nin_spec.importers.torch_import",
 }
+# A package that is called as its function: `nin_spec.lint.lint(network)`. A function of that name would be
+# hidden as soon as anything imported the package.
+_PACKAGES = ("lint",)
 
 __all__ = [
     "Model",
     "Network",
     "NinSpecError",
-    "Settings",
+    "PrecisionSettings",
+    "TrainSettings",
     "build_module",
+    "compare",
     "compile",
     "evaluate",
     "export",
     "import_caffe",
     "import_module",
     "import_onnx",
+    "lint",
     "load",
     "loads",
     "open_run",
+    "open_session",
     "train",
 ]
 
 
 def __getattr__(name: str) -> Any:
+    if name in _PACKAGES:
+        return importlib.import_module(f"nin_spec.{name}")
     if name not in _HOMES:
         raise AttributeError(f"module 'nin_spec' has no attribute {name!r}")
     value = getattr(importlib.import_module(_HOMES[name]), name)

@@ -93,12 +93,12 @@ def _start(target: str, given: dict[str, Any], stop: _Stop) -> Run:
     with _said_once():
         network = _checked(target, given)
     from nin_spec.training.begin import train
-    from nin_spec.training.settings import Settings
+    from nin_spec.training.settings import TrainSettings
 
     if not math.isfinite(given["checkpoint_minutes"]):
         raise click.BadParameter("say a number of minutes", param_hint="--checkpoint-minutes")
     precision: Any = _PRECISIONS.get(given["precision"])
-    settings = Settings(
+    settings = TrainSettings(
         given["device"],
         precision,
         given["threads"],

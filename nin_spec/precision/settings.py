@@ -20,7 +20,7 @@ CALIBRATE = 512
 
 
 @dataclass(frozen=True, slots=True)
-class Settings:
+class PrecisionSettings:
     """How a float32 file becomes one of `precision`.
 
     `max_drop` is the budget, in percentage points of accuracy; None measures nothing. `data` is where the

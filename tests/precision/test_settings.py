@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from nin_spec.diagnostics import ExportError
 from nin_spec.exporter import Artifact
-from nin_spec.precision.settings import Settings, parse_drop, renamed
+from nin_spec.precision.settings import PrecisionSettings, parse_drop, renamed
 
 
 @pytest.mark.parametrize(
@@ -52,7 +52,7 @@ def test_other_drops_are_refused(text: str) -> None:
 def test_settings_that_cannot_be_are_refused(given: dict[str, object], message: str) -> None:
     """Where they are made, from Python too."""
     with pytest.raises(ExportError, match=message):
-        Settings(**given)  # type: ignore[arg-type]
+        PrecisionSettings(**given)  # type: ignore[arg-type]
 
 
 def test_a_smaller_file_stands_beside_the_float32_one() -> None:
