@@ -123,7 +123,7 @@ def _check(model: Model, options: TritonOptions, target: Target) -> None:
             f"Triton can't serve a model of the name {model.graph.name!r}", "name it by letters, digits, _, -"
         )
     if options.tensorrt != "off" and options.hardware != "gpu":
-        raise _refuse("TensorRT runs on GPUs", "add --hardware gpu")
+        raise _refuse("--tensorrt needs --hardware gpu", "add --hardware gpu, or leave --tensorrt out")
     if options.tensorrt != "off" and target.name < f"triton=={TENSORRT_SINCE}":
         raise _refuse(f"TensorRT options are written for Triton {TENSORRT_SINCE} and later", "name a later --target")
     if options.threads is not None and options.hardware != "cpu":

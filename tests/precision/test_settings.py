@@ -44,9 +44,9 @@ def test_other_drops_are_refused(text: str) -> None:
     ("given", "message"),
     [
         ({"precision": "int4"}, "'int4' is not a precision"),
-        ({"precision": "int8", "max_drop": -1}, "a drop of -1 points"),
-        ({"precision": "int8", "calibrate": 0}, "fewer than one picture"),
-        ({"precision": "int8", "limit": 0}, "fewer than one picture"),
+        ({"precision": "int8", "max_drop": -1}, "max_drop can't be -1"),
+        ({"precision": "int8", "calibrate": 0}, "calibrate can't be 0"),
+        ({"precision": "int8", "limit": 0}, "limit can't be 0"),
     ],
 )
 def test_settings_that_cannot_be_are_refused(given: dict[str, object], message: str) -> None:
