@@ -42,8 +42,16 @@ _LINE_SECONDS = 30.0
 )
 @click.option("--weights", metavar="FILE|RUNDIR", help="Start from these weights, or a run's, instead of fresh ones.")
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
-@click.option("--precision", type=click.Choice(list(_PRECISIONS)), help="Of the passes; the recipe's unless said.")
-@click.option("--threads", type=click.IntRange(1, 4096), help="Threads of a CPU process; its share of the cores.")
+@click.option(
+    "--precision",
+    type=click.Choice(list(_PRECISIONS)),
+    help="Numbers that the forward and backward passes compute in.  [default: the recipe's]",
+)
+@click.option(
+    "--threads",
+    type=click.IntRange(1, 4096),
+    help="Threads of each process on the CPU.  [default: its share of the cores]",
+)
 @click.option(
     "--accumulate",
     type=click.IntRange(1, 65536),
