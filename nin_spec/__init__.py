@@ -3,21 +3,36 @@
 In the order in which a spec passes through:
 
     language/        text -> nodes with positions -> validated Spec -> canonical form
+    specs/           the networks that come along
     lower.py         Spec -> Graph
     ir/, passes/     the typed chain of ops, and what rewrites it
-    analysis.py      the shape table
+    network.py       all of that: a compiled spec
+    analysis.py      the shape table; tables.py prints it
     difference.py    two networks side by side
     lint/            what is legal and probably not meant
-    weights          initialisation, safetensors, adoption of foreign state dicts
-    torch_module.py  Model -> nn.Module
-    exporters/       Model -> files: ONNX, PyTorch source
+    weights/         initialisation, safetensors, adoption of foreign state dicts
+    model.py         Graph, weights and card: what is exported
+    torch_module.py  Model -> nn.Module, with torch_layers.py for what PyTorch lacks
+    exporter.py      how exporters are found, and files written
+    exporters/       Model -> files: ONNX, PyTorch source, a Triton repository, a KServe manifest
+    targets.py       what each server can load
+    api.py           made, proved, then written
     importers/       networks of other tools -> specs, with proof
     data/            data sets: read, checked, split, fetched
+    pictures.py      what is done to a picture, in training and in service alike
     training/        a recipe followed, into a run folder
     evaluation/      accuracy, through torch and onnxruntime
+    precision/       a float32 file -> float16, bfloat16, int8, within a budget
     runtime/         onnxruntime sessions, parity, doctor
     bench/           how fast it runs, beside its peers and the machine's peak
-    cli/             the command line
+    serving/         models behind the Open Inference Protocol
+    diagrams/        a network drawn; charts.py draws trainings, evaluations and benches
+    report/          one page on a network or a run
+    studio/          a local page where a spec is written
+    cli/             the command line, which __main__.py starts too
+
+Everywhere: diagnostics.py says what is wrong and where, files.py writes whole files, extras.py asks for packages that
+an extra brings.
 
     >>> import nin_spec
     >>> network = nin_spec.compile("nin_cifar")
