@@ -63,10 +63,11 @@ def facts(model: Model, options: KServeOptions) -> dict[str, Any]:
     if options.hardware == "gpu":
         limits["nvidia.com/gpu"] = str(options.gpus)
     elif "gpus" in options.model_fields_set:
-        raise _refuse("GPUs are asked for, and hardware is cpu", "add --hardware gpu")
+        raise _refuse("--gpus needs --hardware gpu", "add --hardware gpu, or leave --gpus out")
     most = options.replicas if options.max_replicas is None else options.max_replicas
     if most < options.replicas:
-        raise _refuse(f"at most {most} replicas, and at least {options.replicas}", "raise --max-replicas")
+        message = f"--max-replicas {most} is less than --replicas {options.replicas}"
+        raise _refuse(message, "raise --max-replicas, or lower --replicas")
     return {
         "hash": model.card.hash,
         "model": served_name(model),

@@ -126,7 +126,7 @@ def served_name(model: Model) -> str:
 def _check(options: TritonOptions, target: Target) -> None:
     """Raise ExportError for options that contradict each other."""
     if options.tensorrt != "off" and options.hardware != "gpu":
-        raise _refuse("TensorRT runs on GPUs", "add --hardware gpu")
+        raise _refuse("--tensorrt needs --hardware gpu", "add --hardware gpu, or leave --tensorrt out")
     if options.tensorrt != "off" and target.name < f"triton=={TENSORRT_SINCE}":
         raise _refuse(f"TensorRT options are written for Triton {TENSORRT_SINCE} and later", "name a later --target")
     if options.threads is not None and options.hardware != "cpu":

@@ -3,21 +3,36 @@
 In the order in which a spec passes through:
 
     language/        text -> nodes with positions -> validated Spec -> canonical form
+    specs/           the networks that come along
     lower.py         Spec -> Graph
     ir/, passes/     the typed chain of ops, and what rewrites it
-    analysis.py      the shape table
+    network.py       all of that: a compiled spec
+    analysis.py      the shape table; tables.py prints it
     difference.py    two networks side by side
     lint/            what is legal and probably not meant
-    weights          initialisation, safetensors, adoption of foreign state dicts
-    torch_module.py  Model -> nn.Module
-    exporters/       Model -> files: ONNX, PyTorch source
+    weights/         initialisation, safetensors, adoption of foreign state dicts
+    model.py         Graph, weights and card: what is exported
+    torch_module.py  Model -> nn.Module, with torch_layers.py for what PyTorch lacks
+    exporter.py      how exporters are found, and files written
+    exporters/       Model -> files: ONNX, PyTorch source, a Triton repository, a KServe manifest
+    targets.py       what each server can load
+    api.py           made, proved, then written
     importers/       networks of other tools -> specs, with proof
     data/            data sets: read, checked, split, fetched
+    pictures.py      what is done to a picture, in training and in service alike
     training/        a recipe followed, into a run folder
     evaluation/      accuracy, through torch and onnxruntime
+    precision/       a float32 file -> float16, bfloat16, int8, within a budget
     runtime/         onnxruntime sessions, parity, doctor
     bench/           how fast it runs, beside its peers and the machine's peak
-    cli/             the command line
+    serving/         models behind the Open Inference Protocol
+    diagrams/        a network drawn; charts.py draws trainings, evaluations and benches
+    report/          one page on a network or a run
+    studio/          a local page where a spec is written
+    cli/             the command line, which __main__.py starts too
+
+Everywhere: diagnostics.py says what is wrong and where, files.py writes whole files, extras.py asks for packages that
+an extra brings.
 
     >>> import nin_spec
     >>> network = nin_spec.compile("nin_cifar")
@@ -31,8 +46,10 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from nin_spec import lint as lint
     from nin_spec.api import export as export
     from nin_spec.diagnostics import NinSpecError as NinSpecError
+    from nin_spec.difference import compare as compare
     from nin_spec.evaluation import evaluate as evaluate
     from nin_spec.importers.caffe_import import import_caffe as import_caffe
     from nin_spec.importers.onnx_import import import_onnx as import_onnx
@@ -42,10 +59,12 @@ if TYPE_CHECKING:
     from nin_spec.model import Model as Model
     from nin_spec.network import Network as Network
     from nin_spec.network import compile as compile  # noqa: A004 the field's word
+    from nin_spec.precision.settings import PrecisionSettings as PrecisionSettings
+    from nin_spec.runtime.session import open_session as open_session
     from nin_spec.torch_module import build_module as build_module
     from nin_spec.training.begin import train as train
     from nin_spec.training.folder import open_run as open_run
-    from nin_spec.training.settings import Settings as Settings
+    from nin_spec.training.settings import TrainSettings as TrainSettings
 
 __version__ = "0.1.0"
 
@@ -58,36 +77,48 @@ _HOMES = {
     "Network": "nin_spec.network",
     "Model": "nin_spec.model",
     "build_module": "nin_spec.torch_module",
+    "compare": "nin_spec.difference",
     "export": "nin_spec.api",
+    "PrecisionSettings": "nin_spec.precision.settings",
+    "open_session": "nin_spec.runtime.session",
     "train": "nin_spec.training.begin",
     "open_run": "nin_spec.training.folder",
-    "Settings": "nin_spec.training.settings",
+    "TrainSettings": "nin_spec.training.settings",
     "evaluate": "nin_spec.evaluation",
     "import_caffe": "nin_spec.importers.caffe_import",
     "import_onnx": "nin_spec.importers.onnx_import",
     "import_module": "nin_spec.importers.torch_import",
 }
+# A package that is called as its function: `nin_spec.lint.lint(network)`. A function of that name would be
+# hidden as soon as anything imported the package.
+_PACKAGES = ("lint",)
 
 __all__ = [
     "Model",
     "Network",
     "NinSpecError",
-    "Settings",
+    "PrecisionSettings",
+    "TrainSettings",
     "build_module",
+    "compare",
     "compile",
     "evaluate",
     "export",
     "import_caffe",
     "import_module",
     "import_onnx",
+    "lint",
     "load",
     "loads",
     "open_run",
+    "open_session",
     "train",
 ]
 
 
 def __getattr__(name: str) -> Any:
+    if name in _PACKAGES:
+        return importlib.import_module(f"nin_spec.{name}")
     if name not in _HOMES:
         raise AttributeError(f"module 'nin_spec' has no attribute {name!r}")
     value = getattr(importlib.import_module(_HOMES[name]), name)

@@ -13,7 +13,7 @@ from nin_spec.model import Model
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
-    from nin_spec.precision import Precision, Settings
+    from nin_spec.precision import Precision, PrecisionSettings
     from nin_spec.runtime.parity import Batch, ParityReport
     from nin_spec.runtime.providers import Device
 
@@ -24,15 +24,15 @@ def export(
     path: str | Path | None = None,
     *,
     parity: bool = True,
-    precision: Settings | Precision = "float32",
+    precision: PrecisionSettings | Precision = "float32",
     **options: Any,
 ) -> list[Path]:
     """Export a model and write the files: `export(model, "onnx", "nin.onnx", opset=19)`.
 
     `to` names an exporter, `options` are its own. An ONNX file is proved first, in onnxruntime on the
     CPU, unless `parity` is false. In another `precision` its loss of accuracy is measured, and must stay
-    below half a point: `precision=Settings("int8", max_drop=1, data=Path("pictures"))` says more
-    (nin_spec.precision).
+    below half a point: `precision=nin_spec.PrecisionSettings("int8", max_drop=1, data=Path("pictures"))` says
+    more.
 
     Raises:
         ExportError: an option that can't be had, or a path that can't be written.
@@ -40,11 +40,11 @@ def export(
         BudgetError: it loses more accuracy than allowed; nothing is written.
         DataError: pictures to measure it on that are missing or don't fit.
     """
-    from nin_spec.precision import Settings
+    from nin_spec.precision import PrecisionSettings
 
     if not isinstance(model, Model):
         raise TypeError("export takes a model: network.with_weights(file), run.model(), or network.initialise()")
-    settings = precision if isinstance(precision, Settings) else Settings(precision)
+    settings = precision if isinstance(precision, PrecisionSettings) else PrecisionSettings(precision)
     artifact = make(model, to, options)
     if parity:
         prove(model, artifact)
@@ -53,7 +53,7 @@ def export(
     return write(artifact, Path(path) if path is not None else None)
 
 
-def make_smaller(model: Model, artifact: Artifact, settings: Settings, *, parity: bool = True) -> Artifact:
+def make_smaller(model: Model, artifact: Artifact, settings: PrecisionSettings, *, parity: bool = True) -> Artifact:
     """The artifact of an ONNX export in another precision, measured and proved where that is computed."""
     from nin_spec.precision.fitness import DEFAULT_DEVICE
     from nin_spec.precision.reduction import reduce

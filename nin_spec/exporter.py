@@ -71,7 +71,8 @@ def _points() -> dict[str, EntryPoint]:
             )
     if not found:
         message = "no exporters are installed, not even those of nin-spec"
-        raise ExportError(Diagnostic(Code.EXPORT_OPTION, message, hint="install nin-spec: pip install -e ."))
+        hint = "install nin-spec with pip, from its wheel or its folder: on the path alone it has no entry points"
+        raise ExportError(Diagnostic(Code.EXPORT_OPTION, message, hint=hint))
     return found
 
 

@@ -122,10 +122,10 @@ def wait_for_turn() -> None:
 def ours(job: Job, data: Path | None) -> Result:
     """Train as the command line does."""
     from nin_spec.training.begin import train
-    from nin_spec.training.settings import Settings
+    from nin_spec.training.settings import TrainSettings
 
     watch = Watch(job)
-    settings = Settings(device="cpu", precision=job.precision, threads=job.threads, channels_last=job.tuned)
+    settings = TrainSettings(device="cpu", precision=job.precision, threads=job.threads, channels_last=job.tuned)
     with tempfile.TemporaryDirectory() as folder:
         run = Path(folder) / "run"
         train(job.network(), data=data, output=run, settings=settings, reporter=watch, stop=watch.enough)

@@ -33,6 +33,22 @@ def test_cold_commands_stay_cold(command: list[str]) -> None:
     assert done.stdout.splitlines()[-1] == "set()"
 
 
+@pytest.mark.parametrize("name", ["lint", "compare", "open_session", "TrainSettings", "PrecisionSettings"])
+def test_a_public_name_needs_no_other_import(name: str) -> None:
+    """After `import nin_spec` alone, and although a package is called `lint`."""
+    code = f"import nin_spec; print(nin_spec.{name}.__name__)"
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert done.stdout.strip() == {"lint": "nin_spec.lint"}.get(name, name)
+
+
+def test_settings_are_called_for_what_they_set() -> None:
+    """Training's and a precision's were both `Settings`, and one of them was the wrong one for `export`."""
+    assert not hasattr(nin_spec, "Settings")
+    network = nin_spec.compile("nin_mnist")
+    assert nin_spec.compare(network, network).same_text
+    assert all(found.code.code.startswith("NIN9") for found in nin_spec.lint.lint(network))
+
+
 def test_every_public_name_is_there() -> None:
     """What `__all__` promises can be had, and is documented."""
     for name in nin_spec.__all__:

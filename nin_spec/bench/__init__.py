@@ -5,6 +5,7 @@ subjects.py     what can be measured: a model, a run folder, an ONNX file
 contenders.py   the table of who can compute it
 worker.py       one contender in a process of its own; runners.py and peak.py are what it runs
 process.py      that process, as seen from here
+sameness.py     whether contenders compute the same, before any time is taken
 schedule.py     who is measured when, and how long it will take
 contest.py      all of it, put together
 results.py      what came of it, as data

@@ -44,8 +44,16 @@ _LARGEST = 1 << 20
 @click.option("--precision", "precisions", metavar="LIST", help="Arithmetic of the device, as float32,bfloat16.")
 @click.option("--batch", "batches", metavar="LIST", help="Batch sizes.  [default: 1,8,64]")
 @click.option("--against", "peers", metavar="LIST", help=f"Peers, of {', '.join(PEERS)}; or other ONNX files.")
-@click.option("--threads", type=click.IntRange(1, 4096), help="Of each contender on the CPU; all cores by default.")
-@click.option("--seconds", type=click.FloatRange(0.001, 3600), default=1.0, show_default=True, help="Of each lap.")
+@click.option(
+    "--threads", type=click.IntRange(1, 4096), help="Threads of each contender on the CPU; all cores by default."
+)
+@click.option(
+    "--seconds",
+    type=click.FloatRange(0.001, 3600),
+    default=1.0,
+    show_default=True,
+    help="How long each lap lasts: a contender runs again and again until then.",
+)
 @click.option("--turns", type=click.IntRange(1, 1000), default=5, show_default=True, help="Laps of each contender.")
 @click.option(
     "--timeout",
@@ -75,8 +83,9 @@ def bench_command(subject: str, form: str, **given: Any) -> int:
 
     Each contender has a process of its own, and waits while another is measured. They get the same
     images, and are shown to compute the same before any time is taken. They run in turns, every other
-    turn backwards. `ratio` is nin-spec's time over the contender's, the median of the turns: below 1
-    nin-spec is faster. `peak` is the share of the fastest matrix product of this machine in the same
+    turn backwards. `ms` is the median time of a run, `quartiles` between which times half of the runs
+    lie. `ratio` is nin-spec's time over the contender's, the median of the turns, and `least` the least
+    of them: below 1 nin-spec is faster. `peak` is the share of the fastest matrix product of this machine in the same
     precision with the same threads, measured in the same turns; GFLOP/s counts two for each MAC.
 
     Ctrl-C ends it and shows what has been measured. Exits 1 where a contender failed or computes

@@ -75,10 +75,17 @@ def _diagram(network: Network, form: str) -> str:
     return drawers[form](network)
 
 
+def _misplaced_output(given: dict[str, Any], exporters: list[str]) -> str:
+    """What to say of -o where no diagram is asked for: most who write it mean the export's own file."""
+    why = "-o names the diagram's file, and no --diagram is asked for"
+    asked = next((name for name in exporters if given.get(f"to_{name}") is not None), None)
+    return f"{why}; to name what --{asked} writes, say --{asked} {given['output']}" if asked else why
+
+
 def check_drawing_usage(given: dict[str, Any], exporters: list[str], *, exporting: bool) -> None:
     """Refuse what would do nothing, in silence: -o without a diagram, and options of exports where none is made."""
     if given["output"] is not None and given["diagram"] is None:
-        raise click.UsageError("-o belongs to --diagram")
+        raise click.UsageError(_misplaced_output(given, exporters))
     idle = {"weights": "--weights", "devices": "--device", "explain": "--explain", "no_parity": "--no-parity"}
     unused = [flag for key, flag in idle.items() if given[key]]
     if unused and not exporting:

@@ -41,7 +41,8 @@ MATRIX_CLASSES = 20
     type=click.Choice(["test", "train", "validation"]),
     default="test",
     show_default=True,
-    help="Of the data; of RUNDIR, train is what was learned from, validation what the epoch was chosen by.",
+    help="Part of the data set to measure on; of RUNDIR, train is what was learned from, validation what the epoch "
+    "was chosen by.",
 )
 @weights_option
 @set_option

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from nin_spec.exporter import Artifact, Exporter
     from nin_spec.model import Model
-    from nin_spec.precision.settings import Settings
+    from nin_spec.precision.settings import PrecisionSettings
     from nin_spec.runtime.providers import Device
 
 
@@ -149,7 +149,7 @@ def _export(
     size: str | None,
     given: dict[str, Any],
     targets: dict[str, str],
-    settings: Settings,
+    settings: PrecisionSettings,
 ) -> None:
     """Make every artifact, prove it, and only then write them."""
     from nin_spec import api

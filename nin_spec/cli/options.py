@@ -31,7 +31,7 @@ seed_option = click.option(
     type=click.IntRange(0, 2**63 - 1),
     default=0,
     metavar="N",
-    help="Of fresh weights: the same seed, the same bytes.  [default: 0]",
+    help="Seed that fresh weights are drawn from: the same seed, the same bytes.  [default: 0]",
 )
 
 weights_option = click.option(

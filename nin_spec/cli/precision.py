@@ -12,7 +12,7 @@ import click
 
 from nin_spec.extras import need
 from nin_spec.precision.fitness import remark_on
-from nin_spec.precision.settings import CALIBRATE, MAX_DROP, PRECISIONS, Settings, parse_drop
+from nin_spec.precision.settings import CALIBRATE, MAX_DROP, PRECISIONS, PrecisionSettings, parse_drop
 
 if TYPE_CHECKING:
     from nin_spec.exporter import Artifact
@@ -54,13 +54,13 @@ def precision_options(function: Function) -> Function:
     return function
 
 
-def settings_of(given: dict[str, Any], targets: dict[str, str]) -> Settings:
+def settings_of(given: dict[str, Any], targets: dict[str, str]) -> PrecisionSettings:
     """What was asked for. Raises UsageError for options that would do nothing, ExportError for what can't be."""
     asked = {key: given[key] for key in ("max_drop", "data", "calibrate", "limit") if given[key] is not None}
     if given["precision"] == "float32":
         for key in asked:
             raise click.UsageError(f"--{key.replace('_', '-')} belongs to --precision: a float32 file loses nothing")
-        return Settings("float32")
+        return PrecisionSettings("float32")
     if "onnx" not in targets:
         raise click.UsageError("--precision belongs to --onnx")
     if "max_drop" in asked:
@@ -70,7 +70,7 @@ def settings_of(given: dict[str, Any], targets: dict[str, str]) -> Settings:
         asked["data"] = Path(asked["data"])
     for device in given["devices"]:
         remark_on(given["precision"], device)  # refused before the work; what is worth knowing is told after
-    return Settings(given["precision"], **asked, options=given["options"])
+    return PrecisionSettings(given["precision"], **asked, options=given["options"])
 
 
 def _refuse_idle(precision: str, asked: dict[str, Any]) -> None:
@@ -86,7 +86,7 @@ def _refuse_idle(precision: str, asked: dict[str, Any]) -> None:
 
 
 def make_smaller(
-    model: Model, artifact: Artifact, settings: Settings, devices: Sequence[Any], *, parity: bool
+    model: Model, artifact: Artifact, settings: PrecisionSettings, devices: Sequence[Any], *, parity: bool
 ) -> Artifact:
     """The artifact in another precision, measured on the first of the devices and proved on each, all of it told."""
     from nin_spec import api

@@ -60,9 +60,13 @@ TOKEN = "NIN_SPEC_TOKEN"  # noqa: S105 the variable's name
     default=64,
     show_default=True,
     metavar="MIB",
-    help="Of a request, also once decompressed.",
+    help="Largest request body in MiB, before and after decompression.",
 )
-@click.option("--token-file", metavar="FILE", help=f"Ask clients for the token in it ({TOKEN} does the same).")
+@click.option(
+    "--token-file",
+    metavar="FILE",
+    help=f"Require the bearer token that FILE holds; or set the token itself in {TOKEN}.",
+)
 @click.option("--insecure", is_flag=True, help="Listen beyond this machine without a token.")
 @click.option("--reload", is_flag=True, help="Take a changed file's model, once it is proved to run; also on SIGHUP.")
 def serve_command(
@@ -125,14 +129,19 @@ def _token(path: str | None) -> bytes | None:
     """The token of the file, else of the environment, else none. Raises InputError."""
     if path is None:
         text = os.environ.get(TOKEN, "")
-        return text.strip().encode() or None
+        return _one_token(TOKEN, os.fsencode(text)) if text.strip() else None
     try:
-        token = Path(path).read_bytes().strip()
+        return _one_token(path, Path(path).read_bytes())
     except OSError as error:
         message = f"{path} can't be read: {error.strerror}"
         raise InputError(Diagnostic(Code.INPUT_UNUSABLE, message)) from None
+
+
+def _one_token(source: str, content: bytes) -> bytes:
+    """The token of a file or variable. Raises InputError for none, and for more lines: no client could send them."""
+    token = content.strip()
     if not token or b"\n" in token:
-        message = f"{path} doesn't hold one token"
+        message = f"{source} doesn't hold one token"
         raise InputError(Diagnostic(Code.INPUT_UNUSABLE, message, hint="one line, as `openssl rand -hex 32` writes it"))
     return token
 

@@ -11,7 +11,11 @@ from nin_spec.extras import require
 @click.command("studio")
 @click.argument("spec", metavar="[SPEC]", required=False)
 @click.option(
-    "--port", type=click.IntRange(0, 65535), default=0, metavar="N", help="Of this machine.  [default: a free one]"
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=0,
+    metavar="N",
+    help="Port of the page, on this machine alone.  [default: a free one]",
 )
 @click.option("--no-browser", is_flag=True, help="Print the address, and open no browser.")
 def studio_command(spec: str | None, port: int, no_browser: bool) -> None:

@@ -42,8 +42,16 @@ _LINE_SECONDS = 30.0
 )
 @click.option("--weights", metavar="FILE|RUNDIR", help="Start from these weights, or a run's, instead of fresh ones.")
 @click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
-@click.option("--precision", type=click.Choice(list(_PRECISIONS)), help="Of the passes; the recipe's unless said.")
-@click.option("--threads", type=click.IntRange(1, 4096), help="Threads of a CPU process; its share of the cores.")
+@click.option(
+    "--precision",
+    type=click.Choice(list(_PRECISIONS)),
+    help="Numbers that the forward and backward passes compute in.  [default: the recipe's]",
+)
+@click.option(
+    "--threads",
+    type=click.IntRange(1, 4096),
+    help="Threads of each process on the CPU.  [default: its share of the cores]",
+)
 @click.option(
     "--accumulate",
     type=click.IntRange(1, 65536),
@@ -93,12 +101,12 @@ def _start(target: str, given: dict[str, Any], stop: _Stop) -> Run:
     with _said_once():
         network = _checked(target, given)
     from nin_spec.training.begin import train
-    from nin_spec.training.settings import Settings
+    from nin_spec.training.settings import TrainSettings
 
     if not math.isfinite(given["checkpoint_minutes"]):
         raise click.BadParameter("say a number of minutes", param_hint="--checkpoint-minutes")
     precision: Any = _PRECISIONS.get(given["precision"])
-    settings = Settings(
+    settings = TrainSettings(
         given["device"],
         precision,
         given["threads"],

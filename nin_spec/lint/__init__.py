@@ -1,7 +1,8 @@
 """What is legal and probably not meant.
 
 The rules stand in scores.py, windows.py, layers.py and start.py, their table in rules.py, their pages in
-pages.py; ignores.py silences them, fixes.py says what would put them right, fixing.py does it.
+pages.py; finding.py is what they look at and what they find. ignores.py silences them, fixes.py says what would
+put them right, fixing.py does it, by the small changes of a text in edits.py.
 """
 
 from __future__ import annotations

@@ -16,13 +16,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from nin_spec.precision.settings import PRECISIONS, Precision, Settings
+from nin_spec.precision.settings import PRECISIONS, Precision, PrecisionSettings
 
 if TYPE_CHECKING:
     from nin_spec.precision.job import Watch as Watch
     from nin_spec.precision.reduction import reduce as reduce
 
-__all__ = ["PRECISIONS", "Precision", "Settings", "Watch", "reduce"]
+__all__ = ["PRECISIONS", "Precision", "PrecisionSettings", "Watch", "reduce"]
 
 
 def __getattr__(name: str) -> Any:

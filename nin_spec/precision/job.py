@@ -15,7 +15,7 @@ from nin_spec.evaluation.scores import Array, Progress, Shape, inputs
 from nin_spec.model import Model
 from nin_spec.precision.calibration import Ranges, calibrate
 from nin_spec.precision.samples import SEED, Pictures
-from nin_spec.precision.settings import Settings
+from nin_spec.precision.settings import PrecisionSettings
 from nin_spec.precision.trial import BATCH, Outcome, Trial
 from nin_spec.runtime.session import Session
 
@@ -34,7 +34,7 @@ class Job:
 
     model: Model
     data: bytes = field(repr=False)
-    settings: Settings
+    settings: PrecisionSettings
     session: Session
     pictures: Pictures | None
     watch: Watch

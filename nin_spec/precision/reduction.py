@@ -22,7 +22,7 @@ from nin_spec.precision.int8 import integer_kernels, layers_of, macs_of, quantis
 from nin_spec.precision.job import Job, Watch, batches_of, span_of
 from nin_spec.precision.samples import SEED, open_pictures
 from nin_spec.precision.search import search
-from nin_spec.precision.settings import Precision, Settings
+from nin_spec.precision.settings import Precision, PrecisionSettings
 from nin_spec.precision.trial import Outcome
 from nin_spec.runtime.parity import BATCHES, Batch
 from nin_spec.runtime.session import open_session
@@ -39,7 +39,7 @@ class Reduced:
 def reduce(
     model: Model,
     artifact: Artifact,
-    settings: Settings,
+    settings: PrecisionSettings,
     device: str | None = None,
     watch: Watch = Watch(),  # noqa: B008 frozen
 ) -> Reduced:
@@ -60,7 +60,7 @@ def reduce(
     return Reduced(replace(artifact, files={name: made}), _proof(job))
 
 
-def _prepare(model: Model, data: bytes, settings: Settings, device: str | None, watch: Watch) -> Job:
+def _prepare(model: Model, data: bytes, settings: PrecisionSettings, device: str | None, watch: Watch) -> Job:
     """The job, once its device is shown to work and its pictures to be there."""
     place = device or DEFAULT_DEVICE[settings.precision]
     remark = remark_on(settings.precision, place)

@@ -11,7 +11,7 @@ from nin_spec.diagnostics import Code, DataError, Diagnostic
 from nin_spec.language.load import loads
 from nin_spec.language.recipe import Recipe
 from nin_spec.model import Model, ModelCard
-from nin_spec.precision.settings import Settings
+from nin_spec.precision.settings import PrecisionSettings
 
 SEED = 0
 """Of every choice of pictures: two exports choose the same."""
@@ -31,7 +31,7 @@ class Pictures:
     whole: int
 
 
-def open_pictures(model: Model, settings: Settings) -> Pictures:
+def open_pictures(model: Model, settings: PrecisionSettings) -> Pictures:
     """The pictures for a model. Raises DataError where it names no data set, or the set is missing or misfits."""
     recipe = _recipe(model.card)
     dataset = model.card.dataset or _named_by(settings.data)

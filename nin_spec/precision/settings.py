@@ -20,7 +20,7 @@ CALIBRATE = 512
 
 
 @dataclass(frozen=True, slots=True)
-class Settings:
+class PrecisionSettings:
     """How a float32 file becomes one of `precision`.
 
     `max_drop` is the budget, in percentage points of accuracy; None measures nothing. `data` is where the
@@ -41,9 +41,10 @@ class Settings:
         if self.precision not in PRECISIONS:
             raise _refuse(f"{self.precision!r} is not a precision", did_you_mean(str(self.precision), PRECISIONS))
         if self.max_drop is not None and not 0 <= self.max_drop <= 100:
-            raise _refuse(f"a drop of {self.max_drop} points", _DROP)
-        if self.calibrate < 1 or (self.limit is not None and self.limit < 1):
-            raise _refuse("fewer than one picture", "say a number from 1")
+            raise _refuse(f"max_drop can't be {self.max_drop}", _DROP)
+        for name, count in (("calibrate", self.calibrate), ("limit", self.limit)):
+            if count is not None and count < 1:
+                raise _refuse(f"{name} can't be {count}", "say how many pictures, 1 at least")
 
 
 _DROP = "say it in percentage points, 0 to 100, as 0.5% or 0.5; or none, to measure nothing"

@@ -20,10 +20,10 @@ from nin_spec.runtime import plugins
 from nin_spec.runtime.installation import (
     INSTALL_CPU,
     INSTALL_GPU,
-    cuda_packages,
     import_onnxruntime,
     instead_of,
     onnxruntime_packages,
+    other_cuda,
     version_of,
 )
 from nin_spec.runtime.providers import Device, ProviderStatus, available_threads, explain, find_providers
@@ -201,23 +201,15 @@ def _findings(
         message = f"torch is built for CUDA {torch.cuda} and onnxruntime for CUDA {cuda}"
         remedy = f"for both on one GPU in one process, install a torch built for CUDA {_major(cuda)}"
         found.append(Finding(message, remedy))
-    found += _other_cuda(cuda)
+    found += _other_cuda(cuda) if cuda else []
     found += [Finding(f"{name} is not installed", f"pip install {name}") for name, v in packages.items() if v is None]
     return tuple(found)
 
 
-def _other_cuda(cuda: str | None) -> list[Finding]:
+def _other_cuda(cuda: str) -> list[Finding]:
     """CUDA libraries from Python packages that are of another major than onnxruntime's build."""
-    if cuda is None:
-        return []
-    return [
-        Finding(
-            f"{name} is for CUDA {major}, and onnxruntime was built for CUDA {cuda}, which does not load it",
-            f"{INSTALL_GPU} brings those of CUDA {_major(cuda)}; both may stay side by side",
-        )
-        for name, major in cuda_packages().items()
-        if str(major) != _major(cuda)
-    ]
+    remedy = f"{INSTALL_GPU} brings those of CUDA {_major(cuda)}; both may stay side by side"
+    return [Finding(f"{text}, which does not load it", remedy) for text in other_cuda(cuda)]
 
 
 def _major(cuda: str) -> str:

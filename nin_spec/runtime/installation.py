@@ -72,6 +72,16 @@ def cuda_packages() -> dict[str, int]:
     return found
 
 
+def other_cuda(cuda: str) -> list[str]:
+    """A sentence on each CUDA package of another major than `cuda`, the version that onnxruntime was built for."""
+    major = cuda.partition(".")[0]
+    return [
+        f"{name} is for CUDA {own}, and onnxruntime was built for CUDA {cuda}"
+        for name, own in cuda_packages().items()
+        if str(own) != major
+    ]
+
+
 def version_of(package: str) -> str | None:
     """The version of an installed distribution, None where there is none."""
     from importlib.metadata import PackageNotFoundError, version

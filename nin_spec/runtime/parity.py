@@ -6,8 +6,9 @@ beyond the tolerance is followed to the first node that differs, and reported at
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -58,6 +59,8 @@ _TIE = 1e-4
 Array = NDArray[np.floating[Any]]
 Batch = tuple[NDArray[Any], Array]
 """What the file is given, and the same as the network of the spec takes it."""
+Open = Callable[[bytes], Session]
+"""Opens a file as the one under proof was opened: on its device, with the options that decide its arithmetic."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +143,8 @@ def check_parity(  # noqa: PLR0913 keywords
         DeviceError: the device can't run the file.
         InputError: the file computes in numbers that have no tolerance here.
     """
-    session = open_session(data, device, options=options)
+    reopen = partial(open_session, device=device, options=options)
+    session = reopen(data)
     numbers = session.output_dtype
     precision = session.precision
     row = tolerance_of(precision, session.provider)
@@ -152,7 +156,7 @@ def check_parity(  # noqa: PLR0913 keywords
         compared = {name: compare(x, *pair, row.allowed, numbers) for name, pair in pairs.items()}
         if wrong := next((name for name, case in compared.items() if not case.max_relative <= row.allowed), None):
             failure = _Failure(wrong, compared[wrong], given, x, row.allowed)
-            raise ParityError(_explain(model, data, device, reference, failure))
+            raise ParityError(_explain(model, data, reopen, reference, failure))
         cases.append(compared[session.output_name])
     return ParityReport(session.provider, precision, row.allowed, row.why, tuple(cases), tuple(compared))
 
@@ -264,9 +268,9 @@ class _Failure:
     tolerance: float
 
 
-def _explain(model: Model, data: bytes, device: Device, reference: NiNModule, failure: _Failure) -> Diagnostic:
+def _explain(model: Model, data: bytes, reopen: Open, reference: NiNModule, failure: _Failure) -> Diagnostic:
     """The diagnostic of a failure, at the first node that differs."""
-    node = first_difference(model, data, device, reference, failure)
+    node = first_difference(model, data, reopen, reference, failure)
     batch = "x".join(map(str, failure.case.shape))
     amount = f"relative difference {failure.case.max_relative:.2e}, allowed {failure.tolerance:g}"
     if failure.case.max_relative == float("inf"):
@@ -274,22 +278,23 @@ def _explain(model: Model, data: bytes, device: Device, reference: NiNModule, fa
     where = "" if failure.output == "scores" else f" in {failure.output}"
     message = f"the exported graph differs from the nn.Module{where} ({amount}, input {batch})"
     if node is None and failure.output.startswith("top"):
-        return Diagnostic(Code.PARITY, f"{message}, and its classes are not the best", hint=_NOT_WRITTEN)
+        return Diagnostic(Code.PARITY, f"{message}, and its classes are not the best", hint=_REPORT)
     if node is None:
-        hint = "onnxruntime's optimisation of the graph changes it"
+        hint = "onnxruntime's optimisation of the graph changes it: try another version of it, or another device"
         return Diagnostic(Code.PARITY, f"{message}, but no node of it does", hint=hint)
     span = next((n.span for n in model.graph if n.name == node), None)
-    return Diagnostic(Code.PARITY, f"{message}; first at {node}", span, _NOT_WRITTEN)
+    return Diagnostic(Code.PARITY, f"{message}; first at {node}", span, _AT_NODE)
 
 
-_NOT_WRITTEN = "nothing was written; look at this layer's weights and options"
+_REPORT = "if the device has options that round, leave them out; else please report the spec"
+_AT_NODE = f"see whether this layer's weights are finite and of a usual size; {_REPORT}"
 
 
-def first_difference(model: Model, data: bytes, device: Device, reference: NiNModule, failure: _Failure) -> str | None:
+def first_difference(model: Model, data: bytes, reopen: Open, reference: NiNModule, failure: _Failure) -> str | None:
     """The first node of the spec whose value differs, every value of the file laid open; or None."""
     import torch
 
-    got = _every_value(model, data, device, failure.given)
+    got = _every_value(model, data, reopen, failure.given)
     with torch.inference_mode():
         for name, value in reference.trace(torch.from_numpy(failure.x)):
             found = got.pop(name, None)  # what a pass left out, merged or moved has no value of its own
@@ -305,8 +310,8 @@ _DEQUANTISED = "_DequantizeLinear_Output"
 """How onnxruntime's quantiser calls what a value's integers stand for."""
 
 
-def _every_value(model: Model, data: bytes, device: Device, x: NDArray[Any]) -> dict[str, Array]:
-    """The value of each node of the spec that the file computes, by the node's name.
+def _every_value(model: Model, data: bytes, reopen: Open, x: NDArray[Any]) -> dict[str, Array]:
+    """The value of each node of the spec that the file computes, by the node's name, in the same arithmetic.
 
     The exporter names values so; only what the network ends in bears an output's name.
     """
@@ -316,7 +321,7 @@ def _every_value(model: Model, data: bytes, device: Device, x: NDArray[Any]) -> 
     known = {o.name for o in proto.graph.output}
     values = [node.output[0] for node in proto.graph.node]
     proto.graph.output.extend(onnx.ValueInfoProto(name=v) for v in values if v not in known)
-    session = open_session(proto.SerializeToString(), device)
+    session = reopen(proto.SerializeToString())
     found = dict(zip(values, session.inference.run(values, {session.input_name: x}), strict=True))
     # In int8 a value is what its integers stand for: before them it is not yet rectified.
     found |= {name.removesuffix(_DEQUANTISED): v for name, v in found.items() if name.endswith(_DEQUANTISED)}

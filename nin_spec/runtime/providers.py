@@ -23,10 +23,10 @@ from nin_spec.runtime.installation import (
     INSTALL_CPU,
     INSTALL_GPU,
     cuda_major,
-    cuda_packages,
     import_onnxruntime,
     instead_of,
     onnxruntime_packages,
+    other_cuda,
 )
 from nin_spec.runtime.libraries import NVIDIA_DRIVER, compute_capability, needed, nvidia_problem, preload, unloadable
 from nin_spec.runtime.options import CpuOptions, CudaOptions, DeviceOptions, OpenvinoOptions, TensorrtOptions
@@ -247,21 +247,12 @@ def _explain_libraries(ort: Any, provider: Provider, library: Path | None) -> Pr
     # The driver's own library comes with the driver, not from pip.
     installable = [name for name in missing if name != NVIDIA_DRIVER]
     if installable:
-        reasons += [f"{', '.join(installable)} can't be loaded", *_other_cuda(built)]
+        reasons += [f"{', '.join(installable)} can't be loaded", *(other_cuda(str(built)) if built else [])]
         remedies.append(provider.install)
     if reasons:
         remedy = f"{', then '.join(remedies)}, or ask for cpu"
         return _unusable(provider, "; ".join(reasons), remedy, missing)
     return ProviderStatus(provider.device, provider.name, usable=True, computes=_computes(provider))
-
-
-def _other_cuda(built: int | None) -> list[str]:
-    """The CUDA packages here that are of another major than onnxruntime's build."""
-    return [
-        f"{name} is for CUDA {major}, and onnxruntime was built for CUDA {built}"
-        for name, major in cuda_packages().items()
-        if built is not None and major != built
-    ]
 
 
 def _not_compiled_in(provider: Provider) -> ProviderStatus:

@@ -28,8 +28,8 @@ Shape = tuple[int | None, ...]
 
 _DTYPES = {"tensor(float)": np.float32, "tensor(double)": np.float64, "tensor(float16)": np.float16}
 _INPUTS = {**_DTYPES, "tensor(uint8)": np.uint8}
-# An open size is proved at the first of these that the network allows.
-_PROBE_SIZES = (32, 64, 128, 256, 512)
+PROBE_SIZES = (32, 64, 128, 224, 256, 512)
+"""An open size is proved at the first of these that the network allows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -271,7 +271,7 @@ def _check_labels(session: Session, name: str) -> None:
 
 
 def _run_once(session: Session, batch: int, rest: Sequence[int | None]) -> None:
-    sizes = _PROBE_SIZES if None in rest else (0,)
+    sizes = PROBE_SIZES if None in rest else (0,)
     for size in sizes:
         try:
             session.run(np.zeros((batch, *(n or size for n in rest)), session.dtype))

@@ -2,7 +2,8 @@
 
 In the order of a run:
 
-    settings.py       what a person chooses beside the recipe: device, precision, processes
+    settings.py       what a person chooses beside the recipe: device, precision, threads, pieces of a batch
+    sets.py           the pictures learned from and those scored on, shown to be usable before it begins
     devices.py        where and in which precision it computes
     batches.py        the pictures of each step, in the order and with the random changes of its epoch
     feed.py           from pictures to the network's input, on the device
@@ -18,7 +19,8 @@ In the order of a run:
     keeper.py         what is written, and when
     folder.py         the run folder: everything needed to repeat it
     finish.py         the curves at the end
-    begin.py          all of it, put together
+    session.py        one training in one process: these parts put together, run, and noted
+    begin.py          from a network to a run folder, begun or gone on with
 
 Every random choice is a function of the seed and the step, so a run that was killed goes on to the
 same weights as one that was not, and two processes draw what one draws.

@@ -26,7 +26,7 @@ from nin_spec.training.parallel import World, agreed, find_world, joined, said_o
 from nin_spec.training.reporter import Reporter, Silent
 from nin_spec.training.session import TrainingSession
 from nin_spec.training.sets import Sets, open_sets, require_pictures
-from nin_spec.training.settings import Settings
+from nin_spec.training.settings import TrainSettings
 from nin_spec.weights import weights_file
 
 Place = str | Path
@@ -38,7 +38,7 @@ def train(  # noqa: PLR0913 keyword-only
     data: Place | None = None,
     output: Place | None = None,
     weights: Place | None = None,
-    settings: Settings = Settings(),  # noqa: B008 frozen
+    settings: TrainSettings = TrainSettings(),  # noqa: B008 frozen
     reporter: Reporter | None = None,
     stop: Callable[[], bool] = lambda: False,
 ) -> Run:
@@ -117,7 +117,7 @@ def resume(
             return session.resume(run)
 
 
-def _agreed_sets(network: Network, location: Path | None, settings: Settings, world: World) -> Sets:
+def _agreed_sets(network: Network, location: Path | None, settings: TrainSettings, world: World) -> Sets:
     """The pictures, proved usable in every process."""
     with agreed(world):
         sets = open_sets(network, location, settings.limit)
@@ -171,7 +171,7 @@ def with_labels(network: Network, part: Part) -> Network:
 
 
 def _create(  # noqa: PLR0913, PLR0917 what run.json tells
-    target: Path, network: Network, sets: Sets, settings: Settings, recipe: Recipe, weights: Path | None
+    target: Path, network: Network, sets: Sets, settings: TrainSettings, recipe: Recipe, weights: Path | None
 ) -> None:
     """A new run folder, there with all it needs or not at all. Raises TrainingError when the name is taken."""
     folders.require_free(target)

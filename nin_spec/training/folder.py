@@ -26,7 +26,7 @@ from nin_spec import network as networks
 from nin_spec.diagnostics import Code, Diagnostic, TrainingError, counted
 from nin_spec.files import write_atomic
 from nin_spec.network import Network
-from nin_spec.training.settings import Settings
+from nin_spec.training.settings import TrainSettings
 
 if TYPE_CHECKING:
     from nin_spec.language.recipe import Recipe
@@ -63,7 +63,7 @@ class Record(BaseModel):
     chosen: str = "the last epoch"
     data: DataRecord
     seed: int
-    settings: Settings
+    settings: TrainSettings
     started_from: str | None = None
     versions: dict[str, str]
     warnings: list[str] = []

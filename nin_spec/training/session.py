@@ -39,7 +39,7 @@ from nin_spec.training.random_layers import Moment, key_dropout
 from nin_spec.training.reporter import Reporter
 from nin_spec.training.scoring import Scorer
 from nin_spec.training.sets import Sets
-from nin_spec.training.settings import Precision, Settings
+from nin_spec.training.settings import Precision, TrainSettings
 
 _MAX_BATCH = 1 << 33
 """Bytes of a batch of stored pictures, three of which are in memory at once."""
@@ -52,7 +52,7 @@ class TrainingSession:
     network: Network
     recipe: Recipe
     sets: Sets
-    settings: Settings
+    settings: TrainSettings
     world: World
     device: torch.device
     target: Path

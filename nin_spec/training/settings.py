@@ -9,8 +9,8 @@ Precision = Literal["float32", "bfloat16"]
 
 
 @dataclass(frozen=True, slots=True)
-class Settings:
-    """How a recipe is run: `train(network, settings=Settings(device="cpu", threads=2))`.
+class TrainSettings:
+    """How a recipe is run: `train(network, settings=TrainSettings(device="cpu", threads=2))`.
 
     `precision` None is the recipe's. `accumulate` computes each batch in so many pieces, for machines
     with little memory; the batch, and so the recipe, stays the same. `limit` takes so many pictures of

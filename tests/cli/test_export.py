@@ -108,7 +108,7 @@ def test_options_reach_the_exporter() -> None:
         (["tiny.yaml", "--onnx", "--opset", "12"], "onnx: opset can't be 12\n  hint: ONNX opset, 13 to 26"),
         (["tiny.yaml", "--onnx", "--opset", "99"], "onnx: opset can't be 99"),
         (["tiny.yaml", "--onnx", "--opset", "x"], "onnx: opset can't be 'x'"),
-        (["tiny.yaml", "--onnx", "--batch", "0"], "a batch of 0"),
+        (["tiny.yaml", "--onnx", "--batch", "0"], "batch can't be 0"),
         (["tiny.yaml", "--onnx", "nowhere/x.onnx"], "error NIN603"),
         (["tiny.yaml", "--onnx", "--weights", "missing.pt"], "error NIN501"),
         (["missing.yaml", "--onnx"], "error NIN001"),

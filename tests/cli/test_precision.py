@@ -46,12 +46,12 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The spec as it was trained."""
     from nin_spec.training.begin import train
-    from nin_spec.training.settings import Settings
+    from nin_spec.training.settings import TrainSettings
 
     folder = tmp_path_factory.mktemp("runs")
     (folder / "quick.yaml").write_text(SPEC)
     return train(
-        compile_network(folder / "quick.yaml"), output=folder / "quick", settings=Settings(device="cpu", threads=1)
+        compile_network(folder / "quick.yaml"), output=folder / "quick", settings=TrainSettings(device="cpu", threads=1)
     ).path
 
 

@@ -20,6 +20,7 @@ import nin_spec
 from nin_spec.api import make
 from nin_spec.diagnostics import ExportError
 from nin_spec.exporter import find
+from nin_spec.exporters import onnx_file
 from nin_spec.exporters.onnx_rules import RULES
 from nin_spec.ir import ops
 from nin_spec.ir.graph import Graph
@@ -249,10 +250,20 @@ def test_numbers_too_large_for_the_file_are_refused() -> None:
         export(model)
 
 
+@pytest.mark.parametrize(("dtype", "hint"), [("float32", "fewer channels or units"), ("float64", "--dtype float32")])
+def test_weights_beyond_the_format_are_refused(dtype: str, hint: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With how much they take, how much there is room for, and what makes them smaller."""
+    monkeypatch.setattr(onnx_file, "MAX_BYTES", 100)
+    message = r"the weights take [\d,]+ bytes, and one ONNX file holds at most 2 GiB"
+    with pytest.raises(ExportError, match=message) as caught:
+        export(model_of(every_op()), dtype=dtype)
+    assert hint in str(caught.value)
+
+
 @pytest.mark.parametrize("batch", [0, -1, 1 << 30])
 def test_a_batch_must_be_possible(batch: int) -> None:
     """Nonsense batches are refused."""
-    with pytest.raises(ExportError, match="a batch of"):
+    with pytest.raises(ExportError, match=f"batch can't be {batch}"):
         export(model_of(every_op()), batch=batch)
 
 

@@ -88,7 +88,7 @@ def test_the_best_classes() -> None:
         ({"outputs": "scores,top0"}, "did you mean 'top5'"),
         ({"outputs": "scores,top2,top3"}, "one number of best classes"),
         ({"outputs": "scores,scores"}, "each can be asked for once"),
-        ({"outputs": "scores,top8"}, "the 8 best of 7 classes"),
+        ({"outputs": "scores,top8"}, r"top8 asks for more classes than the network has \(7\)"),
         ({"outputs": ""}, "outputs can't be ''"),
         ({"without": "fold_batchnorm"}, "did you mean 'fold_batch_norm'"),
         ({"without": "everything"}, "expected one of: drop_identities, pool_first"),

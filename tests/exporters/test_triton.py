@@ -142,7 +142,7 @@ def test_every_known_release_loads_the_default() -> None:
         ({"preferred": "8;16"}, "preferred can't be '8;16'"),
         ({"preferred": 0}, "preferred can't be 0"),
         ({"preferred": 64}, "a preferred batch is larger than the largest, 32"),
-        ({"tensorrt": "float16"}, "TensorRT runs on GPUs"),
+        ({"tensorrt": "float16"}, "--tensorrt needs --hardware gpu"),
         ({"tensorrt": "float16", "hardware": "gpu", "target": "triton==23.05"}, "written for Triton 24.04 and later"),
         ({"threads": 2, "hardware": "gpu"}, "threads are those of a copy on the CPU"),
         ({"max_batches": 2}, "did you mean 'max_batch'"),

@@ -15,7 +15,7 @@ import nin_spec
 from nin_spec.diagnostics import BudgetError, DataError, DeviceError, ExportError, ParityError
 from nin_spec.exporter import Artifact
 from nin_spec.model import Model
-from nin_spec.precision import Settings, Watch, reduce
+from nin_spec.precision import PrecisionSettings, Watch, reduce
 from nin_spec.precision.reduction import stamp
 from nin_spec.runtime.metadata import read_info
 from nin_spec.runtime.parity import check_parity
@@ -31,7 +31,7 @@ def properties(data: bytes) -> dict[str, str]:
 
 def reduced(model: Model, precision: str, said: list[str] | None = None, **given: object) -> bytes:
     """The file in another precision."""
-    settings = Settings(precision, **given)  # type: ignore[arg-type]
+    settings = PrecisionSettings(precision, **given)  # type: ignore[arg-type]
     made = reduce(model, exported(model), settings, "cpu", Watch((said if said is not None else []).append))
     (data,) = made.artifact.files.values()
     return data
@@ -74,7 +74,7 @@ def test_two_reductions_give_the_same_bytes() -> None:
 def test_a_session_runs_it_and_parity_knows_its_tolerance(precision: str) -> None:
     """Each by the row of its precision."""
     model = trained()
-    made = reduce(model, exported(model), Settings(precision), "cpu")  # type: ignore[arg-type]
+    made = reduce(model, exported(model), PrecisionSettings(precision), "cpu")  # type: ignore[arg-type]
     (data,) = made.artifact.files.values()
     assert open_session(data, "cpu").metadata.precision == precision
     report = check_parity(model, data, pictures=made.pictures)
@@ -86,7 +86,7 @@ def test_a_session_runs_it_and_parity_knows_its_tolerance(precision: str) -> Non
 def test_a_wrong_int8_file_fails_its_parity() -> None:
     """Looser is not loose: a layer that computes something else is found, and named."""
     model = trained()
-    made = reduce(model, exported(model), Settings("int8"), "cpu")
+    made = reduce(model, exported(model), PrecisionSettings("int8"), "cpu")
     (data,) = made.artifact.files.values()
     proto = onnx.load_from_string(data)
     (scale,) = (t for t in proto.graph.initializer if t.name == "blocks.1.convs.0.weight_scale")
@@ -136,19 +136,19 @@ def test_bfloat16_is_refused_where_no_provider_computes_in_it() -> None:
     with pytest.raises(ExportError, match="ask for openvino"):
         reduced(trained(), "bfloat16")
     with pytest.raises(DeviceError):
-        reduce(trained(), exported(trained()), Settings("bfloat16"), "no_such_device")
+        reduce(trained(), exported(trained()), PrecisionSettings("bfloat16"), "no_such_device")
 
 
 def test_float64_is_not_made_smaller() -> None:
     """A number of two steps would be measured against the wrong one."""
     with pytest.raises(ExportError, match="float64"):
-        reduce(trained(), exported(trained(), dtype="float64"), Settings("int8"), "cpu")
+        reduce(trained(), exported(trained(), dtype="float64"), PrecisionSettings("int8"), "cpu")
 
 
 def test_float32_is_what_it_was() -> None:
     """The very artifact."""
     artifact = Artifact({"x.onnx": b"any"})
-    assert reduce(trained(), artifact, Settings("float32")).artifact is artifact
+    assert reduce(trained(), artifact, PrecisionSettings("float32")).artifact is artifact
 
 
 def test_a_stamp_changes_no_tensor_and_can_be_renewed() -> None:
@@ -167,7 +167,9 @@ def test_a_stamp_changes_no_tensor_and_can_be_renewed() -> None:
 def test_export_from_python(tmp_path: Path) -> None:
     """One word, or settings."""
     (first,) = nin_spec.export(trained(), "onnx", tmp_path, precision="float16")
-    (second,) = nin_spec.export(trained(), "onnx", tmp_path, precision=Settings("int8", max_drop=1, calibrate=64))
+    (second,) = nin_spec.export(
+        trained(), "onnx", tmp_path, precision=PrecisionSettings("int8", max_drop=1, calibrate=64)
+    )
     assert (first.name, second.name) == ("small.float16.onnx", "small.int8.onnx")
     assert [open_session(path, "cpu").metadata.precision for path in (first, second)] == ["float16", "int8"]
 
@@ -175,7 +177,7 @@ def test_export_from_python(tmp_path: Path) -> None:
 def test_a_fixed_batch_is_kept() -> None:
     """Calibrated, measured and proved in batches of that size."""
     model = trained()
-    made = reduce(model, exported(model, batch=7), Settings("int8", calibrate=40, limit=30), "cpu")
+    made = reduce(model, exported(model, batch=7), PrecisionSettings("int8", calibrate=40, limit=30), "cpu")
     (data,) = made.artifact.files.values()
     assert open_session(data, "cpu").input_shape[0] == 7
     assert [c.images for c in check_parity(model, data, pictures=made.pictures).cases] == [7]
@@ -188,7 +190,7 @@ def test_a_fixed_batch_is_kept() -> None:
 def test_whatever_the_file_takes_and_gives(precision: str, options: dict[str, str]) -> None:
     """Raw pixels, other outputs, other passes: measured, and proved against the same nn.Module."""
     model = trained("defaults.norm=batch")
-    settings = Settings(precision, calibrate=64, limit=100, max_drop=1)  # type: ignore[arg-type]
+    settings = PrecisionSettings(precision, calibrate=64, limit=100, max_drop=1)  # type: ignore[arg-type]
     made = reduce(model, exported(model, **options), settings, "cpu")
     (data,) = made.artifact.files.values()
     onnx.checker.check_model(onnx.load_from_string(data), full_check=True)

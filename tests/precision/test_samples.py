@@ -15,7 +15,7 @@ from nin_spec.data.part import evidence_of
 from nin_spec.diagnostics import DataError
 from nin_spec.model import Model
 from nin_spec.precision.samples import Pictures, open_pictures
-from nin_spec.precision.settings import Settings
+from nin_spec.precision.settings import PrecisionSettings
 
 
 def model_of(*overrides: str, text: str = SPEC) -> Model:
@@ -32,7 +32,7 @@ def evidence(found: Pictures) -> tuple[set[bytes], set[bytes]]:
 
 def test_calibration_never_sees_the_test_part() -> None:
     """Its pictures are of the training part, of each class alike."""
-    found = open_pictures(model_of(), Settings("int8", calibrate=200))
+    found = open_pictures(model_of(), PrecisionSettings("int8", calibrate=200))
     assert (len(found.calibration), found.learned, len(found.evaluation), found.name) == (200, 1438, 359, "test")
     assert np.bincount(found.calibration.labels).min() >= 18
     train, test = (open_part("digits", part) for part in ("train", "test"))
@@ -43,7 +43,7 @@ def test_calibration_never_sees_the_test_part() -> None:
 
 def test_a_validation_share_measures_where_the_recipe_has_one() -> None:
     """And calibrates nothing, so that the test part stays untouched."""
-    found = open_pictures(model_of("train.validation=0.2"), Settings("int8", calibrate=2000))
+    found = open_pictures(model_of("train.validation=0.2"), PrecisionSettings("int8", calibrate=2000))
     assert (found.name, found.whole, found.learned) == ("validation", 288, 1150)
     calibration, evaluation = evidence(found)
     assert not calibration & evaluation
@@ -51,7 +51,7 @@ def test_a_validation_share_measures_where_the_recipe_has_one() -> None:
 
 def test_two_exports_choose_the_same() -> None:
     """Of both parts."""
-    settings = Settings("int8", calibrate=50, limit=40)
+    settings = PrecisionSettings("int8", calibrate=50, limit=40)
     one, other = (evidence(open_pictures(model_of(), settings)) for _ in range(2))
     assert one == other
     assert [len(chosen) for chosen in one] == [50, 40]
@@ -61,10 +61,10 @@ def test_a_model_without_a_data_set_says_what_to_do() -> None:
     """For int8 there is no way round; a file that only rounds can be written unmeasured."""
     text = SPEC[: SPEC.index("train:")]
     with pytest.raises(DataError, match="say --data DIR") as caught:
-        open_pictures(model_of(text=text), Settings("int8"))
+        open_pictures(model_of(text=text), PrecisionSettings("int8"))
     assert "none" not in str(caught.value)
     with pytest.raises(DataError, match="--max-drop none"):
-        open_pictures(model_of(text=text), Settings("float16"))
+        open_pictures(model_of(text=text), PrecisionSettings("float16"))
 
 
 def test_data_at_hand_needs_no_recipe(tmp_path: Path) -> None:
@@ -78,5 +78,5 @@ def test_data_at_hand_needs_no_recipe(tmp_path: Path) -> None:
     }
     np.savez(tmp_path / "mine.npz", **arrays)
     text = SPEC[: SPEC.index("train:")]
-    found = open_pictures(model_of(text=text), Settings("int8", data=tmp_path / "mine.npz"))
+    found = open_pictures(model_of(text=text), PrecisionSettings("int8", data=tmp_path / "mine.npz"))
     assert (found.calibration.dataset, len(found.calibration), len(found.evaluation)) == ("mine", 60, 60)

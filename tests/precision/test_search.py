@@ -12,7 +12,7 @@ from nin_spec.precision.int8 import integer_kernels
 from nin_spec.precision.job import Job, Watch
 from nin_spec.precision.samples import open_pictures
 from nin_spec.precision.search import rank, relative_error, search
-from nin_spec.precision.settings import Settings
+from nin_spec.precision.settings import PrecisionSettings
 from nin_spec.runtime.session import open_session
 
 FRAGILE = {"blocks.1.convs.0", "blocks.1.convs.1"}
@@ -21,7 +21,7 @@ FRAGILE = {"blocks.1.convs.0", "blocks.1.convs.1"}
 
 def job(model: Model, said: list[str], **given: float) -> Job:
     """A job on the CPU."""
-    settings = Settings("int8", calibrate=256, **given)  # type: ignore[arg-type]
+    settings = PrecisionSettings("int8", calibrate=256, **given)  # type: ignore[arg-type]
     data = bytes_of(model)
     return Job(model, data, settings, open_session(data, "cpu"), open_pictures(model, settings), Watch(said.append))
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from nin_spec.diagnostics import ExportError
 from nin_spec.exporter import Artifact
-from nin_spec.precision.settings import Settings, parse_drop, renamed
+from nin_spec.precision.settings import PrecisionSettings, parse_drop, renamed
 
 
 @pytest.mark.parametrize(
@@ -44,15 +44,15 @@ def test_other_drops_are_refused(text: str) -> None:
     ("given", "message"),
     [
         ({"precision": "int4"}, "'int4' is not a precision"),
-        ({"precision": "int8", "max_drop": -1}, "a drop of -1 points"),
-        ({"precision": "int8", "calibrate": 0}, "fewer than one picture"),
-        ({"precision": "int8", "limit": 0}, "fewer than one picture"),
+        ({"precision": "int8", "max_drop": -1}, "max_drop can't be -1"),
+        ({"precision": "int8", "calibrate": 0}, "calibrate can't be 0"),
+        ({"precision": "int8", "limit": 0}, "limit can't be 0"),
     ],
 )
 def test_settings_that_cannot_be_are_refused(given: dict[str, object], message: str) -> None:
     """Where they are made, from Python too."""
     with pytest.raises(ExportError, match=message):
-        Settings(**given)  # type: ignore[arg-type]
+        PrecisionSettings(**given)  # type: ignore[arg-type]
 
 
 def test_a_smaller_file_stands_beside_the_float32_one() -> None:

@@ -16,7 +16,7 @@ from fake_plugins import install
 from small_models import has_nvidia_driver
 
 from nin_spec.diagnostics import Code, DeviceError, Diagnostic
-from nin_spec.runtime import doctor
+from nin_spec.runtime import doctor, installation
 from nin_spec.runtime import session as session_module
 from nin_spec.runtime.doctor import Report, Torch, diagnose
 from nin_spec.runtime.providers import explain, find_providers
@@ -113,7 +113,7 @@ def test_two_onnxruntime_packages_are_a_finding(monkeypatch: pytest.MonkeyPatch)
 @pytest.mark.usefixtures("no_torch")
 def test_cuda_libraries_of_another_major_are_a_finding(monkeypatch: pytest.MonkeyPatch) -> None:
     """The package is named with both majors, and the cure brings the right one."""
-    monkeypatch.setattr(doctor, "cuda_packages", lambda: {"nvidia-cublas-cu12": 12, "nvidia-cuda-runtime": 13})
+    monkeypatch.setattr(installation, "cuda_packages", lambda: {"nvidia-cublas-cu12": 12, "nvidia-cuda-runtime": 13})
     monkeypatch.setattr(onnxruntime, "cuda_version", "13.0", raising=False)
     (finding,) = (f for f in diagnose().findings if "nvidia-" in f.message)
     assert finding.message.startswith("nvidia-cublas-cu12 is for CUDA 12, and onnxruntime was built for CUDA 13.0")

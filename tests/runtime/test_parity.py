@@ -20,6 +20,7 @@ from nin_spec.ir import ops
 from nin_spec.model import Model
 from nin_spec.runtime import parity
 from nin_spec.runtime.parity import Case, check_parity, compare
+from nin_spec.runtime.session import Session, open_session
 
 SPEC = """\
 spec: 1
@@ -176,6 +177,22 @@ def test_a_difference_of_the_optimised_graph_alone_is_said(monkeypatch: pytest.M
     with pytest.raises(ParityError, match="no node of it does") as caught:
         check_parity(small(), changed(export(small()), scale("blocks.0.convs.0.weight", 2)))
     assert "optimisation" in str(caught.value)
+
+
+def test_a_failure_is_explained_in_the_arithmetic_that_failed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The file with its values laid open gets the same device and options: others may compute something else."""
+    opened: list[tuple[Any, Any]] = []
+
+    def recorded(data: bytes, device: str, **more: Any) -> Session:
+        opened.append((device, more["options"]))
+        return open_session(data, device, **more)
+
+    monkeypatch.setattr(parity, "open_session", recorded)
+    options = {"spinning": "never"}
+    with pytest.raises(ParityError, match=r"first at blocks\.0") as caught:
+        check_parity(small(), changed(export(small()), scale("blocks.0.convs.0.weight", 2)), options=options)
+    assert opened == [("cpu", options)] * 2
+    assert "options that round" in str(caught.value)
 
 
 def test_the_reference_has_the_numbers_of_the_file() -> None:

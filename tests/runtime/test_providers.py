@@ -16,7 +16,7 @@ from fake_plugins import add_distribution, install
 from small_models import has_nvidia_driver
 
 from nin_spec.diagnostics import Code, DeviceError
-from nin_spec.runtime import libraries, plugins, providers
+from nin_spec.runtime import installation, libraries, plugins, providers
 from nin_spec.runtime.installation import cuda_packages, instead_of, onnxruntime_packages
 from nin_spec.runtime.options import TensorrtOptions
 from nin_spec.runtime.providers import PROVIDERS, available_threads, explain, find_providers, lookup
@@ -100,7 +100,7 @@ def test_a_library_that_is_missing_is_named_with_the_package_that_brings_it(monk
     row = providers.Provider("cuda", "CPUExecutionProvider", hardware=lambda _: None, install="pip install it")
     monkeypatch.setitem(PROVIDERS, "cuda", row)
     monkeypatch.setattr(providers, "_missing_libraries", lambda *_: ("libcudnn.so.9",))
-    monkeypatch.setattr(providers, "cuda_packages", dict)
+    monkeypatch.setattr(installation, "cuda_packages", dict)
     status = explain("cuda")
     assert (status.reason, status.missing) == ("libcudnn.so.9 can't be loaded", ("libcudnn.so.9",))
     assert status.remedy == "pip install it, or ask for cpu"
@@ -152,7 +152,7 @@ def test_cuda_packages_tell_their_major(tmp_path: Path, monkeypatch: pytest.Monk
 @pytest.mark.skipif(onnxruntime.cuda_version in {None, ""}, reason="onnxruntime without CUDA")
 def test_missing_libraries_of_another_major_are_explained(monkeypatch: pytest.MonkeyPatch) -> None:
     """CUDA 12 from pip does not help an onnxruntime that was built for CUDA 13, and is named."""
-    monkeypatch.setattr(providers, "cuda_packages", lambda: {"nvidia-cublas-cu11": 11})
+    monkeypatch.setattr(installation, "cuda_packages", lambda: {"nvidia-cublas-cu11": 11})
     monkeypatch.setattr(providers, "_missing_libraries", lambda *_: ("libcublas.so.13",))
     assert "nvidia-cublas-cu11 is for CUDA 11, and onnxruntime was built for CUDA" in explain("cuda").reason
 

@@ -10,7 +10,8 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
-from small_models import classifier, content, has_nvidia_driver, refusal
+from onnx import helper, numpy_helper
+from small_models import FLOAT, classifier, content, has_nvidia_driver, other_graph, refusal
 
 from nin_spec.diagnostics import Code, DeviceError, InputError
 from nin_spec.runtime import creation
@@ -85,6 +86,19 @@ def test_a_size_too_small_for_an_open_model_is_refused(capfd: pytest.CaptureFixt
     assert found.code is Code.INPUT_UNUSABLE
     assert "(1, 3, 2, 2)" in found.message
     assert capfd.readouterr() == ("", "")
+
+
+def test_an_open_model_that_takes_one_size_alone_is_proved_at_it() -> None:
+    """The usual sizes are tried, 224 among them: many published networks are made for it."""
+    grid = numpy_helper.from_array(np.zeros((1, 1, 224, 224), np.float32))
+    nodes = [
+        helper.make_node("Constant", [], ["grid"], value=grid, name="grid"),
+        helper.make_node("Add", ["input", "grid"], ["sum"], name="add"),
+        helper.make_node("GlobalAveragePool", ["sum"], ["mean"], name="pool"),
+        helper.make_node("Flatten", ["mean"], ["scores"], name="flatten"),
+    ]
+    model = other_graph(nodes, [("input", FLOAT, ["N", 3, "H", "W"])], [("scores", FLOAT, ["N", 3])])
+    assert open_session(model, "cpu").input_shape == (None, 3, None, None)
 
 
 def test_half_precision_models_run() -> None:

@@ -20,9 +20,9 @@ from nin_spec.training.feed import Feed
 from nin_spec.training.folder import Run, open_run, read_rows
 from nin_spec.training.reporter import Silent
 from nin_spec.training.sets import open_run_part
-from nin_spec.training.settings import Settings
+from nin_spec.training.settings import TrainSettings
 
-ONE = Settings(threads=1)
+ONE = TrainSettings(threads=1)
 PARTS = ["spec.yaml", "run.json", "metrics.csv", "timings.csv", "best.safetensors", "last.safetensors", "curves.png"]
 
 
@@ -125,7 +125,7 @@ def test_an_empty_test_part_is_refused_before_a_folder_is_made(tmp_path: Path) -
 
 def trained_on(data: Path, path: Path, **settings: object) -> Run:
     """A run on other data."""
-    return train(small_network(), data=str(data), output=str(path), settings=Settings(threads=1, **settings))  # type: ignore[arg-type]
+    return train(small_network(), data=str(data), output=str(path), settings=TrainSettings(threads=1, **settings))  # type: ignore[arg-type]
 
 
 def test_what_a_run_learned_from_and_chose_by_can_be_opened_again(tmp_path: Path) -> None:
@@ -213,7 +213,7 @@ def test_other_data_is_noticed_when_a_run_goes_on(tmp_path: Path) -> None:
 
 def trained(network: Network, path: Path, **settings: object) -> Run:
     """A run with other settings."""
-    return train(network, output=path, settings=Settings(threads=1, **settings))  # type: ignore[arg-type]
+    return train(network, output=path, settings=TrainSettings(threads=1, **settings))  # type: ignore[arg-type]
 
 
 def test_a_limit_takes_of_each_class_alike(tmp_path: Path) -> None:

@@ -18,9 +18,9 @@ from nin_spec.training.begin import resume, train
 from nin_spec.training.checkpoint import Checkpoint, State, newest_checkpoint, write_checkpoint
 from nin_spec.training.folder import Run, open_run
 from nin_spec.training.keeper import Keeper
-from nin_spec.training.settings import Settings
+from nin_spec.training.settings import TrainSettings
 
-ONE = Settings(threads=1, checkpoint_minutes=0.001)
+ONE = TrainSettings(threads=1, checkpoint_minutes=0.001)
 
 
 def stopped(folder: Path, steps: int = 9, **given: Any) -> Run:
@@ -145,7 +145,11 @@ def test_the_best_epoch_outlives_weights_that_are_no_numbers(tmp_path: Path, mon
     monkeypatch.setattr(Keeper, "_choose", first_alone)
     monkeypatch.setattr(Keeper, "weights", broken_at_the_end)
     with pytest.raises(DivergedError):
-        train(small_network("none", 0.0, "train.validation=0.2"), output=tmp_path / "run", settings=Settings(threads=1))
+        train(
+            small_network("none", 0.0, "train.validation=0.2"),
+            output=tmp_path / "run",
+            settings=TrainSettings(threads=1),
+        )
     run = open_run(tmp_path / "run")
     assert run.record.status == "diverged"
     assert run.record.best["epoch"] == 1

@@ -21,11 +21,11 @@ from nin_spec.diagnostics import DataError, DivergedError, ExportError, Training
 from nin_spec.training.begin import resume, train
 from nin_spec.training.folder import open_run
 from nin_spec.training.reporter import Pace, Row, Silent
-from nin_spec.training.settings import Settings
+from nin_spec.training.settings import TrainSettings
 from nin_spec.weights import save
 
 EPOCHS = "train.epochs=12"
-ONE = Settings(threads=1, checkpoint_minutes=0.001)
+ONE = TrainSettings(threads=1, checkpoint_minutes=0.001)
 RESULTS = ("last.safetensors", "best.safetensors", "metrics.csv")
 
 
@@ -246,7 +246,7 @@ def test_a_picture_that_breaks_before_anything_is_learned_leaves_no_folder(tmp_p
     cut_short(pictures / "train" / "light" / "57.png")
     network = small_network("none", 0.0, *LIGHTS)
     with pytest.raises(DataError, match=r"light/57\.png") as caught:
-        train(network, data=pictures, output=tmp_path / "run", settings=Settings(threads=1))
+        train(network, data=pictures, output=tmp_path / "run", settings=TrainSettings(threads=1))
     assert "nothing was learned yet" in str(caught.value)
     assert f"nin-spec data check {pictures} lists every such picture" in str(caught.value)
     assert not (tmp_path / "run").exists()

@@ -16,7 +16,7 @@ from nin_spec.diagnostics import TrainingError
 from nin_spec.training.begin import train
 from nin_spec.training.folder import read_rows
 from nin_spec.training.parallel import SharedBatchNorm, World, find_world
-from nin_spec.training.settings import Settings
+from nin_spec.training.settings import TrainSettings
 
 
 def curve(folder: Path, *command: str) -> list[dict[str, float]]:
@@ -71,7 +71,9 @@ def test_pieces_of_a_batch_give_the_curve_of_the_whole(tmp_path: Path) -> None:
     """Gradient accumulation, with dropout; batch norm would see each piece alone."""
     rows = [
         read_rows(
-            train(small_network("none", 0.3), output=tmp_path / str(n), settings=Settings(threads=1, accumulate=n)).path
+            train(
+                small_network("none", 0.3), output=tmp_path / str(n), settings=TrainSettings(threads=1, accumulate=n)
+            ).path
             / "metrics.csv"
         )
         for n in (1, 3)
@@ -82,7 +84,7 @@ def test_pieces_of_a_batch_give_the_curve_of_the_whole(tmp_path: Path) -> None:
 
 def test_more_pieces_than_pictures_are_refused(tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match="can't be divided among 1 processes, 200 pieces"):
-        train(small_network(), output=tmp_path / "run", settings=Settings(threads=1, accumulate=200))
+        train(small_network(), output=tmp_path / "run", settings=TrainSettings(threads=1, accumulate=200))
 
 
 @pytest.mark.parametrize("shape", [(6, 3, 4, 4), (6, 3)])

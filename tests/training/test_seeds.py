@@ -11,7 +11,7 @@ import pytest
 import nin_spec
 from nin_spec.training.begin import train
 from nin_spec.training.folder import read_rows
-from nin_spec.training.settings import Settings
+from nin_spec.training.settings import TrainSettings
 
 
 def cifar10(folder: Path) -> Path:
@@ -48,7 +48,7 @@ def fashion_mnist(folder: Path) -> Path:
 def test_a_seed_trains_by_name(name: str, make: Callable[[Path], Path], tmp_path: Path) -> None:
     """Resized to 224 x 224, its own optimiser and initialisation; two epochs of one step, ten pictures."""
     network = nin_spec.compile(nin_spec.load(name, ["train.epochs=2"]))
-    run = train(network, data=make(tmp_path), output=tmp_path / "run", settings=Settings(threads=2, limit=10))
+    run = train(network, data=make(tmp_path), output=tmp_path / "run", settings=TrainSettings(threads=2, limit=10))
     rows = read_rows(run.path / "metrics.csv")
     assert [row["step"] for row in rows] == [1, 2]
     assert all(0 < row["train_loss"] < 10 for row in rows)
