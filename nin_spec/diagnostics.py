@@ -92,6 +92,7 @@ class Code(Enum):
     EXTRA_MISSING = ("NIN705", "a package that an extra of nin-spec brings is not installed")
     DEVICE_OPTION = ("NIN706", "an option that a device does not have, or a value that it can't have")
     BENCH_CONTENDER = ("NIN721", "a contender that can't be measured here")
+    SERVE_UNUSABLE = ("NIN731", "a server or a page that can't be started as asked")
 
     DATA_MISSING = ("NIN801", "a data set that is not there")
     DATA_DAMAGED = ("NIN802", "a data file that is truncated, corrupt or mislabelled")

@@ -133,7 +133,7 @@ def refuse_misfits(subject: BenchSubject, entries: Sequence[Entry], batches: Seq
     wrong = []
     if subject.batch is not None and set(batches) != {subject.batch}:
         message = f"{subject.name} takes batches of {subject.batch} alone"
-        wrong.append(Diagnostic(Code.INPUT_UNUSABLE, message, hint=f"--batch {subject.batch}, or export it for any"))
+        wrong.append(Diagnostic(Code.BENCH_CONTENDER, message, hint=f"--batch {subject.batch}, or export it for any"))
     for entry in entries:
         if subject.model is None and entry.contender.source in {"weights", "peer file"}:
             message = f"{entry.label} needs the network in PyTorch, which can't be had: {subject.no_model}"

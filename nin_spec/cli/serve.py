@@ -134,7 +134,7 @@ def _token(path: str | None) -> bytes | None:
         return _one_token(path, Path(path).read_bytes())
     except OSError as error:
         message = f"{path} can't be read: {error.strerror}"
-        raise InputError(Diagnostic(Code.INPUT_UNUSABLE, message)) from None
+        raise InputError(Diagnostic(Code.SERVE_UNUSABLE, message, hint="name a file that holds one line")) from None
 
 
 def _one_token(source: str, content: bytes) -> bytes:
@@ -142,7 +142,7 @@ def _one_token(source: str, content: bytes) -> bytes:
     token = content.strip()
     if not token or b"\n" in token:
         message = f"{source} doesn't hold one token"
-        raise InputError(Diagnostic(Code.INPUT_UNUSABLE, message, hint="one line, as `openssl rand -hex 32` writes it"))
+        raise InputError(Diagnostic(Code.SERVE_UNUSABLE, message, hint="one line, as `openssl rand -hex 32` writes it"))
     return token
 
 
@@ -152,4 +152,4 @@ def _check_exposure(host: str, token: bytes | None, *, insecure: bool) -> None:
         return
     message = f"{host} can be reached from other machines, and anyone there could ask"
     hint = f"give --token-file FILE (or {TOKEN}), or say --insecure"
-    raise InputError(Diagnostic(Code.INPUT_UNUSABLE, message, hint=hint))
+    raise InputError(Diagnostic(Code.SERVE_UNUSABLE, message, hint=hint))

@@ -244,6 +244,6 @@ async def listen(service: Service, door: Door, host: str, port: int) -> Rpc:
         bound = server.add_insecure_port(f"{where}:{port}")
     except RuntimeError:
         message = f"{where}:{port} can't be listened on: it is taken, not an address of this machine, or not allowed"
-        raise InputError(Diagnostic(Code.INPUT_UNUSABLE, message, hint="say another --grpc-port or --host")) from None
+        raise InputError(Diagnostic(Code.SERVE_UNUSABLE, message, hint="say another --grpc-port or --host")) from None
     await server.start()
     return Rpc(server, f"grpc://{where}:{bound}")

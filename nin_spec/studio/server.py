@@ -71,7 +71,7 @@ def _listen(port: int) -> socket.socket:
         listening.bind((_HOST, port))
     except OSError as error:
         message = f"{_HOST}:{port} can't be listened on: {error.strerror}"
-        raise InputError(Diagnostic(Code.INPUT_UNUSABLE, message, hint="say another --port")) from None
+        raise InputError(Diagnostic(Code.SERVE_UNUSABLE, message, hint="say another --port")) from None
     return listening
 
 

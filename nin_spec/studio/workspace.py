@@ -71,7 +71,7 @@ def open_spec(spec: str | None) -> Workspace:
         return _new(Path(f"{NEW}.yaml"), starter())
     if spec == "-":
         message = "the studio needs a file that it can write, not standard input"
-        raise InputError(Diagnostic(Code.INPUT_UNUSABLE, message, hint="say FILE.yaml"))
+        raise InputError(Diagnostic(Code.SERVE_UNUSABLE, message, hint="say FILE.yaml"))
     path = Path(spec)
     if spec in shipped_names() and not path.is_file():
         return _new(Path(f"{spec}.yaml"), _plain(read(spec).text))
