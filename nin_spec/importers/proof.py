@@ -30,7 +30,7 @@ def compare(mine: Array, theirs: Array, name: str) -> float:
     difference = apart / largest if largest else apart
     if not difference <= TOLERANCE:
         message = f"the imported network differs from {name}: relative difference {difference:.2e}"
-        raise ParityError(Diagnostic(Code.PARITY, message, hint="nothing was written; please report the file"))
+        raise ParityError(Diagnostic(Code.PARITY, message, hint="please report the file"))
     return difference
 
 

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nin_spec.analysis import output_kind
-from nin_spec.diagnostics import Code, Diagnostic, InputError, ParityError
+from nin_spec.diagnostics import Code, DeviceError, Diagnostic, InputError, ParityError
 from nin_spec.model import Model
 from nin_spec.passes.drop_identities import is_identity
 from nin_spec.pictures import normalise, raw
@@ -270,13 +270,17 @@ class _Failure:
 
 def _explain(model: Model, data: bytes, reopen: Open, reference: NiNModule, failure: _Failure) -> Diagnostic:
     """The diagnostic of a failure, at the first node that differs."""
-    node = first_difference(model, data, reopen, reference, failure)
     batch = "x".join(map(str, failure.case.shape))
     amount = f"relative difference {failure.case.max_relative:.2e}, allowed {failure.tolerance:g}"
     if failure.case.max_relative == float("inf"):
         amount = "a shape or dtype that differs, or a number that is not finite"
     where = "" if failure.output == "scores" else f" in {failure.output}"
     message = f"the exported graph differs from the nn.Module{where} ({amount}, input {batch})"
+    try:
+        node = first_difference(model, data, reopen, reference, failure)
+    except DeviceError as error:  # a file with every value laid open is another one
+        why = error.diagnostics[0].message
+        return Diagnostic(Code.PARITY, f"{message}; its nodes can't be looked at: {why}", hint=_REPORT)
     if node is None and failure.output.startswith("top"):
         return Diagnostic(Code.PARITY, f"{message}, and its classes are not the best", hint=_REPORT)
     if node is None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nin_spec.diagnostics import Code, Diagnostic, InputError, NinSpecError
-from nin_spec.runtime.session import Session, open_session
+from nin_spec.runtime.session import PROBE_SIZES, Session, open_session
 from nin_spec.serving.errors import BadRequestError, FailedError
 from nin_spec.serving.protocol import TensorSpec
 from nin_spec.serving.tensors import Array, Shape, has_rows
@@ -37,7 +37,6 @@ _LAPS = 4
 """Runs of each thread in a round of runs side by side."""
 _SEVERAL = 7
 """Rows by which an output is asked whether it has the batch's: a number that no other axis has by habit."""
-_PROBE_SIZES = (32, 64, 128, 224, 256, 512)
 _KINDS = {"tensor(float)": "FP32", "tensor(double)": "FP64", "tensor(float16)": "FP16"} | {
     f"tensor({kind})": name
     for kind, name in (
@@ -101,7 +100,7 @@ class Engine:
         spec = self.inputs[0]
         batch, *rest = spec.shape
         dtype = self.session.dtype
-        for size in _PROBE_SIZES if -1 in rest else (0,):
+        for size in PROBE_SIZES if -1 in rest else (0,):
             shape = (rows if batch == -1 else batch, *(size if axis == -1 else axis for axis in rest))
             x = np.zeros(shape, dtype)
             try:

@@ -13,7 +13,7 @@ import torch
 from onnx import numpy_helper
 
 import nin_spec
-from nin_spec.diagnostics import InputError, ParityError
+from nin_spec.diagnostics import Code, DeviceError, Diagnostic, InputError, ParityError
 from nin_spec.exporter import find
 from nin_spec.exporters import onnx_rules
 from nin_spec.ir import ops
@@ -193,6 +193,21 @@ def test_a_failure_is_explained_in_the_arithmetic_that_failed(monkeypatch: pytes
         check_parity(small(), changed(export(small()), scale("blocks.0.convs.0.weight", 2)), options=options)
     assert opened == [("cpu", options)] * 2
     assert "options that round" in str(caught.value)
+
+
+def test_a_failure_stays_one_where_its_nodes_can_not_be_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A device may run the file, and not the one with every value laid open."""
+    opened: list[bytes] = []
+
+    def once(data: bytes, device: str, **more: Any) -> Session:
+        if opened:
+            raise DeviceError(Diagnostic(Code.DEVICE_FALLBACK, "elsewhere: one node"))
+        opened.append(data)
+        return open_session(data, device, **more)
+
+    monkeypatch.setattr(parity, "open_session", once)
+    with pytest.raises(ParityError, match="its nodes can't be looked at: elsewhere: one node"):
+        check_parity(small(), changed(export(small()), scale("blocks.0.convs.0.weight", 2)))
 
 
 def test_the_reference_has_the_numbers_of_the_file() -> None:
