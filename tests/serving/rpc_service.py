@@ -66,7 +66,8 @@ def request(array: np.ndarray | None = None, **more: Any) -> Any:
     """A request for the fake, raw."""
     array = np.ones((1, 3), np.float32) if array is None else array
     tensor = pb.ModelInferRequest.InferInputTensor(name="input", datatype="FP32", shape=array.shape)
-    return pb.ModelInferRequest(model_name="probe", inputs=[tensor], raw_input_contents=[array.tobytes()], **more)
+    facts = {"model_name": "probe", "inputs": [tensor], "raw_input_contents": [array.tobytes()], **more}
+    return pb.ModelInferRequest(**facts)
 
 
 Session = Callable[[grpc.aio.Channel], Awaitable[None]]

@@ -12,14 +12,15 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from small_models import content
+from onnx import TensorProto, helper, numpy_helper
+from small_models import FLOAT, content, other_graph
 
 from nin_spec.runtime.session import open_session
 
@@ -50,7 +51,7 @@ class Process:
         self.process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=given)
         self.lines: list[str] = []
         self._ready = threading.Event()
-        self.port = 0
+        self.port = self.grpc_port = 0
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
         if not self._ready.wait(120) or not self.port:
@@ -61,8 +62,8 @@ class Process:
         assert self.process.stderr is not None
         for line in self.process.stderr:
             self.lines.append(line)
-            if found := re.search(r"serving .* on http://\S+:(\d+)", line):
-                self.port = int(found[1])
+            if found := re.search(r"serving .* on http://\S+:(\d+)(?: and grpc://\S+:(\d+))?", line):
+                self.port, self.grpc_port = int(found[1]), int(found[2] or 0)
                 self._ready.set()
         self._ready.set()
 
@@ -96,6 +97,14 @@ def running(*arguments: str, environment: dict[str, str] | None = None) -> Itera
         yield server
     finally:
         server.end()
+
+
+def until(holds: Callable[[], bool]) -> None:
+    """Wait for what must come to be."""
+    end = time.monotonic() + 60
+    while not holds():
+        assert time.monotonic() < end
+        time.sleep(0.01)
 
 
 def ask(
@@ -163,6 +172,22 @@ def model_file(folder: Path, name: str = "small.onnx", **options: Any) -> Path:
     """A small classifier's file."""
     path = folder / name
     path.write_bytes(content(**options))
+    return path
+
+
+def picky_model(folder: Path) -> Path:
+    """The file of a model, (N, 3) to (N, 4), that fails on a number that is not 0 to 7, as an index of its table."""
+    rng = np.random.default_rng(0)
+    table, weight = (numpy_helper.from_array(rng.normal(size=n).astype(np.float32)) for n in (8, (3, 4)))
+    nodes = [
+        helper.make_node("Constant", [], ["table"], value=table),
+        helper.make_node("Constant", [], ["weight"], value=weight),
+        helper.make_node("Cast", ["input"], ["index"], to=TensorProto.INT64),
+        helper.make_node("Gather", ["table", "index"], ["found"]),
+        helper.make_node("MatMul", ["found", "weight"], ["scores"]),
+    ]
+    path = folder / "picky.onnx"
+    path.write_bytes(other_graph(nodes, [("input", FLOAT, ["N", 3])], [("scores", FLOAT, ["N", 4])]))
     return path
 
 

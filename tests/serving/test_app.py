@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from server_process import binary_request, model_file
 from nin_spec.serving.app import App
 from nin_spec.serving.errors import FailedError
 from nin_spec.serving.limits import Intake
+from nin_spec.serving.logs import JsonFormatter
 from nin_spec.serving.models import Choice, Repository, Source, open_all
 from nin_spec.serving.service import Service
 
@@ -23,14 +25,15 @@ BODY, EXTRA = binary_request(X)
 
 
 class Log(logging.Handler):
-    """Remembers."""
+    """Remembers what goes to standard error."""
 
     def __init__(self) -> None:
-        super().__init__()
-        self.records: list[logging.LogRecord] = []
+        super().__init__(logging.ERROR)
+        self.setFormatter(JsonFormatter())
+        self.entries: list[dict[str, Any]] = []
 
     def emit(self, record: logging.LogRecord) -> None:
-        self.records.append(record)
+        self.entries.append(json.loads(self.format(record)))
 
 
 def answer(folder: Path, method: str, path: str, failing: tuple[str, Exception]) -> tuple[httpx.Response, list[Any]]:
@@ -62,7 +65,7 @@ def answer(folder: Path, method: str, path: str, failing: tuple[str, Exception])
         found = asyncio.run(ask())
     finally:
         logger.removeHandler(log)
-    return found, [r for r in log.records if r.levelno >= logging.ERROR]
+    return found, log.entries
 
 
 @pytest.mark.parametrize(
@@ -73,7 +76,7 @@ def test_an_error_that_nobody_foresaw(tmp_path: Path, method: str, path: str, ca
     """The client isn't shown it; the log has the traceback."""
     found, logged = answer(tmp_path, method, path, (call, RuntimeError("secret")))
     assert (found.status_code, found.json()) == (500, {"error": "an error in the server; its log says more"})
-    assert [(r.request, "secret" in str(r.exc_info)) for r in logged] == [("mine", True)]
+    assert [(entry["request"], "secret" in entry["traceback"]) for entry in logged] == [("mine", True)]
 
 
 @pytest.mark.parametrize(
@@ -84,4 +87,4 @@ def test_a_model_that_fails(tmp_path: Path, method: str, path: str, call: str) -
     """No fault of the client's: the log says so, too."""
     found, logged = answer(tmp_path, method, path, (call, FailedError("the model failed: why")))
     assert (found.status_code, found.json()) == (500, {"error": "the model failed: why"})
-    assert [(r.request, r.getMessage()) for r in logged] == [("mine", "the model failed: why")]
+    assert [(entry["request"], entry["message"]) for entry in logged] == [("mine", "the model failed: why")]

@@ -9,18 +9,32 @@ import logging
 import re
 import signal
 import socket
+import struct
 import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 from types import SimpleNamespace
 from unittest.mock import Mock
 
 import numpy as np
 import pytest
-from server_process import Process, ask, binary_request, json_request, model_file, raw, running
+from hosted_server import hosted
+from server_process import (
+    Process,
+    ask,
+    binary_request,
+    binary_scores,
+    json_request,
+    model_file,
+    raw,
+    running,
+    until,
+)
 
+from nin_spec.runtime.session import open_session
 from nin_spec.serving.connection import Connection
 
 INFER = "/v2/models/slow/infer"
@@ -62,14 +76,6 @@ def metric(server: Process, name: str) -> float:
     return float(next(line.rsplit(" ", 1)[1] for line in text.splitlines() if line.startswith(name)))
 
 
-def until(holds: Callable[[], bool]) -> None:
-    """Wait for what must come to be."""
-    end = time.monotonic() + 60
-    while not holds():
-        assert time.monotonic() < end
-        time.sleep(0.01)
-
-
 PENDING = "nv_inference_pending_request_count{"
 CANCELED = 'nv_inference_request_failure{model="slow",version="1",reason="CANCELED"}'
 
@@ -86,6 +92,39 @@ def test_who_leaves_is_not_run_however_much_was_sent(server: Process) -> None:
                 leaving.sendall(post(INFER, body, **extra))
         assert {each.result()[0] for each in asked} == {200}
     until(lambda: metric(server, CANCELED) == before + 3)
+
+
+def test_two_hundred_at_once_leave_nothing_behind(tmp_path: Path) -> None:
+    """Sixty stop in the head, sixty in the body; sixty have sent all and leave, and twenty read none of megabytes."""
+    path = model_file(tmp_path, shape=("N", 3, 3, 3), classes=20_000)
+    x = np.random.default_rng(5).normal(size=(16, 3, 3, 3)).astype(np.float32)
+    body = json.dumps(json_request(x)).encode()
+    whole = post("/v2/models/small/infer", body)
+    head = len(whole) - len(body)
+    parts = [whole[: head * k // 61] for k in range(1, 61)]
+    parts += [whole[: head + len(body) * k // 60] for k in range(60)] + [whole] * 80
+    with hosted(path, rows=16, queue=10_000, read_timeout=0.5) as server, ExitStack() as closing:
+        clients = [closing.enter_context(narrow_client(server.port)) for _ in parts]
+        until(lambda: server.holds["connections"] == 200)
+        for client, part in zip(clients, parts, strict=True):
+            client.sendall(part)
+        until(lambda: server.pending == 79 and server.runs == [16])
+        for k, client in enumerate(clients[120:180]):
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", k % 2, 0))  # half reset it
+            client.close()
+        server.gate.set()
+        until(lambda: not any(server.holds.values()))
+        status, headers, answer = ask(server.port, "POST", "/v2/models/small/infer", *binary_request(x[:1]))
+    assert status == 200
+    assert binary_scores(headers, answer).tobytes() == open_session(path, "cpu", 1).run(x[:1]).tobytes()
+
+
+def narrow_client(port: int) -> socket.socket:
+    """A connection for which the system keeps little that it doesn't read."""
+    client = socket.socket()
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    client.connect(("127.0.0.1", port))
+    return client
 
 
 def test_trailers_without_end_are_cut_off(server: Process) -> None:
@@ -109,9 +148,7 @@ def test_a_request_that_begins_behind_another_has_its_time_too(server: Process) 
 
 def test_who_reads_nothing_is_hung_up_on(server: Process) -> None:
     """Two thousand answers that nobody takes are not kept for ever."""
-    with socket.socket() as client:
-        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        client.connect(("127.0.0.1", server.port))
+    with narrow_client(server.port) as client:
         client.settimeout(20)
         with pytest.raises(ConnectionError):
             send_for_ever(client, OPENAPI * 5000)
@@ -127,9 +164,7 @@ def send_for_ever(client: socket.socket, data: bytes) -> None:
 def test_who_reads_slowly_gets_everything(server: Process) -> None:
     """Taking longer than the time-out is no offence while something is taken."""
     count = 250
-    with socket.socket() as client:
-        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        client.connect(("127.0.0.1", server.port))
+    with narrow_client(server.port) as client:
         data = OPENAPI * (count - 1) + OPENAPI.replace(b"\r\n\r\n", LAST)
         sender = threading.Thread(target=client.sendall, args=(data,))
         sender.start()

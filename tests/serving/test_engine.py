@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -16,11 +18,11 @@ from nin_spec.diagnostics import InputError
 from nin_spec.runtime.buckets import BucketRunner
 from nin_spec.serving import engine as engine_module
 from nin_spec.serving import models
-from nin_spec.serving.engine import Engine, open_engine, open_lane, plan, worthwhile
+from nin_spec.serving.engine import Engine, Plan, open_engine, open_lane, plan, worthwhile
 from nin_spec.serving.errors import BadRequestError, FailedError
 from nin_spec.serving.models import Choice, Source, open_model
 from nin_spec.serving.protocol import TensorSpec
-from nin_spec.serving.tensors import to_values
+from nin_spec.serving.tensors import Array, to_values
 
 
 def engine(folder: Path, **options: Any) -> Engine:
@@ -107,6 +109,55 @@ def test_a_plan_says_what_it_decided(tmp_path: Path) -> None:
 def test_batching_is_as_large_as_it_pays(speeds: dict[int, float], rows: int) -> None:
     """Off where it makes the model slower; else the least size of eight or more that is level with the best."""
     assert worthwhile(speeds) == rows
+
+
+class Timed:
+    """An engine on a device of fixed or any sizes, and its clock: a run of n rows takes as long as it is told."""
+
+    batches = True
+
+    def __init__(self, seconds: Callable[[int], float], *, fixed_sizes: bool = False) -> None:
+        self.seconds, self.now, self.ran = seconds, 0.0, set[int]()
+        self.session = SimpleNamespace(fixed_sizes=fixed_sizes, runner=None)
+
+    def clock(self) -> float:
+        return self.now
+
+    def example(self, rows: int) -> list[Array]:
+        return [np.zeros((rows, 1), np.float32)]
+
+    def run(self, arrays: list[Array]) -> list[Array]:
+        self.ran.add(len(arrays[0]))
+        self.now += self.seconds(len(arrays[0]))
+        return arrays
+
+
+def planned(timed: Any, most: int) -> Plan:
+    """What is decided for it."""
+    return plan(timed, most, clock=timed.clock)
+
+
+def test_batching_is_off_where_it_does_not_pay() -> None:
+    """Where two rows take four times as long as one; the log says so, with the best that batching gave."""
+    told = "batching doesn't pay here and is off: 1000 rows/s one at a time, 500 with 2"
+    assert planned(Timed(lambda rows: 0.001 * rows**2), 8) == Plan(1, (), told)
+
+
+def test_batching_is_on_where_it_pays() -> None:
+    """Where eight rows take as long as one, and more take in proportion."""
+    told = "batching up to 8 rows: 1000 rows/s one at a time, 8000 with 8"
+    assert planned(Timed(lambda rows: 0.001 * max(1, rows / 8)), 32) == Plan(8, (), told)
+
+
+@pytest.mark.parametrize(
+    ("most", "power", "rows"), [(6, 0, 6), (6, 2, 1), (1, 0, 1)], ids=["it pays", "it doesn't", "as asked"]
+)
+def test_a_device_that_wants_fixed_sizes_has_buckets(most: int, power: int, rows: int) -> None:
+    """Each is warmed, whether requests share runs or not: one request may have as many rows."""
+    timed = Timed(lambda rows: 0.001 * rows**power, fixed_sizes=True)
+    found = planned(timed, most)
+    assert (found.rows, found.buckets) == (rows, {6: (1, 2, 4, 6), 1: (1,)}[most])
+    assert timed.ran == set(found.buckets)
 
 
 # ------------------------------------------------------------------ lanes

@@ -12,7 +12,7 @@ import httpx
 import pytest
 from hypothesis import HealthCheck, given, settings
 from server_process import binary_scores, model_file
-from wild_requests import BODY, EXTRA, INFER, framings
+from wild_requests import BODY, EXTRA, INFER, SQUEEZED, framings
 
 from nin_spec.serving.app import App
 from nin_spec.serving.limits import Intake
@@ -85,3 +85,14 @@ def test_any_framing_is_answered_in_json(local: Local, framing: tuple[bytes, dic
 def test_the_good_request_is_exact(local: Local) -> None:
     """What the others are compared with."""
     assert binary_scores(dict(local.headers), local.body).shape == (2, 4)
+
+
+@pytest.mark.parametrize("coding", SQUEEZED)
+def test_a_compressed_body_is_read_whole_or_not_at_all(local: Local, coding: str) -> None:
+    """Cut off anywhere, also in the sum at its end, it is refused."""
+    body, extra = SQUEEZED[coding], {**EXTRA, "Content-Encoding": coding}
+    assert local.ask(body, extra)[::2] == (200, local.body)
+    for end in [*range(0, len(body) - 9, 97), *range(len(body) - 9, len(body))]:
+        status, _, answer = local.ask(body[:end], extra)
+        assert (status, "can't be decompressed" in json.loads(answer)["error"]) == (400, True), end
+    check(local, (body + b"x", extra))

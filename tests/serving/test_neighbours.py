@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
-from server_process import model_file
+from hosted_server import hosted
+from server_process import ask, binary_request, binary_scores, model_file, picky_model, until
 
 import nin_spec
+from nin_spec.runtime.session import open_session
 from nin_spec.serving.engine import open_engine, open_lane
 
 
@@ -40,3 +46,49 @@ def test_a_neighbour_changes_no_byte(tmp_path: Path, spec: str, *, beside: bool)
             scores = engine.run([batch])[0]
             answers.add(scores[[0, rows - 1]].tobytes())
         assert len(answers) == 1
+
+
+def asked_together(path: Path, requests: Sequence[Any]) -> tuple[list[tuple[int, dict[str, str], bytes]], list[int]]:
+    """The answers to requests that wait together, in their order, and the rows of each run that they took."""
+
+    def one(x: Any) -> tuple[int, dict[str, str], bytes]:
+        return ask(server.port, "POST", "/v2/models/small/infer", *binary_request(x))
+
+    with ThreadPoolExecutor(len(requests) + 1) as clients, hosted(path) as server:
+        before = clients.submit(one, requests[0])
+        until(lambda: len(server.runs) == 1)
+        answers = []
+        for waiting, x in enumerate(requests):
+            answers.append(clients.submit(one, x))
+            until(lambda: server.pending == waiting + 1)  # noqa: B023 it is asked at once
+        server.gate.set()
+        assert before.result()[0] == 200
+        return [each.result() for each in answers], server.runs[1:]
+
+
+def test_a_neighbour_that_fails_fails_alone(tmp_path: Path) -> None:
+    """Through the server: the others' bytes are those of their own rows alone."""
+    path = picky_model(tmp_path)
+    good = [np.array([[0, 1, 2], [3, 4, 5]], np.float32), np.array([[6, 7, 0]], np.float32)]
+    (first, failed, last), runs = asked_together(path, [good[0], np.full((1, 3), 99, np.float32), good[1]])
+    assert runs == [4, 2, 1, 1]
+    assert failed[0] == 500
+    assert "the model failed" in json.loads(failed[2])["error"]
+    for x, (status, headers, body) in zip(good, (first, last), strict=True):
+        assert status == 200
+        assert binary_scores(headers, body).tobytes() == open_session(path, "cpu", 1).run(x).tobytes()
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, 3e38])
+def test_a_neighbour_of_no_numbers_changes_no_byte(tmp_path: Path, value: float) -> None:
+    """Through the server: the others' bytes are those that they have in a run of the same size beside zeros."""
+    path, rng = model_file(tmp_path), np.random.default_rng(3)
+    first, last = (rng.normal(size=(rows, 3, 8, 8)).astype(np.float32) for rows in (1, 2))
+    beside = np.full((1, 3, 8, 8), value, np.float32)
+    answers, runs = asked_together(path, [first, beside, last])
+    assert runs == [4]
+    scores = [binary_scores(headers, body) for _, headers, body in answers]
+    expected = open_session(path, "cpu", 1).run(np.concatenate([first, 0 * first, last]))
+    assert scores[0].tobytes() == expected[:1].tobytes()
+    assert scores[2].tobytes() == expected[2:].tobytes()
+    assert not np.isfinite(scores[1]).all()

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from exposition import check_exposition
 from numpy.typing import NDArray
 from server_process import ask, ask_json, bare_scores, binary_request, binary_scores, json_request, small_models_served
 
@@ -252,6 +253,9 @@ def test_bad_framing_is_refused(port: int, extra: dict[str, str], body: bytes, s
         ("PUT", "/v2/health/live", 405),
         ("POST", "/v2", 405),
         ("POST", "/v2/models/small/classify", 400),
+        ("POST", "/v2/repository/index", 404),
+        ("POST", "/v2/repository/models/small/load", 404),
+        ("POST", "/v2/repository/models/small/unload", 404),
     ],
 )
 def test_every_error_is_json(port: int, method: str, path: str, status: int) -> None:
@@ -274,9 +278,11 @@ def test_numbers_that_json_lacks_come_as_null(port: int) -> None:
 
 def metrics(port: int) -> dict[str, float]:
     """The numbers of the model `small`."""
-    _, headers, text = ask(port, "GET", "/metrics")
+    _, headers, answer = ask(port, "GET", "/metrics")
     assert headers["content-type"].startswith("text/plain; version=0.0.4")
-    lines = [line.rsplit(" ", 1) for line in text.decode().splitlines() if not line.startswith("#")]
+    text = answer.decode()
+    check_exposition(text)
+    lines = [line.rsplit(" ", 1) for line in text.splitlines() if not line.startswith("#")]
     return {name: float(value) for name, value in lines if 'model="small"' in name}
 
 

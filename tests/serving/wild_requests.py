@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
 import json
+import zlib
 from typing import Any
 
 import numpy as np
@@ -11,6 +13,7 @@ from server_process import binary_request
 
 X = np.random.default_rng(5).normal(size=(2, 3, 8, 8)).astype(np.float32)
 BODY, EXTRA = binary_request(X)
+SQUEEZED = {"gzip": gzip.compress(BODY, mtime=0), "deflate": zlib.compress(BODY)}
 INFER = "/v2/models/small/infer"
 
 odd: st.SearchStrategy[Any] = st.none() | st.booleans() | st.integers(-2, 2**65) | st.floats() | st.text(max_size=5)
@@ -55,13 +58,17 @@ requests = odd | st.fixed_dictionaries(
 @st.composite
 def framings(draw: st.DrawFn) -> tuple[bytes, dict[str, str]]:
     """A body and its headers: near to good, damaged, or noise."""
-    kind = draw(st.sampled_from(["generated", "damaged", "noise"]))
+    kind = draw(st.sampled_from(["generated", "damaged", "compressed", "noise"]))
     if kind == "noise":
         return draw(st.binary(max_size=300)), draw(st.sampled_from([{}, {"Inference-Header-Content-Length": "5"}]))
     if kind == "damaged":
         at, byte = draw(st.integers(0, 250)), draw(st.integers(0, 255))
         cut = draw(st.integers(0, len(BODY)))
         return (BODY[:at] + bytes([byte]) + BODY[at + 1 :])[: cut or None], EXTRA
+    if kind == "compressed":
+        name = draw(st.sampled_from(["gzip", "deflate"]))
+        whole = SQUEEZED[name]
+        return whole[: draw(st.just(len(whole)) | st.integers(0, len(whole)))], {**EXTRA, "Content-Encoding": name}
     text = json.dumps(draw(requests)).encode()
     tail = draw(st.sampled_from([b"", X.tobytes(), b"x"]))
     length = draw(st.sampled_from([None, "0", str(len(text)), "-1", "1e3", "99999999999999999999"]))
