@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import io
+import json
 import os
 import re
 import signal
 import socket
 import threading
 import time
+from itertools import count
 from pathlib import Path
 
+import grpc
 import numpy as np
 import pytest
+from PIL import Image
+from rpc_service import call, request
 from server_process import CARD, Process, ask, binary_request, json_request, running
 from small_models import content
 
@@ -32,12 +38,10 @@ def memory(server: Process) -> int:
 
 
 class Mix:
-    """Good requests, bad ones, pictures, and clients that leave, until told to stop."""
+    """Good requests, bad ones, pictures, calls, and clients that leave, until told to stop."""
 
-    def __init__(self, port: int) -> None:
-        import json
-
-        self.port, self.counts = port, dict[int, int]()
+    def __init__(self, port: int, grpc_port: int) -> None:
+        self.port, self.counts, self.codes = port, dict[int, int](), dict[str, int]()
         body, extra = binary_request(X)
         self.kinds = [
             (INFER, body, extra),
@@ -45,10 +49,12 @@ class Mix:
             (INFER, body[:-1], extra),
             (INFER, b"[" * 10_000, {}),
             ("/v2/models/small/classify", b"no picture", {}),
+            ("/v2/models/small/classify", picture(), {}),
             ("/v2/models/other/infer", body, extra),
         ]
         self.stop = threading.Event()
         self.threads = [threading.Thread(target=self._run, args=(k,)) for k in range(4)]
+        self.threads.append(threading.Thread(target=self._call, args=(grpc_port,)))
         for thread in self.threads:
             thread.start()
 
@@ -64,6 +70,20 @@ class Mix:
                 status = ask(self.port, "POST", path, body, extra)[0]
                 self.counts[status] = self.counts.get(status, 0) + 1
 
+    def _call(self, port: int) -> None:
+        """Over gRPC: good calls, bad ones, and a few that are given up."""
+        kinds = [request(X, model_name="small"), request(X[:, :1], model_name="small"), request(X, model_name="other")]
+        with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
+            infer = call(channel)
+            for turn in count():
+                if self.stop.is_set():
+                    return
+                under_way = infer.future(kinds[turn % 3], timeout=60)
+                if turn % 10 == 0:
+                    under_way.cancel()
+                code = under_way.code().name
+                self.codes[code] = self.codes.get(code, 0) + 1
+
     def end(self) -> None:
         """Wait for everyone."""
         self.stop.set()
@@ -71,18 +91,28 @@ class Mix:
             thread.join()
 
 
+def picture() -> bytes:
+    """The file of one."""
+    data = io.BytesIO()
+    Image.effect_noise((40, 32), 50).convert("RGB").save(data, "JPEG")
+    return data.getvalue()
+
+
 def test_memory_stays_flat_under_mixed_load(tmp_path: Path) -> None:
     """After a tenth of the time to warm up, the server grows by less than 5%; no 5xx but the deliberate 503."""
     (tmp_path / "small.onnx").write_bytes(content(metadata=CARD))
-    with running(f"small={tmp_path / 'small.onnx'}", *TWO) as server:
-        mix = Mix(server.port)
+    with running(f"small={tmp_path / 'small.onnx'}", "--grpc-port", "0", *TWO) as server:
+        mix = Mix(server.port, server.grpc_port)
         time.sleep(SECONDS / 10)
         before = memory(server)
         time.sleep(SECONDS * 9 / 10)
         after = memory(server)
         mix.end()
-        print(f"{before} -> {after} kB, answers {dict(mix.counts)}; {server.lines[0]}")  # noqa: T201 pytest -s shows it
-        assert set(mix.counts) <= {200, 400, 404, 503}
+        told = f"answers {mix.counts}, calls {mix.codes}"
+        print(f"{before} -> {after} kB, {told}; {server.lines[0]}")  # noqa: T201 pytest -s shows it
+        assert {200, 400, 404} <= set(mix.counts) <= {200, 400, 404, 503}
+        assert {"OK", "INVALID_ARGUMENT", "NOT_FOUND"} <= set(mix.codes)
+        assert set(mix.codes) <= {"OK", "INVALID_ARGUMENT", "NOT_FOUND", "CANCELLED", "UNAVAILABLE"}
         assert after < 1.05 * before
 
 
