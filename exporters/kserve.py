@@ -48,12 +48,12 @@ class KServeExporter:
     Options: ClassVar[type[BaseModel]] = KServeOptions
 
     def export(self, model: Model, options: KServeOptions) -> Artifact:
-        """`<service>.yaml`. Raises ExportError for a location or a quantity that KServe would not take."""
+        """`<service>.kserve.yaml`. Raises ExportError for a location or a quantity that KServe would not take."""
         shown = facts(model, options)
         remarks = [f"InferenceService {shown['service']}: upload the folder of --triton to {shown['storage_uri']}"]
         if options.hardware == "cpu":
-            remarks.append("export --triton with --threads: onnxruntime sees all cores, whatever the replica may use")
-        file = f"{shown['service']}.yaml"
+            remarks.append("a repository exported without --threads uses all cores of its node, whatever a replica may")
+        file = f"{shown['service']}.kserve.yaml"  # a spec of that name may lie beside it
         return Artifact({file: render("inference_service.yaml.jinja", shown)}, tuple(remarks))
 
 

@@ -87,10 +87,10 @@ def decode(path: Path | IO[bytes]) -> Image.Image:
         return ImageOps.exif_transpose(picture)
 
 
-def read_header(path: Path) -> None:
-    """Open a picture and decode none of it. Raises what Pillow raises; safe to call from several threads."""
-    with _quiet, Image.open(path, formats=FORMATS):
-        pass
+def read_header(path: Path | IO[bytes]) -> tuple[int, int]:
+    """A picture's width and height, nothing of it decoded. Raises what Pillow raises; safe in several threads."""
+    with _quiet, Image.open(path, formats=FORMATS) as picture:
+        return picture.size
 
 
 # ------------------------------------------------------------------ the frame

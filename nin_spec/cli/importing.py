@@ -44,7 +44,7 @@ def import_command(
     A Caffe net is a .prototxt, a .caffemodel or both. Caffe needs not be installed: the spec must compute
     what Caffe's published definitions make of the net, with its weights or, without any, random ones.
 
-    A file that carries its own spec, as those of `nin-spec export` do, gives that spec back.
+    Of a file of `nin-spec export` the network comes back, by its own names; a recipe (train) does not.
     """
     from nin_spec.files import write_atomic
     from nin_spec.weights import save

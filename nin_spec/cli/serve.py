@@ -93,7 +93,11 @@ def serve_command(
     \b
       nin-spec serve digits.onnx                            http://127.0.0.1:8000, and a page for people
       nin-spec serve cat=a.onnx dog=b.onnx dog:2=c.onnx     your own names, and versions
-      curl --data-binary @photo.jpg localhost:8000/v2/models/digits/classify
+      curl --data-binary @photo.jpg 'localhost:8000/v2/models/cat/classify?top=3'
+      curl -H "Authorization: Bearer $TOKEN" localhost:8000/v2/models/dog/versions/1
+
+    Without a name of yours a model has its spec's; without a version a request goes to the highest. The answers of
+    /v2/models and /openapi.json show what there is.
 
     Clients of the protocol (tritonclient, KServe's) work unchanged. SIGTERM answers what is under way, then ends.
     """
@@ -108,6 +112,7 @@ def serve_command(
 
     log_to_stderr()
     choice = Choice(device, threads, max_batch, max_delay / 1000, max_queue, options)
+    _check_ports(host, port, grpc_port)
     opened = open_all([parse_source(text) for text in models], choice)
     settings = Settings(
         host=host,
@@ -123,6 +128,23 @@ def serve_command(
     )
     names = ", ".join(f"{m.name}:{m.source.version}" for m in opened)
     serve(opened, choice, settings, lambda address: tell([f"serving {names} on {address}"]))
+
+
+def _check_ports(host: str, port: int, grpc_port: int | None) -> None:
+    """What can be told before models are loaded: a port that can't be had. Raises InputError."""
+    import socket
+
+    if port and port == grpc_port:
+        message = f"--port and --grpc-port are both {port}"
+        raise InputError(Diagnostic(Code.SERVE_UNUSABLE, message, hint="REST and gRPC need a port each"))
+    for number, option in ((port, "--port"), (grpc_port, "--grpc-port")):
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        try:
+            if number is not None:
+                socket.create_server((host, number), family=family).close()
+        except OSError as error:
+            message = f"{host}:{number} can't be listened on: {error.strerror or error}"
+            raise InputError(Diagnostic(Code.SERVE_UNUSABLE, message, hint=f"say another {option} or --host")) from None
 
 
 def _token(path: str | None) -> bytes | None:

@@ -55,7 +55,7 @@ def place_for(dataset: str, location: Path | None = None) -> Path | None:
         return location
     if dataset not in CATALOG:
         hint = f"{did_you_mean(dataset, list(CATALOG))}; your own are read with --data DIR"
-        raise missing(f"no data set is known as {dataset!r}", hint)
+        raise missing(f"there is no folder {dataset}, and no data set is known as {dataset!r}", hint)
     entry = CATALOG[dataset]
     if not entry.downloads:
         return None

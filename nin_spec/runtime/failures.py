@@ -33,7 +33,7 @@ CAUSES = (
     Cause(
         r"protobuf parsing failed",
         "it is not an ONNX file, or a part of it is missing",
-        "copy or export it again",
+        "a spec is exported first (nin-spec export SPEC --onnx); copy or export a damaged file again",
     ),
     Cause(r"No graph was found", "it holds no ONNX graph", "copy or export it again"),
     Cause(

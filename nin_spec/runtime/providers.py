@@ -183,7 +183,7 @@ def lookup(device: Device) -> Provider:
         message = f"{device} can't be used: its plug-in is not installed"
         raise DeviceError(Diagnostic(Code.DEVICE_UNAVAILABLE, message, hint=f"pip install 'nin-spec[{device}]'"))
     choices = ["auto", *found]
-    near = nearest(device, choices)
+    near = "cuda" if device == "gpu" else nearest(device, choices)
     asked = f"did you mean {near!r}? " if near else ""
     hint = f"{asked}there are {', '.join(choices)}, and what an onnxruntime-ep-* package adds"
     raise DeviceError(Diagnostic(Code.DEVICE_UNAVAILABLE, message, hint=hint))

@@ -168,7 +168,7 @@ def _json(data: Any, status: int = 200) -> Response:
 
 async def _refused(request: Request, error: Exception) -> Response:
     assert isinstance(error, ServingError)  # noqa: S101 registered for these
-    tell_failure(error, request.state.identity)
+    tell_failure(error, request.state.identity.decode())
     body, headers = refusal(error)
     return _told(body, error.status, headers)
 

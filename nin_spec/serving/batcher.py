@@ -40,7 +40,8 @@ class Caller(Protocol):
 class Limits:
     """`rows` a run at most, `delay` seconds to wait for them, `queue` rows that may wait, `buckets` to pad to.
 
-    `lanes`: runs side by side when several requests wait.
+    `lanes`: runs side by side when several requests wait. `size`: bytes of inputs that a run of several requests may
+    have, 0 for any: where sizes are open, the rows that pay were measured at a small one.
     """
 
     rows: int = 1
@@ -48,6 +49,7 @@ class Limits:
     queue: int = 256
     buckets: tuple[int, ...] = ()
     lanes: int = 1
+    size: int = 0
 
 
 @dataclass(slots=True, eq=False)
@@ -265,6 +267,7 @@ class Batcher:
             elif lap.ran and (lap.rows + first.rows > room or first.key != lap.ran[0].key):
                 break
             else:
+                room = min(room, self._fitting(first))
                 lap.rows += first.rows
                 lap.queued += now - first.arrived
                 lap.ran.append(queue.popleft())
@@ -277,6 +280,12 @@ class Batcher:
         """Rows for one run: a full one, or what keeps each lane that is free as busy as the others."""
         free = self._lanes - len(self._running)
         return min(self.limits.rows, math.ceil(self._rows / free))
+
+    def _fitting(self, waiting: Waiting) -> int:
+        """Rows of a request's size that one run may have."""
+        if not self.limits.size:
+            return self.limits.rows
+        return self.limits.size * waiting.rows // sum(a.nbytes for a in waiting.arrays)
 
     def _execute(self, lap: Lap) -> None:
         try:

@@ -129,7 +129,7 @@ class Connection(HttpToolsProtocol):
             return
         super().on_headers_complete()
         self._in_body = self._advanced = True
-        if self.parser.should_upgrade() and self.scope["method"] != "CONNECT":
+        if self.parser.should_upgrade():
             self._framing = [(name, value) for name, value in self.headers if name in _FRAMING]
         self.cycle.transport = self._exit  # type: ignore[assignment]
         if self.draining:
@@ -233,6 +233,11 @@ class Connection(HttpToolsProtocol):
     def parting(self) -> bool:
         """Whether the last answer has been written."""
         return self._lingers is not None or self.transport.is_closing()
+
+    @property
+    def sends(self) -> bool:
+        """Whether a request has begun to come, and is not all here."""
+        return self._began is not None
 
     @property
     def busy(self) -> bool:

@@ -35,8 +35,6 @@ _ROUNDS, _SECONDS = 7, 3.0
 """A measurement ends after so many rounds, or so many seconds."""
 _LAPS = 4
 """Runs of each thread in a round of runs side by side."""
-_SEVERAL = 7
-"""Rows by which an output is asked whether it has the batch's: a number that no other axis has by habit."""
 _KINDS = {"tensor(float)": "FP32", "tensor(double)": "FP64", "tensor(float16)": "FP16"} | {
     f"tensor({kind})": name
     for kind, name in (
@@ -65,6 +63,11 @@ class Engine:
         """Whether requests can share a run: the file leaves the batch axis open."""
         return all(spec.shape[:1] == (-1,) for spec in (*self.inputs, *self.outputs))
 
+    @property
+    def open_size(self) -> bool:
+        """Whether requests may be of several sizes."""
+        return any(-1 in spec.shape[1:] for spec in self.inputs)
+
     @cached_property
     def _names(self) -> tuple[list[str], list[str]]:
         return [s.name for s in self.inputs], [s.name for s in self.outputs]
@@ -91,7 +94,7 @@ class Engine:
         """A size that an open axis allows and the network doesn't is the client's, the rest is ours."""
         shapes = ", ".join(str(list(a.shape)) for a in arrays)
         why = str(error).splitlines()[-1][-300:] if str(error) else type(error).__name__
-        if any(-1 in spec.shape[1:] for spec in self.inputs):
+        if self.open_size:
             return BadRequestError(f"the model can't take an input of shape {shapes}: {why}")
         return FailedError(f"the model failed on an input of shape {shapes}: {why}")
 
@@ -165,13 +168,15 @@ def _shape(axes: Sequence[Any]) -> Shape:
 class Plan:
     """How requests share runs: `rows` at most in one (1 is not at all), padded up to a bucket where there are any.
 
-    `lanes`: runs side by side, on one core each, when several requests wait.
+    `lanes`: runs side by side, on one core each, when several requests wait. `size`: bytes of inputs in the largest
+    run that was measured, which others may not exceed; 0 where all rows are as large.
     """
 
     rows: int
     buckets: tuple[int, ...] = ()
     remark: str = ""
     lanes: int = 1
+    size: int = 0
 
 
 def plan(
@@ -199,9 +204,9 @@ def _shared(engine: Engine, most: int, clock: Callable[[], float]) -> Plan:
     if not engine.batches:
         engine.example(1)
         return Plan(1, remark="the file fixes its batch: every request runs alone")
-    if not all(has_rows(output, _SEVERAL) for output in engine.run(engine.example(_SEVERAL))):
-        return Plan(1, remark="an output's first axis is not the batch: every request runs alone")
     sizes = tuple(sorted({2**k for k in range(most.bit_length()) if 2**k < most} | {most}))
+    if most > 1 and not all(has_rows(output, most) for output in engine.run(engine.example(most))):
+        return Plan(1, remark="an output's first axis is not the batch: every request runs alone")
     speeds = speeds_of(engine, sizes, clock)
     buckets = sizes if engine.session.fixed_sizes and engine.session.runner is None else ()
     if most == 1:
@@ -212,7 +217,8 @@ def _shared(engine: Engine, most: int, clock: Callable[[], float]) -> Plan:
     told = f"{speeds[1]:.0f} rows/s one at a time, {speeds[size]:.0f} with {size}"
     if rows == 1:
         return Plan(1, buckets, f"batching doesn't pay here and is off: {told}")
-    return Plan(rows, buckets, f"batching up to {rows} rows: {told}")
+    size = sum(array.nbytes for array in engine.example(rows)) if engine.open_size else 0
+    return Plan(rows, buckets, f"batching up to {rows} rows: {told}", size=size)
 
 
 def worthwhile(speeds: Mapping[int, float]) -> int:

@@ -41,9 +41,9 @@ def check_fields(data: bytes, kind: Any) -> None:
     if len(data) <= 2 * MAX_FIELDS:  # the smallest field has two bytes
         return
     parts, count = [(0, len(data), kind)], 0
-    try:
-        while parts:
-            at, end, message = parts.pop()
+    while parts:
+        at, end, message = parts.pop()
+        try:
             while at < end:
                 count += 1
                 if count > MAX_FIELDS:
@@ -52,9 +52,9 @@ def check_fields(data: bytes, kind: Any) -> None:
                 start, at = _field_end(data, at, tag & 7)
                 field = message.fields_by_number.get(tag >> 3)
                 if tag & 7 == _LENGTH and field is not None and field.message_type is not None:
-                    parts.append((start, at, field.message_type))
-    except (IndexError, _NoFieldError):
-        return
+                    parts.append((start, min(at, end), field.message_type))
+        except (IndexError, _NoFieldError):
+            continue  # the reader stops here too, behind what it has read of the others
 
 
 class _NoFieldError(Exception):
@@ -62,7 +62,8 @@ class _NoFieldError(Exception):
 
 
 _LENGTH = 2
-_FIXED = {1: 8, 5: 4}
+_FIXED = {1: 8, 5: 4, 3: 0, 4: 0}
+"""Bytes behind a tag. The ends of a group have none; what lies between is counted as if it lay outside."""
 
 
 def _field_end(data: bytes, at: int, wire: int) -> tuple[int, int]:
@@ -107,7 +108,7 @@ def read_message(message: Any) -> InferRequest:
 
 def _read_input(item: Any, raw: bytes | None) -> Tensor:
     name = _named(item, "input")
-    datatype, shape = check_datatype(name, item.datatype), check_shape(name, tuple(item.shape))
+    datatype, shape = check_datatype(name, item.datatype), check_shape(name, item.shape)
     if raw is None:
         return Tensor(name, _from_contents(name, datatype, shape, item.contents))
     if item.HasField("contents"):

@@ -10,9 +10,10 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
+from PIL import UnidentifiedImageError
 
 from nin_spec.diagnostics import NinSpecError
-from nin_spec.pictures import FORMATS, decode, frame_of, preprocess, raw, to_frame
+from nin_spec.pictures import FORMATS, decode, frame_of, preprocess, raw, read_header, to_frame
 from nin_spec.runtime.classify import probabilities_of
 from nin_spec.serving.batcher import Caller
 from nin_spec.serving.errors import BadRequestError, OverloadedError, ServingError, TooLargeError
@@ -41,7 +42,7 @@ class Classify:
         request = InferRequest((Tensor(served.engine.session.input_name, _batch(served, x)),))
         response = await self.service.infer(served, request, caller)
         names = [spec.name for spec in served.engine.outputs]
-        scores = response.outputs[names.index(served.engine.session.output_name)].array[0]
+        scores = response.outputs[names.index(served.engine.session.output_name)].array[0].ravel()
         return {
             "model_name": served.name,
             "model_version": served.version,
@@ -106,10 +107,15 @@ def prepare(served: Served, picture: bytes, most: int) -> Array:
             pass
         case _:
             raise BadRequestError("the model's input is no picture of 1 or 3 channels; send tensors to infer")
+    if len(session.output_shape) < 2:
+        raise BadRequestError("the model's output is no score for each class; send tensors to infer")
+    if not picture:
+        raise BadRequestError("the body is empty, and a picture is wanted: curl --data-binary @FILE sends one")
     try:
+        own = read_header(io.BytesIO(picture))
+        _check_size(own, channels * (height or own[1]) * (width or own[0]) * session.dtype.itemsize, most)
         image = decode(io.BytesIO(picture))
         frame = frame_of((channels, height or image.height, width or image.width), contract)
-        _check_size(image.size, channels * frame.height * frame.width * session.dtype.itemsize, most)
         pixels = to_frame(image, frame)
         if session.takes_pixels:
             item: Array = raw(pixels[None], contract, session.dtype)[0]
@@ -119,6 +125,10 @@ def prepare(served: Served, picture: bytes, most: int) -> Array:
         raise
     except NinSpecError as error:
         raise BadRequestError(error.diagnostics[0].message) from None
+    except UnidentifiedImageError:
+        sent = "a form, not the picture itself" if picture.startswith(b"--") else "no picture that can be decoded"
+        hint = "curl --data-binary @FILE sends one"
+        raise BadRequestError(f"the body is {sent} ({', '.join(FORMATS)}): {hint}") from None
     except Exception as error:  # noqa: BLE001 a decoder may raise anything on a damaged file
         known = ", ".join(FORMATS)
         raise BadRequestError(f"the body is no picture that can be decoded ({known}): {str(error)[:200]}") from None

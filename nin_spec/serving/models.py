@@ -87,6 +87,8 @@ def open_model(source: Source, choice: Choice) -> Opened:
         found.remark,
         extra={"model": name, "version": source.version, "file": str(source.path), "device": engine.session.choice},
     )
+    if engine.info.weights.startswith("fresh"):
+        logger.warning("untrained weights: the classes mean nothing yet", extra={"model": name})
     return Opened(replace(source, name=name), engine, lane if found.lanes > 1 else None, found, stamp, choice.rows)
 
 
@@ -154,13 +156,14 @@ class Repository:
             task.add_done_callback(self._retiring.pop)
 
     def _limits(self, found: Plan) -> Limits:
-        return Limits(found.rows, self.choice.delay, self.choice.queue, found.buckets, found.lanes)
+        return Limits(found.rows, self.choice.delay, self.choice.queue, found.buckets, found.lanes, found.size)
 
     def find(self, name: str, version: str = "") -> Served:
         """A version of a model, the highest where none is asked for. Raises NotFoundError."""
         versions = self._served.get(name)
         if versions is None:
-            raise NotFoundError(f"there is no model {name[:128]!r}")
+            there = ", ".join(self._served)
+            raise NotFoundError(f"there is no model {name[:128]!r}; there is {there}")
         if not version:
             return versions[max(versions, key=int)] if len(versions) > 1 else next(iter(versions.values()))
         if version not in versions:
@@ -217,8 +220,13 @@ class Repository:
             logger.exception("reload failed, the old model stays: an error in the server", extra=told)
             served.opened = replace(served.opened, stamp=stamp)
             return
+        if (opened.engine.inputs, opened.engine.outputs) != (served.engine.inputs, served.engine.outputs):
+            # Every client of the old model would be refused by the new one.
+            logger.error("reload failed, the old model stays: the file takes or gives other tensors", extra=told)
+            served.opened = replace(served.opened, stamp=stamp)
+            return
         self.add(opened)
-        logger.info("reloaded", extra=told)
+        logger.info("reloaded", extra={**told, "hash": opened.engine.info.hash})
 
     async def watch(self, seconds: float) -> None:
         """Reload what changes, for ever."""

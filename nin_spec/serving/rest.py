@@ -57,7 +57,7 @@ class Infer:
         except GoneError:
             return  # nobody is there to be told
         except ServingError as error:
-            tell_failure(error, identity)
+            tell_failure(error, identity.decode())
             status, (body, extra) = error.status, refusal(error)
         except Exception:  # noqa: BLE001 it is logged, and the client told
             logger.exception("an error in the server", extra={"request": identity.decode()})
@@ -99,10 +99,10 @@ async def respond(send: Send, status: int, body: bytes, headers: Headers) -> Non
     await send({"type": "http.response.body", "body": body})
 
 
-def tell_failure(error: ServingError, identity: bytes) -> None:
+def tell_failure(error: ServingError, identity: str) -> None:
     """What is no fault of the client's goes to the log, too."""
     if isinstance(error, FailedError):
-        logger.error("%s", error.message, extra={"request": identity.decode()})
+        logger.error("%s", error.message, extra={"request": identity})
 
 
 def refusal(error: ServingError) -> tuple[bytes, Headers]:

@@ -5,15 +5,16 @@ runs nothing for a future that is done.
 
 Each call is registered as one that takes a stream, of which it reads one message: on the wire that is the same, and
 so a call without the token is refused before its message is read. A message counts in the memory that requests may
-hold as soon as it is there; how large one will be, grpc doesn't say, and so few are read at once.
+hold as soon as it is there; how large one will be, grpc doesn't say, and so few are read at once. Nothing that outlives
+a call may refer to its message, in a cycle with an exception's frames say: it would stay until Python looks for cycles.
 """
 
 from __future__ import annotations
 
 import asyncio
 import hmac
-from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
 from typing import Any
 
 import grpc
@@ -51,8 +52,12 @@ _EMPTY = {"ServerLive", "ServerReady"}
 """Calls whose messages say nothing, and are not read: whatever else goes on, a probe is answered."""
 _READS = 32
 """Messages that are read at once."""
-_PROBE = 2.0
-"""Seconds that a call without the token may take to say what it asks: it holds up nobody, and is not waited for."""
+_LARGE = "ModelInfer"
+"""The call whose messages may be large."""
+_SMALL = 2.0
+"""Seconds that the message of any other call may take to come: it holds up nobody, and is not waited for."""
+_LAST = 0.3
+"""Seconds in which new calls are refused before the end: what grpc has taken in by then, it cancels without a word."""
 
 
 @dataclass(eq=False)
@@ -122,16 +127,21 @@ class Door:
     token: bytes | None = None
     patience: float = 30.0
 
+    closing: bool = field(default=False, init=False)
+    under_way: int = field(default=0, init=False)
+
     def __post_init__(self) -> None:
         self._reads = asyncio.Semaphore(_READS)
 
-    async def enter(self, name: str, messages: AsyncIterator[bytes], hold: Hold, kind: Any, context: Any) -> Any:
+    async def enter(self, name: str, hold: Hold, kind: Any, context: Any) -> Any:
         """The call's message. Raises ServingError."""
+        if self.closing and name == _LARGE:
+            raise OverloadedError("the server is closing", retry_after=1)
         if self.token is not None and name not in _OPEN:
             _check_token(context, self.token)
         if name in _EMPTY:
             return kind()
-        data = await (self._probe(messages) if name in _OPEN else self._read(messages))
+        data = await (self._large(context) if name == _LARGE else self._small(context))
         hold.grow(len(data))
         check_fields(data, kind.DESCRIPTOR)
         try:
@@ -139,53 +149,65 @@ class Door:
         except DecodeError as error:
             raise BadRequestError(f"the message can't be read: {error}") from None
 
-    async def _read(self, messages: AsyncIterator[bytes]) -> bytes:
+    async def _large(self, context: Any) -> bytes:
         its_turn = False
         try:
             async with asyncio.timeout(self.patience), self._reads:
                 its_turn = True
-                return await _only(messages)
+                return await _read(context)
         except TimeoutError:
             if not its_turn:
                 raise OverloadedError("too many calls are being read", retry_after=1) from None
             raise SlowError(f"the request did not arrive within {self.patience:g} seconds") from None
 
-    async def _probe(self, messages: AsyncIterator[bytes]) -> bytes:
-        seconds = min(_PROBE, self.patience)
+    async def _small(self, context: Any) -> bytes:
+        seconds = min(_SMALL, self.patience)
         try:
             async with asyncio.timeout(seconds):
-                return await _only(messages)
+                return await _read(context)
         except TimeoutError:
             raise SlowError(f"the request did not arrive within {seconds:g} seconds") from None
 
 
-async def _only(messages: AsyncIterator[bytes]) -> bytes:
-    try:
-        return await anext(messages)
-    except StopAsyncIteration:
-        raise BadRequestError("the call holds no message") from None
+async def _read(context: Any) -> bytes:
+    """The call's message. Not from grpc's iterator, which keeps what it gave until Python looks for cycles."""
+    data: Any = await context.read()
+    if data is grpc.aio.EOF:
+        raise BadRequestError("the call holds no message")
+    found: bytes = data
+    return found
 
 
 def guarded(name: str, call: Call, door: Door, kind: Any) -> Call:
     """A call that passes the door, and whose errors are gRPC's codes."""
 
-    async def guard(messages: Any, context: grpc.aio.ServicerContext) -> Any:
-        hold = Hold(door.intake)
+    async def guard(_: Any, context: grpc.aio.ServicerContext) -> Any:
+        hold, identity = Hold(door.intake), name
+        door.under_way += 1
         try:
-            return await call(await door.enter(name, messages, hold, kind, context), context)
+            message = await door.enter(name, hold, kind, context)
+            identity = getattr(message, "id", "") or name
+            return await call(message, context)
         except ServingError as error:
-            refused = error
-            tell_failure(error, name.encode())
+            tell_failure(error, identity)
+            refused = _told(error)
         except Exception:  # noqa: BLE001 whatever it is, the client is told, and the log has it
-            logger.exception("an error in the server", extra={"call": name})
-            refused = FailedError("an error in the server; its log says more")
+            logger.exception("an error in the server", extra={"request": identity})
+            refused = _told(FailedError("an error in the server; its log says more"))
         finally:
             hold.release()
-        if refused.retry_after is not None:
-            context.set_trailing_metadata((("retry-after", str(refused.retry_after)),))
-        return await context.abort(grpc.StatusCode[refused.grpc], refused.message)
+            door.under_way -= 1
+        code, text, trailing = refused
+        context.set_trailing_metadata(trailing)
+        return await context.abort(code, text)
 
     return guard
+
+
+def _told(error: ServingError) -> tuple[grpc.StatusCode, str, tuple[tuple[str, str], ...]]:
+    """What the client is told, without the error itself, whose frames hold the call's message."""
+    trailing = () if error.retry_after is None else (("retry-after", str(error.retry_after)),)
+    return grpc.StatusCode[error.grpc], error.message, trailing
 
 
 def _check_token(context: grpc.aio.ServicerContext, token: bytes) -> None:
@@ -216,10 +238,18 @@ class Rpc:
 
     server: grpc.aio.Server
     address: str
+    door: Door
 
     async def stop(self, seconds: float) -> None:
         """Refuse new calls, let those under way end, for so long at most."""
-        await self.server.stop(seconds)
+        self.door.closing = True
+        loop = asyncio.get_running_loop()
+        begun = loop.time()
+        while (waited := loop.time() - begun) < seconds and (  # noqa: ASYNC110 one that ends may be followed by another
+            self.door.under_way or waited < _LAST
+        ):
+            await asyncio.sleep(0.02)
+        await self.server.stop(0)
 
 
 async def listen(service: Service, door: Door, host: str, port: int) -> Rpc:
@@ -246,4 +276,4 @@ async def listen(service: Service, door: Door, host: str, port: int) -> Rpc:
         message = f"{where}:{port} can't be listened on: it is taken, not an address of this machine, or not allowed"
         raise InputError(Diagnostic(Code.SERVE_UNUSABLE, message, hint="say another --grpc-port or --host")) from None
     await server.start()
-    return Rpc(server, f"grpc://{where}:{bound}")
+    return Rpc(server, f"grpc://{where}:{bound}", door)

@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     from nin_spec.serving.rpc import Rpc
 
 
+_LAST_ANSWERS = 0.1
+"""Seconds that answers have to leave when the time of a drain is up."""
+
+
 @dataclass(frozen=True, slots=True)
 class Settings:
     """How the server stands: seconds, bytes. `reload` is how often files are looked at, None is never."""
@@ -161,6 +165,8 @@ class Server(uvicorn.Server):
             self.force_exit = True
             return
         self.service.draining = self.should_exit = True
+        if self._rpc:
+            self._rpc.door.closing = True
         for server in getattr(self, "servers", ()):  # none before the start
             server.close()
         self._say_goodbye()
@@ -193,5 +199,15 @@ class Server(uvicorn.Server):
         for task in self._tasks:
             task.cancel()
         if self._connections() or not calls.done():
-            await self.service.repository.close(at_once=True)
+            await self._give_up()
         await super().shutdown(sockets)
+
+    async def _give_up(self) -> None:
+        """The time is up: refuse what waits or is still being sent, and leave who doesn't read his answer."""
+        await self.service.repository.close(at_once=True)
+        for connection in self._connections():
+            if connection.sends:
+                connection.refuse(503, "the server is closing")
+        await asyncio.sleep(_LAST_ANSWERS)
+        for connection in self._connections():
+            connection.transport.abort()

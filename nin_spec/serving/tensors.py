@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
 from typing import Any
 
@@ -133,7 +133,12 @@ def to_values(array: Array) -> list[Any]:
 
 def show(value: object) -> str:
     """A client's value, short enough to be quoted to it."""
-    text = repr(value) if not isinstance(value, list | dict) or len(value) < 20 else f"a {type(value).__name__}"
+    if isinstance(value, str | bytes):
+        text = repr(value[:60])
+    elif isinstance(value, Sequence | Mapping) and len(value) >= 20:
+        text = "an object" if isinstance(value, Mapping) else "a list"
+    else:
+        text = repr(value)
     return text if len(text) <= 60 else text[:57] + "..."
 
 

@@ -16,6 +16,7 @@ from nin_spec.serving import server as server_module
 from nin_spec.serving.app import App
 from nin_spec.serving.engine import Engine, Plan, open_engine
 from nin_spec.serving.models import Choice, Opened, Served, Source
+from nin_spec.serving.rpc import Rpc
 from nin_spec.serving.server import Server, Settings, serve
 from nin_spec.serving.service import Service
 from nin_spec.serving.tensors import Array
@@ -38,7 +39,7 @@ class Unsignalled(Server):
     """One that lives beside the main thread, where no signal arrives."""
 
     @contextmanager
-    def capture_signals(self) -> Iterator[None]:
+    def signals(self) -> Iterator[None]:
         yield
 
 
@@ -60,9 +61,11 @@ class Hosted:
         with patch.object(server_module, "Server", self._server):
             serve(*arguments)
 
-    def _server(self, service: Service, app: App, settings: Settings, ready: Callable[[str], None]) -> Server:
+    def _server(
+        self, service: Service, app: App, settings: Settings, ready: Callable[[str], None], rpc: Rpc | None
+    ) -> Server:
         self.service, self.intake, self.loop = service, app.intake, asyncio.get_running_loop()
-        self.server = Unsignalled(service, app, settings, ready)
+        self.server = Unsignalled(service, app, settings, ready, rpc)
         return self.server
 
     def _listens(self, address: str) -> None:

@@ -454,3 +454,19 @@ def test_an_output_with_other_rows_is_never_shared_out() -> None:
 
     gate = threading.Event()
     go(test())
+
+
+def test_a_run_holds_no_more_bytes_than_it_may() -> None:
+    """Where sizes are open, as many rows pay as were measured of small ones."""
+
+    async def test() -> None:
+        model = Model()
+        batcher, first = await busy(model, Limits(rows=8, size=2 * 4))
+        waiting = [batcher.submit(rows(value), None) for value in (1, 2, 3)]
+        large = batcher.submit(rows(4, 5, 6), None)
+        model.gate.set()
+        await asyncio.gather(first, *waiting, large)
+        assert model.runs == [[0], [1, 2], [3], [4, 5, 6]]
+        await batcher.close()
+
+    go(test())

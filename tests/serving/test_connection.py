@@ -347,6 +347,36 @@ def test_a_body_of_no_known_length_behind_an_offer_is_refused(server: Process) -
         assert set(statuses(found)) == {400}, found
 
 
+@pytest.mark.parametrize("offer", [{}, OFFER])
+def test_the_body_of_a_connect_is_no_request(server: Process, offer: dict[str, str]) -> None:
+    """There is nothing to connect to, and what it sends is not meant for us."""
+    lines = "".join(f"{k}: {v}\r\n" for k, v in offer.items())
+    head = f"CONNECT x:80 HTTP/1.1\r\nHost: x\r\nContent-Length: {len(LIVE)}\r\n{lines}\r\n".encode()
+    assert 200 not in statuses(raw(server.port, head + LIVE, wait=2))
+
+
+def test_a_request_that_is_still_being_sent_when_the_time_is_up_is_refused(tmp_path: Path) -> None:
+    """In JSON; and who reads nothing of an answer is left, without a word in the log."""
+    path = slow_model(tmp_path)
+    head = b"POST /v2/models/slow/%s HTTP/1.1\r\nHost: x\r\nContent-Length: 500\r\n%s\r\nabc"
+    with running(f"slow={path}", "--drain", "0.3") as server, ExitStack() as closing:
+        clients = []
+        for what in (b"infer", b"classify"):
+            for more in (b"", b"Connection: Upgrade\r\nUpgrade: h2c\r\n"):
+                client = closing.enter_context(socket.create_connection(("127.0.0.1", server.port), timeout=30))
+                client.sendall(head % (what, more))
+                clients.append(client)
+        deaf = closing.enter_context(socket.create_connection(("127.0.0.1", server.port), timeout=30))
+        send_all_that_is_taken(deaf, OPENAPI * 200)
+        assert ask(server.port, "GET", "/v2/health/live")[0] == 200
+        assert server.stop(signal.SIGTERM) == 0
+        for client in clients:
+            answer = client.recv(1 << 16)
+            assert statuses(answer) == [503]
+            assert answer.endswith(b'{"error": "the server is closing"}')
+        assert not any("raceback" in line or "rror" in line for line in server.lines)
+
+
 def test_behind_its_last_word_nothing_is_read() -> None:
     """Who was refused, and waits for the answers to what came before, can ask nothing more."""
     connection, parser = Connection.__new__(Connection), Mock()

@@ -114,7 +114,7 @@ def test_batching_is_as_large_as_it_pays(speeds: dict[int, float], rows: int) ->
 class Timed:
     """An engine on a device of fixed or any sizes, and its clock: a run of n rows takes as long as it is told."""
 
-    batches = True
+    batches, open_size = True, False
 
     def __init__(self, seconds: Callable[[int], float], *, fixed_sizes: bool = False) -> None:
         self.seconds, self.now, self.ran = seconds, 0.0, set[int]()
@@ -248,3 +248,10 @@ def test_an_output_of_other_rows_keeps_requests_apart(tmp_path: Path) -> None:
     found = plan(open_engine(tmp_path / "other.onnx", "cpu", 1), 8)
     assert (found.rows, found.buckets) == (1, ())
     assert "first axis is not the batch" in found.remark
+
+
+def test_an_open_size_is_batched_up_to_what_was_measured(tmp_path: Path) -> None:
+    """Bytes of inputs in a run: rows of larger pictures would need more memory than anyone has seen."""
+    found = plan(engine(tmp_path, shape=("N", 3, "H", "W")), 4)
+    assert found.size == (found.rows * 3 * 32 * 32 * 4 if found.rows > 1 else 0)
+    assert plan(engine(tmp_path), 4).size == 0

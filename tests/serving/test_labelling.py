@@ -71,7 +71,8 @@ def test_pictures_of_any_kind_and_size_are_taken(port: int, form: str, mode: str
 @pytest.mark.parametrize(
     ("path", "body", "told"),
     [
-        (CLASSIFY, b"", "no picture"),
+        (CLASSIFY, b"", "the body is empty"),
+        (CLASSIFY, b"--x\r\nContent-Disposition: form-data\r\n\r\nGIF89a\r\n--x--", "a form, not the picture itself"),
         (CLASSIFY, b"GIF89a", "no picture"),
         (CLASSIFY, picture("PNG")[:-30], "no picture"),
         (f"{CLASSIFY}?top=0", picture("PNG"), "top"),

@@ -99,13 +99,14 @@ def test_a_request_says_how_long_it_waits(tmp_path: Path) -> None:
         assert server.runs == [1, 1]
 
 
-def test_the_server_says_how_long_the_others_wait(tmp_path: Path) -> None:
-    """Those that don't say; one that does may wait for longer."""
-    with busy(tmp_path, waiting=1, timeout=0.02) as (server, asked):
-        check_refused(infer(server.port, PICTURES[0]), LATE)
+def test_nobody_waits_for_longer_than_the_server_says(tmp_path: Path) -> None:
+    """Who says nothing, nor who asks for more: the one whose turn it was is answered."""
+    with busy(tmp_path, waiting=0, timeout=0.02) as (server, asked):
+        for more in ({}, {"parameters": PATIENT}):
+            check_refused(infer(server.port, PICTURES[0], **more), LATE)
         server.gate.set()
         check_answered(asked)
-        assert server.runs == [1, 1]
+        assert server.runs == [1]
 
 
 def test_a_process_refuses_under_load_and_stays_healthy(tmp_path: Path) -> None:

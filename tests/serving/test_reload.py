@@ -7,7 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from server_process import model_file
+from server_process import ask as ask_once
+from server_process import binary_request, model_file, running
 from small_models import content
 
 from nin_spec.runtime.session import open_session
@@ -63,3 +64,18 @@ def test_reloads_come_one_after_another(tmp_path: Path, monkeypatch: pytest.Monk
 
     asyncio.run(ask())
     assert opened == 3
+
+
+def test_another_networks_file_is_not_taken(tmp_path: Path) -> None:
+    """It takes other tensors: every client would be refused. The old one stays, and the log says why."""
+    path = model_file(tmp_path)
+    body, headers = binary_request(X)
+    with running(f"small={path}", "--reload") as server:
+        before = ask_once(server.port, "POST", "/v2/models/small/infer", body, headers)
+        other = tmp_path / "other.onnx"
+        other.write_bytes(content(("N", 1, 8, 8)))
+        other.replace(path)
+        server.wait_for("the file takes or gives other tensors")
+        after = ask_once(server.port, "POST", "/v2/models/small/infer", body, headers)
+    assert before[0] == after[0] == 200
+    assert before[2] == after[2]

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import gc
+import tracemalloc
 from typing import Any
 
 import grpc
@@ -12,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rpc_service import MIB, Fake, call, on_server, refused, request
 
+from nin_spec.serving import errors
 from nin_spec.serving.errors import BadRequestError
 from nin_spec.serving.grpc_messages import check_fields
 from nin_spec.serving.limits import Intake
@@ -127,6 +131,8 @@ def test_calls_that_say_nothing_stand_in_no_probes_way() -> None:
             check = channel.unary_unary("/grpc.health.v1.Health/Check")
             assert await check(b"", timeout=10) == b"\x08\x01"
             told = (("authorization", "Bearer word"),)
+            asked = pb.ModelReadyRequest(name="probe")
+            assert (await call(channel, "ModelReady")(asked, metadata=told, timeout=10)).ready
             assert (await call(channel)(request(id="mine"), metadata=told, timeout=10)).id == "mine"
             for each in idle:
                 each.cancel()
@@ -140,6 +146,8 @@ def test_calls_that_say_nothing_stand_in_no_probes_way() -> None:
     [
         b"\x2a\x00" * 400_000,  # inputs with nothing in them
         b"\x3a\x00" * 400_000,  # raw contents
+        b"\xa3\x06\xa4\x06" + b"\x2a\x00" * 400_000,  # behind a group, which readers pass over
+        b"\x2a\xe0\xc5\x08" + b"\x22\x00" * 70_000 + b"\x0a\xff\xff\x7f",  # before a field that is cut off
         pb.ModelInferRequest(inputs=[{"contents": {"bytes_contents": [b""] * 400_000}}]).SerializeToString(),
         pb.ModelInferRequest(inputs=[{"parameters": {str(k): {} for k in range(40_000)}}]).SerializeToString(),
     ],
@@ -174,3 +182,40 @@ def test_what_is_no_message_is_left_to_the_reader(front: bytes, again: bytes) ->
         check_fields(data, pb.ModelInferRequest.DESCRIPTOR)
     except BadRequestError as error:
         assert "fields" in str(error)  # noqa: PT017
+
+
+def test_a_shape_of_countless_axes_is_not_written_out() -> None:
+    """A byte each on the wire: quoting it back would hold up everyone."""
+    message = request()
+    message.inputs[0].shape.extend([1] * 500_000)
+    error = refused(Fake(), "INVALID_ARGUMENT", message)
+    assert "the shape is a list, and not a list of 1 to" in (error.details() or "")
+
+
+@pytest.mark.parametrize("kind", ["refused by the model", "no message", "answered"])
+def test_nothing_of_a_call_outlives_it(kind: str) -> None:
+    """Not in a cycle either, which Python would look for at some time."""
+
+    async def fail() -> None:
+        raise errors.NotFoundError("there is no such model")
+
+    async def session(channel: grpc.aio.Channel) -> None:
+        data = b"\xff" * (MIB - 100) if kind == "no message" else large.SerializeToString()
+        ask = channel.unary_unary("/inference.GRPCInferenceService/ModelInfer")
+        for turn in range(12):
+            if turn == 2:
+                tracemalloc.start()
+            with contextlib.suppress(grpc.aio.AioRpcError):
+                await ask(data, timeout=20)
+        kept.append(tracemalloc.get_traced_memory()[0])
+        tracemalloc.stop()
+
+    large = request(np.ones((1, MIB // 5), np.float32))
+    service, kept = Fake(fail if kind == "refused by the model" else None), list[int]()
+    gc.collect()
+    gc.disable()
+    try:
+        on_server(service, session)
+    finally:
+        gc.enable()
+    assert kept[0] < 3 * MIB
