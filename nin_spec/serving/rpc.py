@@ -182,7 +182,7 @@ def guarded(name: str, call: Call, door: Door, kind: Any) -> Call:
     """A call that passes the door, and whose errors are gRPC's codes."""
 
     async def guard(_: Any, context: grpc.aio.ServicerContext) -> Any:
-        hold, identity = Hold(door.intake), name
+        hold, identity, message = Hold(door.intake), name, None
         door.under_way += 1
         try:
             message = await door.enter(name, hold, kind, context)
@@ -197,6 +197,7 @@ def guarded(name: str, call: Call, door: Door, kind: Any) -> Call:
         finally:
             hold.release()
             door.under_way -= 1
+            message = None  # grpc's way to abort keeps this frame for a while
         code, text, trailing = refused
         context.set_trailing_metadata(trailing)
         return await context.abort(code, text)
