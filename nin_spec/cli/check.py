@@ -138,6 +138,11 @@ def examine(spec: str, overrides: tuple[str, ...], wanted: Wanted) -> Report:
         network = compile_network(spec, overrides)
     except SpecError as error:
         return Report(list(error.diagnostics))
+    return report_on(network, wanted)
+
+
+def report_on(network: Network, wanted: Wanted) -> Report:
+    """What the rules find in a network, and how much of it can be put right."""
     from nin_spec.lint import findings
 
     found = [f for f in findings(network) if wanted(f.diagnostic)]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from nin_spec.cli.check import Report, Wanted
+from nin_spec.cli.check import Report, Wanted, report_on
 from nin_spec.cli.options import tell as remark
 from nin_spec.diagnostics import Code, Diagnostic, ExportError, SpecError, printable
 
@@ -32,7 +32,11 @@ def fix_all(specs: tuple[str, ...], wanted: Wanted, *, write: bool, unsafe: bool
         tell(fixed, "fixed" if write else "would fix")
         if write:
             save(Path(spec), fixed)
-            reports[spec] = _left(fixed, wanted)
+        left = report_on(fixed.network, wanted)
+        if write:
+            reports[spec] = left
+        elif left.unsafe and not unsafe:
+            remark([f"{spec}: {left.unsafe} more by --unsafe-fixes"])
         changes += len(fixed.done)
     return changes, reports
 
@@ -67,10 +71,3 @@ def save(path: Path, fixed: Fixed) -> None:
         message = f"{path} was changed while it was read; nothing is written"
         raise ExportError(Diagnostic(Code.EXPORT_PATH, message, hint="run the command again"))
     write_atomic(path, mark + fixed.text.encode())
-
-
-def _left(fixed: Fixed, wanted: Wanted) -> Report:
-    """What the rules still find."""
-    from nin_spec.lint import lint
-
-    return Report([found for found in lint(fixed.network) if wanted(found)])

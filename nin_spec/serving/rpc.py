@@ -121,12 +121,14 @@ class Health:
 
 @dataclass(eq=False)
 class Door:
-    """What every call passes: the token, and the memory that all requests share. `patience` seconds to send one."""
+    """What every call passes: the token, and the memory that all requests share. `patience` seconds to send one.
+
+    `closing` refuses new inferences; `under_way` counts the calls that are not answered yet.
+    """
 
     intake: Intake
     token: bytes | None = None
     patience: float = 30.0
-
     closing: bool = field(default=False, init=False)
     under_way: int = field(default=0, init=False)
 
@@ -250,7 +252,7 @@ class Rpc:
             self.door.under_way or waited < _LAST
         ):
             await asyncio.sleep(0.02)
-        await self.server.stop(0)
+        await self.server.stop(_LAST)  # for the last answers to leave
 
 
 async def listen(service: Service, door: Door, host: str, port: int) -> Rpc:

@@ -91,6 +91,13 @@ def test_the_diff_is_shown(nin_spec: Run, file: Path) -> None:
     assert file.read_text() == FAULTY
 
 
+def test_what_only_unsafe_fixes_put_right_is_said(nin_spec: Run, file: Path) -> None:
+    """Behind a diff that shows none of it, and behind the fixes that were made."""
+    done = nin_spec("check", str(file.name), "--diff")
+    assert done.err.splitlines()[-1] == "faulty.yaml: 3 more by --unsafe-fixes"
+    assert "by --fix --unsafe-fixes" in nin_spec("check", str(file.name), "--fix").out
+
+
 def test_strict_fails_for_warnings(nin_spec: Run) -> None:
     """Notes are advice, and fail nothing."""
     assert nin_spec("check", "faulty.yaml", "--strict").code == 1
