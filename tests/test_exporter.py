@@ -89,7 +89,7 @@ def test_an_entry_point_must_be_an_exporter_of_its_name(monkeypatch: pytest.Monk
 def test_a_source_tree_that_is_not_installed_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without the package's metadata there are no entry points, and the cure is named."""
     points(monkeypatch)
-    with pytest.raises(ExportError, match="pip install"):
+    with pytest.raises(ExportError, match="install nin-spec with pip"):
         discover()
 
 
