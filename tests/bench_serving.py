@@ -337,8 +337,7 @@ def overload(arguments: argparse.Namespace, model: Path, folder: Path, x: np.nda
     for _ in range(arguments.rounds):
         with served(arguments, model, "--max-queue", "64") as (port, pid):
             peaks = [load(port, message, 64, arguments.seconds)["rate"]]
-            _watched(port, message, arguments.seconds, 2 * peaks[-1])  # what it holds under such a load, it holds now
-            before = _memory(pid)
+            held = [_memory(pid)]
             for _ in range(arguments.turns):
                 rate, (result, health) = 2 * peaks[-1], _watched(port, message, arguments.seconds, 2 * peaks[-1])
                 peaks.append(load(port, message, 64, arguments.seconds)["rate"])
@@ -348,20 +347,22 @@ def overload(arguments: argparse.Namespace, model: Path, folder: Path, x: np.nda
                     shares.append(result["rate"] / peak)
                 refused.append(result["rejected_p99"])
                 healthy.append(sum(health) / len(health))
-                grown.append(_memory(pid) / before)
+                held.append(_memory(pid))
                 print(
                     f"peak {peak:.0f}/s; at {rate:.0f}/s: goodput {result['rate']:.0f}/s ({result['rate'] / peak:.2f}"
                     f"{'' if counts else ', not counted: the machine changed its speed'}), "
                     f"answers {result['statuses']}, 503 within {result['rejected_p99']:.1f} ms (p99), "
-                    f"health {sum(health)}/{len(health)}, memory {before:.0f} -> {_memory(pid):.0f} MB",
+                    f"health {sum(health)}/{len(health)}, memory {held[0]:.0f} -> {held[-1]:.0f} MB",
                     flush=True,
                 )
+            # What it takes for so many connections it keeps: that it takes no more and more is the question.
+            grown.append(held[-1] / held[len(held) // 2])
     good = statistics.median(shares) if shares else None
     return [
         Bar("overload: goodput / peak", ">=", 0.90, good, len(shares)),
         Bar("overload: 503 within, ms (p99)", "<=", 50, statistics.median(refused), len(refused)),
         Bar("overload: healthy answers", ">=", 1, min(healthy), len(healthy)),
-        Bar("overload: memory / that after a first overload, at most", "<=", 1.05, max(grown), len(grown)),
+        Bar("overload: memory at the end / half-way", "<=", 1.05, max(grown), len(grown)),
     ]
 
 
