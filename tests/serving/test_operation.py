@@ -252,11 +252,14 @@ def test_what_can_not_be_served_is_refused(
 
 
 def test_a_port_that_is_taken_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Exit code 2, not a traceback."""
+    """Exit code 2, and why, before any model is looked at."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
-        assert execute(["serve", str(model_file(tmp_path)), "--port", str(port), "--device", "cpu"]) == 2
-    assert "can't be listened on" in capsys.readouterr().err
+        port = str(taken.getsockname()[1])
+        for option in ("--port", "--grpc-port"):
+            assert execute(["serve", str(tmp_path / "missing.onnx"), option, port]) == 2
+            assert f"127.0.0.1:{port} can't be listened on: Address already in use" in capsys.readouterr().err
+    assert execute(["serve", "missing.onnx", "--port", port, "--grpc-port", port]) == 2
+    assert f"--port and --grpc-port are both {port}" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
