@@ -354,14 +354,15 @@ def test_many_values_are_read_piece_by_piece() -> None:
         tensors.from_values("x", "UINT8", (200_000,), [0] * 199_999 + [256])
 
 
-def test_lists_without_number_are_not_read() -> None:
+@pytest.mark.parametrize("part", [b"[]", b"{}", b'""'])
+def test_parts_without_number_are_not_read(part: bytes) -> None:
     """Three bytes of text would become sixty of memory each; nested pictures stay far below."""
     from nin_spec.serving.errors import BadRequestError
     from nin_spec.serving.framing import MAX_PARTS, read_json
 
-    assert len(read_json(b"[" + b",".join([b"[]"] * 1000) + b"]")) == 1000
+    assert len(read_json(b"[" + b",".join([part] * 1000) + b"]")) == 1000
     with pytest.raises(BadRequestError, match="more than 1048576 lists, objects and texts"):
-        read_json(b"[" + b",".join([b"[]"] * MAX_PARTS) + b"]")
+        read_json(b"[" + b",".join([part] * MAX_PARTS) + b"]")
 
 
 def test_what_a_client_sent_is_quoted_to_it_in_short(port: int) -> None:
