@@ -49,6 +49,12 @@ def test_the_schema_refuses_what_kserve_does() -> None:
         assert not SCHEMA.is_valid(broken)
 
 
+def test_the_file_is_not_called_as_its_spec_is() -> None:
+    """Written without a path, it would ask to replace the spec beside it."""
+    made = make(nin_spec.compile("nin_digits").initialise(), "kserve", PLACE)
+    assert list(made.files) == ["nin-digits.kserve.yaml"]
+
+
 def test_the_version_is_the_release_named() -> None:
     """KServe's own default is years old."""
     model = yaml.safe_load(manifest(target="triton==25.12"))["spec"]["predictor"]["model"]

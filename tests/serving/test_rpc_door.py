@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import logging
 import os
 import sys
 from pathlib import Path
@@ -103,6 +104,19 @@ def test_what_is_read_and_refused_is_counted() -> None:
     message.inputs[0].datatype = "?"
     refused(service, "INVALID_ARGUMENT", message)
     assert service.statistics.failure == {"REJECTED": 1}
+
+
+def test_a_failure_is_logged_with_its_calls_id(caplog: pytest.LogCaptureFixture) -> None:
+    """As REST's are; of a call without one its name."""
+
+    async def fail() -> None:
+        raise errors.FailedError("the model failed")
+
+    for identity, told in (("mine", "mine"), ("", "ModelInfer")):
+        caplog.clear()
+        with caplog.at_level(logging.ERROR, "nin_spec.serving"):
+            refused(Fake(fail), "INTERNAL", request(id=identity))
+        assert [vars(record)["request"] for record in caplog.records] == [told]
 
 
 def test_no_model_is_ready_that_has_no_name() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -134,3 +135,24 @@ def test_a_full_queue_refuses_a_call(tmp_path: Path) -> None:
         assert int(dict(refused.trailing_metadata())["retry-after"]) >= 1
         server.gate.set()
         assert {each.result().raw_output_contents[0] for each in taken} == {bare_scores(X).tobytes()}
+
+
+def test_a_hang_up_during_a_drain_changes_nothing(tmp_path: Path) -> None:
+    """Nor a third signal: the process ends by itself, with 0, when the last call has."""
+    arguments = (f"small={model_file(tmp_path)}", "--grpc-port", "0", "--read-timeout", "2", "--reload")
+    silent = threading.Event()
+
+    def never() -> Iterator[bytes]:
+        silent.wait(60)
+        yield from ()
+
+    with running(*arguments) as server, channel_to(server.grpc_port) as channel:
+        asked = channel.stream_unary("/inference.GRPCInferenceService/ModelInfer").future(never())
+        assert call(channel, "ServerReady")(pb.ServerReadyRequest(), timeout=60).ready
+        server.process.send_signal(signal.SIGTERM)
+        server.wait_for("draining")
+        server.process.send_signal(signal.SIGHUP)
+        assert server.process.wait(60) == 0
+        server.wait_for("stopped")
+        silent.set()
+        assert asked.exception().code() in {grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.UNAVAILABLE}
