@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
+from http import HTTPStatus
 from typing import Any
 
 import httptools
@@ -209,9 +210,10 @@ class Connection(HttpToolsProtocol):
     def _hang_up(self, status: int, message: str) -> None:
         if not self.parting:
             body = json.dumps({"error": message}).encode()
+            again = b"retry-after: 1\r\n" if status == HTTPStatus.SERVICE_UNAVAILABLE else b""
             head = b"content-type: application/json\r\nconnection: close\r\ncontent-length: %d\r\n\r\n" % len(body)
             self._forsake()
-            self.transport.write(STATUS_LINE[status] + head + body)
+            self.transport.write(STATUS_LINE[status] + again + head + body)
             self.part()
 
     def part(self) -> None:

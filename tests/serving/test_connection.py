@@ -6,8 +6,6 @@ import asyncio
 import http.client
 import json
 import logging
-import re
-import signal
 import socket
 import struct
 import threading
@@ -33,17 +31,24 @@ from server_process import (
     running,
     until,
 )
+from slow_server import (
+    CANCELED,
+    CHUNKED,
+    INFER,
+    LAST,
+    LIVE,
+    OPENAPI,
+    PENDING,
+    X,
+    metric,
+    post,
+    send_all_that_is_taken,
+    slow_model,
+    statuses,
+)
 
 from nin_spec.runtime.session import open_session
 from nin_spec.serving.connection import Connection
-
-INFER = "/v2/models/slow/infer"
-LAST = b"\r\nConnection: close\r\n\r\n"
-LIVE = b"GET /v2/health/live HTTP/1.1\r\nHost: x\r\n\r\n"
-OPENAPI = b"GET /openapi.json HTTP/1.1\r\nHost: x\r\n\r\n"
-CHUNKED = b"POST /v2/models/slow/infer HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n"
-X = np.zeros((8, 3, 192, 192), np.float32)
-"""Some ten milliseconds of work, in 3.5 MB."""
 
 
 @pytest.fixture(scope="module")
@@ -52,32 +57,6 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Process]:
     path = slow_model(tmp_path_factory.mktemp("connection"))
     with running(f"slow={path}", "--max-queue", "1000", "--max-batch", "8", "--read-timeout", "0.5") as server:
         yield server
-
-
-def slow_model(folder: Path) -> Path:
-    """A model that keeps one core busy for a while."""
-    return model_file(folder, "slow.onnx", shape=("N", 3, 192, 192), classes=128)
-
-
-def post(path: str, body: bytes, **headers: str) -> bytes:
-    """A whole request."""
-    lines = "".join(f"{k.replace('_', '-')}: {v}\r\n" for k, v in headers.items())
-    return f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n{lines}\r\n".encode() + body
-
-
-def statuses(data: bytes) -> list[int]:
-    """Of the answers in what came back."""
-    return [int(status) for status in re.findall(rb"HTTP/1\.1 (\d+) ", data)]
-
-
-def metric(server: Process, name: str) -> float:
-    """A number of /metrics."""
-    text = ask(server.port, "GET", "/metrics")[2].decode()
-    return float(next(line.rsplit(" ", 1)[1] for line in text.splitlines() if line.startswith(name)))
-
-
-PENDING = "nv_inference_pending_request_count{"
-CANCELED = 'nv_inference_request_failure{model="slow",version="1",reason="CANCELED"}'
 
 
 def test_who_leaves_is_not_run_however_much_was_sent(server: Process) -> None:
@@ -206,30 +185,6 @@ def test_pipelined_requests_may_be_cut_anywhere(server: Process) -> None:
     assert statuses(found) == [200] * count
 
 
-def test_a_second_signal_runs_nothing_more(tmp_path: Path) -> None:
-    """What waits in the queue is given up, and the process ends by itself."""
-    body, extra = binary_request(X)
-    with running(f"slow={slow_model(tmp_path)}", "--max-queue", "1000", "--max-batch", "8") as server:
-        answered: list[int] = []
-
-        def one() -> None:
-            try:
-                answered.append(ask(server.port, "POST", INFER, body, extra)[0])
-            except (OSError, http.client.HTTPException):
-                return
-
-        threads = [threading.Thread(target=one) for _ in range(60)]
-        for thread in threads:
-            thread.start()
-        until(lambda: metric(server, PENDING) > 15)
-        server.process.send_signal(signal.SIGTERM)
-        server.wait_for("draining")
-        assert server.stop(signal.SIGTERM) == 0
-        for thread in threads:
-            thread.join()
-        assert answered.count(200) < 60
-
-
 @pytest.mark.parametrize(
     "start",
     [
@@ -275,14 +230,6 @@ def test_the_last_answer_is_whole_though_more_was_sent(server: Process) -> None:
         head, _, body = found.partition(b"\r\n\r\n")
         assert statuses(head) == [200]
         json.loads(body)
-
-
-def send_all_that_is_taken(client: socket.socket, data: bytes) -> None:
-    """Until the other side has enough."""
-    try:
-        client.sendall(data)
-    except OSError:
-        return
 
 
 def test_an_empty_line_is_no_request(server: Process) -> None:
@@ -355,28 +302,6 @@ def test_the_body_of_a_connect_is_no_request(server: Process, offer: dict[str, s
     assert 200 not in statuses(raw(server.port, head + LIVE, wait=2))
 
 
-def test_a_request_that_is_still_being_sent_when_the_time_is_up_is_refused(tmp_path: Path) -> None:
-    """In JSON; and who reads nothing of an answer is left, without a word in the log."""
-    path = slow_model(tmp_path)
-    head = b"POST /v2/models/slow/%s HTTP/1.1\r\nHost: x\r\nContent-Length: 500\r\n%s\r\nabc"
-    with running(f"slow={path}", "--drain", "0.3") as server, ExitStack() as closing:
-        clients = []
-        for what in (b"infer", b"classify"):
-            for more in (b"", b"Connection: Upgrade\r\nUpgrade: h2c\r\n"):
-                client = closing.enter_context(socket.create_connection(("127.0.0.1", server.port), timeout=30))
-                client.sendall(head % (what, more))
-                clients.append(client)
-        deaf = closing.enter_context(socket.create_connection(("127.0.0.1", server.port), timeout=30))
-        send_all_that_is_taken(deaf, OPENAPI * 200)
-        assert ask(server.port, "GET", "/v2/health/live")[0] == 200
-        assert server.stop(signal.SIGTERM) == 0
-        for client in clients:
-            answer = client.recv(1 << 16)
-            assert statuses(answer) == [503]
-            assert answer.endswith(b'{"error": "the server is closing"}')
-        assert not any("raceback" in line or "rror" in line for line in server.lines)
-
-
 def test_behind_its_last_word_nothing_is_read() -> None:
     """Who was refused, and waits for the answers to what came before, can ask nothing more."""
     connection, parser = Connection.__new__(Connection), Mock()
@@ -398,20 +323,3 @@ def test_every_request_in_line_learns_that_its_client_left() -> None:
     assert first.disconnected
     assert first.message_event.is_set()
     assert last.disconnected
-
-
-def test_what_still_waits_when_the_time_is_up_is_refused(tmp_path: Path) -> None:
-    """In JSON, as what may be sent again elsewhere; what was running is answered."""
-    path, (body, headers) = slow_model(tmp_path), binary_request(X)
-    with running(f"slow={path}", "--max-queue", "1000", "--max-batch", "8", "--drain", "0") as server:
-        with ThreadPoolExecutor(30) as pool:
-            asked = [pool.submit(ask, server.port, "POST", INFER, body, headers) for _ in range(30)]
-            until(lambda: metric(server, PENDING) >= 10)
-            assert server.stop(signal.SIGTERM) == 0
-        answers = [future.result() for future in asked if not future.exception()]
-        refused = [answer for answer in answers if answer[0] != 200]
-        assert refused
-        for status, lines, text in refused:
-            assert (status, lines["retry-after"]) == (503, "1")
-            assert json.loads(text) == {"error": "the model is being closed"}
-        assert not any("rror" in line for line in server.lines)

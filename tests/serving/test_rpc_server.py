@@ -154,5 +154,6 @@ def test_a_hang_up_during_a_drain_changes_nothing(tmp_path: Path) -> None:
         server.process.send_signal(signal.SIGHUP)
         assert server.process.wait(60) == 0
         server.wait_for("stopped")
+        assert not any("reload" in line for line in server.lines)
         silent.set()
         assert asked.exception().code() in {grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.UNAVAILABLE}
