@@ -35,6 +35,7 @@ _NEW_TYPES = {
     "TANH": "TanH",
     "ABSVAL": "AbsVal",
     "ARGMAX": "ArgMax",
+    "CCCP": "CCCP",
 }
 """Where the new name of a type is not the old one in other letters: INNER_PRODUCT is InnerProduct."""
 
@@ -98,6 +99,12 @@ def is_text(path: Path) -> bool:
     return path.suffix.lower() != ".caffemodel"
 
 
+def read_blobs(path: Path) -> dict[str, tuple[Any, ...]]:
+    """The blobs of each layer of a .caffemodel that has any, by its name, whatever its type."""
+    net = _binary(path, _read(path, MAX_BYTES))
+    return {layer.name: tuple(layer.blobs) for layer in net.layer or net.layers if layer.blobs}
+
+
 def blobs_of(net: Net) -> dict[str, tuple[Any, ...]]:
     """The blobs of each layer that has any, by its name."""
     return {layer.name: tuple(layer.message.blobs) for layer in net.layers if layer.message.blobs}
@@ -154,7 +161,7 @@ def _binary(path: Path, data: bytes) -> Any:
 def _net(net: Any, stem: str, spans: Sequence[Span]) -> Net:
     """Either form as one."""
     if net.layer and net.layers:
-        raise refusal(stem, "it has both `layer` and `layers`, the new form and the old")
+        raise refusal(stem, "it has both `layer` and `layers`, the new form and the old: a net has one form")
     found = list(net.layer or net.layers)
     if not found:
         raise refusal(stem, "it declares no layers")
@@ -167,16 +174,22 @@ def _net(net: Any, stem: str, spans: Sequence[Span]) -> Net:
 
 def _layer(message: Any, number: int, span: Span | None) -> Layer:
     old = not isinstance(message, messages.LayerParameter)
-    kind = _type_of(message.LayerType.Name(message.type)) if old else message.type
+    kind = new_type(message.LayerType.Name(message.type)) if old else message.type
     name = message.name or f"layer {number}"
     if kind in {"", "None"}:
-        raise located(refusal(name, "it has no type"), span)
+        hint = "a type that BVLC's Caffe lacks is read from a .prototxt alone" if span is None else None
+        raise located(refusal(name, "it has no type", hint), span)
     return Layer(name, kind, tuple(message.bottom), tuple(message.top), message, span)
 
 
-def _type_of(old: str) -> str:
+def new_type(old: str) -> str:
     """The new name of an old type."""
     return _NEW_TYPES.get(old) or "".join(part.capitalize() for part in old.split("_"))
+
+
+def old_type(new: str) -> str | None:
+    """The old name of a new type, None where the old form has none."""
+    return next((old for old in messages.V1LayerParameter.LayerType.keys() if new_type(old) == new), None)  # noqa: SIM118
 
 
 def _inputs(net: Any, stem: str) -> dict[str, tuple[int, ...]]:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from nin_spec.diagnostics import ForeignModelError
-from nin_spec.importers.caffe_file import Layer, Net, blobs_of, dims_of, is_text, located, read_net
+from nin_spec.importers.caffe_file import Layer, Net, blobs_of, dims_of, is_text, located, read_blobs, read_net
 from nin_spec.importers.caffe_input import Size, contract_of, picture_of
 from nin_spec.importers.caffe_recipe import recipe_of
 from nin_spec.importers.caffe_reference import forward
@@ -67,7 +67,7 @@ def import_caffe(
 def _given(net: Net, path: Path, caffemodel: str | Path | None) -> Given:
     """The blobs by layer, None where there are none to be had."""
     if caffemodel is not None:
-        return blobs_of(read_net(Path(caffemodel)))
+        return read_blobs(Path(caffemodel))
     return None if is_text(path) else blobs_of(net)
 
 

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
+from nin_spec.importers.caffe_rules import WEIGHTED
 from nin_spec.importers.caffe_wiring import Wiring
 from nin_spec.importers.recognise import rounded
 from nin_spec.ir import ops
@@ -34,7 +35,7 @@ def recipe_of(wiring: Wiring, network: Network) -> list[str]:
 
 def _rates(wiring: Wiring, network: Network) -> Rates:
     """(rate, decay) of each weight and bias of the convolutions and dense layers, by our names."""
-    layers = [layer for layer in wiring.path if layer.type in {"Convolution", "InnerProduct"}]
+    layers = [layer for layer in wiring.path if layer.type in WEIGHTED]
     nodes = [node.name for node in network.graph if isinstance(node.op, ops.Conv2d | ops.Linear)]
     names = {f"blocks.{i}.": f"{block.name}." for i, block in enumerate(network.spec.spec.blocks) if block.name}
     found = {}

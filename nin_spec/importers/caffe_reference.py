@@ -63,6 +63,15 @@ def _convolution(layer: Layer, blobs: Blobs, x: Array) -> Array:
     return y + blobs["bias"].reshape(1, -1, 1, 1) if param.bias_term else y
 
 
+def _cccp(layer: Layer, blobs: Blobs, x: Array) -> Array:
+    """cccp_layer.cpp of the fork: in each group, a matrix over the channels of each cell."""
+    param = layer.param("cccp_param")
+    rows = blobs["weight"].reshape(param.group, param.num_output, -1)
+    cells = x.reshape(len(x), param.group, -1, *x.shape[2:])
+    y: Array = np.einsum("goc,ngchw->ngohw", rows, cells).reshape(len(x), -1, *x.shape[2:])
+    return y + blobs["bias"].reshape(1, -1, 1, 1) if param.bias_term else y
+
+
 def _inner_product(layer: Layer, blobs: Blobs, x: Array) -> Array:
     """inner_product_layer.cpp."""
     param, weight = layer.param("inner_product_param"), blobs["weight"]
@@ -151,6 +160,7 @@ def _flat(_layer: Layer, _blobs: Blobs, x: Array) -> Array:
 
 FORMULAS: dict[str, Formula] = {
     "BatchNorm": _batch_norm,
+    "CCCP": _cccp,
     "Convolution": _convolution,
     "Dropout": lambda _layer, _blobs, x: x,
     "ELU": _elu,

@@ -24,6 +24,8 @@ from nin_spec.ir.types import Padding, Pair
 
 Rule = Callable[[CaffeWalk, Layer], None]
 RULES: dict[str, Rule] = {}
+WEIGHTED = frozenset({"CCCP", "Convolution", "InnerProduct"})
+"""Types with a weight and a bias."""
 
 
 def rule(*names: str) -> Callable[[Rule], Rule]:
@@ -84,6 +86,16 @@ def _convolution(walk: CaffeWalk, layer: Layer) -> None:
     _with_weights(walk, layer, op, param)
 
 
+@rule("CCCP")
+def _cccp(walk: CaffeWalk, layer: Layer) -> None:
+    """The paper's 1x1 layer; `num_output` counts for each group. Source: cccp_layer.cpp of the author's fork."""
+    param = layer.param("cccp_param")
+    if param.group < 1:
+        raise refusal(layer.origin, "a group of 0")
+    op = ops.Conv2d(param.group * _channels(layer, param), (1, 1), groups=param.group, bias=param.bias_term)
+    _with_weights(walk, layer, op, param)
+
+
 @rule("InnerProduct")
 def _inner_product(walk: CaffeWalk, layer: Layer) -> None:
     """It flattens by itself, in the order channel, row, column as we do."""
@@ -96,12 +108,14 @@ def _inner_product(walk: CaffeWalk, layer: Layer) -> None:
 def _with_weights(walk: CaffeWalk, layer: Layer, op: ops.Conv2d | ops.Linear, param: Any) -> None:
     """The step, its arrays, how they begin."""
     shapes = _shapes(walk, layer, op)
-    turned = isinstance(op, ops.Linear) and param.transpose
+    ours, turned = shapes["weight"], isinstance(op, ops.Linear) and param.transpose
     if turned:
-        shapes["weight"] = shapes["weight"][::-1]
+        shapes["weight"] = ours[::-1]
+    elif layer.type == "CCCP":
+        shapes["weight"] = (1, 1, *ours[:2])
     blobs = walk.blobs(layer, **shapes)
-    if turned:
-        blobs = {**blobs, "weight": blobs["weight"].T}
+    weight = blobs["weight"].T if turned else blobs["weight"].reshape(ours)
+    blobs = {**blobs, "weight": weight}
     init = None
     if param.HasField("weight_filler"):
         init = init_of(param.weight_filler, param.bias_filler if param.bias_term else None)

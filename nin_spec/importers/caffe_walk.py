@@ -79,7 +79,7 @@ class CaffeWalk:
             raise refusal(layer.origin, f"the weights have {len(held)} blobs for it, and it needs {len(shapes)}")
         found = {name: array_of(blob, layer.origin) for name, blob in zip(shapes, held, strict=True)}
         for name, shape in shapes.items():
-            if _plain(found[name].shape) != _plain(shape):
+            if not _same(found[name].shape, shape):
                 raise refusal(layer.origin, f"its {name} have shape {found[name].shape}, and it needs {shape}")
         return {name: array.reshape(shapes[name]) for name, array in found.items()}
 
@@ -97,6 +97,14 @@ class CaffeWalk:
         if self.chain.output.is_map and self.chain.output.shape[1:] == (1, 1):
             origin = wiring.path[-1].origin if wiring.path else wiring.picture
             self.chain = self.chain.then(ops.Flatten(), origin)
+
+
+def _same(held: tuple[int, ...], shape: tuple[int, ...]) -> bool:
+    """Whether an array of one shape, in the order of its memory, is one of the other.
+
+    A 1x1 convolution's (outputs, inputs, 1, 1) may be a CCCP layer's (1, 1, outputs, inputs).
+    """
+    return _plain(held) == _plain(shape) or (shape[2:] == (1, 1) and held == (1, 1, *shape[:2]))
 
 
 def _plain(shape: tuple[int, ...]) -> tuple[int, ...]:

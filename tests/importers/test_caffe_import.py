@@ -13,6 +13,7 @@ from goldens import assert_golden
 import nin_spec
 from nin_spec.diagnostics import ForeignModelError, ParityError
 from nin_spec.importers.caffe_import import import_caffe
+from nin_spec.importers.caffe_proto import messages
 from nin_spec.importers.caffe_rules import RULES
 from nin_spec.importers.proof import outputs
 
@@ -73,6 +74,48 @@ def test_weights_come_under_our_names(alone: bool, file: str, tmp_path: Path) ->
     assert np.array_equal(found.model.weights["blocks.0.convs.0.weight"], arrays["conv1"][0])
     assert found.model.card.weights == "imported"
     assert "with its weights" in remarks[-1]
+
+
+@pytest.mark.parametrize(("groups", "bias"), [(1, True), (2, True), (4, False)])
+def test_the_authors_own_1x1_layer_is_a_convolution(groups: int, bias: bool, tmp_path: Path) -> None:  # noqa: FBT001
+    """Type CCCP, whose num_output counts for each group and whose blobs are (1, 1, outputs, inputs / groups)."""
+    said = f"num_output: {8 // groups} group: {groups} bias_term: {str(bias).lower()}"
+    text = old_net(f"CCCP cccp_param {{ {said} }}")
+    path, model = written(tmp_path, text), tmp_path / "net.caffemodel"
+    blobs = caffemodel(path, model)["cccp1"]
+    assert blobs[0].shape == (1, 1, 8, 4 // groups)
+    found, remarks = import_caffe(path, model)
+    assert "with its weights" in remarks[-1]
+    assert np.array_equal(found.model.weights["blocks.0.convs.1.weight"], blobs[0].reshape(8, 4 // groups, 1, 1))
+    said = f"num_output: 8 kernel_size: 1 group: {groups} bias_term: {str(bias).lower()}"
+    plain = written(tmp_path, old_net(f"CONVOLUTION convolution_param {{ {said} }}"))
+    again, _ = import_caffe(plain, model)
+    assert again.text == found.text
+    assert again.model.card.hash == found.model.card.hash
+    assert all(np.array_equal(again.model.weights[name], array) for name, array in found.model.weights.items())
+
+
+def old_net(cccp: str) -> str:
+    """A net of the old form with a 1x1 layer of a given type and parameters."""
+    return f"""name: "cccp" input: "data" input_dim: 1 input_dim: 3 input_dim: 8 input_dim: 8
+    layers {{ name: "conv1" type: CONVOLUTION bottom: "data" top: "conv1"
+      convolution_param {{ num_output: 4 kernel_size: 3 }} }}
+    layers {{ name: "cccp1" type: {cccp} bottom: "conv1" top: "cccp1" }}
+    layers {{ name: "relu1" type: RELU bottom: "cccp1" top: "cccp1" }}
+    layers {{ name: "pool" type: POOLING bottom: "cccp1" top: "pool" pooling_param {{ pool: AVE kernel_size: 6 }} }}"""
+
+
+def test_weights_are_taken_from_layers_of_types_that_caffe_lacks(tmp_path: Path) -> None:
+    """A .caffemodel of a fork has type numbers of its own; its blobs are found by the layers' names."""
+    path, model = written(tmp_path, old_net("CCCP cccp_param { num_output: 8 }")), tmp_path / "net.caffemodel"
+    caffemodel(path, model)
+    message = messages.NetParameter.FromString(model.read_bytes())
+    message.layers[1].ClearField("type")
+    message.layers[1].ClearField("cccp_param")
+    model.write_bytes(message.SerializeToString())
+    assert "with its weights" in import_caffe(path, model)[1][-1]
+    with pytest.raises(ForeignModelError, match=r"cccp1: it has no type\n.*read from a \.prototxt"):
+        import_caffe(model)
 
 
 def test_without_weights_the_model_is_fresh_by_the_nets_own_fillers(tmp_path: Path) -> None:

@@ -30,6 +30,7 @@ GAUSS = 'weight_filler { type: "%s" } kernel_size: 3'
         ([conv("c"), layer("BatchNorm", "c")], "affine: false"),
         ([conv("c"), layer("LRN", "c", "", "lrn_param { alpha: 1e-4 k: 2 }")], "norm: {kind: lrn, k: 2.0}"),
         ([conv("c"), layer("Dropout", "c")], "dropout: 0.5"),
+        ([layer("CCCP", "data", "c", "cccp_param { num_output: 4 }")], "- {channels: [classes], kernel: 1}"),
         ([conv("c", more=GAUSS % "msra")], "init: kaiming_normal"),
         ([conv("c", more=GAUSS % "xavier")], "init: {kind: kaiming_uniform, scale: 0.707"),
     ],

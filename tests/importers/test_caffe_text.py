@@ -11,10 +11,11 @@ from hypothesis import strategies as st
 
 from nin_spec.diagnostics import ForeignModelError, NinSpecError, Source
 from nin_spec.importers import caffe_text
-from nin_spec.importers.caffe_file import array_of, read_net
+from nin_spec.importers.caffe_file import array_of, new_type, old_type, read_net
 from nin_spec.importers.caffe_import import import_caffe
+from nin_spec.importers.caffe_outline import outline_of
 from nin_spec.importers.caffe_proto import messages
-from nin_spec.importers.caffe_text import outline_of, read_text
+from nin_spec.importers.caffe_text import read_text
 
 
 def test_fields_are_found_where_they_stand() -> None:
@@ -56,6 +57,45 @@ def test_errors_have_their_place(text: str, line: int, column: int, message: str
     assert found.span is not None
     assert message in found.message
     assert (found.span.line, found.span.column) == (line, column)
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "column", "message", "hint"),
+    [
+        ('net: "train_val.prototxt"\nbase_lr: 0.01', 1, 1, "this is a solver", "nin-spec import train_val.prototxt"),
+        ("# c\nbase_lr: 0.01 train_net: 'a b.prototxt'", 2, 1, "this is a solver", "nin-spec import a b.prototxt"),
+        ("base_lr: 0.01 net_param { layer { } }", 1, 1, "this is a solver", "a file of its own"),
+        ("lr_policy: 'step'", 1, 1, "this is a solver", "the .prototxt of the net"),
+        ("layers { }\nlayers { }\nlayer { type: 'Softmax' }", 3, 1, "both `layer` and", "layers { type: SOFTMAX ... }"),
+        ("layer { }\nlayers { type: INNER_PRODUCT }\nlayer { }", 2, 1, "both", 'layer { type: "InnerProduct" ... }'),
+        ('layers { }\nlayer { type: "BatchNorm" }', 2, 1, "both", "no type 'BatchNorm': Caffe's tool"),
+        ("layer {\n  blobs_lr: 1\n}", 2, 3, "no field 'blobs_lr'", "param { lr_mult: ... }"),
+        ("layer { weight_decay: 0 }", 1, 9, "no field 'weight_decay'", "param { decay_mult: ... }"),
+        ("layers { param { lr_mult: 1 } }", 1, 10, "no field 'param'", "blobs_lr and weight_decay"),
+        ("layers { batch_norm_param { } }", 1, 10, "no field 'batch_norm_param'", "only `layer` has it"),
+    ],
+)
+def test_each_form_and_the_solver_are_told_apart_with_the_cure(
+    text: str, line: int, column: int, message: str, hint: str
+) -> None:
+    """A solver beside its net, both forms in one file, fields of the form that this one is not."""
+    with pytest.raises(ForeignModelError) as caught:
+        read_text(text, "net.prototxt")
+    (found,) = caught.value.diagnostics
+    assert found.span is not None
+    assert (found.span.line, found.span.column) == (line, column)
+    assert message in found.message
+    assert hint in (found.hint or "")
+
+
+def test_every_old_type_has_a_new_name_that_leads_back() -> None:
+    for old in messages.V1LayerParameter.LayerType.keys():  # noqa: SIM118 an enum of protobuf
+        assert old_type(new_type(old)) == old
+
+
+def test_shared_weights_of_the_old_form_are_a_text() -> None:
+    """`param: "name"` of `layers` is not taken for the new form's message."""
+    assert list(read_text('layers { param: "w" }', "x")[0].layers[0].param) == ["w"]
 
 
 def test_a_misspelt_field_gets_a_hint() -> None:
