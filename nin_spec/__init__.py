@@ -66,7 +66,8 @@ if TYPE_CHECKING:
     from nin_spec.training.folder import open_run as open_run
     from nin_spec.training.settings import TrainSettings as TrainSettings
 
-__version__ = "0.1.0"
+__version__ = "0.2.0.dev0"
+"""The one place that says it (PEP 440); the package's metadata and everything that is written take it from here."""
 
 # Loaded when first used, so that `import nin_spec` costs nothing.
 _HOMES = {

@@ -7,6 +7,8 @@ from importlib.metadata import PackageNotFoundError, version
 from platform import python_version
 from typing import Any
 
+from nin_spec import __version__
+
 PACKAGES = ("numpy", "onnx", "onnxscript", "torch")
 BUSY = 0.25
 """The load a core, above which the machine has something else to do."""
@@ -24,7 +26,7 @@ def machine_facts() -> dict[str, Any]:
         "features": None if cpu.features is None else list(cpu.features),
         "cores": cpu.threads,
         "load_before": round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None,
-        "versions": {"nin-spec": _version("nin-spec"), "python": python_version(), **versions},
+        "versions": {"nin-spec": __version__, "python": python_version(), **versions},
     }
 
 

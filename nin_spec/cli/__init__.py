@@ -12,6 +12,7 @@ from typing import Any
 
 import click
 
+from nin_spec import __version__
 from nin_spec.diagnostics import NinSpecError, render
 
 COMMANDS = {
@@ -61,7 +62,7 @@ class Commands(click.Group):
 
 
 @click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(package_name="nin-spec", prog_name="nin-spec")
+@click.version_option(__version__, prog_name="nin-spec")
 def group() -> None:
     """Specify, build, train, export and run Network-in-Network image classifiers.
 

@@ -30,7 +30,7 @@ def doctor_command(form: str) -> int:
 
 def show(report: Report) -> None:
     """The report, a line a fact, remedies below what is wrong."""
-    line("nin-spec", report.nin_spec or "not installed")
+    line("nin-spec", report.nin_spec)
     line("python", report.python)
     line("platform", report.platform)
     for name, version in report.packages.items():

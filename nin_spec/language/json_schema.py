@@ -14,9 +14,10 @@ Schema = dict[str, Any]
 
 def json_schema() -> Schema:
     """The JSON Schema (2020-12) of a spec as written: complete, or the changes to the spec that it extends."""
+    from nin_spec.language.reference import schema_of
     from nin_spec.language.schema import Spec
 
-    complete = for_editors(Spec.model_json_schema())
+    complete = for_editors(schema_of(Spec))
     defs = complete.pop("$defs")
     changes = {f"{name}{_CHANGES}": _changes(part) for name, part in defs.items()}
     return {

@@ -95,8 +95,16 @@ def reachable(model: Any) -> list[Any]:
     return found
 
 
+def schema_of(model: Any) -> dict[str, Any]:
+    """A model's JSON Schema, with the models that it holds."""
+    for part in reachable(model):
+        part.model_rebuild()  # pydantic before 2.14 can't write a default of a model whose build is deferred
+    schema: dict[str, Any] = model.model_json_schema()
+    return schema
+
+
 def _section(model: Any) -> str:
-    schema = model.model_json_schema()
+    schema = schema_of(model)
     needed = schema.get("required", [])
     lines = [f"## {model.__name__}\n", f"{inspect.getdoc(model)}\n", "| key | value | default | |", "|---|---|---|---|"]
     for name, part in schema["properties"].items():

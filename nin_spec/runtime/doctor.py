@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from nin_spec import __version__
 from nin_spec.diagnostics import DeviceError, NinSpecError
 from nin_spec.runtime import plugins
 from nin_spec.runtime.installation import (
@@ -67,7 +68,7 @@ class Finding:
 class Report:
     """The whole diagnosis. `packages` maps each to its version, None where it is missing."""
 
-    nin_spec: str | None
+    nin_spec: str
     python: str
     platform: str
     packages: Mapping[str, str | None]
@@ -95,7 +96,7 @@ def diagnose() -> Report:
     torch = _ask_torch() if packages["torch"] else Torch(error="not installed")
     cuda = _onnxruntime_cuda()
     return Report(
-        nin_spec=version_of("nin-spec"),
+        nin_spec=__version__,
         python=f"{platform.python_implementation()} {platform.python_version()}",
         platform=platform.platform(),
         packages=packages,

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from importlib.metadata import version as package_version
 from typing import Any
 
+from nin_spec import __version__
 from nin_spec.serving.labelling import MOST_CLASSES
 from nin_spec.serving.tensors import DTYPES
 
@@ -166,7 +166,7 @@ def document(models: Iterable[tuple[str, str]]) -> dict[str, Any]:
         "openapi": "3.0.3",
         "info": {
             "title": "nin-spec serve",
-            "version": package_version("nin-spec"),
+            "version": __version__,
             "description": "The Open Inference Protocol v2 with the binary tensor and classification extensions, and "
             "pictures classified.",
         },

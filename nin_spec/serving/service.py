@@ -6,11 +6,11 @@ import asyncio
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from importlib.metadata import version as package_version
 from typing import Any
 
 import numpy as np
 
+from nin_spec import __version__
 from nin_spec.serving.batcher import Caller
 from nin_spec.serving.errors import BadRequestError, GoneError, ServingError
 from nin_spec.serving.metrics import Observed
@@ -43,7 +43,7 @@ class Service:
 
     def metadata(self) -> dict[str, Any]:
         """The server."""
-        return {"name": "nin-spec", "version": package_version("nin-spec"), "extensions": list(EXTENSIONS)}
+        return {"name": "nin-spec", "version": __version__, "extensions": list(EXTENSIONS)}
 
     def model_metadata(self, model: str, version: str = "") -> dict[str, Any]:
         """A model. Raises NotFoundError."""

@@ -188,7 +188,7 @@ def _create(  # noqa: PLR0913, PLR0917 what run.json tells
         seed=recipe.seed,
         settings=settings,
         started_from=None if weights is None else str(weights.resolve()),
-        versions=folders.versions_of(("nin-spec", "torch", "numpy", "pillow")),
+        versions=folders.versions_of(("torch", "numpy", "pillow")),
     )
     try:
         target.parent.mkdir(parents=True, exist_ok=True)

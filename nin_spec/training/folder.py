@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from nin_spec import __version__
 from nin_spec import network as networks
 from nin_spec.diagnostics import Code, Diagnostic, TrainingError, counted
 from nin_spec.files import write_atomic
@@ -181,11 +182,11 @@ def read_rows(path: Path) -> list[dict[str, float]]:
 
 
 def versions_of(packages: Iterable[str]) -> dict[str, str]:
-    """Installed versions."""
+    """Python's version, ours, and those of installed packages."""
     from importlib.metadata import version
     from platform import python_version
 
-    return {"python": python_version(), **{name: version(name) for name in packages}}
+    return {"python": python_version(), "nin-spec": __version__, **{name: version(name) for name in packages}}
 
 
 def recipe_of(network: Network) -> Recipe:

@@ -165,7 +165,9 @@ def test_calls_that_say_nothing_stand_in_no_probes_way() -> None:
         b"\xa3\x06\xa4\x06" + b"\x2a\x00" * 400_000,  # behind a group, which readers pass over
         b"\x2a\xe0\xc5\x08" + b"\x22\x00" * 70_000 + b"\x0a\xff\xff\x7f",  # before a field that is cut off
         pb.ModelInferRequest(inputs=[{"contents": {"bytes_contents": [b""] * 400_000}}]).SerializeToString(),
-        pb.ModelInferRequest(inputs=[{"parameters": {str(k): {} for k in range(40_000)}}]).SerializeToString(),
+        pb.ModelInferRequest(
+            inputs=[{"parameters": {str(k): pb.InferParameter() for k in range(40_000)}}]
+        ).SerializeToString(),
     ],
 )
 def test_a_message_of_countless_fields_is_refused_before_it_is_read(data: bytes) -> None:

@@ -40,6 +40,7 @@ def test_a_run_folder_holds_everything(run: Run) -> None:
     assert run.record.data.train_images + run.record.data.scored_images == 1797
     assert run.record.settings.precision == "float32"
     assert run.record.versions["torch"] == torch.__version__
+    assert run.record.versions["nin-spec"] == nin_spec.__version__
     assert not list(run.path.rglob("*.part"))
 
 
