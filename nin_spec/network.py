@@ -72,7 +72,7 @@ class Network:
         file = weights_file(Path(path))
         adoption = load_weights(file, self.graph)
         remarks = [f"weights: {len(adoption.mapping)} tensors from {file}, each used once, every shape equal"]
-        if adoption.renamed:
+        if not adoption.by_name:
             remarks += [f"  {theirs} -> {ours}" for theirs, ours in adoption.mapping]
         card = replace(self.card, weights=adoption.weights_are)
         return Model(self.graph, adoption.weights, card), [*remarks, *adoption.remarks]

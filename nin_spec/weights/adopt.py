@@ -1,6 +1,7 @@
 """Foreign weights: another program's names for the same tensors.
 
-A file with our names is taken as it is. Otherwise its modules (the names up to the last dot) are matched
+A file with our names, behind any one prefix, is taken as it is; one with most of them is told which are missing and
+which are not ours. Otherwise its modules (the names up to the last dot) are matched
 with the graph's layers, all or none:
 
 1. in the file's order, where it has one that fits, as a state_dict has;
@@ -14,7 +15,7 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
@@ -23,13 +24,10 @@ from numpy.typing import NDArray
 
 from nin_spec.diagnostics import Code, Diagnostic, WeightsError
 from nin_spec.ir.graph import Graph
+from nin_spec.weights.naming import Fit, Shapes, by_suffix, complete, explain, fit, listed, nearly, preferred, show
 
 Array = NDArray[np.floating[Any]]
 COUNTER = "num_batches_tracked"
-_PREFIXES = ("module.", "_orig_mod.")
-"""What DataParallel and torch.compile put before every name."""
-
-_Shapes = Mapping[str, tuple[int, ...]]
 _Groups = dict[str, dict[str, tuple[int, ...]]]
 """The shapes of each module: `net.0.` has a weight and a bias. The module keeps its last dot."""
 
@@ -38,13 +36,16 @@ _Groups = dict[str, dict[str, tuple[int, ...]]]
 class Adoption:
     """Weights under the graph's names; `mapping` lists (their name, our name), `remarks` what else to know.
 
-    `weights_are` is what the file says of them: `fresh, seed 0` when they are untrained.
+    `weights_are` is what the file says of them: `fresh, seed 0` when they are untrained. `by_name` is true where the
+    names are the network's own, behind a common prefix at most; `prefix` is that one.
     """
 
     weights: dict[str, Array] = field(repr=False)
     mapping: tuple[tuple[str, str], ...]
     remarks: tuple[str, ...] = ()
     weights_are: str = ""
+    prefix: str = ""
+    by_name: bool = True
 
     @property
     def renamed(self) -> bool:
@@ -52,47 +53,79 @@ class Adoption:
         return any(theirs != ours for theirs, ours in self.mapping)
 
 
-def adopt(
-    tensors: Mapping[str, Array], graph: Graph, file: str, *, ordered: bool, metadata: Mapping[str, str] | None = None
+def adopt(  # noqa: PLR0913 keyword-only
+    tensors: Mapping[str, Array],
+    graph: Graph,
+    file: str,
+    *,
+    ordered: bool,
+    metadata: Mapping[str, str] | None = None,
+    unusable: Mapping[str, str] | None = None,
 ) -> Adoption:
     """The tensors under the graph's names.
 
-    `ordered` says that the tensors come in the order of the layers, as in a state_dict. Raises WeightsError
-    (WEIGHTS_MISMATCH) naming the first tensor that does not fit.
+    `ordered` says that the tensors come in the order of the layers, as in a state_dict; `unusable` says of some why
+    they can't be weights. Raises WeightsError: WEIGHTS_MISMATCH naming the tensors that do not fit, WEIGHTS_UNREADABLE
+    where one that is needed is unusable.
     """
-    ours = graph.parameters()
-    theirs = {name: array for name, array in tensors.items() if not name.endswith(COUNTER)}
-    shapes = {name: p.shape for name, p in ours.items()}
-    mapping, remarks = _own_names(file, theirs, shapes), []
-    if mapping is None:
-        mapping, in_order = _match(file, {n: a.shape for n, a in theirs.items()}, shapes, ordered=ordered)
+    ours = {name: p.shape for name, p in graph.parameters().items()}
+    theirs = {name: array.shape for name, array in tensors.items() if not name.endswith(COUNTER)}
+    prefix, remarks = _own_prefix(file, tensors, theirs, ours)
+    if prefix is not None:
+        mapping = _by_name(file, theirs, ours, prefix)
+    else:
+        mapping, in_order = _match(file, theirs, ours, ordered=ordered)
         if ordered and not in_order:
             remarks.append("the file's order is not the network's: matched by shape, equal shapes by number")
-    weights = {our: _converted(file, their, theirs[their], graph.input.dtype) for our, their in mapping.items()}
-    for name, p in ours.items():
+    for their in mapping.values():
+        if why := (unusable or {}).get(their):
+            raise WeightsError(Diagnostic(Code.WEIGHTS_UNREADABLE, f"{file} can't be used: {their} {why}"))
+    weights = {our: _converted(file, their, tensors[their], graph.input.dtype) for our, their in mapping.items()}
+    for name, p in graph.parameters().items():
         if p.role == "var" and (weights[name] < 0).any():
             _refuse(f"{file}: {mapping[name]} holds a negative variance")
-    remarks += _remarks(tensors, theirs, graph, metadata or {})
+    remarks += _remarks(tensors, mapping, graph, metadata or {})
     pairs = tuple((their, our) for our, their in mapping.items())
-    return Adoption(weights, pairs, tuple(remarks), (metadata or {}).get("nin_spec.weights", ""))
+    return Adoption(
+        weights,
+        pairs,
+        tuple(remarks),
+        (metadata or {}).get("nin_spec.weights", ""),
+        prefix or "",
+        prefix is not None,
+    )
 
 
-def _own_names(file: str, theirs: Mapping[str, Array], shapes: _Shapes) -> dict[str, str] | None:
-    """Our names to theirs, where those are ours but for a wrapper's prefix."""
-    bare = {_bare(name): name for name in theirs}
-    if len(bare) != len(theirs) or set(bare) != set(shapes):
-        return None
-    for name, shape in shapes.items():
-        found = theirs[bare[name]].shape
-        if found != shape:
-            _refuse(f"{file}: {bare[name]} has the shape {_show(found)}, the spec says {_show(shape)}")
-    return {name: bare[name] for name in shapes}
+def _own_prefix(file: str, tensors: Mapping[str, Array], theirs: Shapes, ours: Shapes) -> tuple[str | None, list[str]]:
+    """What stands before each of our names in the file, and what to say of it; None where the names are not ours."""
+    found = complete(theirs, ours)
+    if not found:
+        return None, []
+    chosen = preferred(found)
+    if chosen is None and not all(_same(tensors, found[0], other, ours) for other in found[1:]):
+        copies = ", ".join(f"{prefix}*" for prefix in found)
+        hint = "save the one that is meant alone: torch.save(net.state_dict(), ...)"
+        _refuse(f"{file} holds {len(found)} networks that fit, and nothing says which is meant: {copies}", hint)
+    prefix = found[chosen or 0]
+    remarks = [f"the names are the network's, behind {prefix!r}"] if prefix else []
+    if len(found) > 1:
+        rest = ", ".join(f"{other}*" if other else "the names without a prefix" for other in found if other != prefix)
+        remarks.append(f"took {prefix or 'the names without a prefix'}{'*' if prefix else ''}, and not {rest}")
+    copies_of_ours = {other + name for other in found for name in ours}
+    if outside := [name for name in theirs if not name.startswith(prefix) and name not in copies_of_ours]:
+        remarks.append(f"left out {listed(outside)}: not behind {prefix!r}")
+    return prefix, remarks
 
 
-def _bare(name: str) -> str:
-    while name.startswith(_PREFIXES):
-        name = name.partition(".")[2]
-    return name
+def _same(tensors: Mapping[str, Array], one: str, other: str, names: Iterable[str]) -> bool:
+    return all(np.array_equal(tensors[one + name], tensors[other + name]) for name in names)
+
+
+def _by_name(file: str, theirs: Shapes, ours: Shapes, prefix: str) -> dict[str, str]:
+    """Our names to theirs. Raises WeightsError where a shape differs."""
+    if any(theirs[prefix + name] != shape for name, shape in ours.items()):
+        _refuse_nearly(file, fit(theirs, ours, prefix), theirs, ours)
+    return {name: prefix + name for name in ours}
 
 
 def _converted(file: str, name: str, array: Array, dtype: str) -> Array:
@@ -109,7 +142,7 @@ def _converted(file: str, name: str, array: Array, dtype: str) -> Array:
 # ------------------------------------------------------------------ matching
 
 
-def _grouped(shapes: _Shapes) -> _Groups:
+def _grouped(shapes: Shapes) -> _Groups:
     """Tensors by module: `net.0.weight` and `net.0.bias` belong together."""
     groups: _Groups = {}
     for name, shape in shapes.items():
@@ -118,8 +151,16 @@ def _grouped(shapes: _Shapes) -> _Groups:
     return groups
 
 
-def _match(file: str, theirs: _Shapes, ours: _Shapes, *, ordered: bool) -> tuple[dict[str, str], bool]:
-    """Our names to theirs, and whether the file's order was the network's."""
+def _match(file: str, theirs: Shapes, ours: Shapes, *, ordered: bool) -> tuple[dict[str, str], bool]:
+    """Our names to theirs, and whether the file's order was the network's.
+
+    Where most of the names are ours they decide, and no shape is taken for a name: such a file lacks something.
+    """
+    named = by_suffix(theirs, ours)
+    if named is not None and all(theirs[their] == ours[our] for our, their in named.items()):
+        return named, True
+    if (near := nearly(theirs, ours)) is not None:
+        _refuse_nearly(file, near, theirs, ours)
     their_groups, our_groups = _grouped(theirs), _grouped(ours)
     in_order = ordered and list(their_groups.values()) == list(our_groups.values())
     if in_order:
@@ -169,6 +210,11 @@ def _natural(name: str) -> list[tuple[int, int, str]]:
 # ------------------------------------------------------------------ saying no
 
 
+def _refuse_nearly(file: str, found: Fit, theirs: Shapes, ours: Shapes) -> NoReturn:
+    message, hint = explain(found, theirs, ours)
+    _refuse(f"{file} does not fit: {message}", hint or _HINT)
+
+
 _Pair = tuple[str | None, str | None]
 
 
@@ -194,22 +240,18 @@ _HINT = "nothing was loaded; the network must have the same layers, in the same 
 
 def _describe(module: str, groups: _Groups) -> str:
     shapes = sorted(groups[module].items(), reverse=True)
-    return f"{module.rstrip('.')} has " + ", ".join(f"{last} {_show(shape)}" for last, shape in shapes)
-
-
-def _show(shape: tuple[int, ...]) -> str:
-    return "x".join(map(str, shape)) or "a single number"
+    return f"{module.rstrip('.')} has " + ", ".join(f"{last} {show(shape)}" for last, shape in shapes)
 
 
 def _remarks(
-    tensors: Mapping[str, Array], theirs: Mapping[str, Array], graph: Graph, metadata: Mapping[str, str]
+    tensors: Mapping[str, Array], mapping: Mapping[str, str], graph: Graph, metadata: Mapping[str, str]
 ) -> Iterator[str]:
     from nin_spec.passes.normal_form import semantic_hash
 
-    counters = len(tensors) - len(theirs)
+    counters = sum(name.endswith(COUNTER) for name in tensors)
     if counters:
         yield f"left out {counters} counters of batches ({COUNTER}), which compute nothing"
-    kinds = sorted({str(a.dtype) for a in theirs.values()} - {graph.input.dtype})
+    kinds = sorted({str(tensors[name].dtype) for name in mapping.values()} - {graph.input.dtype})
     if kinds:
         yield f"converted from {', '.join(kinds)} to {graph.input.dtype}"
     made_for, own = metadata.get("nin_spec.hash"), semantic_hash(graph)

@@ -1,0 +1,138 @@
+"""PyTorch checkpoints: every state dict in one, by the key that a training script put it under. No code is run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from nin_spec.diagnostics import WeightsError
+from nin_spec.weights.adopt import COUNTER
+from nin_spec.weights.state import Array, Checkpoint, StateDict, placeholder, refusal
+
+MAX_BYTES = 8 << 30
+WIDENED = ("converted from bfloat16 to float32",)
+_DEPTH = 4
+"""Mappings within mappings that are looked into."""
+
+
+def read_torch(path: Path) -> Checkpoint:
+    """The state dicts of a PyTorch checkpoint. Raises WeightsError."""
+    import torch
+
+    content = _unpickled(path)
+    found = [_state(label, mapping) for label, mapping in _mappings(content, "")]
+    lists = list(_lists(content, ""))
+    if not found and lists:
+        hint = "copy them into the network (ema.copy_to(net.parameters())), then torch.save(net.state_dict(), ...)"
+        raise refusal(path, f"it holds {lists[0]}, tensors without names, and no state_dict", hint)
+    if not found:
+        raise refusal(path, "it holds no state_dict", "save one with torch.save(net.state_dict(), ...)")
+    remarks = (f"left out {', '.join(lists)}: tensors without names",) if lists else ()
+    halved = any(
+        isinstance(value, torch.Tensor) and value.dtype == torch.bfloat16
+        for _, mapping in _mappings(content, "")
+        for value in mapping.values()
+    )
+    return Checkpoint(str(path), tuple(found), ordered=True, remarks=(*(WIDENED if halved else ()), *remarks))
+
+
+def _unpickled(path: Path) -> object:
+    """What torch.load makes of a checkpoint: tensors and plain containers."""
+    import pickle
+
+    import torch
+
+    try:
+        _refuse_bombs(path)
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except WeightsError:
+        raise
+    except pickle.UnpicklingError:
+        hint = "save the state_dict alone: torch.save(net.state_dict(), ...); code in a checkpoint is never run"
+        raise refusal(path, "it holds more than tensors", hint) from None
+    except Exception as error:  # noqa: BLE001 a damaged pickle fails in every way there is
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise refusal(path, f"PyTorch can't read it: {reason}") from None
+
+
+def _refuse_bombs(path: Path) -> None:
+    """A checkpoint is a zip archive as a rule, and may be a compressed one."""
+    import zipfile
+
+    if not zipfile.is_zipfile(path):
+        return
+    with zipfile.ZipFile(path) as archive:
+        size = sum(entry.file_size for entry in archive.infolist())
+    if size > MAX_BYTES:
+        raise refusal(path, f"it unpacks to {size:,} bytes, more than any such network has")
+
+
+def _mappings(content: object, label: str, depth: int = 0) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Every mapping from names to tensors, outer ones first."""
+    import torch
+
+    if not isinstance(content, Mapping) or depth > _DEPTH or not all(isinstance(key, str) for key in content):
+        return
+    if any(isinstance(value, torch.Tensor) for value in content.values()):
+        yield label, content
+    for key, value in content.items():
+        yield from _mappings(value, f"{label}.{key}" if label else key, depth + 1)
+
+
+def _lists(content: object, label: str, depth: int = 0) -> Iterator[str]:
+    """The keys of lists of tensors, as packages for averages keep them."""
+    import torch
+
+    if isinstance(content, list | tuple) and content and all(isinstance(item, torch.Tensor) for item in content):
+        yield label or "a list"
+    elif isinstance(content, Mapping) and depth <= _DEPTH:
+        for key, value in content.items():
+            if isinstance(key, str):
+                yield from _lists(value, f"{label}.{key}" if label else key, depth + 1)
+
+
+def _state(label: str, mapping: Mapping[str, Any]) -> StateDict:
+    import torch
+
+    tensors: dict[str, Array] = {}
+    unusable: dict[str, str] = {}
+    counters: dict[str, int] = {}
+    others: list[str] = []
+    for name, value in mapping.items():
+        if not isinstance(value, torch.Tensor):
+            if not isinstance(value, Mapping | list | tuple):
+                others.append(name)
+        elif name.endswith(COUNTER):
+            tensors[name] = np.zeros(())
+        elif _is_count(value):
+            counters[name] = int(value)
+        elif why := _fault(value):
+            tensors[name], unusable[name] = placeholder(tuple(value.shape)), why
+        else:
+            wide = value.float() if value.dtype == torch.bfloat16 else value
+            tensors[name] = wide.detach().numpy()
+    return StateDict(label, tensors, unusable, counters, tuple(others))
+
+
+def _is_count(value: Any) -> bool:
+    """Whether a tensor is one whole number, or true or false: no weight, but a count of steps, an `initted`."""
+    return (
+        value.ndim == 0
+        and not (value.is_floating_point() or value.is_complex() or value.is_quantized)
+        and value.device.type == "cpu"
+    )
+
+
+def _fault(value: Any) -> str | None:
+    """Why a tensor is not an array of floating-point numbers, each of them in the file."""
+    import torch
+
+    floats = {torch.float16, torch.bfloat16, torch.float32, torch.float64}
+    if value.layout != torch.strided or value.device.type != "cpu" or value.dtype not in floats:
+        return f"holds {value.dtype}, not plain floating-point numbers"
+    if value.numel() * value.element_size() > value.untyped_storage().nbytes():
+        return f"claims {value.numel():,} numbers, and the file holds fewer"
+    return None
