@@ -11,7 +11,10 @@ In the order of an import:
     caffe_rules.py  how each of its layers is read, by the walk in caffe_walk.py
     caffe_fillers.py how its weights begin, and caffe_recipe.py what it says of rates and decay
     torch_walk.py   a module's program, operator by operator
-    recognise.py    what has no operator of its own, recognised by what it computes
+    torch_rules.py  how each of its operators is read
+    regions.py      what has no operator of its own as a function, and the inputs that it is tried on
+    onnx_regions.py nodes as such a function, torch_regions.py operators
+    recognise.py    functions recognised by what they compute
     chain.py        what every front end finds: typed steps with their arrays
     padding.py      when padding before a maximum changes nothing
     rescaling.py    a change of scale by channel: in the layer before, or as a norm of its own

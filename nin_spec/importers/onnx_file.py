@@ -27,6 +27,8 @@ _FOLDED = frozenset({
     *("Add", "Sub", "Mul", "Div", "Neg", "Sqrt", "Reciprocal", "Pow", "Exp", "Flatten", "ReduceProd", "Floor", "Ceil"),
     *("Max", "Min", "Equal", "Where", "Constant", "Expand", "ConstantOfShape", "Range", "CastLike"),
 })  # fmt: skip
+_FLOATS = ("BFLOAT16", "FLOAT16", "FLOAT", "DOUBLE")
+"""From coarse to fine."""
 _SIZED_BY_VALUE = frozenset({"Expand", "ConstantOfShape", "Range"})
 
 
@@ -61,6 +63,16 @@ class Source:
             for name, value in zip(node.output, evaluate_node(node, self.constants, self.opset), strict=True):
                 self.constants[name] = value
                 waiting += self.users.get(name, [])
+
+    @property
+    def numbers(self) -> frozenset[str]:
+        """The types of numbers that the graph may compute in without a loss: those of its weights, and wider ones."""
+        from onnx import TensorProto, helper
+
+        kinds = [helper.np_dtype_to_tensor_dtype(w.dtype) for w in self.constants.values() if w.ndim > 1]
+        names = [TensorProto.DataType.Name(kind) for kind in kinds]
+        finest = max((_FLOATS.index(name) for name in names if name in _FLOATS), default=len(_FLOATS) - 2)
+        return frozenset(_FLOATS[finest:])
 
     def _known(self, node: NodeProto) -> bool:
         return all(name in self.constants for name in node.output)

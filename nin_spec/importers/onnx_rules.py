@@ -17,6 +17,7 @@ from nin_spec.importers.onnx_file import attributes, label
 from nin_spec.importers.onnx_rulebook import RULES, constant, done, needed, on_maps, rule
 from nin_spec.importers.onnx_walk import Walk
 from nin_spec.importers.recognise import Affine, rounded
+from nin_spec.importers.regions import UNBOUNDED
 from nin_spec.ir import ops
 
 if TYPE_CHECKING:
@@ -32,6 +33,8 @@ def _dense(walk: Walk, node: NodeProto, weight: Array, bias: Array | None) -> bo
     if walk.columns is not None:
         weight, walk.columns = weight[:, walk.columns], None
     if bias is not None:
+        if bias.size != 1 and bias.shape[-1:] != (bias.size,):
+            raise refusal(label(node), f"an offset of shape {bias.shape}, and a dense layer has one a unit")
         bias = np.broadcast_to(bias.reshape(-1), (len(weight),))
     arrays = {"weight": weight} if bias is None else {"weight": weight, "bias": bias}
     walk.add(ops.Linear(len(weight), bias is not None), label(node), **arrays)
@@ -60,7 +63,7 @@ def _matmul(walk: Walk, node: NodeProto) -> bool:
 def _batch_norm(walk: Walk, node: NodeProto) -> bool:
     on_maps(walk, node)
     given = attributes(node)
-    if given.get("training_mode"):
+    if given.get("training_mode") or not given.get("is_test", 1):
         raise refusal(label(node), "a batch norm in training mode", "export the network after net.eval()")
     scale, shift, mean, var = (needed(walk, node, k) for k in (1, 2, 3, 4))
     if walk.columns is not None:
@@ -125,11 +128,33 @@ def _prelu(walk: Walk, node: NodeProto) -> bool:
 @rule("Clip")
 def _clip(walk: Walk, node: NodeProto) -> bool:
     given = attributes(node)
-    low = given.get("min") if "min" in given or "max" in given else constant(walk, node, 1)
-    high = given.get("max") if "min" in given or "max" in given else constant(walk, node, 2)
-    open_above = high is None or not np.isfinite(high) or float(high) >= 3e38
-    if low is None or float(low) != 0 or not open_above:
-        raise refusal(label(node), "values clipped on both sides (such as ReLU6), for which the language has no word")
+    said = "min" in given or "max" in given
+    ends = (given.get("min"), given.get("max")) if said else (constant(walk, node, 1), constant(walk, node, 2))
+    return clip(walk, node, *ends)
+
+
+@rule("Max", "Min")
+def _bound(walk: Walk, node: NodeProto) -> bool:
+    """One bound that is a constant: a clip on one side. Others are regions."""
+    others = [name for name in node.input if name != walk.value]
+    if len(node.input) != 2 or len(others) != 1 or others[0] not in walk.source.constants:
+        return False
+    end = walk.source.constants[others[0]]
+    return clip(walk, node, end, None) if node.op_type == "Max" else clip(walk, node, None, end)
+
+
+def clip(walk: Walk, node: NodeProto, low: Array | float | None, high: Array | float | None) -> bool:
+    """Values between two ends, either of which may be open: a ReLU, nothing, or outside the language."""
+    lowest, highest = (None if end is None else np.asarray(end, np.float64) for end in (low, high))
+    if highest is not None and not (highest >= UNBOUNDED).all():
+        why = f"it clips values at {highest.min():g} (as ReLU6 does at 6), for which the language has no word"
+        raise refusal(label(node), why)
+    if lowest is None or (lowest <= -UNBOUNDED).all():
+        return done(walk, node)
+    if (lowest != 0).any():
+        raise refusal(
+            label(node), f"it clips values below {lowest.max():g}, and the language has ReLU, which does at 0"
+        )
     walk.add(ops.ReLU(), label(node))
     return done(walk, node)
 
@@ -149,13 +174,30 @@ def _softmax(walk: Walk, node: NodeProto) -> bool:
 # ------------------------------------------------------------------ shapes
 
 
-@rule("Identity", "Cast", "CastLike")
-def _same_value(walk: Walk, node: NodeProto) -> bool:
+@rule("Identity")
+def _identity(walk: Walk, node: NodeProto) -> bool:
+    return done(walk, node)
+
+
+@rule("Cast", "CastLike")
+def _cast(walk: Walk, node: NodeProto) -> bool:
+    """From bytes to numbers, or to numbers no coarser than the weights are anyway."""
+    from onnx import TensorProto, helper
+
+    if node.op_type == "Cast":
+        kind = int(attributes(node)["to"])
+    else:
+        kind = helper.np_dtype_to_tensor_dtype(needed(walk, node, 1).dtype)
+    name = TensorProto.DataType.Name(kind)
+    if name not in walk.source.numbers:
+        raise refusal(label(node), f"it rounds numbers to {name}, and the weights are not {name}")
     return done(walk, node)
 
 
 @rule("Dropout")
 def _dropout(walk: Walk, node: NodeProto) -> bool:
+    if (training := constant(walk, node, 2)) is not None and training.any():
+        raise refusal(label(node), "a dropout in training mode", "export the network after net.eval()")
     ratio = attributes(node).get("ratio", constant(walk, node, 1))
     share = 0.5 if ratio is None else rounded(float(ratio))
     if 0 < share < 1:
@@ -168,7 +210,7 @@ def _reshape(walk: Walk, node: NodeProto) -> bool:
     """Maps to features in the order that the file has them in, or the same shape again; else a region."""
     from nin_spec.importers.onnx_file import evaluate_node
 
-    x = np.arange(np.prod(walk.shape), dtype=np.float32).reshape(walk.shape)
+    x = np.arange(np.prod(walk.shape)).reshape(walk.shape)
     (y,) = evaluate_node(node, {**walk.source.constants, walk.value: x}, walk.source.opset)
     if y.shape == x.shape:
         return done(walk, node)

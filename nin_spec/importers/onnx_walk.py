@@ -15,8 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nin_spec.importers.chain import Array, Chain, Step, refusal
-from nin_spec.importers.onnx_file import Source, evaluate_node, label
-from nin_spec.importers.recognise import Affine, Function, recognise
+from nin_spec.importers.onnx_file import Source, label
+from nin_spec.importers.onnx_regions import region_of, unknowable
+from nin_spec.importers.recognise import Affine, recognise
 from nin_spec.importers.rescaling import rescaled
 from nin_spec.ir import ops
 from nin_spec.ir.types import Padding
@@ -113,7 +114,8 @@ class Walk:
         origin = label(readers[0])
         for nodes, result in self._meetings(readers):
             origin = " ... ".join(dict.fromkeys((label(nodes[0]), label(nodes[-1]))))
-            found = recognise(self._function(nodes, result), self._logical(), self._averages(nodes))
+            region = region_of(self, nodes, result)
+            found = recognise(region, (self.batch, *self.chain.output.shape), origin, self._averages(nodes))
             if found is None:
                 continue
             if isinstance(found, Affine):
@@ -132,27 +134,11 @@ class Walk:
         windows = [window_of(node) for node in nodes if node.op_type == "AveragePool"][:1]
         return [ops.AvgPool2d(*window, Padding(*pad[2], *pad[3])) for window in windows for pad in pads]
 
-    def _logical(self) -> tuple[int, ...]:
-        return (self.batch, *self.chain.output.shape)
-
-    def _function(self, nodes: list[NodeProto], result: str) -> Function:
-        """The nodes as a function of (N, C, H, W), or of features."""
-        first, last = self.channels_last, self.channels_last
-        constants, opset = self.source.constants, self.source.opset
-
-        def run(x: Array) -> Array:
-            values = {**constants, self.value: x.transpose(0, 2, 3, 1) if first and x.ndim == 4 else x}
-            for node in nodes:
-                values.update(zip(node.output, evaluate_node(node, values, opset), strict=False))
-            found: Array = values[result]
-            return found.transpose(0, 3, 1, 2) if last and found.ndim == 4 else found
-
-        return run
-
     def _meetings(self, readers: list[NodeProto]) -> Iterator[tuple[list[NodeProto], str]]:
         """Ever more nodes after which one value alone is left, and that value."""
         met = False
         known: set[str] = {self.value}
+        sizes: set[str] = set()  # values that depend on shapes alone
         inside: list[NodeProto] = []
         pending = list(readers)
         while pending and len(inside) < _MAX_REGION:
@@ -163,6 +149,13 @@ class Walk:
                     return
                 self._refuse_fork(pending if node is None else [node], heavy=heavy)
             assert node is not None  # noqa: S101 refused above
+            tells_size = node.op_type in {"Shape", "Size"} or {*node.input} <= {*self.source.constants, *sizes, ""}
+            if tells_size:
+                sizes.update(node.output)
+            elif why := unknowable(node):
+                if met:
+                    return
+                raise refusal(label(node), why)
             inside.append(node)
             pending.remove(node)
             known.update(node.output)

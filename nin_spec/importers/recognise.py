@@ -1,8 +1,8 @@
 """Functions recognised by what they compute, however they are spelled.
 
-x * sigmoid(x), 0.5 x (1 + erf(x / sqrt 2)), Max(x, 0), a reshape with a transpose between: each is run on
-random maps, and compared with everything that the language has a word for. What it is not is refused;
-what it seems to be is proved again when the whole network is.
+x * sigmoid(x), 0.5 x (1 + erf(x / sqrt 2)), a reshape with a transpose between: each is run on inputs of many
+scales (`regions.py`), and compared with everything that the language has a word for. What it is not is refused, and
+so is a function with a constant that acts on none of these inputs. Operators that clip have rules instead.
 """
 
 from __future__ import annotations
@@ -10,17 +10,25 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from nin_spec.importers.chain import refusal
+from nin_spec.importers.regions import LARGEST, Array, Function, Region, inputs, plain_input
 from nin_spec.ir import ops
 
-Array = NDArray[Any]
-Function = Callable[[Array], Array]
-_CLOSE = 1e-5
+_ENOUGH = 16
+"""Cells along an axis that show all of a pointwise function."""
+
+_RTOL, _ATOL, _FLOOR = 1e-5, 1e-6, 3e-7
+"""Differences of rounding alone: relative, relative to the largest value, and of 1 - 1 in float32."""
+_OVERFLOW = 80.0
+"""Beyond this float32's exp overflows, and a function that is written with it may be NaN where a word is not."""
+Word = tuple[list[ops.Op], Function]
+"""Steps of the language, and what they compute."""
 
 
 @dataclass(frozen=True)
@@ -32,41 +40,65 @@ class Affine:
 
 
 def recognise(
-    function: Function, shape: tuple[int, ...], averages: Sequence[ops.AvgPool2d] = ()
+    region: Region, shape: tuple[int, ...], origin: str, averages: Sequence[ops.AvgPool2d] = ()
 ) -> list[ops.Op] | Affine | None:
     """What a function of maps (1, C, H, W) or features (1, F) is: steps, a change of scale, or None.
 
     The steps may end in a Flatten, where the function gives features. `averages` are pools that it may be.
+    Raises ForeignModelError, at `origin`, for a function that agrees with a word and reads a constant to no effect:
+    it may have one on inputs that were not tried.
     """
-    chance = np.random.default_rng(0)
-    x = (2 * chance.standard_normal(shape)).astype(np.float32)
-    y = np.asarray(function(x))
-    pooled: Iterator[tuple[list[ops.Op], Array]] = (([op], average(op, x)) for op in averages)
-    for steps, wanted in chain(candidates(function, x, y.shape), pooled):
-        if wanted.shape == y.shape and np.allclose(y, wanted, rtol=_CLOSE, atol=_CLOSE):
-            return steps
-    return _affine(function, x, y)
+    if region.pointwise and len(shape) == 4:
+        shape = (*shape[:2], min(shape[2], _ENOUGH), min(shape[3], _ENOUGH))
+    x = plain_input(shape)
+    y = region(x)
+    pooled: Iterator[Word] = (([op], partial(average, op)) for op in averages)
+    for steps, word in chain(words(region, x, y.shape), pooled):
+        if _agree(region, x, y, word(x)):
+            tried = inputs(shape, region.constants)
+            if all(_agree(region, more, region(more), word(more)) for more in tried):
+                _require_all_act(region, tried, origin)
+                return steps
+    return _affine(region, shape, origin)
 
 
-def candidates(function: Function, x: Array, given: tuple[int, ...]) -> Iterator[tuple[list[ops.Op], Array]]:
-    """What the language has, and its results for `x`; the slopes are asked of the function itself."""
-    flat = x.reshape(len(x), -1)
-    yield [], x
+def _require_all_act(region: Region, tried: list[Array], origin: str) -> None:
+    idle = region.idle_constant(tried)
+    if idle is not None:
+        why = f"its constant {idle} changes nothing on inputs up to {LARGEST:g}, and may on others"
+        raise refusal(origin, why, "leave it out of the graph if it has no use")
+
+
+def _agree(region: Region, x: Array, y: Array, wanted: Array) -> bool:
+    """Whether what the region gives for x is what is wanted, but for rounding."""
+    if wanted.shape != y.shape:
+        return False
+    known = np.isfinite(y)
+    if not known.all() and np.abs(x).max(initial=0.0) <= _OVERFLOW:
+        return False
+    with np.errstate(invalid="ignore"):
+        apart = np.abs(y.astype(np.float64) - wanted)
+    # x times a function that was rounded near 1 is off by as much of x.
+    slack = _FLOOR * (1 + np.abs(x)) if region.pointwise else _FLOOR + _ATOL * np.abs(wanted).max(initial=0.0)
+    return bool((apart <= _RTOL * np.abs(wanted) + slack)[known].all())
+
+
+def words(function: Function, x: Array, given: tuple[int, ...]) -> Iterator[Word]:
+    """What the language has for a function that gives `given` for x; the slopes are asked of the function itself."""
+    yield [], lambda x: x
     if given == x.shape:
-        for op in _activations(function, x):
-            yield [op], activate(op, x)
-        for softmax in (ops.Softmax(), ops.LogSoftmax()):
-            yield [softmax], activate(softmax, x)
-    if x.ndim < 4:
-        return
-    yield [ops.Flatten()], flat
-    yield from _pooled(x)
+        for op in (*_activations(function, x), ops.Softmax(), ops.LogSoftmax()):
+            yield [op], partial(activate, op)
+    if x.ndim == 4:
+        yield [ops.Flatten()], lambda x: x.reshape(len(x), -1)
+        yield from _pooled()
     channels = x.shape[1]
     for groups in range(2, channels):
         if channels % groups == 0:
-            yield [ops.ChannelShuffle(groups)], _split(x, groups).swapaxes(1, 2).reshape(x.shape)
-            yield [ops.Maxout(groups)], _split(x, channels // groups).max(2)
-    yield [ops.Maxout(channels)], x.max(1, keepdims=True)
+            if x.ndim == 4:
+                yield [ops.ChannelShuffle(groups)], partial(_shuffle, groups)
+            yield [ops.Maxout(groups)], partial(_maxout, groups)
+    yield [ops.Maxout(channels)], lambda x: x.max(1, keepdims=True)
 
 
 def _split(x: Array, groups: int) -> Array:
@@ -74,14 +106,28 @@ def _split(x: Array, groups: int) -> Array:
     return x.reshape(len(x), groups, -1, *x.shape[2:])
 
 
-def _pooled(x: Array) -> Iterator[tuple[list[ops.Op], Array]]:
-    pools: tuple[tuple[ops.Op, Array], ...] = (
-        (ops.AdaptiveAvgPool2d(), x.mean((2, 3), keepdims=True)),
-        (ops.AdaptiveMaxPool2d(), x.max((2, 3), keepdims=True)),
+def _shuffle(groups: int, x: Array) -> Array:
+    return _split(x, groups).swapaxes(1, 2).reshape(x.shape)
+
+
+def _maxout(pieces: int, x: Array) -> Array:
+    found: Array = _split(x, x.shape[1] // pieces).max(2)
+    return found
+
+
+def _flat(pool: Function, x: Array) -> Array:
+    found: Array = pool(x).reshape(len(x), -1)
+    return found
+
+
+def _pooled() -> Iterator[Word]:
+    pools: tuple[tuple[ops.Op, Function], ...] = (
+        (ops.AdaptiveAvgPool2d(), lambda x: x.mean((2, 3), keepdims=True)),
+        (ops.AdaptiveMaxPool2d(), lambda x: x.max((2, 3), keepdims=True)),
     )
-    for op, pooled in pools:
-        yield [op], pooled
-        yield [op, ops.Flatten()], pooled.reshape(len(x), -1)
+    for op, pool in pools:
+        yield [op], pool
+        yield [op, ops.Flatten()], partial(_flat, pool)
 
 
 def _activations(function: Function, x: Array) -> Iterator[ops.Op]:
@@ -89,13 +135,19 @@ def _activations(function: Function, x: Array) -> Iterator[ops.Op]:
     yield from (ops.ReLU(), ops.SiLU(), ops.Mish(), ops.Sigmoid(), ops.Tanh(), ops.GELU(), ops.GELU(approximate=True))
     below = float(np.asarray(function(np.full_like(x, -1.0))).reshape(-1)[0])
     if 0 < -below < 1e6:
-        yield ops.LeakyReLU(rounded(-below))
-        yield ops.ELU(rounded(below / float(np.expm1(-1.0))))
+        yield ops.LeakyReLU(measured(-below))
+        yield ops.ELU(measured(below / float(np.expm1(-1.0))))
 
 
 def rounded(value: float) -> float:
     """The shortest number that 32 bits can't tell from this one: 0.01 where a file holds 0.0099999998."""
     return float(str(np.float32(value)))
+
+
+def measured(value: float) -> float:
+    """A number that float32 arithmetic gave, without the last bits that it may have got wrong."""
+    short = float(f"{value:.6g}")
+    return short if abs(short - value) <= 5e-7 * abs(value) else rounded(value)
 
 
 _FORMULAS: dict[type[ops.Op], Callable[[Array, Any], Array]] = {
@@ -114,8 +166,9 @@ _FORMULAS: dict[type[ops.Op], Callable[[Array, Any], Array]] = {
 
 
 def activate(op: ops.Op, x: Array) -> Array:
-    """An activation's values."""
-    return _FORMULAS[type(op)](x, op)
+    """An activation's values, in float64."""
+    with np.errstate(over="ignore"):
+        return _FORMULAS[type(op)](x.astype(np.float64), op)
 
 
 def _log_softmax(x: Array) -> Array:
@@ -148,14 +201,17 @@ def _sums(x: Array, op: ops.AvgPool2d) -> Array:
     return found
 
 
-def _affine(function: Function, x: Array, y: Array) -> Affine | None:
+def _affine(region: Region, shape: tuple[int, ...], origin: str) -> Affine | None:
     """The change of scale by channel that a function is, if it is one."""
-    if y.shape != x.shape:
+    tried = inputs(shape, region.constants)
+    zero, one = (np.asarray(region(np.full(shape, v, np.float32)), np.float64) for v in (0.0, 1.0))
+    if zero.shape != shape:
         return None
-    zero, one = (np.asarray(function(np.full_like(x, v)), np.float64) for v in (0.0, 1.0))
-    around = tuple(axis for axis in range(x.ndim) if axis != 1)
+    around = tuple(axis for axis in range(len(shape)) if axis != 1)
     gain, offset = (v.mean(around) for v in (one - zero, zero))
-    column = (1, -1, *[1] * (x.ndim - 2))
-    wanted = gain.reshape(column) * x + offset.reshape(column)
-    scale = max(float(np.abs(y).max()), 1.0)
-    return Affine(gain, offset) if np.allclose(y, wanted, rtol=1e-4, atol=1e-5 * scale) else None
+    column = (1, -1, *[1] * (len(shape) - 2))
+    for x in tried:
+        if not _agree(region, x, region(x), gain.reshape(column) * x + offset.reshape(column)):
+            return None
+    _require_all_act(region, tried, origin)
+    return Affine(gain, offset)

@@ -12,9 +12,11 @@ from torch import nn
 from nin_spec.diagnostics import Code, Diagnostic, ParityError
 from nin_spec.importers.chain import Chain, refusal
 from nin_spec.importers.decompile import Imported, decompile
+from nin_spec.importers.torch_regions import name_of
 from nin_spec.importers.torch_walk import TorchWalk
 from nin_spec.ir.types import DType, TensorType
 
+_LIFTING = {"aten.detach", "aten.detach_", "aten.alias", "aten.lift_fresh_copy"}
 TOLERANCE = 1e-6
 """Largest difference from the module in float64, relative to its largest value."""
 
@@ -60,6 +62,9 @@ def _chain(module: nn.Module, shape: tuple[int, ...], name: str) -> Chain:
     names = {**signature.inputs_to_parameters, **signature.inputs_to_buffers}
     names |= dict(getattr(signature, "inputs_to_lifted_tensor_constants", {}))
     tensors = {node: (full, held[full]) for node, full in names.items()}
+    for node in program.graph.nodes:  # a tensor that the forward makes comes by a node that changes nothing
+        if name_of(node) in _LIFTING and node.all_input_nodes[0].name in tensors:
+            tensors[node.name] = tensors[node.all_input_nodes[0].name]
     start = next(n for n in program.graph.nodes if n.op == "placeholder" and n.name == signature.user_inputs[0])
     kind: DType = "float64" if dtype == torch.float64 else "float32"
     return TorchWalk(program, Chain(name, TensorType(shape, kind)), start, tensors).go()

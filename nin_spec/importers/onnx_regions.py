@@ -1,0 +1,89 @@
+"""Nodes of an ONNX graph as one function: which may be known by their values, and with which constants."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from nin_spec.importers.chain import Array
+from nin_spec.importers.onnx_file import attributes, evaluate_node, label
+from nin_spec.importers.regions import Region
+
+if TYPE_CHECKING:
+    from onnx import NodeProto
+
+    from nin_spec.importers.onnx_walk import Walk
+
+_POINTWISE = frozenset({
+    *("Add", "Sub", "Mul", "Div", "Neg", "Abs", "Reciprocal", "Sqrt", "Pow", "Exp", "Log", "Erf", "Sum", "Mean"),
+    *("Sigmoid", "Tanh", "Softplus", "Softsign", "Relu", "LeakyRelu", "PRelu", "Elu", "Selu", "Celu", "Gelu", "Mish"),
+    *("Swish", "HardSigmoid", "HardSwish", "ThresholdedRelu", "Max", "Min", "Clip", "Where", "Identity", "Cast"),
+    *("Greater", "Less", "GreaterOrEqual", "LessOrEqual", "Equal", "Not", "And", "Or", "Xor", "Sign"),
+})  # fmt: skip
+_ACROSS = frozenset({
+    *("Reshape", "Transpose", "Slice", "Gather", "Concat", "Split", "Squeeze", "Unsqueeze", "Flatten", "Expand"),
+    *("ReduceMax", "ReduceMin", "ReduceMean", "ReduceSum", "ReduceSumSquare", "ReduceLogSumExp", "Softmax"),
+    *("LogSoftmax", "MaxPool", "AveragePool", "GlobalAveragePool", "GlobalMaxPool", "Pad", "Shape", "CastLike"),
+})  # fmt: skip
+
+
+def unknowable(node: NodeProto) -> str | None:
+    """Why no number of trials tells what a node does: it rounds, draws or counts. None where they do."""
+    from onnx import TensorProto
+
+    if node.domain not in {"", "ai.onnx"} or node.op_type not in _POINTWISE | _ACROSS:
+        return "the language has no word for it"
+    to = attributes(node).get("to", TensorProto.FLOAT) if node.op_type == "Cast" else TensorProto.FLOAT
+    kind = TensorProto.DataType.Name(to)
+    return None if kind in {"FLOAT", "DOUBLE"} else f"it rounds numbers to {kind}"
+
+
+def region_of(walk: Walk, nodes: Sequence[NodeProto], result: str) -> Region:
+    """The nodes as a function of (N, C, H, W), or of features."""
+    held = list(nodes)
+    last = walk.channels_last
+    known, value, opset = walk.source.constants, walk.value, walk.source.opset
+
+    def compute(x: Array, changed: Mapping[str, Array]) -> Array:
+        values = {**known, **changed, value: x.transpose(0, 2, 3, 1) if last and x.ndim == 4 else x}
+        for node in held:
+            altered = _with_attributes(node, changed)
+            values.update(zip(node.output, evaluate_node(altered, values, opset), strict=False))
+        found: Array = values[result]
+        return found.transpose(0, 3, 1, 2) if last and found.ndim == 4 else found
+
+    read = {name for node in held for name in node.input if name in known and known[name].dtype.kind == "f"}
+    constants = {name: known[name] for name in sorted(read)}
+    pointwise = all(node.op_type in _POINTWISE for node in held) and all(map(_is_column, constants.values()))
+    return Region(compute, constants | _numbers(held), pointwise)
+
+
+def _is_column(constant: Array) -> bool:
+    """Whether it has one number, or one a channel with the channels first."""
+    return constant.size == 1 or (constant.ndim >= 3 and constant.shape[-2:] == (1, 1))
+
+
+def _numbers(nodes: Sequence[NodeProto]) -> dict[str, Array]:
+    """The attributes that are numbers, by `node.attribute`."""
+    return {
+        f"{label(node)}.{key}": np.array(value)
+        for node in nodes
+        for key, value in attributes(node).items()
+        if isinstance(value, float)
+    }
+
+
+def _with_attributes(node: NodeProto, changed: Mapping[str, Array]) -> NodeProto:
+    """The node with the attributes that are to be changed."""
+    wanted = {key: changed.get(f"{label(node)}.{key}") for key in attributes(node)}
+    if all(value is None for value in wanted.values()):
+        return node
+    made = type(node)()
+    made.CopyFrom(node)
+    for attribute in made.attribute:
+        value = wanted.get(attribute.name)
+        if value is not None:
+            attribute.f = float(value)
+    return made
