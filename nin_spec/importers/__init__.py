@@ -7,6 +7,7 @@ In the order of an import:
     onnx_walk.py    along the one path from input to output
     onnx_rules.py   how each operator is read; beside it onnx_windows.py, and onnx_rulebook.py with what they share
     caffe_text.py   a Caffe net's text, with the place of each field; caffe_file.py has both of Caffe's files
+    caffe_outline.py where each field of the text stands; caffe_forms.py which of the two forms it has
     caffe_wiring.py which of its layers run, along the one path; caffe_input.py tells what pictures it takes
     caffe_rules.py  how each of its layers is read, by the walk in caffe_walk.py
     caffe_fillers.py how its weights begin, and caffe_recipe.py what it says of rates and decay
