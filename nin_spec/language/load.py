@@ -11,7 +11,7 @@ from pathlib import Path
 from nin_spec.diagnostics import Code, Diagnostic, Source, Span, SpecError, did_you_mean, short
 from nin_spec.language import document, family
 from nin_spec.language.canonical import Canonical, canonicalise
-from nin_spec.language.document import Entry, Table, Value
+from nin_spec.language.document import Entry, Items, Table, Value
 from nin_spec.language.validate import validate
 
 SHIPPED = Path(__file__).resolve().parent.parent / "specs"
@@ -53,6 +53,19 @@ def load_source(source: Source, overrides: Iterable[str] = ()) -> Canonical:
     for argument in overrides:
         root = family.override(root, argument)
     return canonicalise(validate(root), root)
+
+
+def with_labels(spec: Canonical, labels: Iterable[str]) -> Canonical:
+    """The same spec with its classes named by a data set; whatever is said of it later is said where a person wrote it.
+
+    The labels stand where the number of classes stood, and every other value keeps its place. Raises SpecError for
+    names that can't be labels.
+    """
+    number = spec.tree.entries["classes"]
+    span = number.node.span
+    named = Items(tuple(Value(label, span) for label in labels), span)
+    tree = Table({**spec.tree.entries, "classes": Entry(number.key_span, named)}, spec.tree.span)
+    return canonicalise(validate(tree), tree)
 
 
 def read(spec: str | Path) -> Source:

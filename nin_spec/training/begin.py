@@ -11,11 +11,10 @@ from pathlib import Path
 
 from nin_spec import network as networks
 from nin_spec.data import Part
-from nin_spec.diagnostics import Code, Diagnostic, TrainingError
+from nin_spec.diagnostics import Code, DataError, Diagnostic, SpecError, TrainingError
 from nin_spec.extras import need
 from nin_spec.files import write_atomic
-from nin_spec.language.emit import emit
-from nin_spec.language.load import loads
+from nin_spec.language import load as language
 from nin_spec.language.recipe import Recipe
 from nin_spec.network import Network
 from nin_spec.training import folder as folders
@@ -163,11 +162,19 @@ def _anew(run: Run) -> str:
 
 
 def with_labels(network: Network, part: Part) -> Network:
-    """The network with the data set's class names, where its spec only counts them."""
+    """The network with the data set's class names, where its spec only counts them.
+
+    Raises DataError for names that no spec can hold.
+    """
     if network.card.labels:
         return network
-    data = {**network.spec.data, "classes": list(part.classes)}
-    return networks.compile(loads(emit(data), network.spec.root.source.name))
+    try:
+        return networks.compile(language.with_labels(network.spec, part.classes))
+    except SpecError as error:
+        hint = "rename the classes of the data set, or list labels of your own under classes in the spec"
+        message = f"the class names of {part.where} can't be the spec's labels"
+        found = [replace(d, code=Code.DATA_MISFIT, message=f"{message}: {d.message}") for d in error.diagnostics]
+        raise DataError([*found[:-1], replace(found[-1], hint=hint)]) from None
 
 
 def _create(  # noqa: PLR0913, PLR0917 what run.json tells

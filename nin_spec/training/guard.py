@@ -84,9 +84,13 @@ class Guard:
 
 
 def _kind(message: str) -> str:
-    """What a message is about, without its numbers."""
-    return message.partition(":")[0].partition(" has been at ")[0]
+    """What a message is about, without its numbers and its place: a resumed run reads its spec from another file."""
+    return message.partition(":")[0].partition(" (")[0].partition(" has been at ")[0]
 
 
 def _place(node: Node) -> str:
-    return f"{node.name} ({node.span.source.name} line {node.span.line})" if node.span else node.name
+    """A node, and where it was written."""
+    if node.span is None:
+        return node.name
+    source = node.span.source
+    return f"{node.name} ({source.text if source.name == '--set' else f'{source.name} line {node.span.line}'})"
