@@ -114,6 +114,7 @@ class Code(Enum):
     TWO_SOFTMAXES = ("NIN909", "scores that are squashed twice")
     ODD_CHANNELS = ("NIN910", "channels that are no multiple of 8, which tensor cores compute in")
     DEAD_START = ("NIN911", "an initialisation that leaves a deep ReLU network at loss ln(classes)")
+    IDLE_ENTRY = ("NIN912", "an entry of the recipe that changes nothing, such as a misspelt pattern")
     UNUSED_IGNORE = ("NIN990", "a `# nin: ignore` that silences nothing")
     UNKNOWN_IGNORE = ("NIN991", "a `# nin: ignore` that names no rule")
 

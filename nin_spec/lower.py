@@ -16,6 +16,7 @@ from nin_spec.ir.types import Padding, Pair, ShapeError, TensorType
 from nin_spec.language.canonical import Canonical
 from nin_spec.language.document import Path_
 from nin_spec.language.schema import Block, Conv, Head, Spec
+from nin_spec.recipe_names import HINT, aliases
 
 MAX_PARAMETERS = 500_000_000
 MAX_CELLS = 1 << 31
@@ -196,7 +197,7 @@ class _Lowering:
                 raise self._error(Code.OPEN_SIZE, message, (*path, "padding"), "give the padding in cells")
 
     def _recipe(self, spec: Spec) -> None:
-        """A parameter that a recipe names must exist; a pattern with `*` may match none."""
+        """A parameter that a recipe names must exist; lint tells of a pattern with `*` that fits none."""
         if spec.train is None:
             return
         known = {alias for name in self.built.parameters() for alias in aliases(name, spec)}
@@ -206,7 +207,7 @@ class _Lowering:
                 if "*" not in pattern and pattern not in known:
                     path: Path_ = ("train", key, pattern if isinstance(named, dict) else i)
                     message = f"train.{key}: the network has no parameter {short(pattern)!r}"
-                    hint = did_you_mean(pattern, sorted(known)) if nearest(pattern, known) else _NAMES
+                    hint = did_you_mean(pattern, sorted(known)) if nearest(pattern, known) else HINT
                     raise self._error(Code.UNKNOWN_PARAMETER, message, path, hint)
 
     def _error(self, code: Code, message: str, path: Path_, hint: str | None = None) -> SpecError:
@@ -214,17 +215,6 @@ class _Lowering:
 
     def _where(self, path: Path_) -> Span:
         return self.canonical.where(*path)
-
-
-_NAMES = "parameters are named as `nin-spec build` names layers: blocks.0.convs.1.weight; block names will do"
-
-
-def aliases(parameter: str, spec: Spec) -> tuple[str, ...]:
-    """What a recipe may call a parameter: its name, and the same with its block's name."""
-    top, _, rest = parameter.partition(".")
-    index, _, last = rest.partition(".")
-    name = spec.blocks[int(index)].name if top == "blocks" else None
-    return (parameter, f"{name}.{last}") if name else (parameter,)
 
 
 def _same(size: int, extent: int, stride: int) -> tuple[int, int]:

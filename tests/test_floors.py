@@ -16,6 +16,7 @@ FLOORS = {
     "nin_spec.language": 1,
     "nin_spec.ir": 1,
     "nin_spec.lower": 2,
+    "nin_spec.recipe_names": 2,
     "nin_spec.passes": 2,
     "nin_spec.model": 2,
     "nin_spec.weights": 2,

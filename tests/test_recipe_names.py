@@ -6,6 +6,7 @@ import pytest
 
 import nin_spec
 from nin_spec.diagnostics import SpecError
+from nin_spec.recipe_names import suggestion
 
 
 @pytest.mark.parametrize("name", ["blocks.2.convs.2.weight", "mlpconv3.convs.2.weight", "*.bias", "*.nothing"])
@@ -34,3 +35,9 @@ def test_an_inserted_block_moves_no_multiplier() -> None:
 
     network = nin_spec.compile(nin_spec.loads(emit(data)))
     assert "blocks.3.convs.2.weight" in network.graph.parameters()
+
+
+def test_a_suggestion_is_bounded() -> None:
+    """A pattern of many parts and stars is answered at once, and has none."""
+    assert suggestion("a*" * 90, ["blocks.0.convs.0.weight"] * 2000) is None
+    assert suggestion(".".join("abcdefghij"), ["blocks.0.convs.0.weight"]) is None

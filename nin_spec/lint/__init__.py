@@ -1,6 +1,6 @@
 """What is legal and probably not meant.
 
-The rules stand in scores.py, windows.py, layers.py and start.py, their table in rules.py, their pages in
+The rules stand in scores.py, windows.py, layers.py, start.py and recipe.py, their table in rules.py, their pages in
 pages.py; finding.py is what they look at and what they find. ignores.py silences them, fixes.py says what would
 put them right, fixing.py does it, by the small changes of a text in edits.py.
 """

@@ -137,6 +137,19 @@ PAGES = {
         "He et al. 2015, section 2.2; the published CIFAR-10 network at 224 pixels reached 55.8% with the default and "
         "Adam, 73.5% with He's and SGD",
     ),
+    Code.IDLE_ENTRY: Page(
+        "A pattern with `*` may fit no parameter without an error, so that `*.bias` serves networks without biases, "
+        "too. A misspelt one then does nothing, and training runs without the multiplier that it should have given. "
+        "Entries of `lr_multipliers` that later ones overrule, `no_decay` without weight decay, and milestones at or "
+        "after the last epoch change nothing either. A pattern of general words alone, such as `*.bias`, is a note.",
+        "blocks:\n  - {name: stem, channels: [64], kernel: 8, stride: 4}\n  - {convs: [{channels: classes, activation: "
+        "none}], kernel: 7, padding: 3}\ntrain:\n  {dataset: cifar10, epochs: 9, optimizer: adam, lr_multipliers: "
+        '{"stern.*": 0.1}}\n',
+        "blocks:\n  - {name: stem, channels: [64], kernel: 8, stride: 4}\n  - {convs: [{channels: classes, activation: "
+        "none}], kernel: 7, padding: 3}\ntrain:\n  {dataset: cifar10, epochs: 9, optimizer: adam, lr_multipliers: "
+        '{"stem.*": 0.1}}\n',
+        "the language reference, Recipe: the last entry that fits counts",
+    ),
     Code.UNUSED_IGNORE: Page(
         "The comment silences a rule that finds nothing there: the network has changed, or the comment stands on "
         "another line than the finding. Left alone, it would hide the next one.",

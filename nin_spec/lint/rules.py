@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 
 from nin_spec.diagnostics import Code
-from nin_spec.lint import layers, scores, start, windows
+from nin_spec.lint import layers, recipe, scores, start, windows
 from nin_spec.lint.finding import Finding, Subject
 
 RULES: dict[Code, Callable[[Subject], Iterator[Finding]]] = {
@@ -20,6 +20,7 @@ RULES: dict[Code, Callable[[Subject], Iterator[Finding]]] = {
     Code.TWO_SOFTMAXES: scores.two_softmaxes,
     Code.ODD_CHANNELS: layers.odd_channels,
     Code.DEAD_START: start.dead_start,
+    Code.IDLE_ENTRY: recipe.idle_entries,
 }
 """What each code's rule finds in a network."""
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Sequence
-from fnmatch import fnmatchcase
 from typing import Any
 
 import torch
 from torch import nn
 
 from nin_spec.language.recipe import Recipe, Schedule, StepSchedule
+from nin_spec.recipe_names import fits
 
 Aliases = Callable[[str], Iterable[str]]
 """The names that a recipe may call a parameter by."""
@@ -49,19 +49,13 @@ def build_optimizer(
 
 def multiplier(recipe: Recipe, names: Iterable[str]) -> float:
     """The factor on the learning rate of a parameter called so; of several patterns that fit, the last."""
-    fitting = [factor for pattern, factor in recipe.lr_multipliers.items() if _fits(pattern, names)]
+    fitting = [factor for pattern, factor in recipe.lr_multipliers.items() if fits(pattern, names)]
     return fitting[-1] if fitting else 1.0
 
 
 def decays(recipe: Recipe, names: Iterable[str]) -> bool:
     """Whether weight decay touches a parameter called so."""
-    return not any(_fits(pattern, names) for pattern in recipe.no_decay)
-
-
-def _fits(pattern: str, names: Iterable[str]) -> bool:
-    # Only `*` is special in the language: brackets and question marks are letters.
-    literal = pattern.replace("[", "[[]").replace("?", "[?]")
-    return any(fnmatchcase(name, literal) for name in names)
+    return not any(fits(pattern, names) for pattern in recipe.no_decay)
 
 
 def set_rates(optimizer: torch.optim.Optimizer, factor: float) -> None:

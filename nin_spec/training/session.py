@@ -18,9 +18,9 @@ from nin_spec.diagnostics import Code, DataError, Diagnostic, DivergedError, Exp
 from nin_spec.extras import require
 from nin_spec.ir import ops
 from nin_spec.language.recipe import Recipe
-from nin_spec.lower import aliases
 from nin_spec.model import Model
 from nin_spec.network import Network
+from nin_spec.recipe_names import aliases
 from nin_spec.torch_module import build_module
 from nin_spec.training import folder as folders
 from nin_spec.training.batches import Batches, Share

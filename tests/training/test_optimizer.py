@@ -14,7 +14,7 @@ from torch import nn
 
 import nin_spec
 from nin_spec.language.recipe import Recipe, Schedule
-from nin_spec.lower import aliases
+from nin_spec.recipe_names import aliases
 from nin_spec.training.optimizer import (
     build_optimizer,
     decays,

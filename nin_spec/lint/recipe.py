@@ -1,0 +1,90 @@
+"""Rules about the recipe: entries that change nothing, which training passes over in silence."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import islice
+from typing import TYPE_CHECKING
+
+from nin_spec.diagnostics import MAX_FINDINGS, Code, Severity, Source, Span, counted, short
+from nin_spec.language.document import Table
+from nin_spec.lint.finding import Finding, Subject
+from nin_spec.recipe_names import HINT, fits, suggestion, trainable
+
+if TYPE_CHECKING:
+    from nin_spec.language.recipe import Recipe
+
+Aliases = dict[str, tuple[str, ...]]
+
+_KINDS = {"weight", "bias", "convs", "norms", "norm", "activations", "activation", "dense", "head", "blocks", "", "*"}
+"""Words that any network's parameters may have: a pattern of these alone is meant for networks without them, too."""
+
+
+def idle_entries(subject: Subject) -> Iterator[Finding]:
+    """NIN912: patterns that fit no parameter, or are overruled; drops after the end; exceptions from no decay."""
+    train = subject.network.spec.spec.train
+    if train is not None:
+        known = trainable(subject.network.graph, subject.network.spec.spec)
+        found = (*_patterns(subject, train, known), *_milestones(subject, train))
+        yield from islice(found, MAX_FINDINGS)
+
+
+def _patterns(subject: Subject, train: Recipe, known: Aliases) -> Iterator[Finding]:
+    """Entries of both keys that fit nothing; multipliers overruled by the same text; no_decay without a decay."""
+    decided: dict[Source, set[str]] = {}  # a family's spec overrules what it extends on purpose
+    for pattern in reversed(train.lr_multipliers):
+        span, fitting = _key(subject, pattern), _fitting(pattern, known)
+        later = decided.setdefault(span.source, set())
+        if not fitting:
+            yield _unmatched("lr_multipliers", pattern, span, known)
+        elif fitting <= later:
+            message = f"train.lr_multipliers: {short(pattern)!r} changes nothing: later entries fit the same parameters"
+            yield Finding(Code.IDLE_ENTRY, message, span, "move it behind them: the last entry that fits counts")
+        later |= fitting
+    for i, pattern in enumerate(train.no_decay):
+        span = subject.where("train", "no_decay", i)
+        if not _fitting(pattern, known):
+            yield _unmatched("no_decay", pattern, span, known)
+        elif not train.optimizer.weight_decay:
+            message = f"train.no_decay: {short(pattern)!r} changes nothing: the optimizer has no weight decay"
+            hint = "set optimizer.weight_decay, or remove no_decay"
+            yield Finding(Code.IDLE_ENTRY, message, span, hint, severity=Severity.NOTE)
+
+
+def _key(subject: Subject, pattern: str) -> Span:
+    """Where a multiplier's pattern stands."""
+    table = subject.written(("train", "lr_multipliers"))
+    if isinstance(table, Table) and pattern in table.entries:
+        return table.entries[pattern].key_span
+    return subject.where("train", "lr_multipliers", pattern)
+
+
+def _fitting(pattern: str, known: Aliases) -> set[str]:
+    return {name for name, names in known.items() if fits(pattern, names)}
+
+
+def _unmatched(key: str, pattern: str, span: Span, known: Aliases) -> Finding:
+    near = suggestion(pattern, (name for names in known.values() for name in names))
+    general = set(pattern.split(".")) <= _KINDS
+    return Finding(
+        Code.IDLE_ENTRY,
+        f"train.{key}: {short(pattern)!r} fits none of the network's parameters, and changes nothing",
+        span,
+        f"did you mean {near!r}?" if near and not general else HINT,
+        severity=Severity.NOTE if general else Severity.WARNING,
+    )
+
+
+def _milestones(subject: Subject, train: Recipe) -> Iterator[Finding]:
+    """Epochs at which the rate would drop, were training not over by then."""
+    if train.schedule.kind != "step":
+        return
+    for i, milestone in enumerate(train.schedule.milestones):
+        if milestone >= train.epochs:
+            yield Finding(
+                Code.IDLE_ENTRY,
+                f"train.schedule.milestones: {milestone:g} changes nothing: training ends after "
+                f"{counted(train.epochs, 'epoch')}",
+                subject.where("train", "schedule", "milestones", i),
+                "choose earlier milestones, or train for more epochs",
+            )

@@ -1,0 +1,152 @@
+"""NIN912: what a recipe says and training passes over."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from lint_specs import network_of, spec_of, told
+from spec_strategies import specs, to_text
+
+from nin_spec.diagnostics import Code, Severity
+from nin_spec.lint import findings, lint
+from nin_spec.lint.finding import Finding
+from nin_spec.network import Network
+from nin_spec.network import compile as compile_network
+from nin_spec.recipe_names import trainable
+from nin_spec.training.optimizer import decays, multiplier
+
+STEM = "{name: stem, channels: [64], kernel: 8, stride: 4}"
+SCORES = "{name: scores, convs: [64, {channels: classes, activation: none}], kernel: 7, padding: 3}"
+
+
+def spec_with(recipe: str) -> str:
+    """A spec of two named blocks that trains so."""
+    return spec_of(STEM, SCORES, top=f"train: {{dataset: cifar10, epochs: 30, {recipe}}}\n")
+
+
+def finding_of(recipe: str) -> Finding:
+    """The one finding of the rule."""
+    (found,) = (f for f in findings(network_of(spec_with(recipe))) if f.code is Code.IDLE_ENTRY)
+    return found
+
+
+MISSPELT = [
+    ("scroes.*", "scores.*"),
+    ("scores9.*", "scores.*"),
+    ("stem.conv.*", "stem.convs.*"),
+    ("*.wieght", "*.weight"),
+    ("score.convs.*.weight", "scores.convs.*.weight"),
+    ("scoers.convs.1.*", "scores.convs.1.*"),
+    ("strem*", "stem*"),
+    ("[stem].*", "stem.*"),
+]
+
+
+@pytest.mark.parametrize("key", ["lr_multipliers: {{{}: 0}}", "no_decay: [{}]"])
+@pytest.mark.parametrize(("pattern", "meant"), MISSPELT)
+def test_a_misspelt_pattern(key: str, pattern: str, meant: str) -> None:
+    """Told at the pattern, with the one that was probably meant."""
+    recipe = "optimizer: {kind: sgd, lr: 0.1, weight_decay: 0.1}, " + key.format(f'"{pattern}"')
+    ((_, _, shown, message),) = told(spec_with(recipe), "NIN912")
+    assert shown == f'"{pattern}"'
+    assert f"{pattern!r} fits none of the network's parameters" in message
+    found = finding_of(recipe)
+    assert (found.severity, found.hint) == (Severity.WARNING, f"did you mean {meant!r}?")
+
+
+@pytest.mark.parametrize("pattern", ["*.norms.*", "*.norms.*.bias", "head.dense.*"])
+def test_a_general_pattern_is_a_note(pattern: str) -> None:
+    """What speaks of any network's norms or dense layers may find none: it is not a slip of the pen."""
+    found = finding_of(f'optimizer: adam, lr_multipliers: {{"{pattern}": 2}}')
+    assert found.severity is Severity.NOTE
+
+
+OTHERS = [
+    ('optimizer: adam, lr_multipliers: {"stem.*": 2, "*": 1}', "'stem.*' changes nothing: later entries fit"),
+    ("optimizer: adam, no_decay: [stem.convs.0.bias]", "the optimizer has no weight decay"),
+    ("optimizer: adam, schedule: {kind: step, milestones: [10, 30]}", "milestones: 30 changes nothing"),
+    ("optimizer: adam, schedule: {kind: step, milestones: [30.5]}", "training ends after 30 epochs"),
+]
+
+
+@pytest.mark.parametrize(("recipe", "message"), OTHERS)
+def test_what_else_changes_nothing(recipe: str, message: str) -> None:
+    """Entries that are overruled, exceptions from a decay of 0, drops of the rate after the end."""
+    assert message in finding_of(recipe).message
+
+
+BUFFERS = ["blocks.0.norms.0.running_mean", "*.running_var"]
+
+
+@pytest.mark.parametrize("pattern", BUFFERS)
+def test_statistics_are_not_learned(pattern: str) -> None:
+    """A batch norm's running mean and variance have a name, and no learning rate."""
+    text = spec_of("{channels: [64], kernel: 8, stride: 4, norm: batch, bias: false}", SCORES)
+    text += f'train: {{dataset: cifar10, epochs: 30, optimizer: adam, lr_multipliers: {{"{pattern}": 2}}}}\n'
+    assert [row[2] for row in told(text, "NIN912")] == [f'"{pattern}"']
+
+
+def test_a_misspelt_pattern_in_a_family_and_in_an_override() -> None:
+    """Told where it stands: in the argument of `--set` as well."""
+    network = compile_network("nin_cifar", ['train.lr_multipliers={"mlpconv9.*": 0}'])
+    (found,) = lint(network)
+    assert found.span is not None
+    assert (found.code, found.span.source.name, found.span.column) == (Code.IDLE_ENTRY, "--set", 23)
+    assert found.hint == "did you mean 'mlpconv3.*'?"
+
+
+def test_a_family_may_overrule(tmp_path: Path) -> None:
+    """What a spec says after the one that it extends is no slip: only the same text overrules itself by mistake."""
+    (tmp_path / "base.yaml").write_text(spec_with('optimizer: adam, lr_multipliers: {"stem.*": 2}'))
+    child = "spec: 1\nextends: base.yaml\nname: b\ntrain: {lr_multipliers: {"
+    (tmp_path / "child.yaml").write_text(child + '"*": 3}}\n')
+    (tmp_path / "twice.yaml").write_text(child + '"scores.*": 3, "*": 3}}\n')
+    idle = {
+        name: [f.message for f in findings(compile_network(tmp_path / name))] for name in ("child.yaml", "twice.yaml")
+    }
+    assert idle["child.yaml"] == []
+    assert len(idle["twice.yaml"]) == 1
+
+
+# ------------------------------------------------------------------ against the optimizer
+
+
+@st.composite
+def patterned(draw: st.DrawFn) -> dict[str, Any]:
+    """A random network, and a recipe whose patterns are made of pieces of its names, rightly and wrongly."""
+    data = draw(specs())
+    data["train"] = {"dataset": "x", "epochs": 3, "optimizer": {"kind": "sgd", "lr": 0.1, "weight_decay": 0.1}}
+    network = network_of(to_text(data))
+    names = sorted({name for names in trainable(network.graph, network.spec.spec).values() for name in names})
+    pieces = st.sampled_from(sorted({w for name in names for w in name.split(".")} | {"*", "biass"}))
+    patterns = st.lists(pieces, min_size=1, max_size=4).map(".".join).filter(lambda p: "*" in p)
+    chosen = draw(st.lists(st.one_of(patterns, st.sampled_from(names)), max_size=5, unique=True))
+    data["train"]["lr_multipliers"] = {pattern: float(2 + i) for i, pattern in enumerate(chosen)}
+    data["train"]["no_decay"] = draw(st.lists(st.one_of(patterns, st.sampled_from(names)), max_size=2))
+    return data
+
+
+def rates(network: Network) -> list[tuple[float, bool]]:
+    """The factor and the decay of each parameter, as the optimizer has them."""
+    spec = network.spec.spec
+    assert spec.train is not None
+    named = trainable(network.graph, spec).values()
+    return [(multiplier(spec.train, names), decays(spec.train, names)) for names in named]
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@given(patterned())
+def test_a_multiplier_is_told_just_where_taking_it_away_changes_no_rate(data: dict[str, Any]) -> None:
+    """The rule and the optimizer agree on every entry of a random recipe."""
+    network = network_of(to_text(data))
+    idle = [f.message for f in findings(network) if f.code is Code.IDLE_ENTRY and "lr_multipliers" in f.message]
+    expected = 0
+    for pattern in data["train"]["lr_multipliers"]:
+        rest = {k: v for k, v in data["train"]["lr_multipliers"].items() if k != pattern}
+        without = network_of(to_text({**data, "train": {**data["train"], "lr_multipliers": rest}}))
+        expected += rates(without) == rates(network)
+    assert len(idle) == expected
