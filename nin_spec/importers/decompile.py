@@ -59,21 +59,27 @@ def _words(value: Any) -> int:
 
 def spellings(chain: Chain) -> Iterator[dict[str, Any]]:
     """The chain as specs, one for each way to divide what stands between its main steps among them."""
-    found = 0
+    refused: list[ForeignModelError] = []
     for late in (True, False):
         try:
-            maps, pool, features = split_head(chain.steps, late=late)
-            head = spell_head(pool, features)
-        except ForeignModelError:
-            if found or late:
-                continue
-            raise
-        found += 1
-        top, rest = _top(chain), {"head": head} if head else {}
-        scores = _scores(maps, features, chain.output.shape[0])
-        for count in range(len(_MOVABLE) + 1):
-            for before in combinations(_MOVABLE, count):
-                yield {**top, **spell_blocks(find_blocks(maps, before), scores), **rest}
+            divided = list(_divided(chain, late=late))
+        except ForeignModelError as error:
+            refused.append(error)
+            continue
+        yield from divided
+    if len(refused) == 2:
+        raise refused[1]
+
+
+def _divided(chain: Chain, *, late: bool) -> Iterator[dict[str, Any]]:
+    """The specs of one division between the blocks and the head. Raises ForeignModelError."""
+    maps, pool, features = split_head(chain.steps, late=late)
+    head = spell_head(pool, features)
+    top, rest = _top(chain), {"head": head} if head else {}
+    scores = _scores(maps, features, chain.output.shape[0])
+    for count in range(len(_MOVABLE) + 1):
+        for before in combinations(_MOVABLE, count):
+            yield {**top, **spell_blocks(find_blocks(maps, before), scores), **rest}
 
 
 def _scores(maps: list[Step], features: list[Step], classes: int) -> Step | None:

@@ -97,18 +97,23 @@ def attributes(node: NodeProto) -> dict[str, Any]:
 
 
 def evaluate_node(node: NodeProto, values: dict[str, Constant], opset: int) -> list[Constant]:
-    """The results of one node, by ONNX's own reference implementation. Raises ForeignModelError."""
+    """The results of one node of an opset, by ONNX's own reference implementation. Raises ForeignModelError."""
+    from onnx import helper
     from onnx.reference import ReferenceEvaluator
 
     if node.op_type in _SIZED_BY_VALUE:
         asked = [values[name] for name in node.input if name]
         if any(array.size > 64 or np.prod(np.abs(array.astype(np.float64)) + 1) > _MAX_FOLDED for array in asked[-1:]):
             raise refusal(label(node), "it makes a tensor larger than any that an import needs")
-    evaluator = ReferenceEvaluator(node, opsets={"": opset})
     feeds = {name: values[name] for name in node.input if name}
+    # Of a node alone the evaluator takes the newest opset; a function says its own.
+    one = helper.make_function(
+        "nin_spec", "one", list(feeds), [n for n in node.output if n], [node], [helper.make_opsetid("", opset)]
+    )
+    evaluator = ReferenceEvaluator(one)
     try:
         with np.errstate(all="ignore"):
-            found: list[Constant] = [np.asarray(v) for v in evaluator.run(None, feeds)]
+            found: list[Constant] = [np.asarray(v) for v in evaluator.run(None, feeds, attributes={})]
     except Exception as error:  # the evaluator may raise anything on a malformed node
         raise refusal(label(node), f"it can't be computed: {error}") from error
     return found

@@ -173,6 +173,9 @@ def _softmax(walk: Walk, node: NodeProto) -> bool:
 
 # ------------------------------------------------------------------ shapes
 
+_TO_LAST, _TO_FIRST = (0, 2, 3, 1), (0, 3, 1, 2)
+"""(N, C, H, W) to (N, H, W, C), and back."""
+
 
 @rule("Identity")
 def _identity(walk: Walk, node: NodeProto) -> bool:
@@ -207,12 +210,16 @@ def _dropout(walk: Walk, node: NodeProto) -> bool:
 
 @rule("Flatten", "Reshape", "Squeeze", "Unsqueeze")
 def _reshape(walk: Walk, node: NodeProto) -> bool:
-    """Maps to features in the order that the file has them in, or the same shape again; else a region."""
+    """Maps to features in the order that the file has them in, a transpose, or the same shape again; else a region."""
     from nin_spec.importers.onnx_file import evaluate_node
 
     x = np.arange(np.prod(walk.shape)).reshape(walk.shape)
     (y,) = evaluate_node(node, {**walk.source.constants, walk.value: x}, walk.source.opset)
     if y.shape == x.shape:
+        return done(walk, node)
+    if y.ndim == 4 and np.array_equal(y, x.transpose(_TO_FIRST if walk.channels_last else _TO_LAST)):
+        # Moving an axis of one cell changes no order, so that tools write it as a reshape.
+        walk.channels_last = not walk.channels_last
         return done(walk, node)
     if y.ndim != 2 or y.shape[0] != walk.batch or not walk.chain.output.is_map:
         return False
@@ -229,10 +236,10 @@ def _reshape(walk: Walk, node: NodeProto) -> bool:
 @rule("Transpose")
 def _transpose(walk: Walk, node: NodeProto) -> bool:
     order = tuple(attributes(node).get("perm", ()))
-    if len(walk.shape) != 4 or order not in {(0, 2, 3, 1), (0, 3, 1, 2), (0, 1, 2, 3)}:
+    if len(walk.shape) != 4 or order not in {_TO_LAST, _TO_FIRST, (0, 1, 2, 3)}:
         return False
     if order != (0, 1, 2, 3):
-        if (order == (0, 3, 1, 2)) != walk.channels_last:
+        if (order == _TO_FIRST) != walk.channels_last:
             return False
         walk.channels_last = not walk.channels_last
     return done(walk, node)

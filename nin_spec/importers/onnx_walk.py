@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from nin_spec.importers.chain import Array, Chain, Step, refusal
 from nin_spec.importers.onnx_file import Source, label
 from nin_spec.importers.onnx_regions import region_of, unknowable
+from nin_spec.importers.padding import Pending
 from nin_spec.importers.recognise import Affine, recognise
 from nin_spec.importers.rescaling import rescaled
 from nin_spec.ir import ops
@@ -37,8 +38,7 @@ class Walk:
     """Where a walk stands: the chain so far, and the value that it has come to.
 
     `channels_last` says that the value's axes are (N, H, W, C) now; `columns` are features that were flattened
-    in that order; `pad` is a padding that waits for its window, `padded` the node that asked for it, `pads_low` says
-    that it adds the lowest number instead of zeros; `contract` is a change of scale before the first step.
+    in that order; `pad` is a padding that waits for its window; `contract` is a change of scale before the first step.
     """
 
     source: Source
@@ -47,9 +47,7 @@ class Walk:
     batch: int = 1
     channels_last: bool = False
     columns: NDArray[np.int64] | None = None
-    pad: Padding | None = None
-    padded: str = ""
-    pads_low: bool = False
+    pad: Pending | None = None
     contract: Affine | None = None
     remarks: list[str] = field(default_factory=list)
 
@@ -88,7 +86,7 @@ class Walk:
                 raise refusal(label(node), f"an operator of the domain {node.domain!r}, which is not ONNX's own")
             rule = None if others else RULES.get(node.op_type)
             if self.pad is not None and node.op_type not in {"Conv", "MaxPool", "AveragePool"}:
-                raise refusal(self.padded, "padding that no convolution and no pool takes up")
+                raise refusal(self.pad.origin, "padding that no convolution and no pool takes up")
             if rule is None or not rule(self, node):
                 self._region(readers)
 

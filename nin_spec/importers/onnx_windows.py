@@ -15,7 +15,7 @@ from nin_spec.importers.names import words_of
 from nin_spec.importers.onnx_file import attributes, label
 from nin_spec.importers.onnx_rulebook import constant, done, needed, on_maps, rule
 from nin_spec.importers.onnx_walk import Walk
-from nin_spec.importers.padding import LOWEST, NON_NEGATIVE
+from nin_spec.importers.padding import REFUSED, Pending, fill_of
 from nin_spec.ir import ops
 from nin_spec.ir.types import Padding, Pair
 
@@ -48,10 +48,8 @@ def _padding(walk: Walk, node: NodeProto, given: dict[str, Any], extent: Pair, s
 
 def _zeros(walk: Walk) -> Padding | None:
     """The zeros that a Pad before this window adds."""
-    if walk.pad is not None and walk.pads_low:
-        raise refusal(walk.padded, "it pads with the lowest number, and no maximum follows")
     found, walk.pad = walk.pad, None
-    return found
+    return None if found is None else found.zeros()
 
 
 def _same(size: int, extent: int, stride: int, auto: str) -> tuple[int, int]:
@@ -86,13 +84,8 @@ def _max_pool(walk: Walk, node: NodeProto) -> bool:
     kernel, stride = window_of(node)
     own, before = _padding(walk, node, given, kernel, stride), walk.pad
     walk.pad = None
-    if before:
-        last = walk.last
-        harmless = walk.pads_low or (last is not None and isinstance(last.op, NON_NEGATIVE))
-        if own != Padding() or not harmless:
-            raise refusal(walk.padded, "zeros around a maximum, which may win where the values are negative")
-        own = before
-    walk.add(ops.MaxPool2d(kernel, stride, own, bool(given.get("ceil_mode"))), label(node))
+    op = ops.MaxPool2d(kernel, stride, own, bool(given.get("ceil_mode")))
+    walk.add(op if before is None else before.of_maximum(op, walk.chain.output, walk.last), label(node))
     return done(walk, node)
 
 
@@ -102,9 +95,10 @@ def _avg_pool(walk: Walk, node: NodeProto) -> bool:
     given = attributes(node)
     kernel, stride = window_of(node)
     own = _padding(walk, node, given, kernel, stride)
-    counted, ceil, before = bool(given.get("count_include_pad")), bool(given.get("ceil_mode")), _zeros(walk)
-    if before and own != Padding() and not counted:
-        raise refusal(walk.padded, "an average that counts some of its padding and not the rest")
+    counted, ceil, pad = bool(given.get("count_include_pad")), bool(given.get("ceil_mode")), walk.pad
+    before = _zeros(walk)
+    if pad is not None and own != Padding() and not counted:
+        raise refusal(pad.origin, "an average that counts some of its padding and not the rest")
     both = Padding(*(a + b for a, b in zip(own, before or Padding(), strict=True)))
     walk.add(
         ops.AvgPool2d(kernel, stride, both, ceil, (counted or before is not None) and both != Padding()), label(node)
@@ -121,10 +115,10 @@ def _pad(walk: Walk, node: NodeProto) -> bool:
         return done(walk, node)
     outside = any(any(pair) for axis, pair in enumerate(sides) if axis not in {rows, columns})
     number = 0.0 if value is None else float(np.asarray(value).reshape(-1)[0])
-    odd = given.get("mode", "constant") != "constant" or (number != 0 and number > LOWEST)
-    if odd or outside or min(map(min, sides)) < 0 or walk.pad is not None:
-        raise refusal(label(node), "the language pads maps with zeros, or a maximum with what never wins")
-    walk.pad, walk.padded, walk.pads_low = Padding(*sides[rows], *sides[columns]), label(node), number != 0
+    fill = fill_of(given.get("mode", "constant"), number)
+    if fill is None or outside or min(map(min, sides)) < 0 or walk.pad is not None:
+        raise refusal(label(node), REFUSED)
+    walk.pad = Pending(Padding(*sides[rows], *sides[columns]), fill, label(node))
     return done(walk, node)
 
 

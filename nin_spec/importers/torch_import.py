@@ -13,7 +13,7 @@ from nin_spec.diagnostics import Code, Diagnostic, ParityError
 from nin_spec.importers.chain import Chain, refusal
 from nin_spec.importers.decompile import Imported, decompile
 from nin_spec.importers.torch_regions import name_of
-from nin_spec.importers.torch_walk import TorchWalk
+from nin_spec.importers.torch_walk import BATCH, TorchWalk
 from nin_spec.ir.types import DType, TensorType
 
 _LIFTING = {"aten.detach", "aten.detach_", "aten.alias", "aten.lift_fresh_copy"}
@@ -48,13 +48,14 @@ def import_module(module: nn.Module, input_shape: Sequence[int], name: str | Non
 def _chain(module: nn.Module, shape: tuple[int, ...], name: str) -> Chain:
     tensor = next(iter(module.parameters()), torch.zeros(()))
     dtype = tensor.dtype if tensor.dtype == torch.float64 else torch.float32
-    example = torch.zeros((2, *shape), dtype=dtype, device=tensor.device)
+    example = torch.zeros((BATCH, *shape), dtype=dtype, device=tensor.device)
     try:
         with torch.no_grad():
             module(example)  # gives lazy layers their shapes
         program = torch.export.export(module, (example,), strict=False)
     except Exception as error:  # a module's forward may raise anything
         raise refusal(name, f"it can't be traced on an input of shape {tuple(example.shape)}: {error}") from error
+    program.graph.eliminate_dead_code()  # the indices of maxima, as a rule
     signature = program.graph_signature
     if len(signature.user_inputs) != 1 or len(signature.user_outputs) != 1:
         raise refusal(name, "it has more than one input or output, and a classifier has one of each")

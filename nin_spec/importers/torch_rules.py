@@ -11,7 +11,7 @@ from typing import Any
 from torch import fx
 
 from nin_spec.importers.chain import refusal
-from nin_spec.importers.padding import LOWEST, NON_NEGATIVE
+from nin_spec.importers.padding import REFUSED, Pending, fill_of
 from nin_spec.importers.regions import UNBOUNDED
 from nin_spec.importers.torch_regions import name_of, pair_of
 from nin_spec.importers.torch_walk import Call, Rule, TorchWalk
@@ -22,10 +22,8 @@ from nin_spec.ir.types import Padding
 def _sides(walk: TorchWalk, value: Any) -> Padding:
     """An operator's own padding, and that of a pad before it."""
     vertical, horizontal = pair_of(value)
-    before = walk.pad or Padding()
-    if walk.pad is not None and walk.pads_low:
-        raise refusal(walk.padded, "it pads with the lowest number, and no maximum follows")
-    walk.pad = None
+    pending, walk.pad = walk.pad, None
+    before = Padding() if pending is None else pending.zeros()
     own = (vertical, vertical, horizontal, horizontal)
     return Padding(*(a + b for a, b in zip(own, before, strict=True)))
 
@@ -54,13 +52,11 @@ def _conv(call: Call) -> ops.Op:
 def _max_pool(call: Call) -> ops.Op:
     if pair_of(call.given["dilation"]) != (1, 1):
         raise refusal(call.node.name, "a dilated pool")
-    kernel = pair_of(call.given["kernel_size"])
-    last = call.walk.chain.steps[-1].op if call.walk.chain.steps else None
-    if call.walk.pad is not None and not (call.walk.pads_low or isinstance(last, NON_NEGATIVE)):
-        raise refusal(call.walk.padded, "zeros around a maximum, which may win where the values are negative")
-    call.walk.pads_low = False
-    own = _sides(call.walk, call.given["padding"])
-    return ops.MaxPool2d(kernel, pair_of(call.given["stride"], kernel), own, bool(call.given["ceil_mode"]))
+    kernel, (vertical, horizontal) = pair_of(call.given["kernel_size"]), pair_of(call.given["padding"])
+    own = Padding(vertical, vertical, horizontal, horizontal)
+    op = ops.MaxPool2d(kernel, pair_of(call.given["stride"], kernel), own, bool(call.given["ceil_mode"]))
+    chain, pending, call.walk.pad = call.walk.chain, call.walk.pad, None
+    return op if pending is None else pending.of_maximum(op, chain.output, chain.steps[-1] if chain.steps else None)
 
 
 def _avg_pool(call: Call) -> ops.Op:
@@ -69,7 +65,7 @@ def _avg_pool(call: Call) -> ops.Op:
     kernel, before = pair_of(call.given["kernel_size"]), call.walk.pad
     counted = bool(call.given["count_include_pad"]) or before is not None
     if before is not None and pair_of(call.given["padding"]) != (0, 0) and not call.given["count_include_pad"]:
-        raise refusal(call.walk.padded, "an average that counts some of its padding and not the rest")
+        raise refusal(before.origin, "an average that counts some of its padding and not the rest")
     own = _sides(call.walk, call.given["padding"])
     return ops.AvgPool2d(
         kernel, pair_of(call.given["stride"], kernel), own, bool(call.given["ceil_mode"]), counted and own != Padding()
@@ -137,10 +133,10 @@ def _softmax(kind: type[ops.Op]) -> Rule:
 def _pad(call: Call) -> ops.Op | None:
     left, right, top, bottom = (*call.given["pad"], 0, 0, 0, 0)[:4]
     number = float(call.given.get("value") or 0)
-    constant = call.given.get("mode", "constant") == "constant" and (number == 0 or number < LOWEST)
-    if not constant or min(left, right, top, bottom) < 0 or len(call.given["pad"]) > 4 or call.walk.pad is not None:
-        raise refusal(call.node.name, "the language pads maps with zeros, or a maximum with what never wins")
-    call.walk.pad, call.walk.padded, call.walk.pads_low = Padding(top, bottom, left, right), call.node.name, number != 0
+    fill = fill_of(call.given.get("mode", "constant"), number)
+    if fill is None or min(left, right, top, bottom) < 0 or len(call.given["pad"]) > 4 or call.walk.pad is not None:
+        raise refusal(call.node.name, REFUSED)
+    call.walk.pad = Pending(Padding(top, bottom, left, right), fill, call.node.name)
     return None
 
 

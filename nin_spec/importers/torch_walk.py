@@ -7,6 +7,7 @@ computes, as in ONNX files.
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,13 +16,15 @@ import torch
 from torch import fx
 
 from nin_spec.importers.chain import Array, Chain, refusal
+from nin_spec.importers.padding import Pending
 from nin_spec.importers.recognise import Affine, recognise
 from nin_spec.importers.rescaling import rescaled
 from nin_spec.importers.torch_regions import arguments_of, averages_in, name_of, region_of, unknowable
 from nin_spec.ir import ops
-from nin_spec.ir.types import Padding
 
 _MAX_REGION = 64
+BATCH = 2
+"""Pictures of the example that a module is traced with: its views may have their number in them."""
 Arguments = dict[str, Any]
 
 
@@ -64,9 +67,7 @@ class TorchWalk:
     value: fx.Node
     tensors: dict[str, tuple[str, torch.Tensor]]
     used: dict[str, str] = field(default_factory=dict)
-    pad: Padding | None = None
-    padded: str = ""
-    pads_low: bool = False
+    pad: Pending | None = None
 
     def go(self) -> Chain:
         """Walk to the output. Raises ForeignModelError."""
@@ -97,7 +98,7 @@ class TorchWalk:
                 return False
         else:
             self.add(op, node, given)
-        self.value = node
+        self.value = _first(node)
         return True
 
     def add(self, op: ops.Op, node: fx.Node, given: Arguments) -> None:
@@ -136,7 +137,7 @@ class TorchWalk:
         for nodes in self._meetings(readers):
             origin = " ... ".join(dict.fromkeys((nodes[0].name, nodes[-1].name)))
             region = region_of(nodes, self.value, self.tensors)
-            found = recognise(region, (1, *self.chain.output.shape), origin, averages_in(nodes))
+            found = recognise(region, (BATCH, *self.chain.output.shape), origin, averages_in(nodes))
             if found is not None:
                 self._take(found, origin)
                 self.value = nodes[-1]
@@ -165,7 +166,7 @@ class TorchWalk:
             inside.append(ready[0])
             pending = [n for n in {*pending, *ready[0].users} if n not in inside]
             live = [n for n in (self.value, *inside) if any(user not in inside for user in n.users)]
-            if live == inside[-1:]:
+            if live == inside[-1:] and isinstance(live[0].meta["val"], torch.Tensor):
                 met = True
                 yield list(inside)
         if met:
@@ -178,3 +179,13 @@ class TorchWalk:
 
     def _ready(self, node: fx.Node, known: set[fx.Node]) -> bool:
         return node.op == "call_function" and all(n in known or n.name in self.tensors for n in node.all_input_nodes)
+
+
+def _first(node: fx.Node) -> fx.Node:
+    """The value of an operator that gives (values, indices), as pools and maxima do. Raises ForeignModelError."""
+    if isinstance(node.meta["val"], torch.Tensor):
+        return node
+    values = [user for user in node.users if user.target is operator.getitem and user.args[1] == 0]
+    if len(values) != 1 or len(node.users) != 1:
+        raise refusal(node.name, "its indices are used, and the language has its values alone")
+    return values[0]

@@ -1,0 +1,130 @@
+"""The many ways in which people's modules say one thing, each proved by the import itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor, nn
+
+import nin_spec
+from nin_spec.diagnostics import ForeignModelError
+from nin_spec.importers.torch_import import import_module
+
+Function = Callable[[Tensor], Tensor]
+
+
+class Net(nn.Module):
+    """A convolution to 8 channels, a function of its maps or of the scores, and a last convolution where asked."""
+
+    def __init__(self, function: Function, *, last: bool = False, groups: int = 1) -> None:
+        super().__init__()
+        self.a, self.function = nn.Conv2d(3, 8, 3), function
+        self.b = nn.Conv2d(8, 10, 1, groups=groups) if last else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, 3, 8, 8) to scores."""
+        x = self.function(self.a(x))
+        return x if self.b is None else self.b(x).mean((2, 3))
+
+
+@pytest.mark.parametrize("kind", [nn.Softmax, nn.LogSoftmax])
+@pytest.mark.parametrize("late", [False, True])
+@pytest.mark.parametrize("pool", [nn.AdaptiveAvgPool2d(1), nn.AvgPool2d(6), nn.AdaptiveMaxPool2d(1)])
+def test_a_softmax_over_maps_of_one_cell_is_the_heads(kind: type[nn.Module], late: bool, pool: nn.Module) -> None:  # noqa: FBT001
+    """Before the flattening or after it."""
+    last = [nn.Flatten(), kind(1)] if late else [kind(1), nn.Flatten()]
+    found = import_module(nn.Sequential(nn.Conv2d(3, 10, 3), nn.ReLU(), pool, *last), (3, 8, 8))
+    assert f"output: {'softmax' if kind is nn.Softmax else 'log_softmax'}" in found.text
+
+
+def _by_hand(asked: str) -> Function:
+    def shuffled(x: Tensor) -> Tensor:
+        n, c, h, w = x.size()
+        match asked:
+            case "sizes":
+                return x.view(n, 2, c // 2, h, w).transpose(1, 2).contiguous().view(n, -1, h, w)
+            case "the batch left open":
+                return x.view(-1, 2, c // 2, h, w).transpose(1, 2).reshape(-1, c, h, w)
+            case "the channels left open":
+                return x.view(x.shape[0], 2, -1, h, w).transpose(1, 2).reshape(x.shape[0], -1, h, w)
+            case "permute":
+                return x.view(n, 2, c // 2, h, w).permute(0, 2, 1, 3, 4).contiguous().view(n, c, h, w)
+            case _:
+                return x.unflatten(1, (2, c // 2)).swapaxes(1, 2).flatten(1, 2)
+
+    return shuffled
+
+
+@pytest.mark.parametrize("asked", ["sizes", "the batch left open", "the channels left open", "permute", "unflatten"])
+def test_a_channel_shuffle_by_hand_is_one(asked: str) -> None:
+    assert "shuffle: 2" in import_module(Net(_by_hand(asked), last=True, groups=2), (3, 8, 8)).text
+
+
+@pytest.mark.parametrize(
+    ("function", "pool"),
+    [
+        (lambda x: torch.max(torch.max(x, 3)[0], 2)[0], "global_max"),
+        (lambda x: x.max(-1).values.max(-1).values, "global_max"),
+        (lambda x: x.flatten(2).max(-1).values, "global_max"),
+        (lambda x: x.view(x.size(0), x.size(1), -1).max(2)[0], "global_max"),
+        (lambda x: x.amax((2, 3)), "global_max"),
+        (lambda x: nn.functional.adaptive_max_pool2d(x, 1).flatten(1), "global_max"),
+        (lambda x: nn.functional.adaptive_max_pool2d(x, 1, return_indices=True)[0].flatten(1), "global_max"),
+        (lambda x: x.view(x.size(0), x.size(1), -1).mean(-1), ""),
+        (lambda x: x.reshape(x.size(0), x.size(1), -1).sum(-1) / 36, ""),
+        (lambda x: x.mean(3).mean(2), ""),
+    ],
+)
+def test_global_pools_by_hand_are_global_pools(function: Function, pool: str) -> None:
+    """Maxima that give (values, indices) among them."""
+    text = import_module(Net(function), (3, 8, 8)).text
+    assert ("head: {pool: global_max}" in text) == bool(pool)
+    assert "head" in text or not pool
+
+
+def test_indices_that_are_used_are_refused() -> None:
+    with pytest.raises(ForeignModelError):
+        import_module(Net(lambda x: torch.max(x.flatten(2), 2)[1].float()), (3, 8, 8))
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    sides=st.tuples(*[st.integers(0, 3)] * 4),
+    kernel=st.integers(1, 4),
+    stride=st.integers(1, 4),
+    ceil=st.booleans(),
+    mode=st.sampled_from(["replicate", "lowest", "zeros", "reflect", "circular"]),
+    relu=st.booleans(),
+)
+def test_maps_padded_before_a_maximum_are_its_padding_or_refused(
+    *,
+    sides: tuple[int, ...],
+    kernel: int,
+    stride: int,
+    ceil: bool,
+    mode: str,
+    relu: bool,
+) -> None:
+    """Edges, lowest numbers and zeros, on each side: what comes in computes the same on inputs of both signs."""
+    number = -1e38 if mode == "lowest" else 0.0
+    kind = mode if mode in {"replicate", "reflect", "circular"} else "constant"
+
+    def padded(x: Tensor) -> Tensor:
+        x = torch.relu(x) if relu else x
+        x = nn.functional.pad(x, sides, kind, *([number] if kind == "constant" else []))
+        return nn.functional.max_pool2d(x, kernel, stride, ceil_mode=ceil)
+
+    net = Net(padded, last=True).eval()
+    try:
+        found = import_module(net, (3, 8, 8))
+    except ForeignModelError:
+        harmless = mode in {"replicate", "lowest"} or (mode == "zeros" and relu)
+        assert not (harmless and max(sides) < kernel and not ceil and sum(sides)), "a padding that the language has"
+        return
+    x = 50 * torch.randn(4, 3, 8, 8)
+    with torch.no_grad():
+        assert torch.allclose(nin_spec.build_module(found.model)(x), net(x), rtol=1e-4, atol=1e-3)
