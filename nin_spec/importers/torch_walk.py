@@ -79,7 +79,7 @@ class TorchWalk:
                 raise refusal(self.value.name, "nothing uses this value, and it is not the output")
             node = readers[0]
             if self.pad is not None and name_of(node) not in _WINDOWS:
-                raise refusal(self.padded, "padding that no convolution and no pool takes up")
+                raise refusal(self.pad.origin, "padding that no convolution and no pool takes up")
             if len(readers) == 1 and node.op == "output":
                 return self.chain
             rule = RULES.get(name_of(node)) if len(readers) == 1 else None

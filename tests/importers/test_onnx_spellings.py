@@ -21,7 +21,8 @@ W = RNG.standard_normal((4, 3, 3, 3))
 @pytest.mark.parametrize("opset", range(7, 23))
 def test_a_view_is_computed_at_the_opset_of_its_file(opset: int, tmp_path: Path) -> None:
     """`x.view(x.size(0), -1)` of PyTorch 1.x: Unsqueeze has its axes as an attribute before opset 13."""
-    attribute, constants = ({"axes": [0]}, {}) if opset < 13 else ({}, {"axes": np.array([0])})
+    attribute: dict[str, Any] = {"axes": [0]} if opset < 13 else {}
+    constants: dict[str, Any] = {} if opset < 13 else {"axes": np.array([0])}
     nodes = [
         helper.make_node("Conv", ["x", "w"], ["c"]),
         helper.make_node("Shape", ["c"], ["s"]),

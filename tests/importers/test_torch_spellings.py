@@ -54,7 +54,7 @@ def _by_hand(asked: str) -> Function:
             case "permute":
                 return x.view(n, 2, c // 2, h, w).permute(0, 2, 1, 3, 4).contiguous().view(n, c, h, w)
             case _:
-                return x.unflatten(1, (2, c // 2)).swapaxes(1, 2).flatten(1, 2)
+                return torch.unflatten(x, 1, (2, c // 2)).swapaxes(1, 2).flatten(1, 2)
 
     return shuffled
 
@@ -123,8 +123,13 @@ def test_maps_padded_before_a_maximum_are_its_padding_or_refused(
         found = import_module(net, (3, 8, 8))
     except ForeignModelError:
         harmless = mode in {"replicate", "lowest"} or (mode == "zeros" and relu)
-        assert not (harmless and max(sides) < kernel and not ceil and sum(sides)), "a padding that the language has"
+        assert not (harmless and max(sides) < kernel and not ceil and any(sides)), "a padding that the language has"
         return
     x = 50 * torch.randn(4, 3, 8, 8)
     with torch.no_grad():
         assert torch.allclose(nin_spec.build_module(found.model)(x), net(x), rtol=1e-4, atol=1e-3)
+
+
+def test_a_padding_that_nothing_takes_up_is_refused_at_its_operator() -> None:
+    with pytest.raises(ForeignModelError, match="pad: padding that no convolution and no pool takes up"):
+        import_module(Net(lambda x: torch.relu(nn.functional.pad(x, (1, 1, 1, 1))), last=True), (3, 8, 8))
