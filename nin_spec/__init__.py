@@ -32,7 +32,7 @@ In the order in which a spec passes through:
     cli/             the command line, which __main__.py starts too
 
 Everywhere: diagnostics.py says what is wrong and where, files.py writes whole files, extras.py asks for packages that
-an extra brings.
+an extra brings, children.py starts Python processes.
 
     >>> import nin_spec
     >>> network = nin_spec.compile("nin_cifar")

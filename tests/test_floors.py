@@ -12,6 +12,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 FLOORS = {
     "nin_spec.diagnostics": 0,
+    "nin_spec.children": 0,
     "nin_spec.files": 0,
     "nin_spec.language": 1,
     "nin_spec.ir": 1,

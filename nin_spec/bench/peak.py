@@ -152,9 +152,11 @@ def _numpy_product(a: Array, b: Array) -> Array:
 def _in_onnxruntime(op: str, dtype: str, shape: tuple[int, int, int], threads: int) -> Callable[[], Any]:
     """A product with a constant right side, which onnxruntime packs beforehand as it does a layer's weights."""
     import numpy as np
-    import onnxruntime as ort
     from onnx import helper, numpy_helper
 
+    from nin_spec.runtime.installation import import_onnxruntime
+
+    ort = import_onnxruntime()
     m, k, n = shape
     random = np.random.default_rng(0)
     left = (random.random((m, k)) * 127).astype(dtype)

@@ -8,16 +8,15 @@ import os
 import queue
 import signal
 import subprocess
-import sys
 import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
 
-from nin_spec import diagnostics
+from nin_spec import children, diagnostics
 from nin_spec.diagnostics import Code, Diagnostic, NinSpecError
 
-COMMAND = (sys.executable, "-P", "-X", "faulthandler", "-m", "nin_spec.bench.worker")
+COMMAND = children.python("-X", "faulthandler", "-m", "nin_spec.bench.worker")
 _TAIL = 12
 _GRACE, _LINGER = 30, 2
 """Seconds that a process may take to be gone when it was killed, and when its output is closed."""
@@ -123,14 +122,14 @@ class WorkerProcess:
 def environment(folder: Path, threads: int) -> dict[str, str]:
     """This process's, with every library's threads said, and what torch.compile makes kept in the folder."""
     count = str(threads)
-    return os.environ | {
-        "OMP_NUM_THREADS": count,
-        "MKL_NUM_THREADS": count,
-        "OPENBLAS_NUM_THREADS": count,
-        "TORCHINDUCTOR_CACHE_DIR": str(folder / "inductor"),
+    return children.environment(
+        OMP_NUM_THREADS=count,
+        MKL_NUM_THREADS=count,
+        OPENBLAS_NUM_THREADS=count,
+        TORCHINDUCTOR_CACHE_DIR=str(folder / "inductor"),
         # More would be processes that live on beside the measurement.
-        "TORCHINDUCTOR_COMPILE_THREADS": "1",
-    }
+        TORCHINDUCTOR_COMPILE_THREADS="1",
+    )
 
 
 _ERRORS: Mapping[str, type[NinSpecError]] = {

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from nin_spec.bench.contenders import Job
+from nin_spec.runtime.installation import import_onnxruntime
 
 if TYPE_CHECKING:
     import numpy as np
@@ -97,8 +98,7 @@ class BareRunner:
     """A file in onnxruntime as anybody opens it: the CPU provider, its threads, and every default."""
 
     def __init__(self, job: Job) -> None:
-        import onnxruntime as ort
-
+        ort = import_onnxruntime()
         options = ort.SessionOptions()
         options.intra_op_num_threads = job.threads
         self.inference = ort.InferenceSession(job.file, options, providers=["CPUExecutionProvider"])
@@ -131,8 +131,7 @@ def _session_facts(inference: Any, dtype: str, job: Job) -> dict[str, Any]:
 
 def _shrink(inference: Any, feed: dict[str, Array]) -> None:
     """Have the CPU provider's arena give back what a large batch left in it, by a run of one image."""
-    import onnxruntime as ort
-
+    ort = import_onnxruntime()
     if inference.get_providers()[0] != "CPUExecutionProvider":
         return
     node = inference.get_inputs()[0]

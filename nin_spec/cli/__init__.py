@@ -13,6 +13,7 @@ from typing import Any
 import click
 
 from nin_spec import __version__
+from nin_spec.children import TELEMETRY
 from nin_spec.diagnostics import NinSpecError, render
 
 COMMANDS = {
@@ -83,6 +84,8 @@ def main(arguments: list[str] | None = None) -> None:
     """Run a command; turn errors into text and an exit code, never a traceback."""
     # Or pydantic looks for plug-ins in every package installed, which costs a tenth of `build`.
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
+    # And whoever imports onnxruntime in this process or in one that it starts reports nothing.
+    os.environ.update([TELEMETRY])
     sys.exit(execute(arguments))
 
 

@@ -8,16 +8,17 @@ that nobody made. Where a range is too wide for 8 bits, the layers at its ends a
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from onnxruntime.quantization import CalibrationMethod, TensorsData, create_calibrator
-
 from nin_spec.evaluation.scores import Array, Progress
+from nin_spec.runtime.installation import import_onnxruntime
 
-Ranges: TypeAlias = TensorsData
-"""By value: onnxruntime's own, for its quantiser."""
+_quantization = import_onnxruntime("quantization")
+
+Ranges: TypeAlias = Mapping[str, Any]
+"""By value: onnxruntime's own (TensorsData), for its quantiser."""
 
 
 class _Reader:
@@ -35,8 +36,10 @@ def calibrate(data: bytes, name: str, batches: Iterable[Array], progress: Progre
     with tempfile.TemporaryDirectory(prefix="nin-spec-") as folder:
         file = Path(folder, "model.onnx")
         file.write_bytes(data)
-        calibrator: Any = create_calibrator(
-            file, augmented_model_path=str(Path(folder, "open.onnx")), calibrate_method=CalibrationMethod.MinMax
+        calibrator: Any = _quantization.create_calibrator(
+            file,
+            augmented_model_path=str(Path(folder, "open.onnx")),
+            calibrate_method=_quantization.CalibrationMethod.MinMax,
         )
         # A batch at a time, so that memory doesn't grow with their number.
         for batch in batches:

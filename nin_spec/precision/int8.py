@@ -21,10 +21,11 @@ from pathlib import Path
 import numpy as np
 from onnx import ModelProto, helper, load_from_string, numpy_helper, shape_inference
 from onnx import load as load_onnx
-from onnxruntime.quantization import QDQQuantizer, QuantType
 
 from nin_spec.precision.calibration import Ranges
 from nin_spec.runtime.installation import import_onnxruntime
+
+_quantization = import_onnxruntime("quantization")
 
 WEIGHTED = ("Conv", "Gemm")
 _RECTIFIERS = ("Relu", "LeakyRelu")
@@ -46,8 +47,9 @@ def quantise(data: bytes, ranges: Ranges, float_layers: Collection[str] = ()) ->
     proto = shape_inference.infer_shapes(given)
     excluded = [*float_layers, *_tail(proto)]
     options = {"OpTypesToExcludeOutputQuantization": ["Gemm"]}  # a dense layer is the last, or next to it
-    quantiser = QDQQuantizer(
-        proto, True, True, QuantType.QInt8, QuantType.QUInt8, copy.deepcopy(ranges), [], excluded, _QUANTISED, options
+    quantiser = _quantization.QDQQuantizer(
+        *(proto, True, True, _quantization.QuantType.QInt8, _quantization.QuantType.QUInt8),
+        *(copy.deepcopy(ranges), [], excluded, _QUANTISED, options),
     )
     quantiser.quantize_model()
     quantiser.model.topological_sort()

@@ -9,13 +9,12 @@ import json
 import platform
 import re
 import subprocess
-import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from nin_spec import __version__
+from nin_spec import __version__, children
 from nin_spec.diagnostics import DeviceError, NinSpecError
 from nin_spec.runtime import plugins
 from nin_spec.runtime.installation import (
@@ -163,7 +162,12 @@ def _ask_torch() -> Torch:
     code = "import json, torch; print(json.dumps([torch.version.cuda, torch.cuda.is_available()]))"
     try:
         done = subprocess.run(  # noqa: S603 - this interpreter, and the code above
-            [sys.executable, "-P", "-c", code], capture_output=True, text=True, timeout=_IMPORT_SECONDS, check=False
+            children.python("-c", code),
+            env=children.environment(),
+            capture_output=True,
+            text=True,
+            timeout=_IMPORT_SECONDS,
+            check=False,
         )
     except subprocess.TimeoutExpired:
         return Torch(error=f"importing it takes more than {_IMPORT_SECONDS} s")

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cache
 
 from nin_spec.diagnostics import Code, Diagnostic, InputError
+from nin_spec.runtime.installation import import_onnxruntime
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +90,7 @@ def unreadable(name: str, message: str, hint: str | None = None) -> InputError:
 @cache
 def error_types() -> tuple[type[Exception], ...]:
     """What onnxruntime raises: its own exceptions share no base class."""
-    from onnxruntime.capi import onnxruntime_pybind11_state as state
+    state = import_onnxruntime("capi.onnxruntime_pybind11_state")
 
     own = tuple(v for v in vars(state).values() if isinstance(v, type) and issubclass(v, Exception))
     return (*own, RuntimeError, ValueError, MemoryError)

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import importlib
+import os
 import sys
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+from nin_spec.children import TELEMETRY
 from nin_spec.diagnostics import Code, DeviceError, Diagnostic
 
 if TYPE_CHECKING:
@@ -20,17 +25,39 @@ HAS_GPU_WHEELS = sys.platform in ("linux", "win32")
 _CUDA_PACKAGES = ("nvidia-cublas", "nvidia-cuda-runtime")
 _CUDA_MAJORS = (11, 12, 13)
 _PLUGINS = "onnxruntime-ep-"
+_LOADING = threading.Lock()
 
 
-def import_onnxruntime() -> Any:
-    """The onnxruntime module, proved to be whole. Raises DeviceError where it is missing or broken."""
+def import_onnxruntime(part: str = "") -> Any:
+    """The onnxruntime module, or a part such as `quantization`: the only place that imports it.
+
+    It is proved to be whole, and its telemetry is off. Raises DeviceError where it is missing or broken.
+    """
     try:
-        import onnxruntime as ort
+        with _LOADING, _without_telemetry():
+            import onnxruntime as ort
     except Exception as error:  # a broken extension module may raise anything
         raise _broken(f"onnxruntime can't be imported: {error}") from error
     if not hasattr(ort, "InferenceSession"):
         raise _broken("onnxruntime is broken: the module has no InferenceSession")
-    return ort
+    # Someone else may have imported it before, with telemetry.
+    ort.disable_telemetry_events()
+    return importlib.import_module(f"onnxruntime.{part}") if part else ort
+
+
+@contextlib.contextmanager
+def _without_telemetry() -> Iterator[None]:
+    """The environment in which onnxruntime is imported; afterwards it is as it was."""
+    name, off = TELEMETRY
+    before = os.environ.get(name)
+    os.environ[name] = off
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[name]
+        else:
+            os.environ[name] = before
 
 
 def _broken(message: str) -> DeviceError:

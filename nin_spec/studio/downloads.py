@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import sys
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from pathlib import Path
 
 from nicegui import ui
 
+from nin_spec import children
 from nin_spec.diagrams import dot, mermaid, svg
 from nin_spec.network import Network
 from nin_spec.studio.reading import Reading
@@ -89,7 +89,8 @@ class Export:
             path = Path(place) / f"{self.name}{self.item.suffix}"
             # `extends` of a text from standard input is looked up in the working folder.
             process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-m", "nin_spec", "export", "-", self.item.flag, str(path)),
+                *children.python("-m", "nin_spec", "export", "-", self.item.flag, str(path)),
+                env=children.environment(),
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=asyncio.subprocess.STDOUT,

@@ -7,15 +7,16 @@ import re
 import shutil
 import signal
 import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
 
+from nin_spec import children
+
 CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
-STUDIO = [sys.executable, "-c", "import sys; from nin_spec.cli import main; main(sys.argv[1:])", "studio"]
+STUDIO = children.python("-m", "nin_spec", "studio")
 
 
 class Studio:

@@ -187,9 +187,12 @@ def test_a_shipped_spec_becomes_a_copy(opened: Open, tmp_path: Path) -> None:
 
 
 def test_tables_and_files_are_taken_away(opened: Open, tmp_path: Path) -> None:
-    """A table at once, the proved ONNX file when it is made; the folder of the spec stays as it was."""
+    """A table at once, the proved ONNX file when it is made; the folder stays as it was, and no file of it runs."""
     import json
 
+    traps = [tmp_path / f"{name}.py" for name in ("click", "json", "torch")]
+    for trap in traps:
+        trap.write_text("from pathlib import Path; Path('sprung').touch(); raise ImportError")
     _, tab = opened("nin_digits")
     page = tab.page
     for item, name in (("Table, JSON", "nin_digits.json"), ("ONNX, proved equal", "nin_digits.onnx")):
@@ -205,7 +208,7 @@ def test_tables_and_files_are_taken_away(opened: Open, tmp_path: Path) -> None:
             tab.says(".nin-log", "parity")
             put_cursor(tab, "name: ")
     page.get_by_role("button", name="Close").click()
-    assert list(tmp_path.iterdir()) == []
+    assert sorted(tmp_path.iterdir()) == traps
 
 
 def test_others_are_refused(opened: Open) -> None:
