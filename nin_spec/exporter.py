@@ -7,7 +7,8 @@ peer of ours. The command line derives a flag from each name and an option from 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path, PureWindowsPath
@@ -57,18 +58,26 @@ class Exporter(Protocol):
         ...
 
 
-def _points() -> dict[str, EntryPoint]:
-    found: dict[str, EntryPoint] = {}
-    for point in entry_points(group=GROUP):
-        known = found.setdefault(point.name, point)
-        if known.value != point.value:
-            raise ExportError(
-                Diagnostic(
-                    Code.EXPORT_OPTION,
-                    f"two exporters are named {point.name!r}: {known.value} and {point.value}",
-                    hint="uninstall one of the packages",
-                )
-            )
+@dataclass(frozen=True)
+class Survey:
+    """The exporters that can be used, by name, and what is wrong with each other one that is installed."""
+
+    exporters: Mapping[str, Exporter]
+    refused: Mapping[str, Diagnostic]
+
+
+_NAME = re.compile(r"[a-z][a-z0-9_-]*")
+_OURS = "nin_spec.exporters."
+_CURE = "rename it in its package, or uninstall that"
+
+
+def _points() -> dict[str, list[EntryPoint]]:
+    """The entry points by name, ours first; the same one found twice is one."""
+    found: dict[str, list[EntryPoint]] = {}
+    for point in sorted(entry_points(group=GROUP), key=lambda point: (not point.value.startswith(_OURS), point.name)):
+        same = found.setdefault(point.name, [])
+        if point.value not in {other.value for other in same}:
+            same.append(point)
     if not found:
         message = "no exporters are installed, not even those of nin-spec"
         hint = "install nin-spec with pip, from its wheel or its folder: on the path alone it has no entry points"
@@ -76,9 +85,60 @@ def _points() -> dict[str, EntryPoint]:
     return found
 
 
+def survey(reserved: Collection[str] = ()) -> Survey:
+    """Every exporter, each kept apart from the faults of the others.
+
+    `reserved` are the words of a command line that no exporter may take, flags and parameters. What can't be loaded is
+    refused, and so is what has a name or an option of another's: nin-spec's own come first, then the rest by name.
+    """
+    found: dict[str, Exporter] = {}
+    refused: dict[str, Diagnostic] = {}
+    words = dict.fromkeys(reserved, "nin-spec export")
+    types: dict[str, object] = {}
+    for name, points in _points().items():
+        try:
+            exporter = _load(_only(points))
+        except ExportError as error:
+            refused[name] = error.diagnostics[0]
+            continue
+        ours = points[0].value.startswith(_OURS)
+        if why := _clash(exporter, words, {} if ours else types):
+            message = f"the exporter {name!r} ({points[0].value}) can't be used: {why}"
+            refused[name] = Diagnostic(Code.EXPORT_OPTION, message, hint=_CURE)
+            continue
+        found[name] = exporter
+        words |= dict.fromkeys((_flag(name), f"to_{name}"), f"the exporter {name!r}")
+        types |= {key: field.annotation for key, field in exporter.Options.model_fields.items()}
+        for other in points[1:]:
+            message = f"the exporter {name!r} of {other.value} can't be used: {points[0].value} has that name"
+            refused[f"{name} of {other.value}"] = Diagnostic(Code.EXPORT_OPTION, message, hint=_CURE)
+    return Survey(dict(sorted(found.items())), refused)
+
+
+def _clash(exporter: Exporter, words: Mapping[str, str], types: Mapping[str, object]) -> str | None:
+    """What an exporter takes that belongs to another, if anything."""
+    name, fields = exporter.name, exporter.Options.model_fields
+    if not _NAME.fullmatch(name):
+        return "its name is not a flag's: lower-case letters, digits, - and _, a letter first"
+    if owner := words.get(_flag(name)) or words.get(f"to_{name}"):
+        return f"{_flag(name)} belongs to {owner}"
+    if name in types:
+        return f"{_flag(name)} is an option of another exporter"
+    for key, found in fields.items():
+        if owner := words.get(_flag(key)) or words.get(key):
+            return f"its option {_flag(key)} belongs to {owner}"
+        if key == name or types.get(key, found.annotation) != found.annotation:
+            return f"its option {_flag(key)} has another type for another exporter"
+    return None
+
+
+def _flag(word: str) -> str:
+    return f"--{word.replace('_', '-')}"
+
+
 def discover() -> dict[str, Exporter]:
-    """Every exporter by name, sorted."""
-    return {name: _load(point) for name, point in sorted(_points().items())}
+    """Every exporter that can be used by name, sorted."""
+    return dict(survey().exporters)
 
 
 def find(name: str) -> Exporter:
@@ -87,16 +147,26 @@ def find(name: str) -> Exporter:
     if name not in points:
         message = f"there is no exporter {name!r}"
         raise ExportError(Diagnostic(Code.EXPORT_OPTION, message, hint=did_you_mean(name, sorted(points))))
-    return _load(points[name])
+    return _load(_only(points[name]))
+
+
+def _only(points: list[EntryPoint]) -> EntryPoint:
+    """The one of a name: ours, or the only one. Raises ExportError for several of other packages."""
+    if len(points) > 1 and not points[0].value.startswith(_OURS):
+        values = " and ".join(point.value for point in points)
+        message = f"two exporters are named {points[0].name!r}: {values}"
+        raise ExportError(Diagnostic(Code.EXPORT_OPTION, message, hint="uninstall one of the packages"))
+    return points[0]
 
 
 def _load(point: EntryPoint) -> Exporter:
     try:
         exporter = point.load()()
-    except (ImportError, AttributeError, TypeError) as error:
+    except Exception as error:  # the code of another package may raise anything, and is not to take the others with it
         message = f"the exporter {point.name!r} ({point.value}) can't be loaded: {error}"
         raise ExportError(Diagnostic(Code.EXPORT_OPTION, message, hint="reinstall its package")) from error
-    if not isinstance(exporter, Exporter) or exporter.name != point.name:
+    named = isinstance(exporter, Exporter) and exporter.name == point.name
+    if not named or not isinstance(getattr(exporter.Options, "model_fields", None), Mapping):
         message = f"the entry point {point.name!r} ({point.value}) is not an exporter of that name"
         raise ExportError(Diagnostic(Code.EXPORT_OPTION, message))
     return exporter

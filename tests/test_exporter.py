@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
-from importlib.metadata import EntryPoint
+from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
+import click
 import pytest
-from pydantic import BaseModel
+from pydantic import BaseModel, create_model
 
 from nin_spec import exporter
+from nin_spec.cli.export import derived, own_words
 from nin_spec.diagnostics import ExportError
-from nin_spec.exporter import Artifact, Exporter, discover, find, write
+from nin_spec.exporter import Artifact, Exporter, discover, find, survey, write
 from nin_spec.model import Model
 
 
@@ -84,6 +87,78 @@ def test_an_entry_point_must_be_an_exporter_of_its_name(monkeypatch: pytest.Monk
     points(monkeypatch, other=f"{__name__}:{value}")
     with pytest.raises(ExportError, match="'other'"):
         find("other")
+
+
+Quiet = type("Quiet", (NoteExporter,), {"name": "quiet", "__doc__": None})
+"""Says nothing of itself."""
+
+
+def taking(name: str, **options: Any) -> type[NoteExporter]:
+    """An exporter with options of these types."""
+    fields: dict[str, Any] = {key: (kind, None) for key, kind in options.items()}
+    return type("Taking", (NoteExporter,), {"name": name, "Options": create_model("Options", **fields)})
+
+
+class Raising:
+    """Its package is broken in a way of its own."""
+
+    def __init__(self) -> None:
+        raise ValueError("broken on purpose")
+
+
+KINDS: dict[str, tuple[Any, str]] = {
+    "note": (taking("note", force=bool), "its option --force belongs to nin-spec export"),
+    "overriding": (taking("overriding", overrides=str), "its option --overrides belongs to nin-spec export"),
+    "asking": (taking("asking", help=str), "its option --help belongs to nin-spec export"),
+    "named": (taking("named", onnx=str), "its option --onnx belongs to the exporter 'onnx'"),
+    "typed": (taking("typed", opset=list[str]), "its option --opset has another type for another exporter"),
+    "device": (taking("device"), "--device belongs to nin-spec export"),
+    "opset": (taking("opset"), "--opset is an option of another exporter"),
+    "Not a flag": (taking("Not a flag"), "its name is not a flag's"),
+    "itself": (taking("itself", itself=str), "its option --itself has another type"),
+    "raising": (Raising, "can't be loaded: broken on purpose"),
+    "optionless": (type("Optionless", (NoteExporter,), {"name": "optionless", "Options": 3}), "is not an exporter"),
+    "quiet": (Quiet, ""),
+    "apart": (taking("apart", tone=str), ""),
+}
+"""Exporters of other packages by name, and what is wrong with each, if anything."""
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_what_an_exporter_takes_from_others_is_refused(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """By name, and all others stay: the command line of the export can be made."""
+    kind, why = KINDS[name]
+    monkeypatch.setattr(sys.modules[__name__], "Current", kind, raising=False)
+    found = [*entry_points(group=exporter.GROUP), EntryPoint(name, f"{__name__}:Current", exporter.GROUP)]
+    monkeypatch.setattr(exporter, "entry_points", lambda group: found if group == exporter.GROUP else [])
+    command = click.Command("export", params=[click.Option(["--force"]), click.Option(["--set", "overrides"])])
+    command.params += [click.Option(["--device", "devices"])]
+    seen = survey(own_words(command))
+    assert {"onnx", "source", "triton", "kserve"} <= set(seen.exporters)
+    assert (name in seen.exporters) == (why == "")
+    assert set(seen.refused) == ({name} if why else set())
+    with click.Context(derived(command)) as context:
+        shown = " ".join(command.get_help(context).split())
+    assert "--onnx" in shown
+    assert (f"Left out: {seen.refused[name].message}" if why else f"--{name}") in shown
+    assert not why or why in seen.refused[name].message
+    assert command.main(["--source"], standalone_mode=False, prog_name="export") is None
+    if why and f"--{name}".islower() and name not in {"device", "opset"}:
+        with pytest.raises(ExportError, match=re.escape(why)):
+            command.main([f"--{name}"], standalone_mode=False, prog_name="export")
+
+
+def test_ours_keeps_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where another package takes it, that one is refused; of two other packages neither wins."""
+    ours = [*entry_points(group=exporter.GROUP)]
+    found = [EntryPoint("onnx", f"{__name__}:NoteExporter", exporter.GROUP), *ours]
+    monkeypatch.setattr(exporter, "entry_points", lambda group: found if group == exporter.GROUP else [])
+    assert find("onnx").name == discover()["onnx"].name == "onnx"
+    assert "has that name" in next(iter(survey().refused.values())).message
+    both = [EntryPoint("note", f"{place}:NoteExporter", exporter.GROUP) for place in (__name__, "another.package")]
+    monkeypatch.setattr(exporter, "entry_points", lambda group: [*ours, *both] if group == exporter.GROUP else [])
+    assert "two exporters are named 'note'" in survey().refused["note"].message
+    assert "note" not in discover()
 
 
 def test_a_source_tree_that_is_not_installed_says_so(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
@@ -23,7 +24,8 @@ from nin_spec.cli.options import (
     weights_option,
 )
 from nin_spec.cli.precision import make_smaller, precision_options, settings_of
-from nin_spec.diagnostics import ExportError
+from nin_spec.diagnostics import Diagnostic, ExportError
+from nin_spec.exporter import survey
 from nin_spec.precision.settings import renamed
 
 if TYPE_CHECKING:
@@ -36,17 +38,15 @@ if TYPE_CHECKING:
 
 
 def derived(command: click.Command) -> click.Command:
-    """The command with the flags of every exporter."""
-    from nin_spec.exporter import discover
-
-    fields: dict[str, tuple[FieldInfo, list[str]]] = {}
+    """The command with the flags of every exporter that can be used; its help says what is wrong with the others."""
     try:
-        exporters = discover()
+        found = survey(own_words(command))
     except ExportError:
         # The command says so when it is used; the others' help must not suffer for it.
         return command
-    for name, exporter in exporters.items():
-        text = (exporter.__doc__ or "").strip().splitlines()[0]
+    fields: dict[str, tuple[FieldInfo, list[str]]] = {}
+    for name, exporter in found.exporters.items():
+        text = next(iter((exporter.__doc__ or "").strip().splitlines()), "")
         command.params.append(
             click.Option([f"--{name}", f"to_{name}"], is_flag=False, flag_value=OWN_NAME, metavar="[PATH]", help=text)
         )
@@ -55,7 +55,33 @@ def derived(command: click.Command) -> click.Command:
     for key, (field, names) in fields.items():
         text = f"{field.description or ''} ({', '.join(f'--{n}' for n in names)})"
         command.params.append(click.Option([f"--{key.replace('_', '-')}", key], metavar=_metavar(field), help=text))
+    command.params += [refusing(name, why) for name, why in found.refused.items() if _is_free(name, command)]
+    if found.refused:
+        command.epilog = "\n\n".join(f"Left out: {why.message}." for why in found.refused.values())
     return command
+
+
+def own_words(command: click.Command) -> set[str]:
+    """What no exporter may call itself or an option: the flags and parameters of the command itself."""
+    return {word for p in command.params for word in (*p.opts, *p.secondary_opts, p.name or "")} | {"--help", "-h"}
+
+
+def _is_free(name: str, command: click.Command) -> bool:
+    """Whether a flag of that name can be added to say why it can't be used."""
+    word = re.fullmatch(r"[a-z][a-z0-9_-]*", name) is not None
+    return word and all(f"--{name}" not in (*p.opts, *p.secondary_opts) for p in command.params)
+
+
+def refusing(name: str, why: Diagnostic) -> click.Option:
+    """The flag of an exporter that can't be used: it says so."""
+
+    def refuse(_context: click.Context, _parameter: click.Parameter, value: str | None) -> None:
+        if value is not None:
+            raise ExportError(why)
+
+    return click.Option(
+        [f"--{name}"], is_flag=False, flag_value=OWN_NAME, hidden=True, expose_value=False, callback=refuse
+    )
 
 
 def _metavar(field: FieldInfo) -> str:
@@ -124,10 +150,11 @@ def export_command(spec: str | None, overrides: tuple[str, ...], size: str | Non
     bfloat16 stays a float32 file, which asks its session to compute in bfloat16 (--device openvino).
     """
     from nin_spec import api
-    from nin_spec.exporter import discover
     from nin_spec.files import check_target
 
-    exporters = discover()
+    found = survey(_OWN)
+    exporters = dict(found.exporters)
+    tell(f"warning: {why.message}" for why in found.refused.values())
     targets = {name: given[f"to_{name}"] for name in exporters if given.get(f"to_{name}") is not None}
     spec = _check_usage(spec, exporters, targets, given)
     settings = settings_of(given, targets)
@@ -139,7 +166,7 @@ def export_command(spec: str | None, overrides: tuple[str, ...], size: str | Non
     pictures = drawn(spec, overrides, size, given)
     protect(pictures, [spec, given["weights"]], force=given["force"])
     if targets:
-        _export(spec, overrides, size, given, targets, settings)
+        _export(spec, overrides, size, given, targets, settings, exporters)
     _write_all(pictures)
 
 
@@ -150,13 +177,13 @@ def _export(
     given: dict[str, Any],
     targets: dict[str, str],
     settings: PrecisionSettings,
+    exporters: Mapping[str, Exporter],
 ) -> None:
     """Make every artifact, prove it, and only then write them."""
     from nin_spec import api
-    from nin_spec.exporter import destinations, discover, write
+    from nin_spec.exporter import destinations, write
     from nin_spec.passes.changes import explanation
 
-    exporters = discover()
     model = _model(spec, overrides, size, given)
     made = {name: api.make(model, name, chosen(exporters[name], given)) for name in targets}
     if settings.precision != "float32":
@@ -253,4 +280,5 @@ def chosen(exporter: Exporter, given: dict[str, Any]) -> dict[str, Any]:
     return {key: int(v) if v.isascii() and v.isdigit() and len(v) < 10 else v for key, v in found.items()}
 
 
+_OWN = own_words(export_command)
 export_command = derived(export_command)

@@ -136,7 +136,7 @@ class _Builder:
             data["convs"] = [self.conv(spec, i, j, conv, key) for j, (conv, key) in enumerate(convs)]
         else:
             for key in ("shuffle", "norm", "activation"):
-                if key in block.model_fields_set:
+                if key in block.model_fields_set and getattr(block, key) is not None:
                     data[key] = self.put((*path, key), getattr(block, key), (*path, key))
         data["pool"] = self.pool((*path, "pool"), block.pool)
         if block.dropout is not None:

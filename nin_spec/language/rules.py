@@ -104,7 +104,7 @@ def _block(spec: Spec, block: Block, i: int, root: Table) -> Iterator[Diagnostic
 
 def _bare(block: Block, i: int, root: Table) -> Iterator[Diagnostic]:
     for key in CONV_ONLY:
-        if key in block.model_fields_set:
+        if key in block.model_fields_set and getattr(block, key) is not None:
             message = f"blocks.{i} has {key} and no convolutions"
             hint = "say channels: [...], or remove the key"
             yield Diagnostic(Code.CONFLICT, message, _key_span(root, "blocks", i, key), hint)
