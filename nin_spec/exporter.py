@@ -165,8 +165,12 @@ def _load(point: EntryPoint) -> Exporter:
     except Exception as error:  # the code of another package may raise anything, and is not to take the others with it
         message = f"the exporter {point.name!r} ({point.value}) can't be loaded: {error}"
         raise ExportError(Diagnostic(Code.EXPORT_OPTION, message, hint="reinstall its package")) from error
-    named = isinstance(exporter, Exporter) and exporter.name == point.name
-    if not named or not isinstance(getattr(exporter.Options, "model_fields", None), Mapping):
+    options = getattr(exporter, "Options", None)
+    if (
+        not isinstance(exporter, Exporter)
+        or exporter.name != point.name
+        or not isinstance(getattr(options, "model_fields", None), Mapping)
+    ):
         message = f"the entry point {point.name!r} ({point.value}) is not an exporter of that name"
         raise ExportError(Diagnostic(Code.EXPORT_OPTION, message))
     return exporter

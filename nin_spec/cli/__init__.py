@@ -96,6 +96,13 @@ def execute(arguments: list[str] | None = None) -> int:
     except NinSpecError as error:
         report(error)
         return error.exit_code
+    except click.NoSuchOption as error:
+        from nin_spec.cli.misplaced import hint_for
+
+        error.show()
+        if hint := hint_for(error, sys.argv[1:] if arguments is None else arguments):
+            click.echo(f"hint: {hint}", err=True)
+        return error.exit_code
     except click.ClickException as error:
         error.show()
         return error.exit_code

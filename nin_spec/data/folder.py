@@ -26,6 +26,8 @@ from nin_spec.pictures import FORMATS, Frame, Pixels, decode, read_header, to_fr
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif")
 TEST_FOLDERS = ("test", "val")
 TEST_SHARE = 0.2
+_OF_SYSTEMS = ("thumbs.db", "ehthumbs.db", "desktop.ini", "__macosx", "$recycle.bin", "@eadir")
+"""What Windows, macOS and network drives leave in folders, in any case of letters; no data set means them."""
 _MAGIC = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"BM", b"GIF8", b"RIFF")
 _THREADS = min(8, os.cpu_count() or 1)
 
@@ -115,7 +117,8 @@ def open_folder(dataset: str, part: PartName, folder: Path) -> FolderPart:
 
     The test part is DIR/test, or else DIR/val. Where there is no DIR/train, DIR holds the class folders
     itself, and a fixed fifth of each class is the test part, chosen by the names of the files. Hidden
-    files are skipped, links followed. Raises DataError, of all empty classes and files that are no pictures.
+    files and those of systems (Thumbs.db, desktop.ini) are skipped, links followed. Raises DataError, of all empty
+    classes and files that are no pictures.
     """
     found, faults = look_over(dataset, part, folder)
     if faults:
@@ -211,9 +214,14 @@ def _classes(folder: Path) -> tuple[str, ...]:
 def _entries(folder: Path) -> Iterable[os.DirEntry[str]]:
     try:
         with os.scandir(folder) as entries:
-            return [entry for entry in entries if not entry.name.startswith(".")]
+            return [entry for entry in entries if not is_passed_over(entry.name)]
     except OSError as error:
         raise unreadable(folder, error) from None
+
+
+def is_passed_over(name: str) -> bool:
+    """True for a hidden file or folder, and for those that a system leaves where pictures lie."""
+    return name.startswith(".") or name.lower() in _OF_SYSTEMS
 
 
 def _frozen(labels: Numbers) -> Numbers:

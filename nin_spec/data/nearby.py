@@ -57,7 +57,7 @@ def _below(location: Path) -> Iterator[Path]:
 def _entries(place: Path) -> Iterator[Path]:
     try:
         with os.scandir(place) as entries:
-            names = sorted(entry.name for entry in islice(entries, _LOOKED_AT) if not entry.name.startswith("."))
+            names = sorted(entry.name for entry in islice(entries, _LOOKED_AT) if not folder.is_passed_over(entry.name))
     except OSError:
         return
     yield from (place / name for name in names)

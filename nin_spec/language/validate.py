@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from nin_spec.diagnostics import MAX_FINDINGS, Code, Diagnostic, Span, SpecError, did_you_mean, short
 from nin_spec.language import outside
-from nin_spec.language.document import Items, Node, Path_, Table, Value, plain
+from nin_spec.language.document import Items, Node, Path_, Table, Value, plain, resolve_plain
 from nin_spec.language.shorthand import kind_of
 
 if TYPE_CHECKING:
@@ -118,7 +119,10 @@ def _diagnostic(root: Table, error: ErrorDetails) -> Diagnostic:
     if kind in _TYPES:
         found = kind_of(plain(node)) if isinstance(node, Value) else kind_of(error["input"])
         return Diagnostic(
-            Code.WRONG_TYPE, f"{where}expected {_TYPES[kind]}, found {found}", span, _type_hint(kind, node)
+            Code.WRONG_TYPE,
+            f"{where}expected {_TYPES[kind]}, found {found}",
+            span,
+            _classes_hint(root, loc, node) or _type_hint(kind, node),
         )
     if kind in _RANGES:
         bound, words = _RANGES[kind]
@@ -204,6 +208,50 @@ def _length(kind: str, context: Mapping[str, Any]) -> str:
     limit = context["min_length" if kind.endswith("short") else "max_length"]
     unit = ("character" if kind.startswith("string") else "item") + ("" if limit == 1 else "s")
     return f"needs at least {limit} {unit}" if kind.endswith("short") else f"has more than {limit} {unit}"
+
+
+def _classes_hint(root: Table, loc: Path_, node: Node) -> str | None:
+    """How to write the labels that somebody spelt as a mapping, as numbers, or as one text."""
+    if loc[:1] != ("classes",):
+        return None
+    whole = root.get("classes")
+    match node:
+        case Table():
+            pairs = plain(node) if node is whole else {}
+            return f"labels are a list, in the order of the scores: {_labels(pairs)}"
+        case Value(value=bool() | int() | float()) if isinstance(whole, Items):
+            labels = [item.value for item in whole.items[:_SHOWN] if isinstance(item, Value)]
+            quoted = ", ".join(json.dumps(v if isinstance(v, str) else json.dumps(v)) for v in labels)
+            more = ", ..." if len(whole.items) > _SHOWN else ""
+            return f"only to count them write classes: {len(whole.items)}; as labels, quoted: classes: [{quoted}{more}]"
+        case Value(value=float() as number) if number == number // 1:
+            return f"write classes: {int(number)}"
+        case Value(value=str() as text) if text.strip().isdigit():
+            return None
+    return "the number of classes, or the list of their labels: classes: [cat, dog]"
+
+
+_SHOWN = 6
+"""Labels that a hint repeats."""
+
+
+def _labels(pairs: dict[str, Any]) -> str:
+    """The list that a mapping of numbers and labels means, whichever of them are its keys."""
+    labels = {k: v for k, v in pairs.items() if isinstance(v, str | int) and not isinstance(v, bool)}
+    if labels and all(key.isdecimal() for key in labels):
+        order = [str(labels[key]) for key in sorted(labels, key=lambda key: (len(key.lstrip("0")), key.lstrip("0")))]
+    elif labels and all(isinstance(value, int) for value in labels.values()):
+        order = sorted(labels, key=lambda key: int(labels[key]))
+    else:
+        order = ["cat", "dog"]
+    more = ", ..." if len(order) > _SHOWN else ""
+    return f"classes: [{', '.join(_label(label) for label in order[:_SHOWN])}{more}]"
+
+
+def _label(text: str) -> str:
+    """A label as YAML reads it back: quoted unless it is a plain word."""
+    plain_word = re.fullmatch(r"[A-Za-z]([A-Za-z0-9_ -]*[A-Za-z0-9_])?", text) and resolve_plain(text) == text
+    return text if plain_word else json.dumps(text, ensure_ascii=False)
 
 
 def _type_hint(kind: str, node: Node) -> str | None:

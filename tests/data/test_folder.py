@@ -84,6 +84,28 @@ def test_pictures_come_into_the_frame(tmp_path: Path) -> None:
 # ------------------------------------------------------------------ what lies there
 
 
+@pytest.mark.parametrize(
+    "name",
+    ["Thumbs.db", "thumbs.db", "desktop.ini", "Desktop.ini", ".DS_Store", "._000.png", "ehthumbs.db", ".picasa.ini"],
+)
+def test_what_systems_leave_among_pictures_is_passed_over(split: Path, name: str) -> None:
+    """In a class folder, beside the class folders, and beside train/ and test/."""
+    before = [open_folder("pets", part, split).files for part in ("train", "test")]
+    for place in (split, split / "train", split / "train" / "cat", split / "test" / "dog"):
+        (place / name).write_bytes(b"\x89PNG\r\n\x1a\nnot a picture of the data set")
+    assert [open_folder("pets", part, split).files for part in ("train", "test")] == before
+
+
+@pytest.mark.parametrize("name", ["__MACOSX", ".Spotlight-V100", "$RECYCLE.BIN", "@eaDir"])
+def test_folders_of_systems_are_no_classes(tmp_path: Path, name: str) -> None:
+    """With or without train/."""
+    make_pictures(tmp_path / "whole", {"a": 6, "b": 6, name: 6})
+    assert open_folder("x", "train", tmp_path / "whole").classes == ("a", "b")
+    make_pictures(tmp_path / "split" / "train", {"a": 6, name: 1})
+    make_pictures(tmp_path / "split" / "test", {"a": 6, name: 1})
+    assert open_folder("x", "test", tmp_path / "split").classes == ("a",)
+
+
 def test_hidden_files_are_skipped_and_links_followed(split: Path) -> None:
     """Links of files and of class folders, also out of the folder; .DS_Store doesn't matter."""
     (split / "train" / "cat" / ".DS_Store").touch()
