@@ -115,6 +115,7 @@ class Code(Enum):
     ODD_CHANNELS = ("NIN910", "channels that are no multiple of 8, which tensor cores compute in")
     DEAD_START = ("NIN911", "an initialisation that leaves a deep ReLU network at loss ln(classes)")
     IDLE_ENTRY = ("NIN912", "an entry of the recipe that changes nothing, such as a misspelt pattern")
+    TWO_SCALES = ("NIN913", "pictures that are learned at one scale and scored at another")
     UNUSED_IGNORE = ("NIN990", "a `# nin: ignore` that silences nothing")
     UNKNOWN_IGNORE = ("NIN991", "a `# nin: ignore` that names no rule")
 

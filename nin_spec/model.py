@@ -21,8 +21,9 @@ class Preprocessing:
 
     `mean` and `std` are in units of the scaled pixel, one number a channel. `layout` and `dtype` are
     those of the raw picture that a client holds (HWC bytes as a rule); the network always takes
-    channels first. `resize` is what happens to a picture of another size: `stretch` it to the input
-    size, or scale its shorter side and `crop` the centre.
+    channels first. `resize` is what happens to a picture of another size: `stretch` it to `target`
+    (height, width), or scale it in its proportions until it just covers that, and `crop`; the centre of the
+    input's size is kept. Without a target the input's size is it.
     """
 
     scale: float = 1 / 255
@@ -32,16 +33,39 @@ class Preprocessing:
     dtype: Literal["uint8", "float32"] = "uint8"
     color: Literal["rgb", "bgr", "gray"] = "rgb"
     resize: Literal["stretch", "crop"] = "stretch"
+    target: tuple[int, int] | None = None
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain data, as the exported file carries it."""
-        return asdict(self)
+        """Plain data as the exported file carries it, spelt as in a spec: `resize` without a target is a word."""
+        data = asdict(self)
+        target = data.pop("target")
+        if target is not None and self.resize == "stretch":
+            data["resize"] = {"kind": "stretch", "size": target[0] if target[0] == target[1] else list(target)}
+        elif target is not None:
+            data["resize"] = {"kind": "crop", "shorter": min(target)}
+        return data
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Preprocessing:
-        """The contract that `as_dict` wrote; TypeError when a key is unknown."""
+        """The contract that `as_dict` wrote, or a canonical spec has; TypeError when a key is unknown."""
         lists = {k: tuple(v) for k, v in data.items() if isinstance(v, list)}
-        return cls(**{**data, **lists})
+        return cls(**{**data, **lists, **_resize_of(data.get("resize", "stretch"))})
+
+
+def _resize_of(value: object) -> dict[str, Any]:
+    """`resize` and `target` of what stands under `resize`."""
+    match value:
+        case {"kind": kind, **rest} if not rest:
+            return {"resize": kind}
+        case {"kind": "stretch", "size": [height, width], **rest} if not rest:
+            return {"resize": "stretch", "target": (height, width)}
+        case {"kind": "stretch", "size": side, **rest} if not rest:
+            return {"resize": "stretch", "target": (side, side)}
+        case {"kind": "crop", "shorter": side, **rest} if not rest:
+            return {"resize": "crop", "target": (side, side)}
+        case str():
+            return {"resize": value}
+    raise TypeError(f"{value!r} is not a way to resize")
 
 
 @dataclass(frozen=True, slots=True)

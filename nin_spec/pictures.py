@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Any, Literal, Self
 
@@ -19,6 +19,7 @@ FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF")
 Pixels = NDArray[np.uint8]
 Array = NDArray[np.floating[Any]]
 Box = tuple[int, int, int, int]
+Size = tuple[int, int]
 
 _MAX_PIXELS = 1 << 27  # where Pillow's own limit was switched off
 _16_BIT = ("I;16", "I;16L", "I;16B", "I;16N", "I")
@@ -28,19 +29,41 @@ _16_BIT = ("I;16", "I;16L", "I;16B", "I;16N", "I")
 class Frame:
     """What pictures are brought to: channels (1 gray, 3 RGB), height, width, and how another size gets there.
 
-    `resize` is the preprocessing contract's: `stretch`, or scale the shorter side and `crop` the centre.
+    `resize` and `target` (height, width) are the preprocessing contract's: `stretch` to the target, or scale until it
+    is just covered and `crop`. Of the result the centre of the frame's size is kept; without a target that is all.
     """
 
     channels: int
     height: int
     width: int
     resize: Literal["stretch", "crop"] = "stretch"
+    target: tuple[int, int] | None = None
+
+    def keeps(self, height: int, width: int) -> bool:
+        """Whether a picture of this size is in the frame as it is."""
+        return (height, width) == (self.height, self.width) and self.target in {None, (height, width)}
+
+    @property
+    def whole(self) -> Frame:
+        """The frame of the resized picture from which this one keeps the centre."""
+        height, width = self.target or (self.height, self.width)
+        return replace(self, height=height, width=width, target=None)
 
 
-def frame_of(shape: tuple[int, int, int], contract: Preprocessing) -> Frame:
-    """The frame of a network's input (C, H, W): one channel where the contract is gray, whatever C is."""
+Shape = tuple[int, int | None, int | None]
+"""(C, H, W) of a network's input, None for a side that is open."""
+
+
+def frame_of(shape: Shape, contract: Preprocessing, own: tuple[int, int] = (0, 0)) -> Frame:
+    """The frame of a network's input: one channel where the contract is gray, whatever C is.
+
+    `own` is the (width, height) of the picture, which an open side takes: its own, or what the target scales it to.
+    """
     channels, height, width = shape
-    return Frame(1 if contract.color == "gray" else channels, height, width, contract.resize)
+    if contract.target is not None and None in {height, width}:
+        own = _scaled(own, contract.target[::-1], contract.resize)
+    size = own[1] if height is None else height, own[0] if width is None else width
+    return Frame(1 if contract.color == "gray" else channels, *size, contract.resize, contract.target)
 
 
 # ------------------------------------------------------------------ decoding
@@ -99,9 +122,13 @@ def read_header(path: Path | IO[bytes]) -> tuple[int, int]:
 def to_frame(picture: Image.Image, frame: Frame) -> Pixels:
     """A picture in the frame: (height, width, channels), scaled with Pillow's antialiased bilinear filter.
 
-    Raises ValueError for a picture so long and thin that it would be scaled to gigabytes before the crop.
+    Raises ValueError for a picture so long and thin that it would be scaled to gigabytes before the crop, and where
+    the frame's target is smaller than the frame.
     """
-    scaled, box = fit(picture.size, (frame.width, frame.height), frame.resize)
+    target = frame.target or (frame.height, frame.width)
+    scaled, box = fit(picture.size, (frame.width, frame.height), frame.resize, target[::-1])
+    if scaled[0] < frame.width or scaled[1] < frame.height:
+        raise ValueError(f"resized to {scaled[0]}x{scaled[1]} pixels it is smaller than {frame.width}x{frame.height}")
     if scaled[0] * scaled[1] > (Image.MAX_IMAGE_PIXELS or _MAX_PIXELS):
         raise ValueError(f"it is too long and thin to be cropped ({picture.width}x{picture.height} pixels)")
     picture = to_mode(picture, "L" if frame.channels == 1 else "RGB")
@@ -120,21 +147,25 @@ def to_mode(picture: Image.Image, mode: str) -> Image.Image:
     return picture.convert(mode)
 
 
-def fit(own: tuple[int, int], target: tuple[int, int], how: str) -> tuple[tuple[int, int], Box]:
+def fit(own: Size, size: Size, how: str, target: Size | None = None) -> tuple[Size, Box]:
     """The size to scale a picture to, and the box (left, top, right, bottom) to keep of it; sizes are (width, height).
 
-    `crop` scales until the picture just covers the target and keeps the centre, as torchvision's Resize
-    and CenterCrop do.
+    `crop` scales until the picture just covers the target, `stretch` to the target; the centre of `size` is kept, as
+    torchvision's Resize and CenterCrop do.
     """
-    width, height = target
-    if how == "stretch":
-        scaled = width, height
-    elif own[0] * height >= own[1] * width:
-        scaled = own[0] * height // own[1], height
-    else:
-        scaled = width, own[1] * width // own[0]
+    width, height = size
+    scaled = _scaled(own, size if target is None else target, how)
     left, top = round((scaled[0] - width) / 2), round((scaled[1] - height) / 2)
     return scaled, (left, top, left + width, top + height)
+
+
+def _scaled(own: Size, target: Size, how: str) -> Size:
+    """(width, height) after scaling, rounded down as torchvision's Resize does."""
+    if how == "stretch":
+        return target
+    if own[0] * target[1] >= own[1] * target[0]:
+        return own[0] * target[1] // own[1], target[1]
+    return target[0], own[1] * target[0] // own[0]
 
 
 # ------------------------------------------------------------------ the contract

@@ -206,7 +206,9 @@ recipes = st.fixed_dictionaries(
         "lr_multipliers": st.dictionaries(st.sampled_from(["*.bias", "kind*", "blocks.0.*", "no*"]), small),
         "no_decay": st.lists(st.sampled_from(["*.bias", "*"]), max_size=2),
         "seed": st.integers(0, 2**63 - 1),
-        "augment": st.fixed_dictionaries({}, optional={"flip": st.booleans(), "pad_and_crop": st.integers(0, 8)}),
+        "augment": st.fixed_dictionaries(
+            {}, optional={"flip": st.booleans(), "crop": st.booleans(), "pad_and_crop": st.integers(0, 8)}
+        ),
     },
 )
 
@@ -245,7 +247,11 @@ def inputs(draw: st.DrawFn) -> tuple[Data, int, Size]:
         "std": numbers,
         "layout": st.sampled_from(["HWC", "CHW"]),
         "dtype": st.sampled_from(["uint8", "float32"]),
-        "resize": st.sampled_from(["stretch", "crop"]),
+        "resize": st.one_of(
+            kinds("stretch", "crop"),
+            st.just({"kind": "crop", "shorter": 32}),
+            pairs(24, 40).map(lambda size: {"kind": "stretch", "size": size}),
+        ),
     }
     if channels == 3:
         optional["color"] = st.sampled_from(["rgb", "bgr"])

@@ -45,7 +45,7 @@ def bring(raw: Pixels, frame: Frame) -> Pixels:
     count, height, width, channels = pictures.shape
     if not count:
         return np.empty((0, frame.height, frame.width, frame.channels), np.uint8)
-    if (height, width) != (frame.height, frame.width):
+    if not frame.keeps(height, width):
         flat = pictures[..., 0] if channels == 1 else pictures
         return np.stack([to_frame(Image.fromarray(picture), frame) for picture in flat])
     if channels == frame.channels:

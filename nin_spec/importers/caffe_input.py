@@ -100,14 +100,30 @@ def contract_of(wiring: Wiring, channels: int) -> tuple[Preprocessing | None, li
     if len(means) not in {1, channels}:
         raise located(refusal(layer.origin, f"{len(means)} values of mean_value for {channels} channels"), layer.span)
     color: Any = {1: "gray", 3: "bgr"}.get(channels, "rgb")
+    crops, target = bool(transform["crop_size"]), _stretched(layer)
     contract = Preprocessing(
         scale=scale,
         mean=tuple(means * channels)[:channels],
         std=(1.0,) * channels,
         color=color,
-        resize="crop" if transform["crop_size"] else "stretch",
+        resize="crop" if crops and target is None else "stretch",
+        target=target if crops else None,
     )
     remarks = ["colours are taken for blue, green, red, as Caffe's tools store them: check input.preprocess"]
     if transform["mean_file"]:
         remarks.append(f"the mean in {transform['mean_file']} is not read: write it as input.preprocess.mean")
-    return contract, remarks if channels == 3 else remarks[1:]
+    remarks = remarks if channels == 3 else remarks[1:]
+    if crops and target is None:
+        size = transform["crop_size"]
+        remarks.append(
+            f"the size of the pictures before the crop to {size} is not in the file: check preprocess.resize"
+        )
+    return contract, remarks
+
+
+def _stretched(layer: Layer) -> tuple[int, int] | None:
+    """(height, width) that the layer stretches pictures to before it crops, where it does."""
+    if layer.type != "ImageData":
+        return None
+    data = layer.param("image_data_param")
+    return (data.new_height, data.new_width) if data.new_height and data.new_width else None

@@ -114,11 +114,13 @@ class _Builder:
         return data
 
     def _preprocess(self, spec: Spec, data: dict[str, Any]) -> None:
-        """One mean and std a channel, and the colour order that the channels imply."""
+        """One mean and std a channel, a resize without a size as its word, and the colour that the channels imply."""
         contract = data["preprocess"]
         for key in ("mean", "std"):
             value = contract[key]
             contract[key] = value if isinstance(value, list) else [value] * spec.input.channels
+        if contract["resize"].keys() == {"kind"}:
+            contract["resize"] = contract["resize"]["kind"]  # the word that exported files carry
         implied = {1: "gray", 3: "rgb"}.get(spec.input.channels)
         if "color" not in contract and implied:
             contract["color"] = self.put(("input", "preprocess", "color"), implied, None)

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PlainValidator, WithJsonSchema, model_validator
 
-from nin_spec.language.shorthand import Kind, Pair, Sides, complain, kind_of
+from nin_spec.language.shorthand import MAX_CELLS, Kind, Pair, Sides, complain, kind_of
 
 
 class Strict(BaseModel):
@@ -176,6 +176,42 @@ Pool = Annotated[
     Field(discriminator="kind"),
     Kind("none", "global_avg", "global_max", full=("max", "avg")),
 ]
+
+
+# ------------------------------------------------------------------ pictures of another size
+
+
+class Stretch(Strict):
+    """Stretch the picture, whatever its proportions, and keep the centre of the input's size."""
+
+    kind: Literal["stretch"]
+    size: Pair | None = Field(
+        None,
+        description="What the picture is stretched to, one number or [height, width]; the input's size unless set.",
+    )
+
+
+class Crop(Strict):
+    """Scale the picture in its proportions, and keep the centre of the input's size (Krizhevsky et al. 2012)."""
+
+    kind: Literal["crop"]
+    shorter: int | None = Field(
+        None,
+        ge=1,
+        le=MAX_CELLS,
+        description="Pixels of the shorter side after scaling, usually 256 for an input of 224; just enough to cover "
+        "the input unless set.",
+    )
+
+
+Resize = Annotated[Stretch | Crop, Field(discriminator="kind"), Kind("stretch", "crop")]
+
+
+def target_of(resize: Stretch | Crop) -> tuple[int, int] | None:
+    """(height, width) that a picture is stretched to, or that it just covers once scaled; None for the input's size."""
+    if isinstance(resize, Stretch):
+        return resize.size
+    return None if resize.shorter is None else (resize.shorter, resize.shorter)
 
 
 # ------------------------------------------------------------------ initialisation

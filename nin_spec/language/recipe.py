@@ -67,7 +67,11 @@ Schedule = Annotated[
 class Augment(Strict):
     """Random changes to training pictures."""
 
-    pad_and_crop: int = Field(0, ge=0, le=1024, description="Pad by so many pixels and crop at random.")
+    crop: bool = Field(
+        False,
+        description="Cut the input at random from the resized picture (`preprocess.resize`), not from its centre.",
+    )
+    pad_and_crop: int = Field(0, ge=0, le=1024, description="The same, the picture padded by so many pixels first.")
     flip: bool = Field(False, description="Mirror half of the pictures.")
 
 
@@ -78,7 +82,15 @@ class Recipe(Strict):
     validation: float = Field(
         0.0, ge=0, lt=1, description="Share of the training part held out, by class; the best epoch is chosen on it."
     )
-    resize: int | None = Field(None, ge=1, le=16384, description="Resize pictures to this square first.")
+    resize: int | None = Field(
+        None,
+        ge=1,
+        le=16384,
+        description=(
+            "Resize to this square in training alone, whatever `preprocess.resize` says; from one larger than the "
+            "input, the input is cut at random."
+        ),
+    )
     batch_size: int = Field(128, ge=1, le=1_000_000, description="Images a step, over all processes.")
     epochs: int = Field(ge=1, le=1_000_000, description="Passes over the training part.")
     seed: int = Field(0, ge=0, lt=2**63, description="Of initialisation, order and augmentation.")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from nin_spec.diagnostics import Code, Diagnostic, Span
 from nin_spec.language.document import Path_, Table
+from nin_spec.language.parts import target_of
 from nin_spec.language.validate import locate
 
 if TYPE_CHECKING:
@@ -54,10 +55,23 @@ def _input(spec: Spec, root: Table) -> Iterator[Diagnostic]:
     if any(s <= 0 for s in stds):
         message = "input.preprocess.std must be more than 0"
         yield Diagnostic(Code.OUT_OF_RANGE, message, _span(root, "input", "preprocess", "std"))
+    yield from _target(spec, root)
     needed = {"gray": 1, "rgb": 3, "bgr": 3, None: channels}[contract.color]
     if needed != channels:
         message = f"input.preprocess.color {contract.color} means {needed} channels, the input has {channels}"
         yield Diagnostic(Code.CONFLICT, message, _span(root, "input", "preprocess", "color"))
+
+
+def _target(spec: Spec, root: Table) -> Iterator[Diagnostic]:
+    """The centre that is kept of a resized picture must lie inside it."""
+    resize = spec.input.preprocess.resize
+    target, size = target_of(resize), spec.input.size
+    if target is not None and (target[0] < size[0] or target[1] < size[1]):
+        key = "size" if resize.kind == "stretch" else "shorter"
+        shown, needed = ("x".join(map(str, pair)) for pair in (target, size))
+        message = f"input.preprocess.resize.{key}: a picture of {shown} is smaller than the input, {needed}"
+        hint = "resize to at least the input's size, or leave the key out"
+        yield Diagnostic(Code.OUT_OF_RANGE, message, _span(root, "input", "preprocess", "resize", key), hint)
 
 
 def _recipe(spec: Spec, root: Table) -> Iterator[Diagnostic]:

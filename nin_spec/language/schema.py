@@ -23,7 +23,9 @@ from nin_spec.language.parts import (
     Norm,
     PlainActivation,
     Pool,
+    Resize,
     ScoreNorm,
+    Stretch,
     Strict,
 )
 from nin_spec.language.recipe import Recipe
@@ -175,8 +177,9 @@ class Preprocess(Strict):
     layout: Literal["HWC", "CHW"] = Field("HWC", description="Axes of the raw picture.")
     dtype: Literal["uint8", "float32"] = Field("uint8", description="Type of the raw pixels.")
     color: Literal["rgb", "bgr", "gray"] | None = Field(None, description="gray for one channel, else rgb.")
-    resize: Literal["stretch", "crop"] = Field(
-        "stretch", description="Stretch to the input size, or scale the shorter side and crop the centre."
+    resize: Resize = Field(
+        Stretch.model_construct(kind="stretch"),
+        description="How a picture of another size becomes one of the input's, in training and wherever it is scored.",
     )
 
 

@@ -140,8 +140,9 @@ PAGES = {
     Code.IDLE_ENTRY: Page(
         "A pattern with `*` may fit no parameter without an error, so that `*.bias` serves networks without biases, "
         "too. A misspelt one then does nothing, and training runs without the multiplier that it should have given. "
-        "Entries of `lr_multipliers` that later ones overrule, `no_decay` without weight decay, and milestones at or "
-        "after the last epoch change nothing either. A pattern of general words alone, such as `*.bias`, is a note.",
+        "Entries of `lr_multipliers` that later ones overrule, `no_decay` without weight decay, milestones at or after "
+        "the last epoch, and a random crop of pictures no larger than the input change nothing either. A pattern of "
+        "general words alone, such as `*.bias`, is a note.",
         "blocks:\n  - {name: stem, channels: [64], kernel: 8, stride: 4}\n  - {convs: [{channels: classes, activation: "
         "none}], kernel: 7, padding: 3}\ntrain:\n  {dataset: cifar10, epochs: 9, optimizer: adam, lr_multipliers: "
         '{"stern.*": 0.1}}\n',
@@ -149,6 +150,18 @@ PAGES = {
         "none}], kernel: 7, padding: 3}\ntrain:\n  {dataset: cifar10, epochs: 9, optimizer: adam, lr_multipliers: "
         '{"stem.*": 0.1}}\n',
         "the language reference, Recipe: the last entry that fits counts",
+    ),
+    Code.TWO_SCALES: Page(
+        "An object is as large as the resize makes it. With `train.resize: 256` for an input of 224 the network learns "
+        "from crops of larger pictures, while evaluation, `run` and the server resize to 224: what they show is 12% "
+        "smaller than what it learned. Say the resize once, in `input.preprocess.resize`, and every command does the "
+        "same; `augment: {crop: true}` makes the crops of training random. An open input without such a resize is a "
+        "note: training and evaluation resize to the nominal size, and `run` and the server take pictures as they are.",
+        "blocks:\n  - {channels: [64], kernel: 8, stride: 4}\n  - {convs: [{channels: classes, activation: none}], "
+        "kernel: 7, padding: 3}\ntrain: {dataset: cifar10, epochs: 9, optimizer: adam, resize: 40}\n",
+        "blocks:\n  - {channels: [64], kernel: 8, stride: 4}\n  - {convs: [{channels: classes, activation: none}], "
+        "kernel: 7, padding: 3}\ntrain: {dataset: cifar10, epochs: 9, optimizer: adam, resize: 32}\n",
+        "Touvron et al. 2019, Fixing the train-test resolution discrepancy",
     ),
     Code.UNUSED_IGNORE: Page(
         "The comment silences a rule that finds nothing there: the network has changed, or the comment stands on "

@@ -1,4 +1,4 @@
-"""Rules about the recipe: entries that change nothing, which training passes over in silence."""
+"""Rules about the recipe: entries that change nothing in silence, and pictures of two scales."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from nin_spec.diagnostics import MAX_FINDINGS, Code, Severity, Source, Span, counted, short
+from nin_spec.ir.types import Pair
 from nin_spec.language.document import Table
-from nin_spec.lint.finding import Finding, Subject
+from nin_spec.language.parts import target_of
+from nin_spec.lint.finding import Finding, Subject, size_of
 from nin_spec.recipe_names import HINT, fits, suggestion, trainable
 
 if TYPE_CHECKING:
@@ -21,11 +23,11 @@ _KINDS = {"weight", "bias", "convs", "norms", "norm", "activations", "activation
 
 
 def idle_entries(subject: Subject) -> Iterator[Finding]:
-    """NIN912: patterns that fit no parameter, or are overruled; drops after the end; exceptions from no decay."""
+    """NIN912: patterns that fit no parameter, or are overruled; rate drops after the end; crops of the whole."""
     train = subject.network.spec.spec.train
     if train is not None:
         known = trainable(subject.network.graph, subject.network.spec.spec)
-        found = (*_patterns(subject, train, known), *_milestones(subject, train))
+        found = (*_patterns(subject, train, known), *_milestones(subject, train), *_crop(subject, train))
         yield from islice(found, MAX_FINDINGS)
 
 
@@ -88,3 +90,57 @@ def _milestones(subject: Subject, train: Recipe) -> Iterator[Finding]:
                 subject.where("train", "schedule", "milestones", i),
                 "choose earlier milestones, or train for more epochs",
             )
+
+
+def _crop(subject: Subject, train: Recipe) -> Iterator[Finding]:
+    """A random crop of pictures that are as large as the input."""
+    size = subject.network.spec.spec.input.size
+    if train.augment.crop and not train.augment.pad_and_crop and _learned(subject, train) == size:
+        yield Finding(
+            Code.IDLE_ENTRY,
+            f"train.augment.crop changes nothing: pictures are resized to the input's {size_of(size)}",
+            subject.where("train", "augment", "crop"),
+            f"resize to more before: {_resize_hint(subject, max(size) * 8 // 7)}",
+        )
+
+
+def _scored(subject: Subject) -> Pair:
+    """What pictures are resized to where they are scored, (height, width)."""
+    given = subject.network.spec.spec.input
+    return target_of(given.preprocess.resize) or given.size
+
+
+def _learned(subject: Subject, train: Recipe) -> Pair:
+    """The same in training."""
+    return _scored(subject) if train.resize is None else (train.resize, train.resize)
+
+
+def _resize_hint(subject: Subject, side: int) -> str:
+    """How a spec says what pictures are resized to."""
+    kind = subject.network.spec.spec.input.preprocess.resize.kind
+    return f"input.preprocess.resize: {{kind: {kind}, {'size' if kind == 'stretch' else 'shorter'}: {side}}}"
+
+
+def two_scales(subject: Subject) -> Iterator[Finding]:
+    """NIN913: pictures learned from at one scale, and scored at another."""
+    given, train = subject.network.spec.spec.input, subject.network.spec.spec.train
+    if train is None:
+        return
+    learned, scored = _learned(subject, train), _scored(subject)
+    if learned != scored and train.resize is not None:
+        yield Finding(
+            Code.TWO_SCALES,
+            f"train.resize: training resizes pictures to {size_of(learned)}, evaluation and serving to "
+            f"{size_of(scored)}",
+            subject.where("train", "resize"),
+            f"instead set {_resize_hint(subject, train.resize)}, and train.augment.crop: true for random crops",
+        )
+    elif given.open and target_of(given.preprocess.resize) is None:
+        yield Finding(
+            Code.TWO_SCALES,
+            f"input.open: training and evaluation resize pictures to {size_of(learned)}, `run` and the server keep "
+            "each picture's own size",
+            subject.where("input", "open"),
+            f"to give them one scale, set {_resize_hint(subject, max(given.size))}",
+            severity=Severity.NOTE,
+        )

@@ -21,6 +21,7 @@ RULES: dict[Code, Callable[[Subject], Iterator[Finding]]] = {
     Code.ODD_CHANNELS: layers.odd_channels,
     Code.DEAD_START: start.dead_start,
     Code.IDLE_ENTRY: recipe.idle_entries,
+    Code.TWO_SCALES: recipe.two_scales,
 }
 """What each code's rule finds in a network."""
 

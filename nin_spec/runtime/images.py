@@ -114,8 +114,7 @@ def _load_picture(path: Path, session: Session) -> Array:
         picture = decode(path)
     except Exception as error:  # a decoder may raise anything on a damaged file
         raise _unusable(path, f"it can't be decoded: {error}", f"pictures are {', '.join(FORMATS)}") from error
-    # An open axis keeps the picture's own size.
-    frame = frame_of((channels, height or picture.height, width or picture.width), contract)
+    frame = frame_of((channels, height, width), contract, picture.size)
     try:
         pixels = to_frame(picture, frame)
     except ValueError as error:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Literal, cast, get_args
 
 from nin_spec.diagnostics import Code, Diagnostic, InputError
+from nin_spec.language.shorthand import MAX_CELLS
 from nin_spec.model import Preprocessing
 
 Input = Literal["normalised", "pixels"]
@@ -101,13 +102,23 @@ def _preprocessing(text: str | None) -> Preprocessing | None:
     data = _json("preprocessing", text)
     try:
         contract = Preprocessing.from_dict(data)
-        contract = TypeAdapter(Preprocessing).validate_python(contract.as_dict())
+        contract = TypeAdapter(Preprocessing).validate_python(asdict(contract), strict=False)
     except (TypeError, AttributeError, ValidationError) as error:
         raise _bad("preprocessing", "is not a preprocessing contract that this version knows") from error
     numbers = (contract.scale, *contract.mean, *contract.std)
-    if not all(map(math.isfinite, numbers)) or 0 in contract.std or not contract.mean or not contract.std:
+    if (
+        not all(map(math.isfinite, numbers))
+        or 0 in contract.std
+        or not contract.mean
+        or not contract.std
+        or not _is_size(contract.target)
+    ):
         raise _bad("preprocessing", "holds a number that can't be used")
     return contract
+
+
+def _is_size(target: tuple[int, int] | None) -> bool:
+    return target is None or all(1 <= side <= MAX_CELLS for side in target)
 
 
 def _max_drop(text: str | None) -> float | None:

@@ -97,7 +97,7 @@ def count_of(top: str) -> int:
 def prepare(served: Served, picture: bytes, most: int) -> Array:
     """One input of the model, without the batch axis, by the preprocessing that the file carries.
 
-    Where the model's size is open, it is the picture's own, which a few bytes may declare: `most` bounds the array.
+    Where the model's size is open, the picture's decides, which a few bytes may declare: `most` bounds the array.
     """
     session, contract = served.engine.session, served.engine.info.preprocessing
     if contract is None:
@@ -113,10 +113,11 @@ def prepare(served: Served, picture: bytes, most: int) -> Array:
         raise BadRequestError("the body is empty, and a picture is wanted: curl --data-binary @FILE sends one")
     try:
         own = read_header(io.BytesIO(picture))
-        _check_size(own, channels * (height or own[1]) * (width or own[0]) * session.dtype.itemsize, most)
+        shape = (channels, height, width)
+        frame = frame_of(shape, contract, own)
+        _check_size(own, channels * frame.height * frame.width * session.dtype.itemsize, most)
         image = decode(io.BytesIO(picture))
-        frame = frame_of((channels, height or image.height, width or image.width), contract)
-        pixels = to_frame(image, frame)
+        pixels = to_frame(image, frame_of(shape, contract, image.size))
         if session.takes_pixels:
             item: Array = raw(pixels[None], contract, session.dtype)[0]
             return item

@@ -156,7 +156,7 @@ class TrainingSession:
 
     def _batches(self) -> Batches:
         recipe, frame = self.recipe, input_frame(self.network)
-        stored = frame if recipe.resize is None else replace(frame, height=recipe.resize, width=recipe.resize)
+        stored = stored_frame(frame, recipe)
         room = min(stored.height - frame.height, stored.width - frame.width) + 2 * recipe.augment.pad_and_crop
         if room < 0:
             message = f"pictures resized to {recipe.resize} are smaller than the input, {frame.height}x{frame.width}"
@@ -244,6 +244,13 @@ class TrainingSession:
             "pieces": self.settings.accumulate,
             "folder": str(self.target),
         }
+
+
+def stored_frame(frame: Frame, recipe: Recipe) -> Frame:
+    """What pictures are brought to before augmentation: the input's frame, or the larger one to cut crops from."""
+    if recipe.resize is not None:
+        return replace(frame, height=recipe.resize, width=recipe.resize, target=None)
+    return frame.whole if recipe.augment.crop or recipe.augment.pad_and_crop else frame
 
 
 def input_frame(network: Network) -> Frame:

@@ -170,6 +170,23 @@ def test_the_data_layers_transform_is_the_preprocessing(tmp_path: Path) -> None:
     wanted = "size: 9\n  preprocess: {scale: 0.5, mean: [52, 58.5, 61.5], color: bgr, resize: crop}"
     assert wanted in found.text
     assert any("blue, green, red" in remark for remark in remarks)
+    assert any("before the crop to 9 is not in the file" in remark for remark in remarks)
+
+
+CROPS = [
+    ("new_height: 12 new_width: 16 crop_size: 9", "resize: {kind: stretch, size: [12, 16]}"),
+    ("new_height: 12 new_width: 12 crop_size: 9", "resize: {kind: stretch, size: 12}"),
+    ("crop_size: 9", "resize: crop"),
+]
+
+
+@pytest.mark.parametrize(("data", "shown"), CROPS)
+def test_a_crop_of_resized_pictures_is_told_with_their_size(data: str, shown: str, tmp_path: Path) -> None:
+    """Caffe stretches to new_height and new_width, and crops the centre in its test phase."""
+    text = f'layer {{ type: "ImageData" top: "data" image_data_param {{ {data} }} }}\n'
+    found, remarks = import_caffe(written(tmp_path, text + net(conv("c"), last="c").partition("\n")[2]))
+    assert shown in found.text
+    assert any("before the crop" in remark for remark in remarks) == (shown == "resize: crop")
 
 
 @pytest.mark.parametrize(

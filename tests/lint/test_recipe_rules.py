@@ -1,4 +1,4 @@
-"""NIN912: what a recipe says and training passes over."""
+"""NIN912: what a recipe says and training passes over. NIN913: pictures of two scales."""
 
 from __future__ import annotations
 
@@ -70,6 +70,8 @@ OTHERS = [
     ("optimizer: adam, no_decay: [stem.convs.0.bias]", "the optimizer has no weight decay"),
     ("optimizer: adam, schedule: {kind: step, milestones: [10, 30]}", "milestones: 30 changes nothing"),
     ("optimizer: adam, schedule: {kind: step, milestones: [30.5]}", "training ends after 30 epochs"),
+    ("optimizer: adam, augment: {crop: true}", "train.augment.crop changes nothing"),
+    ("optimizer: adam, resize: 32, augment: {crop: true}", "resized to the input's 32x32"),
 ]
 
 
@@ -110,6 +112,43 @@ def test_a_family_may_overrule(tmp_path: Path) -> None:
     }
     assert idle["child.yaml"] == []
     assert len(idle["twice.yaml"]) == 1
+
+
+# ------------------------------------------------------------------ two scales
+
+SCALES = [
+    ("stretch", None, None),
+    ("stretch", 32, None),
+    ("{kind: crop, shorter: 40}", None, None),
+    ("{kind: crop, shorter: 40}", 40, None),
+    ("{kind: stretch, size: 40}", 40, None),
+    ("stretch", 40, "{kind: stretch, size: 40}"),
+    ("crop", 40, "{kind: crop, shorter: 40}"),
+    ("{kind: crop, shorter: 40}", 36, "{kind: crop, shorter: 36}"),
+    ("{kind: stretch, size: [40, 32]}", 40, "{kind: stretch, size: 40}"),
+]
+
+
+@pytest.mark.parametrize(("scored", "trained", "cure"), SCALES)
+def test_training_at_another_scale(scored: str, trained: int | None, cure: str | None) -> None:
+    """Told where `train.resize` differs from what evaluation does; the cure that the hint names is one."""
+    text = spec_with("optimizer: adam")
+    overrides = [f"input.preprocess.resize={scored}"] + ([f"train.resize={trained}"] if trained else [])
+    found = [f for f in findings(network_of(text, *overrides)) if f.code is Code.TWO_SCALES]
+    assert len(found) == (cure is not None)
+    if cure is not None:
+        assert f"input.preprocess.resize: {cure}," in found[0].hint
+        cured = network_of(text, f"input.preprocess.resize={cure}", "train.augment.crop=true")
+        assert findings(cured) == []
+
+
+def test_an_open_size_is_told_until_a_scale_is_set() -> None:
+    """Training resizes to the nominal size, and `run` does not, unless the contract names a size for both."""
+    found = findings(network_of(spec_with("optimizer: adam"), "input.open=true"))
+    assert [(f.code, f.severity) for f in found] == [(Code.TWO_SCALES, Severity.NOTE)]
+    assert "input.preprocess.resize: {kind: stretch, size: 32}" in found[0].hint
+    text = spec_with("optimizer: adam")
+    assert findings(network_of(text, "input.open=true", "input.preprocess.resize={kind: crop, shorter: 32}")) == []
 
 
 # ------------------------------------------------------------------ against the optimizer
