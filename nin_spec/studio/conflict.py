@@ -17,9 +17,15 @@ def ask_about_conflict(
     difference = workspace.difference(editor.text) or "The file is what you have here."
     seen = workspace.on_disk()
 
-    def load() -> None:
-        editor.replace(workspace.accept())
-        done()
+    async def load() -> None:
+        # Taken for what the person has seen only once it stands in the editor.
+        data = workspace.on_disk()
+        if await editor.replace(workspace.decode(data)):
+            workspace.accept(data)
+            done()
+        else:
+            dialog.close()
+            ui.notify("you typed since this was shown: look again", type="warning")
 
     def keep() -> None:
         # What was shown may be replaced, and nothing newer.

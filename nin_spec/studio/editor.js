@@ -1,5 +1,65 @@
-// What CodeMirror asks of Python: completions and explanations. The page's own script is no more than this.
+// The editor's own script. The browser owns the text: Python is sent it whole, with a version that grows with every
+// change, and whatever Python answers names the version that it answers. An answer to an older text is dropped, so a
+// slow server can't move the cursor or take a letter back.
 import * as CM from "nicegui-codemirror";
+
+const RETRY_MS = 1000;
+const channels = new WeakMap(); // of each element: {view, key, version, heard, sending}
+
+async function post(channel, then = "") {
+  const version = channel.version;
+  const body = JSON.stringify({ key: channel.key, version, text: channel.view.state.doc.toString(), then });
+  const headers = { "Content-Type": "application/json" };
+  const answer = await fetch("/studio/typed", { method: "POST", headers, body });
+  if (!answer.ok) throw new Error(`the studio answered ${answer.status}`);
+  channel.heard = Math.max(channel.heard, version);
+}
+
+// One text at a time, and always the newest: what is typed while the server is busy goes in one piece.
+async function send(channel) {
+  if (channel.sending) return;
+  channel.sending = true;
+  try {
+    while (channel.heard < channel.version) await post(channel);
+  } catch (error) {
+    console.warn(error);
+    setTimeout(() => send(channel), RETRY_MS);
+  } finally {
+    channel.sending = false;
+  }
+}
+
+// What needs the text as it is now: to save it, or to compare it with the file.
+export async function act(element, then) {
+  await post(channels.get(element), then);
+}
+
+export async function mark(element, version, decorations, tooltips) {
+  if (channels.get(element)?.version !== version) return;
+  element.setDecorations(decorations);
+  element.setLineTooltips(tooltips);
+}
+
+export function guard(element, version, unsaved) {
+  if (channels.get(element)?.version === version) keepOpen(unsaved);
+}
+
+function keepOpen(unsaved) {
+  window.onbeforeunload = unsaved ? (event) => event.preventDefault() : null;
+}
+
+// Another text in place of the one of that version; false when something newer stands there.
+export function replace(element, version, text) {
+  const channel = channels.get(element);
+  if (channel.version !== version) return false;
+  const old = channel.view.state.doc.toString();
+  let from = 0;
+  let [to, end] = [old.length, text.length];
+  while (from < Math.min(to, end) && old[from] === text[from]) from++;
+  while (to > from && end > from && old[to - 1] === text[end - 1]) [to, end] = [to - 1, end - 1];
+  channel.view.dispatch({ changes: { from, to, insert: text.slice(from, end) } });
+  return true;
+}
 
 async function ask(what, state, at) {
   const text = state.doc.toString();
@@ -29,10 +89,21 @@ const explain = CM.hoverTooltip(async (view, pos) => {
   return { pos: word.from, end: word.to, above: true, create: () => ({ dom }) };
 });
 
-export async function attach(element) {
+export async function attach(element, key) {
   const view = await element.editorPromise;
+  element.emitting = false; // NiceGUI's own events carry differences, which nothing here reads
+  const channel = { view, key, version: 1, heard: 0, sending: false };
+  channels.set(element, channel);
   const source = CM.EditorState.languageData.of(() => [{ autocomplete: complete }]);
-  view.dispatch({ effects: CM.StateEffect.appendConfig.of([source, explain]) });
+  const typed = CM.EditorView.updateListener.of((update) => {
+    if (!update.docChanged) return;
+    channel.version++;
+    keepOpen(true);
+    send(channel);
+  });
+  const save = CM.keymap.of([{ key: "Mod-s", run: () => (act(element, "save"), true), preventDefault: true }]);
+  view.dispatch({ effects: CM.StateEffect.appendConfig.of([source, explain, typed, CM.Prec.highest(save)]) });
+  await send(channel); // something may have been typed before
   view.dom.dataset.ready = "yes";
   view.focus();
 }
@@ -43,8 +114,4 @@ export async function jump(element, line, column) {
   const anchor = Math.min(there.from + column - 1, there.to);
   view.dispatch({ selection: { anchor }, effects: CM.EditorView.scrollIntoView(anchor, { y: "center" }) });
   view.focus();
-}
-
-export function guard(unsaved) {
-  window.onbeforeunload = unsaved ? (event) => event.preventDefault() : null;
 }

@@ -1,9 +1,16 @@
-"""The editor: NiceGUI's CodeMirror, with the findings of the last reading in it."""
+"""The editor: NiceGUI's CodeMirror, with the findings of the last reading in it.
+
+The browser owns the text. It sends the text whole with a version, and an answer names the version that it answers:
+editor.js drops an answer to an older text.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+import json
+import secrets
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar
+from weakref import WeakValueDictionary
 
 from nicegui import ui
 
@@ -14,40 +21,72 @@ from nin_spec.studio.reading import Reading, offsets
 SCRIPT = "/studio/editor.js"
 _LINES = {Severity.ERROR: "nin-line-error", Severity.WARNING: "nin-line-warning", Severity.NOTE: "nin-line-note"}
 _MARKS = {Severity.ERROR: "nin-error", Severity.WARNING: "nin-warning", Severity.NOTE: "nin-note"}
+_PATIENCE = 60.0
+"""Seconds that the browser may take to replace its text."""
+
+
+class _CodeMirror(ui.codemirror):
+    """CodeMirror that is sent to the browser once: an update of NiceGUI carries the text of that time along."""
+
+    def update(self) -> None:
+        """Nothing: what changes later goes through editor.js or a method of the component."""
 
 
 class Editor:
-    """The text as it is typed. `changed` is told of each keystroke, `save` of Ctrl-S."""
+    """The text as it is typed. `changed` is told of each text; `actions` are what the browser may ask for by name."""
 
-    def __init__(self, text: str, changed: Callable[[], None], save: Callable[[], Any]) -> None:
-        self.element = ui.codemirror(
-            text, language="YAML", indent="  ", on_change=lambda _: changed(), keymap={"Mod-s": lambda _: save()}
-        ).classes("nin-editor")
-        self.dark(on=False)
+    known: ClassVar[WeakValueDictionary[str, Editor]] = WeakValueDictionary()
+    """Every open editor, by its key."""
 
-    @property
-    def text(self) -> str:
-        """What stands in the editor."""
-        return self.element.value or ""
+    def __init__(self, text: str, changed: Callable[[], None], actions: Mapping[str, Callable[[], Any]]) -> None:
+        self.text, self.version = text, 0
+        self._changed, self._actions = changed, actions
+        self.key = secrets.token_urlsafe(12)
+        self.known[self.key] = self
+        self.element = _CodeMirror(text, language="YAML", indent="  ", theme="githubLight").classes("nin-editor")
 
-    def replace(self, text: str) -> None:
-        """Another text in its place."""
-        self.element.value = text
+    def typed(self, version: int, text: str, then: str = "") -> None:
+        """Take a text that the browser sent, unless a newer one came first; then do what `then` names."""
+        with self.element.client:
+            if version > self.version:
+                self.text, self.version = text, version
+                self._changed()
+            if then in self._actions:
+                self._actions[then]()
+
+    def asking(self, then: str) -> str:
+        """A handler in JavaScript: sends the text as it is at that moment, and asks for an action."""
+        return f"() => {self._script('act', then)}"
+
+    async def replace(self, text: str) -> bool:
+        """Another text in place of the one last taken.
+
+        False when something newer stands there, which then stays, or when the browser does not answer.
+        """
+        script = f"return await {self._script('replace', self.version, text)}"
+        try:
+            return bool(await ui.run_javascript(script, timeout=_PATIENCE))
+        except TimeoutError:
+            return False
 
     def attach(self) -> None:
         """Completion and explanations, once the browser is there."""
-        self._call("attach")
+        self._call("attach", self.key)
 
     def jump(self, line: int, column: int = 1) -> None:
         """The cursor to a place, both from 1."""
         self._call("jump", line, column)
 
+    def guard(self, *, unsaved: bool) -> None:
+        """Have the browser ask before it leaves the text last taken, or not."""
+        self._call("guard", self.version, unsaved)
+
     def dark(self, *, on: bool) -> None:
         """Colours for a dark page, or a light one."""
-        self.element.set_theme("githubDark" if on else "githubLight")
+        self.element.run_method("setTheme", "githubDark" if on else "githubLight")
 
-    def mark(self, reading: Reading) -> None:
-        """The findings where they stand in the text: underlined, and explained under the mouse."""
+    def mark(self, reading: Reading, version: int) -> None:
+        """The findings where they stand in the text of that version: underlined, and explained under the mouse."""
         marks: list[dict[str, Any]] = []
         for diagnostic in reading.diagnostics:
             span = reading.own(diagnostic)
@@ -57,12 +96,11 @@ class Editor:
             marks.append({"kind": "line", "line": span.line, "class": _LINES[diagnostic.severity]})
             if last > first:
                 marks.append({"kind": "mark", "from": first, "to": last, "class": _MARKS[diagnostic.severity]})
-        if marks != self.element.decorations:
-            self.element.decorations = marks
-        found = tooltips(reading.diagnostics, reading)
-        if found != self.element.line_tooltips:
-            self.element.line_tooltips = found
+        self._call("mark", version, marks, tooltips(reading.diagnostics, reading))
 
-    def _call(self, function: str, *arguments: int) -> None:
-        given = ", ".join(map(str, (f"getElement({self.element.id})", *arguments)))
-        ui.run_javascript(f"import({SCRIPT!r}).then((studio) => studio.{function}({given}))")
+    def _call(self, function: str, *arguments: object) -> None:
+        ui.run_javascript(self._script(function, *arguments))
+
+    def _script(self, function: str, *arguments: object) -> str:
+        given = ", ".join((f"getElement({self.element.id})", *map(json.dumps, arguments)))
+        return f"import({SCRIPT!r}).then((studio) => studio.{function}({given}))"

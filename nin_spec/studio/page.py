@@ -10,7 +10,7 @@ from nin_spec.diagnostics import NinSpecError
 from nin_spec.studio import panes
 from nin_spec.studio.conflict import ask_about_conflict
 from nin_spec.studio.downloads import menu
-from nin_spec.studio.editor import SCRIPT, Editor
+from nin_spec.studio.editor import Editor
 from nin_spec.studio.reading import Reading, read_spec
 from nin_spec.studio.workspace import ChangedError, Workspace
 
@@ -40,9 +40,11 @@ class Page:
     def _build(self) -> None:
         with ui.element("header").classes("nin-header"):
             self._header()
+        header = self.save_button, self.elsewhere
         with ui.splitter(value=44, limits=(20, 80)).classes("nin-main") as split:
             with split.before, ui.element("section").classes("nin-left"):
-                self.editor = Editor(self.workspace.text, self._change, self.save)
+                actions = {"save": self.save, "conflict": self._conflict}
+                self.editor = Editor(self.workspace.text, self._change, actions)
                 with ui.element("div").classes("nin-problems"):
                     self.counts = ui.label().classes("nin-counts").props("role=status")
                     self.findings = self._pane("nin-list")
@@ -53,16 +55,18 @@ class Page:
                 self.by = ui.toggle(["layers", "blocks"], value="layers", on_change=self._show_table)
                 self.by.classes("nin-by").props("flat dense no-caps")
                 self.table = self._pane("nin-table")
+        for button, action in zip(header, actions, strict=True):
+            button.on("click", js_handler=self.editor.asking(action))
 
     def _header(self) -> None:
         ui.html("nin-spec <b>studio</b>", sanitize=False, tag="span").classes("nin-brand")
         self.file = ui.label(self.workspace.path.name).classes("nin-file").tooltip(str(self.workspace.path))
         self.unsaved = ui.label("not saved").classes("nin-unsaved")
         self.unsaved.set_visibility(False)
-        self.elsewhere = ui.button("changed on disk", on_click=self._conflict).props("flat dense no-caps color=warning")
+        self.elsewhere = ui.button("changed on disk").props("flat dense no-caps color=warning")
         self.elsewhere.set_visibility(False)
         ui.space()
-        ui.button("Save", icon="save", on_click=self.save).props("flat dense no-caps").tooltip("Ctrl-S")
+        self.save_button = ui.button("Save", icon="save").props("flat dense no-caps").tooltip("Ctrl-S")
         self.export = menu(lambda: self.reading, self.workspace)
         ui.button(icon="contrast", on_click=self._turn).props("flat dense round aria-label='light or dark'")
 
@@ -95,14 +99,15 @@ class Page:
         while not client.is_deleted:
             await self._typed.wait()
             self._typed.clear()
-            reading = await run.io_bound(read_spec, self.editor.text, self.workspace.name, self._typed.is_set)
+            version, text = self.editor.version, self.editor.text
+            reading = await run.io_bound(read_spec, text, self.workspace.name, self._typed.is_set)
             if reading and not self._typed.is_set() and not client.is_deleted:
                 with client:
-                    self._show(reading)
+                    self._show(reading, version)
 
-    def _show(self, reading: Reading) -> None:
+    def _show(self, reading: Reading, version: int) -> None:
         self.reading = reading
-        self.editor.mark(reading)
+        self.editor.mark(reading, version)
         self.counts.text = panes.counts(reading)
         self.findings.content = panes.findings(reading)
         self.export.set_enabled(reading.network is not None)
@@ -155,9 +160,8 @@ class Page:
 
     def _tell_unsaved(self) -> None:
         unsaved = self.workspace.seen is None or self.editor.text != self.workspace.text
-        if unsaved != self.unsaved.visible:
-            self.unsaved.set_visibility(unsaved)
-            ui.run_javascript(f"import({SCRIPT!r}).then((studio) => studio.guard({str(unsaved).lower()}))")
+        self.unsaved.set_visibility(unsaved)
+        self.editor.guard(unsaved=unsaved)
 
     # -------------------------------------------------------------- light and dark
 

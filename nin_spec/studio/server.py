@@ -18,7 +18,7 @@ from nicegui import core, ui
 from nin_spec.diagnostics import Code, Diagnostic, InputError
 from nin_spec.diagrams import colours
 from nin_spec.studio.completion import complete, explain
-from nin_spec.studio.editor import SCRIPT
+from nin_spec.studio.editor import SCRIPT, Editor
 from nin_spec.studio.guard import Guard
 from nin_spec.studio.page import Page
 from nin_spec.studio.workspace import Workspace
@@ -95,6 +95,15 @@ def application(workspace: Workspace) -> FastAPI:
     @app.post("/studio/explain")
     async def _explain(request: Request) -> Response:
         return JSONResponse(explain(*_around(await request.json())))
+
+    @app.post("/studio/typed")
+    async def _typed(request: Request) -> Response:
+        sent = await request.json()
+        editor = Editor.known.get(str(sent["key"]))
+        if editor is None:
+            return Response(status_code=404)
+        editor.typed(int(sent["version"]), str(sent["text"]), str(sent["then"]))
+        return Response(status_code=204)
 
     async def root() -> None:
         ui.add_head_html('<link rel="stylesheet" href="/studio/style.css">')

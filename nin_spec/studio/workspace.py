@@ -52,15 +52,17 @@ class Workspace:
         write_atomic(self.path, data)
         self.text, self.seen = text, data
 
-    def accept(self) -> str:
-        """Take the file as it is now for what the person has seen; its text."""
-        self.seen = self.on_disk()
-        self.text = _decode(self.path, self.seen)
-        return self.text
+    def decode(self, data: bytes | None) -> str:
+        """The text of what was on disk, as the editor shows it."""
+        return _decode(self.path, data)
+
+    def accept(self, data: bytes | None) -> None:
+        """Take what was on disk for what the person has seen."""
+        self.seen, self.text = data, self.decode(data)
 
     def difference(self, text: str) -> str:
         """From the file as it is now to `text`, line by line, as `diff -u` shows it."""
-        now = _decode(self.path, self.on_disk()).splitlines()
+        now = self.decode(self.on_disk()).splitlines()
         lines = difflib.unified_diff(now, text.splitlines(), "the file now", "your text", lineterm="")
         return "\n".join(lines)
 

@@ -13,6 +13,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
 
+import pytest
+
 from nin_spec import children
 
 CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
@@ -22,8 +24,8 @@ STUDIO = children.python("-m", "nin_spec", "studio")
 class Studio:
     """A running studio. `lines` is what it wrote on standard error after its address."""
 
-    def __init__(self, folder: Path, *arguments: str) -> None:
-        command = [*STUDIO, *arguments, "--no-browser"]
+    def __init__(self, folder: Path, *arguments: str, command: tuple[str, ...] = STUDIO) -> None:
+        command = (*command, *arguments, "--no-browser")
         self.process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=folder)
         self.lines: list[str] = []
         assert self.process.stderr is not None
@@ -49,15 +51,28 @@ class Studio:
 
 
 @contextmanager
-def running(folder: Path, *arguments: str) -> Iterator[Studio]:
+def running(folder: Path, *arguments: str, command: tuple[str, ...] = STUDIO) -> Iterator[Studio]:
     """A studio that ends with the block, without a word more than how to end it."""
-    studio = Studio(folder, *arguments)
+    studio = Studio(folder, *arguments, command=command)
     try:
         yield studio
     finally:
         if studio.process.poll() is None:
             studio.end()
     assert studio.lines == ["Ctrl-C ends it\n"], "".join(studio.lines)
+
+
+@contextmanager
+def chromium() -> Iterator[Any]:
+    """A browser without a window; skips where one can't be had."""
+    pytest.importorskip("nicegui", reason="the studio is tested where its extra is installed")
+    api = pytest.importorskip("playwright.sync_api", reason="the studio is tested where playwright is installed")
+    if CHROMIUM is None:
+        pytest.skip("the studio is tested where a Chromium is installed")
+    with api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield browser
+        browser.close()
 
 
 class Tab:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from studio_process import CHROMIUM, VIEW, Studio, Tab, running
+from studio_process import VIEW, Studio, Tab, chromium, running
 
 from nin_spec.language.load import SHIPPED
 from nin_spec.network import compile as compile_network
@@ -22,14 +22,8 @@ Open = Callable[..., tuple[Studio, Tab]]
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
     """Chromium, without a window."""
-    pytest.importorskip("nicegui", reason="the studio is tested where its extra is installed")
-    api = pytest.importorskip("playwright.sync_api", reason="the studio is tested where playwright is installed")
-    if CHROMIUM is None:
-        pytest.skip("the studio is tested where a Chromium is installed")
-    with api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+    with chromium() as browser:
         yield browser
-        browser.close()
 
 
 @pytest.fixture
