@@ -9,7 +9,10 @@ import numpy as np
 
 from nin_spec.importers.chain import Array
 from nin_spec.importers.onnx_file import attributes, evaluate_node, label
+from nin_spec.importers.recognise import Hinted, response_norms, rounded
 from nin_spec.importers.regions import Region
+from nin_spec.ir import ops
+from nin_spec.ir.types import Padding
 
 if TYPE_CHECKING:
     from onnx import NodeProto
@@ -58,6 +61,24 @@ def region_of(walk: Walk, nodes: Sequence[NodeProto], result: str) -> Region:
     constants = {name: known[name] for name in sorted(read)}
     pointwise = all(node.op_type in _POINTWISE for node in held) and all(map(_is_column, constants.values()))
     return Region(compute, constants | _numbers(held), pointwise)
+
+
+def hinted_by(walk: Walk, nodes: Sequence[NodeProto], constants: Mapping[str, Array]) -> list[Hinted]:
+    """The averages and response norms that a region may be, by the windows of its pools and the numbers in it.
+
+    An average may be a pad, a pool and a division by a pool of ones; a response norm has a pool over channels.
+    """
+    from nin_spec.importers.onnx_windows import sides_of, window_of
+
+    pools = [(node, tuple(attributes(node).get("kernel_shape", ()))) for node in nodes if node.op_type == "AveragePool"]
+    pads = (
+        [sides_of(walk, node) for node in nodes if node.op_type == "Pad" and len(pools[0][1]) == 2][:1] if pools else []
+    )
+    windows = [window_of(node) for node, kernel in pools if len(kernel) == 2][:1]
+    averages = [ops.AvgPool2d(*window, Padding(*pad[2], *pad[3])) for window in windows for pad in pads]
+    sizes = [int(kernel[0]) for _, kernel in pools if len(kernel) == 3 and kernel[1:] == (1, 1)]
+    numbers = [rounded(float(value.reshape(-1)[0])) for value in constants.values() if value.size == 1]
+    return [*averages, *response_norms(sizes, numbers)]
 
 
 def _is_column(constant: Array) -> bool:

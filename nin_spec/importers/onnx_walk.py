@@ -16,12 +16,11 @@ from numpy.typing import NDArray
 
 from nin_spec.importers.chain import Array, Chain, Step, refusal
 from nin_spec.importers.onnx_file import Source, label
-from nin_spec.importers.onnx_regions import region_of, unknowable
+from nin_spec.importers.onnx_regions import hinted_by, region_of, unknowable
 from nin_spec.importers.padding import Pending
 from nin_spec.importers.recognise import Affine, recognise
 from nin_spec.importers.rescaling import rescaled
 from nin_spec.ir import ops
-from nin_spec.ir.types import Padding
 
 if TYPE_CHECKING:
     from onnx import NodeProto
@@ -113,7 +112,9 @@ class Walk:
         for nodes, result in self._meetings(readers):
             origin = " ... ".join(dict.fromkeys((label(nodes[0]), label(nodes[-1]))))
             region = region_of(self, nodes, result)
-            found = recognise(region, (self.batch, *self.chain.output.shape), origin, self._averages(nodes))
+            found = recognise(
+                region, (self.batch, *self.chain.output.shape), origin, hinted_by(self, nodes, region.constants)
+            )
             if found is None:
                 continue
             if isinstance(found, Affine):
@@ -123,14 +124,6 @@ class Walk:
             self.value = result
             return
         raise refusal(origin, "the language has no word for what this computes")
-
-    def _averages(self, nodes: list[NodeProto]) -> list[ops.AvgPool2d]:
-        """The pools that a region may be which pads, averages, and divides by an average of ones."""
-        from nin_spec.importers.onnx_windows import sides_of, window_of
-
-        pads = [sides_of(self, node) for node in nodes if node.op_type == "Pad"][:1]
-        windows = [window_of(node) for node in nodes if node.op_type == "AveragePool"][:1]
-        return [ops.AvgPool2d(*window, Padding(*pad[2], *pad[3])) for window in windows for pad in pads]
 
     def _meetings(self, readers: list[NodeProto]) -> Iterator[tuple[list[NodeProto], str]]:
         """Ever more nodes after which one value alone is left, and that value."""

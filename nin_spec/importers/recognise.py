@@ -8,18 +8,20 @@ so is a function with a constant that acts on none of these inputs. Operators th
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from itertools import chain
+from itertools import chain, product
 from typing import Any
 
 import numpy as np
 
 from nin_spec.importers.chain import refusal
-from nin_spec.importers.regions import LARGEST, Array, Function, Region, inputs, plain_input
+from nin_spec.importers.regions import LARGEST, UNBOUNDED, Array, Function, Region, inputs, plain_input
 from nin_spec.ir import ops
 
+_NUMBERS_OF_A_NORM = 6
+"""A response norm has three: alpha, beta and k."""
 _ENOUGH = 16
 """Cells along an axis that show all of a pointwise function."""
 
@@ -29,6 +31,7 @@ _OVERFLOW = 80.0
 """Beyond this float32's exp overflows, and a function that is written with it may be NaN where a word is not."""
 Word = tuple[list[ops.Op], Function]
 """Steps of the language, and what they compute."""
+Hinted = ops.AvgPool2d | ops.LocalResponseNorm
 
 
 @dataclass(frozen=True)
@@ -40,11 +43,12 @@ class Affine:
 
 
 def recognise(
-    region: Region, shape: tuple[int, ...], origin: str, averages: Sequence[ops.AvgPool2d] = ()
+    region: Region, shape: tuple[int, ...], origin: str, hinted: Sequence[Hinted] = ()
 ) -> list[ops.Op] | Affine | None:
     """What a function of maps (1, C, H, W) or features (1, F) is: steps, a change of scale, or None.
 
-    The steps may end in a Flatten, where the function gives features. `averages` are pools that it may be.
+    The steps may end in a Flatten, where the function gives features. `hinted` are ops that it may be, by
+    the windows and the numbers in it.
     Raises ForeignModelError, at `origin`, for a function that agrees with a word and reads a constant to no effect:
     it may have one on inputs that were not tried.
     """
@@ -52,8 +56,7 @@ def recognise(
         shape = (*shape[:2], min(shape[2], _ENOUGH), min(shape[3], _ENOUGH))
     x = plain_input(shape)
     y = region(x)
-    pooled: Iterator[Word] = (([op], partial(average, op)) for op in averages)
-    for steps, word in chain(words(region, x, y.shape), pooled):
+    for steps, word in chain(words(region, x, y.shape), map(_hinted, hinted)):
         if _agree(region, x, y, word(x)):
             tried = inputs(shape, region.constants)
             if all(_agree(region, more, region(more), word(more)) for more in tried):
@@ -97,6 +100,7 @@ def words(function: Function, x: Array, given: tuple[int, ...]) -> Iterator[Word
         if channels % groups == 0:
             if x.ndim == 4:
                 yield [ops.ChannelShuffle(groups)], partial(_shuffle, groups)
+                yield [ops.ChannelShuffle(groups), ops.Maxout(groups)], partial(_maxout_of_chunks, groups)
             yield [ops.Maxout(groups)], partial(_maxout, groups)
     yield [ops.Maxout(channels)], lambda x: x.max(1, keepdims=True)
 
@@ -112,6 +116,12 @@ def _shuffle(groups: int, x: Array) -> Array:
 
 def _maxout(pieces: int, x: Array) -> Array:
     found: Array = _split(x, x.shape[1] // pieces).max(2)
+    return found
+
+
+def _maxout_of_chunks(pieces: int, x: Array) -> Array:
+    """The largest of whole chunks of the channels, cell by cell: a maxout once they are shuffled."""
+    found: Array = _split(x, pieces).max(1)
     return found
 
 
@@ -184,6 +194,30 @@ def _normal_share(x: Array, *, approximate: bool) -> Array:
     else:
         twice = 1 + np.vectorize(math.erf, otypes=[np.float64])(x / np.sqrt(2))
     return twice / 2
+
+
+def _hinted(op: Hinted) -> Word:
+    match op:
+        case ops.AvgPool2d():
+            return [op], partial(average, op)
+        case ops.LocalResponseNorm():
+            return [op], partial(_response_norm, op)
+
+
+def response_norms(sizes: Iterable[int], numbers: Iterable[float]) -> list[ops.LocalResponseNorm]:
+    """The norms that a region may be with pools over `sizes` channels, and with these numbers in it."""
+    found = list(dict.fromkeys(n for n in numbers if 0 < n < UNBOUNDED))
+    if len(found) > _NUMBERS_OF_A_NORM:
+        return []
+    return [ops.LocalResponseNorm(size, *three) for size in sizes for three in product(found, repeat=3)]
+
+
+def _response_norm(op: ops.LocalResponseNorm, x: Array) -> Array:
+    before, wide = (op.size - 1) // 2, x.astype(np.float64)
+    squares = np.pad(wide**2, ((0, 0), (before, op.size - 1 - before), (0, 0), (0, 0)))
+    sums = sum(squares[:, k : k + x.shape[1]] for k in range(op.size))
+    found: Array = wide / (op.k + op.alpha / op.size * sums) ** op.beta
+    return found
 
 
 def average(op: ops.AvgPool2d, x: Array) -> Array:

@@ -12,13 +12,15 @@ from torch import nn
 from nin_spec.diagnostics import Code, Diagnostic, ParityError
 from nin_spec.importers.chain import Chain, refusal
 from nin_spec.importers.decompile import Imported, decompile
+from nin_spec.importers.proof import TOLERANCE
 from nin_spec.importers.torch_regions import name_of
 from nin_spec.importers.torch_walk import BATCH, TorchWalk
 from nin_spec.ir.types import DType, TensorType
 
 _LIFTING = {"aten.detach", "aten.detach_", "aten.alias", "aten.lift_fresh_copy"}
-TOLERANCE = 1e-6
-"""Largest difference from the module in float64, relative to its largest value."""
+_CASTS = {"aten.to", "aten._to_copy"}
+_TOLERANCES = {torch.float64: 1e-6, torch.float32: TOLERANCE}
+"""Largest difference from the module, relative to its largest value."""
 
 
 def import_module(module: nn.Module, input_shape: Sequence[int], name: str | None = None) -> Imported:
@@ -37,25 +39,47 @@ def import_module(module: nn.Module, input_shape: Sequence[int], name: str | Non
         raise refusal("input_shape", f"{tuple(input_shape)} is no picture", "say (channels, height, width)")
     training = module.training
     try:
-        chain = _chain(module.eval(), shape, name or type(module).__name__)
-        found = decompile(chain)
-        _prove(module, found, shape)
+        program = _program(module.eval(), shape, name or type(module).__name__)
+        found = decompile(_chain(program, module, shape, name or type(module).__name__))
+        _prove(module, found, shape, _dtype_of_proof(program, module))
     finally:
         module.train(training)
     return found
 
 
-def _chain(module: nn.Module, shape: tuple[int, ...], name: str) -> Chain:
-    tensor = next(iter(module.parameters()), torch.zeros(()))
-    dtype = tensor.dtype if tensor.dtype == torch.float64 else torch.float32
-    example = torch.zeros((BATCH, *shape), dtype=dtype, device=tensor.device)
+def _program(module: nn.Module, shape: tuple[int, ...], name: str) -> torch.export.ExportedProgram:
+    """What the module's forward does, operator by operator."""
+    parameter = _parameter(module)
+    example = torch.zeros((BATCH, *shape), dtype=_dtype(parameter), device=parameter.device)
     try:
         with torch.no_grad():
             module(example)  # gives lazy layers their shapes
         program = torch.export.export(module, (example,), strict=False)
     except Exception as error:  # a module's forward may raise anything
         raise refusal(name, f"it can't be traced on an input of shape {tuple(example.shape)}: {error}") from error
+    for node in list(program.graph.nodes):
+        if name_of(node) == "aten._assert_tensor_metadata":  # what a cast expects of its input
+            program.graph.erase_node(node)
     program.graph.eliminate_dead_code()  # the indices of maxima, as a rule
+    return program
+
+
+def _parameter(module: nn.Module) -> torch.Tensor:
+    """One of the module's parameters, for its dtype and device."""
+    return next(iter(module.parameters()), torch.zeros(()))
+
+
+def _dtype(parameter: torch.Tensor) -> torch.dtype:
+    return parameter.dtype if parameter.dtype == torch.float64 else torch.float32
+
+
+def _dtype_of_proof(program: torch.export.ExportedProgram, module: nn.Module) -> torch.dtype:
+    """float64, in which rounding hides nothing; the module's own where its forward casts, and needs that one."""
+    casts = any(name_of(node) in _CASTS for node in program.graph.nodes)
+    return _dtype(_parameter(module)) if casts else torch.float64
+
+
+def _chain(program: torch.export.ExportedProgram, module: nn.Module, shape: tuple[int, ...], name: str) -> Chain:
     signature = program.graph_signature
     if len(signature.user_inputs) != 1 or len(signature.user_outputs) != 1:
         raise refusal(name, "it has more than one input or output, and a classifier has one of each")
@@ -67,21 +91,21 @@ def _chain(module: nn.Module, shape: tuple[int, ...], name: str) -> Chain:
         if name_of(node) in _LIFTING and node.all_input_nodes[0].name in tensors:
             tensors[node.name] = tensors[node.all_input_nodes[0].name]
     start = next(n for n in program.graph.nodes if n.op == "placeholder" and n.name == signature.user_inputs[0])
-    kind: DType = "float64" if dtype == torch.float64 else "float32"
+    kind: DType = "float64" if _dtype(_parameter(module)) == torch.float64 else "float32"
     return TorchWalk(program, Chain(name, TensorType(shape, kind)), start, tensors).go()
 
 
-def _prove(module: nn.Module, found: Imported, shape: tuple[int, ...]) -> None:
-    """Both in float64 on one random batch. Raises ParityError."""
+def _prove(module: nn.Module, found: Imported, shape: tuple[int, ...], dtype: torch.dtype) -> None:
+    """Both in `dtype` on one random batch. Raises ParityError."""
     from nin_spec.torch_module import build_module
 
-    x = torch.from_numpy(np.random.default_rng(0).standard_normal((3, *shape)))
-    device = next((p.device for p in module.parameters()), torch.device("cpu"))
+    x = torch.from_numpy(np.random.default_rng(0).standard_normal((3, *shape))).to(dtype)
+    device = _parameter(module).device
     with torch.no_grad():
-        theirs = copy.deepcopy(module).double()(x.to(device)).cpu().reshape(len(x), -1)
-        ours = build_module(found.model).double()(x).reshape(len(x), -1)
+        theirs = copy.deepcopy(module).to(dtype)(x.to(device)).cpu().reshape(len(x), -1)
+        ours = build_module(found.model).to(dtype)(x).reshape(len(x), -1)
     apart = float((ours - theirs).abs().max()) if ours.shape == theirs.shape else float("inf")
     largest = float(theirs.abs().max())
-    if not apart <= TOLERANCE * (largest or 1.0):
+    if not apart <= _TOLERANCES[dtype] * (largest or 1.0):
         message = f"the imported network differs from the module: {apart:.2e} at most, of values up to {largest:.2e}"
         raise ParityError(Diagnostic(Code.PARITY, message, hint="please report the module"))

@@ -10,6 +10,7 @@ import torch
 from torch import fx
 
 from nin_spec.importers.chain import Array
+from nin_spec.importers.recognise import Hinted, response_norms, rounded
 from nin_spec.importers.regions import Region
 from nin_spec.ir import ops
 from nin_spec.ir.types import Padding, Pair
@@ -21,14 +22,15 @@ _POINTWISE = frozenset({
     *("elu", "selu", "celu", "gelu", "silu", "mish", "relu6", "hardtanh", "hardswish", "hardsigmoid", "threshold"),
     *("clamp", "clamp_min", "clamp_max", "minimum", "maximum", "where", "masked_fill", "sign", "clone", "contiguous"),
     *("gt", "lt", "ge", "le", "eq", "ne", "logical_not", "logical_and", "logical_or", "alias", "detach", "to"),
-    *("_to_copy", "_assert_tensor_metadata"),
+    "_to_copy",
 })  # fmt: skip
 _ACROSS = frozenset({
     *("view", "reshape", "flatten", "unflatten", "transpose", "permute", "squeeze", "unsqueeze", "cat", "stack"),
     *("chunk", "split", "split_with_sizes", "unbind", "slice", "select", "index_select", "narrow", "expand", "repeat"),
     *("amax", "amin", "max", "min", "mean", "sum", "logsumexp", "softmax", "log_softmax", "max_pool2d", "avg_pool2d"),
-    *("adaptive_avg_pool2d", "adaptive_max_pool2d", "pad", "constant_pad_nd", "channel_shuffle", "pixel_unshuffle"),
-    *("ones", "ones_like", "full", "full_like", "zeros", "zeros_like", "index", "swapaxes", "movedim", "numel"),
+    *("avg_pool3d", "adaptive_avg_pool2d", "adaptive_max_pool2d", "pad", "constant_pad_nd", "channel_shuffle"),
+    *("pixel_unshuffle", "ones", "ones_like", "full", "full_like", "zeros", "zeros_like", "index", "swapaxes"),
+    *("movedim", "numel"),
 })  # fmt: skip
 _GETITEM = "<built-in function getitem>"
 
@@ -128,10 +130,16 @@ def pair_of(value: Any, usual: Any = 1) -> Pair:
     return (int(numbers[0]), int(numbers[-1]))
 
 
-def averages_in(nodes: Sequence[fx.Node]) -> list[ops.AvgPool2d]:
-    """The pools that a region may be which pads, averages, and divides by an average of ones."""
+def hinted_by(nodes: Sequence[fx.Node], constants: Mapping[str, Array]) -> list[Hinted]:
+    """The averages and response norms that a region may be, by the windows of its pools and the numbers in it.
+
+    An average may be a pad, a pool and a division by a pool of ones; a response norm has a pool over channels.
+    """
     pads = [arguments_of(node)["pad"] for node in nodes if name_of(node) in {"aten.pad", "aten.constant_pad_nd"}][:1]
     pools = [arguments_of(node) for node in nodes if name_of(node) == "aten.avg_pool2d"][:1]
     windows = [(pair_of(p["kernel_size"]), pair_of(p["stride"], p["kernel_size"])) for p in pools]
     sides = [(*pad, 0, 0, 0, 0)[:4] for pad in pads]
-    return [ops.AvgPool2d(*window, Padding(s[2], s[3], s[0], s[1])) for window in windows for s in sides]
+    averages = [ops.AvgPool2d(*window, Padding(s[2], s[3], s[0], s[1])) for window in windows for s in sides]
+    kernels = [arguments_of(node)["kernel_size"] for node in nodes if name_of(node) == "aten.avg_pool3d"]
+    numbers = [rounded(float(value.reshape(-1)[0])) for value in constants.values() if value.size == 1]
+    return [*averages, *response_norms([k[0] for k in kernels if list(k[1:]) == [1, 1]], numbers)]

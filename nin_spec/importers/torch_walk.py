@@ -19,7 +19,7 @@ from nin_spec.importers.chain import Array, Chain, refusal
 from nin_spec.importers.padding import Pending
 from nin_spec.importers.recognise import Affine, recognise
 from nin_spec.importers.rescaling import rescaled
-from nin_spec.importers.torch_regions import arguments_of, averages_in, name_of, region_of, unknowable
+from nin_spec.importers.torch_regions import arguments_of, hinted_by, name_of, region_of, unknowable
 from nin_spec.ir import ops
 
 _MAX_REGION = 64
@@ -137,7 +137,7 @@ class TorchWalk:
         for nodes in self._meetings(readers):
             origin = " ... ".join(dict.fromkeys((nodes[0].name, nodes[-1].name)))
             region = region_of(nodes, self.value, self.tensors)
-            found = recognise(region, (BATCH, *self.chain.output.shape), origin, averages_in(nodes))
+            found = recognise(region, (BATCH, *self.chain.output.shape), origin, hinted_by(nodes, region.constants))
             if found is not None:
                 self._take(found, origin)
                 self.value = nodes[-1]

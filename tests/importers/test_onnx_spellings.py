@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
-from foreign_models import graph_file
+from foreign_models import graph_file, torch_file
 from onnx import TensorProto, helper, numpy_helper
+from torch import nn
 
 from nin_spec.diagnostics import ForeignModelError
 from nin_spec.importers.onnx_import import import_onnx
@@ -128,3 +129,29 @@ def test_maps_padded_by_their_own_edge_before_a_maximum(pads: list[int], taken: 
     else:
         with pytest.raises(ForeignModelError):
             import_onnx(path)
+
+
+def test_a_response_norm_as_pytorchs_exporter_writes_it_is_one(tmp_path: Path) -> None:
+    """A pool over channels, in five axes."""
+    net = nn.Sequential(
+        nn.Conv2d(3, 8, 3), nn.LocalResponseNorm(3, 0.5, 0.75, 2.0), nn.AdaptiveAvgPool2d(1), nn.Flatten()
+    )
+    path = torch_file(tmp_path / "lrn.onnx", net.eval(), (3, 8, 8), dynamo=True)
+    assert "norm: {kind: lrn, size: 3, alpha: 0.5, k: 2.0}" in import_onnx(path)[0].text
+
+
+@pytest.mark.parametrize(
+    "nodes",
+    [
+        [("Split", ["c", "halves"], ["a", "b"], {"axis": 1}), ("Max", ["a", "b"], ["m"], {})],
+        [("Reshape", ["c", "chunks"], ["a"], {}), ("ReduceMax", ["a"], ["m"], {"axes": [1], "keepdims": 0})],
+        [("Reshape", ["c", "pairs"], ["a"], {}), ("ReduceMax", ["a"], ["m"], {"axes": [2], "keepdims": 0})],
+    ],
+    ids=["split", "chunks", "pairs"],
+)
+def test_a_maxout_by_reshape_or_division_is_one(nodes: list[Any], tmp_path: Path) -> None:
+    shapes = {"chunks": [-1, 2, 2, 6, 6], "pairs": [-1, 2, 2, 6, 6], "halves": [2, 2]}
+    constants = {key: np.array(value) for key, value in shapes.items() if any(key in node[1] for node in nodes)}
+    tail: list[Any] = [("GlobalAveragePool", ["m"], ["g"], {}), ("Flatten", ["g"], ["y"], {})]
+    path = graph_file(tmp_path / "net.onnx", [("Conv", ["x", "w"], ["c"], {}), *nodes, *tail], {"w": W, **constants})
+    assert "maxout" in import_onnx(path)[0].text

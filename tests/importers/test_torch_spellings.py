@@ -13,6 +13,7 @@ from torch import Tensor, nn
 import nin_spec
 from nin_spec.diagnostics import ForeignModelError
 from nin_spec.importers.torch_import import import_module
+from nin_spec.ir.ops import LocalResponseNorm
 
 Function = Callable[[Tensor], Tensor]
 
@@ -133,3 +134,59 @@ def test_maps_padded_before_a_maximum_are_its_padding_or_refused(
 def test_a_padding_that_nothing_takes_up_is_refused_at_its_operator() -> None:
     with pytest.raises(ForeignModelError, match="pad: padding that no convolution and no pool takes up"):
         import_module(Net(lambda x: torch.relu(nn.functional.pad(x, (1, 1, 1, 1))), last=True), (3, 8, 8))
+
+
+def _largest_of_chunks(x: Tensor) -> Tensor:
+    return torch.max(*x.chunk(2, 1))
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        _largest_of_chunks,
+        lambda x: torch.maximum(*torch.split(x, 4, 1)),
+        lambda x: torch.max(x[:, :4], x[:, 4:]),
+        lambda x: x.view(x.size(0), 2, 4, 6, 6).max(1)[0],
+        lambda x: x.view(-1, 4, 2, 6, 6).amax(2),
+        lambda x: torch.stack(x.unflatten(1, (4, 2)).unbind(2)).max(0).values,
+    ],
+    ids=["chunk", "split", "slices", "view by chunks", "view by pairs", "stack"],
+)
+def test_a_maxout_by_hand_is_one(function: Function) -> None:
+    """Over neighbouring channels, or over whole chunks of them, which a shuffle makes neighbours."""
+    assert "maxout" in import_module(Net(lambda x: function(x).mean((2, 3))), (3, 8, 8)).text
+
+
+@pytest.mark.parametrize(
+    ("size", "alpha", "beta", "k"), [(5, 1e-4, 0.75, 1.0), (3, 0.5, 0.5, 2.0), (7, 2e-3, 0.75, 0.75)]
+)
+def test_a_local_response_norm_is_one(size: int, alpha: float, beta: float, k: float) -> None:
+    net = Net(nn.LocalResponseNorm(size, alpha, beta, k), last=True)
+    (norm,) = [
+        node.op for node in import_module(net, (3, 8, 8)).network.graph if isinstance(node.op, LocalResponseNorm)
+    ]
+    assert (norm.size, norm.alpha, norm.beta, norm.k) == (size, alpha, beta, k)
+
+
+def test_a_response_norm_over_an_even_window_is_refused() -> None:
+    """PyTorch has the odd channel before, ONNX and the language after."""
+    with pytest.raises(ForeignModelError):
+        import_module(Net(nn.LocalResponseNorm(4, 0.5), last=True), (3, 8, 8))
+
+
+@pytest.mark.parametrize("cast", [lambda x: x.float(), lambda x: x.to(torch.float32), lambda x: x.double().float()])
+def test_a_cast_that_loses_nothing_does_nothing(cast: Function) -> None:
+    net = nn.Sequential(Applied(cast), nn.Conv2d(3, 8, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    assert import_module(net, (3, 8, 8)).text.endswith("kernel: 3}\n")
+
+
+class Applied(nn.Module):
+    """A function as a module."""
+
+    def __init__(self, function: Function) -> None:
+        super().__init__()
+        self.function = function
+
+    def forward(self, x: Tensor) -> Tensor:
+        """What the function gives."""
+        return self.function(x)
