@@ -15,6 +15,7 @@ from nin_spec.exporter import Artifact
 from nin_spec.exporters.rendering import render
 from nin_spec.exporters.triton import DEFAULT_TARGET, TARGET, find_triton, served_name
 from nin_spec.model import Model
+from nin_spec.seals import Kind
 
 SCHEMES = ("s3", "gs", "pvc", "hf", "https", "http", "hdfs", "webhdfs", "oci")
 """What KServe's storage initialiser fetches from, https standing for Azure and plain archives too."""
@@ -54,7 +55,8 @@ class KServeExporter:
         if options.hardware == "cpu":
             remarks.append("a repository exported without --threads uses all cores of its node, whatever a replica may")
         file = f"{shown['service']}.kserve.yaml"  # a spec of that name may lie beside it
-        return Artifact({file: render("inference_service.yaml.jinja", shown)}, tuple(remarks))
+        files = {file: render("inference_service.yaml.jinja", shown)}
+        return Artifact(files, tuple(remarks), kinds={".yaml": Kind.KSERVE})
 
 
 def facts(model: Model, options: KServeOptions) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from nin_spec.ir.graph import Graph, Node
 from nin_spec.ir.types import Padding
 from nin_spec.model import Model
 from nin_spec.passes.pipeline import PASSES, in_dtype, rewrite
+from nin_spec.seals import Kind
 from nin_spec.targets import Target, find_target
 
 if TYPE_CHECKING:
@@ -119,7 +120,8 @@ class OnnxExporter:
         proto = _build(model, made.model, opset, target, options)
         data: bytes = proto.SerializeToString(deterministic=True)
         name = f"{model.graph.name}.onnx"
-        return Artifact({name: data}, tuple(_remarks(model, opset, target, options)), made.changes)
+        remarks = tuple(_remarks(model, opset, target, options))
+        return Artifact({name: data}, remarks, made.changes, kinds={".onnx": Kind.ONNX})
 
 
 def choose_opset(graph: Graph, asked: int | None, target: Target | None = None) -> int:

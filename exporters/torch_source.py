@@ -22,6 +22,7 @@ from nin_spec.ir import ops
 from nin_spec.ir.graph import Graph, Node
 from nin_spec.ir.types import Padding, Pair, end_padding, window_count
 from nin_spec.model import Model
+from nin_spec.seals import Kind
 
 Tree = dict[str, "Tree | str"]
 
@@ -43,7 +44,7 @@ class SourceExporter:
         data = render("torch_source.py.jinja", facts(model))
         name = f"{_module_name(model.graph.name)}.py"
         remark = f"{name} holds no weights: save them with `nin-spec build -o`, and give it the file"
-        return Artifact({name: data}, (remark,))
+        return Artifact({name: data}, (remark,), kinds={".py": Kind.SOURCE})
 
 
 def facts(model: Model) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import BaseModel, Field, field_validator
@@ -21,6 +22,7 @@ from nin_spec.exporter import Artifact, find
 from nin_spec.exporters.onnx_file import OnnxOptions
 from nin_spec.exporters.rendering import render
 from nin_spec.model import Model
+from nin_spec.seals import Kind
 from nin_spec.targets import Target, find_target
 
 if TYPE_CHECKING:
@@ -93,13 +95,16 @@ class TritonExporter:
         inner = _make_onnx(model, options)
         (data,) = inner.files.values()
         proto, remarks = onnx.load_from_string(data), list(inner.remarks)
-        files = {f"{name}/config.pbtxt": render("config.pbtxt.jinja", facts(model, proto, options, target))}
-        files[f"{name}/1/model.onnx"] = data
-        if model.card.labels:
-            files[f"{name}/labels.txt"] = "".join(f"{line_of(label)}\n" for label in model.card.labels).encode()
+        labels = "".join(f"{line_of(label)}\n" for label in model.card.labels).encode()
+        shown = {**facts(model, proto, options, target), "labels_sha256": sha256(labels).hexdigest() if labels else ""}
+        files = {f"{name}/config.pbtxt": render("config.pbtxt.jinja", shown), f"{name}/1/model.onnx": data}
+        if labels:
+            files[f"{name}/labels.txt"] = labels
             if any(line_of(label) != label for label in model.card.labels):
                 remarks.append("labels.txt holds a label a line: line breaks inside labels became spaces")
-        return Artifact(files, (*remarks, f"made for {target} and later"), inner.passes)
+        return Artifact(
+            files, (*remarks, f"made for {target} and later"), inner.passes, {**inner.kinds, ".pbtxt": Kind.TRITON}
+        )
 
 
 def _make_onnx(model: Model, options: TritonOptions) -> Artifact:

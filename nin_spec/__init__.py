@@ -31,8 +31,8 @@ In the order in which a spec passes through:
     studio/          a local page where a spec is written
     cli/             the command line, which __main__.py starts too
 
-Everywhere: diagnostics.py says what is wrong and where, files.py writes whole files, extras.py asks for packages that
-an extra brings, children.py starts Python processes.
+Everywhere: diagnostics.py says what is wrong and where, files.py writes whole files, seals.py tells which files still
+are what nin-spec wrote, extras.py asks for packages that an extra brings, children.py starts Python processes.
 
     >>> import nin_spec
     >>> network = nin_spec.compile("nin_cifar")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from nin_spec.diagnostics import Code, Diagnostic, ExportError, did_you_mean
 from nin_spec.exporter import Artifact, Exporter, find, write
+from nin_spec.files import refuse_url
 from nin_spec.model import Model
 
 if TYPE_CHECKING:
@@ -44,6 +45,8 @@ def export(
 
     if not isinstance(model, Model):
         raise TypeError("export takes a model: network.with_weights(file), run.model(), or network.initialise()")
+    if path is not None:
+        refuse_url(str(path))
     settings = precision if isinstance(precision, PrecisionSettings) else PrecisionSettings(precision)
     artifact = make(model, to, options)
     if parity:

@@ -8,15 +8,16 @@ peer of ours. The command line derives a flag from each name and an option from 
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import EntryPoint, entry_points
-from pathlib import Path, PureWindowsPath
+from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 
 from nin_spec.diagnostics import Code, Diagnostic, ExportError, did_you_mean
-from nin_spec.files import write_atomic
+from nin_spec.files import write_all
 from nin_spec.model import Model
+from nin_spec.seals import Kind, sealed
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -30,7 +31,9 @@ GROUP = "nin_spec.exporters"
 class Artifact:
     """What an exporter makes: relative POSIX paths and their bytes, and remarks worth telling.
 
-    `passes` is what each pass did to the graph before it was written, where the exporter runs any.
+    `passes` is what each pass did to the graph before it was written, where the exporter runs any. `kinds` says by
+    suffix how files are sealed when they are written (nin_spec.seals); one without a seal is replaced only by the same
+    content, or where a sealed file beside it says `NAME has the SHA-256 ...`.
     Raises ExportError for a path that is absolute, empty, not in its plainest form, or leads out of its
     folder, on any system.
     """
@@ -38,6 +41,7 @@ class Artifact:
     files: Mapping[str, bytes]
     remarks: tuple[str, ...] = field(default=())
     passes: tuple[PassChanges, ...] = field(default=(), repr=False)
+    kinds: Mapping[str, Kind] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for name in self.files:
@@ -176,26 +180,36 @@ def _load(point: EntryPoint) -> Exporter:
     return exporter
 
 
-def destinations(artifact: Artifact, target: Path | None) -> list[Path]:
-    """Where `write` puts an artifact's files.
+def destinations(artifact: Artifact, target: Path | None) -> dict[Path, bytes]:
+    """Where `write` puts an artifact's files, and what it writes there: their bytes, sealed where they have a kind.
 
     A single file goes to `target`, several below the folder `target`; without a target they go to the
     current folder under their own names.
     """
-    if len(artifact.files) == 1 and target is not None and not target.is_dir():
-        return [target]
-    return [(target or Path()) / name for name in artifact.files]
+    files = {name: _sealed(name, data, artifact.kinds) for name, data in artifact.files.items()}
+    if len(files) == 1 and target is not None and not target.is_dir():
+        return dict(zip([target], files.values(), strict=True))
+    return {(target or Path()) / name: data for name, data in files.items()}
+
+
+def _sealed(name: str, data: bytes, kinds: Mapping[str, Kind]) -> bytes:
+    kind = kinds.get(PurePosixPath(name).suffix)
+    return data if kind is None else sealed(data, kind)
 
 
 def write(artifact: Artifact, target: Path | None = None) -> list[Path]:
-    """Write an artifact to its destinations, each file whole or not at all, and return the paths."""
-    paths = destinations(artifact, target)
-    if paths != [target]:
-        for path in paths:
+    """Write an artifact to its destinations, all of its files or none, and return the paths. Raises ExportError."""
+    files = destinations(artifact, target)
+    make_room(files, target)
+    write_all(files)
+    return list(files)
+
+
+def make_room(paths: Iterable[Path], target: Path | None) -> None:
+    """Make the folders that files need below the folder `target`. Raises ExportError where a link leads out of it."""
+    for path in paths:
+        if path != target:
             _make_room(path, target or Path())
-    for path, data in zip(paths, artifact.files.values(), strict=True):
-        write_atomic(path, data)
-    return paths
 
 
 def _make_room(path: Path, folder: Path) -> None:

@@ -1,53 +1,164 @@
-"""Files are written whole or not at all: beside the target first, then renamed over it."""
+"""The one door to the disk: files are written whole or not at all, several of them all or none.
+
+Each is written beside its target first, then renamed over it. Only regular files are written: a device node, a FIFO
+or a socket is refused, and so is a link that leads to one, for a rename would put a regular file in its place.
+"""
 
 from __future__ import annotations
 
-import contextlib
 import os
+import re
+import shutil
 import stat
 import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from nin_spec.diagnostics import Code, Diagnostic, ExportError
+
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
+_NODES = {
+    stat.S_IFCHR: "a character device",
+    stat.S_IFBLK: "a block device",
+    stat.S_IFIFO: "a FIFO",
+    stat.S_IFSOCK: "a socket",
+}
 
 
 def write_atomic(path: Path, data: bytes) -> None:
     """Write `data` to `path`. Killed at any moment, the old file or the new one is there.
 
     A link is followed, an existing file keeps its mode. Raises ExportError (EXPORT_PATH) when the folder is
-    missing, the path is a folder, or the disk refuses; nothing is left behind then.
+    missing, the path is a folder, a device, a FIFO or a URL, or the disk refuses; nothing is left behind then.
     """
-    target = check_target(path)
+    write_all({path: data})
+
+
+def write_all(files: Mapping[Path, bytes]) -> None:
+    """Write several files, so that all are the new ones or all are the old.
+
+    All are written beside their targets before the first is renamed; when a rename fails, those before it are undone.
+    (Only a process killed between two renames leaves one new and one old.) Raises ExportError, as `write_atomic`.
+    """
+    targets = {path: check_target(path) for path in files}
+    if len(set(targets.values())) < len(targets):
+        names = ", ".join(map(str, files))
+        raise ExportError(Diagnostic(Code.EXPORT_PATH, f"two of these are the same file: {names}"))
+    with ExitStack() as stack:
+        staged = [
+            (path, target, stack.enter_context(_staged(path, target, files[path]))) for path, target in targets.items()
+        ]
+        if len(staged) == 1:
+            ((path, target, beside),) = staged
+            _rename(path, beside, target)
+            return
+        kept = {target: stack.enter_context(_kept(path, target)) for path, target in targets.items()}
+        done: list[Path] = []
+        try:
+            for path, target, beside in staged:
+                done.append(target)
+                _rename(path, beside, target)
+        except BaseException:
+            for target in done:
+                _restore(kept[target], target)
+            raise
+
+
+def check_target(path: Path) -> Path:
+    """Where a path leads, links followed. Raises ExportError when no regular file can be written there."""
+    refuse_url(str(path))
+    try:
+        target = Path(os.path.realpath(path))
+        mode = _mode(path)
+        if mode is not None and stat.S_ISDIR(mode):
+            raise _refuse(path, "it is a folder", f"pass {path}/NAME")
+        if mode is not None and not stat.S_ISREG(mode):
+            what = _NODES.get(stat.S_IFMT(mode), "not a regular file")
+            raise _refuse(path, f"it is {what}", "pass the path of a regular file; `-` is standard output")
+        if not target.parent.is_dir():
+            raise _refuse(path, f"there is no folder {target.parent}", f"mkdir -p {target.parent}")
+        if not os.access(target.parent, os.W_OK):
+            raise _refuse(path, f"the folder {target.parent} is read-only")
+    except (OSError, ValueError) as error:
+        raise _refuse(path, _reason(error)) from None
+    return target
+
+
+def refuse_url(path: str) -> None:
+    """Raise ExportError for a path that looks like a URL: `s3://bucket/x` would become a folder `s3:` here."""
+    if _URL.match(path):
+        hint = "write to a local path, and upload the result with your storage's own tool"
+        raise ExportError(Diagnostic(Code.EXPORT_PATH, f"{path} is a URL, and only local files are written", hint=hint))
+
+
+def _mode(path: Path) -> int | None:
+    try:
+        return path.stat().st_mode
+    except FileNotFoundError:
+        return None
+
+
+@contextmanager
+def _staged(path: Path, target: Path, data: bytes) -> Iterator[Path]:
+    """The data in a file of its own beside the target, with the mode that the target is to have; removed at the end."""
     try:
         mode = stat.S_IMODE(target.stat().st_mode) if target.exists() else 0o666 & ~_umask()
-        handle, beside = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".part", dir=target.parent)
-    except (OSError, ValueError) as error:
-        raise _refuse(path, getattr(error, "strerror", None) or str(error)) from None
+        # Not after the target: a name may have 255 bytes, and this one none more.
+        handle, name = tempfile.mkstemp(prefix=".nin-spec-", suffix=".part", dir=target.parent)
+    except OSError as error:
+        raise _refuse(path, _reason(error)) from None
+    beside = Path(name)
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(beside, mode)  # noqa: PTH101 a string from mkstemp
+        beside.chmod(mode)
+        yield beside
+    except OSError as error:
+        raise _refuse(path, _reason(error)) from None
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+@contextmanager
+def _kept(path: Path, target: Path) -> Iterator[Path | None]:
+    """The file that stands at the target under a second name, for as long as it may be wanted back."""
+    if not target.exists():
+        yield None
+        return
+    try:
+        folder = tempfile.mkdtemp(prefix=".nin-spec-", suffix=".kept", dir=target.parent)
+    except OSError as error:
+        raise _refuse(path, _reason(error)) from None
+    kept = Path(folder, "old")
+    try:
+        try:
+            kept.hardlink_to(target)
+        except OSError:  # a file system without hard links
+            shutil.copy2(target, kept)
+        yield kept
+    except OSError as error:
+        raise _refuse(path, _reason(error)) from None
+    finally:
+        kept.unlink(missing_ok=True)
+        Path(folder).rmdir()
+
+
+def _rename(path: Path, beside: Path, target: Path) -> None:
+    try:
         os.replace(beside, target)  # noqa: PTH105
     except OSError as error:
-        raise _refuse(path, error.strerror or str(error)) from None
-    finally:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(beside)  # noqa: PTH108
+        raise _refuse(path, _reason(error)) from None
 
 
-def check_target(path: Path) -> Path:
-    """Where a path leads, links followed. Raises ExportError when no file can be written there."""
-    try:
-        target = Path(os.path.realpath(path))
-        if target.is_dir():
-            raise _refuse(path, "it is a folder", f"say {path}/NAME")
-        if not target.parent.is_dir():
-            raise _refuse(path, f"there is no folder {target.parent}", f"mkdir -p {target.parent}")
-    except (OSError, ValueError) as error:
-        raise _refuse(path, getattr(error, "strerror", None) or str(error)) from None
-    return target
+def _restore(kept: Path | None, target: Path) -> None:
+    """Put back what stood at a target, or nothing."""
+    if kept is None:
+        target.unlink(missing_ok=True)
+    else:
+        os.replace(kept, target)  # noqa: PTH105
 
 
 def _umask() -> int:
@@ -55,6 +166,10 @@ def _umask() -> int:
     current = os.umask(0)
     os.umask(current)
     return current
+
+
+def _reason(error: Exception) -> str:
+    return getattr(error, "strerror", None) or str(error)
 
 
 def _refuse(path: Path, why: str, hint: str | None = None) -> ExportError:

@@ -14,6 +14,7 @@ FLOORS = {
     "nin_spec.diagnostics": 0,
     "nin_spec.children": 0,
     "nin_spec.files": 0,
+    "nin_spec.seals": 0,
     "nin_spec.language": 1,
     "nin_spec.ir": 1,
     "nin_spec.lower": 2,

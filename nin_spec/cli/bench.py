@@ -16,17 +16,18 @@ from nin_spec.cli.options import (
     device_option,
     force_option,
     input_option,
-    protect,
     seed_option,
     set_option,
     tell,
     weigh,
     weights_option,
 )
+from nin_spec.cli.outputs import FILE, deliver, protect
 from nin_spec.extras import require
+from nin_spec.seals import Kind
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
     from nin_spec.bench.figures import Spread
     from nin_spec.bench.results import Line, Result, Settings
@@ -68,8 +69,8 @@ _LARGEST = 1 << 20
 @input_option
 @seed_option
 @click.option("--format", "form", type=click.Choice(["table", "json"]), default="table")
-@click.option("--json", "record", metavar="FILE", help="Also write everything there, for programs.")
-@click.option("--plot", metavar="FILE.png", help="Also draw the throughputs.")
+@click.option("--json", "record", metavar="FILE", type=FILE, help="Also write everything there, for programs.")
+@click.option("--plot", metavar="FILE.png", type=FILE, help="Also draw the throughputs.")
 @force_option
 def bench_command(subject: str, form: str, **given: Any) -> int:
     """Measure how fast a network runs here, beside its peers and the machine's own peak.
@@ -93,8 +94,8 @@ def bench_command(subject: str, form: str, **given: Any) -> int:
     """
     from nin_spec.bench.contest import Contest
 
-    outputs = [Path(given[key]) for key in ("record", "plot") if given[key] is not None]
-    check_outputs(outputs, [subject, given["weights"]], given)
+    inputs = [subject, given["weights"]]
+    check_outputs(inputs, given)
     found, entries = open_subject(subject, given), choose_entries(given)
     contest = Contest(found, entries, choose_settings(given, found), reporter())
     interrupted = False
@@ -109,7 +110,7 @@ def bench_command(subject: str, form: str, **given: Any) -> int:
         click.echo(json.dumps(result.as_dict(), indent=2, ensure_ascii=False))
     else:
         show(result)
-    write_outputs(result, given)
+    write_outputs(result, inputs, given)
     if interrupted:
         tell(["interrupted"])
         return 130
@@ -119,12 +120,14 @@ def bench_command(subject: str, form: str, **given: Any) -> int:
 # ------------------------------------------------------------------ what was asked for
 
 
-def check_outputs(outputs: Sequence[Path], inputs: list[str | None], given: dict[str, Any]) -> None:
-    """What can't be written must not show after minutes."""
-    from nin_spec.files import check_target
+_OUTPUTS = {"record": Kind.BENCH, "plot": Kind.PNG}
 
-    for path in outputs:
-        check_target(path)
+
+def check_outputs(inputs: list[str | None], given: dict[str, Any]) -> None:
+    """What can't be written must not show after minutes."""
+    if given["record"] is not None and given["record"] == given["plot"]:
+        raise click.UsageError(f"--json and --plot can't both be {given['plot']}")
+    outputs = {Path(given[key]): kind for key, kind in _OUTPUTS.items() if given[key] is not None}
     protect(outputs, inputs, force=given["force"])
     if given["plot"] is not None:
         require("matplotlib", purpose="--plot", extra="bench")
@@ -339,16 +342,18 @@ def peak_note(facts: Any, gflops: Spread) -> str:
     return f"{facts['precision']} peak of this machine: {gflops.median:,.1f} GFLOP/s ({facts['engine']}, {shape})"
 
 
-def write_outputs(result: Result, given: dict[str, Any]) -> None:
+def write_outputs(result: Result, inputs: list[str | None], given: dict[str, Any]) -> None:
     """The JSON file and the picture."""
-    from nin_spec.files import write_atomic
+    from nin_spec.seals import sealed
 
+    files: dict[Path, bytes] = {}
     if given["record"] is not None:
         text = json.dumps(result.as_dict(), indent=2, ensure_ascii=False) + "\n"
-        write_atomic(Path(given["record"]), text.encode())
-        tell([f"wrote {given['record']} ({len(text.encode()):,} bytes)"])
+        files[Path(given["record"])] = sealed(text.encode(), Kind.BENCH)
     if given["plot"] is not None:
         from nin_spec.charts import bench_png
 
-        write_atomic(Path(given["plot"]), bench_png(result.as_dict()))
-        tell([f"wrote {given['plot']} ({Path(given['plot']).stat().st_size:,} bytes)"])
+        files[Path(given["plot"])] = sealed(bench_png(result.as_dict()), Kind.PNG)
+    if files:
+        deliver(files, inputs, force=given["force"])
+        tell(f"wrote {path} ({len(data):,} bytes)" for path, data in files.items())

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 import click
 
 from nin_spec.cli.console import terminal_width
-from nin_spec.cli.options import compile_spec, force_option, protect, seed_option, spec_options, weigh, weights_option
+from nin_spec.cli.options import compile_spec, force_option, seed_option, spec_options, tell, weigh, weights_option
+from nin_spec.cli.outputs import FILE, deliver, protect
+from nin_spec.seals import Kind
 
 if TYPE_CHECKING:
     from nin_spec.analysis import ShapeTable
@@ -20,7 +22,9 @@ if TYPE_CHECKING:
 @spec_options
 @click.option("--format", "form", type=click.Choice(["table", "json", "csv", "markdown"]), default="table")
 @click.option("--by", type=click.Choice(["layer", "stage"]), default="layer", help="A row a layer, or a row a block.")
-@click.option("-o", "--output", metavar="FILE", help="Also save weights (safetensors): fresh ones, or --weights.")
+@click.option(
+    "-o", "--output", metavar="FILE", type=FILE, help="Also save weights (safetensors): fresh ones, or --weights."
+)
 @weights_option
 @force_option
 @seed_option
@@ -47,12 +51,12 @@ def build_command(
     if weights is not None and output is None:
         raise click.UsageError("--weights needs -o FILE: where to save them under our names")
     if output is not None:
-        protect([Path(output)], [spec, weights], force=force)
+        protect({Path(output): Kind.WEIGHTS}, [spec, weights], force=force)
     network = compile_spec(spec, overrides, size)
     table = network.table.stages() if by == "stage" else network.table
     show(table, form)
     if output is not None:
-        save(network, output, weights, seed)
+        save(network, Path(output), spec, weights, seed, force=force)
 
 
 def show(table: ShapeTable, form: str) -> None:
@@ -69,11 +73,12 @@ def show(table: ShapeTable, form: str) -> None:
         click.echo(tables.table_text(table, terminal_width()))
 
 
-def save(network: Network, output: str, weights: str | None, seed: int) -> None:
+def save(network: Network, output: Path, spec: str, weights: str | None, seed: int, *, force: bool) -> None:
     """Save weights under our names, and say so."""
-    from nin_spec.weights import save as save_weights
+    from nin_spec.weights import sealed_file
 
     model = weigh(network, weights, seed)
     facts = {"name": network.graph.name, "hash": network.hash, "weights": model.card.weights}
-    save_weights(Path(output), model.weights, {f"nin_spec.{key}": value for key, value in facts.items()})
-    click.echo(f"saved {len(model.weights)} tensors to {output}", err=True)
+    data = sealed_file(model.weights, {f"nin_spec.{key}": value for key, value in facts.items()})
+    deliver({output: data}, [spec, weights], force=force)
+    tell([f"saved {len(model.weights)} tensors to {output}"])

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 import click
 
 from nin_spec.cli.options import force_option
+from nin_spec.cli.outputs import FOLDER
 
 if TYPE_CHECKING:
     from nin_spec.data import Part, PartName
@@ -104,7 +105,9 @@ def _megabytes(size: int) -> str:
 
 @data_command.command("fetch")
 @click.argument("name", metavar="NAME")
-@click.option("--to", "target", metavar="DIR", help="Where to put it; by default where NAME is looked for.")
+@click.option(
+    "--to", "target", metavar="DIR", type=FOLDER, help="Where to put it; by default where NAME is looked for."
+)
 @force_option
 def fetch_command(name: str, target: str | None, force: bool) -> None:
     """Download a known data set, check it by SHA-256, and unpack CIFAR.
@@ -171,7 +174,7 @@ class Bars:
 
 @data_command.command("save")
 @click.argument("name", metavar="NAME")
-@click.argument("folder", metavar="DIR")
+@click.argument("folder", metavar="DIR", type=FOLDER)
 @click.option("--data", "location", metavar="PATH", help="Where NAME lies, or an .npz; by default where fetched to.")
 @click.option("--part", type=click.Choice(["test", "train"]), default="test", show_default=True, help="Part of NAME.")
 @click.option("--count", type=click.IntRange(1), default=10, show_default=True, help="How many, from the first.")

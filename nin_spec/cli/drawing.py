@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from nin_spec.cli.outputs import FILE
+from nin_spec.seals import Kind, sealed
+
 if TYPE_CHECKING:
     from nin_spec.network import Network
     from nin_spec.training.folder import Run
@@ -15,18 +18,23 @@ if TYPE_CHECKING:
 OWN_NAME = "."
 """The value of a flag given without a path: the artifact's own name, here."""
 
-_SUFFIX = {"svg": ".svg", "mermaid": ".mmd", "dot": ".dot"}
+_SUFFIX = {Kind.SVG: ".svg", Kind.MERMAID: ".mmd", Kind.DOT: ".dot"}
 
 
 def drawing_options(function: Callable[..., Any]) -> Callable[..., Any]:
     """--diagram, -o and --report."""
-    diagram = click.option("--diagram", type=click.Choice(list(_SUFFIX)), help="Draw the network, an SVG to scale.")
-    output = click.option("-o", "--output", metavar="FILE", help="Where the diagram goes.  [default: NAME.svg, ...]")
+    diagram = click.option(
+        "--diagram", type=click.Choice([kind.value for kind in _SUFFIX]), help="Draw the network, an SVG to scale."
+    )
+    output = click.option(
+        "-o", "--output", metavar="FILE", type=FILE, help="Where the diagram goes.  [default: NAME.svg, ...]"
+    )
     report = click.option(
         "--report",
         is_flag=False,
         flag_value=OWN_NAME,
         metavar="[FILE]",
+        type=FILE,
         help="Write a page on the network or run.",
     )
     return diagram(output(report(function)))
@@ -34,25 +42,22 @@ def drawing_options(function: Callable[..., Any]) -> Callable[..., Any]:
 
 def drawn(subject: str, overrides: tuple[str, ...], size: str | None, given: dict[str, Any]) -> dict[Path, bytes]:
     """The bytes of each file that is drawn; empty where nothing was asked for. Raises SpecError, TrainingError."""
-    from nin_spec.files import check_target
-
     if given["diagram"] is None and given["report"] is None:
         return {}
     network, run = _network(subject, overrides, size)
     name = network.graph.name
     files: dict[Path, bytes] = {}
     if given["diagram"] is not None:
-        path = Path(given["output"] or f"{name}{_SUFFIX[given['diagram']]}")
-        files[path] = _diagram(network, given["diagram"]).encode()
+        kind = Kind(given["diagram"])
+        path = Path(given["output"] or f"{name}{_SUFFIX[kind]}")
+        files[path] = sealed(_diagram(network, kind).encode(), kind)
     if given["report"] is not None:
         from nin_spec.report import html
 
         path = Path(f"{name}.html" if given["report"] == OWN_NAME else given["report"])
         if path in files:
             raise click.UsageError(f"the diagram and the report can't both be {path}")
-        files[path] = html(network, run)
-    for path in files:
-        check_target(path)
+        files[path] = sealed(html(network, run), Kind.REPORT)
     return files
 
 
@@ -68,11 +73,11 @@ def _network(subject: str, overrides: tuple[str, ...], size: str | None) -> tupl
     return run.network, run
 
 
-def _diagram(network: Network, form: str) -> str:
+def _diagram(network: Network, kind: Kind) -> str:
     from nin_spec.diagrams import dot, mermaid, svg
 
-    drawers: dict[str, Callable[[Network], str]] = {"svg": svg, "mermaid": mermaid, "dot": dot}
-    return drawers[form](network)
+    drawers: dict[Kind, Callable[[Network], str]] = {Kind.SVG: svg, Kind.MERMAID: mermaid, Kind.DOT: dot}
+    return drawers[kind](network)
 
 
 def _misplaced_output(given: dict[str, Any], exporters: list[str]) -> str:

@@ -16,12 +16,13 @@ from nin_spec.cli.options import (
     compile_spec,
     device_options,
     force_option,
-    protect,
     set_option,
     tell,
     weights_option,
 )
+from nin_spec.cli.outputs import FILE, STDOUT, deliver, protect
 from nin_spec.extras import need
+from nin_spec.seals import Kind
 
 if TYPE_CHECKING:
     from nin_spec.data import Part
@@ -51,7 +52,7 @@ MATRIX_CLASSES = 20
 @click.option("--threads", type=click.IntRange(1, 4096), help="Threads on the CPU; all cores by default.")
 @click.option("--limit", metavar="N", type=click.IntRange(1), help="N pictures only, of each class alike.")
 @click.option("--format", "form", type=click.Choice(["table", "json"]), default="table")
-@click.option("--confusion", metavar="FILE.png", help="Also draw the confusion matrix.")
+@click.option("--confusion", metavar="FILE.png", type=FILE, help="Also draw the confusion matrix.")
 @force_option
 def evaluate_command(subject: str, form: str, part_name: Any, **given: Any) -> int:
     """Measure a trained network on pictures that it has not learned from.
@@ -74,16 +75,14 @@ def evaluate_command(subject: str, form: str, part_name: Any, **given: Any) -> i
     A device that is asked for by name is used or refused; it never falls back.
     """
     from nin_spec.evaluation import compare
-    from nin_spec.files import check_target
 
     picture = None if given["confusion"] is None else Path(given["confusion"])
     if picture is not None:
-        check_target(picture)
-        if picture.suffix.lower() != ".png":
+        if picture.suffix.lower() != ".png" and given["confusion"] != STDOUT:
             raise click.BadParameter(
                 f"{picture} is drawn as a PNG: say {picture.with_suffix('.png')}", param_hint="--confusion"
             )
-        protect([picture], [subject, given["weights"]], force=given["force"])
+        protect({picture: Kind.PNG}, [subject, given["weights"]], force=given["force"])
         need("matplotlib", "--confusion")  # its absence must not show after minutes
     found = open_subject(subject, given)
     part, total = open_pictures(found, part_name, given, Path(subject))
@@ -99,7 +98,7 @@ def evaluate_command(subject: str, form: str, part_name: Any, **given: Any) -> i
     else:
         show(found, part, total, comparison, part_name, whose(subject, given["weights"]))
     if picture is not None:
-        draw(picture, comparison.onnxruntime)
+        draw(picture, comparison.onnxruntime, [subject, given["weights"]], force=given["force"])
     return 0 if comparison.holds else 1
 
 
@@ -163,13 +162,14 @@ def progress_bars(total: int) -> Iterator[Callable[[str], Callable[[int], Any]] 
         yield lambda name: bars.enter_context(tqdm(total=total, desc=name, unit=" pictures", leave=False)).update
 
 
-def draw(path: Path, evaluation: Evaluation) -> None:
+def draw(path: Path, evaluation: Evaluation, inputs: list[str | None], *, force: bool) -> None:
     """Write the confusion matrix as a picture, and say so."""
     from nin_spec.charts import confusion_png
-    from nin_spec.files import write_atomic
+    from nin_spec.seals import sealed
 
-    write_atomic(path, confusion_png(evaluation.confusion, evaluation.classes))
-    tell([f"wrote {path} ({path.stat().st_size:,} bytes)"])
+    data = sealed(confusion_png(evaluation.confusion, evaluation.classes), Kind.PNG)
+    deliver({path: data}, inputs, force=force)
+    tell([f"wrote {path} ({len(data):,} bytes)"])
 
 
 # ------------------------------------------------------------------ the answer

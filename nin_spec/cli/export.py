@@ -16,13 +16,13 @@ from nin_spec.cli.options import (
     device_option,
     force_option,
     input_option,
-    protect,
     seed_option,
     set_option,
     tell,
     weigh,
     weights_option,
 )
+from nin_spec.cli.outputs import FILE, STDOUT, deliver, protect, require_sole
 from nin_spec.cli.precision import make_smaller, precision_options, settings_of
 from nin_spec.diagnostics import Diagnostic, ExportError
 from nin_spec.exporter import survey
@@ -48,7 +48,9 @@ def derived(command: click.Command) -> click.Command:
     for name, exporter in found.exporters.items():
         text = next(iter((exporter.__doc__ or "").strip().splitlines()), "")
         command.params.append(
-            click.Option([f"--{name}", f"to_{name}"], is_flag=False, flag_value=OWN_NAME, metavar="[PATH]", help=text)
+            click.Option(
+                [f"--{name}", f"to_{name}"], is_flag=False, flag_value=OWN_NAME, metavar="[PATH]", type=FILE, help=text
+            )
         )
         for key, field in exporter.Options.model_fields.items():
             fields.setdefault(key, (field, []))[1].append(name)
@@ -156,42 +158,37 @@ def export_command(spec: str | None, overrides: tuple[str, ...], size: str | Non
     exporters = dict(found.exporters)
     tell(f"warning: {why.message}" for why in found.refused.values())
     targets = {name: given[f"to_{name}"] for name in exporters if given.get(f"to_{name}") is not None}
-    spec = _check_usage(spec, exporters, targets, given)
+    spec = given["spec"] = _check_usage(spec, exporters, targets, given)
     settings = settings_of(given, targets)
     # What can be refused is refused before the work, and everything is made and proved before anything is written.
     for name, path in targets.items():
         api.check_options(exporters[name], chosen(exporters[name], given))
-        if path != OWN_NAME and not Path(path).is_dir():
+        if path not in {OWN_NAME, STDOUT} and not Path(path).is_dir():
             check_target(Path(path))
     pictures = drawn(spec, overrides, size, given)
     protect(pictures, [spec, given["weights"]], force=given["force"])
-    if targets:
-        _export(spec, overrides, size, given, targets, settings, exporters)
-    _write_all(pictures)
+    require_sole([*pictures, *map(Path, targets.values())])
+    made = _made(_model(spec, overrides, size, given), given, targets, settings, exporters) if targets else {}
+    _write({name: (artifact, targets[name]) for name, artifact in made.items()}, pictures, given)
 
 
-def _export(
-    spec: str,
-    overrides: tuple[str, ...],
-    size: str | None,
+def _made(
+    model: Model,
     given: dict[str, Any],
     targets: dict[str, str],
     settings: PrecisionSettings,
     exporters: Mapping[str, Exporter],
-) -> None:
-    """Make every artifact, prove it, and only then write them."""
+) -> dict[str, Artifact]:
+    """Every artifact, proved, once it is known that each can be written."""
     from nin_spec import api
-    from nin_spec.exporter import destinations, write
     from nin_spec.passes.changes import explanation
 
-    model = _model(spec, overrides, size, given)
     made = {name: api.make(model, name, chosen(exporters[name], given)) for name in targets}
     if settings.precision != "float32":
-        settings = replace(settings, data=settings.data or location_of(spec))
+        settings = replace(settings, data=settings.data or location_of(given["spec"]))
         made["onnx"] = renamed(made["onnx"], settings.precision)
-    folders = {name: None if path == OWN_NAME else Path(path) for name, path in targets.items()}
     for name, artifact in made.items():
-        protect(destinations(artifact, folders[name]), [spec, given["weights"]], force=given["force"])
+        protect(placed(name, artifact, targets[name]), [given["spec"], given["weights"]], force=given["force"])
     for name, artifact in made.items():
         tell(artifact.remarks)
         if given["explain"]:
@@ -201,18 +198,41 @@ def _export(
         if smaller:
             parity = not given["no_parity"]
             made[name] = make_smaller(model, artifact, settings, given["devices"], parity=parity)
-    for name, artifact in made.items():
-        for written in write(artifact, folders[name]):
-            click.echo(f"wrote {written} ({written.stat().st_size:,} bytes)")
+    return made
 
 
-def _write_all(files: dict[Path, bytes]) -> None:
-    """Write each file whole or not at all, and say so."""
-    from nin_spec.files import write_atomic
+def placed(name: str, artifact: Artifact, target: str) -> dict[Path, bytes]:
+    """Where an artifact's files go, and their bytes. Raises UsageError for several that would go to standard output."""
+    from nin_spec.exporter import destinations
 
+    if target != STDOUT:
+        return destinations(artifact, _folder(target))
+    files = destinations(artifact, None)
+    if len(files) > 1:
+        raise click.UsageError(f"--{name} writes {len(files)} files, and - is standard output: pass a folder")
+    return {Path(STDOUT): data for data in files.values()}
+
+
+def _folder(target: str) -> Path | None:
+    return None if target == OWN_NAME else Path(target)
+
+
+def _write(made: dict[str, tuple[Artifact, str]], pictures: dict[Path, bytes], given: dict[str, Any]) -> None:
+    """Write the files of every artifact and what was drawn, all or none, and say so."""
+    from nin_spec.exporter import make_room
+
+    files = dict(pictures)
+    for name, (artifact, target) in made.items():
+        found = placed(name, artifact, target)
+        if twice := files.keys() & found.keys():
+            raise click.UsageError(f"two files can't both be {min(twice)}")
+        if target != STDOUT:
+            make_room(found, _folder(target))
+        files |= found
+    deliver(files, [given["spec"], given["weights"]], force=given["force"])
     for path, data in files.items():
-        write_atomic(path, data)
-        click.echo(f"wrote {path} ({len(data):,} bytes)")
+        if path != Path(STDOUT):
+            click.echo(f"wrote {path} ({len(data):,} bytes)")
 
 
 def _model(spec: str, overrides: tuple[str, ...], size: str | None, given: dict[str, Any]) -> Model:

@@ -8,17 +8,23 @@ from typing import TYPE_CHECKING
 
 import click
 
-from nin_spec.cli.options import force_option, protect, tell
+from nin_spec.cli.options import force_option, tell
+from nin_spec.cli.outputs import FILE, STDOUT, deliver, protect
+from nin_spec.diagnostics import printable
+from nin_spec.seals import Kind, sealed
 
 if TYPE_CHECKING:
     from nin_spec.importers.decompile import Imported
+    from nin_spec.model import Model
 
 
 @click.command("import")
 @click.argument("model", metavar="MODEL")
 @click.argument("caffemodel", metavar="[WEIGHTS.caffemodel]", required=False)
-@click.option("-o", "--output", metavar="SPEC.yaml", help="Write the spec there.  [default: standard output]")
-@click.option("--weights", metavar="FILE.safetensors", help="Also write the weights there, under our names.")
+@click.option(
+    "-o", "--output", metavar="SPEC.yaml", type=FILE, help="Write the spec there.  [default: standard output]"
+)
+@click.option("--weights", metavar="FILE.safetensors", type=FILE, help="Also write the weights there, under our names.")
 @click.option(
     "--size",
     metavar="CxHxW",
@@ -46,26 +52,38 @@ def import_command(
 
     Of a file of `nin-spec export` the network comes back, by its own names; a recipe (train) does not.
     """
-    from nin_spec.files import write_atomic
-    from nin_spec.weights import save
-
-    targets = [Path(path) for path in (output, weights) if path is not None]
+    if weights == STDOUT and output is None:
+        raise click.UsageError("the spec goes to standard output: pass -o SPEC.yaml, or a path to --weights")
+    spec = None if output in {None, STDOUT} else Path(output)
+    targets = {Path(path): kind for path, kind in ((spec, Kind.SPEC), (weights, Kind.WEIGHTS)) if path is not None}
     protect(targets, [model, caffemodel], force=force)
     found, remarks = bring(model, caffemodel, parse_size(size), weights_wanted=weights is not None)
-    text = f"# Written by nin-spec import, from {Path(model).name}.\n{found.text}"
+    text = f"# Written by nin-spec import, from {printable(Path(model).name)}.\n{found.text}"
     tell(remarks)
+    files: dict[Path, bytes] = {}
+    if spec is not None:
+        files[spec] = sealed(text.encode(), Kind.SPEC)
+    if weights is not None:
+        files[Path(weights)] = _weights_file(found.model)
+    deliver(files, [model, caffemodel], force=force)
     if output is None:
         click.echo(text, nl=False)
+    elif spec is None:
+        deliver({Path(STDOUT): sealed(text.encode(), Kind.SPEC)}, [], force=force)
     else:
-        write_atomic(Path(output), text.encode())
         click.echo(f"wrote {output} ({found.network.table.parameters:,} parameters, {found.network.hash})")
     if weights is not None:
-        card = found.model.card
-        facts = {"name": card.name, "hash": card.hash, "weights": card.weights}
-        save(Path(weights), found.model.weights, {f"nin_spec.{key}": value for key, value in facts.items()})
-        click.echo(f"wrote {weights} ({len(found.model.weights)} tensors)")
-    if output is not None:
+        click.echo(f"wrote {weights} ({len(found.model.weights)} tensors)", err=spec is None)
+    if spec is not None:
         tell([f"next: nin-spec build {output}"])
+
+
+def _weights_file(model: Model) -> bytes:
+    from nin_spec.weights import sealed_file
+
+    card = model.card
+    facts = {"name": card.name, "hash": card.hash, "weights": card.weights}
+    return sealed_file(model.weights, {f"nin_spec.{key}": value for key, value in facts.items()})
 
 
 def bring(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -40,7 +39,9 @@ weights_option = click.option(
     help="Weights: ours (safetensors), a foreign state dict (.pt) to adopt, or a run's result.",
 )
 
-force_option = click.option("--force", is_flag=True, help="Replace a file that nin-spec did not write.")
+force_option = click.option(
+    "--force", is_flag=True, help="Replace a file that nin-spec did not write, or that was edited since."
+)
 
 _DEVICE_HELP = "auto, cpu, cuda, tensorrt, or a plug-in as openvino; `nin-spec doctor` shows which work here."
 
@@ -96,50 +97,6 @@ def input_overrides(size: str | None) -> list[str]:
     channels, height, width = match.groups()
     overrides = [f"input.size=[{int(height or width)}, {int(width)}]"]
     return [f"input.channels={int(channels)}", *overrides] if channels else overrides
-
-
-_MADE = {".onnx", ".safetensors", ".npy"}
-"""What only programs write, and can write again."""
-
-
-_OF_A_RUN = {
-    "spec.yaml",
-    "run.json",
-    "metrics.csv",
-    "timings.csv",
-    "best.safetensors",
-    "last.safetensors",
-    "curves.png",
-}
-"""What a run folder holds, nin_spec.training.folder says why."""
-
-
-def protect(paths: Iterable[Path], inputs: Iterable[str | None], *, force: bool) -> None:
-    """Refuse to write over what the command reads, or over what a person may have written."""
-    from nin_spec.diagnostics import Code, Diagnostic, ExportError
-
-    given = [Path(name) for name in inputs if name is not None]
-    read = [path for path in given if path.is_file()]
-    runs = [path for path in given if path.is_dir()]
-    standing = [p for p in paths if p.is_file()]
-    ours = {p.parent for p in standing if _marked(p)}  # a list of labels can't say who wrote it; its neighbour can
-    for path in standing:
-        if any(path.samefile(other) for other in read):
-            message, hint = f"{path} is what this command reads", "say another path to write to"
-        elif path.name in _OF_A_RUN and any(path.parent.samefile(run) for run in runs):
-            message, hint = f"{path} belongs to the run", "say another path to write to"
-        elif not (force or path.suffix in _MADE or path.parent in ours):
-            message, hint = f"{path} exists, and nin-spec did not write it", "say another path, or --force"
-        else:
-            continue
-        raise ExportError(Diagnostic(Code.EXPORT_PATH, message, hint=hint))
-
-
-def _marked(path: Path) -> bool:
-    """True for a text that says it was generated, and for an empty file."""
-    with path.open("rb") as file:
-        start = file.read(4096)
-    return not start or b"Written by nin-spec" in start
 
 
 def weigh(network: Network, weights: str | None, seed: int) -> Model:

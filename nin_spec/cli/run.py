@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from nin_spec.cli.options import device_options, force_option, protect, tell
+from nin_spec.cli.options import device_options, force_option, tell
+from nin_spec.cli.outputs import FILE, deliver, protect
 
 if TYPE_CHECKING:
     from nin_spec.runtime.classify import Prediction
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 @click.option("--threads", type=click.IntRange(1, 4096), help="Threads of the CPU provider; all cores by default.")
 @click.option("--top", type=click.IntRange(1, 65536), default=5, show_default=True, help="Best classes to show.")
 @click.option("--format", "form", type=click.Choice(["table", "json"]), default="table")
-@click.option("-o", "--output", metavar="FILE.npy", help="Also save the raw scores, (inputs, classes).")
+@click.option("-o", "--output", metavar="FILE.npy", type=FILE, help="Also save the raw scores, (inputs, classes).")
 @force_option
 def run_command(
     model: str,
@@ -47,27 +48,26 @@ def run_command(
     from nin_spec.runtime.session import open_session
 
     if output is not None:
-        protect([Path(output)], [model, *files], force=force)
+        protect({Path(output): None}, [model, *files], force=force)
     session = open_session(Path(model), device, threads, options=options)
     predictions = classify(session, load_inputs([Path(f) for f in files], session), top)
     if output is not None:
-        _save(Path(output), stack(predictions))
+        deliver({Path(output): _npy(stack(predictions))}, [model, *files], force=force)
     if form == "json":
         click.echo(json.dumps(as_dict(session, predictions), indent=2, ensure_ascii=False))
     else:
         show(session, predictions)
 
 
-def _save(path: Path, scores: Any) -> None:
+def _npy(scores: Any) -> bytes:
+    """The array as a .npy file, which has no place for a seal: another one is not replaced unasked."""
     import io
 
     import numpy as np
 
-    from nin_spec.files import write_atomic
-
     data = io.BytesIO()
     np.save(data, scores, allow_pickle=False)
-    write_atomic(path, data.getvalue())
+    return data.getvalue()
 
 
 def as_dict(session: Session, predictions: list[Prediction]) -> dict[str, Any]:

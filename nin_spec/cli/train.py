@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from nin_spec.cli.options import compile_spec, input_option, set_option, tell
+from nin_spec.cli.outputs import FOLDER
 from nin_spec.diagnostics import NinSpecError, counted
 
 if TYPE_CHECKING:
@@ -33,7 +34,13 @@ _LINE_SECONDS = 30.0
 @set_option
 @input_option
 @click.option("--data", metavar="PATH", help="Where the data set lies: a folder, or an .npz file.")
-@click.option("-o", "--output", metavar="RUNDIR", help="Folder of the run.  [default: runs/NAME, or runs/NAME-2, ...]")
+@click.option(
+    "-o",
+    "--output",
+    metavar="RUNDIR",
+    type=FOLDER,
+    help="Folder of the run.  [default: runs/NAME, or runs/NAME-2, ...]",
+)
 @click.option(
     "--resume",
     "resumed",

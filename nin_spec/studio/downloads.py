@@ -14,6 +14,7 @@ from nicegui import ui
 from nin_spec import children
 from nin_spec.diagrams import dot, mermaid, svg
 from nin_spec.network import Network
+from nin_spec.seals import Kind, sealed
 from nin_spec.studio.reading import Reading
 from nin_spec.studio.workspace import Workspace
 from nin_spec.tables import table_csv, table_markdown
@@ -26,6 +27,8 @@ class Quick:
     label: str
     suffix: str
     make: Callable[[Network], str]
+    kind: Kind | None = None
+    """Of a file that is sealed, as `nin-spec export` seals it."""
 
 
 @dataclass(frozen=True)
@@ -42,9 +45,9 @@ def _json(network: Network) -> str:
 
 
 QUICK = (
-    Quick("Diagram, SVG", ".svg", svg),
-    Quick("Diagram, Mermaid", ".mmd", mermaid),
-    Quick("Diagram, Graphviz", ".dot", dot),
+    Quick("Diagram, SVG", ".svg", svg, Kind.SVG),
+    Quick("Diagram, Mermaid", ".mmd", mermaid, Kind.MERMAID),
+    Quick("Diagram, Graphviz", ".dot", dot, Kind.DOT),
     Quick("Table, Markdown", ".md", lambda n: table_markdown(n.table)),
     Quick("Table, JSON", ".json", _json),
     Quick("Table, CSV", ".csv", lambda n: table_csv(n.table)),
@@ -61,7 +64,9 @@ def menu(reading: Callable[[], Reading | None], workspace: Workspace) -> ui.drop
     def quick(item: Quick) -> None:
         found = reading()
         if found and found.network:
-            ui.download.content(item.make(found.network), f"{found.network.spec.spec.name}{item.suffix}")
+            data = item.make(found.network).encode()
+            data = data if item.kind is None else sealed(data, item.kind)
+            ui.download.content(data, f"{found.network.spec.spec.name}{item.suffix}")
 
     async def slow(item: Slow) -> None:
         found = reading()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -199,11 +200,14 @@ def _create(  # noqa: PLR0913, PLR0917 what run.json tells
     )
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        beside = Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".part", dir=target.parent))
-        write_atomic(beside / "spec.yaml", spec)
-        folders.write_record(beside, record)
-        beside.chmod(0o755)
-        beside.replace(target)  # an empty folder may be there already
+        beside = Path(tempfile.mkdtemp(prefix=".nin-spec-", suffix=".part", dir=target.parent))
+        try:
+            write_atomic(beside / "spec.yaml", spec)
+            folders.write_record(beside, record)
+            beside.chmod(0o755)
+            beside.replace(target)  # an empty folder may be there already
+        finally:
+            shutil.rmtree(beside, ignore_errors=True)  # still there when it could not get its name
     except OSError as error:
         message = f"{target} can't be made: {error.strerror}"
         raise TrainingError(Diagnostic(Code.RUN_UNUSABLE, message)) from None

@@ -15,6 +15,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,7 +26,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from nin_spec import __version__
 from nin_spec import network as networks
 from nin_spec.diagnostics import Code, Diagnostic, TrainingError, counted
-from nin_spec.files import write_atomic
+from nin_spec.files import refuse_url, write_atomic
 from nin_spec.network import Network
 from nin_spec.training.settings import TrainSettings
 
@@ -201,8 +202,9 @@ def recipe_of(network: Network) -> Recipe:
 
 def require_free(target: Path) -> None:
     """Raise TrainingError unless a new run can be made there: the name is free, or an empty folder's."""
+    refuse_url(str(target))
     try:
-        if not target.exists() or (target.is_dir() and not any(target.iterdir())):
+        if not os.path.lexists(target) or (target.is_dir() and not any(target.iterdir())):
             return
     except OSError as error:
         raise TrainingError(Diagnostic(Code.RUN_UNUSABLE, f"{target} can't be read: {error.strerror}")) from None

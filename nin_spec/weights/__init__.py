@@ -2,6 +2,6 @@
 
 from nin_spec.weights.adopt import Adoption, adopt
 from nin_spec.weights.initial import Init, Scheme, initialise
-from nin_spec.weights.storage import load, read, save, weights_file
+from nin_spec.weights.storage import load, read, save, sealed_file, weights_file
 
-__all__ = ["Adoption", "Init", "Scheme", "adopt", "initialise", "load", "read", "save", "weights_file"]
+__all__ = ["Adoption", "Init", "Scheme", "adopt", "initialise", "load", "read", "save", "sealed_file", "weights_file"]

@@ -12,6 +12,7 @@ import numpy as np
 
 from nin_spec.files import write_atomic
 from nin_spec.ir.graph import Graph
+from nin_spec.seals import EMPTY, KEY, seal_header
 from nin_spec.weights.adopt import COUNTER, Adoption
 from nin_spec.weights.choosing import choose
 from nin_spec.weights.state import Array, Checkpoint, StateDict, placeholder, refusal
@@ -24,19 +25,31 @@ _WHOLE = {"I8", "I16", "I32", "I64", "U8", "U16", "U32", "U64", "BOOL"}
 def save(path: Path, weights: Mapping[str, Array], metadata: Mapping[str, str] | None = None) -> None:
     """Write a safetensors file, whole or not at all, the same bytes each time.
 
-    float32 and float64 arrays. Raises ExportError when the path can't be written.
+    float32 and float64 arrays. It has no seal (nin_spec.seals): what a training learned is not replaced unasked.
+    Raises ExportError when the path can't be written.
     """
+    write_atomic(path, b"".join(_parts(weights, metadata or {})))
+
+
+def sealed_file(weights: Mapping[str, Array], metadata: Mapping[str, str]) -> bytes:
+    """The bytes of such a file with a seal: weights that a command makes again from its arguments."""
+    head, *tensors = _parts(weights, {**metadata, KEY: EMPTY})
+    return b"".join([seal_header(head, *tensors), *tensors])
+
+
+def _parts(weights: Mapping[str, Array], metadata: Mapping[str, str]) -> list[bytes]:
+    """The header with its length before it, then the bytes of each tensor."""
     # Not by the library: it writes the metadata in the order of a hash map, another one in each process.
-    header: dict[str, object] = {"__metadata__": dict(sorted((metadata or {}).items()))}
+    header: dict[str, object] = {"__metadata__": dict(sorted(metadata.items()))}
     parts, end = [], 0
     for name, array in weights.items():
         kind, layout = next((k, v) for k, v in _FLOATS.items() if np.dtype(v) == array.dtype)
         parts.append(np.ascontiguousarray(array, layout).tobytes())
         begin, end = end, end + len(parts[-1])
         header[name] = {"dtype": kind, "shape": list(array.shape), "data_offsets": [begin, end]}
-    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode("utf-8", "replace")
     text += b" " * (-len(text) % 8)
-    write_atomic(path, b"".join([len(text).to_bytes(8, "little"), text, *parts]))
+    return [len(text).to_bytes(8, "little") + text, *parts]
 
 
 def load(path: Path, graph: Graph) -> Adoption:

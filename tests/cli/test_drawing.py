@@ -11,6 +11,7 @@ import pytest
 from nin_spec.cli import execute
 from nin_spec.diagrams import dot, mermaid, svg
 from nin_spec.network import compile as compile_network
+from nin_spec.seals import Kind, sealed
 
 
 @pytest.fixture(autouse=True)
@@ -27,6 +28,7 @@ def test_a_diagram(form: str, name: str, capsys: pytest.CaptureFixture[str]) -> 
     """Under the spec's own name or the one given, and written again over its own."""
     command = ["export", "nin_mnist", "--diagram", form]
     text = {"svg": svg, "mermaid": mermaid, "dot": dot}[form](compile_network("nin_mnist"))
+    text = sealed(text.encode(), Kind(form)).decode()
     assert execute(command) == 0
     assert capsys.readouterr().out == f"wrote {name} ({len(text.encode()):,} bytes)\n"
     assert execute(command) == 0

@@ -20,6 +20,7 @@ from nin_spec.cli import execute
 from nin_spec.exporters import onnx_rules
 from nin_spec.ir import ops
 from nin_spec.ir.graph import Node
+from nin_spec.seals import Kind, sealed
 
 NIN_SPEC = [sys.executable, "-c", "import sys; from nin_spec.cli import main; main(sys.argv[1:])"]
 
@@ -133,7 +134,8 @@ def test_what_can_not_be_had_is_said(arguments: list[str], message: str, capsys:
 
 def test_a_wrong_graph_is_not_written(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """Exit 1; the first node that differs is named, with its line; the old file stays."""
-    Path("tiny.onnx").write_bytes(b"old")
+    old = sealed(b"old", Kind.ONNX)
+    Path("tiny.onnx").write_bytes(old)
 
     def count_everything(w: onnx_rules.Writer, node: Node, _: ops.AvgPool2d) -> None:
         w.add("AveragePool", node, kernel_shape=(3, 3), strides=(2, 2), pads=[0, 0, 1, 1], count_include_pad=1)
@@ -143,7 +145,7 @@ def test_a_wrong_graph_is_not_written(monkeypatch: pytest.MonkeyPatch, capsys: p
     error = capsys.readouterr().err
     assert "tiny.yaml:9:11: error NIN604" in error
     assert "first at blocks.0.pool" in error
-    assert Path("tiny.onnx").read_bytes() == b"old"
+    assert Path("tiny.onnx").read_bytes() == old
     assert execute(["export", "tiny.yaml", "--onnx", "--no-parity"]) == 0
 
 
