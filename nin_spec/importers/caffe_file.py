@@ -5,6 +5,7 @@ A .caffemodel holds the net as well as its numbers. No code of either is run; bl
 
 from __future__ import annotations
 
+import math
 import stat
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -21,6 +22,7 @@ from nin_spec.importers.chain import Array, refusal
 
 MAX_BYTES = 1 << 31
 MAX_LAYERS = 1_000
+MAX_AXES = 8
 _NEW_TYPES = {
     "BNLL": "BNLL",
     "DUMMY_DATA": "DummyData",
@@ -114,7 +116,9 @@ def array_of(blob: Any, origin: str) -> Array:
     """A blob's numbers in its shape, in float32 or float64. Raises ForeignModelError where they don't fit."""
     values: Array = np.frombuffer(*_bytes(blob, origin))
     shape = dims_of(blob)
-    if min(shape, default=1) < 0 or int(np.prod([float(n) for n in shape])) != values.size:
+    if len(shape) > MAX_AXES:
+        raise refusal(origin, f"a blob of {len(shape):,} axes; the limit is {MAX_AXES}")
+    if min(shape, default=1) < 1 or math.prod(shape) != values.size:
         raise refusal(origin, f"a blob of shape {shape} holds {values.size:,} numbers")
     return values.reshape(shape)
 

@@ -16,9 +16,14 @@ from nin_spec.importers.chain import Array, Chain, refusal
 from nin_spec.ir import ops
 
 MAX_PARAMETERS = 1 << 28
-MAX_CELLS = 1 << 27
-MAX_MACS = 1 << 37
-"""Of one picture. What is larger than any classifier is not tried."""
+MAX_DRAWN = 1 << 26
+"""Parameters that are drawn for the proof of a net without weights."""
+MAX_CELLS = 1 << 24
+MAX_TOTAL = 1 << 25
+MAX_MACS = 1 << 35
+MAX_WINDOWS = 1 << 19
+"""Of one picture: numbers of a layer and of all, multiplications, windows of pools. The proof computes each."""
+_SMALLER = "make the picture smaller in its input_param, input_dim or --size"
 Blobs = dict[str, Array]
 
 
@@ -36,6 +41,8 @@ class CaffeWalk:
     remarks: list[str] = field(default_factory=list)
     parameters: int = 0
     macs: int = 0
+    cells: int = 0
+    windows: int = 0
 
     def go(self, wiring: Wiring) -> Chain:
         """Along the path. Raises ForeignModelError, at the layer."""
@@ -63,8 +70,10 @@ class CaffeWalk:
     def blobs(self, layer: Layer, **shapes: tuple[int, ...]) -> Blobs:
         """The layer's blobs, by the names and in the order that the rule gives them. Raises ForeignModelError."""
         self.parameters += sum(math.prod(shape) for shape in shapes.values())
-        if self.parameters > MAX_PARAMETERS:
-            raise refusal(layer.origin, f"{self.parameters:,} parameters by now; the limit is {MAX_PARAMETERS:,}")
+        limit = MAX_DRAWN if self.given is None else MAX_PARAMETERS
+        if self.parameters > limit:
+            hint = "import it with its .caffemodel" if self.given is None else None
+            raise refusal(layer.origin, f"{self.parameters:,} parameters by now; the limit is {limit:,}", hint)
         if self.given is None:
             found = {name: _random(self.chance, name, shape) for name, shape in shapes.items()}
         else:
@@ -84,13 +93,21 @@ class CaffeWalk:
         return {name: array.reshape(shapes[name]) for name, array in found.items()}
 
     def _check_size(self, layer: Layer) -> None:
-        if self.chain.steps and self.chain.output.size > MAX_CELLS:
-            cells = self.chain.output.size
-            raise refusal(layer.origin, f"it gives {cells:,} numbers a picture; the limit is {MAX_CELLS:,}")
+        """What the proof would have to compute by now. Raises ForeignModelError where that is too much."""
         step = self.chain.steps[-1] if self.chain.steps else None
-        self.macs += step.op.macs(step.input) if step is not None and step.name == layer.name else 0
-        if self.macs > MAX_MACS:
-            raise refusal(layer.origin, f"more than {MAX_MACS:,} multiplications by now")
+        if step is None or step.name != layer.name:
+            return
+        self.cells += step.output.size
+        self.macs += step.op.macs(step.input)
+        self.windows += math.prod(step.op.counts(step.input)) if isinstance(step.op, ops.Pool2d) else 0
+        for what, number, limit in (
+            ("numbers for a picture", step.output.size, MAX_CELLS),
+            ("numbers for a picture by now", self.cells, MAX_TOTAL),
+            ("multiplications by now", self.macs, MAX_MACS),
+            ("windows of pools by now", self.windows, MAX_WINDOWS),
+        ):
+            if number > limit:
+                raise refusal(layer.origin, f"{number:,} {what}; the limit of the proof is {limit:,}", _SMALLER)
 
     def _finish(self, wiring: Wiring) -> None:
         """Maps of one cell are scores: Caffe's losses take them as they are."""
