@@ -10,6 +10,7 @@
     |-- DataError           a data set is missing, damaged, or does not fit the network      (exit 2)
     |-- TrainingError       a run can't be started, continued or used as asked               (exit 2)
     |-- DivergedError       training stopped: the loss is no number any more                 (exit 1)
+    |-- PeerLostError       another process of a training was stopped, killed or cut off     (exit 1)
     |-- BudgetError         a file of smaller numbers loses more accuracy than allowed       (exit 1)
     `-- ParityError         an exported file does not compute what its spec declares         (exit 1)
 
@@ -102,6 +103,7 @@ class Code(Enum):
     RECIPE = ("NIN811", "a recipe that is missing, or can't be followed here")
     RUN_UNUSABLE = ("NIN812", "a run folder that can't be used or continued")
     DIVERGED = ("NIN813", "a training loss that is no number any more")
+    PEER_LOST = ("NIN814", "a process of a training that can't be reached, or that stopped or was killed")
 
     SCORE_ACTIVATION = ("NIN901", "an activation on the class scores")
     PADDED_POINTS = ("NIN902", "a convolution padded so far that its border sees no input, as a padded 1x1")
@@ -235,6 +237,12 @@ class TrainingError(NinSpecError):
 
 class DivergedError(NinSpecError):
     """Training stopped: the loss is no number any more."""
+
+    exit_code = 1
+
+
+class PeerLostError(NinSpecError):
+    """Another process of a training was stopped, killed or cut off."""
 
     exit_code = 1
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import math
-import os
 import signal
 import sys
 import time
@@ -17,14 +16,20 @@ import click
 
 from nin_spec.cli.options import compile_spec, input_option, set_option, tell
 from nin_spec.cli.outputs import FOLDER
-from nin_spec.diagnostics import NinSpecError, counted
+from nin_spec.diagnostics import counted
 
 if TYPE_CHECKING:
     from nin_spec.network import Network
     from nin_spec.training.folder import Run
     from nin_spec.training.reporter import Pace, Row
+    from nin_spec.training.world import World
 
-_PRECISIONS = {"float32": "float32", "fp32": "float32", "bfloat16": "bfloat16", "bf16": "bfloat16"}
+_PRECISIONS: dict[str | None, Any] = {
+    "float32": "float32",
+    "fp32": "float32",
+    "bfloat16": "bfloat16",
+    "bf16": "bfloat16",
+}
 _LINE_SECONDS = 30.0
 """Between lines about a long epoch, where no progress bar can be drawn."""
 
@@ -79,6 +84,14 @@ _LINE_SECONDS = 30.0
     metavar="M",
     help="Time between checkpoints within an epoch. Each epoch's end has one, of epochs under 2 s some.",
 )
+@click.option(
+    "--peer-timeout",
+    type=click.FloatRange(0, 86_400),
+    default=60.0,
+    show_default=True,
+    metavar="S",
+    help="With several processes: give up once one of them has shown no sign of life for S seconds; 0 waits for ever.",
+)
 def train_command(target: str, **given: Any) -> int:
     """Train SPEC by the recipe in its `train` section.
 
@@ -89,6 +102,7 @@ def train_command(target: str, **given: Any) -> int:
       nin-spec train nin_cifar --weights runs/nin_cifar     on from a finished run, as a run of its own
       nin-spec train nin_cifar -o runs/x --resume           begin, or go on: for jobs that start again
       torchrun --nproc-per-node 2 -m nin_spec train nin_cifar --data DIR
+      srun --ntasks 8 nin-spec train nin_cifar --data DIR   Slurm; MPI needs MASTER_ADDR and MASTER_PORT
 
     A run folder takes everything needed to repeat it: the resolved spec, seeds, versions, metrics.csv,
     curves.png, checkpoints, and the weights (safetensors). `nin-spec evaluate RUNDIR` and
@@ -98,24 +112,43 @@ def train_command(target: str, **given: Any) -> int:
     on one machine or many. Ctrl-C finishes the step, writes a checkpoint, and stops; --resume goes on
     to what an undisturbed run would have given, bit for bit on one machine. A run keeps its settings:
     with --resume an option that says otherwise is refused, but for --data.
+
+    Several processes need the pictures on each machine, and the run folder on that of process 0 alone.
+    When one is stopped, killed or cut off, the others name it and end with code 1: at once, or after
+    --peer-timeout, and at most 5 s later. torchrun --max-restarts N then goes on with the same run.
     """
-    with _stoppable() as stop:
-        run = _resume(target, given, stop) if given["resumed"] else _start(target, given, stop)
-        return _conclude(run, stop)
+    from nin_spec.training.world import joined
+
+    with _stoppable() as stop, joined(given["peer_timeout"]) as world:
+        run = _train(world, target, given, stop)
+        return _conclude(run, stop) if world.leads else 0
 
 
-def _start(target: str, given: dict[str, Any], stop: _Stop) -> Run:
-    with _said_once():
-        network = _checked(target, given)
-    from nin_spec.training.begin import train
+def _train(world: World, target: str, given: dict[str, Any], stop: _Stop) -> Run:
+    """Train as the command line of process 0 says; the others see neither the spec nor the run folder."""
+    from nin_spec.training.world import agreed, require_same
+
+    require_same(world, {name: str(value) for name, value in {"SPEC": target, **given}.items() if name != "data"})
+    network, folder = None, None
+    with agreed(world, click.ClickException):
+        if world.leads:
+            folder = _run_to_resume(target, given) if given["resumed"] else None
+            network = _checked(world, target, given) if folder is None else None
+    text, name, path = world.word(
+        [network and network.spec.text, network and network.spec.root.source.name, folder and str(folder)]
+    )
+    data = None if given["data"] is None else Path(given["data"])
+    from nin_spec.training.begin import resume_in, train_in
+
+    if path is not None:
+        return resume_in(world, path, data, Speaker(), stop)
+    from nin_spec import network as networks
+    from nin_spec.language.load import loads
     from nin_spec.training.settings import TrainSettings
 
-    if not math.isfinite(given["checkpoint_minutes"]):
-        raise click.BadParameter("say a number of minutes", param_hint="--checkpoint-minutes")
-    precision: Any = _PRECISIONS.get(given["precision"])
     settings = TrainSettings(
         given["device"],
-        precision,
+        _PRECISIONS.get(given["precision"]),
         given["threads"],
         given["accumulate"],
         given["compiled"],
@@ -123,21 +156,23 @@ def _start(target: str, given: dict[str, Any], stop: _Stop) -> Run:
         given["limit"],
         given["checkpoint_minutes"],
     )
-    paths = {key: None if given[key] is None else Path(given[key]) for key in ("data", "output", "weights")}
-    return train(network, **paths, settings=settings, reporter=Speaker(), stop=stop)
+    network = network or networks.compile(loads(text, name))
+    return train_in(world, network, data, given["output"], given["weights"], settings, Speaker(), stop)
 
 
-def _checked(target: str, given: dict[str, Any]) -> Network:
+def _checked(world: World, target: str, given: dict[str, Any]) -> Network:
     """The network to train; all that is refused quickly is refused here, before torch, which takes seconds to load."""
     from nin_spec.training.folder import is_run, open_run, recipe_of, require_free
 
+    if not math.isfinite(given["checkpoint_minutes"]):
+        raise click.BadParameter("pass a finite number of minutes", param_hint="--checkpoint-minutes")
     if is_run(target):
         run = open_run(target)
         longer = f"; to train it longer: {run.longer}" if run.record.status == "finished" else ""
         raise click.UsageError(f"{target} is a run folder: say --resume to go on with it{longer}")
     network = compile_spec(target, given["overrides"], given["size"])
     recipe = recipe_of(network)
-    if given["output"] is not None:
+    if given["output"] is not None and not world.restarted:
         require_free(Path(given["output"]))
     from nin_spec.data.opening import place_for
     from nin_spec.weights import weights_file
@@ -148,38 +183,24 @@ def _checked(target: str, given: dict[str, Any]) -> Network:
     return network
 
 
-@contextlib.contextmanager
-def _said_once() -> Iterator[None]:
-    """Of the processes that torchrun starts on a machine, all of which read the same, the first says what is wrong."""
-    try:
-        yield
-    except (NinSpecError, click.ClickException) as error:
-        if os.environ.get("LOCAL_RANK", "0") == "0":
-            raise
-        raise click.exceptions.Exit(error.exit_code) from None
-
-
-def _resume(target: str, given: dict[str, Any], stop: _Stop) -> Run:
+def _run_to_resume(target: str, given: dict[str, Any]) -> Path | None:
+    """The run folder to go on with; None where -o names one that is still to be made."""
     from nin_spec.training.folder import is_run, latest_folder, open_run
 
     output = given["output"]
     if output is not None and not is_run(output):
-        return _start(target, given, stop)
-    with _said_once():
-        folder = Path(output or target)
-        if not is_run(folder):
-            folder = latest_folder(compile_spec(target, (), None).card.name)
-        run = open_run(folder)
-        _same_training(run, target, given)
-    from nin_spec.training.begin import resume
-
-    data = None if given["data"] is None else Path(given["data"])
+        return None
+    folder = Path(output or target)
+    if not is_run(folder):
+        folder = latest_folder(compile_spec(target, (), None).card.name)
+    run = open_run(folder)
+    _same_training(run, target, given)
     if run.record.status == "finished":
         tell([f"{folder} is finished; to train it longer: {run.longer}"])
-    return resume(folder, data=data, reporter=Speaker(), stop=stop)
+    return folder
 
 
-_FREE = {"target", "resumed", "output", "data"}
+_FREE = {"target", "resumed", "output", "data", "peer_timeout"}
 """What may be said anew when a run goes on."""
 
 
@@ -234,11 +255,7 @@ def _apart(ours: Any, theirs: Any, path: tuple[str | int, ...] = ()) -> Iterator
 
 def _conclude(run: Run, stop: _Stop) -> int:
     """Say what came of it, and what to do next."""
-    from nin_spec.training.parallel import find_world
-
     record = run.record
-    if not find_world().leads:
-        return 0
     if record.status == "interrupted":
         click.echo(f"interrupted; go on with: nin-spec train {run.path} --resume", err=True)
         return 128 + stop.number

@@ -7,8 +7,10 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
+
+import torch
 
 from nin_spec import network as networks
 from nin_spec.data import Part
@@ -16,17 +18,17 @@ from nin_spec.diagnostics import Code, DataError, Diagnostic, SpecError, Trainin
 from nin_spec.extras import need
 from nin_spec.files import write_atomic
 from nin_spec.language import load as language
-from nin_spec.language.recipe import Recipe
 from nin_spec.network import Network
 from nin_spec.training import folder as folders
 from nin_spec.training.checkpoint import State
-from nin_spec.training.devices import choose_device, default_threads
+from nin_spec.training.devices import choose_device, default_threads, require_own_gpu
 from nin_spec.training.folder import Record, Run, recipe_of
-from nin_spec.training.parallel import World, agreed, find_world, joined, said_once
+from nin_spec.training.parallel import share_run
 from nin_spec.training.reporter import Reporter, Silent
 from nin_spec.training.session import TrainingSession
 from nin_spec.training.sets import Sets, open_sets, require_pictures
 from nin_spec.training.settings import TrainSettings
+from nin_spec.training.world import PEER_TIMEOUT, World, agreed, connected, joined, require_same
 from nin_spec.weights import weights_file
 
 Place = str | Path
@@ -41,6 +43,7 @@ def train(  # noqa: PLR0913 keyword-only
     settings: TrainSettings = TrainSettings(),  # noqa: B008 frozen
     reporter: Reporter | None = None,
     stop: Callable[[], bool] = lambda: False,
+    peer_timeout: float = PEER_TIMEOUT,
 ) -> Run:
     """Train a network by its recipe into a new run folder, and return it: `train(nin_spec.compile("nin_digits"))`.
 
@@ -48,7 +51,13 @@ def train(  # noqa: PLR0913 keyword-only
     an .npz (nin_spec.data.open_part says which); None is where `nin-spec data fetch` puts it. `weights` is a
     file or a run folder to start from instead of fresh ones. A `reporter` is told how it goes
     (nin_spec.training.reporter.Reporter has its methods), nobody unless given; `stop` is asked after each step.
-    Under torchrun, each process calls this.
+
+    Under torchrun, Slurm's srun or mpirun, each process calls this, and the pictures are on each machine; process 0
+    alone writes the run folder, so the others need not see it. A process group of torch.distributed that exists
+    already (Ray Train, Accelerate) is used on the current device, and left as it is. Otherwise a process that is
+    stopped, killed or cut off is noticed after `peer_timeout` seconds without a sign of life (0: not watched), and
+    the others end: with PeerLostError, or, where they wait in a collective operation, with exit code 1. Where
+    torchrun restarts the processes, they go on with the run folder that they began.
 
     The run has `record` (what came of it), `model()` (the trained network, for `export` and `evaluate`), and
     `path`; `open_run(path)` opens it again, nin_spec.training.begin.resume goes on with it.
@@ -58,35 +67,58 @@ def train(  # noqa: PLR0913 keyword-only
         DataError: a data set that is missing, damaged, or does not fit the network.
         DeviceError: a device that is not there.
         DivergedError: the loss is no number any more; the last good weights are kept.
+        PeerLostError: another process was stopped, killed or cut off.
     """
     if not isinstance(network, Network):
         raise TypeError(f"train takes a network, not {network!r}: nin_spec.compile(a file, or a shipped name)")
+    with joined(peer_timeout) as world:
+        return train_in(world, network, data, output, weights, settings, reporter or Silent(), stop)
+
+
+def train_in(  # noqa: PLR0913, PLR0917 what `train` takes
+    world: World,
+    network: Network,
+    data: Place | None,
+    output: Place | None,
+    weights: Place | None,
+    settings: TrainSettings,
+    reporter: Reporter,
+    stop: Callable[[], bool],
+) -> Run:
+    """The same among processes that have met."""
     data, output, start = (None if place is None else Path(place) for place in (data, output, weights))
-    world = find_world()
-    with said_once(world):
-        recipe = recipe_of(network)
-        device = choose_device(settings.device, world)
-    settings = replace(
-        settings,
-        device=device.type,
-        precision=settings.precision or recipe.precision,
-        threads=settings.threads or default_threads(world),
+    require_same(
+        world, {"network": network.spec.text, "output": str(output), "weights": str(start), **asdict(settings)}
     )
-    with joined(world, device):
-        sets = _agreed_sets(network, data, settings, world)
+    with agreed(world):
+        recipe = recipe_of(network)
+        settings = replace(
+            settings,
+            device=choose_device(settings.device, world).type,
+            precision=settings.precision or recipe.precision,
+            threads=settings.threads or default_threads(world),
+        )
+    settings = TrainSettings(**world.word(asdict(settings)))  # threads, too, decide about the last digit
+    device = _agreed_device(settings, world)
+    sets = _agreed_sets(network, data, settings, world)
+    begun = None
+    with agreed(world):
         network = with_labels(network, sets.learned)
-        target = Path(world.word(str(output or folders.default_folder(network.card.name))))
-        # All that can be refused is refused before there is a folder.
-        with agreed(world):
-            start = None if start is None else weights_file(start)
-            session = TrainingSession(
-                network, recipe, sets, settings, world, device, target, reporter or Silent(), stop
-            )
-            model = session.beginning(start)
-            if world.leads:
-                _create(target, network, sets, settings, recipe, start)
-        with _alone(target, world):
-            return session.run(State(), model, start)
+        if world.leads:
+            begun = _begun(network, settings, output, world) if world.restarted else None
+            output = begun or output or folders.default_folder(network.card.name)
+    target, going_on = world.word([str(output), begun is not None])
+    if going_on:
+        return _go_on(share_run(world, Path(target)), sets, device, world, reporter, stop)
+    # All that can be refused is refused before there is a folder.
+    with agreed(world):
+        start = weights_file(start) if start is not None and world.leads else None
+        session = TrainingSession(network, recipe, sets, settings, world, device, Path(target), reporter, stop)
+        model = session.beginning(start)
+        if world.leads:
+            _create(Path(target), network, sets, settings, world, start)
+    with _alone(Path(target), world), connected(world, device):
+        return session.run(State(), model, start)
 
 
 def resume(
@@ -95,35 +127,71 @@ def resume(
     data: Place | None = None,
     reporter: Reporter | None = None,
     stop: Callable[[], bool] = lambda: False,
+    peer_timeout: float = PEER_TIMEOUT,
 ) -> Run:
     """Go on where a run stopped, killed or interrupted, with its own settings; `data` where the data has moved.
 
-    Raises what `train` raises, and TrainingError when the folder is no run, has no whole checkpoint, or
-    the data is other data.
+    Process 0 alone reads and writes the folder. Raises what `train` raises, and TrainingError when the folder is no
+    run, has no whole checkpoint, or the data is other data.
     """
-    world = find_world()
-    with said_once(world):
-        run = folders.open_run(path)
-        settings = run.record.settings
+    with joined(peer_timeout) as world:
+        return resume_in(world, path, data, reporter or Silent(), stop)
+
+
+def resume_in(world: World, path: Place, data: Place | None, reporter: Reporter, stop: Callable[[], bool]) -> Run:
+    """The same among processes that have met."""
+    require_same(world, {"run folder": str(path)})
+    run = share_run(world, Path(path))
+    device = _agreed_device(run.record.settings, world)
+    sets = _agreed_sets(run.network, run.location if data is None else Path(data), run.record.settings, world)
+    return _go_on(run, sets, device, world, reporter, stop)
+
+
+def _go_on(  # noqa: PLR0913, PLR0917 what a session takes
+    run: Run, sets: Sets, device: torch.device, world: World, reporter: Reporter, stop: Callable[[], bool]
+) -> Run:
+    settings = run.record.settings
+    with agreed(world):
+        _same_data(run, sets)
         recipe = recipe_of(run.network)
+        session = TrainingSession(run.network, recipe, sets, settings, world, device, run.path, reporter, stop)
+    with _alone(run.path, world), connected(world, device):
+        return session.resume(run)
+
+
+def _agreed_device(settings: TrainSettings, world: World) -> torch.device:
+    """The device of each process, of the kind that process 0 has chosen."""
+    with agreed(world):
         device = choose_device(settings.device, world)
-    with joined(world, device):
-        sets = _agreed_sets(run.network, run.location if data is None else Path(data), settings, world)
-        with agreed(world):
-            _same_data(run, sets)
-            told = reporter or Silent()
-            session = TrainingSession(run.network, recipe, sets, settings, world, device, run.path, told, stop)
-        with _alone(run.path, world):
-            return session.resume(run)
+    require_own_gpu(world, device)
+    return device
 
 
 def _agreed_sets(network: Network, location: Path | None, settings: TrainSettings, world: World) -> Sets:
-    """The pictures, proved usable in every process."""
+    """The pictures, proved usable on every machine, and the same in every process."""
     with agreed(world):
         sets = open_sets(network, location, settings.limit)
-        if world.leads:
+        if world.local == 0:
             require_pictures(sets)
+    found = sets.record
+    said = world.words([found.train_fingerprint, found.scored_fingerprint, list(sets.learned.classes)])
+    with agreed(world):
+        for rank, other in enumerate(said):
+            if other != said[0]:
+                message = f"process {rank} ({world.peers[rank]}) has other pictures than process 0"
+                hint = "copy the same data set to each machine"
+                raise DataError(Diagnostic(Code.DATA_MISFIT, message, hint=hint))
     return sets
+
+
+def _begun(network: Network, settings: TrainSettings, output: Path | None, world: World) -> Path | None:
+    """The run folder that these processes began before they were restarted; None where there was no time for it."""
+    seal = hashlib.sha256(_spec_of(network)).hexdigest()
+    for place in folders.runs_of(network.card.name) if output is None else [output]:
+        record = folders.read_record(place) if folders.is_run(place) else None
+        if record and record.spec_sha256 == seal and record.settings == settings and {*record.agents} & {*world.agents}:
+            return place
+    return None
 
 
 def _same_data(run: Run, sets: Sets) -> None:
@@ -178,13 +246,17 @@ def with_labels(network: Network, part: Part) -> Network:
         raise DataError([*found[:-1], replace(found[-1], hint=hint)]) from None
 
 
+def _spec_of(network: Network) -> bytes:
+    """The spec.yaml of a run."""
+    return f"# Written by nin-spec train: the resolved spec of this run.\n{network.spec.text}".encode()
+
+
 def _create(  # noqa: PLR0913, PLR0917 what run.json tells
-    target: Path, network: Network, sets: Sets, settings: TrainSettings, recipe: Recipe, weights: Path | None
+    target: Path, network: Network, sets: Sets, settings: TrainSettings, world: World, weights: Path | None
 ) -> None:
     """A new run folder, there with all it needs or not at all. Raises TrainingError when the name is taken."""
     folders.require_free(target)
-    head = "# Written by nin-spec train: the resolved spec of this run.\n"
-    spec = (head + network.spec.text).encode()
+    spec, recipe = _spec_of(network), recipe_of(network)
     record = Record(
         name=network.card.name,
         hash=network.hash,
@@ -196,6 +268,7 @@ def _create(  # noqa: PLR0913, PLR0917 what run.json tells
         seed=recipe.seed,
         settings=settings,
         started_from=None if weights is None else str(weights.resolve()),
+        agents=list(world.agents),
         versions=folders.versions_of(("torch", "numpy", "pillow")),
     )
     try:

@@ -104,13 +104,14 @@ def read_checkpoint(path: Path) -> Checkpoint:
             raise _unusable(path, "another version of nin-spec wrote it")
         if _digest(found.tensors, text) != found.metadata["sha256"]:
             raise _unusable(path, "its checksum is wrong")
-        return Checkpoint(_state(json.loads(text)), found.tensors)
+        return Checkpoint(state_from(json.loads(text)), found.tensors)
     except (WeightsError, KeyError, TypeError, ValueError) as error:
         why = error.diagnostics[0].message if isinstance(error, WeightsError) else "it is no checkpoint"
         raise _unusable(path, why) from None
 
 
-def _state(data: dict[str, Any]) -> State:
+def state_from(data: dict[str, Any]) -> State:
+    """A state from its fields as JSON has them."""
     best = data.pop("best")
     return State(**data, best=None if best is None else (int(best[0]), float(best[1])))
 

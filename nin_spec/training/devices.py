@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 import torch
 
 from nin_spec.diagnostics import Code, DeviceError, Diagnostic
+from nin_spec.training.world import World, agreed
 
 if TYPE_CHECKING:
-    from nin_spec.training.parallel import World
     from nin_spec.training.settings import Precision
 
 _BFLOAT16 = ("amx_tile", "amx_bf16", "avx512_bf16", "bf16")
@@ -28,14 +28,30 @@ def choose_device(name: str, world: World) -> torch.device:
         built = torch.version.cuda
         why = "this PyTorch is built without CUDA" if built is None else f"PyTorch (CUDA {built}) finds no GPU"
         raise DeviceError(Diagnostic(Code.DEVICE_UNAVAILABLE, f"cuda can't be used: {why}", hint="say --device cpu"))
-    gpus = torch.cuda.device_count()
-    if max(world.neighbours, world.local + 1) > gpus:
-        message = f"{world.neighbours} processes can't have a GPU each: there are {gpus} on this machine"
-        raise DeviceError(Diagnostic(Code.DEVICE_UNAVAILABLE, message, hint="start one process a GPU"))
     # The same seed must give the same weights on a GPU too.
     torch.backends.cudnn.deterministic = True
     torch.backends.cudnn.benchmark = False
+    if world.talk is not None and world.store is None:  # whoever made the process group has chosen
+        return torch.device("cuda", torch.cuda.current_device())
+    gpus = torch.cuda.device_count()
+    if gpus == 1 and world.store is not None:  # Slurm may show each task its own GPU alone; require_own_gpu looks
+        return torch.device("cuda", 0)
+    if max(world.neighbours, world.local + 1) > gpus:
+        message = f"{world.neighbours} processes can't have a GPU each: there are {gpus} on this machine"
+        raise DeviceError(Diagnostic(Code.DEVICE_UNAVAILABLE, message, hint="start one process per GPU"))
     return torch.device("cuda", world.local)
+
+
+def require_own_gpu(world: World, device: torch.device) -> None:
+    """Raise DeviceError when two processes have chosen the same GPU."""
+    if device.type != "cuda":
+        return
+    chosen = world.words(str(getattr(torch.cuda.get_device_properties(device), "uuid", "")))
+    with agreed(world):
+        for rank, gpu in enumerate(chosen):
+            if gpu and chosen.index(gpu) < rank:
+                message = f"processes {chosen.index(gpu)} and {rank} have the same GPU"
+                raise DeviceError(Diagnostic(Code.DEVICE_UNAVAILABLE, message, hint="start one process per GPU"))
 
 
 def default_threads(world: World) -> int:

@@ -11,8 +11,8 @@ from torch import nn
 
 from nin_spec.torch_module import NiNModule
 from nin_spec.training.feed import Feed
-from nin_spec.training.parallel import World
 from nin_spec.training.random_layers import Moment
+from nin_spec.training.world import World
 
 
 @dataclass(frozen=True)

@@ -52,7 +52,10 @@ class DataRecord(BaseModel):
 
 
 class Record(BaseModel):
-    """run.json. `final` is the last row of metrics.csv, `best` that of the epoch in best.safetensors."""
+    """run.json. `final` is the last row of metrics.csv, `best` that of the epoch in best.safetensors.
+
+    `agents` are the launchers of its processes, by which torchrun's restarted processes know their own run.
+    """
 
     model_config = ConfigDict(extra="forbid", ser_json_inf_nan="constants")
 
@@ -67,6 +70,7 @@ class Record(BaseModel):
     seed: int
     settings: TrainSettings
     started_from: str | None = None
+    agents: list[str] = []
     versions: dict[str, str]
     warnings: list[str] = []
     final: dict[str, float | int] = {}
@@ -121,6 +125,8 @@ class Run:
     def model(self) -> Model:
         """The network with the trained weights. Raises TrainingError while there are none."""
         path = self.path / self.record.result
+        if not is_run(self.path):
+            raise unusable(self.path, "it is on the machine of process 0, which alone writes it")
         if not path.is_file():
             hint = f"finish the training first: nin-spec train {self.path} --resume"
             raise unusable(self.path, f"it has no {self.record.result} yet", hint)
@@ -138,14 +144,7 @@ def open_run(path: str | Path) -> Run:
     Raises TrainingError (RUN_UNUSABLE), SpecError when its spec was damaged.
     """
     folder = Path(path)
-    try:
-        record = Record.model_validate_json((folder / "run.json").read_bytes())
-    except OSError as error:
-        raise unusable(folder, f"run.json: {error.strerror}", "name a folder that nin-spec train wrote") from None
-    except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        where = ".".join(map(str, first["loc"]))
-        raise unusable(folder, f"run.json is damaged: {where} {first['msg']}") from None
+    record = read_record(folder)
     network = networks.compile(folder / "spec.yaml")
     hint = "a run's spec.yaml is part of its result: put it back, and train the changed spec as a run of its own"
     if network.hash != record.hash:
@@ -153,6 +152,18 @@ def open_run(path: str | Path) -> Run:
     if record.spec_sha256 not in {None, hashlib.sha256((folder / "spec.yaml").read_bytes()).hexdigest()}:
         raise unusable(folder, "spec.yaml was changed after the training began", hint)
     return Run(folder, network, record)
+
+
+def read_record(folder: Path) -> Record:
+    """What run.json says. Raises TrainingError (RUN_UNUSABLE)."""
+    try:
+        return Record.model_validate_json((folder / "run.json").read_bytes())
+    except OSError as error:
+        raise unusable(folder, f"run.json: {error.strerror}", "name a folder that nin-spec train wrote") from None
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(map(str, first["loc"]))
+        raise unusable(folder, f"run.json is damaged: {where} {first['msg']}") from None
 
 
 def write_record(folder: Path, record: Record) -> None:
@@ -227,13 +238,19 @@ def default_folder(name: str) -> Path:
 
 def latest_folder(name: str) -> Path:
     """The newest run of a name under `runs`, by number. Raises TrainingError when there is none."""
-    found = [p for p in Path("runs").glob(f"{name}*") if is_run(p) and _number(p, name) is not None]
+    found = runs_of(name)
     if not found:
         message = f"there is no run of {name} under runs/ to resume"
         raise TrainingError(
             Diagnostic(Code.RUN_UNUSABLE, message, hint="name the folder: nin-spec train RUNDIR --resume")
         )
-    return max(found, key=lambda p: _number(p, name) or 0)
+    return found[0]
+
+
+def runs_of(name: str) -> list[Path]:
+    """The runs of a name under `runs`, the newest first, by number."""
+    found = [p for p in Path("runs").glob(f"{name}*") if is_run(p) and _number(p, name) is not None]
+    return sorted(found, key=lambda p: _number(p, name) or 0, reverse=True)
 
 
 def _number(path: Path, name: str) -> int | None:

@@ -103,7 +103,7 @@ class Keeper:
         tensors = {k: torch.from_numpy(np.array(v)) for k, v in memory.items()}
         if not restore_state(self.engine.optimizer, list(bare.named_parameters()), tensors):
             raise unusable(self.folder, "what its checkpoint keeps for the optimiser does not fit its network")
-        done = len(checkpoint.state.rows)
+        done = len(checkpoint.state.rows) if self.engine.world.leads else 0
         self.paces = [dict(row) for row in read_rows(self.folder / "timings.csv")[:done]]
 
     def _time(self, row: Row, pace: Pace) -> None:

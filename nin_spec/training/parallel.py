@@ -1,118 +1,68 @@
-"""Several processes that compute what one would: started by torchrun, one device each."""
+"""What several processes share so that they compute what one would: weights, gradients, batch norms."""
 
 from __future__ import annotations
 
 import inspect
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict
+from pathlib import Path
 from typing import Any, cast
 
+import numpy as np
 import torch
 import torch.distributed as dist
 import torch.nn.functional as F  # noqa: N812 the field's name
 from torch import Tensor, nn
 
-from nin_spec.diagnostics import Code, Diagnostic, NinSpecError, TrainingError
+from nin_spec import network as networks
+from nin_spec.language.load import loads
+from nin_spec.training.checkpoint import Checkpoint, state_from
+from nin_spec.training.folder import Record, Run, open_run
+from nin_spec.training.world import World, agreed
 
 
-@dataclass(frozen=True, slots=True)
-class World:
-    """This process among all: `rank` of `size`, the `local`-th of the `neighbours` on its machine."""
-
-    rank: int = 0
-    size: int = 1
-    local: int = 0
-    neighbours: int = 1
-
-    @property
-    def leads(self) -> bool:
-        """True in the one process that writes and speaks."""
-        return self.rank == 0
-
-    def total(self, values: Tensor) -> Tensor:
-        """The sum over all processes, in each."""
-        if self.size > 1:
-            dist.all_reduce(values)
-        return values
-
-    def word(self, value: Any) -> Any:
-        """What the leading process says, in each."""
-        if self.size == 1:
-            return value
-        box = [value]
-        dist.broadcast_object_list(box, src=0)
-        return box[0]
-
-    def words(self, value: Any) -> list[Any]:
-        """What each process says, in each."""
-        if self.size == 1:
-            return [value]
-        said: list[Any] = [None] * self.size
-        dist.all_gather_object(said, value)
-        return said
+def share_run(world: World, path: Path) -> Run:
+    """The run in a folder that process 0 alone reads, in each. Raises what `open_run` raises."""
+    run = None
+    with agreed(world):
+        if world.leads:
+            run = open_run(path)
+    told = world.word(None if run is None else [run.network.spec.text, run.record.model_dump_json()])
+    if run is not None:
+        return run
+    text, record = told
+    network = networks.compile(loads(text, str(path / "spec.yaml")))
+    return Run(path, network, Record.model_validate_json(record))
 
 
-def find_world() -> World:
-    """The processes that torchrun announces in the environment. Raises TrainingError when it makes no sense."""
-    try:
-        found: World | None = World(*(int(os.environ.get(key, default)) for key, default in _ANNOUNCED))
-    except ValueError:
-        found = None
-    if found is None or not (0 <= found.rank < found.size and 0 <= found.local < found.neighbours <= found.size):
-        said = ", ".join(f"{key}={os.environ[key]}" for key, _ in _ANNOUNCED if key in os.environ)
-        message = f"the environment announces processes that can't be: {said}"
-        raise TrainingError(Diagnostic(Code.RECIPE, message, hint="unset them, or start with torchrun"))
-    if found.size > 1 and not {"MASTER_ADDR", "MASTER_PORT"} <= set(os.environ):
-        message = f"the environment announces {found.size} processes, and no MASTER_ADDR and MASTER_PORT to meet at"
-        raise TrainingError(Diagnostic(Code.RECIPE, message, hint="unset WORLD_SIZE, or start with torchrun"))
-    return found
-
-
-_ANNOUNCED = (("RANK", "0"), ("WORLD_SIZE", "1"), ("LOCAL_RANK", "0"), ("LOCAL_WORLD_SIZE", "1"))
-
-
-@contextmanager
-def joined(world: World, device: torch.device) -> Iterator[None]:
-    """The process group, while training."""
+def share_weights(world: World, module: nn.Module) -> None:
+    """Give the module of each process the tensors of process 0's."""
     if world.size == 1:
-        yield
         return
-    if device.type == "cuda":
-        torch.cuda.set_device(device)  # what is said between processes travels over it
-    dist.init_process_group("nccl" if device.type == "cuda" else "gloo", rank=world.rank, world_size=world.size)
-    try:
-        yield
-    finally:
-        dist.destroy_process_group()
+    with torch.no_grad():
+        for tensor in module.state_dict().values():
+            sent = tensor.detach().clone(memory_format=torch.contiguous_format)
+            dist.broadcast(sent, src=0)
+            tensor.copy_(sent)
 
 
-@contextmanager
-def agreed(world: World) -> Iterator[None]:
-    """What one process can't begin, none begins: an error that all have is said by the leading one alone.
-
-    Nothing in it may wait for another process. The others raise an error without words.
-    """
-    own: NinSpecError | None = None
-    try:
-        yield
-    except NinSpecError as error:
-        own = error
-    said = world.words(None if own is None else str(own))
-    if own is not None:
-        raise own if world.leads or str(own) != said[0] else type(own)(())
-    if any(word is not None for word in said):
-        raise TrainingError(())
-
-
-@contextmanager
-def said_once(world: World) -> Iterator[None]:
-    """The same before processes are joined: of those on one machine, which see the same, the first speaks."""
-    try:
-        yield
-    except NinSpecError as error:
-        raise error if world.local == 0 else type(error)(()) from None
+def share_checkpoint(world: World, checkpoint: Checkpoint | None, device: torch.device) -> Checkpoint | None:
+    """Process 0's checkpoint, in each; `checkpoint` counts in process 0 alone, the only one that reads the folder."""
+    if world.size == 1:
+        return checkpoint
+    told = None
+    if checkpoint is not None:
+        shapes = {name: (array.shape, array.dtype.str) for name, array in checkpoint.tensors.items()}
+        told = {"state": asdict(checkpoint.state), "tensors": shapes}
+    told = world.word(told)
+    if told is None:
+        return None
+    tensors = {}
+    for name, (shape, dtype) in told["tensors"].items():
+        own = np.zeros(shape, dtype) if checkpoint is None else np.array(checkpoint.tensors[name])
+        sent = torch.from_numpy(own).to(device)
+        dist.broadcast(sent, src=0)
+        tensors[name] = sent.cpu().numpy()
+    return Checkpoint(state_from(told["state"]), tensors)
 
 
 class SharedBatchNorm(nn.Module):

@@ -34,12 +34,13 @@ from nin_spec.training.guard import Guard
 from nin_spec.training.keeper import Keeper
 from nin_spec.training.loop import Loop
 from nin_spec.training.optimizer import build_optimizer
-from nin_spec.training.parallel import World, share_gradients, share_norms
+from nin_spec.training.parallel import share_checkpoint, share_gradients, share_norms, share_run, share_weights
 from nin_spec.training.random_layers import Moment, key_dropout
 from nin_spec.training.reporter import Reporter
 from nin_spec.training.scoring import Scorer
 from nin_spec.training.sets import Sets
 from nin_spec.training.settings import Precision, TrainSettings
+from nin_spec.training.world import World, agreed
 
 _MAX_BATCH = 1 << 33
 """Bytes of a batch of stored pictures, three of which are in memory at once."""
@@ -80,21 +81,32 @@ class TrainingSession:
     def resume(self, run: Run) -> Run:
         """Train on from the newest checkpoint. Raises TrainingError when there is none, and there should be."""
         data = run.record.data.model_copy(update={"location": self.sets.record.location})
-        again = run.record.model_copy(update={"status": "running", "data": data})
-        if not has_checkpoints(self.target / "checkpoints") and not run.has_learned:
-            # Killed before the first was written: nothing is lost by beginning.
-            if self.world.leads:
-                folders.write_record(self.target, again)
-            weights = None if run.record.started_from is None else Path(run.record.started_from)
-            return self.run(State(), self.beginning(weights), weights)
-        checkpoint, remarks = newest_checkpoint(self.target / "checkpoints")
+        changes = {"status": "running", "data": data, "agents": list(self.world.agents)}
+        again = run.record.model_copy(update=changes)
+        checkpoint, remarks = None, list[str]()
+        with agreed(self.world):
+            # Killed before the first was written, nothing is lost by beginning.
+            if self.world.leads and (has_checkpoints(self.target / "checkpoints") or run.has_learned):
+                checkpoint, remarks = newest_checkpoint(self.target / "checkpoints")
+        checkpoint = share_checkpoint(self.world, checkpoint, self.device)
+        if checkpoint is None:
+            weights = Path(run.record.started_from) if run.record.started_from and self.world.leads else None
+            with agreed(self.world):
+                model = self.beginning(weights)
+                self._write(again)
+            return self.run(State(), model, weights)
         engine, keeper = self._engine(self.network.initialise(self.recipe.seed))
-        keeper.restore(checkpoint)
+        with agreed(self.world):
+            keeper.restore(checkpoint)
+            self._write(again)
         if self.world.leads:
             for remark in remarks:
                 self.reporter.told(remark)
-            folders.write_record(self.target, again)
         return self._train(checkpoint.state, engine, keeper)
+
+    def _write(self, record: folders.Record) -> None:
+        if self.world.leads:
+            folders.write_record(self.target, record)
 
     def _train(self, state: State, engine: Engine, keeper: Keeper, weights: Path | None = None) -> Run:
         guard = Guard(self.network.graph, self.network.card.classes, state.warnings, state.losses)
@@ -121,10 +133,12 @@ class TrainingSession:
                 draw_curves(self.target, state.rows, self.network.card.name, chosen)
             except ExportError as error:
                 self.reporter.told(f"the curves are not drawn: {error.diagnostics[0].message}")
-        return folders.open_run(self.target)
+        return share_run(self.world, self.target)
 
     def _give_up(self, error: DataError, loop: Loop) -> NoReturn:
         """Raise the error of a picture that can't be read, with what is left and how to go on."""
+        if not self.world.leads:
+            raise error
         place = self.sets.record.location or self.recipe.dataset
         checkpoints = self.target / "checkpoints"
         if self.world.size == 1 and (loop.state.rows or last_step(checkpoints)):  # else another may wait for this one
@@ -134,8 +148,7 @@ class TrainingSession:
             self._note(loop.state, "interrupted")
             said = f"what was learned is kept: mend it, and nin-spec train {self.target} --resume goes on"
         else:
-            if self.world.leads:
-                shutil.rmtree(self.target)
+            shutil.rmtree(self.target)
             said = f"nothing was learned yet, so {self.target} is removed"
         said += f"; nin-spec data check {place} lists every such picture"
         *others, last = error.diagnostics
@@ -199,6 +212,7 @@ class TrainingSession:
         key_dropout(bare, moment)
         layout = torch.channels_last if self.settings.channels_last else torch.contiguous_format
         bare = bare.to(self.device, memory_format=layout)  # type: ignore[call-overload]
+        share_weights(self.world, bare)
         if self.world.size > 1:
             share_norms(bare, self.device)
         called: nn.Module = bare

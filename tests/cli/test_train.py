@@ -109,7 +109,7 @@ def test_resume_takes_the_newest_run_of_a_spec(nin_spec: Command) -> None:
         (("small.yaml", "-o", "runs/small"), "exists already: it is a run"),
         (("small.yaml", "-o", "."), "nin-spec train did not make it"),
         (("small.yaml", "--weights", "nowhere"), "there is no such file"),
-        (("small.yaml", "--checkpoint-minutes", "nan"), "say a number of minutes"),
+        (("small.yaml", "--checkpoint-minutes", "nan"), "pass a finite number of minutes"),
         (("small.yaml", "--set", "train.optimizer={kind: sgd, lr: 1, nesterov: true}"), "there is none"),
         (("small.yaml", "--set", "train.resize=16384"), "a batch of 128 pictures of 16384x16384 is"),
         (("one.yaml", "--accumulate", "128"), "leave head.norm one number a channel"),

@@ -15,7 +15,7 @@ from torch import nn
 from nin_spec.diagnostics import TrainingError
 from nin_spec.training.begin import train
 from nin_spec.training.folder import read_rows
-from nin_spec.training.parallel import SharedBatchNorm, World, find_world
+from nin_spec.training.parallel import SharedBatchNorm
 from nin_spec.training.settings import TrainSettings
 
 
@@ -117,33 +117,3 @@ def test_a_shared_norm_of_one_process_is_batch_norm(
 
 def test_a_shared_norm_keeps_the_names_of_the_layer_it_replaces() -> None:
     assert list(SharedBatchNorm(nn.BatchNorm2d(3)).state_dict()) == list(nn.BatchNorm2d(3).state_dict())
-
-
-def test_the_world_is_what_torchrun_announces(monkeypatch: pytest.MonkeyPatch) -> None:
-    for key, value in (("RANK", "3"), ("WORLD_SIZE", "4"), ("LOCAL_RANK", "1"), ("LOCAL_WORLD_SIZE", "2")):
-        monkeypatch.setenv(key, value)
-    for key in ("MASTER_ADDR", "MASTER_PORT"):
-        monkeypatch.setenv(key, "1")
-    assert find_world() == World(3, 4, 1, 2)
-
-
-@pytest.mark.parametrize(
-    ("announced", "words"),
-    [
-        ({"RANK": "first"}, "can't be: RANK=first"),
-        ({"RANK": "2", "WORLD_SIZE": "2"}, "can't be: RANK=2, WORLD_SIZE=2"),
-        ({"RANK": "-1"}, "can't be: RANK=-1"),
-        ({"WORLD_SIZE": "0"}, "can't be"),
-        ({"WORLD_SIZE": "2", "LOCAL_RANK": "1"}, "can't be"),
-        ({"WORLD_SIZE": "2"}, "no MASTER_ADDR and MASTER_PORT"),
-    ],
-)
-def test_processes_that_can_t_be_are_refused(
-    monkeypatch: pytest.MonkeyPatch, announced: dict[str, str], words: str
-) -> None:
-    for key in ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"):
-        monkeypatch.delenv(key, raising=False)
-    for key, value in announced.items():
-        monkeypatch.setenv(key, value)
-    with pytest.raises(TrainingError, match=words):
-        find_world()

@@ -1,0 +1,213 @@
+"""Signs of life between the processes of a training, so that one that is stopped, killed or cut off is noticed.
+
+Each process has a thread that sends a line to process 0 every few seconds, and process 0 to each. What ends a
+connection without a farewell, or sends nothing for `patience` seconds, is lost; process 0 tells the others which.
+A thread alone can't free a process that waits inside a collective operation for a peer that will never answer:
+where the process does not end by itself within GRACE seconds, the thread ends it, as PyTorch's own watchdog does.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hmac
+import json
+import os
+import selectors
+import socket
+import threading
+import time
+from collections.abc import Sequence
+
+from nin_spec.diagnostics import Code, Diagnostic, PeerLostError, TrainingError, render
+
+GRACE = 5.0
+"""Seconds that a process has to end by itself once another is lost."""
+
+_LONGEST_LINE = 1 << 16
+_OFF = "or turn the heartbeat off: --peer-timeout 0"
+
+
+class Heartbeat:
+    """Watches the peers over `links`, one connected socket each: process 0 has one to every other, they one to it.
+
+    `names` say who the processes are, by rank. `lost` is the error once a process is lost.
+    """
+
+    def __init__(self, rank: int, names: Sequence[str], links: dict[int, socket.socket], patience: float) -> None:
+        self.rank, self.names, self.links, self.patience = rank, names, links, patience
+        self.lost: PeerLostError | None = None
+        self.found, self.left = threading.Event(), threading.Event()
+        self._said: dict[int, bytes] = dict.fromkeys(links, b"")
+        self._lock = threading.Lock()
+        self._thread = threading.Thread(target=self._watch, name="nin-spec heartbeat", daemon=True)
+        self._thread.start()
+
+    def leave(self, reason: str | None) -> None:
+        """Say farewell, with the reason where it is an error; process 0 then waits until the others have left.
+
+        So what process 0 serves to the others stays there while they need it.
+        """
+        self.left.set()
+        self._send({"left": reason})
+        self._thread.join(self.patience + GRACE)
+        for link in self.links.values():
+            # Closed with something unread, a connection is reset, and what was sent last is lost with it.
+            with contextlib.suppress(OSError):
+                link.shutdown(socket.SHUT_WR)
+                link.settimeout(GRACE)
+                while link.recv(_LONGEST_LINE):
+                    pass
+            link.close()
+        self.links.clear()
+
+    def _watch(self) -> None:
+        """Beat, listen, judge, until nobody is left or somebody is lost."""
+        every = min(self.patience / 5, 5.0)
+        heard = dict.fromkeys(self.links, time.monotonic())
+        due = 0.0
+        while self.links and not self.found.is_set() and not (self.left.is_set() and self.rank):
+            if time.monotonic() >= due:
+                self._send({"beat": True})
+                due = time.monotonic() + every
+            # What has come is read before silence is judged: this process may itself have been stopped meanwhile.
+            for rank in self._readable(due):
+                heard[rank] = time.monotonic()
+                self._read(rank)
+            for rank in list(self.links):
+                if time.monotonic() - heard[rank] > self.patience:
+                    self._lose(rank, f"has not answered for {self.patience:g} s: it is stopped, hung or cut off")
+        if self.found.is_set():
+            self._end()
+
+    def _readable(self, due: float) -> list[int]:
+        """The peers that have sent something; waits a little for it, and not past the next beat."""
+        with selectors.DefaultSelector() as selector:
+            for rank, link in self.links.items():
+                selector.register(link, selectors.EVENT_READ, rank)
+            return [key.data for key, _ in selector.select(min(max(due - time.monotonic(), 0.0), 0.2))]
+
+    def _read(self, rank: int) -> None:
+        try:
+            data = self.links[rank].recv(_LONGEST_LINE)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        if not data:
+            self._drop(rank)
+            self._lose(rank, "was killed or has crashed: its connection is closed")
+            return
+        *lines, self._said[rank] = (self._said[rank] + data).split(b"\n")
+        for line in lines:
+            self._hear(rank, json.loads(line))
+
+    def _hear(self, rank: int, told: dict[str, object]) -> None:
+        if "lost" in told:
+            culprit = int(str(told["lost"]))
+            mine = "has not answered the others, which have ended without it: was it stopped?"
+            self._lose(culprit, mine if culprit == self.rank else str(told["why"]))
+        elif told.get("left") is not None:
+            self._lose(rank, f"has ended: {told['left']}")
+        elif "left" in told and self.rank == 0:
+            self._drop(rank)
+
+    def _drop(self, rank: int) -> None:
+        with self._lock:
+            self.links.pop(rank).close()
+
+    def _lose(self, rank: int, why: str) -> None:
+        """Take a process for lost, the first alone, and tell the others."""
+        if self.found.is_set():
+            return
+        message = f"process {rank} of {len(self.names)} ({self.names[rank]}) {why}"
+        hint = "the run folder keeps the last checkpoint: start all processes again, with --resume"
+        self.lost = PeerLostError(Diagnostic(Code.PEER_LOST, message, hint=hint))
+        self.found.set()
+        self._send({"lost": rank, "why": why})
+
+    def _send(self, told: dict[str, object]) -> None:
+        line = json.dumps(told).encode() + b"\n"
+        with self._lock:
+            for link in self.links.values():
+                # A full buffer or a closed connection shows when listening.
+                with contextlib.suppress(OSError):
+                    link.send(line)
+
+    def _end(self) -> None:
+        """End the process, unless it does so itself."""
+        if self.left.wait(GRACE) or self.lost is None:
+            return
+        for diagnostic in self.lost.diagnostics:
+            os.write(2, (render(diagnostic) + "\n").encode())
+        os._exit(self.lost.exit_code)
+
+
+# ------------------------------------------------------------------ connections
+
+
+def listen(*, near: bool) -> socket.socket:
+    """Where process 0 is reached: on loopback alone where all are on one machine."""
+    if near:
+        return socket.create_server(("127.0.0.1", 0))
+    if socket.has_dualstack_ipv6():
+        return socket.create_server(("", 0), family=socket.AF_INET6, dualstack_ipv6=True)
+    return socket.create_server(("", 0))
+
+
+def accept(server: socket.socket, others: int, token: str, seconds: float) -> dict[int, socket.socket]:
+    """The connections of the other processes, each of which says its rank and the token; strangers are dropped.
+
+    Raises TrainingError when some do not come in time.
+    """
+    links: dict[int, socket.socket] = {}
+    end = time.monotonic() + seconds
+    while len(links) < others:
+        server.settimeout(max(end - time.monotonic(), 0.001))
+        try:
+            link, _ = server.accept()
+        except TimeoutError:
+            missing = sorted(set(range(1, others + 1)) - set(links))
+            raise _unreachable(f"processes {missing} have not connected to process 0's heartbeat") from None
+        rank = _introduced(link, token)
+        if rank is None or rank in links or not 0 < rank <= others:
+            link.close()
+            continue
+        link.setblocking(False)
+        links[rank] = link
+    return links
+
+
+def connect(hosts: Sequence[str], port: int, rank: int, token: str, seconds: float) -> dict[int, socket.socket]:
+    """A connection to process 0, at the first of the hosts that answers. Raises TrainingError when none does."""
+    why = ""
+    for host in hosts:
+        try:
+            link = socket.create_connection((host, port), seconds)
+            link.sendall(f"{rank} {token}\n".encode())
+        except OSError as error:
+            why = f"{host}:{port}: {error.strerror or error}"
+            continue
+        link.setblocking(False)
+        return {0: link}
+    raise _unreachable(f"process {rank} can't connect to process 0's heartbeat at {why}")
+
+
+def _introduced(link: socket.socket, token: str) -> int | None:
+    """The rank of who connects, where the token is right."""
+    link.settimeout(5.0)
+    said = b""
+    try:
+        while not said.endswith(b"\n") and len(said) < 200:
+            data = link.recv(1)
+            if not data:
+                return None
+            said += data
+    except OSError:
+        return None
+    rank, _, key = said.decode("ascii", "replace").strip().partition(" ")
+    return int(rank) if rank.isdecimal() and hmac.compare_digest(key.encode(), token.encode()) else None
+
+
+def _unreachable(message: str) -> TrainingError:
+    hint = f"let the machines reach each other on any port, as gloo and NCCL need it, {_OFF}"
+    return TrainingError(Diagnostic(Code.PEER_LOST, message, hint=hint))

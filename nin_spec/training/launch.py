@@ -1,0 +1,190 @@
+"""Which processes a launcher started: read from the variables of torchrun, Slurm, and MPI. Loads no torch.
+
+torchrun      RANK, WORLD_SIZE, MASTER_ADDR, MASTER_PORT (Kubernetes' PyTorchJob sets the same)
+Slurm         SLURM_PROCID, SLURM_STEP_NUM_TASKS (srun's output environment variables)
+MPI           OMPI_COMM_WORLD_RANK, PMI_RANK, and what other launchers call them
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import NoReturn
+
+from nin_spec.diagnostics import Code, Diagnostic, TrainingError
+
+_MPI = (
+    ("Open MPI", "OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE"),
+    ("MVAPICH", "MV2_COMM_WORLD_RANK", "MV2_COMM_WORLD_SIZE"),
+    ("jsrun", "JSM_NAMESPACE_RANK", "JSM_NAMESPACE_SIZE"),
+    ("Flux", "FLUX_TASK_RANK", "FLUX_JOB_SIZE"),
+    ("MPI", "PMI_RANK", "PMI_SIZE"),
+)
+"""Launchers that name a rank and a size, and no place to meet."""
+
+_ALONE = "to train in this process alone, set RANK=0 and WORLD_SIZE=1"
+
+
+@dataclass(frozen=True, slots=True)
+class Launch:
+    """Process `rank` of `size`, which meet at `address`:`port`.
+
+    `local` is its rank among the `neighbours` on its machine, None where the launcher does not say. `by` is the
+    launcher, `job` tells its process group from those of other jobs, `restarts` is how often torchrun restarted it.
+    """
+
+    rank: int = 0
+    size: int = 1
+    local: int | None = None
+    neighbours: int | None = None
+    by: str = ""
+    address: str = ""
+    port: int = 0
+    job: str = ""
+    restarts: int = 0
+
+    @property
+    def place(self) -> str:
+        """Where the processes meet, as a person writes it."""
+        return f"{self.address}:{self.port}"
+
+
+def find_launch(env: Mapping[str, str] = os.environ) -> Launch:
+    """The launcher's variables, understood. Raises TrainingError when they contradict themselves or lack an address."""
+    if "RANK" in env or env.get("WORLD_SIZE") == "1":
+        return _torchrun(env)
+    mpi = next((found for row in _MPI if (found := _pair(env, *row))), None)
+    slurm = _pair(env, "Slurm", "SLURM_PROCID", "SLURM_STEP_NUM_TASKS")
+    # mpirun starts its own daemons with srun, so a task number of Slurm's may be that of a daemon.
+    daemon = mpi is not None and slurm is not None and (mpi.rank, mpi.size) != (slurm.rank, slurm.size)
+    found = mpi if slurm is None or daemon else slurm
+    if found is None and "WORLD_SIZE" in env:
+        return _torchrun(env)
+    if found is None:
+        _require_srun(env)
+        return Launch()
+    if (size := _number(env, "WORLD_SIZE", found.size)) != found.size:
+        _refuse(f"WORLD_SIZE={size}, and {found.by} started {found.size} processes", "unset WORLD_SIZE")
+    return _slurm(env, found) if found is slurm else _mpi(env, found)
+
+
+def agent() -> str:
+    """What started this process: a machine, a process there, and when that began. The same after a restart."""
+    parent = os.getppid()
+    try:
+        begun = Path(f"/proc/{parent}/stat").read_text().rpartition(")")[2].split()[19]
+    except (OSError, IndexError):  # only Linux says
+        begun = ""
+    return f"{socket.gethostname()}:{parent}:{begun}"
+
+
+def first_host(nodes: str) -> str | None:
+    """The first host of a Slurm node list: node01 of `node[01-04,07],gpu1`. None when it is not a node list."""
+    head = re.match(r"(?:[^][,\s]|\[[^][\s]+\])+(?=,|$)", nodes.strip())
+    if head is None:
+        return None
+    host = re.sub(r"\[([^],-]+)[^]]*\]", r"\1", head[0])
+    return host if re.fullmatch(r"[\w.:-]+", host) else None
+
+
+def tasks_on(nodes: str, index: int) -> int | None:
+    """How many tasks run on a node, by Slurm's list of them: `2(x3),1` is 2, 2, 2, 1. None when it does not say."""
+    for many, times in re.findall(r"(\d+)(?:\(x(\d+)\))?", nodes):
+        index -= int(times or 1)
+        if index < 0:
+            return int(many)
+    return None
+
+
+def _torchrun(env: Mapping[str, str]) -> Launch:
+    rank, size = _number(env, "RANK", 0), _number(env, "WORLD_SIZE", 1)
+    local = _number(env, "LOCAL_RANK", 0) if "LOCAL_RANK" in env else None
+    neighbours = _number(env, "LOCAL_WORLD_SIZE", 1) if "LOCAL_WORLD_SIZE" in env else None
+    many = size if neighbours is None else neighbours
+    if not (0 <= rank < size and 0 <= (local or 0) < many <= size):
+        keys = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE")
+        found = ", ".join(f"{key}={env[key]}" for key in keys if key in env)
+        _refuse(f"the environment contradicts itself: {found}", "unset them, or start with torchrun")
+    if size > 1 and not {"MASTER_ADDR", "MASTER_PORT"} <= set(env):
+        message = f"WORLD_SIZE={size}, and MASTER_ADDR and MASTER_PORT, where the processes meet, are not set"
+        _refuse(message, f"set them, or start with torchrun; {_ALONE}")
+    restarts = _number(env, "TORCHELASTIC_RESTART_COUNT", 0)
+    if size == 1:
+        return Launch(0, 1, 0, 1, "torchrun", restarts=restarts)
+    place = env["MASTER_ADDR"], _port(env)
+    return Launch(rank, size, local, neighbours, "torchrun", *place, restarts=restarts)
+
+
+def _slurm(env: Mapping[str, str], found: Launch) -> Launch:
+    """A task of a step of several that srun started, with where they meet."""
+    job = f"{env.get('SLURM_JOB_ID', '')}.{env.get('SLURM_STEP_ID', '')}"
+    node = _number(env, "SLURM_NODEID", 0)
+    neighbours = tasks_on(env.get("SLURM_STEP_TASKS_PER_NODE", ""), node)
+    local = _number(env, "SLURM_LOCALID", 0) if "SLURM_LOCALID" in env and neighbours is not None else None
+    address = env.get("MASTER_ADDR")
+    if address is None:
+        # Loopback needs no name service, and a list of one node is all on this machine.
+        alone = neighbours == found.size
+        address = "127.0.0.1" if alone else first_host(env.get("SLURM_STEP_NODELIST", env.get("SLURM_NODELIST", "")))
+    if address is None:
+        _refuse("Slurm's variables do not name the first node", "set MASTER_ADDR to the host of the first task")
+    # Below the ports that systems hand out; the step is in it, for two steps of a job may run side by side.
+    port = _port(env) if "MASTER_PORT" in env else 20_000 + zlib.crc32(job.encode()) % 10_000
+    return Launch(found.rank, found.size, local, neighbours, "Slurm", address, port, job)
+
+
+def _require_srun(env: Mapping[str, str]) -> None:
+    """Refuse a process of a Slurm job of several tasks that srun did not start: are there others, or not?"""
+    if "SLURM_PROCID" in env and "SLURM_STEP_NUM_TASKS" not in env and _number(env, "SLURM_NTASKS", 1) > 1:
+        message = f"Slurm allotted {env['SLURM_NTASKS']} tasks, and this process was not started by srun"
+        _refuse(message, f"start it with srun nin-spec train ..., or with torchrun; {_ALONE}")
+
+
+def _mpi(env: Mapping[str, str], found: Launch) -> Launch:
+    """A process of several that MPI started, with where they meet."""
+    if not {"MASTER_ADDR", "MASTER_PORT"} <= set(env):
+        flags = (
+            "mpirun -x MASTER_ADDR=HOST -x MASTER_PORT=29500"
+            if found.by == "Open MPI"
+            else "MASTER_ADDR=HOST, MASTER_PORT=29500"
+        )
+        message = (
+            f"{found.by} started {found.size} processes, and MASTER_ADDR and MASTER_PORT, where they meet, are not set"
+        )
+        _refuse(message, f"set them for every process ({flags}; HOST is that of process 0); {_ALONE}")
+    return replace(found, address=env["MASTER_ADDR"], port=_port(env))
+
+
+def _pair(env: Mapping[str, str], by: str, rank_key: str, size_key: str) -> Launch | None:
+    """The process of several that two variables name; None where they are not set, or name one process."""
+    if rank_key not in env or size_key not in env:
+        return None
+    rank, size = _number(env, rank_key, 0), _number(env, size_key, 1)
+    if size == 1:
+        return None
+    if not 0 <= rank < size:
+        _refuse(f"the environment contradicts itself: {rank_key}={rank}, {size_key}={size}", _ALONE)
+    return Launch(rank, size, by=by)
+
+
+def _port(env: Mapping[str, str]) -> int:
+    port = _number(env, "MASTER_PORT", 0)
+    if not 0 < port < 65536:
+        _refuse(f"MASTER_PORT={port} is not a port", "set it to a free one, for example 29500")
+    return port
+
+
+def _number(env: Mapping[str, str], key: str, otherwise: int) -> int:
+    try:
+        return int(env.get(key, otherwise))
+    except ValueError:
+        _refuse(f"{key}={env[key]} is not a whole number", f"unset it; {_ALONE}")
+
+
+def _refuse(message: str, hint: str) -> NoReturn:
+    raise TrainingError(Diagnostic(Code.RECIPE, message, hint=hint))

@@ -1,0 +1,276 @@
+"""The processes of one training: who they are, how they meet, and what they tell each other. Loads torch when needed.
+
+Two ways lead to the others. Words (specs, settings, errors) pass through the key-value store at which the processes
+meet, so that a wait for a slow process has no time limit of its own. Tensors pass through a process group of PyTorch.
+In a process group that the caller has initialised, both pass through that group, and it is left as it was.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import socket
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from nin_spec.diagnostics import Code, Diagnostic, NinSpecError, PeerLostError, TrainingError
+from nin_spec.training import heartbeat
+from nin_spec.training.heartbeat import Heartbeat
+from nin_spec.training.launch import Launch, agent, find_launch
+from nin_spec.training.talk import MEET_SECONDS, GroupTalk, MissingError, StoreTalk, Talk, meet, prefixed
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+PEER_TIMEOUT = 60.0
+"""Seconds without a sign of life after which a process is lost."""
+
+
+@dataclass(frozen=True)
+class World:
+    """This process among all: `rank` of `size`, the `local`-th of the `neighbours` on its machine.
+
+    `peers` say who each is, `agents` what started them. `restarted` where torchrun started them again. `store` is
+    where the process group meets, None in one that the caller has initialised.
+    """
+
+    rank: int = 0
+    size: int = 1
+    local: int = 0
+    neighbours: int = 1
+    peers: tuple[str, ...] = ()
+    agents: tuple[str, ...] = ()
+    restarted: bool = False
+    talk: Talk | None = field(default=None, repr=False, compare=False)
+    store: Any = field(default=None, repr=False, compare=False)
+
+    @property
+    def leads(self) -> bool:
+        """True in the one process that writes and speaks."""
+        return self.rank == 0
+
+    def total(self, values: Tensor) -> Tensor:
+        """The sum over all processes, in each."""
+        if self.size > 1:
+            import torch.distributed as dist
+
+            dist.all_reduce(values)
+        return values
+
+    def word(self, value: Any) -> Any:
+        """What the leading process says, in each: plain data."""
+        return value if self.talk is None else self.talk.word(value, self.rank)
+
+    def words(self, value: Any) -> list[Any]:
+        """What each process says, in each: plain data."""
+        return [value] if self.talk is None else self.talk.words(value, self.rank, self.size)
+
+
+@contextmanager
+def joined(patience: float = PEER_TIMEOUT) -> Iterator[World]:
+    """The processes of this training, met, and watched by a heartbeat of that `patience` in seconds; 0 is none.
+
+    Raises TrainingError where they can't meet, PeerLostError once one is stopped, killed or cut off: at most
+    `patience` seconds later, or 5 more where this process waits in a collective operation and has to be ended.
+    """
+    if _initialised():
+        yield _existing()
+        return
+    launch = find_launch()
+    if launch.size == 1:
+        agents = (agent(),) if launch.restarts or "TORCHELASTIC_RUN_ID" in os.environ else ()
+        yield World(agents=agents, restarted=launch.restarts > 0)
+        return
+    store = meet(launch)
+    talk = StoreTalk(store)
+    world = _introduce(launch, talk)
+    beat = _heartbeat(world, launch, patience) if patience else None
+    talk.beat = beat
+    with _watched(beat, talk, world):
+        yield world
+
+
+@contextmanager
+def connected(world: World, device: torch.device) -> Iterator[None]:
+    """The process group through which tensors pass."""
+    if world.size == 1 or world.store is None:
+        yield
+        return
+    import torch
+    import torch.distributed as dist
+
+    if device.type == "cuda":
+        torch.cuda.set_device(device)  # what NCCL sends travels over it
+    backend = "nccl" if device.type == "cuda" else "gloo"
+    dist.init_process_group(backend, store=prefixed("group", world.store), rank=world.rank, world_size=world.size)
+    try:
+        yield
+    finally:
+        dist.destroy_process_group()
+
+
+@contextmanager
+def agreed(world: World, *kinds: type[Exception]) -> Iterator[None]:
+    """What one process can't begin, none begins: an error that several have is raised with words by the first alone.
+
+    Nothing in it may wait for another process. The others raise an error without words. `kinds` are errors that
+    count beside NinSpecError.
+    """
+    own: Exception | None = None
+    caught: tuple[type[Exception], ...] = (NinSpecError, *kinds)
+    try:
+        yield
+    except caught as error:
+        own = error
+    said = world.words(None if own is None else _gist(own))
+    if own is not None:
+        raise own if _gist(own) not in said[: world.rank] else TrainingError(())
+    if any(word is not None for word in said):
+        raise TrainingError(())
+
+
+def require_same(world: World, asked: dict[str, Any]) -> None:
+    """Raise TrainingError when a process was started for another training than process 0."""
+    said = world.words(asked)
+    with agreed(world):
+        for rank, other in enumerate(said):
+            if different := [key for key, value in other.items() if said[0].get(key) != value]:
+                message = f"process {rank} ({world.peers[rank]}) and process 0 differ in {', '.join(different)}"
+                hint = "start all with the same command; for a training of its own in each, set RANK=0 and WORLD_SIZE=1"
+                raise TrainingError(Diagnostic(Code.RECIPE, message, hint=hint))
+
+
+def _gist(error: Exception) -> str:
+    """What an error says, wherever each process has read it."""
+    return "\n".join(d.message for d in error.diagnostics) if isinstance(error, NinSpecError) else str(error)
+
+
+# ------------------------------------------------------------------ meeting
+
+
+def _introduce(launch: Launch, talk: StoreTalk) -> World:
+    """Each says who it is. Raises TrainingError when some do not come."""
+    own = {
+        "host": socket.gethostname(),
+        "pid": os.getpid(),
+        "agent": agent(),
+        "restarts": launch.restarts,
+    }
+    try:
+        said = talk.words(own, launch.rank, launch.size, time.monotonic() + MEET_SECONDS)
+    except MissingError as error:
+        message = (
+            f"processes {error.ranks} of {launch.size} ({launch.by}) did not come to {launch.place} "
+            f"within {MEET_SECONDS / 60:g} minutes"
+        )
+        hint = "start all of them; to train in this process alone, set RANK=0 and WORLD_SIZE=1"
+        raise TrainingError(Diagnostic(Code.PEER_LOST, message, hint=hint)) from None
+    hosts = [each["host"] for each in said]
+    local, neighbours = _neighbours(launch, hosts)
+    peers = tuple(f"pid {each['pid']} on {each['host']}" for each in said)
+    agents = tuple(dict.fromkeys(each["agent"] for each in said)) if launch.by == "torchrun" else ()
+    restarted = any(each["restarts"] > 0 for each in said)
+    store = talk.store
+    return World(launch.rank, launch.size, local, neighbours, peers, agents, restarted, talk, store)
+
+
+def _neighbours(launch: Launch, hosts: Sequence[str]) -> tuple[int, int]:
+    """(rank on this machine, processes on it), by the launcher, or by the machines' names."""
+    if launch.local is not None and launch.neighbours is not None:
+        return launch.local, launch.neighbours
+    host = hosts[launch.rank]
+    return hosts[: launch.rank].count(host), hosts.count(host)
+
+
+def _initialised() -> bool:
+    """Whether the caller has a process group. Loads no torch to find out."""
+    dist = sys.modules.get("torch.distributed")
+    return dist is not None and dist.is_available() and dist.is_initialized()
+
+
+def _existing() -> World:
+    """The processes of a group that exists already, which stays the caller's to destroy."""
+    import torch.distributed as dist
+
+    rank, size = dist.get_rank(), dist.get_world_size()
+    if size == 1:
+        return World()
+    talk = GroupTalk()
+    restarts = int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0"))
+    said = talk.words((socket.gethostname(), os.getpid(), agent(), restarts), rank, size)
+    hosts = [host for host, *_ in said]
+    peers = tuple(f"pid {pid} on {host}" for host, pid, *_ in said)
+    agents = tuple(dict.fromkeys(each for _, _, each, _ in said))
+    restarted = any(count > 0 for *_, count in said)
+    local, neighbours = hosts[:rank].count(hosts[rank]), hosts.count(hosts[rank])
+    return World(rank, size, local, neighbours, peers, agents, restarted, talk)
+
+
+# ------------------------------------------------------------------ watching
+
+
+def _heartbeat(world: World, launch: Launch, patience: float) -> Heartbeat:
+    """A heartbeat between process 0 and the others. Raises TrainingError when they can't connect."""
+    limit, near = max(patience, 10.0), launch.neighbours == launch.size
+    if world.leads:
+        with heartbeat.listen(near=near) as server:
+            token = secrets.token_hex(16)
+            world.word({"host": socket.gethostname(), "port": server.getsockname()[1], "token": token})
+            links = heartbeat.accept(server, world.size - 1, token, limit)
+    else:
+        at = world.word(None)
+        hosts = ("127.0.0.1",) if near else (launch.address, at["host"])
+        links = heartbeat.connect(hosts, at["port"], world.rank, at["token"], limit)
+    return Heartbeat(world.rank, world.peers, links, patience)
+
+
+@contextmanager
+def _watched(beat: Heartbeat | None, talk: StoreTalk, world: World) -> Iterator[None]:
+    """Until all have left; what PyTorch raises when a peer is gone becomes an error that names the peer."""
+    reason: str | None = "it stopped before its end"
+    try:
+        yield
+        reason = None
+    except NinSpecError as error:
+        reason = _gist(error).partition("\n")[0] or "another process has an error"
+        raise
+    except RuntimeError as error:
+        reason = str(error).partition("\n")[0]
+        if not _of_peers(error):
+            raise
+        raise _explained(error, beat) from None
+    finally:
+        if beat is not None:
+            beat.leave(reason)
+        else:
+            _part(talk, world)
+
+
+def _of_peers(error: RuntimeError) -> bool:
+    """Whether an error is about the connection to other processes."""
+    import torch.distributed as dist
+
+    return isinstance(error, dist.DistError) or any(word in str(error) for word in ("gloo", "NCCL", "Connection"))
+
+
+def _explained(error: RuntimeError, beat: Heartbeat | None) -> PeerLostError:
+    """The same error, naming the process that is gone, which the heartbeat knows by now or soon."""
+    if beat is not None and beat.found.wait(beat.patience + heartbeat.GRACE) and beat.lost is not None:
+        return beat.lost
+    message = f"the processes can't reach each other: {str(error).partition(chr(10))[0]}"
+    hint = "the run folder keeps the last checkpoint: start all processes again, with --resume"
+    return PeerLostError(Diagnostic(Code.PEER_LOST, message, hint=hint))
+
+
+def _part(talk: StoreTalk, world: World) -> None:
+    """Without a heartbeat: process 0 keeps its store until the others need it no more, or half a minute."""
+    talk.store.set(f"left/{world.rank}", "")
+    if world.leads:
+        end = time.monotonic() + 30
+        for rank in range(1, world.size):
+            talk.hear(f"left/{rank}", end)
