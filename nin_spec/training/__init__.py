@@ -4,12 +4,16 @@ In the order of a run:
 
     settings.py       what a person chooses beside the recipe: device, precision, threads, pieces of a batch
     sets.py           the pictures learned from and those scored on, shown to be usable before it begins
+    launch.py         which processes torchrun, Slurm or MPI have started
+    talk.py           words between them, through a key-value store or the caller's process group
+    heartbeat.py      signs of life, so that a process that is stopped or killed is noticed
+    world.py          the processes of a training, met
     devices.py        where and in which precision it computes
     batches.py        the pictures of each step, in the order and with the random changes of its epoch
     feed.py           from pictures to the network's input, on the device
     optimizer.py      the recipe's optimiser, its groups of parameters, its learning rates
     random_layers.py  dropout whose masks depend on seed and step alone
-    parallel.py       several processes that compute what one would
+    parallel.py       what several processes share so that they compute what one would
     engine.py         module, optimiser and feed as the steps use them
     loop.py           the steps
     guard.py          dead starts, told early
