@@ -167,6 +167,8 @@ def accept(server: socket.socket, others: int, token: str, seconds: float) -> di
             link, _ = server.accept()
         except TimeoutError:
             missing = sorted(set(range(1, others + 1)) - set(links))
+            for link in links.values():
+                link.close()
             raise _unreachable(f"processes {missing} have not connected to process 0's heartbeat") from None
         rank = _introduced(link, token)
         if rank is None or rank in links or not 0 < rank <= others:
@@ -183,10 +185,10 @@ def connect(hosts: Sequence[str], port: int, rank: int, token: str, seconds: flo
     for host in hosts:
         try:
             link = socket.create_connection((host, port), seconds)
-            link.sendall(f"{rank} {token}\n".encode())
         except OSError as error:
             why = f"{host}:{port}: {error.strerror or error}"
             continue
+        link.sendall(f"{rank} {token}\n".encode())  # a new connection has room for it
         link.setblocking(False)
         return {0: link}
     raise _unreachable(f"process {rank} can't connect to process 0's heartbeat at {why}")
