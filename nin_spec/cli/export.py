@@ -184,6 +184,7 @@ def _made(
     from nin_spec.passes.changes import explanation
 
     made = {name: api.make(model, name, chosen(exporters[name], given)) for name in targets}
+    _check_proof(given, proved=any(file.endswith(".onnx") for artifact in made.values() for file in artifact.files))
     if settings.precision != "float32":
         settings = replace(settings, data=settings.data or location_of(given["spec"]))
         made["onnx"] = renamed(made["onnx"], settings.precision)
@@ -280,11 +281,8 @@ def _check_usage(
     if not (targets or drawing):
         raise click.UsageError("say what to write: " + ", ".join(f"--{n}" for n in (*exporters, "diagram", "report")))
     check_drawing_usage(given, list(exporters), exporting=bool(targets))
-    unused = (given["no_parity"] and given["precision"] == "float32") or not set(targets) - {"source"}
-    if given["options"] and (unused or len(given["devices"]) > 1):
-        raise click.UsageError("--device-option belongs to the proof on one --device")
-    if given["devices"] and unused:
-        raise click.UsageError("--device belongs to the proof of an ONNX file, and none is made")
+    unproved = given["no_parity"] and given["precision"] == "float32"
+    _check_proof(given, proved=bool(set(targets) - _UNPROVED) and not unproved)
     # An option of an exporter that is not asked for would do nothing, in silence.
     options = {key for name in targets for key in exporters[name].Options.model_fields}
     for name, exporter in exporters.items():
@@ -292,6 +290,18 @@ def _check_usage(
             if given.get(key) is not None and key not in options:
                 raise click.UsageError(f"--{key.replace('_', '-')} belongs to --{name}")
     return spec
+
+
+_UNPROVED = {"kserve", "source"}
+"""Exporters of ours that write no ONNX file; what one of another package makes is seen once it is made."""
+
+
+def _check_proof(given: dict[str, Any], *, proved: bool) -> None:
+    """Devices are for a proof: refused where there is none. Raises UsageError."""
+    if given["options"] and (not proved or len(given["devices"]) > 1):
+        raise click.UsageError("--device-option belongs to the proof on one --device")
+    if given["devices"] and not proved:
+        raise click.UsageError("--device belongs to the proof of an ONNX file, and none is made")
 
 
 def chosen(exporter: Exporter, given: dict[str, Any]) -> dict[str, Any]:

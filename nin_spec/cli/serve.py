@@ -67,6 +67,14 @@ TOKEN = "NIN_SPEC_TOKEN"  # noqa: S105 the variable's name
     metavar="FILE",
     help=f"Require the bearer token that FILE holds; or set the token itself in {TOKEN}.",
 )
+@click.option(
+    "--allow-host",
+    "hosts",
+    metavar="NAME",
+    multiple=True,
+    help="A name that requests may call the server by, for example a proxy's; may be repeated.  [default: names and "
+    "addresses of this machine, any name with another --host]",
+)
 @click.option("--insecure", is_flag=True, help="Listen beyond this machine without a token.")
 @click.option("--reload", is_flag=True, help="Take a changed file's model, once it is proved to run; also on SIGHUP.")
 def serve_command(
@@ -85,6 +93,7 @@ def serve_command(
     drain: float,
     max_body: int,
     token_file: str | None,
+    hosts: tuple[str, ...],
     insecure: bool,
     reload: bool,
 ) -> None:
@@ -125,6 +134,7 @@ def serve_command(
         token=token,
         reload=1.0 if reload else None,
         grpc_port=grpc_port,
+        hosts=hosts,
     )
     names = ", ".join(f"{m.name}:{m.source.version}" for m in opened)
     serve(opened, choice, settings, lambda address: tell([f"serving {names} on {address}"]))

@@ -14,7 +14,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from nin_spec.serving.errors import NotFoundError, ServingError, UnauthorizedError
+from nin_spec.serving.errors import ForbiddenError, NotFoundError, ServingError, UnauthorizedError
+from nin_spec.serving.guard import Guard
 from nin_spec.serving.labelling import Classify, count_of
 from nin_spec.serving.limits import Hold, Intake, Receive
 from nin_spec.serving.logs import logger
@@ -36,6 +37,7 @@ class App:
     service: Service
     intake: Intake
     token: bytes | None = None
+    guard: Guard = Guard()
 
     def __post_init__(self) -> None:
         self._infer = Infer(self.service, self.intake)
@@ -48,7 +50,10 @@ class App:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         path = scope["path"]
-        if self.token is not None and path not in _OPEN and not self._known(scope):
+        if (reason := self.guard.refusal(scope["method"], scope["headers"])) is not None:
+            error: ServingError = ForbiddenError(reason)
+            await respond(_labelled(send, request_id(dict(scope["headers"]))), error.status, *refusal(error))
+        elif self.token is not None and path not in _OPEN and not self._known(scope):
             error = UnauthorizedError("this server asks for its token: Authorization: Bearer TOKEN")
             await respond(_labelled(send, request_id(dict(scope["headers"]))), error.status, *refusal(error))
         elif scope["method"] == "POST" and (match := INFER.fullmatch(path)):

@@ -128,6 +128,9 @@ class Connection(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         if self._repeats:
             return
+        if self._names_no_host():
+            self.refuse(400, "an HTTP/1.1 request has one Host header")
+            raise BufferError  # the parser reads no further
         super().on_headers_complete()
         self._in_body = self._advanced = True
         if self.parser.should_upgrade():
@@ -135,6 +138,11 @@ class Connection(HttpToolsProtocol):
         self.cycle.transport = self._exit  # type: ignore[assignment]
         if self.draining:
             self.cycle.keep_alive = False
+
+    def _names_no_host(self) -> bool:
+        """RFC 9112 (3.2): a request of HTTP/1.1 has one Host header, and is answered with 400 otherwise."""
+        hosts = sum(name == b"host" for name, _ in self.headers)
+        return hosts > 1 or (not hosts and self.parser.get_http_version() == "1.1")
 
     def on_body(self, body: bytes) -> None:
         self._advanced = True

@@ -3,9 +3,11 @@
 ServingError
 |-- BadRequestError   400  INVALID_ARGUMENT    the request can't be read, or doesn't fit the model
 |-- UnauthorizedError 401  UNAUTHENTICATED     no token, or a wrong one
+|-- ForbiddenError    403  PERMISSION_DENIED   it comes from a web page of another origin
 |-- NotFoundError     404  NOT_FOUND           no such model, version or path
 |-- SlowError         408  DEADLINE_EXCEEDED   the request did not arrive in time
 |-- TooLargeError     413  RESOURCE_EXHAUSTED  more bytes than the server takes
+|-- CodingError       415  INVALID_ARGUMENT    a content encoding that the server does not know
 |-- FailedError       500  INTERNAL            the model failed on this request, alone
 |-- OverloadedError   503  UNAVAILABLE         the queue is full; `retry_after` says when to come back
 |-- ExpiredError      503  DEADLINE_EXCEEDED   it waited in the queue for longer than it may
@@ -46,6 +48,12 @@ class UnauthorizedError(ServingError):
     status, grpc = 401, "UNAUTHENTICATED"
 
 
+class ForbiddenError(ServingError):
+    """It comes from a web page of another origin."""
+
+    status, grpc = 403, "PERMISSION_DENIED"
+
+
 class NotFoundError(ServingError):
     """No such model, version or path."""
 
@@ -62,6 +70,12 @@ class TooLargeError(ServingError):
     """More bytes than the server takes."""
 
     status, grpc = 413, "RESOURCE_EXHAUSTED"
+
+
+class CodingError(ServingError):
+    """A content encoding that the server does not know."""
+
+    status, grpc = 415, "INVALID_ARGUMENT"
 
 
 class FailedError(ServingError):

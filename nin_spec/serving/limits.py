@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from nin_spec.serving.errors import BadRequestError, GoneError, OverloadedError, TooLargeError
+from nin_spec.serving.errors import BadRequestError, CodingError, GoneError, OverloadedError, TooLargeError
 
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 T = TypeVar("T")
@@ -94,7 +94,8 @@ class Hold:
         if coding == b"identity":
             return body
         if coding not in _WINDOWS:
-            raise BadRequestError(f"the content encoding is {coding[:40]!r}, and not gzip or deflate")
+            told = coding[:40].decode("latin-1")
+            raise CodingError(f"the content encoding {told!r} is unknown; send gzip, deflate or identity")
         inflate = self.intake.aside(_inflate, body, _WINDOWS[coding], self.intake.body)
         decoded = await inflate
         if decoded is None:

@@ -120,7 +120,7 @@ def _post(summary: str, parameter: dict[str, Any], body: dict[str, Any], schema:
             "summary": summary,
             "parameters": [parameter],
             "requestBody": {"required": True, "content": body},
-            "responses": _answers(schema, 400, 404, 408, 413, 500, 503),
+            "responses": _answers(schema, 400, 404, 408, 413, 415, 500, 503),
         }
     }
 

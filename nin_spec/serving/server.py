@@ -14,6 +14,7 @@ import uvicorn
 from nin_spec.diagnostics import Code, Diagnostic, InputError
 from nin_spec.serving.app import App
 from nin_spec.serving.connection import Connection
+from nin_spec.serving.guard import Guard
 from nin_spec.serving.limits import Intake
 from nin_spec.serving.logs import logger
 from nin_spec.serving.models import Choice, Opened, Repository
@@ -29,7 +30,10 @@ _LAST_ANSWERS = 0.1
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """How the server stands: seconds, bytes. `reload` is how often files are looked at, None is never."""
+    """How the server stands: seconds, bytes. `reload` is how often files are looked at, None is never.
+
+    `hosts` are names beside those of this machine that a request may call the server by.
+    """
 
     host: str = "127.0.0.1"
     port: int = 8000
@@ -42,6 +46,7 @@ class Settings:
     token: bytes | None = None
     reload: float | None = None
     grpc_port: int | None = None
+    hosts: tuple[str, ...] = ()
 
 
 def serve(models: Sequence[Opened], choice: Choice, settings: Settings, ready: Callable[[str], None]) -> None:
@@ -68,7 +73,8 @@ async def _serve(models: Sequence[Opened], choice: Choice, settings: Settings, r
     intake = Intake(settings.body, settings.memory)
     rpc = await _listen(service, intake, settings)
     told = (lambda address: ready(f"{address} and {rpc.address}")) if rpc else ready
-    server = Server(service, App(service, intake, settings.token), settings, told, rpc)
+    app = App(service, intake, settings.token, Guard.of(settings.host, settings.hosts))
+    server = Server(service, app, settings, told, rpc)
     with server.signals():
         try:
             await server.serve()

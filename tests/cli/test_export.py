@@ -116,6 +116,8 @@ def test_options_reach_the_exporter() -> None:
         (["--onnx", "tiny.yaml"], "'tiny.yaml' was read as the path to write to: put SPEC first"),
         (["tiny.yaml", "--source", "--opset", "17"], "--opset belongs to --onnx"),
         (["tiny.yaml", "--source", "--device", "cpu"], "--device belongs to the proof of an ONNX file"),
+        (["tiny.yaml", "--kserve", "--device", "cpu"], "--device belongs to the proof of an ONNX file"),
+        (["tiny.yaml", "--kserve", "--source", "--device", "cpu"], "--device belongs to the proof of an ONNX file"),
         (["tiny.yaml", "--onnx", "--no-parity", "--device", "abacus"], "--device belongs to the proof"),
         (["tiny.yaml", "--onnx", "--no-parity", "--device-option", "a=b"], "--device-option belongs to the proof"),
         (["tiny.yaml", "--onnx", "--device", "abacus"], "'abacus' is not a device here"),

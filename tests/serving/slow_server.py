@@ -15,9 +15,9 @@ from server_process import (
 
 INFER = "/v2/models/slow/infer"
 LAST = b"\r\nConnection: close\r\n\r\n"
-LIVE = b"GET /v2/health/live HTTP/1.1\r\nHost: x\r\n\r\n"
-OPENAPI = b"GET /openapi.json HTTP/1.1\r\nHost: x\r\n\r\n"
-CHUNKED = b"POST /v2/models/slow/infer HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n"
+LIVE = b"GET /v2/health/live HTTP/1.1\r\nHost: localhost\r\n\r\n"
+OPENAPI = b"GET /openapi.json HTTP/1.1\r\nHost: localhost\r\n\r\n"
+CHUNKED = b"POST /v2/models/slow/infer HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n"
 X = np.zeros((8, 3, 192, 192), np.float32)
 """Some ten milliseconds of work, in 3.5 MB."""
 PENDING = "nv_inference_pending_request_count{"
@@ -32,7 +32,7 @@ def slow_model(folder: Path) -> Path:
 def post(path: str, body: bytes, **headers: str) -> bytes:
     """A whole request."""
     lines = "".join(f"{k.replace('_', '-')}: {v}\r\n" for k, v in headers.items())
-    return f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n{lines}\r\n".encode() + body
+    return f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n{lines}\r\n".encode() + body
 
 
 def statuses(data: bytes) -> list[int]:

@@ -41,7 +41,7 @@ STATUS: dict[str, tuple[int, str]] = {
             *("minus one best", "too few numbers", "too many numbers", "negative size", "shape no list"),
             *("fraction in shape", "text in data", "null in data", "true in data", "without name", "without shape"),
             *("without datatype", "inputs missing", "inputs no list", "malformed JSON", "not JSON", "a list"),
-            *("a number", "binary size negative", "binary size a text", "unknown encoding"),
+            *("a number", "binary size negative", "binary size a text"),
         ),
         (400, FAULT),
     ),
@@ -51,6 +51,7 @@ STATUS: dict[str, tuple[int, str]] = {
     "NaN, bare": (400, NO_NAN),
     "numbers beyond float32": (400, "a number that the type can't hold would become an infinity in silence"),
     "output twice": (400, TWICE),
+    "unknown encoding": (415, "the status that RFC 9110 (15.5.16) has for it"),
 }
 """Our HTTP status where it is another, and why."""
 

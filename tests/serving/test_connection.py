@@ -188,9 +188,9 @@ def test_pipelined_requests_may_be_cut_anywhere(server: Process) -> None:
 @pytest.mark.parametrize(
     "start",
     [
-        b"POST /v2/models/none/infer HTTP/1.1\r\nHost: x\r\n",
-        b"POST /v2/models HTTP/1.1\r\nHost: x\r\n",
-        b"POST /v2/models/slow/infer HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\n",
+        b"POST /v2/models/none/infer HTTP/1.1\r\nHost: localhost\r\n",
+        b"POST /v2/models HTTP/1.1\r\nHost: localhost\r\n",
+        b"POST /v2/models/slow/infer HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\n",
     ],
 )
 def test_a_request_that_breaks_off_is_answered_once(server: Process, start: bytes) -> None:
@@ -256,7 +256,7 @@ def chunked(path: str, body: bytes, **headers: str) -> bytes:
     """A whole request, its body in pieces, with a trailer."""
     lines = "".join(f"{k}: {v}\r\n" for k, v in headers.items())
     pieces = b"".join(b"%x\r\n%s\r\n" % (len(body[k : k + 50]), body[k : k + 50]) for k in range(0, len(body), 50))
-    head = f"POST {path} HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n{lines}\r\n".encode()
+    head = f"POST {path} HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n{lines}\r\n".encode()
     return head + pieces + b"0\r\nX-Trailer: y\r\n\r\n"
 
 
@@ -288,7 +288,7 @@ def test_a_body_is_never_a_request(server: Process, body: bytes) -> None:
 
 def test_a_body_of_no_known_length_behind_an_offer_is_refused(server: Process) -> None:
     """As without the offer."""
-    head = f"POST {INFER} HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: strange\r\n"
+    head = f"POST {INFER} HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: strange\r\n"
     for lines in ("", "Connection: Upgrade\r\nUpgrade: h2c\r\n"):
         found = raw(server.port, f"{head}{lines}\r\nabc".encode(), wait=3)
         assert set(statuses(found)) == {400}, found
@@ -298,7 +298,7 @@ def test_a_body_of_no_known_length_behind_an_offer_is_refused(server: Process) -
 def test_the_body_of_a_connect_is_no_request(server: Process, offer: dict[str, str]) -> None:
     """There is nothing to connect to, and what it sends is not meant for us."""
     lines = "".join(f"{k}: {v}\r\n" for k, v in offer.items())
-    head = f"CONNECT x:80 HTTP/1.1\r\nHost: x\r\nContent-Length: {len(LIVE)}\r\n{lines}\r\n".encode()
+    head = f"CONNECT x:80 HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(LIVE)}\r\n{lines}\r\n".encode()
     assert 200 not in statuses(raw(server.port, head + LIVE, wait=2))
 
 

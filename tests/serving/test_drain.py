@@ -56,7 +56,7 @@ def test_a_second_signal_runs_nothing_more(tmp_path: Path) -> None:
 def test_a_request_that_is_still_being_sent_when_the_time_is_up_is_refused(tmp_path: Path) -> None:
     """In JSON; and who reads nothing of an answer is left, without a word in the log."""
     path = slow_model(tmp_path)
-    head = b"POST /v2/models/slow/%s HTTP/1.1\r\nHost: x\r\nContent-Length: 500\r\n%s\r\nabc"
+    head = b"POST /v2/models/slow/%s HTTP/1.1\r\nHost: localhost\r\nContent-Length: 500\r\n%s\r\nabc"
     with running(f"slow={path}", "--drain", "0.3") as server, ExitStack() as closing:
         clients = []
         for what in (b"infer", b"classify"):

@@ -76,7 +76,7 @@ def test_a_full_queue_refuses_and_answers_what_it_took(tmp_path: Path) -> None:
 @pytest.mark.parametrize("lines", ["", "Expect: 100-continue\r\n"])
 def test_a_full_queue_refuses_a_body_that_was_only_announced(tmp_path: Path, path: str, lines: str) -> None:
     """It isn't waited for: reading it would be for nothing."""
-    head = f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n{lines}\r\n".encode()
+    head = f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000\r\n{lines}\r\n".encode()
     with busy(tmp_path, waiting=4) as (server, asked):
         with socket.create_connection(("127.0.0.1", server.port), timeout=10) as client:
             client.sendall(head)

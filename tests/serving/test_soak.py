@@ -64,7 +64,7 @@ class Mix:
             path, body, extra = self.kinds[rng.integers(len(self.kinds))]
             if rng.random() < 0.1:
                 with socket.create_connection(("127.0.0.1", self.port)) as connection:
-                    head = f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n".encode()
+                    head = f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n\r\n".encode()
                     connection.sendall((head + body)[: rng.integers(len(head) + len(body))])
             else:
                 status = ask(self.port, "POST", path, body, extra)[0]

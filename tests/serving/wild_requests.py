@@ -80,7 +80,16 @@ METHODS = ["POST", "POST", "GET", "HEAD", "OPTIONS", "PUT", "CONNECT", "PRI", ""
 PATHS = [INFER, INFER, "/v2", "/v2/models/small/classify", "/v2/models/%73mall/infer", "/v2/models/%ff/infer", "*", ""]
 PATHS += ["/v2/models/small/infer?x=%", "http://x/v2/health/live", "//", "/v2/models/\xe9", "/" + "a" * 7_000, "x:80"]
 VERSIONS = ["HTTP/1.1", "HTTP/1.1", "HTTP/1.1", "HTTP/1.0", "HTTP/0.9", "HTTP/2.0", "", "HTTP/1.1 "]
-LINES = ["Host: x", "Connection: close", "Connection: upgrade", "Upgrade: websocket", "Upgrade: h2c", "X: " + "a" * 999]
+LINES = [
+    "Host: localhost",
+    "Host: evil.example",
+    "Origin: null",
+    "Connection: close",
+    "Connection: upgrade",
+    "Upgrade: websocket",
+    "Upgrade: h2c",
+    "X: " + "a" * 999,
+]
 LINES += ["Expect: 100-continue", "Content-Encoding: gzip", "Inference-Header-Content-Length: 0", ": x", "X", " folded"]
 LINES += ["Transfer-Encoding: chunked", "Transfer-Encoding: gzip, chunked", "Content-Length: 0", "Content-Length: -1"]
 LINES += [f"Content-Length: {n}" for n in (len(BODY), len(BODY) + 9, 2**40, 2**70)] + ["X-Request-Id: \x01", "\x00: y"]
@@ -115,7 +124,7 @@ def wired(body: bytes, extra: dict[str, str], path: str = INFER) -> bytes:
     """A POST, well framed."""
     lines = [
         f"POST {path} HTTP/1.1",
-        "Host: x",
+        "Host: localhost",
         f"Content-Length: {len(body)}",
         *(f"{k}: {v}" for k, v in extra.items()),
     ]
