@@ -9,6 +9,7 @@ In the order in which a spec passes through:
     network.py       all of that: a compiled spec
     analysis.py      the shape table; tables.py prints it
     difference.py    two networks side by side
+    revisions.py     a spec as it was in a revision of git
     lint/            what is legal and probably not meant
     weights/         initialisation, safetensors, adoption of foreign state dicts
     model.py         Graph, weights and card: what is exported

@@ -15,7 +15,7 @@ from test_floors import ROOT, imports, modules
 from nin_spec import children
 
 STARTERS = {"run", "Popen", "call", "check_call", "check_output", "create_subprocess_exec", "create_subprocess_shell"}
-ELSEWHERE = {"nin_spec.cli.diff": "git"}
+ELSEWHERE = {"nin_spec.revisions": "git"}
 """Modules that start a program other than Python."""
 MODULES = [(name, path) for name, path in modules() if name != "nin_spec.children"]
 

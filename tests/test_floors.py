@@ -28,6 +28,7 @@ FLOORS = {
     "nin_spec.difference": 2,
     "nin_spec.diagrams": 2,
     "nin_spec.lint": 2,
+    "nin_spec.revisions": 2,
     "nin_spec.extras": 1,
     "nin_spec.pictures": 2,
     "nin_spec.charts": 2,

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import io
 import json
-import shutil
-import subprocess
-import tarfile
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,8 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-
-from nin_spec.diagnostics import Code, Diagnostic, SpecError, short
 
 if TYPE_CHECKING:
     from nin_spec.analysis import Row
@@ -56,28 +50,14 @@ def diff_command(before: str, after: str, form: str, everything: bool, exit_code
 def opened(name: str) -> Iterator[Network]:
     """The network of a spec, or of a file as it was in a revision of git. Raises SpecError."""
     from nin_spec.network import compile as compile_network
+    from nin_spec.revisions import restore
 
     revision, colon, file = name.partition(":")
     if not colon or Path(name).exists():
         yield compile_network(name)
         return
     with tempfile.TemporaryDirectory() as folder:
-        yield compile_network(_restore(revision, Path(file), Path(folder)))
-
-
-def _restore(revision: str, file: Path, folder: Path) -> Path:
-    """The file's folder as it was in a revision: what it extends lies beside it."""
-    # Named by the revision's own tree: `REV:./path` is relative to the current folder, as the file is.
-    tree = f"{revision}:./{file.parent.as_posix()}"
-    command = [shutil.which("git") or "git", "archive", "--format=tar", tree]
-    done = subprocess.run(command, capture_output=True, check=False)  # noqa: S603 git, and no shell
-    if revision.startswith("-") or done.returncode:
-        why = done.stderr.decode(errors="replace").strip().splitlines()
-        message = f"git has no {short(revision)}:{short(str(file))}: {why[-1] if why else 'not a revision'}"
-        raise SpecError(Diagnostic(Code.FILE_NOT_FOUND, message, hint="write REVISION:path, as HEAD~1:specs/mine.yaml"))
-    with tarfile.open(fileobj=io.BytesIO(done.stdout)) as archive:
-        archive.extractall(folder, filter="data")
-    return folder / file.name
+        yield compile_network(restore(revision, file, Path(folder)))
 
 
 # ------------------------------------------------------------------ the answer
