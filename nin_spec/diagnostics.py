@@ -65,8 +65,11 @@ class Code(Enum):
     OUTSIDE_LANGUAGE = ("NIN209", "a network that is not a chain, or an operation that the language can't say")
 
     EXTENDS_CYCLE = ("NIN301", "a spec that extends itself, or too long a chain of extends")
-    UNKNOWN_BLOCK = ("NIN302", "an override of a block that the base does not have")
-    BAD_OVERRIDE = ("NIN303", "a dotted override that does not fit the spec")
+    UNKNOWN_BLOCK = ("NIN302", "a change to a block that there is not")
+    BAD_OVERRIDE = (
+        "NIN303",
+        "an override that does not fit the spec: not path=value, or an item that its list does not have",
+    )
 
     UNKNOWN_PARAMETER = ("NIN304", "a recipe that names a parameter which the network does not have")
 

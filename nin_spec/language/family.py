@@ -1,78 +1,133 @@
-"""Families: a spec that extends another, and dotted overrides. Nodes are merged, so origins survive."""
+"""Families: a spec that extends another, and overrides on the command line, by one rule.
+
+What follows is laid over what was there: a mapping changes what it names, null takes away, all else replaces.
+`--set a.b=v` is the mapping `{a: {b: v}}`. Nodes are merged, so origins survive.
+"""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from nin_spec.diagnostics import Code, Diagnostic, Source, Span, SpecError, did_you_mean, short
-from nin_spec.language.document import MAX_DEPTH, Entry, Items, Node, Table, Value, parse
+from nin_spec.language.document import MAX_DEPTH, Entry, Items, Node, Path_, Table, Value, parse
 
 _EITHER = {"channels": "convs", "convs": "channels"}
 """Two spellings of one thing: giving one replaces the other."""
 
-_KINDS = ("norm", "activation", "pool", "init", "optimizer", "schedule")
-_LONG = {**dict.fromkeys(_KINDS, "kind"), "dropout": "p", "convs": "channels", "dense": "units"}
+KINDS = ("norm", "activation", "pool", "init", "optimizer", "schedule", "resize")
+"""Keys of a mapping with a kind, for which a bare word may stand."""
+
+_LONG = {**dict.fromkeys(KINDS, "kind"), "dropout": "p", "convs": "channels", "dense": "units"}
 """What a bare value stands for under a key, or as an item of a list under it."""
 
-
-def _long(key: str, node: Value) -> Node:
-    """A bare value in its long spelling, so that keys beside it can be set: `norm: batch` is `{kind: batch}`."""
-    if node.value is None:
-        return Table({}, node.span)
-    return Table({_LONG[key]: Entry(node.span, node)}, node.span) if key in _LONG else node
+_SIDES = ("top", "bottom", "left", "right")
 
 
-def merge(base: Table, over: Table) -> Table:
-    """`base` with what `over` says: mappings merge, null takes away, everything else replaces.
+class _Route(Table):
+    """A mapping that only leads to what is set: the place of what it is laid over stays."""
 
-    A mapping of another `kind` replaces the whole mapping, since its other keys mean something else.
-    Raises SpecError for an override of a block that the base does not have.
+    __slots__ = ()
+
+
+def merge(base: Table, over: Table, path: Path_ = ()) -> Table:
+    """`base` with `over` laid on it: mappings merge, null takes away, everything else replaces.
+
+    A mapping over a list changes the items that it names: by index, blocks also by name. One that changes a kind
+    keeps the keys that mean the same for both kinds. `path` is where the two stand.
+
+    Raises SpecError for an item that the base does not have.
     """
-    old, new = base.get("kind"), over.get("kind")
-    if isinstance(old, Value) and isinstance(new, Value) and old.value != new.value:
-        base = Table({}, over.span)
     entries = dict(base.entries)
+    for key in _outdated(str(path[-1]) if path else "", base, over):
+        entries.pop(key)
     for key, entry in over.entries.items():
-        if isinstance(entry.node, Value) and entry.node.value is None:
+        if _is_null(entry.node):
             entries.pop(key, None)
             continue
-        if _EITHER.get(key) not in over.entries:
-            entries.pop(_EITHER.get(key, ""), None)
-        below = entries[key].node if key in entries else None
-        entries[key] = Entry(entry.key_span, _merge_node(key, below, entry.node))
-    return Table(entries, over.span)
+        other = None if _EITHER.get(key) in over.entries else entries.pop(_EITHER.get(key, ""), None)
+        below = entries.get(key)
+        if key == "convs" and below is None:
+            below = other  # `channels: [a, b]` says the same as `convs: [a, b]`
+        entries[key] = Entry(entry.key_span, _laid_over(below.node if below else None, entry.node, (*path, key)))
+    return Table(entries, base.span if isinstance(over, _Route) else over.span)
 
 
-def _merge_node(key: str, base: Node | None, over: Node) -> Node:
+def _is_null(node: Node) -> bool:
+    return isinstance(node, Value) and node.value is None
+
+
+def _outdated(key: str, base: Table, over: Table) -> set[str]:
+    """The keys of the base that mean nothing, or something else, for the kind that it becomes."""
+    old, new = base.get("kind"), over.get("kind")
+    if key not in KINDS or not isinstance(old, Value) or not isinstance(new, Value) or old.value in {new.value, None}:
+        return set()
+    from nin_spec.language.kinds import shared
+
+    return base.entries.keys() - {"kind"} - shared(key, str(old.value), str(new.value))
+
+
+def _laid_over(base: Node | None, over: Node, path: Path_) -> Node:
     if not isinstance(over, Table):
         return over
-    if key == "blocks" and isinstance(base, Items):
-        return _merge_blocks(base, over)
-    if isinstance(base, Value):
-        base = _long(key, base)
-    return merge(base if isinstance(base, Table) else Table({}, over.span), over)
+    key = next((step for step in reversed(path) if isinstance(step, str)), "")
+    base = _long(key, base, over)
+    if isinstance(base, Items):
+        return _merge_items(base, over, path)
+    return merge(base if isinstance(base, Table) else Table({}, over.span), over, path)
 
 
-def _merge_blocks(base: Items, over: Table) -> Items:
-    """Blocks by name, or by index where a block has none; null removes the block."""
-    names = block_names(base)
-    unknown = [
-        Diagnostic(Code.UNKNOWN_BLOCK, f"the base has no block {short(key)!r}", e.key_span, did_you_mean(key, names))
-        for key, e in over.entries.items()
-        if key not in names
-    ]
+def _long(key: str, node: Node | None, over: Table) -> Node | None:
+    """A short value in its long spelling, so that keys beside it can be set: `norm: batch` is `{kind: batch}`."""
+    if key == "padding" and over.entries.keys() <= set(_SIDES):
+        return _by_side(node)
+    if isinstance(node, Value) and node.value is not None and key in _LONG:
+        return Table({_LONG[key]: Entry(node.span, node)}, node.span)
+    return node
+
+
+def _by_side(node: Node | None) -> Node | None:
+    """`1`, or `[1, 2]`, as the padding of four sides."""
+    match node:
+        case Value(value=int() as cells) if not isinstance(cells, bool):
+            sides: Sequence[Node] = [node] * 4
+        case Items(items=(vertical, horizontal)):
+            sides = [vertical, vertical, horizontal, horizontal]
+        case _:
+            return node
+    return Table({side: Entry(n.span, n) for side, n in zip(_SIDES, sides, strict=True)}, node.span)
+
+
+def _merge_items(base: Items, over: Table, path: Path_) -> Items:
+    """A list of which some items change: by index, blocks also by name; null removes an item."""
+    names = block_names(base) if path == ("blocks",) else [str(i) for i in range(len(base.items))]
+    items: list[Node | None] = list(base.items)
+    unknown = []
+    for key, entry in over.entries.items():
+        index = _index(key, names)
+        if index is None:
+            unknown.append(_no_item(key, entry.key_span, names, path))
+        elif items[index] is not None:
+            laid = None if _is_null(entry.node) else _laid_over(items[index], entry.node, (*path, index))
+            items[index] = laid
     if unknown:
         raise SpecError(unknown)
-    blocks: list[Node] = []
-    for name, block in zip(names, base.items, strict=True):
-        entry = over.entries.get(name)
-        if entry is None:
-            blocks.append(block)
-        elif not (isinstance(entry.node, Value) and entry.node.value is None):
-            blocks.append(_merge_node("", block, entry.node))
-    return Items(tuple(blocks), base.span)
+    return Items(tuple(item for item in items if item is not None), base.span)
+
+
+def _index(key: str, names: list[str]) -> int | None:
+    if key in names:
+        return names.index(key)
+    return int(key) if re.fullmatch(r"0|[1-9][0-9]{0,5}", key) and int(key) < len(names) else None
+
+
+def _no_item(key: str, span: Span, names: list[str], path: Path_) -> Diagnostic:
+    if path == ("blocks",):
+        return Diagnostic(Code.UNKNOWN_BLOCK, f"there is no block {short(key)!r}", span, did_you_mean(key, names))
+    where, hint = ".".join(map(str, path)), f"items are named by index, from 0 to {len(names) - 1}" if names else None
+    return Diagnostic(Code.BAD_OVERRIDE, f"{where} has {len(names)} items and no {short(key)!r}", span, hint)
 
 
 def block_names(blocks: Items) -> list[str]:
@@ -85,10 +140,10 @@ def block_names(blocks: Items) -> list[str]:
 
 
 def override(root: Table, argument: str) -> Table:
-    """The tree with one `path=value` of the command line put in place.
+    """The tree with one `path=value` of the command line laid over it, as a spec that extends it would.
 
     The path is dotted, list items by index and blocks also by name; the value is YAML, null removes.
-    Raises SpecError (BAD_OVERRIDE) when the path leads nowhere.
+    Raises SpecError, BAD_OVERRIDE when the argument is none.
     """
     path, equals, text = argument.partition("=")
     source = Source("--set", argument)
@@ -96,11 +151,15 @@ def override(root: Table, argument: str) -> Table:
     steps = path.split(".")
     if not equals or not re.fullmatch(r"[^\s.]+(\.[^\s.]+)*", path) or len(steps) > MAX_DEPTH:
         message = f"{short(argument)!r} is not an override"
-        raise SpecError(Diagnostic(Code.BAD_OVERRIDE, message, span, "write path=value, as blocks.0.kernel=7"))
+        hint = "write path=value, for example blocks.0.kernel=7"
+        raise SpecError(Diagnostic(Code.BAD_OVERRIDE, message, span, hint))
     if steps[0] == "extends":
         message = "extends is read before any override"
         raise SpecError(Diagnostic(Code.BAD_OVERRIDE, message, span, "write a spec that extends the other one"))
-    return _set_table(root, steps, _value(source, len(path) + 1, text), span, "")
+    route = _Route({steps[-1]: Entry(span, _value(source, len(path) + 1, text))}, span)
+    for step in reversed(steps[:-1]):
+        route = _Route({step: Entry(span, route)}, span)
+    return merge(root, route)
 
 
 def _value(source: Source, start: int, text: str) -> Node:
@@ -128,52 +187,6 @@ def _rebase(node: Node, source: Source) -> Node:
                 k: Entry(replace(e.key_span, source=source), _rebase(e.node, source)) for k, e in node.entries.items()
             }
             return Table(entries, span)
-
-
-def _set(node: Node, steps: list[str], value: Node, span: Span, done: str) -> Node:
-    key = next((w for w in reversed(done.split(".")) if not w.isdigit()), "")
-    if not steps:
-        return _merge_node(key, node, value)
-    if isinstance(node, Value):
-        node = _long(key, node)
-    if isinstance(node, Table):
-        return _set_table(node, steps, value, span, done)
-    if isinstance(node, Items):
-        return _set_item(node, steps, value, span, done)
-    message = f"{done} is a single value and has no {steps[0]!r}"
-    raise SpecError(Diagnostic(Code.BAD_OVERRIDE, message, span, f"set {done} as a whole: {done}={{...}}"))
-
-
-def _set_table(node: Table, steps: list[str], value: Node, span: Span, done: str) -> Table:
-    key, *rest = steps
-    entries = dict(node.entries)
-    path = f"{done}.{key}" if done else key
-    if not rest and isinstance(value, Value) and value.value is None:
-        entries.pop(key, None)
-        return Table(entries, node.span)
-    other = entries.pop(_EITHER.get(key, ""), None)
-    below = entries[key].node if key in entries else Table({}, span)
-    if key == "convs" and other is not None and rest:
-        # `channels: [a, b]` says the same as `convs: [a, b]`: one of them can be given more.
-        below = other.node
-    entries[key] = Entry(span, _set(below, rest, value, span, path))
-    return Table(entries, node.span)
-
-
-def _set_item(node: Items, steps: list[str], value: Node, span: Span, done: str) -> Items:
-    key, *rest = steps
-    names = [str(i) for i in range(len(node.items))]
-    labels = block_names(node) if done == "blocks" else names
-    if key not in labels and key not in names:
-        message = f"{done} has {len(names)} items and no {short(key)!r}"
-        raise SpecError(Diagnostic(Code.BAD_OVERRIDE, message, span, did_you_mean(key, labels)))
-    index = labels.index(key) if key in labels else names.index(key)
-    items = list(node.items)
-    if not rest and isinstance(value, Value) and value.value is None:
-        del items[index]
-    else:
-        items[index] = _set(items[index], rest, value, span, f"{done}.{key}")
-    return Items(tuple(items), node.span)
 
 
 def base_path(reference: str, source: Source, shipped: Path) -> Path:

@@ -42,9 +42,15 @@ def _family(spec: Schema) -> Schema:
 
 
 def _changes(part: Schema) -> Schema:
-    """The same with nothing needed and null allowed for every key; lists are replaced, so their items stay complete."""
+    """The same with nothing needed and null allowed for every key.
+
+    A list is replaced by one of complete items, or changed by a mapping from indices.
+    """
     if "$ref" in part:
         return {**part, "$ref": f"{part['$ref']}{_CHANGES}"}
+    if part.get("type") == "array" and "items" in part:
+        items = {"type": "object", "propertyNames": {"pattern": "^[0-9]+$"}}
+        return {"anyOf": [part, {**items, "additionalProperties": _or_null(_changes(part["items"]))}]}
     if "properties" in part:
         rest = {k: v for k, v in part.items() if k not in ("required", "title")}
         keys = {k: _or_null(_changes(v)) for k, v in part["properties"].items()}

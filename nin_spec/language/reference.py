@@ -64,11 +64,19 @@ size means a random crop, too. Pictures are then scored at another scale than th
 lint says so. With `input.open`, `run` and the server keep the whole of the resized picture; without
 `shorter` or `size`, they keep the picture as it is.
 
-**Families.** `extends` names a file beside the spec or a shipped spec; mappings merge, `null` takes a
-value away, lists are replaced. `blocks` may then be a mapping: from block names (or indices) to what
-changes in them, `null` removing the block. A mapping of another `kind` replaces the whole mapping; a
-bare value counts as its mapping, so `norm: {eps: 1e-3}` changes `norm: batch`. On the command line
-`--set blocks.0.kernel=7` does the same for one value.
+**Families.** `extends` names a file beside the spec or a shipped spec, and what follows is laid over it.
+`--set a.b=v` on the command line lays `a: {b: v}` over the spec, by the same rule:
+
+- A mapping changes the keys that it names, at every depth. Anything else replaces what was there: with
+  `norm: batch`, `dropout: 0.3` or a list, nothing of the old value stays. `null` takes a value away.
+- What is laid over may be short: a bare value counts as its mapping, so `norm: {eps: 1e-3}` changes
+  `norm: batch`, and `padding: {top: 0}` changes one side of `padding: 1`.
+- A mapping over a list changes the items that it names by index from 0, blocks also by name; `null`
+  removes the item. `blocks: {mlpconv2: {kernel: 3}}` and `--set blocks.mlpconv2.kernel=3` are the same.
+- A mapping of another `kind` keeps the keys that mean the same for both kinds, and drops the others:
+  between `max` and `avg` the window (`kernel`, `stride`, `padding`, `ceil_mode`), between
+  initialisations `bias`, `bias_std` and `scale`, between schedules `warmup`. All keys stay between adam
+  and adamw; between sgd and adam nothing stays, since their rates differ by orders of magnitude.
 
 **Outside the language.** A network is a chain. Residual branches, several inputs or outputs, shared or
 binarised weights, activations such as sign and pools across channels can't be said, and are not

@@ -122,16 +122,16 @@ BAD_OVERRIDES = [
     ("blocks..kernel=3", Code.BAD_OVERRIDE, "'blocks..kernel=3' is not an override", 1),
     ("blocks .0=3", Code.BAD_OVERRIDE, "'blocks .0=3' is not an override", 1),
     ("extends=nin_cifar", Code.BAD_OVERRIDE, "extends is read before any override", 1),
-    ("blocks.2.kernel=3", Code.BAD_OVERRIDE, "blocks has 2 items and no '2'", 1),
-    ("blocks.frist.kernel=3", Code.BAD_OVERRIDE, "blocks has 2 items and no 'frist'", 1),
+    ("blocks.2.kernel=3", Code.UNKNOWN_BLOCK, "there is no block '2'", 1),
+    ("blocks.frist.kernel=3", Code.UNKNOWN_BLOCK, "there is no block 'frist'", 1),
     ("blocks.0.channels.5=3", Code.BAD_OVERRIDE, "blocks.0.channels has 2 items and no '5'", 1),
-    ("classes.first=3", Code.BAD_OVERRIDE, "classes is a single value and has no 'first'", 1),
+    ("classes.first=3", Code.WRONG_TYPE, "classes: expected a whole number, found a mapping", 1),
     ("blocks.0.kernal=3", Code.UNKNOWN_KEY, "blocks.0: unknown key 'kernal'", 1),
     ('blocks.0.kernel="3"', Code.WRONG_TYPE, "blocks.0.kernel: expected a whole number, found the string '3'", 17),
     ("blocks.0.kernel=[3", Code.YAML_SYNTAX, "not YAML: ", 19),
     ("blocks.0.kernel=!t 3", Code.YAML_TAG, "the tag '!t': specs are plain data", 17),
     ("blocks.0.pool={kind: max, kernel: 99}", Code.SHAPE, "", 35),
-    ("blocks={second: {kernel: 3}}", Code.UNKNOWN_BLOCK, "the base has no block 'second'", 9),
+    ("blocks={second: {kernel: 3}}", Code.UNKNOWN_BLOCK, "there is no block 'second'", 9),
 ]
 
 
