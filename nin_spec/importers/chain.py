@@ -44,6 +44,7 @@ class Chain:
     open_size: bool = False
     labels: tuple[str, ...] = ()
     preprocessing: Preprocessing | None = None
+    summary: str = ""
 
     @property
     def output(self) -> TensorType:

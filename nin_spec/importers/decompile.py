@@ -94,6 +94,8 @@ def _top(chain: Chain) -> dict[str, Any]:
     """What stands above the blocks."""
     channels, *size = chain.input.maps()
     data: dict[str, Any] = {"spec": 1, "name": name_of(chain.name)}
+    if chain.summary:
+        data["summary"] = chain.summary
     if chain.input.dtype != "float32":
         data["dtype"] = chain.input.dtype
     data["input"] = {"channels": channels, "size": size[0] if size[0] == size[1] else size}

@@ -52,7 +52,8 @@ def spell_head(pool: Step | None, features: Sequence[Step]) -> Data:
     while layer := _take(rest, ops.Linear):
         dense.append(_dense(layer, rest))
     if dense:
-        head["dense"] = [_short(item, last=item is dense[-1]) for item in dense]
+        classes = features[-1].output.shape[0]
+        head["dense"] = [_short(item, classes, last=item is dense[-1]) for item in dense]
     if norm := _take(rest, ops.BatchNorm):
         head["norm"] = spell(norm.op)
     if activation := _take(rest, *ACTIVATIONS):
@@ -82,10 +83,10 @@ def _dense(layer: Step, rest: list[Step]) -> Data:
     return {**said, "dropout": spell(dropout.op)} if dropout else said
 
 
-def _short(item: Data, *, last: bool) -> Any:
-    """What goes without saying left out; the last layer gives the classes."""
+def _short(item: Data, classes: int, *, last: bool) -> Any:
+    """What goes without saying left out; the last layer gives the classes, or the pieces of which maxout makes them."""
     usual = {"bias": True, "norm": "none", "activation": "none" if last else "relu", "init": "framework"}
     said = {key: value for key, value in item.items() if key not in usual or value != usual[key]}
-    if last:
+    if last and said["units"] == classes:
         said["units"] = "classes"
     return said if len(said) > 1 else said["units"]

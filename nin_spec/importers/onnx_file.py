@@ -5,7 +5,7 @@ from __future__ import annotations
 import stat
 from collections import deque
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,22 +34,38 @@ _SIZED_BY_VALUE = frozenset({"Expand", "ConstantOfShape", "Range"})
 
 @dataclass
 class Source:
-    """A graph with its constants: `users` are the nodes that read a value, in order."""
+    """A graph with its constants: `users` are the nodes that read a value, in order.
+
+    `nodes` are those that an output depends on; the others are without effect.
+    """
 
     name: str
     opset: int
     input: ValueInfoProto
-    output: str
+    outputs: tuple[str, ...]
+    model: ModelProto
     metadata: dict[str, str]
     constants: dict[str, Constant]
     nodes: list[NodeProto]
     users: dict[str, list[NodeProto]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        self.nodes = _live(self.nodes, self.outputs)
         for node in self.nodes:
             for value in dict.fromkeys(node.input):
                 self.users.setdefault(value, []).append(node)
         self.fold(self.nodes)
+
+    @property
+    def output(self) -> str:
+        """The one output. Raises ForeignModelError where there are more."""
+        if len(self.outputs) != 1:
+            raise refusal(self.name, f"it has 1 input and {len(self.outputs)} outputs; a classifier has one each")
+        return self.outputs[0]
+
+    def anew(self) -> Source:
+        """The same graph, for a walk that begins again: without what an earlier walk found of the picture's size."""
+        return replace(self, constants=dict(self.constants), users={})
 
     def fold(self, nodes: Iterable[NodeProto]) -> None:
         """Compute what depends on constants alone, and what then does."""
@@ -80,6 +96,18 @@ class Source:
     def readers(self, value: str) -> list[NodeProto]:
         """The nodes that compute with a value; those whose results are known already do not count."""
         return [node for node in self.users.get(value, []) if not self._known(node)]
+
+
+def _live(nodes: list[NodeProto], outputs: Iterable[str]) -> list[NodeProto]:
+    """The nodes that these values depend on, in their order."""
+    makers = {value: node for node in nodes for value in node.output if value}
+    waiting, seen = [*outputs], set()
+    while waiting:
+        node = makers.get(waiting.pop())
+        if node is not None and id(node) not in seen:
+            seen.add(id(node))
+            waiting += node.input
+    return [node for node in nodes if id(node) in seen]
 
 
 def label(node: NodeProto) -> str:
@@ -135,7 +163,7 @@ def read_source(path: Path) -> Source:
         except Exception as error:  # damaged tensors raise anything
             raise refusal(f"initializer {tensor.name}", f"it can't be read: {error}") from error
     inputs = [value for value in graph.input if value.name not in constants]
-    if len(inputs) != 1 or len(graph.output) != 1:
+    if len(inputs) != 1 or not graph.output:
         raise refusal(
             str(path), f"it has {len(inputs)} inputs and {len(graph.output)} outputs; a classifier has one each"
         )
@@ -148,7 +176,8 @@ def read_source(path: Path) -> Source:
         name=path.stem,
         opset=opsets[0],
         input=inputs[0],
-        output=graph.output[0].name,
+        outputs=tuple(value.name for value in graph.output),
+        model=model,
         metadata={p.key: p.value for p in model.metadata_props},
         constants=constants,
         nodes=list(graph.node),

@@ -1,44 +1,35 @@
 """An ONNX file of any tool brought into the language, with proof.
 
 The path from input to output becomes a chain, the chain a spec, and the spec's own export must give what the
-original gives, in onnxruntime, before anything is handed over.
+original gives, in onnxruntime, before anything is handed over. A file of our own has its spec with it
+(`own_file.py`).
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import replace
+from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nin_spec.diagnostics import ParityError
-from nin_spec.importers.chain import Chain, refusal
+from nin_spec.diagnostics import ForeignModelError
+from nin_spec.importers.chain import Array, Chain, refusal
 from nin_spec.importers.decompile import Imported, decompile
 from nin_spec.importers.onnx_file import Source, read_source
+from nin_spec.importers.onnx_input import Layout, contract_of, layout_of
 from nin_spec.importers.onnx_walk import Walk
-from nin_spec.importers.own_file import own_chain
-from nin_spec.importers.proof import compare, outputs, run
+from nin_spec.importers.open_sizes import other_sizes
+from nin_spec.importers.own_file import OwnFile, Restored, own_file, restore
+from nin_spec.importers.proof import TOLERANCE, compare_rows, exported, runner, trial_pictures
 from nin_spec.importers.recognise import Affine
-from nin_spec.ir.types import DType, TensorType
 from nin_spec.model import Preprocessing
+from nin_spec.runtime.parity import ANY, TOLERANCES
 
 if TYPE_CHECKING:
     from nin_spec.model import Model
-
-BATCH = 3
-_DTYPES: dict[str, DType] = {"FLOAT": "float32", "DOUBLE": "float64", "FLOAT16": "float32", "UINT8": "float32"}
-
-
-@dataclass(frozen=True)
-class Layout:
-    """What a file takes: channels, height and width, where the channels stand, and the batch that it fixes."""
-
-    size: tuple[int, int, int]
-    channels_last: bool
-    open_size: bool
-    batch: int | None
-    dtype: str
 
 
 def import_onnx(path: str | Path, size: tuple[int, ...] | None = None) -> tuple[Imported, list[str]]:
@@ -51,82 +42,82 @@ def import_onnx(path: str | Path, size: tuple[int, ...] | None = None) -> tuple[
         ParityError: what was made computes something else.
     """
     source = read_source(Path(path))
+    own, remarks = _own(source, size)
+    if isinstance(own, Restored):
+        return own.found, [*remarks, *prove_own(Path(path), own)]
     layout = layout_of(source, size)
-    own = own_chain(source)
-    if own is not None and own.input.shape == layout.size:
-        found = decompile(own)
-        try:
-            difference = prove(Path(path), layout, None, found.model)
-        except ParityError:
-            pass  # not the network that its metadata tells of: the graph decides
-        else:
-            return found, [_proved(path, difference)]
-    walk = Walk(source, _empty(source, layout), source.input.name, layout.batch or 1, layout.channels_last)
-    chain = walk.go()
-    contract, remarks = contract_of(walk.contract, chain.input.shape[0])
-    found = decompile(replace(chain, preprocessing=contract))
+    try:
+        walk, chain = _walked(source, layout)
+        told, more = contract_of(walk.contract, layout)
+        found = decompile(replace(chain, **_said(own, chain, told)))
+        _require_one_network(source, layout, found, chain)
+    except ForeignModelError as error:
+        raise _with_remarks(error, remarks) from None
     difference = prove(Path(path), layout, walk.contract, found.model)
-    return found, [*remarks, _proved(path, difference)]
+    return found, [*remarks, *(more if told is not None or own is None else []), _proved(path, difference)]
+
+
+def _own(source: Source, size: tuple[int, ...] | None) -> tuple[Restored | OwnFile | None, list[str]]:
+    """The network of a file of our own, or what it says of itself where its graph is another one; and why."""
+    own, damage = own_file(source)
+    if own is None:
+        return None, [f"its metadata is left out: {damage}"] if damage else []
+    if own.info.precision == "int8":
+        why = "an int8 file: its weights and values are rounded to 8 bits and cut off at the range of its pictures"
+        raise refusal(source.name, why, "import the float32 file that it was made from")
+    if size is not None and size not in {own.network.graph.input.shape, own.network.graph.input.shape[1:]}:
+        return own, []
+    try:
+        return restore(own, source), []
+    except ForeignModelError as error:
+        return own, [f"the graph is not what its metadata says, and counts: {error.diagnostics[0].message}"]
+
+
+def _said(own: OwnFile | None, chain: Chain, contract: Preprocessing | None) -> dict[str, Any]:
+    """What a file's own metadata adds to the network of its graph: its name, its pictures and its classes."""
+    if own is None:
+        return {"preprocessing": contract}
+    card = own.network.card
+    labels = card.labels if len(card.labels) == chain.output.shape[0] else ()
+    fits = len(card.preprocessing.mean) == chain.input.shape[0] and not own.pixels
+    return {
+        "name": card.name,
+        "summary": card.summary,
+        "labels": labels,
+        "preprocessing": card.preprocessing if fits and contract is None else contract,
+    }
+
+
+def _with_remarks(error: ForeignModelError, remarks: list[str]) -> ForeignModelError:
+    """The refusal, with what was found of the file before."""
+    (told,) = error.diagnostics
+    hint = "; ".join([*remarks, *([told.hint] if told.hint else [])])
+    return ForeignModelError(replace(told, hint=hint or None))
+
+
+def _walked(source: Source, layout: Layout) -> tuple[Walk, Chain]:
+    empty = Chain(source.name, layout.input, open_size=layout.open_size)
+    walk = Walk(source.anew(), empty, source.input.name, layout.batch or 1, layout.channels_last)
+    return walk, walk.go()
+
+
+def _require_one_network(source: Source, layout: Layout, found: Imported, chain: Chain) -> None:
+    """Raise ForeignModelError where another size of an open picture makes another network of the same graph."""
+    for size in other_sizes(found.network.graph) if layout.open_size else ():
+        _, other = _walked(source, replace(layout, size=(layout.size[0], *size)))
+        for step, same in zip_longest(chain.steps, other.steps):
+            if step is None or same is None or step.op != same.op or not _equal(step.arrays, same.arrays):
+                shown = "x".join(map(str, size))
+                why = f"what it is depends on the picture's size, which is open: at {shown} it is another layer"
+                raise refusal((step or same).origin, why, "export the network with a fixed size")
+
+
+def _equal(mine: Mapping[str, Array], theirs: Mapping[str, Array]) -> bool:
+    return mine.keys() == theirs.keys() and all(np.array_equal(mine[key], theirs[key]) for key in mine)
 
 
 def _proved(path: str | Path, difference: float) -> str:
     return f"computes what {Path(path).name} computes: largest relative difference {difference:.1e}"
-
-
-def _empty(source: Source, layout: Layout) -> Chain:
-    return Chain(source.name, TensorType(layout.size, _DTYPES[layout.dtype]), open_size=layout.open_size)
-
-
-def layout_of(source: Source, size: tuple[int, ...] | None) -> Layout:
-    """What the file takes. Raises ForeignModelError for what is no picture."""
-    from onnx import TensorProto
-
-    kind = source.input.type.tensor_type
-    dtype = TensorProto.DataType.Name(kind.elem_type)
-    dims = [d.dim_value if d.HasField("dim_value") and d.dim_value > 0 else None for d in kind.shape.dim]
-    origin = f"input {source.input.name!r}"
-    if dtype not in _DTYPES or len(dims) != 4:
-        shown = ", ".join("?" if d is None else str(d) for d in dims)
-        raise refusal(origin, f"{dtype} ({shown}) is no batch of pictures, which is FLOAT (N, C, H, W) as a rule")
-    last = _channels_last(source, dims)
-    batch, channels, height, width = (dims[0], dims[3], dims[1], dims[2]) if last else dims
-    if channels is None:
-        raise refusal(origin, "it leaves the number of channels open")
-    if size is not None and size[:-2] not in {(), (channels,)}:
-        raise refusal(origin, f"it takes {channels} channels, and {size[0]} was asked for")
-    given = size[-2:] if size is not None else (height, width)
-    if given[0] is None or given[1] is None:
-        raise refusal(origin, "it leaves the picture's size open", "say a nominal size: --size 32 or --size 32x48")
-    if any(own not in {None, asked} for own, asked in zip((height, width), given, strict=True)):
-        raise refusal(origin, f"it takes {height}x{width}, and {given[0]}x{given[1]} was asked for")
-    return Layout((channels, *given), last, height is None or width is None, batch, dtype)
-
-
-def _channels_last(source: Source, dims: list[int | None]) -> bool:
-    """Whether pictures come as (N, H, W, C): the first transpose says so, else the numbers."""
-    value = source.input.name
-    for _ in range(8):
-        readers = source.readers(value)
-        if len(readers) != 1:
-            break
-        if readers[0].op_type == "Transpose":
-            return next((list(a.ints) for a in readers[0].attribute if a.name == "perm"), []) == [0, 3, 1, 2]
-        value = readers[0].output[0]
-    return dims[3] in {1, 3} and dims[1] not in {1, 3, None}
-
-
-def contract_of(change: Affine | None, channels: int) -> tuple[Preprocessing | None, list[str]]:
-    """The preprocessing that the graph's own scaling of its input amounts to, and what a person should check."""
-    if change is None:
-        return None, ["the file doesn't say how pixels become its input: check input.preprocess"]
-    std, mean = 1 / change.gain, -change.offset / change.gain
-    # Means beyond 1 are of pixels from 0 to 255; others of pixels from 0 to 1, as most tools hand them over.
-    pixels = bool(np.any(np.abs(mean) > 1.5) or np.any(np.abs(std) > 1.5))
-    shown = tuple(tuple(float(f"{v:.6g}") for v in values) for values in (mean, std))
-    color: Any = "gray" if channels == 1 else "rgb"
-    contract = Preprocessing(scale=1.0 if pixels else 1 / 255, mean=shown[0], std=shown[1], color=color)
-    span = "0 to 255" if pixels else "0 to 1"
-    return contract, [f"the graph scales its input itself: taken for pixels from {span}; check input.preprocess"]
 
 
 # ------------------------------------------------------------------ proof
@@ -134,10 +125,38 @@ def contract_of(change: Affine | None, channels: int) -> tuple[Preprocessing | N
 
 def prove(path: Path, layout: Layout, change: Affine | None, model: Model) -> float:
     """The largest relative difference between the original and our export of the model. Raises ParityError."""
-    chance = np.random.default_rng(0)
-    shape = (layout.batch or BATCH, *layout.size)
-    x = chance.integers(0, 256, shape).astype(np.float32) if layout.dtype == "UINT8" else chance.standard_normal(shape)
-    theirs = run(path, x.transpose(0, 2, 3, 1) if layout.channels_last else x)
+    original, ours = runner(path), runner(exported(model))
     column = (1, -1, 1, 1)
-    scaled = x if change is None else x * change.gain.reshape(column) + change.offset.reshape(column)
-    return compare(outputs(model, scaled), theirs, path.name)
+
+    def theirs(x: Array) -> Array:
+        return original(x.transpose(0, 2, 3, 1) if layout.channels_last else x)
+
+    def mine(x: Array) -> Array:
+        return ours(x if change is None else x * change.gain.reshape(column) + change.offset.reshape(column))
+
+    precision = "float16" if layout.half else "float32"
+    tolerance = max(TOLERANCE, TOLERANCES[precision, ANY].allowed)
+    contract = None if change is not None else model.card.preprocessing
+    worst = 0.0
+    for size in (layout.size[1:], *(other_sizes(model.graph) if layout.open_size else ())):
+        for x in trial_pictures((layout.size[0], *size), layout.batch, contract, raw=layout.dtype == "UINT8"):
+            worst = max(worst, compare_rows(x, mine, theirs, path.name, tolerance))
+    return worst
+
+
+def prove_own(path: Path, own: Restored) -> list[str]:
+    """The same for a file of our own, whose graph is known to be the export of its spec: what was shown of it."""
+    shown = f"{path.name} is node by node what its spec exports to"
+    if own.precision == "float64":
+        return [f"{shown}; it did not run, since onnxruntime's CPU provider has no float64 convolution"]
+    theirs, ours = runner(path), runner(exported(own.found.model, **own.options))
+    graph, contract = own.found.network.graph, own.found.network.card.preprocessing
+    raw = own.options["takes"] == "pixels"
+    channels = 1 if raw and contract.color == "gray" else graph.input.shape[0]
+    tolerance = max(TOLERANCE, TOLERANCES[own.precision, ANY].allowed)
+    worst = 0.0
+    for size in (graph.input.shape[1:], *(other_sizes(graph) if graph.open_size else ())):
+        for x in trial_pictures((channels, *size), own.batch, contract, raw=raw):
+            given = x.transpose(0, 2, 3, 1) if raw and contract.layout == "HWC" else x
+            worst = max(worst, compare_rows(given, ours, theirs, path.name, tolerance))
+    return [shown, _proved(path, worst)]

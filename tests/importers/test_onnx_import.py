@@ -243,7 +243,7 @@ def test_what_the_language_cannot_say_is_refused_at_its_node(
 def test_two_outputs_are_refused(tmp_path: Path) -> None:
     nodes = [("Conv", ["x", "W"], ["last"], {}), *GAP]
     path = graph_file(tmp_path / "net.onnx", nodes, {"W": W}, outputs=("y", "last"))
-    with pytest.raises(ForeignModelError, match="1 inputs and 2 outputs"):
+    with pytest.raises(ForeignModelError, match="1 input and 2 outputs"):
         import_onnx(path)
 
 
