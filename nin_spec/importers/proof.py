@@ -102,7 +102,7 @@ def _apart(mine: Array, theirs: Array) -> float:
 def differs(name: str, difference: float) -> ParityError:
     """The error of a network that is not the original."""
     message = f"the imported network differs from {name}: relative difference {difference:.2e}"
-    return ParityError(Diagnostic(Code.PARITY, message, hint="please report the file"))
+    return ParityError(Diagnostic(Code.PARITY, message, hint="please report it"))
 
 
 # ------------------------------------------------------------------ running
