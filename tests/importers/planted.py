@@ -181,7 +181,7 @@ def _bright_pictures(proto: ModelProto, rng: np.random.Generator) -> bool:
     limit, zero = _float(proto, float(10 ** rng.uniform(0, 2.7))), _float(proto, 0.0)
     rank = len(_shapes(proto)[made])
     source = proto.graph.input[0].name if rng.random() < 0.5 else made
-    axes = {"axes": list(range(1, 4 if source != made else rank)), "keepdims": 1}
+    axes: dict[str, Any] = {"axes": list(range(1, 4 if source != made else rank)), "keepdims": 1}
     nodes = [helper.make_node("ReduceMean", [source], ["mean"], **axes)]
     level = "mean"
     if rank == 2 and source != made:

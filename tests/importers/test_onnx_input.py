@@ -38,7 +38,7 @@ def takes_the_same_bytes(path: Path, found: Imported) -> None:
     """The import, exported to take pixels, gives for the same bytes what the original gives."""
     proto = onnx.load(path)
     dims = [d.dim_value for d in proto.graph.input[0].type.tensor_type.shape.dim][1:]
-    pictures = RNG.integers(0, 256, (5, *dims)).astype(np.uint8)
+    pictures: Any = RNG.integers(0, 256, (5, *dims)).astype(np.uint8)
     (data,) = make(found.model, "onnx", {"takes": "pixels"}).files.values()
     wanted, got = runner(path)(pictures), runner(data)(pictures)
     assert np.abs(got - wanted).max() <= 1e-4 * np.abs(wanted).max()
@@ -59,7 +59,7 @@ def test_a_file_of_bytes_comes_back_as_one_that_takes_the_same_bytes(
     """Nothing is applied twice, whatever the graph does itself."""
     words = [] if kind == "none" else ["Mul", "Add"] if kind == "by channel" else kind.split(" then ")
     values = ["f", *(f"v{k}" for k in range(len(words) - 1)), "s"]
-    nodes = [(word, [values[k], f"c{k}"], [values[k + 1]], {}) for k, word in enumerate(words)]
+    nodes: list[Any] = [(word, [values[k], f"c{k}"], [values[k + 1]], {}) for k, word in enumerate(words)]
     columns = np.array([1.0, 2.0, 3.0]).reshape(1, 3, 1, 1) if kind == "by channel" else np.array(1.0)
     constants = {f"c{k}": columns * number * (k + 1) for k in range(len(words))}
     scaling = nodes or [("Identity", ["f"], ["s"], {})]
