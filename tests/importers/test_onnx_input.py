@@ -53,8 +53,8 @@ def takes_the_same_bytes(path: Path, found: Imported) -> None:
 def test_a_file_of_bytes_comes_back_as_one_that_takes_the_same_bytes(
     tmp_path: Path,
     kind: str,
-    channels_last: bool,
-    number: Any,  # noqa: FBT001
+    channels_last: bool,  # noqa: FBT001
+    number: Any,
 ) -> None:
     """Nothing is applied twice, whatever the graph does itself."""
     words = [] if kind == "none" else ["Mul", "Add"] if kind == "by channel" else kind.split(" then ")
