@@ -21,6 +21,7 @@ In the order of a run:
     reporter.py       who is told how it goes
     checkpoint.py     where a killed run goes on
     keeper.py         what is written, and when
+    board.py          the rows for TensorBoard, as they come to be
     folder.py         the run folder: everything needed to repeat it
     finish.py         the curves at the end
     session.py        one training in one process: these parts put together, run, and noted

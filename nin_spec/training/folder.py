@@ -7,7 +7,8 @@ timings.csv          how fast each epoch went
 best.safetensors     the weights of the best epoch
 last.safetensors     the weights of the last epoch
 checkpoints/         where a killed run goes on
-curves.png, tensorboard/   the rows of metrics.csv, drawn
+curves.png           the rows of metrics.csv, drawn at the end
+tensorboard/         the same rows for TensorBoard, each written when its epoch ends
 """
 
 from __future__ import annotations

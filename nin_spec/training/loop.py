@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from nin_spec.diagnostics import Code, Diagnostic, DivergedError
 from nin_spec.language.recipe import Recipe
 from nin_spec.training.batches import Batches, Piece
+from nin_spec.training.board import Board
 from nin_spec.training.checkpoint import State
 from nin_spec.training.engine import Engine
 from nin_spec.training.guard import LOOK_AT, Guard
@@ -40,6 +41,7 @@ class Loop:
     reporter: Reporter
     keeper: Keeper
     stop: Callable[[], bool]
+    board: Board | None = None
     unread: list[Tensor] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -149,6 +151,8 @@ class Loop:
         state.rows.append(row)
         state.loss, state.correct, state.seen = 0.0, 0, 0
         if self.engine.world.leads:
+            if self.board is not None:
+                self.board.add(row)
             self.reporter.finished_epoch(row, pace)
             self.keeper.note_epoch(state, pace, last=state.step == self.steps)
         self.clock.restart()

@@ -24,6 +24,7 @@ from nin_spec.recipe_names import aliases
 from nin_spec.torch_module import build_module
 from nin_spec.training import folder as folders
 from nin_spec.training.batches import Batches, Share
+from nin_spec.training.board import Board
 from nin_spec.training.checkpoint import State, has_checkpoints, last_step, newest_checkpoint
 from nin_spec.training.devices import autocast_for, default_threads, slow_precision
 from nin_spec.training.engine import Engine
@@ -114,6 +115,8 @@ class TrainingSession:
         scorer = Scorer(self.sets.scored, frame, self.sets.scored_on)
         loop = Loop(engine, self.recipe, self.batches, scorer, guard, state, self.reporter, keeper, self.stop)
         if self.world.leads:
+            loop.board = Board(self.target / "tensorboard", state.rows, self.reporter.told)
+        if self.world.leads:
             facts = self._facts() | {"weights": None if weights is None else str(weights)}
             self.reporter.started(facts, state.step, loop.steps, self.batches.batch)
             slow = slow_precision(self.device, self.precision)
@@ -126,6 +129,9 @@ class TrainingSession:
             raise error if self.world.leads else DivergedError(()) from None
         except DataError as error:
             self._give_up(error, loop)
+        finally:
+            if loop.board is not None:
+                loop.board.close()
         if self.world.leads:
             self._note(state, "finished" if finished else "interrupted")
             chosen = int(state.best[0]) if state.best and self.sets.scored_on == "validation" else None

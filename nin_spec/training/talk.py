@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import itertools
 import json
+import math
+import secrets
 import time
 from datetime import timedelta
 from functools import lru_cache
@@ -32,14 +34,6 @@ class Talk(Protocol):
         """What process 0 says, in each."""
 
 
-class MissingError(Exception):
-    """Processes that have not said anything in time."""
-
-    def __init__(self, ranks: list[int]) -> None:
-        super().__init__(str(ranks))
-        self.ranks = ranks
-
-
 class StoreTalk:
     """Through a key-value store: each call has a number, which all processes count alike."""
 
@@ -48,30 +42,26 @@ class StoreTalk:
         self.beat: Heartbeat | None = None
         self._calls = itertools.count()
 
-    def words(self, value: Any, rank: int, size: int, end: float | None = None) -> list[Any]:
+    def words(self, value: Any, rank: int, size: int) -> list[Any]:
         call = next(self._calls)
         self.store.set(f"{call}/{rank}", json.dumps(value))
-        found = {other: self.hear(f"{call}/{other}", end) for other in range(size)}
-        missing = [other for other, word in found.items() if word is None]
-        if missing:
-            raise MissingError(missing)
-        return [json.loads(word or b"null") for word in found.values()]
+        return [json.loads(self.hear(f"{call}/{other}")) for other in range(size)]
 
     def word(self, value: Any, rank: int) -> Any:
         call = next(self._calls)
         if rank == 0:
             self.store.set(f"{call}/0", json.dumps(value))
             return value
-        return json.loads(self.hear(f"{call}/0", None) or b"null")
+        return json.loads(self.hear(f"{call}/0"))
 
-    def hear(self, key: str, end: float | None) -> bytes | None:
-        """A value, waited for; None when it has not come by `end`. Raises PeerLostError when it never will."""
+    def hear(self, key: str, end: float = math.inf) -> bytes:
+        """A value, waited for until `end`. Raises PeerLostError when it never comes, TimeoutError past the end."""
         pause = 0.001
         while not self.store.check([key]):
             if self.beat is not None and self.beat.lost is not None:
                 raise self.beat.lost
-            if end is not None and time.monotonic() > end:
-                return None
+            if time.monotonic() > end:
+                raise TimeoutError(key)
             time.sleep(pause)
             pause = min(pause * 1.5, 0.1)
         return bytes(self.store.get(key))
@@ -98,13 +88,50 @@ class GroupTalk:
 def meet(launch: Launch) -> Any:
     """The store of this training, apart from that of others. Raises TrainingError where there is none to be had."""
     dist = _distributed()
+    end = time.monotonic() + MEET_SECONDS
     try:
-        return dist.PrefixStore(f"nin_spec/{launch.job}/{next(_meetings)}", _open_store(launch))
+        store = prefixed(f"nin_spec/{launch.job}/{next(_meetings)}", _open_store(launch))
+        return prefixed(_gather(store, launch, end) if launch.rank == 0 else _report(store, launch, end), store)
     except (dist.DistError, RuntimeError, ValueError) as error:
         why = str(error).splitlines()[0]
-        message = f"process {launch.rank} of {launch.size} ({launch.by}) can't meet the others at {launch.place}: {why}"
         hint = "set MASTER_ADDR to a name of process 0's machine that all resolve, and MASTER_PORT to a free port of it"
-        raise TrainingError(Diagnostic(Code.PEER_LOST, message, hint=hint)) from None
+    except TimeoutError as error:
+        why = f"{error} did not come within {MEET_SECONDS / 60:g} minutes"
+        hint = "start all of them; to train in this process alone, set RANK=0 and WORLD_SIZE=1"
+    message = f"process {launch.rank} of {launch.size} ({launch.by}) can't meet the others at {launch.place}: {why}"
+    raise TrainingError(Diagnostic(Code.PEER_LOST, message, hint=hint))
+
+
+def _gather(store: Any, launch: Launch, end: float) -> str:
+    """A new name for this meeting, told to each that reports, until all have it.
+
+    A store of torchrun's own outlives processes that are restarted, and still holds what those before them wrote.
+    """
+    name = secrets.token_hex(8)
+    missing, answered = set(range(1, launch.size)), set[bytes]()
+    while missing:
+        for rank in sorted(missing):
+            if store.check([f"report/{rank}"]) and (report := bytes(store.get(f"report/{rank}"))) not in answered:
+                store.set(f"answer/{report.decode()}", name)
+                answered.add(report)
+            if store.check([f"{name}/{rank}"]):
+                missing.discard(rank)
+        if missing and time.monotonic() > end:
+            raise TimeoutError(f"processes {sorted(missing)}")
+        time.sleep(0.02)
+    return name
+
+
+def _report(store: Any, launch: Launch, end: float) -> str:
+    """The name that process 0 answers to this process's report, which nobody can have answered before."""
+    report = secrets.token_hex(8)
+    store.set(f"report/{launch.rank}", report)
+    try:
+        name = StoreTalk(store).hear(f"answer/{report}", end).decode()
+    except TimeoutError:
+        raise TimeoutError("process 0") from None
+    store.set(f"{name}/{launch.rank}", "")
+    return name
 
 
 @lru_cache

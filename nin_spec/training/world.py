@@ -7,6 +7,7 @@ In a process group that the caller has initialised, both pass through that group
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
 import socket
@@ -21,7 +22,7 @@ from nin_spec.diagnostics import Code, Diagnostic, NinSpecError, PeerLostError, 
 from nin_spec.training import heartbeat
 from nin_spec.training.heartbeat import Heartbeat
 from nin_spec.training.launch import Launch, agent, find_launch
-from nin_spec.training.talk import MEET_SECONDS, GroupTalk, MissingError, StoreTalk, Talk, meet, prefixed
+from nin_spec.training.talk import GroupTalk, StoreTalk, Talk, meet, prefixed
 
 if TYPE_CHECKING:
     import torch
@@ -154,22 +155,14 @@ def _gist(error: Exception) -> str:
 
 
 def _introduce(launch: Launch, talk: StoreTalk) -> World:
-    """Each says who it is. Raises TrainingError when some do not come."""
+    """Each says who it is."""
     own = {
         "host": socket.gethostname(),
         "pid": os.getpid(),
         "agent": agent(),
         "restarts": launch.restarts,
     }
-    try:
-        said = talk.words(own, launch.rank, launch.size, time.monotonic() + MEET_SECONDS)
-    except MissingError as error:
-        message = (
-            f"processes {error.ranks} of {launch.size} ({launch.by}) did not come to {launch.place} "
-            f"within {MEET_SECONDS / 60:g} minutes"
-        )
-        hint = "start all of them; to train in this process alone, set RANK=0 and WORLD_SIZE=1"
-        raise TrainingError(Diagnostic(Code.PEER_LOST, message, hint=hint)) from None
+    said = talk.words(own, launch.rank, launch.size)
     hosts = [each["host"] for each in said]
     local, neighbours = _neighbours(launch, hosts)
     peers = tuple(f"pid {each['pid']} on {each['host']}" for each in said)
@@ -272,5 +265,6 @@ def _part(talk: StoreTalk, world: World) -> None:
     talk.store.set(f"left/{world.rank}", "")
     if world.leads:
         end = time.monotonic() + 30
-        for rank in range(1, world.size):
-            talk.hear(f"left/{rank}", end)
+        with contextlib.suppress(TimeoutError):
+            for rank in range(1, world.size):
+                talk.hear(f"left/{rank}", end)

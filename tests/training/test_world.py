@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import socket
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from ranks import NIN_SPEC, announced, finished, free_port, together
 from small_parts import small_network
 
-from nin_spec.training.begin import train
+from nin_spec.diagnostics import DataError, TrainingError
+from nin_spec.training.begin import _agreed_sets, train
 from nin_spec.training.folder import Run, read_rows
+from nin_spec.training.launch import Launch
 from nin_spec.training.settings import TrainSettings
+from nin_spec.training.talk import meet
+from nin_spec.training.world import World, require_same
 
 FLOAT64 = ("--set", "dtype=float64")
 ONE = TrainSettings(threads=1)
@@ -47,7 +53,7 @@ def test_slurms_tasks_without_a_shared_folder_train_as_one(tmp_path: Path) -> No
     network = small_network("batch", 0.3, "dtype=float64")
     begun = train(network, output=Path("0/runs/x"), settings=ONE, stop=lambda: next(left, None) is None)
     assert begun.record.status == "interrupted"
-    command, port = (*NIN_SPEC, "train", "runs/x", "--resume"), free_port()
+    command, port = (*NIN_SPEC, "train", "runs/x", "--resume", "--peer-timeout", "0"), free_port()
     with together(tmp_path, [command, command], slurm(0, 2, port), slurm(1, 2, port)) as processes:
         leader, follower = finished(processes)
     assert "accuracy" in leader
@@ -58,10 +64,60 @@ def test_slurms_tasks_without_a_shared_folder_train_as_one(tmp_path: Path) -> No
     assert not list((tmp_path / "1").iterdir())
 
 
+class Said:
+    """Words of process 1 that differ from those of process 0; this process is the first."""
+
+    def __init__(self, *others: Any) -> None:
+        self.others = list(others)
+
+    def words(self, value: Any, rank: int, size: int) -> list[Any]:
+        """The other's words once, then the same from both."""
+        return [value, self.others.pop(0)] if self.others else [value, value]
+
+    def word(self, value: Any, rank: int) -> Any:
+        """What process 0 says."""
+        return value
+
+
+def pair(*others: Any) -> World:
+    """Process 0 of two, and what process 1 says."""
+    return World(0, 2, 0, 2, ("pid 1 on a", "pid 2 on b"), talk=Said(*others))
+
+
+def test_processes_started_for_different_trainings_are_refused() -> None:
+    """A sweep under srun would else become one training of one of its members."""
+    with pytest.raises(TrainingError, match=r"process 1 \(pid 2 on b\) and process 0 differ in seed") as caught:
+        require_same(pair({"output": "x", "seed": 2}), {"output": "x", "seed": 1})
+    assert "RANK=0 and WORLD_SIZE=1" in str(caught.value)
+    require_same(pair({"seed": 1}), {"seed": 1})
+
+
+def test_machines_with_different_pictures_are_refused() -> None:
+    with pytest.raises(DataError, match=r"process 1 \(pid 2 on b\) has other pictures than process 0"):
+        _agreed_sets(small_network(), None, ONE, pair(None, ["0", "0", []]))
+
+
+def test_who_does_not_come_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("nin_spec.training.talk.MEET_SECONDS", 0.5)
+    with pytest.raises(TrainingError, match=r"processes \[1, 2\] did not come within"):
+        meet(Launch(0, 3, by="Slurm", address="127.0.0.1", port=free_port()))
+
+
+def test_a_port_that_is_taken_is_told_with_the_cure() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        launch = Launch(0, 2, by="Slurm", address="127.0.0.1", port=taken.getsockname()[1])
+        with pytest.raises(TrainingError, match=r"process 0 of 2 .* can't meet the others at 127\.0\.0\.1") as caught:
+            meet(launch)
+    assert "MASTER_PORT" in str(caught.value)
+
+
 EXISTING = """
 import sys, torch, torch.distributed as dist
 import nin_spec
+from nin_spec.training.launch import Launch
 from nin_spec.training.settings import TrainSettings
+from nin_spec.training.talk import meet
+from nin_spec.training.world import World, require_same
 dist.init_process_group("gloo")
 before = dist.distributed_c10d._get_default_group()
 run = nin_spec.train(nin_spec.compile(sys.argv[1]), output="run", settings=TrainSettings(threads=1))
