@@ -18,6 +18,7 @@ In the order in which a spec passes through:
     exporters/       Model -> files: ONNX, PyTorch source, a Triton repository, a KServe manifest
     targets.py       what each server can load
     api.py           made, proved, then written
+    named.py         what a person named: a spec, a run folder, a file; foreign.py knows other tools' files
     importers/       networks of other tools -> specs, with proof
     data/            data sets: read, checked, split, fetched
     pictures.py      what is done to a picture, in training and in service alike

@@ -42,6 +42,7 @@ class Code(Enum):
     FILE_UNREADABLE = ("NIN002", "a path is a directory, a device, or may not be read")
     FILE_TOO_LARGE = ("NIN003", "a spec is larger than any spec needs to be")
     NOT_UTF8 = ("NIN004", "a spec is not UTF-8 text")
+    WRONG_KIND = ("NIN005", "a file of another kind than the command takes: another tool's, or a spec for a model")
 
     YAML_SYNTAX = ("NIN101", "the text is not YAML")
     YAML_DUPLICATE_KEY = ("NIN102", "a key is given twice in one mapping")

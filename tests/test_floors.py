@@ -48,6 +48,8 @@ FLOORS = {
     "nin_spec.api": 4,
     "nin_spec.report": 4,
     "nin_spec.importers": 4,
+    "nin_spec.foreign": 1,
+    "nin_spec.named": 4,
     "nin_spec.cli": 4,
     "nin_spec.__main__": 4,
 }

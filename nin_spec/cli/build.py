@@ -23,7 +23,11 @@ if TYPE_CHECKING:
 @click.option("--format", "form", type=click.Choice(["table", "json", "csv", "markdown"]), default="table")
 @click.option("--by", type=click.Choice(["layer", "stage"]), default="layer", help="A row a layer, or a row a block.")
 @click.option(
-    "-o", "--output", metavar="FILE", type=FILE, help="Also save weights (safetensors): fresh ones, or --weights."
+    "-o",
+    "--output",
+    metavar="FILE",
+    type=FILE,
+    help="Also save weights (safetensors): fresh ones, a run's, or --weights.",
 )
 @weights_option
 @force_option
@@ -39,7 +43,7 @@ def build_command(
     force: bool,
     seed: int,
 ) -> None:
-    """Compile SPEC and print its shape table.
+    """Compile SPEC and print its shape table; of RUNDIR, that of what was trained.
 
     \b
       nin-spec build nin_cifar
@@ -56,7 +60,14 @@ def build_command(
     table = network.table.stages() if by == "stage" else network.table
     show(table, form)
     if output is not None:
-        save(network, Path(output), spec, weights, seed, force=force)
+        save(network, Path(output), spec, weights or _of_run(spec), seed, force=force)
+
+
+def _of_run(spec: str) -> str | None:
+    """A run folder's own weights are meant, not fresh ones."""
+    from nin_spec.named import RunFolder, resolve
+
+    return spec if isinstance(resolve(spec), RunFolder) else None
 
 
 def show(table: ShapeTable, form: str) -> None:

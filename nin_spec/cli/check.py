@@ -6,10 +6,12 @@ import json
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from nin_spec.cli.gathering import specs_in
 from nin_spec.cli.options import set_option
 from nin_spec.diagnostics import Code, Diagnostic, Severity, SpecError, did_you_mean, render
 
@@ -56,7 +58,7 @@ def _explain(context: click.Context, _parameter: click.Parameter, text: str | No
 
 
 @click.command("check")
-@click.argument("specs", metavar="SPEC...", nargs=-1, required=True)
+@click.argument("specs", metavar="SPEC|DIR...", nargs=-1, required=True)
 @set_option
 @click.option("--format", "form", type=click.Choice(["text", "json", "github"]), default="text")
 @click.option("--strict", is_flag=True, help="Exit 1 when there are warnings.")
@@ -86,7 +88,7 @@ def check_command(
     unsafe_fixes: bool,
     diff: bool,
 ) -> int:
-    """Report every error of every SPEC, and what is legal and probably not meant.
+    """Report every error of every SPEC, and of every spec in DIR, and what is legal and probably not meant.
 
     Exit 2 for errors; warnings exit 0, or 1 with --strict. `--format github` prints the workflow commands that
     annotate a pull request. A comment `# nin: ignore[NIN901] why` silences a rule: on the line, above it, or at
@@ -94,6 +96,7 @@ def check_command(
 
     \b
       nin-spec check mine.yaml
+      nin-spec check specs/                           every spec in the folder and those in it
       nin-spec check mine.yaml --diff                 what --fix would do
       nin-spec check mine.yaml --fix --unsafe-fixes
       nin-spec check --explain NIN901
@@ -103,6 +106,9 @@ def check_command(
         raise click.UsageError("--fix and --diff take files as they are, and print text: leave --set and --format out")
     if unsafe_fixes and not (fix or diff):
         raise click.UsageError("--unsafe-fixes goes with --fix or --diff")
+    if fix and (run := next((spec for spec in specs if (Path(spec) / "run.json").is_file()), None)):
+        raise click.UsageError(f"{run} is a run folder: its spec says what was trained, and stays as it is")
+    specs = tuple(specs_in(specs))
     if fix or diff:
         from nin_spec.cli.fixing import fix_all
 
@@ -132,10 +138,10 @@ def chosen(select: frozenset[str], ignore: frozenset[str], *, no_lint: bool, ove
 
 def examine(spec: str, overrides: tuple[str, ...], wanted: Wanted) -> Report:
     """Everything wrong with a spec, or else what the rules find in it."""
-    from nin_spec.network import compile as compile_network
+    from nin_spec.named import network_of, resolve
 
     try:
-        network = compile_network(spec, overrides)
+        network = network_of(resolve(spec), overrides)
     except SpecError as error:
         return Report(list(error.diagnostics))
     return report_on(network, wanted)

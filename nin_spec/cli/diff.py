@@ -6,10 +6,13 @@ import json
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+
+from nin_spec.diagnostics import Diagnostic, SpecError
 
 if TYPE_CHECKING:
     from nin_spec.analysis import Row
@@ -20,8 +23,8 @@ _MARKS = {"same": " ", "changed": "~", "removed": "-", "added": "+"}
 
 
 @click.command("diff")
-@click.argument("before", metavar="SPEC|REV:FILE")
-@click.argument("after", metavar="SPEC|REV:FILE")
+@click.argument("before", metavar="SPEC|RUNDIR|REV:FILE")
+@click.argument("after", metavar="SPEC|RUNDIR|REV:FILE")
 @click.option("--format", "form", type=click.Choice(["table", "json"]), default="table")
 @click.option("--all", "everything", is_flag=True, help="Show layers that are the same, too.")
 @click.option("--exit-code", is_flag=True, help="Exit 1 when the functions differ.")
@@ -31,6 +34,7 @@ def diff_command(before: str, after: str, form: str, everything: bool, exit_code
     \b
       nin-spec diff nin_cifar nin_cifar_author
       nin-spec diff HEAD~1:specs/mine.yaml specs/mine.yaml      a revision of git, and the file now
+      nin-spec diff runs/nin_cifar nin_cifar                    what was trained, and the spec
 
     A layer is marked ~ when it changed, - and + when it went or came, and > when it is the same and only
     what follows from its input changed. Two texts that mean the same function have the same semantic hash.
@@ -49,15 +53,30 @@ def diff_command(before: str, after: str, form: str, everything: bool, exit_code
 @contextmanager
 def opened(name: str) -> Iterator[Network]:
     """The network of a spec, or of a file as it was in a revision of git. Raises SpecError."""
+    from nin_spec.named import GitRevision, network_of, resolve
     from nin_spec.network import compile as compile_network
     from nin_spec.revisions import restore
 
-    revision, colon, file = name.partition(":")
-    if not colon or Path(name).exists():
-        yield compile_network(name)
+    named = resolve(name)
+    if not isinstance(named, GitRevision):
+        yield network_of(named)
         return
     with tempfile.TemporaryDirectory() as folder:
-        yield compile_network(restore(revision, file, Path(folder)))
+        try:
+            network = compile_network(restore(named.revision, named.file, Path(folder)))
+        except SpecError as error:
+            raise SpecError([_renamed(d, f"{folder}/", f"{named.revision}:") for d in error.diagnostics]) from None
+        yield network
+
+
+def _renamed(found: Diagnostic, folder: str, name: str) -> Diagnostic:
+    """A finding in a file that was restored, called as git calls it: nobody sees the folder."""
+    span = found.span
+    message = found.message.replace(folder, name)
+    if span is None:
+        return replace(found, message=message)
+    source = replace(span.source, name=span.source.name.replace(folder, name))
+    return replace(found, message=message, span=replace(span, source=source))
 
 
 # ------------------------------------------------------------------ the answer

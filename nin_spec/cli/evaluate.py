@@ -108,10 +108,12 @@ def evaluate_command(subject: str, form: str, part_name: Any, **given: Any) -> i
 def open_subject(name: str, given: dict[str, Any]) -> Subject:
     """The run folder, the ONNX file or the spec of that name, with its weights."""
     from nin_spec.evaluation import subject_of_file, subject_of_run, subject_of_spec
+    from nin_spec.named import ExportedFile, resolve
 
     path, weights = Path(name), None if given["weights"] is None else Path(given["weights"])
     how = (given["device"], given["threads"], given["options"])
-    is_run, is_onnx = path.is_dir(), path.suffix.lower() == ".onnx"
+    named = resolve(name)
+    is_run, is_onnx = path.is_dir(), isinstance(named, ExportedFile)
     if (is_run or is_onnx) and given["overrides"]:
         raise click.UsageError("--set belongs to SPEC: what is trained or exported is not changed any more")
     if is_run:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,7 +11,8 @@ import click
 
 from nin_spec.cli.options import force_option, tell
 from nin_spec.cli.outputs import FILE, STDOUT, deliver, protect
-from nin_spec.diagnostics import printable
+from nin_spec.diagnostics import ForeignModelError, printable
+from nin_spec.foreign import foreign
 from nin_spec.seals import Kind, sealed
 
 if TYPE_CHECKING:
@@ -104,7 +106,20 @@ def bring(
         raise click.BadParameter(f"{model} is not a .prototxt, and only such a file is brought in with {caffemodel}")
     from nin_spec.importers.onnx_import import import_onnx
 
-    return import_onnx(model, size)
+    try:
+        return import_onnx(model, size)
+    except ForeignModelError as error:
+        *before, last = error.diagnostics
+        raise ForeignModelError([*before, replace(last, hint=last.hint or way_from(model))]) from None
+
+
+def way_from(model: str) -> str | None:
+    """How to come from a file that is not ONNX to one that can be brought in, as far as its name tells."""
+    path = Path(model)
+    if path.suffix.lower() in {".yaml", ".yml"}:
+        return f"a spec needs no import: nin-spec build {model}"
+    other = foreign(path)
+    return None if other is None else f"{other.what}: {other.way_from(path)}"
 
 
 def parse_size(text: str | None) -> tuple[int, ...] | None:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
-spec_argument = click.argument("spec", metavar="SPEC")
+spec_argument = click.argument("spec", metavar="SPEC|RUNDIR")
 set_option = click.option(
     "--set",
     "overrides",
@@ -81,10 +81,10 @@ def spec_options(function: Function) -> Function:
 
 
 def compile_spec(spec: str, overrides: tuple[str, ...], size: str | None) -> Network:
-    """The network that the arguments name."""
-    from nin_spec.network import compile as compile_network
+    """The network that the arguments name, of a spec or a run."""
+    from nin_spec.named import network_of, resolve
 
-    return compile_network(spec, [*overrides, *input_overrides(size)])
+    return network_of(resolve(spec), [*overrides, *input_overrides(size)])
 
 
 def input_overrides(size: str | None) -> list[str]:

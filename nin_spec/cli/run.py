@@ -8,17 +8,22 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from nin_spec.cli.gathering import pictures_in
 from nin_spec.cli.options import device_options, force_option, tell
 from nin_spec.cli.outputs import FILE, deliver, protect
+from nin_spec.diagnostics import InputError, counted
 
 if TYPE_CHECKING:
     from nin_spec.runtime.classify import Prediction
     from nin_spec.runtime.session import Session
 
+_AT_A_TIME = 256
+"""Files that are read before they are run: several batches."""
+
 
 @click.command("run")
-@click.argument("model", metavar="MODEL.onnx")
-@click.argument("files", metavar="FILE...", nargs=-1, required=True)
+@click.argument("model", metavar="MODEL.onnx|RUNDIR")
+@click.argument("files", metavar="FILE|DIR...", nargs=-1, required=True)
 @device_options
 @click.option("--threads", type=click.IntRange(1, 4096), help="Threads of the CPU provider; all cores by default.")
 @click.option("--top", type=click.IntRange(1, 65536), default=5, show_default=True, help="Best classes to show.")
@@ -36,27 +41,57 @@ def run_command(
     output: str | None,
     force: bool,
 ) -> None:
-    """Classify pictures or arrays with an exported model in onnxruntime.
+    """Classify pictures or arrays with an exported model, or a run's, in onnxruntime.
 
     FILE is a picture (PNG, JPEG, WebP, BMP, GIF), prepared as the model says, or a .npy array that is
-    already prepared: one input (C, H, W) or a batch (N, C, H, W).
+    already prepared: one input (C, H, W) or a batch (N, C, H, W). Of DIR every picture and array is taken. A file
+    that can't be used is told after the others, and the command exits 2.
 
     A device that is asked for by name is used or refused; it never falls back.
     """
-    from nin_spec.runtime.classify import classify, stack
-    from nin_spec.runtime.images import load_inputs
+    from nin_spec.named import model_of
+    from nin_spec.runtime.classify import stack
     from nin_spec.runtime.session import open_session
 
     if output is not None:
         protect({Path(output): None}, [model, *files], force=force)
-    session = open_session(Path(model), device, threads, options=options)
-    predictions = classify(session, load_inputs([Path(f) for f in files], session), top)
-    if output is not None:
+    paths, passed_over = pictures_in(files)
+    session = open_session(model_of(model), device, threads, options=options)
+    predictions, errors = classified(session, paths, top)
+    if not predictions:
+        raise InputError([d for error in errors for d in error.diagnostics])
+    if output is not None and not errors:  # or its rows would not be those of the files
         deliver({Path(output): _npy(stack(predictions))}, [model, *files], force=force)
     if form == "json":
         click.echo(json.dumps(as_dict(session, predictions), indent=2, ensure_ascii=False))
     else:
         show(session, predictions)
+    tell(passed_over)
+    if errors:
+        bad = f"{counted(len(errors), 'file')} of {len(paths):,} can't be used"
+        tell([f"{bad}, and {output} is not written" if output is not None else bad])
+        raise InputError([d for error in errors for d in error.diagnostics])
+
+
+def classified(session: Session, paths: list[Path], top: int) -> tuple[list[Prediction], list[InputError]]:
+    """The predictions of every file that can be used, in order, and what is wrong with each other one.
+
+    Files are read and run some at a time, so that a folder of any size fits into memory.
+    """
+    from nin_spec.runtime.classify import classify
+    from nin_spec.runtime.images import load_inputs
+
+    found: list[Prediction] = []
+    errors: list[InputError] = []
+    for start in range(0, len(paths), _AT_A_TIME):
+        inputs = []
+        for path in paths[start : start + _AT_A_TIME]:
+            try:
+                inputs += load_inputs([path], session)
+            except InputError as error:
+                errors.append(error)
+        found += classify(session, inputs, top)
+    return found, errors
 
 
 def _npy(scores: Any) -> bytes:

@@ -15,7 +15,7 @@ TOKEN = "NIN_SPEC_TOKEN"  # noqa: S105 the variable's name
 
 
 @click.command("serve")
-@click.argument("models", metavar="MODEL.onnx...", nargs=-1, required=True)
+@click.argument("models", metavar="MODEL.onnx|RUNDIR...", nargs=-1, required=True)
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option("--port", type=click.IntRange(0, 65535), default=8000, show_default=True, help="0 takes a free one.")
 @click.option("--grpc-port", type=click.IntRange(0, 65535), help="Serve gRPC on this port too; 0 takes a free one.")
@@ -97,7 +97,7 @@ def serve_command(
     insecure: bool,
     reload: bool,
 ) -> None:
-    """Serve exported models over the Open Inference Protocol v2 (REST, and gRPC with --grpc-port).
+    """Serve exported models, and those of runs, over the Open Inference Protocol v2 (REST, and gRPC with --grpc-port).
 
     \b
       nin-spec serve digits.onnx                            http://127.0.0.1:8000, and a page for people

@@ -175,8 +175,13 @@ def _checked(world: World, target: str, given: dict[str, Any]) -> Network:
     if given["output"] is not None and not world.restarted:
         require_free(Path(given["output"]))
     from nin_spec.data.opening import place_for
+    from nin_spec.training.sets import beside
     from nin_spec.weights import weights_file
 
+    if given["data"] is None and (place := beside(network)) is not None:
+        given["data"] = str(place)
+        if world.leads:
+            tell([f"data: {place}, beside the spec"])
     place_for(recipe.dataset, None if given["data"] is None else Path(given["data"]))
     if given["weights"] is not None:
         weights_file(Path(given["weights"]))

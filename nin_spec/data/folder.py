@@ -191,12 +191,13 @@ def _sorted_out(folder: Path) -> tuple[list[str], list[str]]:
     pictures, others = list[str](), list[str]()
     for entry in _entries(folder):
         named = entry.name.lower().endswith(SUFFIXES)
-        fits = entry.is_file() and (named or _looks_like_one(Path(entry.path)))
+        fits = entry.is_file() and (named or is_picture(Path(entry.path)))
         (pictures if fits else others).append(entry.name)
     return sorted(pictures), sorted(others)
 
 
-def _looks_like_one(path: Path) -> bool:
+def is_picture(path: Path) -> bool:
+    """Whether a file begins as a picture does, whatever it is called."""
     try:
         with path.open("rb") as file:
             return file.read(8).startswith(_MAGIC)

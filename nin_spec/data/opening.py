@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from nin_spec.data import archive, cifar, digits, folder, idx, svhn
@@ -55,6 +56,8 @@ def place_for(dataset: str, location: Path | None = None) -> Path | None:
         return location
     if dataset not in CATALOG:
         hint = f"{did_you_mean(dataset, list(CATALOG))}; your own are read with --data DIR"
+        if Path(dataset).exists():
+            hint = f"{dataset} lies in the working folder: --data {dataset}"
         raise missing(f"there is no folder {dataset}, and no data set is known as {dataset!r}", hint)
     entry = CATALOG[dataset]
     if not entry.downloads:
@@ -64,6 +67,17 @@ def place_for(dataset: str, location: Path | None = None) -> Path | None:
         hint = f"nin-spec data fetch {dataset}, or --data DIR where it lies already"
         raise missing(f"{entry.title} is not here: there is no {place}", hint)
     return place
+
+
+def place_beside(dataset: str, folders: Iterable[Path]) -> Path | None:
+    """A folder, or an .npz, of the data set's name in one of the folders, where the name has no other place.
+
+    A data set that comes along, or was fetched, is read from there. Nothing is read.
+    """
+    if dataset in CATALOG and (not CATALOG[dataset].downloads or place_of(dataset).exists()):
+        return None
+    places = (folder / name for folder in folders for name in (dataset, f"{dataset}.npz"))
+    return next((place for place in places if place.is_dir() or (place.suffix == ".npz" and place.is_file())), None)
 
 
 def _open_at(dataset: str, part: PartName, location: Path) -> tuple[Part, list[Diagnostic]]:

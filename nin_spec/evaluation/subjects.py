@@ -71,8 +71,10 @@ def subject_of_spec(
     network: Network, weights: Path, device: Device = "auto", threads: int | None = None, options: Options = None
 ) -> Subject:
     """A compiled spec with the weights of a file. Raises WeightsError too."""
+    from nin_spec.training.sets import beside
+
     model, remarks = network.adopt(weights)
-    return replace(subject_of(model, device, threads, options), remarks=tuple(remarks))
+    return replace(subject_of(model, device, threads, options), remarks=tuple(remarks), location=beside(network))
 
 
 def subject_of_run(

@@ -126,9 +126,18 @@ def _encoded(texts: Array) -> Array:
     return encoded
 
 
-def open_engine(path: Path, device: str, threads: int | None, options: Mapping[str, object] | None = None) -> Engine:
-    """A model opened on a device and proved to run there. Raises InputError or DeviceError."""
-    session = open_session(path, device, threads, options=options)
+def open_engine(
+    path: Path,
+    device: str,
+    threads: int | None,
+    options: Mapping[str, object] | None = None,
+    content: Path | bytes | None = None,
+) -> Engine:
+    """A model opened on a device and proved to run there. Raises InputError or DeviceError.
+
+    `content` is what is opened in the place of `path`: what a run folder of that path exports to.
+    """
+    session = open_session(path if content is None else content, device, threads, options=options)
     inference = session.inference
     engine = Engine(session, _declared(path, inference.get_inputs()), _declared(path, inference.get_outputs()))
     if session.runner is not None and len(engine.inputs) + len(engine.outputs) > 2:
@@ -138,7 +147,7 @@ def open_engine(path: Path, device: str, threads: int | None, options: Mapping[s
     return engine
 
 
-def open_lane(engine: Engine, path: Path, options: Mapping[str, object] | None = None) -> Engine | None:
+def open_lane(engine: Engine, path: Path | bytes, options: Mapping[str, object] | None = None) -> Engine | None:
     """The same model on one core, for several runs at once; None where the device shares its work out by itself.
 
     One session serves all lanes: with one thread it runs on the caller's own, and holds the weights once.

@@ -8,12 +8,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from nin_spec.diagnostics import Code, Diagnostic, InputError, NinSpecError
+from nin_spec.diagnostics import Code, Diagnostic, InputError, NinSpecError, WeightsError
+from nin_spec.named import model_of
 from nin_spec.serving.batcher import Batcher, Limits
 from nin_spec.serving.engine import Engine, Plan, open_engine, open_lane, plan
 from nin_spec.serving.errors import NotFoundError
 from nin_spec.serving.logs import logger
 from nin_spec.serving.metrics import Statistics
+from nin_spec.weights import weights_file
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 _VERSION = re.compile(r"[1-9][0-9]{0,17}")
@@ -21,7 +23,7 @@ _VERSION = re.compile(r"[1-9][0-9]{0,17}")
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A file to serve. Without a name it is the file's own (nin_spec.name), else the file name's stem."""
+    """A file or a run folder to serve. Without a name it is the model's own (nin_spec.name), else the path's stem."""
 
     path: Path
     name: str = ""
@@ -31,7 +33,7 @@ class Source:
 def parse_source(text: str) -> Source:
     """`FILE`, `NAME=FILE` or `NAME:VERSION=FILE`. Raises InputError."""
     name, equals, path = text.partition("=")
-    if not equals or Path(text).is_file():
+    if not equals or Path(text).exists():
         return Source(Path(text))
     name, colon, version = name.partition(":")
     if not _NAME.fullmatch(name) or (colon and not _VERSION.fullmatch(version)):
@@ -75,10 +77,11 @@ class Opened:
 def open_model(source: Source, choice: Choice) -> Opened:
     """Open, prove and warm. Takes seconds. Raises InputError or DeviceError."""
     stamp = stamp_of(source.path)
-    engine = open_engine(source.path, choice.device, choice.threads, choice.options)
+    content = model_of(source.path)
+    engine = open_engine(source.path, choice.device, choice.threads, choice.options, content)
     name = source.name or _safe(engine.info.name) or _safe(source.path.stem) or "model"
     # A delay is there to fill runs, and lanes would share out what it gathered.
-    lane = None if choice.delay else open_lane(engine, source.path, choice.options)
+    lane = None if choice.delay else open_lane(engine, content, choice.options)
     if lane and stamp_of(source.path) != stamp:  # two files would answer under one name
         message = f"{source.path} changed while it was opened"
         raise InputError(Diagnostic(Code.SERVE_UNUSABLE, message, hint="try again once it is written"))
@@ -97,9 +100,11 @@ def _safe(name: str) -> str:
 
 
 def stamp_of(path: Path) -> tuple[int, ...]:
-    """What changes when a file does; empty where there is none."""
+    """What changes when a file, or the weights of a run, do; empty where there are none."""
     try:
-        status = path.stat()
+        status = (weights_file(path) if path.is_dir() else path).stat()
+    except WeightsError:
+        return ()
     except OSError:
         return ()
     return status.st_ino, status.st_size, status.st_mtime_ns

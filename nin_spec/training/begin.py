@@ -26,7 +26,7 @@ from nin_spec.training.folder import Record, Run, recipe_of
 from nin_spec.training.parallel import share_run
 from nin_spec.training.reporter import Reporter, Silent
 from nin_spec.training.session import TrainingSession
-from nin_spec.training.sets import Sets, open_sets, require_pictures
+from nin_spec.training.sets import Sets, beside, open_sets, require_pictures
 from nin_spec.training.settings import TrainSettings
 from nin_spec.training.world import PEER_TIMEOUT, World, agreed, connected, joined, require_same
 from nin_spec.weights import weights_file
@@ -48,9 +48,10 @@ def train(  # noqa: PLR0913 keyword-only
     """Train a network by its recipe into a new run folder, and return it: `train(nin_spec.compile("nin_digits"))`.
 
     `output` is the folder, `runs/NAME` unless said. `data` is where the recipe's data set lies, a folder or
-    an .npz (nin_spec.data.open_part says which); None is where `nin-spec data fetch` puts it. `weights` is a
-    file or a run folder to start from instead of fresh ones. A `reporter` is told how it goes
-    (nin_spec.training.reporter.Reporter has its methods), nobody unless given; `stop` is asked after each step.
+    an .npz (nin_spec.data.open_part says which); None is what bears its name beside the spec, else where
+    `nin-spec data fetch` puts it. `weights` is a file or a run folder to start from instead of fresh ones. A `reporter`
+    is told how it goes (nin_spec.training.reporter.Reporter has its methods), nobody unless given; `stop` is asked
+    after each step.
 
     Under torchrun, Slurm's srun or mpirun, each process calls this, and the pictures are on each machine; process 0
     alone writes the run folder, so the others need not see it. A process group of torch.distributed that exists
@@ -87,6 +88,7 @@ def train_in(  # noqa: PLR0913, PLR0917 what `train` takes
 ) -> Run:
     """The same among processes that have met."""
     data, output, start = (None if place is None else Path(place) for place in (data, output, weights))
+    data = beside(network) if data is None else data
     require_same(
         world, {"network": network.spec.text, "output": str(output), "weights": str(start), **asdict(settings)}
     )

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from nin_spec.data import Part, check_headers, fingerprint, hold_out, match_classes, open_part, sample, subset
-from nin_spec.data.opening import place_for
+from nin_spec.data.opening import place_beside, place_for
 from nin_spec.data.published import doubts
 from nin_spec.diagnostics import MAX_FINDINGS, Code, DataError, Diagnostic, TrainingError, counted
+from nin_spec.language.load import SHIPPED
 from nin_spec.training.folder import DataRecord, recipe_of
 
 if TYPE_CHECKING:
@@ -59,6 +60,17 @@ def open_sets(network: Network, location: Path | None, limit: int | None) -> Set
         scored_fingerprint=fingerprint(scored),
     )
     return Sets(learned, scored, scored_on, record, tuple(dict.fromkeys(doubtful)))
+
+
+def beside(network: Network) -> Path | None:
+    """The recipe's data set where it lies beside the spec under its own name, and has no other place; None for none."""
+    recipe = network.spec.spec.train
+    if recipe is None:
+        return None
+    sources = [network.spec.root.source.name, network.spec.where("train", "dataset").source.name]
+    files = [Path(name) for name in dict.fromkeys(sources) if name != "--set"]
+    folders = [Path() if file.name.startswith("<") else file.parent for file in files]
+    return place_beside(recipe.dataset, [folder for folder in folders if folder != SHIPPED])
 
 
 def _prepared(network: Network, part: Part, limit: int | None) -> Part:

@@ -18,6 +18,7 @@ FILES = sorted(CORPUS.glob("*.yaml"))
 ELSEWHERE = {
     Code.FILE_TOO_LARGE: "test_hostile.py writes a file that is too large",
     Code.BAD_OVERRIDE: "test_family.py tries the overrides of the command line",
+    Code.WRONG_KIND: "test_named.py names files of other tools",
 }
 """Codes that no small file can cause, and the test that does."""
 

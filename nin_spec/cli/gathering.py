@@ -1,0 +1,101 @@
+"""Folders as arguments: the specs in one, or the pictures."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from nin_spec.diagnostics import Code, Diagnostic, InputError, SpecError
+
+_SPECS = (".yaml", ".yml")
+
+
+def specs_in(names: tuple[str, ...]) -> list[str]:
+    """The specs that the names stand for: of a run folder its own, of another folder every one in it, once each.
+
+    Raises SpecError for a folder without any.
+    """
+    found: list[str] = []
+    for name in names:
+        folder = Path(name)
+        if not folder.is_dir():
+            found.append(name)
+        elif (folder / "run.json").is_file():
+            found.append(str(folder / "spec.yaml"))
+        else:
+            found += _specs_below(folder)
+    return list(dict.fromkeys(found))
+
+
+def _specs_below(folder: Path) -> list[str]:
+    from nin_spec.foreign import looks_like_spec
+
+    texts = [path for path in _walk(folder, without_runs=True) if path.suffix.lower() in _SPECS and path.is_file()]
+    specs = [str(path) for path in texts if looks_like_spec(_start(path))]
+    if not specs:
+        message = f"{folder} holds no spec"
+        hint = (
+            f"{len(texts):,} other YAML files were passed over"
+            if texts
+            else "specs are .yaml files that begin with `spec: 1`"
+        )
+        raise SpecError(Diagnostic(Code.FILE_NOT_FOUND, message, hint=hint))
+    return specs
+
+
+def _start(path: Path) -> bytes:
+    """The first 64 KB; of a file that can't be read what makes it be checked, and told."""
+    try:
+        with path.open("rb") as file:
+            return file.read(65536)
+    except OSError:
+        return b"spec: 1"
+
+
+def pictures_in(names: tuple[str, ...]) -> tuple[list[Path], list[str]]:
+    """The inputs that the names stand for: of a folder every picture and array in it; and what was passed over.
+
+    Raises InputError for a folder without any.
+    """
+    from nin_spec.data.folder import SUFFIXES, is_picture
+
+    found: list[Path] = []
+    others: list[str] = []
+    for name in names:
+        folder = Path(name)
+        if not folder.is_dir():
+            found.append(folder)
+            continue
+        files = [path for path in _walk(folder) if path.is_file()]
+        inputs = [path for path in files if path.suffix.lower() in {*SUFFIXES, ".npy"} or is_picture(path)]
+        if not inputs:
+            hint = "inputs are pictures, or arrays (.npy)"
+            raise InputError(Diagnostic(Code.INPUT_UNUSABLE, f"{folder} holds no pictures", hint=hint))
+        found += inputs
+        if passed := [path.name for path in files if path not in set(inputs)]:
+            more = f" and {len(passed) - 3:,} more" if len(passed) > 3 else ""
+            others.append(f"passed over in {folder}: {', '.join(passed[:3])}{more}")
+    return found, others
+
+
+def _walk(folder: Path, *, without_runs: bool = False) -> Iterator[Path]:
+    """Every file below a folder, folder by folder in the order of their names; hidden ones and systems' are left out.
+
+    Links to folders are not followed. Raises InputError for a folder that can't be read.
+    """
+    from nin_spec.data.folder import is_passed_over
+
+    try:
+        with os.scandir(folder) as entries:
+            found = sorted(entries, key=lambda entry: entry.name)
+    except OSError as error:
+        message = f"{folder} can't be read: {error.strerror}"
+        raise InputError(Diagnostic(Code.FILE_UNREADABLE, message)) from None
+    for entry in found:
+        if is_passed_over(entry.name):
+            continue
+        if not entry.is_dir(follow_symlinks=False):
+            yield Path(entry.path)
+        elif not (without_runs and Path(entry.path, "run.json").is_file()):
+            yield from _walk(Path(entry.path), without_runs=without_runs)

@@ -1,0 +1,108 @@
+"""Files of other tools by their names: what each is, and the way from it into nin-spec."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+MODEL_SUFFIXES = (".onnx", ".ort")
+"""Files that onnxruntime runs."""
+
+_TEXTS = (".json", ".cfg", ".txt", ".conf", ".ini")
+"""Suffixes that a spec may have, too: its content tells."""
+
+
+@dataclass(frozen=True, slots=True)
+class Foreign:
+    """What a file is, and how a network comes from it; `{file}` and `{stem}` stand for its name."""
+
+    what: str
+    way: str
+
+    def way_from(self, path: Path) -> str:
+        """The way in from one file."""
+        return self.way.format(file=path, stem=path.with_suffix(""))
+
+
+_IMPORT = "then nin-spec import {stem}.onnx -o {stem}.yaml --weights {stem}.safetensors"
+_WEIGHTS = "a spec says the network: nin-spec export SPEC --onnx --weights {file}"
+_PYTORCH = Foreign(
+    "a PyTorch checkpoint", f"{_WEIGHTS}; a module is imported in Python: nin_spec.import_module(module, inputs)"
+)
+_KERAS = Foreign("a Keras model", f"export it, model.export('{{stem}}.onnx', format='onnx') in Keras 3, {_IMPORT}")
+_TENSORFLOW = Foreign("a TensorFlow graph", f"convert it with tf2onnx (--graphdef {{file}}), {_IMPORT}")
+_CAFFE = Foreign("a Caffe net", "nin-spec import {file} -o {stem}.yaml")
+_ENGINE = Foreign("a TensorRT engine", "it holds no network to read: go on from the ONNX file that it was built from")
+_ARRAYS = Foreign("a file of arrays", "it is an input of nin-spec run, or a data set: --data {file}")
+_PICTURE = Foreign("a picture", "the model comes first: nin-spec run MODEL.onnx {file}")
+
+FOREIGN = {
+    **dict.fromkeys((".pt", ".pth", ".ckpt", ".bin", ".tar"), _PYTORCH),
+    ".safetensors": Foreign("a file of weights", _WEIGHTS),
+    ".pt2": Foreign(
+        "a program of torch.export",
+        "import it in Python: nin_spec.import_module(torch.export.load('{file}').module(), inputs)",
+    ),
+    **dict.fromkeys((".h5", ".hdf5", ".keras"), _KERAS),
+    ".pb": _TENSORFLOW,
+    ".tflite": Foreign("a TensorFlow Lite model", f"convert it with tf2onnx (--tflite {{file}}), {_IMPORT}"),
+    **dict.fromkeys((".prototxt", ".caffemodel"), _CAFFE),
+    **dict.fromkeys(
+        (".cfg", ".weights"), Foreign("a Darknet network", f"convert it to ONNX with a tool for Darknet, {_IMPORT}")
+    ),
+    **dict.fromkeys(
+        (".mlmodel", ".mlpackage"),
+        Foreign("a Core ML model", f"export the model that it was made from to ONNX, {_IMPORT}"),
+    ),
+    ".json": Foreign(
+        "JSON without a spec in it",
+        f"a Keras or MXNet network is loaded there, with its weights, and exported to ONNX, {_IMPORT}",
+    ),
+    **dict.fromkeys((".engine", ".plan", ".trt"), _ENGINE),
+    **dict.fromkeys((".npy", ".npz"), _ARRAYS),
+    **dict.fromkeys((".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif"), _PICTURE),
+    ".py": Foreign("Python code", "a PyTorch module is imported in Python: nin_spec.import_module(module, inputs)"),
+    ".ipynb": Foreign("a notebook", "a PyTorch module is imported in it: nin_spec.import_module(module, inputs)"),
+}
+"""By the suffix, in lower case."""
+
+ONNX = Foreign(
+    "an ONNX file", "nin-spec import {file} -o {stem}.yaml makes a spec of it; run, serve and evaluate take it as it is"
+)
+
+
+def foreign(path: Path) -> Foreign | None:
+    """What a file is that is not a spec, by its name, and by its content where a spec may be called so."""
+    suffix = path.suffix.lower()
+    if suffix in _TEXTS and path.is_file() and _says_spec(path):
+        return None
+    return FOREIGN.get(suffix)
+
+
+def begins_as_onnx(path: Path) -> bool:
+    """Whether a file begins with the version of ONNX's format, whatever it is called; no text does."""
+    if not path.is_file():
+        return False
+    try:
+        with path.open("rb") as file:
+            start = file.read(2)
+    except OSError:
+        return False  # who reads it says what is wrong
+    return len(start) == 2 and start[0] == 8 and 1 <= start[1] < 32
+
+
+def _says_spec(path: Path) -> bool:
+    """Whether a text has the key that every spec begins with, or the one of a family."""
+    try:
+        with path.open("rb") as file:
+            start = file.read(65536)
+    except OSError:
+        return True  # who reads it says what is wrong
+    return looks_like_spec(start)
+
+
+def looks_like_spec(start: bytes) -> bool:
+    """Whether a text is meant as a spec: its version, the spec that it extends, or blocks, at its top."""
+    key = rb"""^[ \t{]*["']?(?:spec["']?[ \t]*:[ \t]*["']?[0-9]|extends["']?[ \t]*:|blocks["']?[ \t]*:)"""
+    return re.search(key, start, re.MULTILINE) is not None
