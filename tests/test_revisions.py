@@ -134,6 +134,6 @@ def test_git_does_not_run_for_an_option(tmp_path: Path, monkeypatch: pytest.Monk
     def never(*_: object, **__: object) -> None:
         pytest.fail("git ran")
 
-    monkeypatch.setattr(revisions.subprocess, "run", never)
+    monkeypatch.setattr(subprocess, "run", never)
     with pytest.raises(SpecError):
         revisions.restore("--output=x", "a.yaml", tmp_path)
