@@ -22,6 +22,16 @@ Box = tuple[int, int, int, int]
 Size = tuple[int, int]
 
 _MAX_PIXELS = 1 << 27  # where Pillow's own limit was switched off
+MOST_BYTES = 768 << 20
+"""Memory that one picture may take on its way to a frame."""
+_LOADED = {"1": 1, "L": 1, "P": 1, "I;16": 2, "I;16L": 2, "I;16B": 2, "I;16N": 2}
+"""Bytes of a pixel in Pillow's memory (its Storage.c), 4 in every other mode."""
+_WEBP_BYTES = 12
+"""Bytes of a pixel that the decoder of WebP holds beside the picture (measured)."""
+_STRIP = 1 << 20
+"""Pixels of 16 bits that are scaled to 8 at once."""
+_ORIENTATION = 0x0112
+"""EXIF's tag."""
 _16_BIT = ("I;16", "I;16L", "I;16B", "I;16N", "I")
 
 
@@ -103,11 +113,65 @@ def decode(path: Path | IO[bytes]) -> Image.Image:
     """The picture, or the first frame, turned upright as its EXIF orientation says.
 
     Safe to call from several threads. Raises what Pillow raises; its limit on pixels
-    (Image.MAX_IMAGE_PIXELS) is an error, not a warning.
+    (Image.MAX_IMAGE_PIXELS) is an error, not a warning. Raises PictureTooLargeError before more memory than
+    MOST_BYTES is taken.
     """
     with _quiet, Image.open(path, formats=FORMATS) as picture:
+        _check_cost(picture, decoding_cost(picture))
         picture.load()
-        return ImageOps.exif_transpose(picture)
+        if _is_turned(picture):  # a PNG may say so behind its pixels
+            _check_cost(picture, 2 * _loaded(picture))
+            ImageOps.exif_transpose(picture, in_place=True)
+        return picture
+
+
+class PictureTooLargeError(ValueError):
+    """A picture would take more memory than it may."""
+
+
+def _check_cost(picture: Image.Image, cost: int) -> None:
+    if cost > MOST_BYTES:
+        needed, size = f"{-(-cost >> 20)} MiB of memory", f"{picture.width}x{picture.height} pixels"
+        raise PictureTooLargeError(f"{size} take {needed} to decode and scale, and {MOST_BYTES >> 20} MiB may be taken")
+
+
+def _loaded(picture: Image.Image) -> int:
+    return picture.width * picture.height * _LOADED.get(picture.mode, 4)
+
+
+def _is_turned(picture: Image.Image) -> bool:
+    return bool(picture.getexif().get(_ORIENTATION, 1) != 1)
+
+
+def decoding_cost(picture: Image.Image) -> int:
+    """Bytes that it takes to decode a picture, of which only the header was read, and to turn it upright."""
+    pixels = picture.width * picture.height
+    beside = 0
+    if picture.format == "WEBP":
+        beside = _WEBP_BYTES * pixels
+    elif picture.info.get("progressive"):
+        beside = 2 * len(picture.getbands()) * pixels  # every coefficient is kept until the last scan
+    if picture.format != "PNG" and _is_turned(picture):  # a PNG would be decoded to tell
+        beside = max(beside, _loaded(picture))
+    return _loaded(picture) + beside
+
+
+def framing_cost(picture: Image.Image, frame: Frame) -> int:
+    """Bytes that a decoded picture takes while it is brought to a frame, itself included."""
+    target = frame.target or (frame.height, frame.width)
+    scaled, _ = fit(picture.size, (frame.width, frame.height), frame.resize, target[::-1])
+    work = _work_mode(picture.mode, frame)
+    pixel = _LOADED.get(work, 4)
+    converted = picture.width * picture.height * pixel * (picture.mode != work)
+    # Pillow scales the width first, of all rows.
+    between = scaled[0] * (picture.height + scaled[1]) * pixel * (picture.size != scaled)
+    return _loaded(picture) + converted + between
+
+
+def memory_of(path: Path | IO[bytes], frame: Frame) -> int:
+    """Bytes that a picture takes on its way to a frame, by its header. Raises what Pillow raises."""
+    with _quiet, Image.open(path, formats=FORMATS) as picture:
+        return max(decoding_cost(picture), framing_cost(picture, frame))
 
 
 def read_header(path: Path | IO[bytes]) -> tuple[int, int]:
@@ -123,7 +187,7 @@ def to_frame(picture: Image.Image, frame: Frame) -> Pixels:
     """A picture in the frame: (height, width, channels), scaled with Pillow's antialiased bilinear filter.
 
     Raises ValueError for a picture so long and thin that it would be scaled to gigabytes before the crop, and where
-    the frame's target is smaller than the frame.
+    the frame's target is smaller than the frame; PictureTooLargeError for one that takes more than MOST_BYTES.
     """
     target = frame.target or (frame.height, frame.width)
     scaled, box = fit(picture.size, (frame.width, frame.height), frame.resize, target[::-1])
@@ -131,20 +195,35 @@ def to_frame(picture: Image.Image, frame: Frame) -> Pixels:
         raise ValueError(f"resized to {scaled[0]}x{scaled[1]} pixels it is smaller than {frame.width}x{frame.height}")
     if scaled[0] * scaled[1] > (Image.MAX_IMAGE_PIXELS or _MAX_PIXELS):
         raise ValueError(f"it is too long and thin to be cropped ({picture.width}x{picture.height} pixels)")
-    picture = to_mode(picture, "L" if frame.channels == 1 else "RGB")
+    _check_cost(picture, framing_cost(picture, frame))
+    picture = to_mode(picture, _work_mode(picture.mode, frame))
     if picture.size != scaled:
         picture = picture.resize(scaled, Image.Resampling.BILINEAR)
-    pixels: Pixels = np.asarray(picture.crop(box))
+    pixels: Pixels = np.asarray(to_mode(picture.crop(box), "L" if frame.channels == 1 else "RGB"))
     return pixels.reshape(frame.height, frame.width, frame.channels)
+
+
+def _work_mode(mode: str, frame: Frame) -> str:
+    """What a picture is scaled in: gray stays gray until the end, where its three channels are alike."""
+    return "L" if frame.channels == 1 or mode in {"1", "L", *_16_BIT} else "RGB"
 
 
 def to_mode(picture: Image.Image, mode: str) -> Image.Image:
     """8-bit gray or RGB. Transparency is dropped, as Pillow's `convert("RGB")` in training pipelines does."""
     if picture.mode in _16_BIT:
-        # Pillow would cut 16 bits at 255 instead of scaling them.
-        wide = np.clip(np.asarray(picture), 0, 65535).astype(np.uint32)
-        picture = Image.fromarray(((wide * 255 + 32767) // 65535).astype(np.uint8))
-    return picture.convert(mode)
+        picture = _scaled_to_8_bits(picture)
+    return picture if picture.mode == mode else picture.convert(mode)
+
+
+def _scaled_to_8_bits(picture: Image.Image) -> Image.Image:
+    """Pillow's own conversion would cut 16 bits at 255 instead of scaling them. In strips, for little memory."""
+    narrow = np.empty((picture.height, picture.width), np.uint8)
+    rows = max(1, _STRIP // max(1, picture.width))
+    for top in range(0, picture.height, rows):
+        strip = picture.crop((0, top, picture.width, min(top + rows, picture.height)))
+        wide = np.clip(np.asarray(strip), 0, 65535).astype(np.uint32)
+        narrow[top : top + rows] = (wide * 255 + 32767) // 65535
+    return Image.fromarray(narrow)
 
 
 def fit(own: Size, size: Size, how: str, target: Size | None = None) -> tuple[Size, Box]:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nin_spec.diagnostics import Code, Diagnostic, InputError
-from nin_spec.pictures import FORMATS, decode, frame_of, preprocess, raw, to_frame
+from nin_spec.pictures import FORMATS, PictureTooLargeError, decode, frame_of, preprocess, raw, to_frame
 from nin_spec.runtime.session import Array, Session, fits, show
 
 NamedInput = tuple[str, Array]
@@ -112,6 +112,10 @@ def _load_picture(path: Path, session: Session) -> Array:
             raise _unusable(path, why, hint)
     try:
         picture = decode(path)
+    except PictureTooLargeError as error:
+        raise _unusable(path, str(error), "scale it down first") from error
+    except MemoryError as error:
+        raise _unusable(path, "there is not enough memory to decode it") from error
     except Exception as error:  # a decoder may raise anything on a damaged file
         raise _unusable(path, f"it can't be decoded: {error}", f"pictures are {', '.join(FORMATS)}") from error
     frame = frame_of((channels, height, width), contract, picture.size)

@@ -144,7 +144,7 @@ class App:
             with served.statistics.refusals():
                 picture = await hold.read(request.receive, dict(request.scope["headers"]))
                 best = count_of(request.query_params.get("top", "5"))
-                served, x = await self._classify.input(served, picture, self.intake.body)
+                served, x = await self._classify.input(served, picture, hold)
                 hold.turn_into(x.nbytes)
             caller = request.scope.get("extensions", {}).get(CALLER)
             return _json(await self._classify(served, x, best, caller))

@@ -3,20 +3,35 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import io
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
-from PIL import UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 
 from nin_spec.diagnostics import NinSpecError
-from nin_spec.pictures import FORMATS, decode, frame_of, preprocess, raw, read_header, to_frame
+from nin_spec.model import Preprocessing
+from nin_spec.pictures import (
+    FORMATS,
+    PictureTooLargeError,
+    Shape,
+    decode,
+    frame_of,
+    memory_of,
+    preprocess,
+    raw,
+    read_header,
+    to_frame,
+)
 from nin_spec.runtime.classify import probabilities_of
 from nin_spec.serving.batcher import Caller
 from nin_spec.serving.errors import BadRequestError, OverloadedError, ServingError, TooLargeError
+from nin_spec.serving.limits import Hold
 from nin_spec.serving.models import Served
 from nin_spec.serving.protocol import InferRequest, Tensor
 from nin_spec.serving.service import Service
@@ -49,23 +64,30 @@ class Classify:
             "predictions": predictions(served, scores, best),
         }
 
-    async def input(self, served: Served, picture: bytes, most: int) -> tuple[Served, Array]:
+    async def input(self, served: Served, picture: bytes, hold: Hold) -> tuple[Served, Array]:
         """The picture as the model takes it, without the batch axis, and the model: a reload may have replaced it.
 
-        Raises ServingError, also for a picture that the model would take as more than `most` bytes.
+        What decoding takes is held meanwhile. Raises ServingError, also for a picture that the model would take as
+        more bytes than a body may have.
         """
         while True:
-            x = await self._decoded(served, picture, most)
+            x = await self._decoded(served, picture, hold)
             if (current := self.service.repository.now(served)) is served:
                 return served, x
             served = current
 
-    async def _decoded(self, served: Served, picture: bytes, most: int) -> Array:
+    async def _decoded(self, served: Served, picture: bytes, hold: Hold) -> Array:
         if self._waiting >= _WAITING:
             raise OverloadedError("too many pictures wait to be decoded", retry_after=1)
         self._waiting += 1
+        loop = asyncio.get_running_loop()
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._threads, prepare, served, picture, most)
+            cost = await loop.run_in_executor(self._threads, cost_of, served, picture, hold.intake.body)
+            hold.reserve(cost)
+            try:
+                return await loop.run_in_executor(self._threads, prepare, served, picture)
+            finally:
+                hold.return_(cost)
         finally:
             self._waiting -= 1
 
@@ -94,11 +116,38 @@ def count_of(top: str) -> int:
     return int(top)
 
 
-def prepare(served: Served, picture: bytes, most: int) -> Array:
-    """One input of the model, without the batch axis, by the preprocessing that the file carries.
+def cost_of(served: Served, picture: bytes, most: int) -> int:
+    """Bytes of memory that it takes to make the model's input of a picture; its header alone is read.
 
     Where the model's size is open, the picture's decides, which a few bytes may declare: `most` bounds the array.
+    Raises ServingError for what is not a picture, and where the model takes none.
     """
+    shape, contract = _pictured(served)
+    if not picture:
+        raise BadRequestError("the body is empty, and a picture is wanted: curl --data-binary @FILE sends one")
+    with _refusing(picture):
+        own = read_header(io.BytesIO(picture))
+        frame = frame_of(shape, contract, own)
+        size = shape[0] * frame.height * frame.width * served.engine.session.dtype.itemsize
+        if size > most:
+            raise TooLargeError(f"a picture of {own[0]}x{own[1]} is {size} bytes of input, and {most} may be")
+        return memory_of(io.BytesIO(picture), frame)
+
+
+def prepare(served: Served, picture: bytes) -> Array:
+    """One input of the model, without the batch axis, by the file's own preprocessing. Raises ServingError."""
+    session, (shape, contract) = served.engine.session, _pictured(served)
+    with _refusing(picture):
+        image = decode(io.BytesIO(picture))
+        pixels = to_frame(image, frame_of(shape, contract, image.size))
+        if session.takes_pixels:
+            item: Array = raw(pixels[None], contract, session.dtype)[0]
+            return item
+        return preprocess(pixels, contract, shape[0], session.dtype)
+
+
+def _pictured(served: Served) -> tuple[Shape, Preprocessing]:
+    """The shape of the model's picture, and its contract. Raises BadRequestError where it takes none."""
     session, contract = served.engine.session, served.engine.info.preprocessing
     if contract is None:
         raise BadRequestError("the model doesn't say how to turn a picture into its input; send tensors to infer")
@@ -109,21 +158,20 @@ def prepare(served: Served, picture: bytes, most: int) -> Array:
             raise BadRequestError("the model's input is no picture of 1 or 3 channels; send tensors to infer")
     if len(session.output_shape) < 2:
         raise BadRequestError("the model's output is no score for each class; send tensors to infer")
-    if not picture:
-        raise BadRequestError("the body is empty, and a picture is wanted: curl --data-binary @FILE sends one")
+    return (channels, height, width), contract
+
+
+@contextlib.contextmanager
+def _refusing(picture: bytes) -> Iterator[None]:
+    """Whatever a decoder raises is a refusal: of the picture, or for want of memory."""
     try:
-        own = read_header(io.BytesIO(picture))
-        shape = (channels, height, width)
-        frame = frame_of(shape, contract, own)
-        _check_size(own, channels * frame.height * frame.width * session.dtype.itemsize, most)
-        image = decode(io.BytesIO(picture))
-        pixels = to_frame(image, frame_of(shape, contract, image.size))
-        if session.takes_pixels:
-            item: Array = raw(pixels[None], contract, session.dtype)[0]
-            return item
-        return preprocess(pixels, contract, channels, session.dtype)
+        yield
     except ServingError:
         raise
+    except MemoryError:
+        raise OverloadedError("there is not enough memory to decode the picture", retry_after=1) from None
+    except (PictureTooLargeError, Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise TooLargeError(f"the picture is too large: {error}") from None
     except NinSpecError as error:
         raise BadRequestError(error.diagnostics[0].message) from None
     except UnidentifiedImageError:
@@ -133,11 +181,6 @@ def prepare(served: Served, picture: bytes, most: int) -> Array:
     except Exception as error:  # noqa: BLE001 a decoder may raise anything on a damaged file
         known = ", ".join(FORMATS)
         raise BadRequestError(f"the body is no picture that can be decoded ({known}): {str(error)[:200]}") from None
-
-
-def _check_size(own: tuple[int, int], size: int, most: int) -> None:
-    if size > most:
-        raise TooLargeError(f"a picture of {own[0]}x{own[1]} is {size} bytes of input, and {most} may be")
 
 
 def predictions(served: Served, scores: Array, best: int) -> list[dict[str, Any]]:

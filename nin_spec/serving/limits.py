@@ -82,6 +82,21 @@ class Hold:
         if self.intake.held > self.intake.total:
             raise OverloadedError("the requests under way hold all the memory that they may", retry_after=1)
 
+    def reserve(self, count: int) -> None:
+        """Hold so many bytes of working memory more, however small the body was. Raises as `grow` does."""
+        most = self.intake.total
+        if count > most:
+            raise TooLargeError(f"the picture takes {count} bytes of memory, and {most} may be; --max-body allows more")
+        self.size += count
+        self.intake.held += count
+        if self.intake.held > most:
+            raise OverloadedError("the requests under way hold all the memory that they may", retry_after=1)
+
+    def return_(self, count: int) -> None:
+        """Give back so many bytes of what was reserved."""
+        self.size -= count
+        self.intake.held -= count
+
     def turn_into(self, size: int) -> None:
         """Hold so many bytes in the place of what was held: a body that has become an array. Raises as `grow` does."""
         self.release()

@@ -20,6 +20,8 @@ from nin_spec.cli import execute
 from nin_spec.runtime.images import load_inputs
 from nin_spec.runtime.session import open_session
 from nin_spec.serving import labelling
+from nin_spec.serving.errors import OverloadedError, TooLargeError
+from nin_spec.serving.limits import Hold, Intake
 
 CLASSIFY = "/v2/models/small/classify"
 
@@ -92,7 +94,38 @@ def test_a_bomb_is_refused(port: int) -> None:
     data = io.BytesIO()
     Image.new("1", (20_000, 20_000)).save(data, "PNG")
     status, answer = ask(port, "POST", CLASSIFY, data.getvalue())[0], ask_json(port, "GET", "/v2/health/live")
-    assert (status, answer[0]) == (400, 200)
+    assert (status, answer[0]) == (413, 200)
+
+
+def test_what_memory_a_picture_takes_is_held_while_it_is_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Small files of large pictures count by the memory that they take: 503 beside others, 413 alone."""
+    served: Any = "served"
+    service: Any = SimpleNamespace(repository=SimpleNamespace(now=lambda _: served))
+    intake = Intake(total=1000)
+    monkeypatch.setattr(labelling, "prepare", lambda *_: intake.held)
+
+    def decoded(cost: int, others: int) -> int:
+        monkeypatch.setattr(labelling, "cost_of", lambda *_: cost)
+        intake.held, hold = others, Hold(intake)
+        try:
+            held: Any = asyncio.run(labelling.Classify(service).input(served, b"", hold))[1]
+        finally:
+            hold.release()
+            assert intake.held == others
+        return int(held)
+
+    assert decoded(700, 300) == 1000
+    with pytest.raises(OverloadedError, match="all the memory"):
+        decoded(700, 301)
+    with pytest.raises(TooLargeError, match="--max-body"):
+        decoded(1001, 0)
+
+
+def test_want_of_memory_is_not_the_fault_of_the_picture() -> None:
+    """503, to come again: a client must not take its picture for a bad one."""
+    with pytest.raises(OverloadedError, match="not enough memory") as caught, labelling._refusing(b""):
+        raise MemoryError
+    assert (caught.value.status, caught.value.retry_after) == (503, 1)
 
 
 def test_a_file_without_its_spec_has_no_table(port: int) -> None:
@@ -122,8 +155,9 @@ def test_a_picture_is_prepared_for_the_model_that_takes_it(monkeypatch: pytest.M
     """A reload while it is decoded: it is prepared again, as the new model's contract says."""
     service: Any = SimpleNamespace(repository=SimpleNamespace(now=lambda _: "new"))
     old: Any = "old"
+    monkeypatch.setattr(labelling, "cost_of", lambda *_: 1)
     monkeypatch.setattr(labelling, "prepare", lambda served, *_: f"for the {served} model")
-    answer: Any = asyncio.run(labelling.Classify(service).input(old, b"", 1))
+    answer: Any = asyncio.run(labelling.Classify(service).input(old, b"", Hold(Intake())))
     assert answer == ("new", "for the new model")
 
 
