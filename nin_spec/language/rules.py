@@ -70,7 +70,7 @@ def _target(spec: Spec, root: Table) -> Iterator[Diagnostic]:
         key = "size" if resize.kind == "stretch" else "shorter"
         shown, needed = ("x".join(map(str, pair)) for pair in (target, size))
         message = f"input.preprocess.resize.{key}: a picture of {shown} is smaller than the input, {needed}"
-        hint = "resize to at least the input's size, or leave the key out"
+        hint = f"set it to {max(size)} or more, or set input.preprocess.resize: {resize.kind} for the input's own size"
         yield Diagnostic(Code.OUT_OF_RANGE, message, _span(root, "input", "preprocess", "resize", key), hint)
 
 

@@ -15,14 +15,16 @@ from nin_spec.pictures import Frame, to_frame
 
 
 @pytest.mark.parametrize("shape", [(3, 6, 5), (3, 6, 5, 1), (3, 6, 5, 3)])
-@pytest.mark.parametrize("size", [(6, 5), (9, 4)])
+@pytest.mark.parametrize(
+    ("size", "target"), [((6, 5), None), ((9, 4), None), ((6, 5), (6, 5)), ((6, 5), (12, 12)), ((9, 4), (9, 12))]
+)
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("resize", ["stretch", "crop"])
 def test_many_pictures_are_brought_as_one_is(
-    shape: tuple[int, ...], size: tuple[int, int], channels: int, resize: str
+    shape: tuple[int, ...], size: tuple[int, int], target: tuple[int, int] | None, channels: int, resize: str
 ) -> None:
     """The short cuts of equal size and colour change nothing: each is what `to_frame` makes of it."""
-    frame = Frame(channels, *size, resize)  # type: ignore[arg-type]
+    frame = Frame(channels, *size, resize, target)  # type: ignore[arg-type]
     raw = pixels(*shape)
     alone = [to_frame(Image.fromarray(picture.reshape(6, 5, -1).squeeze()), frame) for picture in raw]
     found = bring(raw, frame)

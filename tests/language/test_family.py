@@ -174,6 +174,15 @@ def test_origins_through_a_family(folder: Path) -> None:
     assert place("head", "pool") is None
 
 
+def test_an_override_moves_nothing_but_what_it_sets() -> None:
+    """The spec, and each mapping on the way to the value, stay where the text has them; the value is the argument's."""
+    spec, changed = loads(BASE), loads(BASE, overrides=["blocks.first.pool.kernel=4", "input.size=48"])
+    assert changed.root == spec.root
+    for path in (("blocks", 0), ("blocks", 0, "pool"), ("blocks", 0, "pool", "kind")):
+        assert changed.where(*path) == spec.where(*path)
+    assert changed.where("blocks", 0, "pool", "kernel").source.name == "--set"
+
+
 def test_origins_of_bare_dense_units() -> None:
     """A dense layer given by its units alone comes from the line that gave them."""
     spec = loads(BASE.replace("[8, classes]", "[8]") + "head: {dense: [5, classes]}\n")
