@@ -101,7 +101,7 @@ def evaluated_on(network: Network, path: Path) -> NDArray[Any]:
 def served_on(session: Session, path: Path) -> NDArray[Any]:
     """What the server gives a model for the picture."""
     served: Any = SimpleNamespace(engine=SimpleNamespace(session=session, info=session.metadata))
-    return prepare(served, path.read_bytes(), 1 << 30)
+    return prepare(served, path.read_bytes())
 
 
 def expected(image: Image.Image, resize: Any, size: tuple[int, int], channels: int) -> NDArray[Any]:
@@ -215,7 +215,7 @@ def test_the_server_bounds_what_an_open_size_is_scaled_to(tmp_path: Path) -> Non
     session = file_of(network_of({"kind": "crop", "shorter": 12}), open_size=True)
     served: Any = SimpleNamespace(engine=SimpleNamespace(session=session, info=session.metadata))
     with pytest.raises(TooLargeError):
-        prepare(served, (tmp_path / "a.png").read_bytes(), 1 << 20)
+        prepare(served, (tmp_path / "a.png").read_bytes())
 
 
 # ------------------------------------------------------------------ the file's metadata
