@@ -29,7 +29,7 @@ from nin_spec.pictures import Frame
 from nin_spec.runtime.images import load_inputs
 from nin_spec.runtime.session import Session, open_session
 from nin_spec.serving.errors import TooLargeError
-from nin_spec.serving.labelling import prepare
+from nin_spec.serving.labelling import cost_of, prepare
 from nin_spec.training.batches import Batches
 from nin_spec.training.feed import Feed
 from nin_spec.training.session import input_frame, stored_frame
@@ -215,7 +215,7 @@ def test_the_server_bounds_what_an_open_size_is_scaled_to(tmp_path: Path) -> Non
     session = file_of(network_of({"kind": "crop", "shorter": 12}), open_size=True)
     served: Any = SimpleNamespace(engine=SimpleNamespace(session=session, info=session.metadata))
     with pytest.raises(TooLargeError):
-        prepare(served, (tmp_path / "a.png").read_bytes())
+        cost_of(served, (tmp_path / "a.png").read_bytes(), 1 << 20)
 
 
 # ------------------------------------------------------------------ the file's metadata
