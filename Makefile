@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 OUT ?= out
+FLOORS ?= .venv-floors
 
 .DEFAULT_GOAL := help
 
@@ -26,6 +27,9 @@ test: setup  ## set up, then check style and types and run the tests
 	$(BIN)/mypy
 	$(BIN)/python -m pytest
 
+test-floors: setup  ## install each dependency at its lower bound, apart, and run the tests there: ONLY=--quick for some
+	$(BIN)/python tests/lower_bounds.py $(FLOORS) $(ONLY)
+
 bench: setup  ## compare the commands and the graphs with their peers, and judge by the bars
 	$(BIN)/python tests/bench.py
 	$(BIN)/python tests/bench_graphs.py
@@ -47,6 +51,6 @@ pictures: setup  ## take the pictures of the README anew; needs playwright and a
 	$(BIN)/python tests/take_studio_picture.py
 
 clean:  ## remove what was made here
-	rm -rf $(VENV) $(OUT) build dist
+	rm -rf $(VENV) $(FLOORS) $(OUT) build dist
 
-.PHONY: help setup demo test bench bench-graphs bench-training bench-serving bench-studio pictures clean
+.PHONY: help setup demo test test-floors bench bench-graphs bench-training bench-serving bench-studio pictures clean

@@ -120,7 +120,7 @@ def _place(root: nn.Module, name: str, layer: nn.Module) -> None:
     """Register a layer under a dotted name, making the containers on the way."""
     *path, last = name.split(".")
     for part in path:
-        below = root._modules.get(part)  # noqa: SLF001 a child may be named like a method of Module
+        below = dict(root.named_children()).get(part)  # a child may be named like a method of Module
         if below is None:
             below = nn.Module()
             root.add_module(part, below)

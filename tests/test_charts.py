@@ -72,6 +72,7 @@ def test_other_numbers_give_another_picture() -> None:
     assert curves_png(rows(2), "t") != curves_png(rows(3), "t")
 
 
+@pytest.mark.floors
 @pytest.mark.parametrize("classes", [1, 2, 10, 100])
 def test_every_class_has_room(classes: int) -> None:
     """A cell is wide enough for its count, or its name; no picture is larger than a large screen."""

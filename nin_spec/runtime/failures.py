@@ -36,7 +36,7 @@ CAUSES = (
         "it is not an ONNX file, or a part of it is missing",
         "a spec is exported first (nin-spec export SPEC --onnx); copy or export a damaged file again",
     ),
-    Cause(r"No graph was found", "it holds no ONNX graph", "copy or export it again"),
+    Cause(r"No graph was found|does not have a graph", "it holds no ONNX graph", "copy or export it again"),
     Cause(
         r"external data",
         "it keeps weights in another file, which is missing, damaged, or in a folder that it may not read",

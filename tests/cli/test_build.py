@@ -22,6 +22,7 @@ Run = Callable[..., Any]
 pytestmark = pytest.mark.usefixtures("folder")
 
 
+@pytest.mark.floors
 @pytest.mark.parametrize("by", ["layer", "stage"])
 @pytest.mark.parametrize("form", ["table", "json", "csv", "markdown"])
 def test_build_prints_the_table(form: str, by: str, nin_spec: Run) -> None:

@@ -42,6 +42,7 @@ def test_sound_specs_are_ok(nin_spec: Run) -> None:
     assert (done.code, done.out, done.err) == (0, "tiny.yaml: ok\nnin_cifar: ok\n", "")
 
 
+@pytest.mark.floors
 def test_every_error_of_every_spec_is_reported(nin_spec: Run) -> None:
     """A broken spec does not keep the others from being checked."""
     done = nin_spec("check", "missing.yaml", "broken.yaml", "tiny.yaml")

@@ -20,6 +20,7 @@ Run = Callable[..., Any]
 pytestmark = pytest.mark.usefixtures("folder")
 
 
+@pytest.mark.floors
 @pytest.mark.parametrize("form", ["yaml", "json", "graph"])
 def test_show_prints_the_canonical_form(form: str, nin_spec: Run) -> None:
     """The canonical form is the golden one."""

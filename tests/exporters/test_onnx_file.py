@@ -119,6 +119,7 @@ def test_a_missing_rule_is_a_diagnostic(monkeypatch: pytest.MonkeyPatch) -> None
         export(nin_spec.compile("nin_cifar").initialise())
 
 
+@pytest.mark.floors
 @pytest.mark.parametrize("opset", [13, 17, 18, 20, 22, 26])
 def test_every_opset_computes_the_same(opset: int) -> None:
     """What an opset lacks is written with what it has."""

@@ -95,6 +95,7 @@ def test_modules_keep_their_names() -> None:
     assert names_in(import_module(Named(), (3, 12, 12)).text) == ["Named", "conv1", "conv2"]
 
 
+@pytest.mark.floors
 @pytest.mark.parametrize("dynamo", [True, False])
 def test_exported_modules_keep_their_names(dynamo: bool, tmp_path: Path) -> None:  # noqa: FBT001
     """Through both of PyTorch's exporters, one of which folds the batch norm and renames its tensors."""

@@ -30,6 +30,7 @@ SCHEMA = json_schema()
 VALIDATOR = Draft202012Validator(SCHEMA)
 
 
+@pytest.mark.floors
 def test_the_reference_page_is_current() -> None:
     """REFERENCE.md is what `nin-spec schema --format markdown` prints."""
     assert REFERENCE.read_text() == reference_page(), "write it anew: nin-spec schema --format markdown > REFERENCE.md"
@@ -61,6 +62,7 @@ def test_links_of_the_reference_page_lead_somewhere() -> None:
     assert set(re.findall(r"\]\(#([^)]*)\)", page)) <= sections
 
 
+@pytest.mark.floors
 def test_the_schema_is_a_schema() -> None:
     """It holds to the meta-schema and is plain JSON."""
     Draft202012Validator.check_schema(SCHEMA)

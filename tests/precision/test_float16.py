@@ -33,6 +33,7 @@ def half(model: Model) -> bytes:
     return stamp(to_float16(bytes_of(model))[0], "float16")
 
 
+@pytest.mark.floors
 def test_every_weight_and_every_layer_is_in_half() -> None:
     """Between two casts; the input and the scores are float32."""
     proto = onnx.load_from_string(to_float16(bytes_of(trained()))[0])

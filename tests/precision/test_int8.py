@@ -40,6 +40,7 @@ def weights_of(data: bytes) -> list[np.ndarray]:
     return [numpy_helper.to_array(t) for t in tensors if t.data_type == TensorProto.INT8 and len(t.dims) > 1]
 
 
+@pytest.mark.floors
 def test_every_layer_runs_as_an_integer_kernel() -> None:
     """In the graph that onnxruntime really computes, the average pool between them included."""
     assert layers_of(bytes_of(trained())) == [*LAYERS]

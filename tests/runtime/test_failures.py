@@ -37,6 +37,7 @@ def _broken() -> dict[str, tuple[bytes, str]]:
     }
 
 
+@pytest.mark.floors
 @pytest.mark.parametrize("name", _broken())
 def test_a_file_that_is_no_usable_model_is_refused(
     name: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]

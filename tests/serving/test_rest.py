@@ -61,6 +61,7 @@ def test_the_server_names_its_extensions(port: int) -> None:
     assert ask_json(port, "GET", "/v2/") == (status, answer)
 
 
+@pytest.mark.floors
 @pytest.mark.parametrize("path", [INFER, "/v2/models/small/versions/1/infer"])
 def test_json_tensors_are_answered(port: int, path: str) -> None:
     """JSON in gives JSON out: the scores of a bare session, the id echoed."""

@@ -28,6 +28,7 @@ from nin_spec.serving.rpc import Door, listen
 from nin_spec.serving.tensors import DTYPES
 
 
+@pytest.mark.floors
 def test_the_six_calls_answer() -> None:
     """Each with its own message; raw in, raw out, the id with it."""
 
@@ -171,7 +172,7 @@ def test_refusals_have_grpcs_codes(error: errors.ServingError, code: str) -> Non
 
     got = refused(Fake(refuse), code)
     assert got.details() == "no"
-    retry = dict(got.trailing_metadata() or ()).get("retry-after")
+    retry = dict([*(got.trailing_metadata() or ())]).get("retry-after")
     assert retry == (None if error.retry_after is None else str(error.retry_after))
 
 

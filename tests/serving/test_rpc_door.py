@@ -52,7 +52,7 @@ def test_messages_hold_memory_until_they_are_answered() -> None:
             with pytest.raises(grpc.aio.AioRpcError) as error:
                 await call(channel)(large, timeout=20)
             assert error.value.code().name == "UNAVAILABLE"
-            assert dict(error.value.trailing_metadata())["retry-after"] == "1"
+            assert dict([*error.value.trailing_metadata()])["retry-after"] == "1"
             release.set()
             await first
             assert intake.held == 0

@@ -113,7 +113,7 @@ def test_a_call_waits_no_longer_than_was_said(tmp_path: Path, own: int, servers:
         late = refusal(channel, waiting_for(own))
         assert late.code() is grpc.StatusCode.DEADLINE_EXCEEDED
         assert "waited in the queue for longer than its timeout" in late.details()
-        assert dict(late.trailing_metadata())["retry-after"] == "1"
+        assert dict([*late.trailing_metadata()])["retry-after"] == "1"
         server.gate.set()
         assert first.result().raw_output_contents == [bare_scores(X).tobytes()]
         assert server.runs == [1]
@@ -132,7 +132,7 @@ def test_a_full_queue_refuses_a_call(tmp_path: Path) -> None:
         refused = refusal(channel, asking())
         assert refused.code() is grpc.StatusCode.UNAVAILABLE
         assert "the queue is full: 2 rows wait" in refused.details()
-        assert int(dict(refused.trailing_metadata())["retry-after"]) >= 1
+        assert int(dict([*refused.trailing_metadata()])["retry-after"]) >= 1
         server.gate.set()
         assert {each.result().raw_output_contents[0] for each in taken} == {bare_scores(X).tobytes()}
 

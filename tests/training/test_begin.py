@@ -32,6 +32,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     return train(small_network("batch", 0.2), output=tmp_path_factory.mktemp("runs") / "small", settings=ONE)
 
 
+@pytest.mark.floors
 def test_a_run_folder_holds_everything(run: Run) -> None:
     assert all((run.path / name).is_file() for name in PARTS)
     assert list((run.path / "tensorboard").glob("events*"))
