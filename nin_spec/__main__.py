@@ -6,6 +6,6 @@ import sys
 if not sys.flags.safe_path:
     del sys.path[0]
 
-from nin_spec.cli import main
+from nin_spec.start import start
 
-main()
+start()

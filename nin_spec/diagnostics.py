@@ -303,11 +303,29 @@ def _window(span: Span) -> tuple[str, int, int]:
     """The span's line, cut around the span when long; the column and length inside the cut."""
     text = span.source.line(span.line)
     start = 0 if span.column <= _WIDTH - 20 else span.column - 60
+    end = span.column - 1 + span.length
+    before, under = text[start : span.column - 1], text[span.column - 1 : end]
     shown = printable(text[start : start + _WIDTH])
-    column = span.column - start
-    return shown, column, max(1, min(span.length, len(shown) - column + 1))
+    column = len(printable(before)) + 1
+    return shown, column, max(1, min(len(printable(under)), len(shown) - column + 1))
 
 
 def printable(text: str) -> str:
-    """Text that can't drive a terminal: one character for one, controls replaced."""
-    return "".join(c if c.isprintable() else " " if c == "\t" else "\ufffd" for c in text)
+    r"""Text that can't drive a terminal, hide or reorder what is beside it, or fail to be encoded as UTF-8.
+
+    A tab becomes a space. Other control characters (U+0080 to U+009F too), marks of direction and other format
+    characters, line separators and lone surrogates, which a file name that is not UTF-8 has, become escapes as JSON and
+    YAML have them: `\u001b`.
+    """
+    return text if text.isprintable() else "".join(c if c.isprintable() else _escaped(c) for c in text)
+
+
+def _escaped(character: str) -> str:
+    if character == "\t" or character in _HARMLESS:
+        return " " if character == "\t" else character
+    units = character.encode("utf-16-be", "surrogatepass")
+    return "".join(f"\\u{units[i]:02x}{units[i + 1]:02x}" for i in range(0, len(units), 2))
+
+
+_HARMLESS = frozenset("\u00a0\u2002\u2003\u2009\u200c\u200d\u202f\u3000")
+"""Spaces, and the joiners that Persian, Hindi and emoji need: str.isprintable() refuses them."""

@@ -51,6 +51,7 @@ FLOORS = {
     "nin_spec.foreign": 1,
     "nin_spec.named": 4,
     "nin_spec.cli": 4,
+    "nin_spec.start": 4,
     "nin_spec.__main__": 4,
 }
 HEAVY = {"torch", "onnx", "onnxruntime", "numpy", "PIL", "jinja2", "safetensors"}

@@ -8,13 +8,16 @@ from __future__ import annotations
 import importlib
 import os
 import sys
+from contextlib import redirect_stdout
 from typing import Any
 
 import click
 
 from nin_spec import __version__
 from nin_spec.children import TELEMETRY
+from nin_spec.cli.console import escape_streams
 from nin_spec.diagnostics import NinSpecError, render
+from nin_spec.start import begin
 
 COMMANDS = {
     "build": "nin_spec.cli.build",
@@ -36,6 +39,9 @@ COMMANDS = {
 }
 
 
+_NO_TEXTS = "Python runs with -OO (PYTHONOPTIMIZE=2), which removes the texts of this help."
+
+
 class Commands(click.Group):
     """Loads a command's module when the command is asked for, so that none pays for another."""
 
@@ -49,6 +55,8 @@ class Commands(click.Group):
             return None
         module = importlib.import_module(COMMANDS[cmd_name])
         command: click.Command = getattr(module, f"{cmd_name}_command")
+        if sys.flags.optimize >= 2:
+            command.epilog = _NO_TEXTS
         return command
 
     def resolve_command(
@@ -59,10 +67,16 @@ class Commands(click.Group):
 
         if args and args[0] not in COMMANDS and not args[0].startswith("-"):
             ctx.fail(f"no command {args[0]!r}; {did_you_mean(args[0], list(COMMANDS))}")
-        return super().resolve_command(ctx, args)
+        found = super().resolve_command(ctx, args)
+        begin()  # all that a command needs to be asked for is loaded
+        return found
 
 
-@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    cls=Commands,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog=_NO_TEXTS if sys.flags.optimize >= 2 else None,
+)
 @click.version_option(__version__, prog_name="nin-spec")
 def group() -> None:
     """Specify, build, train, export and run Network-in-Network image classifiers.
@@ -82,6 +96,7 @@ def group() -> None:
 
 def main(arguments: list[str] | None = None) -> None:
     """Run a command; turn errors into text and an exit code, never a traceback."""
+    escape_streams()
     # Or pydantic looks for plug-ins in every package installed, which costs a tenth of `build`.
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     # And whoever imports onnxruntime in this process or in one that it starts reports nothing.
@@ -92,7 +107,8 @@ def main(arguments: list[str] | None = None) -> None:
 def execute(arguments: list[str] | None = None) -> int:
     """The exit code of a command."""
     try:
-        result: Any = group.main(arguments, prog_name="nin-spec", standalone_mode=False)
+        with redirect_stdout(sys.stdout):  # put back, where a command wrote its file there
+            result: Any = group.main(arguments, prog_name="nin-spec", standalone_mode=False)
     except NinSpecError as error:
         report(error)
         return error.exit_code

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from nin_spec.bench.contenders import OURS, PEERS, Contender, Entry
+from nin_spec.cli.console import canvas, draws
 from nin_spec.cli.options import (
     compile_spec,
     device_option,
@@ -23,6 +23,7 @@ from nin_spec.cli.options import (
     weights_option,
 )
 from nin_spec.cli.outputs import FILE, deliver, protect
+from nin_spec.diagnostics import printable
 from nin_spec.extras import require
 from nin_spec.seals import Kind
 
@@ -238,8 +239,8 @@ def reporter() -> Callable[[str, float | None], None]:
 
     def report(what: str, left: float | None) -> None:
         text = what if left is None else f"{what}; {clock(left)} left"
-        if sys.stderr.isatty():
-            click.echo(f"\r\x1b[K{text[:78]}", nl=False, err=True)
+        if draws():
+            click.echo(f"\r\x1b[K{printable(text)[:78]}", file=canvas(), nl=False)
         elif time.monotonic() - said["at"] >= 1:
             said["at"] = time.monotonic()
             click.echo(text, err=True)
@@ -249,8 +250,8 @@ def reporter() -> Callable[[str, float | None], None]:
 
 def clear_line() -> None:
     """Leave nothing of it on a terminal."""
-    if sys.stderr.isatty():
-        click.echo("\r\x1b[K", nl=False, err=True)
+    if draws():
+        click.echo("\r\x1b[K", file=canvas(), nl=False)
 
 
 def clock(seconds: float) -> str:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import click
 
+from nin_spec.cli.console import canvas, draws
 from nin_spec.cli.options import force_option
 from nin_spec.cli.outputs import FOLDER
 
@@ -157,10 +158,9 @@ class Bars:
     def _open(self, name: str, size: int, have: int) -> Any:
         from nin_spec.extras import need
 
-        # disable=None: no bar where nobody watches.
-        return need("tqdm", "showing progress").tqdm(
-            total=size, initial=have, desc=name, unit=self.unit, unit_scale=True, disable=None, leave=False
-        )
+        tqdm = need("tqdm", "showing progress").tqdm
+        how = {"unit": self.unit, "unit_scale": True, "leave": False, "disable": not draws(), "file": canvas()}
+        return tqdm(total=size, initial=have, desc=name, **how)
 
     def close(self) -> None:
         """Wipe the last bar."""

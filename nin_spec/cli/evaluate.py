@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from nin_spec.cli.console import canvas, draws
 from nin_spec.cli.options import (
     compile_spec,
     device_options,
@@ -156,12 +156,16 @@ def open_pictures(subject: Subject, part_name: Any, given: dict[str, Any], path:
 @contextlib.contextmanager
 def progress_bars(total: int) -> Iterator[Callable[[str], Callable[[int], Any]] | None]:
     """A bar for each runtime on standard error, where that is a terminal and tqdm is installed."""
-    if not sys.stderr.isatty() or find_spec("tqdm") is None:
+    if not draws() or find_spec("tqdm") is None:
         yield None
         return
     tqdm = need("tqdm", "showing progress").tqdm
     with contextlib.ExitStack() as bars:
-        yield lambda name: bars.enter_context(tqdm(total=total, desc=name, unit=" pictures", leave=False)).update
+        yield (
+            lambda name: (
+                bars.enter_context(tqdm(total=total, desc=name, unit=" pictures", leave=False, file=canvas())).update
+            )
+        )
 
 
 def draw(path: Path, evaluation: Evaluation, inputs: list[str | None], *, force: bool) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import click
 
+from nin_spec.cli.console import canvas, draws
 from nin_spec.extras import need
 from nin_spec.precision.fitness import remark_on
 from nin_spec.precision.settings import CALIBRATE, MAX_DROP, PRECISIONS, PrecisionSettings, parse_drop
@@ -110,7 +110,7 @@ class _Bars:
     """Lines on standard output, and one bar at a time on standard error, where that is a terminal."""
 
     def __init__(self) -> None:
-        self.shows = sys.stderr.isatty() and find_spec("tqdm") is not None
+        self.shows = draws() and find_spec("tqdm") is not None
         self.bar: Any = None
 
     def __enter__(self) -> Self:
@@ -136,6 +136,6 @@ class _Bars:
         if not self.shows:
             return None
         tqdm = need("tqdm", "showing progress").tqdm
-        self.bar = tqdm(total=total, desc=name, unit=" pictures", leave=False)
+        self.bar = tqdm(total=total, desc=name, unit=" pictures", leave=False, file=canvas())
         update: Callable[[int], Any] = self.bar.update
         return update

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from nin_spec.cli.console import canvas, draws
 from nin_spec.cli.options import compile_spec, input_option, set_option, tell
 from nin_spec.cli.outputs import FOLDER
 from nin_spec.diagnostics import counted
@@ -332,10 +333,10 @@ class Speaker:
         tell([f"{what}, {scored}", f"{work}; {place}", f"run folder: {facts['folder']}{after}"])
         self.steps, self.batch, self.first = steps, batch, step
         self.begun = self.said = time.monotonic()
-        if sys.stderr.isatty():
+        if draws():
             from nin_spec.extras import need
 
-            self.bar = need("tqdm", "training").tqdm(total=steps, initial=step, unit="step", leave=False)
+            self.bar = need("tqdm", "training").tqdm(total=steps, initial=step, unit="step", leave=False, file=canvas())
 
     def stepped(self, step: int, loss: float) -> None:
         """The bar moves; without one, a line from time to time."""

@@ -133,14 +133,14 @@ def runner(model: bytes | Path) -> Compute:
     """
     import onnx
 
-    from nin_spec.runtime.installation import import_onnxruntime
+    from nin_spec.runtime.installation import import_onnxruntime, source_of
     from nin_spec.runtime.providers import available_threads
 
     ort = import_onnxruntime()
     options = ort.SessionOptions()
     options.log_severity_level = 4
     options.intra_op_num_threads = available_threads()
-    source = model if isinstance(model, bytes) else str(model)
+    source = model if isinstance(model, bytes) else source_of(model)
     try:
         session = ort.InferenceSession(source, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime's exceptions share no base class

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from nin_spec.diagnostics import printable
 from nin_spec.language.document import Path_, resolve_plain
 
 _PLAIN = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
@@ -26,7 +27,7 @@ def emit(data: dict[str, Any], remark: Callable[[Path_], str] | None = None, *, 
     if remark is None:
         return "".join(f"{text}\n" for text, _ in lines)
     width = min(64, max(len(text) for text, _ in lines))
-    noted = [(text, remark(path) if path is not None else "") for text, path in lines]
+    noted = [(text, printable(remark(path)) if path is not None else "") for text, path in lines]
     return "".join(f"{text:<{width}}  # {note}\n" if note else f"{text}\n" for text, note in noted)
 
 

@@ -19,11 +19,12 @@ def json_schema() -> Schema:
 
     complete = for_editors(schema_of(Spec))
     defs = complete.pop("$defs")
+    description = complete.pop("description", None)  # Python with -OO has no docstrings
     changes = {f"{name}{_CHANGES}": _changes(part) for name, part in defs.items()}
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "nin-spec",
-        "description": complete.pop("description"),
+        **({} if description is None else {"description": description}),
         "type": "object",
         "if": {"required": ["extends"], "properties": {"extends": {"type": "string"}}},
         "then": _family(_changes(complete)),

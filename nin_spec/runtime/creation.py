@@ -13,7 +13,7 @@ from nin_spec.diagnostics import Code, DeviceError, Diagnostic, InputError
 from nin_spec.runtime import plugins
 from nin_spec.runtime.arithmetic import Numbers, numbers_of_file, numbers_of_session, settle
 from nin_spec.runtime.failures import error_types, explain_failure, unreadable, without_noise
-from nin_spec.runtime.installation import import_onnxruntime
+from nin_spec.runtime.installation import import_onnxruntime, source_of
 from nin_spec.runtime.options import DeviceOptions, Use
 from nin_spec.runtime.plugins import PluginError, quiet
 from nin_spec.runtime.providers import Provider, explain
@@ -40,7 +40,10 @@ class File:
     @classmethod
     def of(cls, model: bytes | str | Path) -> File:
         """What a caller gave. Raises InputError for a path that is no file."""
-        return cls(model, "the model") if isinstance(model, bytes) else cls(str(model), _check_file(Path(model)))
+        if isinstance(model, bytes):
+            return cls(model, "the model")
+        name = _check_file(Path(model))
+        return cls(source_of(Path(model)), name)
 
 
 def _check_file(path: Path) -> str:

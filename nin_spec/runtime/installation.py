@@ -8,6 +8,7 @@ import os
 import sys
 import threading
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nin_spec.children import TELEMETRY
@@ -26,6 +27,20 @@ _CUDA_PACKAGES = ("nvidia-cublas", "nvidia-cuda-runtime")
 _CUDA_MAJORS = (11, 12, 13)
 _PLUGINS = "onnxruntime-ep-"
 _LOADING = threading.Lock()
+
+
+def source_of(path: Path) -> bytes | str:
+    """What onnxruntime takes for the file: its path, or its bytes where the path is not UTF-8, which is refused."""
+    name = str(path)
+    return name if name.isascii() or _is_utf8(name) else path.read_bytes()
+
+
+def _is_utf8(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def import_onnxruntime(part: str = "") -> Any:
