@@ -45,9 +45,11 @@ are what nin-spec wrote, extras.py asks for packages that an extra brings, child
 from __future__ import annotations
 
 import importlib
-from typing import TYPE_CHECKING, Any
 
+TYPE_CHECKING = False  # `typing` takes longer to load than all of this, and Ctrl-C is a traceback until the end of it
 if TYPE_CHECKING:
+    from typing import Any
+
     from nin_spec import lint as lint
     from nin_spec.api import export as export
     from nin_spec.diagnostics import NinSpecError as NinSpecError

@@ -4,10 +4,15 @@ Until a command begins, Ctrl-C ends the process at once: as an exception among i
 lost.
 """
 
+from __future__ import annotations
+
 import os
 import signal
-from types import FrameType
-from typing import NoReturn
+
+TYPE_CHECKING = False  # without `typing`, which takes time
+if TYPE_CHECKING:
+    from types import FrameType
+    from typing import NoReturn
 
 
 def _leave(_number: int, _frame: FrameType | None) -> NoReturn:

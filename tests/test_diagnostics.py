@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import re
+import unicodedata
 
 import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
 
 from nin_spec import diagnostics
 from nin_spec.diagnostics import (
@@ -64,8 +69,13 @@ def test_a_place_past_the_end_is_rendered() -> None:
 
 @pytest.mark.parametrize("character", ["\x1b", "\x00", "\x07", "\x9b", "\u202e", "\u2028", "\ud800", "\n"])
 def test_controls_never_reach_the_terminal(character: str) -> None:
-    """One replacement for each, so that carets stay in place."""
-    assert printable(f"a{character}b") == "a\ufffdb"
+    """As an escape that JSON and YAML read, and carets stay in place."""
+    shown = printable(f"a{character}b")
+    assert re.fullmatch(r"a\\u[0-9a-f]{4}b", shown)
+    assert json.loads(f'"{shown}"') == yaml.safe_load(f'"{shown}"') == f"a{character}b"
+    place = Span(Source("n", f"t{character}u"), 1, 3)
+    line, caret = render(Diagnostic(Code.WRONG_TYPE, "m", place)).split("\n")[1:3]
+    assert character in "\n\u2028" or line[caret.index("^")] == "u"
     span = Span(Source(f"n{character}", f"t{character}"), 1, 1)
     rendered = render(Diagnostic(Code.WRONG_TYPE, f"m{character}", span, f"h{character}"))
     assert character == "\n" or character not in rendered
@@ -79,13 +89,32 @@ def test_an_error_carries_all_its_diagnostics() -> None:
     assert str(SpecError(d for d in (one, two))) == "error NIN203: one\nerror NIN201: two"
 
 
+@given(st.text(st.characters(categories=("L", "N", "P", "S"))) | st.just("a\u200c\u00a0\u3000b"))
+def test_text_of_any_language_is_shown_as_it_is(text: str) -> None:
+    """Persian joiners and wide spaces too."""
+    assert printable(text) == text
+
+
+@given(st.text())
+def test_what_is_printed_is_printable(text: str) -> None:
+    """Whatever a name holds, it can be encoded, moves nothing and hides nothing."""
+    shown = printable(text)
+    shown.encode()
+    assert not {
+        c for c in shown if unicodedata.category(c) in {"Cc", "Cs", "Zl", "Zp"} or c in "\u202a\u202e\u2066\u200e"
+    }
+    assert "\n" not in shown
+
+
 def test_every_error_of_the_tree_has_its_exit_code() -> None:
     """2 for what can't be used, 1 for a check that failed; the tree at the module's top lists them all."""
     found = [e for e in vars(diagnostics).values() if isinstance(e, type) and issubclass(e, NinSpecError)]
     assert diagnostics.__doc__ is not None
     for error in found:
         assert error.__name__ in diagnostics.__doc__
-        assert error.exit_code == (1 if error.__name__ in {"ParityError", "DivergedError", "BudgetError"} else 2)
+        assert error.exit_code == (
+            1 if error.__name__ in {"ParityError", "DivergedError", "BudgetError", "PeerLostError"} else 2
+        )
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,7 @@ import nin_spec as library
 from nin_spec.bench.contenders import PEERS
 from nin_spec.cli import bench as command
 from nin_spec.cli import execute
+from nin_spec.seals import Kind, kind_of
 
 Run = Callable[..., Any]
 
@@ -111,8 +112,9 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def checked(text: str) -> Any:
-    """JSON of the documented form."""
+    """JSON of the documented form; a file has a seal besides."""
     found = json.loads(text)
+    found.pop("seal", None)
     jsonschema.validate(found, SCHEMA)
     return found
 
@@ -128,6 +130,7 @@ def test_a_table_for_people_and_everything_for_programs(nin_spec: Run) -> None:
     assert [line.split()[:2] for line in table[1:]] == [[n, b] for b in "13" for n in ("nin-spec", "bare")]
     assert all(len(line) <= 100 for line in table)
     found = checked(Path("b.json").read_text())
+    assert kind_of(Path("b.json")) is Kind.BENCH
     assert found["complete"] is True
     assert [(r["contender"], r["batch"]) for r in found["results"]] == [
         (name, batch) for batch in (1, 3) for name in ("nin-spec", "bare")
@@ -166,6 +169,7 @@ def test_a_device_is_measured_with_its_options(nin_spec: Run) -> None:
     done = nin_spec("bench", "small.yaml", *QUICK, *asked, "--json", "b.json")
     assert done.code == 0, done.err
     found = checked(Path("b.json").read_text())
+    assert kind_of(Path("b.json")) is Kind.BENCH
     assert [c.get("options") for c in found["contenders"]] == [{"spinning": "never"}] * 2 + [None]
     assert done.out.count("spinning=never") == 2
 
