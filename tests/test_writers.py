@@ -19,6 +19,7 @@ _WRITES = {
     "NamedTemporaryFile",
     "TemporaryDirectory",
     "SummaryWriter",
+    "EventsWriter",
     "extractall",
     "rmtree",
     "unlink",
@@ -60,8 +61,8 @@ ROUND_THE_DOOR = {
     ("nin_spec/training/begin.py", "replace"): "gives the new run folder its name",
     ("nin_spec/training/begin.py", "rmtree"): "the new run folder that could not get its name",
     ("nin_spec/training/checkpoint.py", "unlink"): "checkpoints of its own run folder",
-    ("nin_spec/training/finish.py", "rmtree"): "the log of its own run folder",
-    ("nin_spec/training/finish.py", "SummaryWriter"): "the log of its own run folder",
+    ("nin_spec/training/board.py", "rmtree"): "the log of its own run folder",
+    ("nin_spec/training/board.py", "EventsWriter"): "the log of its own run folder",
     ("nin_spec/training/session.py", "rmtree"): "a run folder of its own in which nothing was learned",
 }
 """Who may write without the door, and why nothing of a person's can be lost there."""
