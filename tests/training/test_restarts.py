@@ -35,6 +35,7 @@ main()
 """
 
 
+@pytest.mark.long
 def test_a_restarted_gang_comes_to_the_same_bytes(tmp_path: Path) -> None:
     """One process is killed in the second epoch; no --resume is given."""
     (tmp_path / "spec.yaml").write_text(small_network("batch", 0.3).spec.text)
