@@ -69,13 +69,8 @@ def check_target(path: Path) -> Path:
     """Where a path leads, links followed. Raises ExportError when no regular file can be written there."""
     refuse_url(str(path))
     try:
+        require_regular(path)
         target = Path(os.path.realpath(path))
-        mode = _mode(path)
-        if mode is not None and stat.S_ISDIR(mode):
-            raise _refuse(path, "it is a folder", f"pass {path}/NAME")
-        if mode is not None and not stat.S_ISREG(mode):
-            what = _NODES.get(stat.S_IFMT(mode), "not a regular file")
-            raise _refuse(path, f"it is {what}", "pass the path of a regular file; `-` is standard output")
         if not target.parent.is_dir():
             raise _refuse(path, f"there is no folder {target.parent}", f"mkdir -p {target.parent}")
         if not os.access(target.parent, os.W_OK):
@@ -83,6 +78,16 @@ def check_target(path: Path) -> Path:
     except (OSError, ValueError) as error:
         raise _refuse(path, _reason(error)) from None
     return target
+
+
+def require_regular(path: Path) -> None:
+    """Raise ExportError for a folder, a device node, a FIFO or a socket, links followed; OSError as `stat` does."""
+    mode = _mode(path)
+    if mode is not None and stat.S_ISDIR(mode):
+        raise _refuse(path, "it is a folder", f"pass {path}/NAME")
+    if mode is not None and not stat.S_ISREG(mode):
+        what = _NODES.get(stat.S_IFMT(mode), "not a regular file")
+        raise _refuse(path, f"it is {what}", "pass the path of a regular file; `-` is standard output")
 
 
 def refuse_url(path: str) -> None:

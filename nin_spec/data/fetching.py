@@ -19,8 +19,9 @@ from nin_spec.data import cifar
 from nin_spec.data.catalog import Download, Entry
 from nin_spec.data.faults import fetch_error
 from nin_spec.data.published import is_published
-from nin_spec.diagnostics import DataError
+from nin_spec.diagnostics import DataError, ExportError
 from nin_spec.extras import need
+from nin_spec.files import require_regular
 
 Progress = Callable[[str, int, int], object]
 """Told a file's name, its size, and how many bytes of it are here."""
@@ -58,8 +59,14 @@ def fetch(
 def _bring(download: Download, folder: Path, progress: Progress, *, replace: bool, seconds: float) -> str:
     path = folder / download.name
     try:
+        for each in (path, _part_of(path)):  # nothing else is read, appended to or replaced
+            require_regular(each)
         there = path.exists()
         whole = there and is_published(path, download)
+    except ExportError as error:
+        raise fetch_error(
+            error.diagnostics[0].message, f"move it away, or fetch --to another folder than {folder}"
+        ) from None
     except OSError as error:
         raise fetch_error(f"{path} can't be read: {error.strerror}") from None
     if whole:
@@ -101,6 +108,11 @@ def _retrieve(url: str, download: Download, path: Path, progress: Progress, seco
         raise _unwritable(path, error) from None
 
 
+def _part_of(path: Path) -> Path:
+    """Where a download grows until it is whole."""
+    return path.with_name(f"{path.name}.part")
+
+
 class _FailedError(Exception):
     """One URL did not give the file; another may."""
 
@@ -115,7 +127,7 @@ class _Resuming:
     seconds: float
 
     def __call__(self, url: str, output_file: str, _: Any) -> None:
-        beside = self.path.with_name(f"{self.path.name}.part")
+        beside = _part_of(self.path)
         fault: Exception | None = None
         best, vain = -1, 0
         while (have := _size(beside)) != self.download.size:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from data_files import make_cifar10, pack, pixels, refusal
 from file_server import Server, serving
+from nodes import NODES, node
 
 from nin_spec.data.catalog import CATALOG, Download, Entry
 from nin_spec.data.fetching import fetch
@@ -38,6 +39,20 @@ def entry(server: Server, data: bytes = DATA, name: str = "x.bin", *, mirrors: t
 def left(folder: Path) -> list[str]:
     """The names of the files in a folder."""
     return sorted(path.name for path in folder.iterdir())
+
+
+@pytest.mark.parametrize("kind", NODES)
+@pytest.mark.parametrize("name", ["x.bin", "x.bin.part"])
+def test_only_regular_files_are_fetched_into(server: Server, tmp_path: Path, kind: str, name: str) -> None:
+    """A FIFO in the file's place is neither read, which would wait for ever, nor replaced."""
+    with node(kind, tmp_path, name) as path:
+        before = path.stat()
+        assert "can't be written: it is a" in refusal(
+            lambda: fetch(entry(server), tmp_path, replace=True), Code.DATA_FETCH
+        )
+        after = path.stat()
+    assert (before.st_mode, before.st_ino) == (after.st_mode, after.st_ino)
+    assert server.asked == []
 
 
 # ------------------------------------------------------------------ what goes well
@@ -187,7 +202,7 @@ def test_places_that_can_not_be_written(server: Server, tmp_path: Path) -> None:
     assert "can't be written" in refusal(lambda: fetch(entry(server), tmp_path), Code.DATA_FETCH)
     (tmp_path / "x.bin").mkdir()
     message = refusal(lambda: fetch(entry(server), tmp_path, replace=True), Code.DATA_FETCH)
-    assert f"{tmp_path / 'x.bin'} can't be written: Is a directory" in message
+    assert f"{tmp_path / 'x.bin'} can't be written: it is a folder" in message
 
 
 def test_without_pooch_the_extra_is_named(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
