@@ -21,7 +21,7 @@ from nin_spec.exporters.rendering import render
 from nin_spec.ir import ops
 from nin_spec.ir.graph import Graph, Node
 from nin_spec.ir.types import Padding, Pair, end_padding, window_count
-from nin_spec.model import Model
+from nin_spec.model import Model, Preprocessing
 from nin_spec.seals import Kind
 
 Tree = dict[str, "Tree | str"]
@@ -60,6 +60,7 @@ def facts(model: Model) -> dict[str, Any]:
         "summary": textwrap.shorten(summary, 100, placeholder="..."),
         "input": f"(N, {', '.join(map(str, graph.input.shape))})" + (" or another size" if graph.open_size else ""),
         "output": f"(N, {', '.join(map(str, graph.output.shape))})",
+        "pictures": textwrap.wrap(pictures(card.preprocessing, graph.input.shape), 100),
         "hash": card.hash,
         "name": name,
         "helpers": _helpers(graph),
@@ -69,6 +70,22 @@ def facts(model: Model) -> dict[str, Any]:
         + ", ".join(map(str, graph.input.shape))
         + (", dtype=torch.float64" if graph.input.dtype == "float64" else ""),
     }
+
+
+def pictures(contract: Preprocessing, shape: tuple[int, ...]) -> str:
+    """How pictures become the input (C, H, W), in a sentence."""
+    size = "x".join(map(str, shape[1:]))
+    height, width = contract.target or shape[1:]
+    scaled = f"scale it until it just covers {height}x{width} and keep"
+    if contract.resize == "stretch":
+        scaled = f"stretch it to {height}x{width}" + (" and keep" if contract.target else "")
+    centre = f" the centre, {size}" if contract.resize == "crop" or contract.target else ""
+    numbers = f"(pixel * {contract.scale!r} - {_numbers(contract.mean)}) / {_numbers(contract.std)}"
+    return f"To prepare a picture, {scaled}{centre}; take its channels as {contract.color}, and compute {numbers}."
+
+
+def _numbers(values: tuple[float, ...]) -> str:
+    return repr(values[0]) if len(set(values)) == 1 else repr(list(values))
 
 
 def class_name(name: str) -> str:

@@ -100,6 +100,23 @@ def test_a_missing_rule_is_a_diagnostic(monkeypatch: pytest.MonkeyPatch) -> None
         source_of(nin_spec.compile("nin_cifar").initialise())
 
 
+RESIZES = [
+    ("stretch", "stretch it to 32x48; take its channels as rgb, and compute (pixel * 0.5 - 0.0) / [1.0, 2.0, 3.0]."),
+    ("crop", "scale it until it just covers 32x48 and keep the centre, 32x48;"),
+    ("{kind: crop, shorter: 64}", "scale it until it just covers 64x64 and keep the centre, 32x48;"),
+    ("{kind: stretch, size: [40, 50]}", "stretch it to 40x50 and keep the centre, 32x48;"),
+]
+
+
+@pytest.mark.parametrize(("resize", "said"), RESIZES)
+def test_it_says_how_a_picture_becomes_its_input(resize: str, said: str) -> None:
+    """The file has no preprocessing of its own, so it tells what the weights were trained with."""
+    changes = ["input.size=[32, 48]", f"input.preprocess={{scale: 0.5, std: [1, 2, 3], resize: {resize}}}"]
+    network = nin_spec.compile("nin_cifar_bn", changes)
+    text = source_of(network.initialise())
+    assert said in " ".join(text.split())
+
+
 def test_it_reads_as_a_person_would_write_it() -> None:
     """The whole file for nin_mnist, to be reviewed."""
     model = nin_spec.compile("nin_mnist").initialise()
