@@ -16,12 +16,15 @@ from numpy.typing import NDArray
 
 from nin_spec.analysis import output_kind
 from nin_spec.diagnostics import Code, DeviceError, Diagnostic, InputError, ParityError
+from nin_spec.ir.graph import Graph
+from nin_spec.ir.types import Pair
 from nin_spec.model import Model
 from nin_spec.passes.drop_identities import is_identity
 from nin_spec.pictures import normalise, raw
 from nin_spec.runtime.expected import expected_outputs
 from nin_spec.runtime.providers import Device
 from nin_spec.runtime.session import Session, open_session
+from nin_spec.runtime.sizes import sizes_to_try
 
 if TYPE_CHECKING:
     from nin_spec.torch_module import NiNModule
@@ -181,18 +184,15 @@ def _cut(pictures: Batch, session: Session) -> Iterator[Batch]:
 
 
 def inputs(model: Model, session: Session, seed: int) -> Iterator[Batch]:
-    """Batches of 1, 2 and 7, or of the file's own size; an open size gets another one too.
+    """Batches of 1, 2 and 7, or of the file's own size, at the spec's size or at each that an open one is tried at.
 
     They are standard normal, or random pixels, of which the network gets what the preprocessing contract
     makes in float64.
     """
     random = np.random.default_rng(seed)
-    channels, height, width = model.graph.input.shape
+    channels = model.graph.input.shape[0]
     contract = model.card.preprocessing
-    fixed = session.input_shape[0]
-    for i, batch in enumerate(BATCHES if fixed is None else (fixed,) * 2):
-        more = (3 * i, 5 * i) if model.graph.open_size else (0, 0)
-        size = (height + more[0], width + more[1])
+    for batch, size in _shapes(model.graph, session.input_shape[0]):
         if session.takes_pixels:
             own = 1 if contract.color == "gray" else channels
             pixels = random.integers(0, 256, (batch, *size, own), np.uint8)
@@ -200,6 +200,17 @@ def inputs(model: Model, session: Session, seed: int) -> Iterator[Batch]:
         else:
             x = random.standard_normal((batch, channels, *size)).astype(session.dtype)
             yield x, x.astype(np.float64)
+
+
+def _shapes(graph: Graph, fixed: int | None) -> Iterator[tuple[int, Pair]]:
+    """The batches and sizes of a proof."""
+    batches = BATCHES if fixed is None else (fixed,) * 2
+    _, height, width = graph.input.maps()
+    sizes = sizes_to_try(graph) if graph.open_size else [(height, width)]
+    count = max(len(batches), len(sizes))
+    # The nominal size comes first, for one picture; the largest batch comes at a small size where there is a choice.
+    ends = [*batches, *(batches[1:2] * (count - len(batches)))]
+    yield from zip(ends, [*sizes, *(sizes[-1:] * (count - len(sizes)))], strict=True)
 
 
 def compare(x: Array, got: Array, wanted: Array, tolerance: float, dtype: np.dtype[Any] | None = None) -> Case:

@@ -1,0 +1,86 @@
+"""The sizes at which a network of an open size is tried: those that tell a right file from one right by chance.
+
+A window may end where the map ends, or leave a partial window behind; a file that counts or rounds otherwise shows
+it at some remainders of the size alone. So along each axis the sizes are the nominal one, the smallest that the
+network allows, and from there on each that shows a window something new: an end it had not met, or an odd or even map.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import zip_longest
+
+from nin_spec.ir import ops
+from nin_spec.ir.graph import Graph
+from nin_spec.ir.types import Pair, ShapeError, TensorType
+
+SEEN = 64
+"""Sizes looked at along an axis from the smallest on: strides multiply to less in any usual network."""
+TRIED = 8
+"""Sizes tried beside the nominal one. They are small, so that the proof costs little more than at one size."""
+
+Fact = tuple[str, int]
+
+
+def sizes_to_try(graph: Graph) -> list[Pair]:
+    """(height, width) to prove a graph of an open size at: the nominal one first, then the smallest, then others."""
+    _, height, width = graph.input.maps()
+    down, across = (_along(graph, axis) for axis in (0, 1))
+    pairs = [(height, width), (down[0], across[0])]
+    # Each axis in an order of its own, so that a mix-up of height and width shows.
+    rest = zip_longest(down[1:], [*across[2:], *across[1:2]], fillvalue=None)
+    pairs += [(h or down[-1], w or across[-1]) for h, w in rest]
+    return list(dict.fromkeys(pairs))[: TRIED + 1]
+
+
+def _along(graph: Graph, axis: int) -> list[int]:
+    """Sizes along an axis, the other as the spec names it: the smallest, and those that show something new."""
+    found, known = [], set[Fact]()
+    for size, facts in _legal(graph, axis):
+        new = facts - known
+        if new or not found:
+            found.append(size)
+            known |= facts
+    return found
+
+
+def _legal(graph: Graph, axis: int) -> Iterator[tuple[int, set[Fact]]]:
+    """The first sizes that the network allows, and what each shows."""
+    nominal = graph.input.shape[1 + axis]
+    smallest = None
+    for size in range(1, nominal + SEEN):
+        if smallest is not None and size >= smallest + SEEN:
+            return
+        try:
+            facts = _facts(graph, size, axis)
+        except ShapeError:
+            continue
+        smallest = smallest or size
+        yield size, facts
+
+
+def _facts(graph: Graph, size: int, axis: int) -> set[Fact]:
+    """For each window whether the map's size is odd, and how far its last window hangs over or falls short.
+
+    Raises ShapeError for a size that the network doesn't allow.
+    """
+    _, *sides = graph.input.maps()
+    sides[axis] = size
+    x = TensorType((graph.input.shape[0], *sides), graph.input.dtype)
+    facts = {("input", size % 2)}
+    for node in graph:
+        after = node.op.infer(x)
+        if isinstance(node.op, ops.Pool2d | ops.Conv2d):
+            facts.add((f"{node.name} is odd", x.shape[1 + axis] % 2))
+            facts.add((node.name, _left_over(node.op, x, after, axis)))
+        x = after
+    return facts
+
+
+def _left_over(op: ops.Pool2d | ops.Conv2d, x: TensorType, after: TensorType, axis: int) -> int:
+    """Cells by which the last window hangs over the padded map, less than 0 where it leaves some out."""
+    p = op.padding
+    padding = ((p.top, p.bottom), (p.left, p.right))[axis]
+    extents, strides = op.window(x)
+    last = (after.shape[1 + axis] - 1) * strides[axis] + extents[axis]
+    return last - x.shape[1 + axis] - sum(padding)
