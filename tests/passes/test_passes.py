@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -57,6 +59,32 @@ def test_counted_padding_that_windows_hang_over_stays() -> None:
     assert kept.op == pool
     (written,) = explicit_pools(chain(pool, size=(1, 5, 5)))
     assert written.op == ops.AvgPool2d((3, 3), (2, 2), Padding(1, 1, 1, 1), count_include_pad=True)
+
+
+@pytest.mark.parametrize("count_include_pad", [False, True])
+@pytest.mark.parametrize("size", [8, 9])
+def test_padding_that_is_alike_on_both_sides_stays(size: int, *, count_include_pad: bool) -> None:
+    """Though the last window of an even map leaves the padding behind it: other readers refuse uneven padding."""
+    pool = ops.AvgPool2d((3, 3), (2, 2), Padding(1, 1, 1, 1), count_include_pad=count_include_pad)
+    (node,) = explicit_pools(chain(pool, size=(1, size, size)))
+    assert node.op == pool
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.data())
+def test_a_floor_pool_padded_alike_is_written_so(data: st.DataObject) -> None:
+    """Whatever its windows reach of the padding; one that is rounded up or padded unevenly may need uneven padding."""
+    op, size = data.draw(pools())
+    p = op.padding
+    op = replace(op, padding=Padding(p.top, p.top, p.left, p.left), ceil_mode=False)
+    try:
+        graph = chain(op, size=size)
+    except ShapeError:
+        return
+    (node,) = explicit_pools(graph)
+    assert isinstance(node.op, ops.Pool2d)
+    assert node.op.padding == op.padding
+    assert not node.op.ceil_mode
 
 
 def test_a_window_over_the_whole_map_is_global() -> None:
