@@ -46,6 +46,9 @@ bench-serving: setup  ## the server, a bare session, and others: ONLY='--litserv
 bench-studio: setup  ## time a keystroke in the studio, in a browser; needs playwright and a Chromium
 	$(BIN)/python tests/bench_studio.py
 
+targets: setup  ## measure every onnxruntime release and write nin_spec/targets.json; ONLY='--releases 1.32.0'
+	$(BIN)/python tests/measure_targets.py $(ONLY)
+
 pictures: setup  ## take the pictures of the README anew; needs playwright and a Chromium
 	$(BIN)/python tests/take_page_pictures.py
 	$(BIN)/python tests/take_studio_picture.py
@@ -53,4 +56,4 @@ pictures: setup  ## take the pictures of the README anew; needs playwright and a
 clean:  ## remove what was made here
 	rm -rf $(VENV) $(FLOORS) $(OUT) build dist
 
-.PHONY: help setup demo test test-floors bench bench-graphs bench-training bench-serving bench-studio pictures clean
+.PHONY: help setup demo test test-floors bench bench-graphs bench-training bench-serving bench-studio targets pictures clean

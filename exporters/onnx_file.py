@@ -15,9 +15,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_valida
 from nin_spec.analysis import MACS_CONVENTION, output_kind
 from nin_spec.diagnostics import Code, Diagnostic, ExportError, did_you_mean
 from nin_spec.exporter import Artifact
-from nin_spec.ir import ops
-from nin_spec.ir.graph import Graph, Node
-from nin_spec.ir.types import Padding
+from nin_spec.exporters.onnx_opset import DEFAULT_OPSET, OPSETS, choose_opset, file_ir, readers, where_wrong
 from nin_spec.model import Model
 from nin_spec.passes.pipeline import PASSES, in_dtype, rewrite
 from nin_spec.seals import Kind
@@ -28,8 +26,6 @@ if TYPE_CHECKING:
 
     from nin_spec.exporters.onnx_rules import Writer
 
-DEFAULT_OPSET = 17
-OPSETS = (13, 26)
 MAX_BYTES = (1 << 31) - (1 << 20)
 """Protocol buffers end at 2 GiB; the rest of the file needs little."""
 
@@ -120,47 +116,8 @@ class OnnxExporter:
         proto = _build(model, made.model, opset, target, options)
         data: bytes = proto.SerializeToString(deterministic=True)
         name = f"{model.graph.name}.onnx"
-        remarks = tuple(_remarks(model, opset, target, options))
-        return Artifact({name: data}, remarks, made.changes, kinds={".onnx": Kind.ONNX})
-
-
-def choose_opset(graph: Graph, asked: int | None, target: Target | None = None) -> int:
-    """The opset asked for, else the lowest that says the graph exactly, 17 at least where the target has it."""
-    pools = [n for n in graph if graph.open_size and isinstance(n.op, ops.Pool2d) and n.op.ceil_mode]
-    rounded = [n for n in pools if isinstance(n.op, ops.AvgPool2d)]
-    # Before opset 19 the divisor of a partial window was left open, and runtimes differed. Where the size
-    # is fixed the rules write such pools without ceil_mode, so it matters for open sizes alone.
-    needed = 19 if rounded else OPSETS[0]
-    highest = target.runtime.opset if target else OPSETS[1]
-    if target:
-        _runs(target, pools, asked)
-    if asked is None:
-        return max(min(DEFAULT_OPSET, highest), needed)
-    if asked < needed:
-        message = f"opset {asked} leaves open what {rounded[0].name}, a ceil-mode average of an open size, divides by"
-        raise ExportError(Diagnostic(Code.EXPORT_OPTION, message, rounded[0].span, f"ask for opset {needed} or later"))
-    return asked
-
-
-def _runs(target: Target, pools: list[Node], asked: int | None) -> None:
-    """Refuse what the target can't load, and what it loads and computes wrongly."""
-    if asked is not None and asked > target.runtime.opset:
-        message = f"{target} runs opset {target.runtime.opset} at most, not {asked}"
-        raise _refuse(message, "leave --opset out, or say a later target")
-    for node in pools:
-        if not _demands(node.op) <= target.runtime.rounded:
-            kind = "average" if isinstance(node.op, ops.AvgPool2d) else "max pool"
-            message = f"{target} can't compute {node.name}, a ceil-mode {kind} of an open size"
-            hint = "fix the size (input: {open: false}), or say onnxruntime==1.21 or later"
-            raise ExportError(Diagnostic(Code.EXPORT_OPTION, message, node.span, hint))
-
-
-def _demands(op: ops.Op) -> set[str]:
-    """What a ceil-mode pool of an open size asks of a runtime, in the words of nin_spec.targets."""
-    found = {"overhanging"} if isinstance(op, ops.Pool2d) and op.may_overhang else set()
-    if isinstance(op, ops.AvgPool2d):
-        found.add("unpadded" if op.padding == Padding() else "padded")
-    return found
+        remarks = [*_remarks(model, opset, target, options), *where_wrong(made.model.graph, opset, target)]
+        return Artifact({name: data}, tuple(remarks), made.changes, kinds={".onnx": Kind.ONNX})
 
 
 def _remarks(model: Model, opset: int, target: Target | None, options: OnnxOptions) -> list[str]:
@@ -171,7 +128,8 @@ def _remarks(model: Model, opset: int, target: Target | None, options: OnnxOptio
     if options.dtype == "float64":
         remarks.append("float64: onnxruntime's CPU provider has no convolution in it")
     if target:
-        remarks.append(f"opset {opset} and IR version {_ir(opset, target)}, for {target}")
+        remarks.append(f"opset {opset} and IR version {file_ir(opset, target)}, for {target}")
+        remarks += [target.remark] if target.remark else []
     elif options.opset is None and opset != DEFAULT_OPSET:
         remarks.append(f"opset {opset}: an open size with a ceil-mode average needs it")
     return remarks
@@ -207,17 +165,6 @@ def _fits(model: Model, options: OnnxOptions) -> None:
             raise _refuse(f"{name} holds a number that {options.dtype} can't", "ask for --dtype float64")
 
 
-def ir_version(opset: int) -> int:
-    """The IR version that an opset came with: whatever runtime knows the opset loads it."""
-    from onnx.helper import VERSION_TABLE
-
-    return min(ir for _, ir, onnx_opset, *_ in VERSION_TABLE if onnx_opset == opset)
-
-
-def _ir(opset: int, target: Target | None) -> int:
-    return min(ir_version(opset), target.runtime.ir) if target else ir_version(opset)
-
-
 def _build(model: Model, made: Model, opset: int, target: Target | None, options: OnnxOptions) -> ModelProto:
     """The file of a model: its facts are those of the spec, its graph the rewritten one's."""
     import numpy as np
@@ -228,7 +175,8 @@ def _build(model: Model, made: Model, opset: int, target: Target | None, options
     from nin_spec.exporters.onnx_rules import INPUT, Writer
 
     graph = made.graph
-    writer = Writer(opset, np.dtype(options.dtype), dict(made.weights), open_size=graph.open_size)
+    for_whom = readers(opset, target)
+    writer = Writer(opset, np.dtype(options.dtype), dict(made.weights), for_whom, open_size=graph.open_size)
     batch = "batch" if options.batch == "dynamic" else options.batch
     element, shape = _write_input(writer, made, options)
     inputs = [helper.make_tensor_value_info(INPUT, element, [batch, *shape])]
@@ -243,7 +191,7 @@ def _build(model: Model, made: Model, opset: int, target: Target | None, options
         body,
         producer_name="nin-spec",
         producer_version=__version__,
-        ir_version=_ir(opset, target),
+        ir_version=file_ir(opset, target),
         opset_imports=[helper.make_opsetid("", opset)],
     )
     helper.set_model_props(proto, metadata(model, options))

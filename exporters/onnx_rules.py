@@ -7,8 +7,8 @@ Mish is an op from opset 18, GELU from 20.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import numpy as np
@@ -16,14 +16,15 @@ from numpy.typing import NDArray
 from onnx import AttributeProto, NodeProto, TensorProto, helper, numpy_helper
 
 from nin_spec.diagnostics import Code, Diagnostic, ExportError
+from nin_spec.exporters.onnx_pools import choose
 from nin_spec.ir import ops
 from nin_spec.ir.graph import Node
 from nin_spec.ir.pixels import Affine, ChannelOrder
 from nin_spec.ir.types import Padding
+from nin_spec.targets import Runtime
 
 INPUT, OUTPUT = "input", "scores"
 
-PoolOp = TypeVar("PoolOp", bound=ops.Pool2d)
 Array = NDArray[Any]
 Rule = Callable[["Writer", Node, Any], None]
 RULES: dict[type[ops.Op], Rule] = {}
@@ -42,11 +43,15 @@ def rule(kind: type[_OpT]) -> Callable[[Callable[[Writer, Node, _OpT], None]], C
 
 @dataclass
 class Writer:
-    """A chain being written: nodes and initializers so far, and the name of the value that comes next."""
+    """A chain being written: nodes and initializers so far, and the name of the value that comes next.
+
+    `runtimes` are those that the file is for: of several ways to write an op, the one they compute rightly is chosen.
+    """
 
     opset: int
     dtype: np.dtype[Any]
     weights: dict[str, Array]
+    runtimes: Sequence[Runtime]
     open_size: bool = False
     value: str = INPUT
     nodes: list[NodeProto] = field(default_factory=list)
@@ -97,15 +102,7 @@ def _attribute(key: str, value: Any) -> AttributeProto:
 
 def _pads(p: Padding) -> list[int]:
     """ONNX's order: the starts of all axes, then the ends."""
-    return [*_starts(p), *_ends(p)]
-
-
-def _starts(p: Padding) -> tuple[int, int]:
-    return p.top, p.left
-
-
-def _ends(p: Padding) -> tuple[int, int]:
-    return p.bottom, p.right
+    return [p.top, p.left, p.bottom, p.right]
 
 
 # ------------------------------------------------------------------ with weights
@@ -278,60 +275,18 @@ def _channel_shuffle(w: Writer, node: Node, op: ops.ChannelShuffle) -> None:
 
 
 @rule(ops.MaxPool2d)
-def _max_pool(w: Writer, node: Node, op: ops.MaxPool2d) -> None:
-    op = _sayable(w, node, op)
-    w.add("MaxPool", node, **_window(op, op.padding))
+def _max_pool(w: Writer, node: Node, _: ops.MaxPool2d) -> None:
+    _pool(w, node)
 
 
 @rule(ops.AvgPool2d)
-def _avg_pool(w: Writer, node: Node, op: ops.AvgPool2d) -> None:
-    """An average that counts padding and hangs over it is one that counts none, times the share that is real.
-
-    The shares are known where the size is fixed. Where it is open ONNX's own definition, that of opset 19,
-    is the same as ours. (Padding the input first says it too, but onnxruntime 1.19 and 1.20 fuse that
-    wrongly: its pull request 23190. And 1.21 to 1.24 miscounted such padding at opset 19 and later when it
-    was counted by ONNX itself.)
-    """
-    if w.open_size or not (op.ceil_mode and op.count_include_pad):
-        op = _sayable(w, node, op)
-        w.add("AveragePool", node, **_window(op, op.padding), count_include_pad=int(op.count_include_pad))
-        return
-    reach = op.reach(node.input)
-    w.add("AveragePool", node, **_window(replace(op, ceil_mode=False), reach), count_include_pad=0, part="real")
-    w.add("Mul", node, w.constant(f"{node.name}/share", _shares(op, node)))
+def _avg_pool(w: Writer, node: Node, _: ops.AvgPool2d) -> None:
+    _pool(w, node)
 
 
-def _sayable(w: Writer, node: Node, op: PoolOp) -> PoolOp:
-    """The pool as it is; with explicit padding where ONNX's shape inference would count a window behind the input."""
-    if w.open_size or not op.may_overhang:
-        return op
-    return replace(op, padding=op.reach(node.input), ceil_mode=False)
-
-
-def _shares(op: ops.AvgPool2d, node: Node) -> Array:
-    """Of the cells that each window divides by, the share that is real: (1, H, W)."""
-    (_, *size), p = node.input.maps(), op.padding
-    axes = zip(size, op.counts(node.input), op.kernel_size, op.stride, _starts(p), _ends(p), strict=True)
-    down, across = (_share(*axis) for axis in axes)
-    return np.outer(down, across)[None]
-
-
-def _share(size: int, count: int, kernel: int, stride: int, first: int, last: int) -> Array:  # noqa: PLR0913, PLR0917
-    """The same along one axis, `first` and `last` being the cells that count before and after it."""
-    starts = np.arange(count) * stride - first
-    real = np.minimum(starts + kernel, size) - np.maximum(starts, 0)
-    share: Array = real / (np.minimum(starts + kernel, size + last) - starts)
-    return share
-
-
-def _window(op: ops.Pool2d, padding: Padding) -> dict[str, Any]:
-    """The attributes of a pool; ceil_mode only where it says something, as it costs the blocked layout."""
-    return {
-        "kernel_shape": op.kernel_size,
-        "strides": op.stride,
-        "pads": _pads(padding),
-        "ceil_mode": int(op.ceil_mode) or None,
-    }
+def _pool(w: Writer, node: Node) -> None:
+    """By the way that those who will run the file compute rightly."""
+    choose(node, w.opset, w.runtimes, open_size=w.open_size).write(w, node)
 
 
 @rule(ops.AdaptiveAvgPool2d)

@@ -1,14 +1,10 @@
-"""Servers that a file is made for, and what each can load: its highest opset, its highest IR version.
+"""Servers that a file is made for, and what each can load and compute, as measured with the real releases.
 
-onnxruntime, from 1.15: measured with wheels for Python 3.11 (CPU): the first and the last patch release
-of 1.15 to 1.25 and of 1.31, one release each of 1.26 to 1.30 and of 1.32. `opset` is the highest at which
-a graph with every op of ours runs and is right, `ir` the highest IR version that loads. Two faults were
-found by it and are kept out: 1.15 loads opset 19 and has no kernel for its average pool; before 1.21 a
-padded ceil-mode average of an open size is wrong at every opset that can say it, and before 1.16 one
-without padding can't be said. Found later, with 1.15.1, 1.20.1 and 1.21 to 1.24: before 1.21 a ceil-mode pool of
-either kind, of an open size, has a window behind the input where its stride is larger than its kernel reaches.
-onnxruntime before 1.15 has no such wheel: its rows are those of docs/reference/compatibility.md in
-microsoft/onnxruntime.
+`targets.json` holds a row for each minor release of onnxruntime: its highest opset, its highest IR version, and the
+opsets at which it computes a form of node wrongly, or not at all. `make targets` measures the rows from 1.15 on, with
+the wheels for the CPU that pip finds, and writes the file. Earlier rows have no such wheel: they are those of
+docs/reference/compatibility.md in microsoft/onnxruntime, and their faults are taken to be those of the earliest
+release that was measured; `Target.remark` says so.
 
 Triton: docs/introduction/compatibility.md in triton-inference-server/server for 24.04 to 26.08; for 23.12
 the build.py of its development version. 23.05 is as its users report it.
@@ -16,47 +12,52 @@ the build.py of its development version. 23.05 is as its users report it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
 
 from nin_spec.diagnostics import Code, Diagnostic, ExportError
+from nin_spec.ir import ops
+from nin_spec.ir.types import Padding
+
+TABLE = Path(__file__).with_name("targets.json")
 
 
 @dataclass(frozen=True, slots=True)
 class Runtime:
-    """What a release of onnxruntime loads. `rounded` is which ceil-mode pools of an open size are right in it.
+    """What a minor release of onnxruntime loads and computes.
 
-    Averages are `unpadded` or `padded`; of either kind are those `overhanging` (Pool2d.may_overhang).
+    `versions` are the patch releases that were measured, none for a row from its documentation. `faults` gives the
+    opsets at which a form of node (`form_of`) is wrong or has no kernel.
     """
 
+    name: str
     opset: int
     ir: int
-    rounded: frozenset[str] = frozenset()
+    versions: tuple[str, ...] = ()
+    faults: Mapping[str, frozenset[int]] = field(default_factory=dict)
+
+    def computes(self, form: str, opset: int) -> bool:
+        """True when nodes of a form run at an opset, and are right."""
+        return opset <= self.opset and opset not in self.faults.get(form, ())
 
 
-_UNPADDED = frozenset({"unpadded"})
-_ALL = frozenset({"unpadded", "padded", "overhanging"})
+@dataclass(frozen=True, slots=True)
+class Table:
+    """The measured table: when it was made, of which forms, and a row for each minor release, in order."""
 
-ONNXRUNTIME = {
-    "1.8": Runtime(14, 7),
-    "1.9": Runtime(15, 8),
-    "1.10": Runtime(15, 8),
-    "1.11": Runtime(16, 8),
-    "1.12": Runtime(17, 8),
-    "1.13": Runtime(17, 8),
-    "1.14": Runtime(18, 8),
-    "1.15": Runtime(18, 9),
-    "1.16": Runtime(19, 9, _UNPADDED),
-    "1.17": Runtime(20, 9, _UNPADDED),
-    "1.18": Runtime(21, 10, _UNPADDED),
-    "1.19": Runtime(21, 10, _UNPADDED),
-    "1.20": Runtime(21, 10, _UNPADDED),
-    "1.21": Runtime(22, 10, _ALL),
-    "1.22": Runtime(22, 10, _ALL),
-    "1.23": Runtime(23, 11, _ALL),
-    "1.24": Runtime(25, 13, _ALL),
-    **{f"1.{minor}": Runtime(26, 13, _ALL) for minor in range(25, 32)},
-    "1.32": Runtime(28, 14, _ALL),
-}
+    date: str
+    forms: frozenset[str]
+    runtimes: Mapping[str, Runtime]
+
+    @property
+    def measured(self) -> tuple[Runtime, ...]:
+        """The rows that are not from documentation."""
+        return tuple(row for row in self.runtimes.values() if row.versions)
+
 
 TRITON = {
     "23.05": "1.15",
@@ -75,13 +76,74 @@ TRITON = {
 """Each Triton release's onnxruntime, by minor release."""
 
 
+@cache
+def table() -> Table:
+    """The measured table, read when first asked for."""
+    return read_table(json.loads(TABLE.read_text(encoding="utf-8")))
+
+
+def read_table(data: Mapping[str, Any]) -> Table:
+    """The table of its JSON. A row that was not measured has the faults of the earliest that was."""
+    rows = {name: _row(name, row) for name, row in data["onnxruntime"].items()}
+    earliest = next(row for row in rows.values() if row.versions)
+    known = {name: row if row.versions else _unmeasured(row, earliest) for name, row in rows.items()}
+    return Table(data["date"], frozenset(data["forms"]), known)
+
+
+def _row(name: str, row: Mapping[str, Any]) -> Runtime:
+    faults = {form: frozenset(opsets) for form, opsets in row.get("faults", {}).items()}
+    return Runtime(name, row["opset"], row["ir"], tuple(row.get("versions", ())), faults)
+
+
+def _unmeasured(row: Runtime, earliest: Runtime) -> Runtime:
+    return Runtime(row.name, row.opset, row.ir, (), earliest.faults)
+
+
+def form_of(op: ops.Op, *, open_size: bool) -> str:
+    """What the table calls a node that says an op directly: the op's name, and for a pool what decides its result."""
+    if not isinstance(op, ops.Pool2d):
+        return type(op).__name__
+    average = isinstance(op, ops.AvgPool2d)
+    words = ["average" if average else "max", "ceil" if op.ceil_mode else "floor", _padding(op.padding)]
+    if isinstance(op, ops.AvgPool2d) and op.count_include_pad and op.padding != Padding():
+        words.append("counted")
+    if op.may_overhang:
+        words.append("overhanging")
+    return " ".join([*words, "open" if open_size else "fixed"])
+
+
+def padded_form(op: ops.AvgPool2d) -> str:
+    """What the table calls a Pad node with an average of an open size behind it that has no padding of its own."""
+    return f"average {'ceil' if op.ceil_mode else 'floor'} behind zeros open"
+
+
+def _padding(padding: Padding) -> str:
+    """`equal` on all four sides, else `symmetric` at both ends of each axis, else `uneven`."""
+    if padding == Padding():
+        return "unpadded"
+    if padding.symmetric:
+        return "equal" if padding.top == padding.left else "symmetric"
+    return "uneven"
+
+
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A server: its name, the minor release of its onnxruntime, and what that loads."""
+    """A server: its name, the minor release of its onnxruntime, and what that loads and computes."""
 
     name: str
     version: str
     runtime: Runtime
+
+    @property
+    def remark(self) -> str | None:
+        """What is to be known of the row: that nobody measured it."""
+        if self.runtime.versions:
+            return None
+        earliest = table().measured[0].name
+        return (
+            f"onnxruntime {self.version} was not measured: its opset and IR version are from onnxruntime's "
+            f"documentation, and it is taken to compute as {earliest} does; try the file there before use"
+        )
 
     def __str__(self) -> str:
         own = f"onnxruntime=={self.version}"
@@ -92,15 +154,16 @@ def find_target(text: str) -> Target:
     """`onnxruntime==1.15`, `onnxruntime==1.15.1` or `triton==24.10`. Raises ExportError, naming what is known."""
     server, _, version = (part.strip() for part in text.partition("=="))
     if server not in ("onnxruntime", "triton") or not version:
-        raise _unknown(f"{text!r} is no target", "write onnxruntime==1.15 or triton==24.10")
+        raise _unknown(f"{text!r} is not a target", "write onnxruntime==1.15 or triton==24.10")
+    known = table().runtimes
     if server == "triton":
         if version not in TRITON:
             raise _unknown(f"it is not known which onnxruntime is in Triton {version}", f"known: {', '.join(TRITON)}")
-        return Target(f"triton=={version}", TRITON[version], ONNXRUNTIME[TRITON[version]])
+        return Target(f"triton=={version}", TRITON[version], known[TRITON[version]])
     minor = ".".join(version.split(".")[:2])
-    if minor not in ONNXRUNTIME or not version.replace(".", "").isdigit():
-        raise _unknown(f"it is not known what onnxruntime {version} loads", f"known: {', '.join(ONNXRUNTIME)}")
-    return Target(f"onnxruntime=={version}", minor, ONNXRUNTIME[minor])
+    if minor not in known or not version.replace(".", "").isdigit():
+        raise _unknown(f"it is not known what onnxruntime {version} loads", f"known: {', '.join(known)}")
+    return Target(f"onnxruntime=={version}", minor, known[minor])
 
 
 def _unknown(message: str, hint: str) -> ExportError:

@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import itertools
+import json
+from pathlib import Path
+from typing import Any
 
+import onnxruntime
 import pytest
+import target_child
+from target_probes import OPS as EVERY_OP
+from target_probes import Probes, add_pools, pools
 
 import nin_spec
 from nin_spec.api import make
 from nin_spec.diagnostics import ExportError
-from nin_spec.exporters.onnx_file import OPSETS, choose_opset, ir_version
+from nin_spec.exporters import onnx_opset
+from nin_spec.exporters.onnx_opset import OPSETS, choose_opset, ir_version, where_wrong
+from nin_spec.exporters.onnx_pools import choose, ways
 from nin_spec.ir import ops
 from nin_spec.ir.graph import Graph
 from nin_spec.ir.types import Padding, TensorType
-from nin_spec.targets import ONNXRUNTIME, TRITON, find_target
+from nin_spec.targets import TABLE, TRITON, Runtime, Table, Target, find_target, form_of, table
 
 
 @pytest.mark.parametrize(
@@ -29,14 +39,14 @@ def test_a_target_is_found(text: str, version: str, name: str) -> None:
     """By the minor release of its onnxruntime, whatever the patch."""
     found = find_target(text)
     assert (found.version, str(found)) == (version, name)
-    assert found.runtime is ONNXRUNTIME[version]
+    assert found.runtime is table().runtimes[version]
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("onnxruntime", "'onnxruntime' is no target"),
-        ("onnxruntime=1.15", "is no target"),
+        ("onnxruntime", "'onnxruntime' is not a target"),
+        ("onnxruntime=1.15", "is not a target"),
         ("tensorrt==10", "hint: write onnxruntime==1.15 or triton==24.10"),
         ("onnxruntime==2.0", "known: 1.8, 1.9"),
         ("onnxruntime==1.15.x", "known: 1.8"),
@@ -52,17 +62,60 @@ def test_an_unknown_target_is_refused(text: str, message: str) -> None:
 
 def test_a_later_release_loads_no_less() -> None:
     """Rows rise, and each loads the IR version that comes with its opset and those before."""
-    rows = list(ONNXRUNTIME.values())
+    rows = list(table().runtimes.values())
     for earlier, later in itertools.pairwise(rows):
         assert earlier.opset <= later.opset
         assert earlier.ir <= later.ir
-        assert earlier.rounded <= later.rounded
-    for row in rows[list(ONNXRUNTIME).index("1.10") :]:
+    for row in rows[[row.name for row in rows].index("1.10") :]:
         assert ir_version(min(row.opset, OPSETS[1])) <= row.ir
-    assert set(TRITON.values()) <= set(ONNXRUNTIME)
+    assert set(TRITON.values()) <= set(table().runtimes)
 
 
-@pytest.mark.parametrize("name", ONNXRUNTIME)
+def test_the_table_says_what_was_measured() -> None:
+    """Every minor release from 1.15 on, with a date and the exact versions; the others say that nobody did."""
+    facts = json.loads(TABLE.read_text())
+    assert dt.date.fromisoformat(facts["date"]) >= dt.date(2026, 12, 1)
+    for name, row in facts["onnxruntime"].items():
+        if int(name.split(".")[1]) >= 15:
+            assert row["versions"], name
+            assert all(version.startswith(f"{name}.") for version in row["versions"])
+        else:
+            assert (row["versions"], row["source"]) == ([], "documentation")
+    assert [row.name for row in table().measured] == [f"1.{minor}" for minor in range(15, 33)]
+
+
+@pytest.mark.parametrize("name", ["1.8", "1.14", "1.15"])
+def test_a_row_that_was_not_measured_is_told_to_the_user(name: str) -> None:
+    """In the remarks of the export, beside the opset."""
+    model = nin_spec.compile("nin_digits").initialise()
+    told = [r for r in make(model, "onnx", {"target": f"onnxruntime=={name}"}).remarks if "was not measured" in r]
+    assert len(told) == (name != "1.15")
+
+
+def test_every_form_that_is_written_was_measured() -> None:
+    """A form that the table lacks would count as right everywhere."""
+    for op in pools():
+        for open_size in (False, True):
+            graph = Graph("pool", TensorType((1, 9, 9)), open_size=open_size).then("pool", op)
+            assert {way.form for way in ways(graph.nodes[0], open_size=open_size)} <= table().forms
+    assert {form_of(op, open_size=False) for op in EVERY_OP if not isinstance(op, ops.Pool2d)} <= table().forms
+
+
+def test_the_table_holds_for_the_release_that_is_installed(tmp_path: Path) -> None:
+    """What it says is right at an opset is right here, of a sample of the pools that `make targets` measures."""
+    installed = ".".join(onnxruntime.__version__.split(".")[:2])
+    probes = Probes(tmp_path)
+    add_pools(probes, [18], every=11)
+    probes.write()
+    index = json.loads((tmp_path / "index.json").read_text())["probes"]
+    assert len({probe["form"] for probe in index}) > 20
+    for probe in index:
+        if table().runtimes[installed].computes(probe["form"], 18):
+            found = target_child.run(tmp_path / probe["file"], probe["cases"], probes.kept, 1e-5)
+            assert not found, probe["form"]
+
+
+@pytest.mark.parametrize("name", table().runtimes)
 def test_the_default_opset_suits_every_target(name: str) -> None:
     """17, or the highest that an older one has, and an IR version that it loads."""
     target = find_target(f"onnxruntime=={name}")
@@ -70,60 +123,71 @@ def test_the_default_opset_suits_every_target(name: str) -> None:
     assert opset == min(17, target.runtime.opset)
 
 
-def average(padding: Padding) -> Graph:
-    """An open ceil-mode average."""
-    graph = Graph("open", TensorType((1, 8, 8)), open_size=True)
-    return graph.then("pool", ops.AvgPool2d((3, 3), (2, 2), padding, ceil_mode=True))
+def row(faults: dict[str, tuple[int, ...]]) -> Runtime:
+    """A made-up release: the forms that it gets wrong, and at which opsets."""
+    return Runtime("9.9", 22, 10, ("9.9.0",), {form: frozenset(opsets) for form, opsets in faults.items()})
+
+
+def average(*, open_size: bool = True, **attributes: Any) -> Graph:
+    """A ceil-mode average that counts uneven padding."""
+    given = {"padding": Padding(0, 1, 0, 1), "ceil_mode": True, "count_include_pad": True, **attributes}
+    graph = Graph("net", TensorType((1, 8, 8)), open_size=open_size)
+    return graph.then("pool", ops.AvgPool2d((3, 3), (2, 2), **given))
+
+
+DIRECT, BEHIND = "average ceil uneven counted open", "average ceil behind zeros open"
+EVERY = tuple(range(13, 23))
 
 
 @pytest.mark.parametrize(
-    ("padding", "release", "opset"),
+    ("wrong", "form"),
     [
-        (Padding(), "1.15", None),
-        (Padding(), "1.16", 19),
-        (Padding(1, 1, 1, 1), "1.20", None),
-        (Padding(1, 1, 1, 1), "1.21", 19),
+        ({}, DIRECT),
+        ({DIRECT: EVERY}, BEHIND),
+        ({BEHIND: EVERY}, DIRECT),
     ],
 )
-def test_what_a_target_computes_wrongly_is_refused(padding: Padding, release: str, opset: int | None) -> None:
-    """Loading is not enough: such an average gives other numbers before 1.21."""
-    target = find_target(f"onnxruntime=={release}")
-    if opset is not None:
-        assert choose_opset(average(padding), None, target) == opset
-        return
-    with pytest.raises(ExportError, match="can't compute pool, a ceil-mode average of an open size"):
-        choose_opset(average(padding), None, target)
+def test_a_pool_is_written_in_a_way_that_the_target_computes(wrong: dict[str, tuple[int, ...]], form: str) -> None:
+    """The plainest of those."""
+    runtime = row(wrong)
+    opset = choose_opset(average(), None, Target("onnxruntime==9.9", "9.9", runtime))
+    assert choose(average().nodes[0], opset, [runtime], open_size=True).form == form
 
 
-@pytest.mark.parametrize("kind", [ops.MaxPool2d, ops.AvgPool2d])
-@pytest.mark.parametrize(
-    ("kernel", "stride", "padding", "behind"),
-    [
-        ((3, 3), (2, 2), Padding(), "never"),
-        ((3, 3), (2, 2), Padding(1, 1, 1, 1), "never"),
-        ((2, 2), (2, 2), Padding(1, 1, 1, 1), "at some size"),
-        ((2, 2), (3, 3), Padding(), "at some size"),
-        ((3, 2), (3, 3), Padding(), "at some size"),
-        ((3, 3), (3, 3), Padding(), "never"),
-    ],
-)
-def test_a_window_behind_the_input_is_one_too_many_before_1_21(
-    kind: type[ops.Pool2d], kernel: tuple[int, int], stride: tuple[int, int], padding: Padding, behind: str
-) -> None:
-    """Older releases count it: -inf in a maximum, another divisor in an average. No size needs one elsewhere."""
-    op = kind(kernel, stride, padding, ceil_mode=True)
-    sizes = [TensorType((1, n, n)) for n in range(4, 30)]
-    counted = [-((kernel[1] - n - padding.left - padding.right) // stride[1]) + 1 for n in range(4, 30)]
-    assert any(op.counts(x)[1] < whole for x, whole in zip(sizes, counted, strict=True)) == op.may_overhang
-    assert op.may_overhang == (behind == "at some size")
-    graph = Graph("open", TensorType((1, 8, 8)), open_size=True).then("pool", op)
-    assert choose_opset(graph, None, find_target("onnxruntime==1.21"))
-    right_before = kind is ops.MaxPool2d or padding == Padding()
-    if right_before and not op.may_overhang:
-        assert choose_opset(graph, None, find_target("onnxruntime==1.20"))
-    else:
-        with pytest.raises(ExportError, match="can't compute pool, a ceil-mode"):
-            choose_opset(graph, None, find_target("onnxruntime==1.20"))
+def test_another_opset_is_chosen_where_the_default_is_wrong() -> None:
+    """Above first, then below."""
+    for wrong, opset in ((range(13, 21), 21), (range(19, 23), 18), ((19,), 20)):
+        target = Target("onnxruntime==9.9", "9.9", row({DIRECT: tuple(wrong), BEHIND: tuple(wrong)}))
+        assert choose_opset(average(), None, target) == opset
+
+
+def test_what_a_target_computes_wrongly_is_refused_with_the_cure(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Never written: another opset, a fixed size or a later release is named, as far as each helps."""
+    wrong, late = row({DIRECT: EVERY, BEHIND: EVERY}), Runtime("9.10", 22, 10, ("9.10.0",))
+    monkeypatch.setattr(onnx_opset, "table", lambda: Table("2026-12-01", frozenset(), {"9.9": wrong, "9.10": late}))
+    with pytest.raises(ExportError, match="can't compute pool, a ceil-mode average of an open size") as caught:
+        choose_opset(average(), None, Target("onnxruntime==9.9", "9.9", wrong))
+    assert caught.value.diagnostics[0].hint == (
+        "fix the size (input: {open: false}), or name a later target: onnxruntime==9.10"
+    )
+    assert choose_opset(average(open_size=False), None, Target("onnxruntime==9.9", "9.9", wrong)) == 17
+    some = row({DIRECT: (20,), BEHIND: (20,)})
+    monkeypatch.setattr(onnx_opset, "table", lambda: Table("2026-12-01", frozenset(), {"9.9": some}))
+    with pytest.raises(ExportError, match="can't compute pool at opset 20") as caught:
+        choose_opset(average(), 20, Target("onnxruntime==9.9", "9.9", some))
+    assert str(caught.value.diagnostics[0].hint).startswith("leave --opset out")
+
+
+def test_without_a_target_the_file_suits_most_releases_and_names_the_others() -> None:
+    """1.21 to 1.24 are wrong about padding that differs by side, from opset 19 on."""
+    graph = Graph("net", TensorType((1, 8, 8)), open_size=True)
+    graph = graph.then("pool", ops.AvgPool2d((3, 3), (2, 2), Padding(0, 1, 0, 1), count_include_pad=True))
+    assert list(where_wrong(graph, 17, None)) == []
+    rows = {name: table().runtimes[name] for name in ("1.21", "1.24", "1.25")}
+    form = form_of(graph.nodes[0].op, open_size=True)
+    assert {name: row.computes(form, 19) for name, row in rows.items()} == {"1.21": False, "1.24": False, "1.25": True}
+    for row in rows.values():
+        assert choose_opset(graph, None, Target("", row.name, row)) == 17
 
 
 def test_the_file_is_made_for_it() -> None:

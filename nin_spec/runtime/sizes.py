@@ -35,7 +35,8 @@ def sizes_to_try(graph: Graph) -> list[Pair]:
 
 def _along(graph: Graph, axis: int) -> list[int]:
     """Sizes along an axis, the other as the spec names it: the smallest, and those that show something new."""
-    found, known = [], set[Fact]()
+    found: list[int] = []
+    known: set[Fact] = set()
     for size, facts in _legal(graph, axis):
         new = facts - known
         if new or not found:

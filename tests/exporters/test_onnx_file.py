@@ -26,6 +26,7 @@ from nin_spec.ir import ops
 from nin_spec.ir.graph import Graph
 from nin_spec.ir.pixels import Affine, ChannelOrder
 from nin_spec.ir.types import Padding, TensorType
+from nin_spec.language.load import shipped_names
 from nin_spec.model import Model, ModelCard
 from nin_spec.runtime.parity import check_parity
 from nin_spec.torch_module import build_module
@@ -182,6 +183,17 @@ def test_ceil_mode_is_written_without_it() -> None:
     assert "ceil_mode" not in pools["blocks.1.pool"]
     assert list(pools["blocks.1.pool"]["pads"].ints) == [0, 0, 1, 1]
     assert pools["blocks.1.pool"]["count_include_pad"].i == 0
+
+
+@pytest.mark.parametrize("name", shipped_names())
+def test_floor_pools_padded_alike_are_written_so(name: str) -> None:
+    """Readers that take the same padding at both ends alone read them then."""
+    network = nin_spec.compile(name)
+    alike = {n.name for n in network.graph if isinstance(n.op, ops.Pool2d) and n.op.even and not n.op.ceil_mode}
+    for node in onnx.load_from_string(export(network.initialise())).graph.node:
+        if node.name in alike and "Pool" in node.op_type:
+            pads = next((list(a.ints) for a in node.attribute if a.name == "pads"), [0] * 4)
+            assert pads[:2] == pads[2:], node.name
 
 
 def test_names_are_ours() -> None:

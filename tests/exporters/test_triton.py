@@ -131,7 +131,7 @@ def test_every_known_release_loads_the_default() -> None:
         ({"target": "triton==24.10", "opset": 22}, "onnxruntime==1.19) runs opset 21 at most, not 22"),
         ({"target": "triton==25.12", "opset": 25}, "onnxruntime==1.23) runs opset 23 at most, not 25"),
         ({"target": "triton==19.03"}, "19.03"),
-        ({"target": "triton"}, "'triton' is no target"),
+        ({"target": "triton"}, "'triton' is not a target"),
         ({"target": "onnxruntime==1.20"}, "onnxruntime==1.20 is no release of Triton"),
         ({"batch": 4}, "batch can't be 4"),
         ({"max_batch": 0}, "max_batch can't be 0"),

@@ -1,0 +1,143 @@
+"""Which opset a file is written in, so that those who will run it load it and compute it rightly.
+
+With a target that is the measured row of its onnxruntime (`nin_spec.targets`); without one, every release measured.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from nin_spec.diagnostics import Code, Diagnostic, ExportError
+from nin_spec.exporters.onnx_pools import ways
+from nin_spec.ir import ops
+from nin_spec.ir.graph import Graph, Node
+from nin_spec.targets import Runtime, Target, form_of, table
+
+DEFAULT_OPSET = 17
+OPSETS = (13, 26)
+DEFINED = 19
+"""Before this opset ONNX left open what a partial window's average divides by."""
+
+
+def choose_opset(graph: Graph, asked: int | None, target: Target | None = None) -> int:
+    """The opset asked for, else the lowest from 17 on that says the graph exactly, and that the target computes.
+
+    Raises ExportError for an opset that can't say the graph, and for what the target can't load or computes wrongly.
+    """
+    needed = DEFINED if _left_open(graph) else OPSETS[0]
+    if target is not None:
+        return _for_target(graph, asked, target, needed)
+    if asked is None:
+        return max(DEFAULT_OPSET, needed)
+    if asked < needed:
+        raise _vague(graph, asked)
+    return asked
+
+
+def _left_open(graph: Graph) -> list[Node]:
+    """Ceil-mode averages of an open size. Where it is fixed there are ways to write them without ceil_mode."""
+    return [n for n in graph if graph.open_size and isinstance(n.op, ops.AvgPool2d) and n.op.ceil_mode]
+
+
+def _vague(graph: Graph, asked: int) -> ExportError:
+    node = _left_open(graph)[0]
+    message = f"opset {asked} leaves open what {node.name}, a ceil-mode average of an open size, divides by"
+    return ExportError(Diagnostic(Code.EXPORT_OPTION, message, node.span, f"ask for opset {DEFINED} or later"))
+
+
+def _for_target(graph: Graph, asked: int | None, target: Target, needed: int) -> int:
+    runtime = target.runtime
+    if asked is not None and asked > runtime.opset:
+        message = f"{target} runs opset {runtime.opset} at most, not {asked}"
+        hint = "leave --opset out, or name a later target"
+        raise ExportError(Diagnostic(Code.EXPORT_OPTION, message, hint=hint))
+    if not runtime.versions and needed > runtime.opset:
+        # Nobody measured what it makes of a graph that its opsets leave open.
+        raise _refused(graph, target, runtime.opset, None)
+    if asked is not None and asked < needed and not runtime.versions:
+        raise _vague(graph, asked)
+    candidates = [asked] if asked is not None else list(_candidates(runtime, needed))
+    for opset in candidates:
+        if _first_wrong(graph, opset, runtime) is None:
+            return opset
+    raise _refused(graph, target, candidates[0], asked)
+
+
+def _candidates(runtime: Runtime, needed: int) -> Iterator[int]:
+    """17 or the next that is defined, those above, then those below, as far as the target has them."""
+    first = max(min(DEFAULT_OPSET, runtime.opset), min(needed, runtime.opset))
+    yield from range(first, min(runtime.opset, OPSETS[1]) + 1)
+    yield from range(first - 1, OPSETS[0] - 1, -1)
+
+
+def _first_wrong(graph: Graph, opset: int, runtime: Runtime) -> Node | None:
+    """The first node that the runtime computes rightly in no way of writing it."""
+    return next((node for node in graph if not _is_right(node, opset, runtime, open_size=graph.open_size)), None)
+
+
+def _is_right(node: Node, opset: int, runtime: Runtime, *, open_size: bool) -> bool:
+    if isinstance(node.op, ops.Pool2d):
+        return any(runtime.computes(way.form, opset) for way in ways(node, open_size=open_size))
+    return runtime.computes(form_of(node.op, open_size=open_size), opset)
+
+
+def _refused(graph: Graph, target: Target, opset: int, asked: int | None) -> ExportError:
+    node = _first_wrong(graph, opset, target.runtime) or _left_open(graph)[0]
+    at = f" at opset {asked}" if asked is not None else ""
+    message = f"{target} can't compute {node.name}{at}, {_described(node, open_size=graph.open_size)}"
+    cures = list(_cures(graph, target, asked))
+    return ExportError(Diagnostic(Code.EXPORT_OPTION, message, node.span, ", or ".join(cures)))
+
+
+def _described(node: Node, *, open_size: bool) -> str:
+    """`a ceil-mode average of an open size`."""
+    if not isinstance(node.op, ops.Pool2d):
+        return f"a {node.kind}"
+    kind = "average" if isinstance(node.op, ops.AvgPool2d) else "max pool"
+    mode = "ceil-mode" if node.op.ceil_mode else "floor-mode"
+    return f"a {mode} {kind} of {'an open' if open_size else 'a fixed'} size"
+
+
+def _cures(graph: Graph, target: Target, asked: int | None) -> Iterator[str]:
+    """What makes the export possible: another opset, a fixed size, a later release."""
+    needed = DEFINED if _left_open(graph) else OPSETS[0]
+    own = target.runtime
+    if asked is not None and any(_first_wrong(graph, opset, own) is None for opset in _candidates(own, needed)):
+        yield "leave --opset out"
+    if graph.open_size:
+        yield "fix the size (input: {open: false})"
+    rows = list(table().runtimes.values())
+    for later in rows[rows.index(own) + 1 :]:
+        if later.versions and any(_first_wrong(graph, opset, later) is None for opset in _candidates(later, needed)):
+            yield f"name a later target: onnxruntime=={later.name}"
+            return
+
+
+def readers(opset: int, target: Target | None) -> tuple[Runtime, ...]:
+    """Those that a file is for: the target's runtime, or every release measured that loads the opset."""
+    return (target.runtime,) if target else tuple(row for row in table().measured if row.opset >= opset)
+
+
+def where_wrong(graph: Graph, opset: int, target: Target | None) -> Iterator[str]:
+    """For a file without a target: which releases that load it were measured to compute a node of it wrongly."""
+    if target is not None or not any(isinstance(node.op, ops.Pool2d) for node in graph):
+        return
+    known = readers(opset, None)
+    for node in graph:
+        names = [row.name for row in known if not _is_right(node, opset, row, open_size=graph.open_size)]
+        if names:
+            releases = f"{names[0]} to {names[-1]}" if len(names) > 1 else names[0]
+            yield f"{node.name} is not right in onnxruntime {releases}: for one of these, pass --target"
+            return
+
+
+def ir_version(opset: int) -> int:
+    """The IR version that an opset came with: whatever runtime knows the opset loads it."""
+    from onnx.helper import VERSION_TABLE
+
+    return min(ir for _, ir, onnx_opset, *_ in VERSION_TABLE if onnx_opset == opset)
+
+
+def file_ir(opset: int, target: Target | None) -> int:
+    """The IR version of a file: that of its opset, or the target's highest where that is lower."""
+    return min(ir_version(opset), target.runtime.ir) if target else ir_version(opset)

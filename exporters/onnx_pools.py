@@ -1,0 +1,127 @@
+"""How pools are written in ONNX: for each the ways that say it exactly, of which one is chosen for who will run it.
+
+1. As it is.
+2. As a floor-mode pool with explicit padding, where the size is fixed.
+3. An average that counts padding as one that counts none times the share that is real, where the size is fixed.
+4. The same as zeros put round the input, and an average that has no padding behind them, where the size is open.
+
+Not every runtime computes every form that it loads: `nin_spec.targets` holds what was measured.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from nin_spec.ir import ops
+from nin_spec.ir.graph import Node
+from nin_spec.ir.types import Padding
+from nin_spec.passes.explicit_pools import evened
+from nin_spec.targets import Runtime, form_of, padded_form
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from nin_spec.exporters.onnx_rules import Writer
+
+
+@dataclass(frozen=True)
+class Way:
+    """One way to write a pool: the form that a runtime has to compute for it, and what writes it."""
+
+    form: str
+    write: Callable[[Writer, Node], None]
+
+
+def ways(node: Node, *, open_size: bool) -> Iterator[Way]:
+    """Every way to write a pool exactly, the plainest first."""
+    op = node.op
+    if not isinstance(op, ops.Pool2d):
+        raise TypeError(f"{node.name} is a {node.kind}, not a pool")
+    if isinstance(op, ops.AvgPool2d) and op.padding == Padding():
+        op = replace(op, count_include_pad=False)  # there is none to count, and none that is added below may count
+    yield _direct(op, open_size=open_size)
+    counted = op if isinstance(op, ops.AvgPool2d) and op.count_include_pad else None
+    if open_size:
+        # Behind padding that became cells a last window may start in it, and would be one too many.
+        if counted and not op.may_overhang:
+            yield Way(padded_form(counted), partial(_padded_first, op=counted))
+    elif counted:
+        within = replace(counted, padding=op.reach(node.input), ceil_mode=False, count_include_pad=False)
+        real = evened(within, node.input)
+        yield Way(form_of(real, open_size=False), partial(_shared, real=real, counted=counted))
+    else:
+        explicit = evened(replace(op, padding=op.reach(node.input), ceil_mode=False), node.input)
+        if explicit != op:
+            yield _direct(explicit, open_size=False)
+
+
+def _direct(op: ops.Pool2d, *, open_size: bool) -> Way:
+    return Way(form_of(op, open_size=open_size), partial(_pool, op=op))
+
+
+def choose(node: Node, opset: int, runtimes: Sequence[Runtime], *, open_size: bool) -> Way:
+    """The way that most of the runtimes compute rightly at an opset; of equals the plainest."""
+    found = list(ways(node, open_size=open_size))
+    return max(found, key=lambda way: sum(runtime.computes(way.form, opset) for runtime in runtimes))
+
+
+# ------------------------------------------------------------------ writing
+
+
+def _pool(w: Writer, node: Node, op: ops.Pool2d, part: str = "") -> None:
+    if isinstance(op, ops.AvgPool2d):
+        counts = int(op.count_include_pad)
+        w.add("AveragePool", node, **_window(op), count_include_pad=counts, part=part)
+    else:
+        w.add("MaxPool", node, **_window(op), part=part)
+
+
+def _window(op: ops.Pool2d) -> dict[str, Any]:
+    """The attributes of a pool; ceil_mode only where it says something, as it costs the blocked layout."""
+    p = op.padding
+    return {
+        "kernel_shape": op.kernel_size,
+        "strides": op.stride,
+        "pads": [p.top, p.left, p.bottom, p.right],
+        "ceil_mode": int(op.ceil_mode) or None,
+    }
+
+
+def _shared(w: Writer, node: Node, real: ops.AvgPool2d, counted: ops.AvgPool2d) -> None:
+    """The average of real cells, times the share that they are of the cells that its window divides by."""
+    _pool(w, node, real, part="real")
+    w.add("Mul", node, w.constant(f"{node.name}/share", _shares(counted, node)))
+
+
+def _padded_first(w: Writer, node: Node, op: ops.AvgPool2d) -> None:
+    """Padding made real: what a ceil-mode window hangs over beyond it never counts."""
+    import numpy as np
+
+    p = op.padding
+    pads = w.constant(f"{node.name}/pads", np.array([0, 0, p.top, p.left, 0, 0, p.bottom, p.right]))
+    w.add("Pad", node, pads, part="padded")
+    _pool(w, node, replace(op, padding=Padding(), count_include_pad=False))
+
+
+def _shares(op: ops.AvgPool2d, node: Node) -> NDArray[Any]:
+    """Of the cells that each window divides by, the share that is real: (1, H, W)."""
+    import numpy as np
+
+    (_, *size), p = node.input.maps(), op.padding
+    ends = ((p.top, p.bottom), (p.left, p.right))
+    axes = zip(size, op.counts(node.input), op.kernel_size, op.stride, ends, strict=True)
+    down, across = (_share(*axis) for axis in axes)
+    return np.outer(down, across)[None]
+
+
+def _share(size: int, count: int, kernel: int, stride: int, padding: tuple[int, int]) -> NDArray[Any]:
+    """The same along one axis, `padding` being the cells that count before and after it."""
+    import numpy as np
+
+    starts = np.arange(count) * stride - padding[0]
+    real = np.minimum(starts + kernel, size) - np.maximum(starts, 0)
+    share: NDArray[Any] = real / (np.minimum(starts + kernel, size + padding[1]) - starts)
+    return share
