@@ -101,7 +101,10 @@ def main(arguments: list[str] | None = None) -> None:
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     # And whoever imports onnxruntime in this process or in one that it starts reports nothing.
     os.environ.update([TELEMETRY])
-    sys.exit(execute(arguments))
+    code = execute(arguments)
+    if patience := sys.modules.get("nin_spec.runtime.patience"):
+        patience.leave(code)
+    sys.exit(code)
 
 
 def execute(arguments: list[str] | None = None) -> int:

@@ -19,6 +19,7 @@ from nin_spec.data.part import Part
 from nin_spec.diagnostics import Code, DataError, DeviceError, Diagnostic, InputError
 from nin_spec.model import Preprocessing
 from nin_spec.pictures import Pixels, frame_of, normalise, raw
+from nin_spec.runtime.patience import RUNNING, within
 from nin_spec.runtime.session import Session, show
 
 if TYPE_CHECKING:
@@ -122,9 +123,9 @@ def _forward(module: NiNModule, x: torch.Tensor) -> Array:
 def _run(session: Session, x: Array, size: int) -> Array:
     """The scores of a batch that is filled up to `size`."""
     if len(x) == size:
-        return _row_each(session.run(x), len(x))
+        return _row_each(_bounded(session, x), len(x))
     filled = np.concatenate([x, np.zeros((size - len(x), *x.shape[1:]), x.dtype)])
-    return _row_each(session.run(filled), size)[: len(x)]
+    return _row_each(_bounded(session, filled), size)[: len(x)]
 
 
 def _row_each(scores: Array, count: int) -> Array:
@@ -180,3 +181,8 @@ def torch_threads(count: int) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
+
+
+def _bounded(session: Session, x: Array) -> Array:
+    """A batch's scores; a run that never ends is given up."""
+    return within(RUNNING, "the model", "running it", lambda: session.run(x))

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from nin_spec.diagnostics import Code, Diagnostic, InputError
 from nin_spec.runtime.images import NamedInput
 from nin_spec.runtime.metadata import Output
+from nin_spec.runtime.patience import RUNNING, within
 from nin_spec.runtime.session import Array, Session, show
 
 # Inputs a run where the model leaves the batch open: enough to fill the threads, little memory.
@@ -72,7 +73,7 @@ def _scores(session: Session, batch: Array) -> Array:
     count, fixed = len(batch), session.input_shape[0]
     if fixed and count < fixed:
         batch = np.concatenate([batch, np.zeros((fixed - count, *batch.shape[1:]), batch.dtype)])
-    scores = session.run(batch)
+    scores = within(RUNNING, "the model", "running it", lambda: session.run(batch))
     if scores.shape[:1] != batch.shape[:1] or scores.ndim != 2:
         message = f"the model gives {show(scores.shape)} for {len(batch)} inputs, not one score a class"
         raise InputError(Diagnostic(Code.MODEL_UNREADABLE, message))

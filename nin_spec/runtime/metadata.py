@@ -64,10 +64,14 @@ def read_info(properties: Mapping[str, str]) -> ModelInfo:
     )
 
 
+_DIGITS = 18
+"""Of a count: more than any memory holds, and few enough to be read."""
+
+
 def _classes(text: str | None) -> int | None:
     if text is None:
         return None
-    if not (text.isascii() and text.isdigit()):
+    if not (text.isascii() and text.isdigit() and len(text) <= _DIGITS):
         raise _bad("classes", "is not a count")
     return int(text)
 

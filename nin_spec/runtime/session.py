@@ -21,6 +21,7 @@ from nin_spec.runtime.creation import File, Request, create_settled, find_target
 from nin_spec.runtime.failures import error_types, unreadable, without_noise
 from nin_spec.runtime.metadata import ModelInfo, read_info
 from nin_spec.runtime.options import DeviceOptions, read_options
+from nin_spec.runtime.patience import BUILDING, MEMORY, OPENING, within
 from nin_spec.runtime.providers import Device, Provider, available_threads, find_providers, lookup
 
 Array = NDArray[np.floating[Any]]
@@ -166,10 +167,18 @@ def _open_best(file: File, request: Request) -> Session:
 
 
 def _open(file: File, provider: Provider, request: Request, *, choice: str) -> Session:
+    """Open and prove within bounds: what a file holds may never end, or unfold to gigabytes."""
+    size = len(file.source) if isinstance(file.source, bytes) else Path(file.source).stat().st_size
+    seconds = OPENING if provider.device == "cpu" else BUILDING
+    memory = MEMORY + 20 * size
+    return within(seconds, file.name, "opening it", lambda: _opened(file, provider, request, choice), memory)
+
+
+def _opened(file: File, provider: Provider, request: Request, choice: str) -> Session:
     options = read_options(provider.device, provider.options, request.options)
     target = find_target(provider, options)
     inference, precision, remarks = create_settled(file, target, request)
-    placement = _placement(inference)
+    placement = _placement(file, inference)
     _refuse_fallback(target.provider, inference, placement)
     (source, dtype), scores = _input(inference, file.name), _output(inference, file.name)
     session = Session(
@@ -217,11 +226,14 @@ def _with_buckets(session: Session, options: DeviceOptions) -> Session:
     return replace(session, runner=runner)
 
 
-def _placement(inference: Any) -> Mapping[str, tuple[str, ...]]:
+def _placement(file: File, inference: Any) -> Mapping[str, tuple[str, ...]]:
     placed: dict[str, tuple[str, ...]] = {}
-    for part in inference.get_provider_graph_assignment_info():
-        names = tuple(node.name or node.op_type for node in part.get_nodes())
-        placed[part.ep_name] = placed.get(part.ep_name, ()) + names
+    try:
+        for part in inference.get_provider_graph_assignment_info():
+            names = tuple(node.name or node.op_type for node in part.get_nodes())
+            placed[part.ep_name] = placed.get(part.ep_name, ()) + names
+    except UnicodeDecodeError as error:
+        raise unreadable(file.name, "the name of a node is not UTF-8") from error
     return placed
 
 

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import signal
+import sys
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -24,6 +27,10 @@ if TYPE_CHECKING:
     from nin_spec.serving.rpc import Rpc
 
 
+_OVERTIME = 1.5
+"""Seconds after a drain in which everything ends by itself."""
+_TERMINATED = 143
+"""The exit code of a process that SIGTERM ended (128 + 15)."""
 _LAST_ANSWERS = 0.1
 """Seconds that answers have to leave when the time of a drain is up."""
 
@@ -51,8 +58,13 @@ class Settings:
 
 def serve(models: Sequence[Opened], choice: Choice, settings: Settings, ready: Callable[[str], None]) -> None:
     """Serve until a signal says stop. `ready` is told the address. Raises InputError for a port that is taken."""
-    with asyncio.Runner(loop_factory=_event_loop()) as runner:
-        runner.run(_serve(models, choice, settings, ready))
+    try:
+        # Its end waits for the threads of the loop: one may hold a model that never ends.
+        with asyncio.Runner(loop_factory=_event_loop()) as runner:
+            runner.run(_serve(models, choice, settings, ready))
+    finally:
+        while _timers:
+            _timers.pop().cancel()
 
 
 def _event_loop() -> Callable[[], asyncio.AbstractEventLoop] | None:
@@ -94,6 +106,23 @@ async def _listen(service: Service, intake: Intake, settings: Settings) -> Rpc |
 
     door = Door(intake, settings.token, settings.read_timeout)
     return await listen(service, door, settings.host, settings.grpc_port)
+
+
+_timers: list[threading.Timer] = []
+
+
+def _end_after(seconds: float) -> None:
+    """End the process then, whatever still runs: a model that never ends can't be stopped otherwise."""
+    timer = threading.Timer(seconds, _end)
+    timer.daemon = True
+    timer.start()
+    _timers.append(timer)
+
+
+def _end() -> None:
+    logger.error("ended: what was under way did not end in time")
+    sys.stderr.flush()
+    os._exit(_TERMINATED)
 
 
 class Server(uvicorn.Server):
@@ -169,8 +198,10 @@ class Server(uvicorn.Server):
     def _stop(self) -> None:
         if self.should_exit:
             self.force_exit = True
+            _end_after(_OVERTIME)
             return
         self.service.draining = self.should_exit = True
+        _end_after(self.settings.drain + _OVERTIME)
         if self._rpc:
             self._rpc.door.closing = True
         for server in getattr(self, "servers", ()):  # none before the start

@@ -1,0 +1,62 @@
+"""A model that never ends: a reload gives it up, and SIGTERM ends the process all the same."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+
+import endless_models
+import pytest
+import server_process
+from server_process import Process, ask, running
+
+
+def served(folder: Path) -> Path:
+    """A file that answers, whose place one without end can take: the same tensors."""
+    path = folder / "small.onnx"
+    path.write_bytes(endless_models.plain())
+    return path
+
+
+def start(monkeypatch: pytest.MonkeyPatch, limit: float) -> None:
+    """Have servers give up on opening a file after so many seconds."""
+    code = f"import sys; from nin_spec.runtime import session; session.OPENING = {limit}; from nin_spec.cli import main"
+    command = [sys.executable, "-P", "-c", f"{code}; main(sys.argv[1:])", "serve"]
+    monkeypatch.setattr(server_process, "SERVE", command)
+
+
+def replace(path: Path) -> None:
+    """Put the endless file in its place, whole."""
+    other = path.with_suffix(".new")
+    other.write_bytes(endless_models.looping())
+    other.replace(path)
+
+
+def works(server: Process) -> bool:
+    """Whether the model that was there answers."""
+    return ask(server.port, "GET", "/v2/models/small/ready")[0] == 200
+
+
+def test_a_reload_that_does_not_end_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The old model stays, the log says why, and the server still ends in time: with a code that says how."""
+    start(monkeypatch, 2.0)
+    path = served(tmp_path)
+    with running(str(path), "--reload", "--drain", "0.5") as server:
+        replace(path)
+        server.wait_for("reload failed, the old model stays")
+        assert any("takes more than 2 s" in line for line in server.lines)
+        assert works(server)
+        assert server.stop() in {0, 143}
+
+
+def test_sigterm_ends_it_while_a_reload_never_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Long before the reload would be given up."""
+    start(monkeypatch, 3600.0)
+    path = served(tmp_path)
+    with running(str(path), "--reload", "--drain", "0.5") as server:
+        replace(path)
+        time.sleep(3)  # the watch looks every second
+        assert works(server)
+        assert server.stop() == 143
+        assert any("did not end in time" in line for line in server.lines)
