@@ -7,6 +7,7 @@ and says in `Session.choice` what it took and why not the others.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -31,6 +32,10 @@ _DTYPES = {"tensor(float)": np.float32, "tensor(double)": np.float64, "tensor(fl
 _INPUTS = {**_DTYPES, "tensor(uint8)": np.uint8}
 PROBE_SIZES = (32, 64, 128, 224, 256, 512)
 """An open size is proved at the first of these that the network allows."""
+
+
+_LARGEST = 4 << 30
+"""Bytes that one input of a model may take."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +176,10 @@ def _open(file: File, provider: Provider, request: Request, *, choice: str) -> S
     size = len(file.source) if isinstance(file.source, bytes) else Path(file.source).stat().st_size
     seconds = OPENING if provider.device == "cpu" else BUILDING
     memory = MEMORY + 20 * size
-    return within(seconds, file.name, "opening it", lambda: _opened(file, provider, request, choice), memory)
+    try:
+        return within(seconds, file.name, "opening it", lambda: _opened(file, provider, request, choice), memory)
+    except MemoryError as error:
+        raise unreadable(file.name, "there is not enough memory to run it") from error
 
 
 def _opened(file: File, provider: Provider, request: Request, choice: str) -> Session:
@@ -202,6 +210,7 @@ def _opened(file: File, provider: Provider, request: Request, choice: str) -> Se
         runner=None,
     )
     _check_labels(session, file.name)
+    _check_size(session, file.name)
     session = _with_buckets(session, options)
     _prove(session, file.name, target.provider)
     return session
@@ -292,6 +301,14 @@ def _run_once(session: Session, batch: int, rest: Sequence[int | None]) -> None:
                 raise
         else:
             return
+
+
+def _check_size(session: Session, name: str) -> None:
+    """Refuse an input that no memory holds: a few bytes of a file may declare it."""
+    size = math.prod(axis or 1 for axis in session.input_shape) * session.dtype.itemsize
+    if size > _LARGEST:
+        why = f"one input of shape {show(session.input_shape)} takes {size:.1e} bytes"
+        raise unreadable(name, why, "export it for a smaller input")
 
 
 def _prove(session: Session, name: str, provider: Provider) -> None:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import numpy as np
-from onnx import TensorProto, helper, numpy_helper
+from onnx import NodeProto, TensorProto, helper, numpy_helper
 
+Shape = tuple[str | int, ...]
+SMALL: Shape = ("N", 3, 8, 8)
 OPSET = [helper.make_opsetid("", 17)]
 
 
-def _model(nodes: list[object], constants: list[object], size: int = 8) -> bytes:
+def _model(nodes: list[NodeProto], constants: list[TensorProto], shape: Shape = SMALL) -> bytes:
     graph = helper.make_graph(
         nodes,
         "endless",
-        [helper.make_tensor_value_info("input", TensorProto.FLOAT, ["N", 3, size, size])],
+        [helper.make_tensor_value_info("input", TensorProto.FLOAT, shape)],
         [helper.make_tensor_value_info("scores", TensorProto.FLOAT, ["N", 3])],
         constants,
     )
@@ -20,7 +22,7 @@ def _model(nodes: list[object], constants: list[object], size: int = 8) -> bytes
     return data
 
 
-def _head(name: str) -> list[object]:
+def _head(name: str) -> list[NodeProto]:
     return [
         helper.make_node("GlobalAveragePool", [name], ["pooled"], name="pool"),
         helper.make_node("Flatten", ["pooled"], ["scores"], name="flatten"),
@@ -45,9 +47,9 @@ def looping() -> bytes:
     return _model([loop, *_head("looped")], constants)
 
 
-def plain() -> bytes:
+def plain(shape: Shape = SMALL) -> bytes:
     """The same without the loop."""
-    return _model(_head("input"), [])
+    return _model(_head("input"), [], shape)
 
 
 def unfolding() -> bytes:

@@ -77,3 +77,21 @@ def test_a_name_that_is_not_utf8_is_told() -> None:
     with pytest.raises(InputError) as caught:
         open_session(endless_models.misnamed(), "cpu")
     assert "can't be used" in caught.value.diagnostics[0].message
+
+
+LARGE = 1 << 62
+SHAPES: list[endless_models.Shape] = [
+    ("N", 3, LARGE, LARGE),
+    (LARGE, 3, 8, 8),
+    ("N", 3, 1, 1 << 40),
+    (1 << 32, 3, 1 << 16, 1 << 16),
+    ("N", 3, 0, 8),
+]
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_sizes_that_no_memory_holds_are_refused(shape: tuple[str | int, ...]) -> None:
+    """A dimension of 2^62, a product of many, and none at all: InputError before anything is allocated."""
+    with pytest.raises(InputError) as caught:
+        open_session(endless_models.plain(shape), "cpu")
+    assert "can't be used" in caught.value.diagnostics[0].message
