@@ -165,6 +165,9 @@ def export_command(spec: str | None, overrides: tuple[str, ...], size: str | Non
         api.check_options(exporters[name], chosen(exporters[name], given))
         if path not in {OWN_NAME, STDOUT} and not Path(path).is_dir():
             check_target(Path(path))
+    for path in (given["output"], given["report"]):
+        if path not in {None, OWN_NAME, STDOUT}:
+            check_target(Path(path))
     pictures = drawn(spec, overrides, size, given)
     protect(pictures, [spec, given["weights"]], force=given["force"])
     require_sole([*pictures, *map(Path, targets.values())])

@@ -92,8 +92,8 @@ def protect(outputs: Mapping[Path, Content], inputs: Iterable[str | None], *, fo
     if _refuses_binary(outputs.get(Path(STDOUT), Kind.SPEC)):
         raise click.UsageError("standard output is a terminal, and the file is not text: pass a path, or pipe it")
     files = {path: content for path, content in outputs.items() if path != Path(STDOUT)}
-    for path in files:
-        if path.parent.is_dir():  # else it is made when the file is written
+    for path, content in files.items():
+        if path.parent.is_dir() or not isinstance(content, bytes):  # an artifact's folders are made when it is written
             check_target(path)
     given = [Path(name) for name in inputs if name is not None]
     standing = {path: kind_of(path) for path in files if path.is_file()}

@@ -145,6 +145,18 @@ def test_a_file_of_a_person_is_not_replaced(option: tuple[str, str], place: Path
 
 
 @every_file
+def test_a_missing_folder_is_told_before_work_begins(
+    option: tuple[str, str], place: Path, nin_spec: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither a proof nor a measurement is made for nothing."""
+    for work in ("nin_spec.api.make", "nin_spec.bench.contest.Contest.run", "nin_spec.evaluation.compare"):
+        monkeypatch.setattr(work, lambda *_, **__: pytest.fail("work was done"))
+    outcome = nin_spec(*asked(option, place / "nowhere" / FILES[option][0]))
+    assert outcome.code == 2
+    assert f"there is no folder {place / 'nowhere'}" in outcome.err
+
+
+@every_file
 def test_a_file_of_another_kind_is_not_replaced(option: tuple[str, str], place: Path, nin_spec: Run) -> None:
     """A spec by a drawing, a drawing by a model: though nin-spec wrote both."""
     path = place / FILES[option][0]
