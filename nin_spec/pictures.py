@@ -165,7 +165,9 @@ def framing_cost(picture: Image.Image, frame: Frame) -> int:
     converted = picture.width * picture.height * pixel * (picture.mode != work)
     # Pillow scales the width first, of all rows.
     between = scaled[0] * (picture.height + scaled[1]) * pixel * (picture.size != scaled)
-    return _loaded(picture) + converted + between
+    # The filter's coefficients: two doubles for each pixel of a row and a column that is scaled down.
+    tables = (16 * sum(picture.size) + 24 * sum(scaled)) * (picture.size != scaled)
+    return _loaded(picture) + converted + between + tables
 
 
 def memory_of(path: Path | IO[bytes], frame: Frame) -> int:
