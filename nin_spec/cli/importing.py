@@ -52,7 +52,9 @@ def import_command(
     A Caffe net is a .prototxt, a .caffemodel or both. Caffe needs not be installed: the spec must compute
     what Caffe's published definitions make of the net, with its weights or, without any, random ones.
 
-    Of a file of `nin-spec export` the network comes back, by its own names; a recipe (train) does not.
+    From a file of `nin-spec export` the spec comes back with its names, labels and preprocessing; a recipe (train) does
+    not. The spec counts only where its export is this very file, node by node; otherwise the graph does. An int8 file
+    is refused: import the float32 file that it was made from.
     """
     if weights == STDOUT and output is None:
         raise click.UsageError("the spec goes to standard output: pass -o SPEC.yaml, or a path to --weights")

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import HealthCheck, Phase, event, given, settings
 from hypothesis import strategies as st
 from own_files import exported, networks, options, trained
 from planted import CHANGES
@@ -89,7 +89,7 @@ def test_a_planted_change_is_seen(  # noqa: PLR0917 what is drawn
 
 
 @pytest.mark.long
-@settings(max_examples=600, deadline=None, suppress_health_check=list(HealthCheck), phases=[Phase.generate])
+@settings(max_examples=450, deadline=None, suppress_health_check=list(HealthCheck), phases=[Phase.generate])
 @given(networks, plain, st.sampled_from(sorted(CHANGES)), st.integers(0, 999), st.booleans())
 def test_three_hundred_planted_changes_are_seen(  # noqa: PLR0917 as above
     tmp_path: Path,
@@ -99,8 +99,9 @@ def test_three_hundred_planted_changes_are_seen(  # noqa: PLR0917 as above
     seed: int,
     own: bool,  # noqa: FBT001
 ) -> None:
-    """At large, by name: of twice as many networks, half have a place for the change."""
-    outcome(network, given_, planted, seed, tmp_path, own=own)
+    """At large, by name: of half as many networks again, a third have no place for the change."""
+    result = outcome(network, given_, planted, seed, tmp_path, own=own)
+    event(f"{planted}: {result}")  # pytest --hypothesis-show-statistics
 
 
 @pytest.mark.parametrize("planted", sorted(CHANGES))
