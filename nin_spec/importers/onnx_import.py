@@ -23,7 +23,7 @@ from nin_spec.importers.onnx_input import Layout, contract_of, layout_of
 from nin_spec.importers.onnx_walk import Walk
 from nin_spec.importers.open_sizes import other_sizes
 from nin_spec.importers.own_file import OwnFile, Restored, own_file, restore
-from nin_spec.importers.proof import TOLERANCE, compare_rows, exported, runner, trial_pictures
+from nin_spec.importers.proof import TOLERANCE, compare_all, exported, runner, trial_pictures
 from nin_spec.importers.recognise import Affine
 from nin_spec.model import Preprocessing
 from nin_spec.runtime.parity import ANY, TOLERANCES
@@ -137,11 +137,10 @@ def prove(path: Path, layout: Layout, change: Affine | None, model: Model) -> fl
     precision = "float16" if layout.half else "float32"
     tolerance = max(TOLERANCE, TOLERANCES[precision, ANY].allowed)
     contract = None if change is not None else model.card.preprocessing
-    worst = 0.0
-    for size in (layout.size[1:], *(other_sizes(model.graph) if layout.open_size else ())):
-        for x in trial_pictures((layout.size[0], *size), layout.batch, contract, raw=layout.dtype == "UINT8"):
-            worst = max(worst, compare_rows(x, mine, theirs, path.name, tolerance))
-    return worst
+    sizes = (layout.size[1:], *(other_sizes(model.graph) if layout.open_size else ()))
+    raw = layout.dtype == "UINT8"
+    trials = (trial_pictures((layout.size[0], *size), layout.batch, contract, raw=raw) for size in sizes)
+    return compare_all((x for batches in trials for x in batches), mine, theirs, path.name, tolerance)
 
 
 def prove_own(path: Path, own: Restored) -> list[str]:
@@ -154,9 +153,8 @@ def prove_own(path: Path, own: Restored) -> list[str]:
     raw = own.options["takes"] == "pixels"
     channels = 1 if raw and contract.color == "gray" else graph.input.shape[0]
     tolerance = max(TOLERANCE, TOLERANCES[own.precision, ANY].allowed)
-    worst = 0.0
-    for size in (graph.input.shape[1:], *(other_sizes(graph) if graph.open_size else ())):
-        for x in trial_pictures((channels, *size), own.batch, contract, raw=raw):
-            given = x.transpose(0, 2, 3, 1) if raw and contract.layout == "HWC" else x
-            worst = max(worst, compare_rows(given, ours, theirs, path.name, tolerance))
-    return [shown, _proved(path, worst)]
+    sizes = (graph.input.shape[1:], *(other_sizes(graph) if graph.open_size else ()))
+    trials = (trial_pictures((channels, *size), own.batch, contract, raw=raw) for size in sizes)
+    last = raw and contract.layout == "HWC"
+    given = (x.transpose(0, 2, 3, 1) if last else x for batches in trials for x in batches)
+    return [shown, _proved(path, compare_all(given, ours, theirs, path.name, tolerance))]

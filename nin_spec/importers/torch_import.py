@@ -10,7 +10,7 @@ from torch import nn
 
 from nin_spec.importers.chain import Array, Chain, refusal
 from nin_spec.importers.decompile import Imported, decompile
-from nin_spec.importers.proof import TOLERANCE, compare_rows, trial_pictures
+from nin_spec.importers.proof import TOLERANCE, compare_all, trial_pictures
 from nin_spec.importers.torch_regions import name_of
 from nin_spec.importers.torch_walk import BATCH, TorchWalk
 from nin_spec.ir.types import DType, TensorType
@@ -110,5 +110,4 @@ def _prove(module: nn.Module, found: Imported, shape: tuple[int, int, int], dtyp
             scores: Array = made(torch.from_numpy(x).to(dtype)).double().numpy()
         return scores
 
-    for x in trial_pictures(shape, BATCH, None):
-        compare_rows(x, ours, theirs, "the module", _TOLERANCES[dtype])
+    compare_all(trial_pictures(shape, BATCH, None), ours, theirs, "the module", _TOLERANCES[dtype])

@@ -1,0 +1,84 @@
+"""The proof of an import: every scale counts, each picture for itself; rounding and overflow alone do not."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nin_spec.diagnostics import ParityError
+from nin_spec.importers.open_sizes import other_sizes
+from nin_spec.importers.proof import LARGE, compare_all, trial_pictures
+from nin_spec.ir import ops
+from nin_spec.ir.graph import Graph
+from nin_spec.ir.types import TensorType
+from nin_spec.model import Preprocessing
+
+SHAPE = (3, 4, 4)
+
+
+def summed(x: Any) -> Any:
+    """Scores of pictures: three sums."""
+    return x.sum((2, 3))
+
+
+@given(st.sampled_from([6.0, 20.0, 200.0, 900.0]), st.sampled_from([None, 1, 3]))
+def test_what_differs_on_large_inputs_alone_is_found(limit: float, batch: int | None) -> None:
+    """Whatever the batch."""
+    trials = trial_pictures(SHAPE, batch, None)
+    with pytest.raises(ParityError, match="relative difference"):
+        compare_all(trials, summed, lambda x: summed(np.minimum(x, limit)), "it")
+
+
+def test_what_differs_on_pictures_alone_is_found() -> None:
+    """In the range that the preprocessing gives them: here from 99.5 to 100.5."""
+    contract = Preprocessing(1 / 255, (-99.5,) * 3, (1.0,) * 3)
+
+    def theirs(x: Any) -> Any:
+        inside = (x > 99.4) & (x < 100.6)
+        return summed(np.where(inside, 0, x))
+
+    with pytest.raises(ParityError):
+        compare_all(trial_pictures(SHAPE, None, contract), summed, theirs, "it")
+
+
+def test_a_small_picture_is_not_hidden_by_a_large_one() -> None:
+    """A constant 0.1 is much of a usual picture's scores, and nothing of one a thousand times as large."""
+    with pytest.raises(ParityError):
+        compare_all(trial_pictures(SHAPE, None, None), summed, lambda x: summed(x) + 0.1, "it")
+
+
+@pytest.mark.parametrize("batch", [None, 1, 2])
+def test_what_overflows_in_the_original_counts_for_nothing(batch: int | None) -> None:
+    """But where it gives no numbers on usual inputs either, nothing is proved."""
+    large = 0.5 * LARGE
+
+    def theirs(x: Any) -> Any:
+        return summed(np.where(np.abs(x) > large, np.nan, x))
+
+    assert compare_all(trial_pictures(SHAPE, batch, None), summed, theirs, "it") == 0
+    with pytest.raises(ParityError):
+        compare_all(trial_pictures(SHAPE, batch, None), summed, lambda x: summed(x) * np.nan, "it")
+
+
+def test_what_the_last_bits_of_the_input_change_is_rounding() -> None:
+    """A step that any rounding tips over may tip either way."""
+
+    def steep(x: Any) -> Any:
+        return np.sin(1e7 * summed(x))
+
+    rounded = compare_all(trial_pictures(SHAPE, None, None), lambda x: steep(x * (1 + 1e-7)), steep, "it")
+    assert rounded > 1e-3
+
+
+def test_other_sizes_are_the_smallest_and_odd_and_even_ones() -> None:
+    """And those alone that the network takes."""
+    graph = Graph("net", TensorType((3, 16, 16)), open_size=True)
+    graph = graph.then("conv", ops.Conv2d(4, (5, 5), (3, 3))).then("pool", ops.MaxPool2d((2, 2), (2, 2)))
+    sizes = other_sizes(graph.then("gap", ops.AdaptiveAvgPool2d()))
+    assert sizes == [(8, 8), (9, 10), (19, 21)]
+    dense = Graph("net", TensorType((3, 16, 16)), open_size=True).then("flat", ops.Flatten())
+    assert other_sizes(dense.then("dense", ops.Linear(2))) == []
