@@ -20,7 +20,7 @@ from nin_spec.importers.caffe_recipe import recipe_of
 from nin_spec.importers.caffe_reference import forward
 from nin_spec.importers.caffe_walk import CaffeWalk
 from nin_spec.importers.caffe_wiring import Wiring, wire
-from nin_spec.importers.chain import Chain, refusal
+from nin_spec.importers.chain import Chain, reading, refusal
 from nin_spec.importers.decompile import Imported, decompile
 from nin_spec.importers.proof import compare, outputs
 from nin_spec.ir import ops
@@ -44,7 +44,11 @@ def import_caffe(
         ForeignModelError: not a net that the language can say; the layer is named, with its place in the text.
         ParityError: what was made computes something else.
     """
-    path = Path(path)
+    with reading(str(path)):
+        return _import(Path(path), caffemodel, size)
+
+
+def _import(path: Path, caffemodel: str | Path | None, size: tuple[int, ...] | None) -> tuple[Imported, list[str]]:
     net = read_net(path)
     given = _given(net, path, caffemodel)
     wiring = wire(net)

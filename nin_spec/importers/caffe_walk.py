@@ -12,7 +12,7 @@ import numpy as np
 from nin_spec.diagnostics import ForeignModelError
 from nin_spec.importers.caffe_file import Layer, array_of, located
 from nin_spec.importers.caffe_wiring import Wiring
-from nin_spec.importers.chain import Array, Chain, refusal
+from nin_spec.importers.chain import Array, Chain, reading, refusal
 from nin_spec.ir import ops
 
 MAX_PARAMETERS = 1 << 28
@@ -54,7 +54,8 @@ class CaffeWalk:
             try:
                 if rule is None:
                     raise refusal(layer.origin, "the language has no word for what this computes")
-                rule(self, layer)
+                with reading(layer.origin):
+                    rule(self, layer)
                 self._check_size(layer)
             except ForeignModelError as error:
                 raise located(error, layer.span) from None

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from nin_spec.diagnostics import Code, Diagnostic, ForeignModelError
+from nin_spec.diagnostics import Code, Diagnostic, ForeignModelError, NinSpecError, short
 from nin_spec.ir.ops import Op
 from nin_spec.ir.types import ShapeError, TensorType
 from nin_spec.model import Preprocessing
@@ -67,6 +68,21 @@ class Chain:
         """The chain, with what the original tells of its last step."""
         *before, last = self.steps
         return replace(self, steps=(*before, replace(last, name=name, init=init)))
+
+
+@contextmanager
+def reading(origin: str) -> Iterator[None]:
+    """The boundary of an import: what a rule, ONNX's evaluator, onnxruntime or PyTorch raises is refused at `origin`.
+
+    Our own errors pass, so that of nested boundaries the innermost names the origin.
+    """
+    try:
+        yield
+    except NinSpecError:
+        raise
+    except Exception as error:
+        said = " ".join(str(error).split())
+        raise refusal(origin, short(f"it can't be read: {type(error).__name__}: {said}", 300)) from error
 
 
 def refusal(origin: str, why: str, hint: str | None = None) -> ForeignModelError:

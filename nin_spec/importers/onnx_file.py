@@ -4,24 +4,20 @@ from __future__ import annotations
 
 import stat
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from nin_spec.importers.chain import refusal
+from nin_spec.importers.budget import Budget
+from nin_spec.importers.chain import reading, refusal
+from nin_spec.importers.onnx_check import check_functions, check_graph, check_texts
+from nin_spec.importers.onnx_evaluate import Constant, evaluate_node, label
 
 if TYPE_CHECKING:
     from onnx import ModelProto, NodeProto, ValueInfoProto
 
-Constant = NDArray[Any]
 MAX_BYTES = 1 << 31
-MAX_NODES = 20_000
-_MAX_FOLDED = 1 << 22
-"""Elements of a constant that is computed: those of shapes and small tables."""
 _FOLDED = frozenset({
     *("Identity", "Cast", "Shape", "Size", "Gather", "Concat", "Slice", "Squeeze", "Unsqueeze", "Reshape", "Transpose"),
     *("Add", "Sub", "Mul", "Div", "Neg", "Sqrt", "Reciprocal", "Pow", "Exp", "Flatten", "ReduceProd", "Floor", "Ceil"),
@@ -29,7 +25,6 @@ _FOLDED = frozenset({
 })  # fmt: skip
 _FLOATS = ("BFLOAT16", "FLOAT16", "FLOAT", "DOUBLE")
 """From coarse to fine."""
-_SIZED_BY_VALUE = frozenset({"Expand", "ConstantOfShape", "Range"})
 
 
 @dataclass
@@ -48,6 +43,7 @@ class Source:
     constants: dict[str, Constant]
     nodes: list[NodeProto]
     users: dict[str, list[NodeProto]] = field(default_factory=dict)
+    budget: Budget = field(default_factory=Budget)
 
     def __post_init__(self) -> None:
         self.nodes = _live(self.nodes, self.outputs)
@@ -63,6 +59,25 @@ class Source:
             raise refusal(self.name, f"it has 1 input and {len(self.outputs)} outputs; a classifier has one each")
         return self.outputs[0]
 
+    def runnable(self, path: Path) -> bytes | Path:
+        """What the proof runs: the file, or a copy without the nodes that no output depends on.
+
+        onnxruntime would compute those that depend on constants alone, whatever they take.
+        """
+        from onnx import numpy_helper
+
+        if len(self.nodes) == len(self.model.graph.node):
+            return path
+        model = type(self.model)()
+        model.CopyFrom(self.model)
+        used = {name for node in self.nodes for name in node.input} | set(self.outputs)
+        del model.graph.node[:]
+        del model.graph.initializer[:]
+        model.graph.node.extend(self.nodes)
+        held = (tensor for tensor in self.model.graph.initializer if tensor.name in used)
+        model.graph.initializer.extend(numpy_helper.from_array(self.constants[t.name], t.name) for t in held)
+        return model.SerializeToString()
+
     def anew(self) -> Source:
         """The same graph, for a walk that begins again: without what an earlier walk found of the picture's size."""
         return replace(self, constants=dict(self.constants), users={})
@@ -74,11 +89,16 @@ class Source:
             node = waiting.popleft()
             if self._known(node) or not all(not name or name in self.constants for name in node.input):
                 continue
-            if node.op_type not in _FOLDED or any(a.HasField("g") for a in node.attribute):
-                continue
-            for name, value in zip(node.output, evaluate_node(node, self.constants, self.opset), strict=True):
+            if node.op_type not in _FOLDED:
+                why = "it is computed from constants alone, in a way that an import doesn't compute"
+                raise refusal(label(node), why, "let onnxsim or onnxruntime fold the file's constants")
+            for name, value in zip(node.output, self.evaluate(node, self.constants, kept=True), strict=True):
                 self.constants[name] = value
                 waiting += self.users.get(name, [])
+
+    def evaluate(self, node: NodeProto, values: Mapping[str, Constant], *, kept: bool = False) -> list[Constant]:
+        """The results of one node, within the budget. Raises ForeignModelError."""
+        return evaluate_node(node, values, self.opset, self.budget, kept=kept)
 
     @property
     def numbers(self) -> frozenset[str]:
@@ -110,43 +130,6 @@ def _live(nodes: list[NodeProto], outputs: Iterable[str]) -> list[NodeProto]:
     return [node for node in nodes if id(node) in seen]
 
 
-def label(node: NodeProto) -> str:
-    """What messages call a node."""
-    name = node.name or (node.output[0] if node.output else "?")
-    return f"{name} ({node.op_type})"
-
-
-def attributes(node: NodeProto) -> dict[str, Any]:
-    """A node's attributes; texts as text."""
-    from onnx import helper
-
-    found = {a.name: helper.get_attribute_value(a) for a in node.attribute if not a.HasField("g")}
-    return {key: v.decode("utf-8", "replace") if isinstance(v, bytes) else v for key, v in found.items()}
-
-
-def evaluate_node(node: NodeProto, values: dict[str, Constant], opset: int) -> list[Constant]:
-    """The results of one node of an opset, by ONNX's own reference implementation. Raises ForeignModelError."""
-    from onnx import helper
-    from onnx.reference import ReferenceEvaluator
-
-    if node.op_type in _SIZED_BY_VALUE:
-        asked = [values[name] for name in node.input if name]
-        if any(array.size > 64 or np.prod(np.abs(array.astype(np.float64)) + 1) > _MAX_FOLDED for array in asked[-1:]):
-            raise refusal(label(node), "it makes a tensor larger than any that an import needs")
-    feeds = {name: values[name] for name in node.input if name}
-    # Of a node alone the evaluator takes the newest opset; a function says its own.
-    one = helper.make_function(
-        "nin_spec", "one", list(feeds), [n for n in node.output if n], [node], [helper.make_opsetid("", opset)]
-    )
-    evaluator = ReferenceEvaluator(one)
-    try:
-        with np.errstate(all="ignore"):
-            found: list[Constant] = [np.asarray(v) for v in evaluator.run(None, feeds, attributes={})]
-    except Exception as error:  # the evaluator may raise anything on a malformed node
-        raise refusal(label(node), f"it can't be computed: {error}") from error
-    return found
-
-
 def read_source(path: Path) -> Source:
     """The graph in a file. Raises ForeignModelError for what is no self-contained ONNX classifier."""
     import onnx
@@ -154,14 +137,10 @@ def read_source(path: Path) -> Source:
 
     model = _load(path)
     graph = model.graph
-    if len(graph.node) > MAX_NODES:
-        raise refusal(str(path), f"it has {len(graph.node):,} nodes; the limit is {MAX_NODES:,}")
     constants: dict[str, Constant] = {}
     for tensor in graph.initializer:
-        try:
+        with reading(f"initializer {tensor.name}"):
             constants[tensor.name] = numpy_helper.to_array(tensor, str(path.parent))
-        except Exception as error:  # damaged tensors raise anything
-            raise refusal(f"initializer {tensor.name}", f"it can't be read: {error}") from error
     inputs = [value for value in graph.input if value.name not in constants]
     if len(inputs) != 1 or not graph.output:
         raise refusal(
@@ -172,6 +151,7 @@ def read_source(path: Path) -> Source:
         raise refusal(
             str(path), f"its opset {opsets[:1] or 'is missing'} is not one that onnx {onnx.__version__} knows"
         )
+    check_graph(model, str(path))
     return Source(
         name=path.stem,
         opset=opsets[0],
@@ -201,9 +181,14 @@ def _load(path: Path) -> ModelProto:
         model = onnx.load_model_from_string(data)
     except Exception as error:  # protobuf's own error types vary
         raise refusal(str(path), "it is not an ONNX file, or it is cut off") from error
+    check_texts(model, str(path))
+    check_functions(model, str(path))
     for tensor in model.graph.initializer:
         _check_external(tensor, path.parent)
-    return inliner.inline_local_functions(model) if model.functions else model
+    if not model.functions:
+        return model
+    with reading(str(path)):
+        return inliner.inline_local_functions(model)
 
 
 def _check_external(tensor: Any, folder: Path) -> None:

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nin_spec.diagnostics import ForeignModelError
-from nin_spec.importers.chain import Array, Chain, refusal
+from nin_spec.importers.budget import check_cost
+from nin_spec.importers.chain import Array, Chain, reading, refusal
 from nin_spec.importers.decompile import Imported, decompile
 from nin_spec.importers.onnx_file import Source, read_source
 from nin_spec.importers.onnx_input import Layout, contract_of, layout_of
@@ -41,19 +42,25 @@ def import_onnx(path: str | Path, size: tuple[int, ...] | None = None) -> tuple[
         ForeignModelError: not a model that the language can say; the node is named.
         ParityError: what was made computes something else.
     """
-    source = read_source(Path(path))
+    with reading(str(path)):
+        return _import(Path(path), size)
+
+
+def _import(path: Path, size: tuple[int, ...] | None) -> tuple[Imported, list[str]]:
+    source = read_source(path)
     own, remarks = _own(source, size)
     if isinstance(own, Restored):
-        return own.found, [*remarks, *prove_own(Path(path), own)]
+        return own.found, [*remarks, *prove_own(path, own)]
     layout = layout_of(source, size)
     try:
         walk, chain = _walked(source, layout)
+        check_cost(chain, layout.batch or 1, source.name, fixed=layout.batch is not None)
         told, more = contract_of(walk.contract, layout)
         found = decompile(replace(chain, **_said(own, chain, told)))
         _require_one_network(source, layout, found, chain)
     except ForeignModelError as error:
         raise _with_remarks(error, remarks) from None
-    difference = prove(Path(path), layout, walk.contract, found.model)
+    difference = prove(source.runnable(path), path.name, layout, walk.contract, found.model)
     return found, [*remarks, *(more if told is not None or own is None else []), _proved(path, difference)]
 
 
@@ -123,9 +130,9 @@ def _proved(path: str | Path, difference: float) -> str:
 # ------------------------------------------------------------------ proof
 
 
-def prove(path: Path, layout: Layout, change: Affine | None, model: Model) -> float:
+def prove(file: bytes | Path, name: str, layout: Layout, change: Affine | None, model: Model) -> float:
     """The largest relative difference between the original and our export of the model. Raises ParityError."""
-    original, ours = runner(path), runner(exported(model))
+    original, ours = runner(file), runner(exported(model))
     column = (1, -1, 1, 1)
 
     def theirs(x: Array) -> Array:
@@ -140,7 +147,7 @@ def prove(path: Path, layout: Layout, change: Affine | None, model: Model) -> fl
     sizes = (layout.size[1:], *(other_sizes(model.graph) if layout.open_size else ()))
     raw = layout.dtype == "UINT8"
     trials = (trial_pictures((layout.size[0], *size), layout.batch, contract, raw=raw) for size in sizes)
-    return compare_all((x for batches in trials for x in batches), mine, theirs, path.name, tolerance)
+    return compare_all((x for batches in trials for x in batches), mine, theirs, name, tolerance)
 
 
 def prove_own(path: Path, own: Restored) -> list[str]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from nin_spec.importers.chain import Array
-from nin_spec.importers.onnx_file import attributes, evaluate_node, label
+from nin_spec.importers.onnx_evaluate import attributes, label
 from nin_spec.importers.recognise import Hinted, response_norms, rounded
 from nin_spec.importers.regions import Region
 from nin_spec.ir import ops
@@ -47,13 +47,14 @@ def region_of(walk: Walk, nodes: Sequence[NodeProto], result: str) -> Region:
     """The nodes as a function of (N, C, H, W), or of features."""
     held = list(nodes)
     last = walk.channels_last
-    known, value, opset = walk.source.constants, walk.value, walk.source.opset
+    source, value = walk.source, walk.value
+    known = source.constants
 
     def compute(x: Array, changed: Mapping[str, Array]) -> Array:
         values = {**known, **changed, value: x.transpose(0, 2, 3, 1) if last and x.ndim == 4 else x}
         for node in held:
             altered = _with_attributes(node, changed)
-            values.update(zip(node.output, evaluate_node(altered, values, opset), strict=False))
+            values.update(zip(node.output, source.evaluate(altered, values), strict=False))
         found: Array = values[result]
         return found.transpose(0, 3, 1, 2) if last and found.ndim == 4 else found
 

@@ -6,13 +6,12 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from nin_spec.importers.chain import Array, refusal
-from nin_spec.importers.onnx_file import label
-from nin_spec.importers.onnx_walk import Walk
+from nin_spec.importers.onnx_evaluate import label
+from nin_spec.importers.onnx_walk import Rule, Walk
 
 if TYPE_CHECKING:
     from onnx import NodeProto
 
-Rule = Callable[[Walk, "NodeProto"], bool]
 RULES: dict[str, Rule] = {}
 
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from nin_spec.importers import onnx_windows
 from nin_spec.importers.chain import Array, refusal
-from nin_spec.importers.onnx_file import attributes, label
+from nin_spec.importers.onnx_evaluate import attributes, label
 from nin_spec.importers.onnx_rulebook import RULES, constant, done, needed, on_maps, rule
 from nin_spec.importers.onnx_walk import Walk
 from nin_spec.importers.recognise import Affine, rounded
@@ -211,10 +211,8 @@ def _dropout(walk: Walk, node: NodeProto) -> bool:
 @rule("Flatten", "Reshape", "Squeeze", "Unsqueeze")
 def _reshape(walk: Walk, node: NodeProto) -> bool:
     """Maps to features in the order that the file has them in, a transpose, or the same shape again; else a region."""
-    from nin_spec.importers.onnx_file import evaluate_node
-
     x = np.arange(np.prod(walk.shape)).reshape(walk.shape)
-    (y,) = evaluate_node(node, {**walk.source.constants, walk.value: x}, walk.source.opset)
+    (y,) = walk.source.evaluate(node, {**walk.source.constants, walk.value: x})
     if y.shape == x.shape:
         return done(walk, node)
     if y.ndim == 4 and np.array_equal(y, x.transpose(_TO_FIRST if walk.channels_last else _TO_LAST)):

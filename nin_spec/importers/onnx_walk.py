@@ -7,15 +7,17 @@ residual sum, a second output: those are outside the language, and are named.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from nin_spec.importers.chain import Array, Chain, Step, refusal
-from nin_spec.importers.onnx_file import Source, label
+from nin_spec.importers.budget import MAX_VALUES
+from nin_spec.importers.chain import Array, Chain, Step, reading, refusal
+from nin_spec.importers.onnx_evaluate import label
+from nin_spec.importers.onnx_file import Source
 from nin_spec.importers.onnx_regions import hinted_by, region_of, unknowable
 from nin_spec.importers.padding import Pending
 from nin_spec.importers.recognise import Affine, recognise
@@ -26,6 +28,8 @@ if TYPE_CHECKING:
     from onnx import NodeProto
 
 _MAX_REGION = 64
+Rule = Callable[["Walk", "NodeProto"], bool]
+"""Moves the walk on past a node; False where the node is not of the kind that it knows."""
 _HEAVY = frozenset(
     {"Conv", "ConvTranspose", "Gemm", "MatMul", "Einsum", "BatchNormalization", "LRN", "If", "Loop", "Scan"}
 )
@@ -71,6 +75,7 @@ class Walk:
         """Walk to the output. Raises ForeignModelError."""
         from nin_spec.importers.onnx_rules import RULES
 
+        self._check_size(f"input {self.value!r}")
         while True:
             self._tell_shape()
             readers = self.source.readers(self.value)
@@ -80,14 +85,27 @@ class Walk:
                 return self._finished()
             if not readers:
                 raise refusal(self.value, "nothing uses this value, and it is not the output")
-            (node, *others) = readers
-            if node.domain not in {"", "ai.onnx"}:
-                raise refusal(label(node), f"an operator of the domain {node.domain!r}, which is not ONNX's own")
-            rule = None if others else RULES.get(node.op_type)
-            if self.pad is not None and node.op_type not in {"Conv", "MaxPool", "AveragePool"}:
-                raise refusal(self.pad.origin, "padding that no convolution and no pool takes up")
-            if rule is None or not rule(self, node):
-                self._region(readers)
+            with reading(label(readers[0])):
+                self._step(readers, RULES.get(readers[0].op_type) if len(readers) == 1 else None)
+            self._check_size(label(readers[0]))
+
+    def _step(self, readers: list[NodeProto], rule: Rule | None) -> None:
+        """Past one node by its rule, or past a region."""
+        node = readers[0]
+        if node.domain not in {"", "ai.onnx"}:
+            raise refusal(label(node), f"an operator of the domain {node.domain!r}, which is not ONNX's own")
+        if self.pad is not None and node.op_type not in {"Conv", "MaxPool", "AveragePool"}:
+            raise refusal(self.pad.origin, "padding that no convolution and no pool takes up")
+        if rule is None or not rule(self, node):
+            self._region(readers)
+
+    def _check_size(self, origin: str) -> None:
+        """Raises ForeignModelError where a batch of the value is more than the proof can hold."""
+        self.source.budget.check_time(origin)
+        numbers = self.batch * self.chain.output.size
+        if numbers > MAX_VALUES:
+            why = f"it gives {numbers:,} numbers for a batch of {self.batch:,}; the limit is {MAX_VALUES:,}"
+            raise refusal(origin, why, "export it with an open batch, and a smaller picture")
 
     def _finished(self) -> Chain:
         if self.channels_last and self.chain.output.is_map and self.chain.output.shape[1:] != (1, 1):

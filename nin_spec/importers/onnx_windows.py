@@ -12,7 +12,7 @@ import numpy as np
 
 from nin_spec.importers.chain import Array, refusal
 from nin_spec.importers.names import words_of
-from nin_spec.importers.onnx_file import attributes, label
+from nin_spec.importers.onnx_evaluate import attributes, label
 from nin_spec.importers.onnx_rulebook import constant, done, needed, on_maps, rule
 from nin_spec.importers.onnx_walk import Walk
 from nin_spec.importers.padding import REFUSED, Pending, fill_of
@@ -23,10 +23,13 @@ if TYPE_CHECKING:
     from onnx import NodeProto
 
 
-def _pair(values: Any, usual: int = 1) -> Pair:
-    found = tuple(int(v) for v in (values or (usual, usual)))
+def _pair(node: NodeProto, key: str, smallest: int = 1) -> Pair:
+    """An attribute of two numbers, one for each axis of a picture; 1 for either where the node leaves it out."""
+    found = tuple(attributes(node).get(key, (1, 1)))
     if len(found) != 2:
-        raise ValueError(f"{len(found)} axes, and pictures have two")
+        raise refusal(label(node), f"its {key} has {len(found)} axes, and pictures have two")
+    if min(found) < smallest:
+        raise refusal(label(node), f"its {key} is {found[0]}, {found[1]}; the least is {smallest}")
     return found[0], found[1]
 
 
@@ -64,7 +67,7 @@ def _conv(walk: Walk, node: NodeProto) -> bool:
     given, weight, bias = attributes(node), needed(walk, node, 1), constant(walk, node, 2)
     if weight.ndim != 4:
         raise refusal(label(node), f"its weights have {weight.ndim} axes, and those of a picture have 4")
-    stride, dilation = _pair(given.get("strides")), _pair(given.get("dilations"))
+    stride, dilation = _pair(node, "strides"), _pair(node, "dilations")
     kernel = (int(weight.shape[2]), int(weight.shape[3]))
     plain = ops.Conv2d(weight.shape[0], kernel, stride, Padding(), dilation, given.get("group", 1), bias is not None)
     own = _padding(walk, node, given, plain.extent, stride)
@@ -131,10 +134,9 @@ def sides_of(walk: Walk, node: NodeProto) -> list[tuple[int, int]]:
 
 def window_of(node: NodeProto) -> tuple[Pair, Pair]:
     """Kernel and stride of a pool."""
-    given = attributes(node)
-    if _pair(given.get("dilations")) != (1, 1):
+    if _pair(node, "dilations") != (1, 1):
         raise refusal(label(node), "a dilated pool")
-    return _pair(given["kernel_shape"]), _pair(given.get("strides"))
+    return _pair(node, "kernel_shape"), _pair(node, "strides")
 
 
 def _by_axis(pads: list[int], axes: Array | None, rank: int) -> list[tuple[int, int]]:

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
-from nin_spec.importers.chain import Array, Chain, refusal
+from nin_spec.importers.budget import check_cost
+from nin_spec.importers.chain import Array, Chain, reading, refusal
 from nin_spec.importers.decompile import Imported, decompile
 from nin_spec.importers.proof import TOLERANCE, compare_all, trial_pictures
 from nin_spec.importers.torch_regions import name_of
@@ -31,17 +32,27 @@ def import_module(module: nn.Module, input_shape: Sequence[int], name: str | Non
         ForeignModelError: a network that the language can't say; the layer is named.
         ParityError: what was made computes something else.
     """
+    if not isinstance(module, nn.Module):
+        raise refusal(type(module).__name__, "it is not an nn.Module")
+    origin = name or type(module).__name__
+    training = module.training
+    try:
+        with reading(origin):
+            return _import(module.eval(), input_shape, origin)
+    finally:
+        module.train(training)
+
+
+def _import(module: nn.Module, input_shape: Sequence[int], name: str) -> Imported:
     shape = tuple(int(n) for n in input_shape)
     shape = shape[1:] if len(shape) == 4 else shape
     if len(shape) != 3 or min(shape) < 1:
-        raise refusal("input_shape", f"{tuple(input_shape)} is no picture", "say (channels, height, width)")
-    training = module.training
-    try:
-        program = _program(module.eval(), shape, name or type(module).__name__)
-        found = decompile(_chain(program, module, shape, name or type(module).__name__))
-        _prove(module, found, found.network.graph.input.maps(), _dtype_of_proof(program, module))
-    finally:
-        module.train(training)
+        raise refusal("input_shape", f"{tuple(input_shape)} is not a picture", "pass (channels, height, width)")
+    program = _program(module, shape, name)
+    chain = _chain(program, module, shape, name)
+    check_cost(chain, BATCH, name, fixed=False)
+    found = decompile(chain)
+    _prove(module, found, found.network.graph.input.maps(), _dtype_of_proof(program, module))
     return found
 
 

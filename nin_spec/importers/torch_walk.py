@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import fx
 
-from nin_spec.importers.chain import Array, Chain, refusal
+from nin_spec.importers.chain import Array, Chain, reading, refusal
 from nin_spec.importers.padding import Pending
 from nin_spec.importers.recognise import Affine, recognise
 from nin_spec.importers.rescaling import rescaled
@@ -83,8 +83,9 @@ class TorchWalk:
             if len(readers) == 1 and node.op == "output":
                 return self.chain
             rule = RULES.get(name_of(node)) if len(readers) == 1 else None
-            if rule is None or not self._apply(rule, node):
-                self._region(readers)
+            with reading(node.name):
+                if rule is None or not self._apply(rule, node):
+                    self._region(readers)
 
     def _apply(self, rule: Rule, node: fx.Node) -> bool:
         """One operator by its rule; False where the rule does not know this use of it."""

@@ -226,10 +226,10 @@ def test_an_open_size_needs_a_nominal_one(tmp_path: Path) -> None:
         ([("Conv", ["x", "W"], ["c"], {}), ("HardSwish", ["c"], ["last"], {}), *GAP], {"W": W}, "has no word"),
         ([("ConvTranspose", ["x", "T"], ["last"], {}), *GAP], {"T": V[:3]}, "has no word for it"),
         ([("Conv", ["x", "x"], ["last"], {}), *GAP], {}, "is computed, and the language's weights are constants"),
-        ([("Conv", ["x", "gone"], ["last"], {}), *GAP], {}, "'gone' is computed"),
+        ([("Conv", ["x", "gone"], ["last"], {}), *GAP], {}, "nothing gives its input 'gone'"),
         ([("Conv", ["x", "W"], ["y"], {})], {"W": W}, "the network gives maps, not scores"),
         ([("Relu", ["x"], ["other"], {})], {}, "nothing uses this value"),
-        ([("Relu", ["y"], ["z"], {}), ("Relu", ["z"], ["y"], {})], {}, "nothing uses this value"),
+        ([("Relu", ["y"], ["z"], {}), ("Relu", ["z"], ["y"], {})], {}, "the graph has a cycle"),
         ([("MaxPool", ["x"], ["last"], {"kernel_shape": [2, 2], "dilations": [2, 2]}), *GAP], {}, "a dilated pool"),
     ],
 )  # fmt: skip

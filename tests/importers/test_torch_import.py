@@ -118,5 +118,5 @@ def test_what_the_language_cannot_say_is_refused(net: nn.Module, message: str) -
 
 
 def test_a_shape_that_is_none_is_refused() -> None:
-    with pytest.raises(ForeignModelError, match="is no picture"):
+    with pytest.raises(ForeignModelError, match="is not a picture"):
         import_module(nn.Conv2d(3, 3, 1), (8, 8))
