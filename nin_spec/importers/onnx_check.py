@@ -106,7 +106,7 @@ def _check_order(graph: GraphProto) -> None:
 
 def _check_nodes(model: ModelProto) -> None:
     """Each node by its operator's definition."""
-    from onnx import checker
+    from onnx import TensorProto, checker
 
     context = type(checker.DEFAULT_CONTEXT)()
     context.ir_version = model.ir_version
@@ -114,6 +114,8 @@ def _check_nodes(model: ModelProto) -> None:
     for node in model.graph.node:
         if any(a.HasField("g") or a.graphs for a in node.attribute):
             raise refusal(label(node), "it runs a graph of its own, and a network of the language is a chain")
+        if any(t.data_location == TensorProto.EXTERNAL for a in node.attribute for t in (a.t, *a.tensors)):
+            raise refusal(label(node), "its constant lies in another file, and only an initializer may")
         if node.domain not in {"", "ai.onnx"}:
             continue  # refused where it matters: at its place on the path
         try:

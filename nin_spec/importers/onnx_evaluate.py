@@ -64,8 +64,8 @@ def numbers_made(node: NodeProto, given: list[Constant]) -> int:
             start, limit, step = (float(array.reshape(-1)[0]) for array in given)
             return math.ceil(abs(limit - start) / abs(step)) if step else given_sizes
         case "Gather":
-            axis = attributes(node).get("axis", 0)
-            return given[0].size // max(given[0].shape[axis], 1) * given[1].size
+            along = int(given[0].shape[attributes(node).get("axis", 0)])
+            return given[0].size // max(along, 1) * given[1].size
         case "Pad":
             return _padded(node, given)
         case "Concat":

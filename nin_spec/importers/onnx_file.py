@@ -71,12 +71,15 @@ class Source:
         model = type(self.model)()
         model.CopyFrom(self.model)
         used = {name for node in self.nodes for name in node.input} | set(self.outputs)
-        del model.graph.node[:]
-        del model.graph.initializer[:]
+        tensors = [tensor.name for tensor in self.model.graph.initializer]
+        inputs = [value for value in self.model.graph.input if value.name in used or value.name not in tensors]
+        for part in (model.graph.node, model.graph.initializer, model.graph.input):
+            del part[:]
         model.graph.node.extend(self.nodes)
-        held = (tensor for tensor in self.model.graph.initializer if tensor.name in used)
-        model.graph.initializer.extend(numpy_helper.from_array(self.constants[t.name], t.name) for t in held)
-        return model.SerializeToString()
+        model.graph.input.extend(inputs)
+        model.graph.initializer.extend(numpy_helper.from_array(self.constants[n], n) for n in tensors if n in used)
+        data: bytes = model.SerializeToString()
+        return data
 
     def anew(self) -> Source:
         """The same graph, for a walk that begins again: without what an earlier walk found of the picture's size."""
@@ -140,6 +143,8 @@ def read_source(path: Path) -> Source:
     constants: dict[str, Constant] = {}
     for tensor in graph.initializer:
         with reading(f"initializer {tensor.name}"):
+            if min(tensor.dims, default=0) < 0:
+                raise ValueError(f"a dimension of {min(tensor.dims)}")
             constants[tensor.name] = numpy_helper.to_array(tensor, str(path.parent))
     inputs = [value for value in graph.input if value.name not in constants]
     if len(inputs) != 1 or not graph.output:

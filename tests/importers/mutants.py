@@ -61,7 +61,8 @@ def mutated(data: bytes, seed: int) -> bytes:
     model = onnx.load_model_from_string(data)
     for _ in range(int(rng.integers(1, 5))):
         CHANGES[int(rng.integers(len(CHANGES)))](model, rng)
-    return model.SerializeToString()
+    found: bytes = model.SerializeToString()
+    return found
 
 
 def _pick(items: Any, rng: Rng) -> Any:
@@ -241,7 +242,7 @@ def _add_bomb(model: ModelProto, rng: Rng) -> None:
         made = f"bomb{len(model.graph.node)}_{k}"
         kind = _pick(["Concat", "Expand", "ConstantOfShape", "Tile", "Range", "Mul"], rng)
         inputs = {"Concat": [value, value], "Mul": [value, value], "Range": [value] * 3, "ConstantOfShape": [value]}
-        attributes = {"axis": 0} if kind == "Concat" else {}
+        attributes: dict[str, Any] = {"axis": 0} if kind == "Concat" else {}
         model.graph.node.append(helper.make_node(kind, inputs.get(kind, [value, value]), [made], **attributes))
         value = made
     node = _pick(model.graph.node, rng)
