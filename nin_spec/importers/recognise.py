@@ -58,15 +58,16 @@ def recognise(
     y = region(x)
     for steps, word in chain(words(region, x, y.shape), map(_hinted, hinted)):
         if _agree(region, x, y, word(x)):
-            tried = inputs(shape, region.constants)
-            if all(_agree(region, more, region(more), word(more)) for more in tried):
-                _require_all_act(region, tried, origin)
+            others = inputs(shape, region.constants, few=not region.pointwise)[1:]
+            known = [(x, y), *((other, region(other)) for other in others)]
+            if all(_agree(region, *pair, word(pair[0])) for pair in known):
+                _require_all_act(region, known, origin)
                 return steps
     return _affine(region, shape, origin)
 
 
-def _require_all_act(region: Region, tried: list[Array], origin: str) -> None:
-    idle = region.idle_constant(tried)
+def _require_all_act(region: Region, known: list[tuple[Array, Array]], origin: str) -> None:
+    idle = region.idle_constant(known)
     if idle is not None:
         why = f"its constant {idle} changes nothing on inputs up to {LARGEST:g}, and may on others"
         raise refusal(origin, why, "leave it out of the graph if it has no use")
@@ -237,15 +238,16 @@ def _sums(x: Array, op: ops.AvgPool2d) -> Array:
 
 def _affine(region: Region, shape: tuple[int, ...], origin: str) -> Affine | None:
     """The change of scale by channel that a function is, if it is one."""
-    tried = inputs(shape, region.constants)
     zero, one = (np.asarray(region(np.full(shape, v, np.float32)), np.float64) for v in (0.0, 1.0))
     if zero.shape != shape:
         return None
     around = tuple(axis for axis in range(len(shape)) if axis != 1)
     gain, offset = (v.mean(around) for v in (one - zero, zero))
     column = (1, -1, *[1] * (len(shape) - 2))
-    for x in tried:
-        if not _agree(region, x, region(x), gain.reshape(column) * x + offset.reshape(column)):
+    known: list[tuple[Array, Array]] = []
+    for x in inputs(shape, region.constants, few=not region.pointwise):
+        known.append((x, region(x)))
+        if not _agree(region, *known[-1], gain.reshape(column) * x + offset.reshape(column)):
             return None
-    _require_all_act(region, tried, origin)
+    _require_all_act(region, known, origin)
     return Affine(gain, offset)

@@ -57,12 +57,11 @@ class Region:
                 changed = np.where(value == 0, 1.0, 1.5 * value.astype(np.float64)).astype(value.dtype)
                 yield name, partial(self.compute, changed={name: changed})
 
-    def idle_constant(self, inputs: list[Array]) -> str | None:
-        """The name of a constant that some channel of the result does not depend on, on any of the inputs."""
-        own = [self(x) for x in inputs]
+    def idle_constant(self, known: list[tuple[Array, Array]]) -> str | None:
+        """The name of a constant that some channel of the result does not depend on, on any input of known result."""
         for name, function in self.altered():
             acts: Any = False
-            for x, y in zip(inputs, own, strict=True):
+            for x, y in known:
                 acts = acts | _acts(function(x), y)
                 if np.all(acts):
                     break
@@ -86,12 +85,19 @@ def plain_input(shape: tuple[int, ...]) -> Array:
     return (2 * np.random.default_rng(0).standard_normal(shape)).astype(np.float32)
 
 
-def inputs(shape: tuple[int, ...], constants: Mapping[str, Array]) -> list[Array]:
-    """What a function is tried on: every magnitude, both signs, whole maps bright or dark, and the breakpoints."""
+def inputs(shape: tuple[int, ...], constants: Mapping[str, Array], *, few: bool = False) -> list[Array]:
+    """What a function is tried on: every magnitude, both signs, whole maps bright or dark, and the breakpoints.
+
+    `few` leaves out what a function that takes long need not be shown twice.
+    """
     rng = np.random.default_rng(1)
     spread = 10 ** rng.uniform(np.log10(SMALLEST), np.log10(LARGEST), shape)
     signed = spread * rng.choice([-1.0, 1.0], shape)
     normal = rng.standard_normal(shape)
+    if few:
+        bright = [sign * np.abs(normal) * scale for sign, scale in ((1.0, 300.0), (-1.0, 300.0), (1.0, LARGEST))]
+        found = [plain_input(shape), _with_breakpoints(signed, constants, rng), *bright, rng.uniform(0, 255, shape)]
+        return [x.astype(np.float32) for x in found]
     found = [
         plain_input(shape),
         signed,
