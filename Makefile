@@ -49,7 +49,7 @@ bench-studio: setup  ## time a keystroke in the studio, in a browser; needs play
 targets: setup  ## measure every onnxruntime release and write nin_spec/targets.json; ONLY='--releases 1.32.0'
 	$(BIN)/python tests/measure_targets.py $(ONLY)
 
-pictures: setup  ## take the pictures of the README anew; needs playwright and a Chromium
+pictures: setup  ## take the pictures of the README again; needs playwright and a Chromium
 	$(BIN)/python tests/take_page_pictures.py
 	$(BIN)/python tests/take_studio_picture.py
 

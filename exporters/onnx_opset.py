@@ -41,8 +41,8 @@ def _left_open(graph: Graph) -> list[Node]:
 
 def _vague(graph: Graph, asked: int) -> ExportError:
     node = _left_open(graph)[0]
-    message = f"opset {asked} leaves open what {node.name}, a ceil-mode average of an open size, divides by"
-    return ExportError(Diagnostic(Code.EXPORT_OPTION, message, node.span, f"ask for opset {DEFINED} or later"))
+    message = f"opset {asked} does not define the divisor of {node.name}, a ceil-mode average of an open size"
+    return ExportError(Diagnostic(Code.EXPORT_OPTION, message, node.span, f"use opset {DEFINED} or later"))
 
 
 def _for_target(graph: Graph, asked: int | None, target: Target, needed: int) -> int:
@@ -127,12 +127,12 @@ def where_wrong(graph: Graph, opset: int, target: Target | None) -> Iterator[str
         names = [row.name for row in known if not _is_right(node, opset, row, open_size=graph.open_size)]
         if names:
             releases = f"{names[0]} to {names[-1]}" if len(names) > 1 else names[0]
-            yield f"{node.name} is not right in onnxruntime {releases}: for one of these, pass --target"
+            yield f"onnxruntime {releases} computes {node.name} wrongly: to export for it, pass --target"
             return
 
 
 def ir_version(opset: int) -> int:
-    """The IR version that an opset came with: whatever runtime knows the opset loads it."""
+    """The IR version that an opset came with: any runtime that knows the opset loads it."""
     from onnx.helper import VERSION_TABLE
 
     return min(ir for _, ir, onnx_opset, *_ in VERSION_TABLE if onnx_opset == opset)

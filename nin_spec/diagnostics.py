@@ -10,7 +10,7 @@
     |-- DataError           a data set is missing, damaged, or does not fit the network      (exit 2)
     |-- TrainingError       a run can't be started, continued or used as asked               (exit 2)
     |-- DivergedError       training stopped: the loss is no number any more                 (exit 1)
-    |-- PeerLostError       another process of a training was stopped, killed or cut off     (exit 1)
+    |-- PeerLostError       another training process was stopped, killed or cut off          (exit 1)
     |-- BudgetError         a file of smaller numbers loses more accuracy than allowed       (exit 1)
     `-- ParityError         an exported file does not compute what its spec declares         (exit 1)
 
@@ -42,7 +42,7 @@ class Code(Enum):
     FILE_UNREADABLE = ("NIN002", "a path is a directory, a device, or may not be read")
     FILE_TOO_LARGE = ("NIN003", "a spec is larger than any spec needs to be")
     NOT_UTF8 = ("NIN004", "a spec is not UTF-8 text")
-    WRONG_KIND = ("NIN005", "a file of another kind than the command takes: another tool's, or a spec for a model")
+    WRONG_KIND = ("NIN005", "a file of the wrong kind: another tool's file, or a spec where a model is needed")
 
     YAML_SYNTAX = ("NIN101", "the text is not YAML")
     YAML_DUPLICATE_KEY = ("NIN102", "a key is given twice in one mapping")
@@ -66,7 +66,7 @@ class Code(Enum):
     OUTSIDE_LANGUAGE = ("NIN209", "a network that is not a chain, or an operation that the language can't say")
 
     EXTENDS_CYCLE = ("NIN301", "a spec that extends itself, or too long a chain of extends")
-    UNKNOWN_BLOCK = ("NIN302", "a change to a block that there is not")
+    UNKNOWN_BLOCK = ("NIN302", "a change to a block that does not exist")
     BAD_OVERRIDE = (
         "NIN303",
         "an override that does not fit the spec: not path=value, or an item that its list does not have",
@@ -107,7 +107,7 @@ class Code(Enum):
     RECIPE = ("NIN811", "a recipe that is missing, or can't be followed here")
     RUN_UNUSABLE = ("NIN812", "a run folder that can't be used or continued")
     DIVERGED = ("NIN813", "a training loss that is no number any more")
-    PEER_LOST = ("NIN814", "a process of a training that can't be reached, or that stopped or was killed")
+    PEER_LOST = ("NIN814", "a training process that can't be reached, was stopped or was killed")
 
     SCORE_ACTIVATION = ("NIN901", "an activation on the class scores")
     PADDED_POINTS = ("NIN902", "a convolution padded so far that its border sees no input, as a padded 1x1")
@@ -121,7 +121,7 @@ class Code(Enum):
     ODD_CHANNELS = ("NIN910", "channels that are no multiple of 8, which tensor cores compute in")
     DEAD_START = ("NIN911", "an initialisation that leaves a deep ReLU network at loss ln(classes)")
     IDLE_ENTRY = ("NIN912", "an entry of the recipe that changes nothing, such as a misspelt pattern")
-    TWO_SCALES = ("NIN913", "pictures that are learned at one scale and scored at another")
+    TWO_SCALES = ("NIN913", "pictures that are trained on at one scale and evaluated at another")
     UNUSED_IGNORE = ("NIN990", "a `# nin: ignore` that silences nothing")
     UNKNOWN_IGNORE = ("NIN991", "a `# nin: ignore` that names no rule")
 
@@ -246,7 +246,7 @@ class DivergedError(NinSpecError):
 
 
 class PeerLostError(NinSpecError):
-    """Another process of a training was stopped, killed or cut off."""
+    """Another training process was stopped, killed or cut off."""
 
     exit_code = 1
 

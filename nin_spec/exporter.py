@@ -72,7 +72,7 @@ class Survey:
 
 _NAME = re.compile(r"[a-z][a-z0-9_-]*")
 _OURS = "nin_spec.exporters."
-_CURE = "rename it in its package, or uninstall that"
+_CURE = "rename it in its package, or uninstall the package"
 
 
 def _points() -> dict[str, list[EntryPoint]]:
@@ -123,7 +123,7 @@ def _clash(exporter: Exporter, words: Mapping[str, str], types: Mapping[str, obj
     """What an exporter takes that belongs to another, if anything."""
     name, fields = exporter.name, exporter.Options.model_fields
     if not _NAME.fullmatch(name):
-        return "its name is not a flag's: lower-case letters, digits, - and _, a letter first"
+        return "its name can't be a flag: use lower-case letters, digits, - and _, beginning with a letter"
     if owner := words.get(_flag(name)) or words.get(f"to_{name}"):
         return f"{_flag(name)} belongs to {owner}"
     if name in types:

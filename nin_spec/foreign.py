@@ -26,14 +26,14 @@ class Foreign:
 
 
 _IMPORT = "then nin-spec import {stem}.onnx -o {stem}.yaml --weights {stem}.safetensors"
-_WEIGHTS = "a spec says the network: nin-spec export SPEC --onnx --weights {file}"
+_WEIGHTS = "the network comes from a spec: nin-spec export SPEC --onnx --weights {file}"
 _PYTORCH = Foreign(
     "a PyTorch checkpoint", f"{_WEIGHTS}; a module is imported in Python: nin_spec.import_module(module, inputs)"
 )
 _KERAS = Foreign("a Keras model", f"export it, model.export('{{stem}}.onnx', format='onnx') in Keras 3, {_IMPORT}")
 _TENSORFLOW = Foreign("a TensorFlow graph", f"convert it with tf2onnx (--graphdef {{file}}), {_IMPORT}")
 _CAFFE = Foreign("a Caffe net", "nin-spec import {file} -o {stem}.yaml")
-_ENGINE = Foreign("a TensorRT engine", "it holds no network to read: go on from the ONNX file that it was built from")
+_ENGINE = Foreign("a TensorRT engine", "it can't be read back: use the ONNX file that it was built from")
 _ARRAYS = Foreign("a file of arrays", "it is an input of nin-spec run, or a data set: --data {file}")
 _PICTURE = Foreign("a picture", "the model comes first: nin-spec run MODEL.onnx {file}")
 

@@ -93,7 +93,7 @@ def resolve(name: str | Path) -> Named:
 def _of_another_tool(path: Path, other: Foreign, *, there: bool) -> Diagnostic:
     way = other.way_from(path)
     if not there:
-        return Diagnostic(Code.FILE_NOT_FOUND, f"there is no file {path}", hint=f"of {other.what}: {way}")
+        return Diagnostic(Code.FILE_NOT_FOUND, f"there is no file {path}", hint=f"for {other.what}: {way}")
     return Diagnostic(Code.WRONG_KIND, f"{path} is {other.what}, not a spec", hint=way)
 
 
@@ -114,9 +114,7 @@ def network_of(named: Named, overrides: Iterable[str] = ()) -> Network:
             raise SpecError(_of_another_tool(path, ONNX, there=os.path.lexists(path)))
         case GitRevision(revision, file):
             message = f"there is no file {revision}:{file}"
-            hint = (
-                f"nin-spec diff takes files of git's revisions; elsewhere: git show {revision}:{file} | nin-spec ... -"
-            )
+            hint = f"only nin-spec diff reads git revisions; elsewhere: git show {revision}:{file} | nin-spec ... -"
             raise SpecError(Diagnostic(Code.FILE_NOT_FOUND, message, hint=hint))
 
 
@@ -124,9 +122,9 @@ def _network_of_run(path: Path, overrides: tuple[str, ...]) -> Network:
     from nin_spec.training.folder import open_run
 
     if overrides:
-        message = f"{path} is a run folder, trained as it is: --set and --input need a SPEC"
+        message = f"{path} is a run folder, whose spec can't be changed: --set and --input need a SPEC"
         raise SpecError(
-            Diagnostic(Code.BAD_OVERRIDE, message, hint=f"name {path}/spec.yaml to compile another network")
+            Diagnostic(Code.BAD_OVERRIDE, message, hint=f"pass {path}/spec.yaml to compile another network")
         )
     return open_run(path).network
 
@@ -155,7 +153,7 @@ def model_of(name: str | Path) -> Path | bytes:
     hint = (
         f"export it with its weights: nin-spec export {name} --onnx --weights FILE; or train it and name the run folder"
     )
-    message = f"{name} is a spec, and a spec has no weights to run with"
+    message = f"{name} is a spec, which has no weights to run with"
     raise InputError(Diagnostic(Code.WRONG_KIND, message, hint=hint))
 
 

@@ -132,7 +132,7 @@ class PictureTooLargeError(ValueError):
 def _check_cost(picture: Image.Image, cost: int) -> None:
     if cost > MOST_BYTES:
         needed, size = f"{-(-cost >> 20)} MiB of memory", f"{picture.width}x{picture.height} pixels"
-        raise PictureTooLargeError(f"{size} take {needed} to decode and scale, and {MOST_BYTES >> 20} MiB may be taken")
+        raise PictureTooLargeError(f"{size} take {needed} to decode and scale; the limit is {MOST_BYTES >> 20} MiB")
 
 
 def _loaded(picture: Image.Image) -> int:

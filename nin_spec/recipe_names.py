@@ -12,7 +12,7 @@ from nin_spec.language.schema import Spec
 
 _MAX_PARTS = 8
 
-HINT = "parameters are named as `nin-spec build` names layers: blocks.0.convs.1.weight; block names will do"
+HINT = "parameters are named as `nin-spec build` names layers: blocks.0.convs.1.weight; block names also work"
 
 
 def aliases(parameter: str, spec: Spec) -> tuple[str, ...]:

@@ -100,7 +100,7 @@ def test_a_spec_of_any_kind_and_a_run_give_a_network(place: Path, monkeypatch: p
     assert hashes == {NETWORK.hash}
     assert network_of(resolve("run")).card.labels == tuple("0123456789")
     assert network_of(resolve("nin_digits"), ["name=other"]).card.name == "other"
-    with pytest.raises(SpecError, match="run is a run folder, trained as it is"):
+    with pytest.raises(SpecError, match="run is a run folder, whose spec can't be changed"):
         network_of(resolve("run"), ["name=other"])
 
 
@@ -109,7 +109,7 @@ def test_a_spec_of_any_kind_and_a_run_give_a_network(place: Path, monkeypatch: p
     [
         ("net.onnx", "nin-spec import net.onnx -o net.yaml"),
         ("nowhere.onnx", "there is no file nowhere.onnx"),
-        ("HEAD~1:a.yaml", "nin-spec diff takes"),
+        ("HEAD~1:a.yaml", "only nin-spec diff reads"),
         ("empty", "is a directory"),
         ("nin_cifr", "did you mean 'nin_cifar'"),
     ],
@@ -134,7 +134,7 @@ def test_a_file_and_a_run_give_a_model(place: Path, monkeypatch: pytest.MonkeyPa
     assert session.metadata.labels == tuple("0123456789")
     assert session.metadata.weights.startswith("trained on digits")
     for name in ("mine.yaml", "nin_cifar", "-"):
-        with pytest.raises(InputError, match="a spec has no weights to run with"):
+        with pytest.raises(InputError, match="is a spec, which has no weights to run with"):
             model_of(name)
 
 

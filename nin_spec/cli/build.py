@@ -43,7 +43,7 @@ def build_command(
     force: bool,
     seed: int,
 ) -> None:
-    """Compile SPEC and print its shape table; of RUNDIR, that of what was trained.
+    """Compile SPEC, or the spec that RUNDIR was trained from, and print its shape table.
 
     \b
       nin-spec build nin_cifar

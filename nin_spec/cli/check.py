@@ -88,7 +88,7 @@ def check_command(
     unsafe_fixes: bool,
     diff: bool,
 ) -> int:
-    """Report every error of every SPEC, and of every spec in DIR, and what is legal and probably not meant.
+    """Report every error of every SPEC, and of every spec in DIR, and what is legal but probably unintended.
 
     Exit 2 for errors; warnings exit 0, or 1 with --strict. `--format github` prints the workflow commands that
     annotate a pull request. A comment `# nin: ignore[NIN901] why` silences a rule: on the line, above it, or at
@@ -107,7 +107,7 @@ def check_command(
     if unsafe_fixes and not (fix or diff):
         raise click.UsageError("--unsafe-fixes goes with --fix or --diff")
     if fix and (run := next((spec for spec in specs if (Path(spec) / "run.json").is_file()), None)):
-        raise click.UsageError(f"{run} is a run folder: its spec says what was trained, and stays as it is")
+        raise click.UsageError(f"{run} is a run folder, and --fix does not change the spec of what was trained")
     specs = tuple(specs_in(specs))
     if fix or diff:
         from nin_spec.cli.fixing import fix_all

@@ -68,7 +68,7 @@ def _network(subject: str, overrides: tuple[str, ...], size: str | None) -> tupl
     if not is_run(subject):
         return compile_spec(subject, overrides, size), None
     if overrides or size:
-        raise click.UsageError(f"{subject} is a run folder, trained as it is: --set and --input need a SPEC")
+        raise click.UsageError(f"{subject} is a run folder, whose spec can't be changed: --set and --input need a SPEC")
     run = open_run(subject)
     return run.network, run
 

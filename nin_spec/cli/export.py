@@ -246,7 +246,7 @@ def _model(spec: str, overrides: tuple[str, ...], size: str | None, given: dict[
     if not is_run(spec):
         return weigh(compile_spec(spec, overrides, size), given["weights"], given["seed"])
     if overrides or size:
-        raise click.UsageError(f"{spec} is a run folder, trained as it is: --set and --input need a SPEC")
+        raise click.UsageError(f"{spec} is a run folder, whose spec can't be changed: --set and --input need a SPEC")
     run = open_run(spec)
     if given["weights"] is not None:
         return weigh(run.network, given["weights"], given["seed"])

@@ -34,7 +34,7 @@ def _specs_below(folder: Path) -> list[str]:
     texts = [path for path in _walk(folder, without_runs=True) if path.suffix.lower() in _SPECS and path.is_file()]
     specs = [str(path) for path in texts if looks_like_spec(_start(path))]
     if not specs:
-        message = f"{folder} holds no spec"
+        message = f"{folder} contains no specs"
         hint = (
             f"{len(texts):,} other YAML files were passed over"
             if texts

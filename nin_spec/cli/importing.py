@@ -119,7 +119,7 @@ def way_from(model: str) -> str | None:
     """How to come from a file that is not ONNX to one that can be brought in, as far as its name tells."""
     path = Path(model)
     if path.suffix.lower() in {".yaml", ".yml"}:
-        return f"a spec needs no import: nin-spec build {model}"
+        return f"a spec does not need an import: nin-spec build {model}"
     other = foreign(path)
     return None if other is None else f"{other.what}: {other.way_from(path)}"
 

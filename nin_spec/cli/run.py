@@ -41,7 +41,7 @@ def run_command(
     output: str | None,
     force: bool,
 ) -> None:
-    """Classify pictures or arrays with an exported model, or a run's, in onnxruntime.
+    """Classify pictures or arrays with an exported model, or that of a run, in onnxruntime.
 
     FILE is a picture (PNG, JPEG, WebP, BMP, GIF), prepared as the model says, or a .npy array that is
     already prepared: one input (C, H, W) or a batch (N, C, H, W). Of DIR every picture and array is taken. A file

@@ -72,8 +72,8 @@ TOKEN = "NIN_SPEC_TOKEN"  # noqa: S105 the variable's name
     "hosts",
     metavar="NAME",
     multiple=True,
-    help="A name that requests may call the server by, for example a proxy's; may be repeated.  [default: names and "
-    "addresses of this machine, any name with another --host]",
+    help="A host name to accept in requests, for example that of a proxy; may be repeated.  [default: this machine's "
+    "names and addresses, or any name if --host is not on loopback]",
 )
 @click.option("--insecure", is_flag=True, help="Listen beyond this machine without a token.")
 @click.option("--reload", is_flag=True, help="Take a changed file's model, once it is proved to run; also on SIGHUP.")

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 @click.option("--format", "form", type=click.Choice(["yaml", "json", "graph"]), default="yaml")
 @click.option("--no-origins", is_flag=True, help="Leave out the remarks that say where each value comes from.")
 def show_command(spec: str, overrides: tuple[str, ...], size: str | None, form: str, no_origins: bool) -> None:
-    """Print SPEC, or what RUNDIR was trained by, in canonical form, with the origin of each value.
+    """Print SPEC, or the spec that RUNDIR was trained from, in canonical form, with the origin of each value.
 
     Every choice is written out, and what is printed is itself a spec of the same network. `--format graph`
     prints the compiled graph.

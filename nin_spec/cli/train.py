@@ -91,7 +91,7 @@ _LINE_SECONDS = 30.0
     default=60.0,
     show_default=True,
     metavar="S",
-    help="With several processes: give up once one of them has shown no sign of life for S seconds; 0 waits for ever.",
+    help="With several processes: stop once one of them has not responded for S seconds; 0 waits forever.",
 )
 def train_command(target: str, **given: Any) -> int:
     """Train SPEC by the recipe in its `train` section.
@@ -114,9 +114,9 @@ def train_command(target: str, **given: Any) -> int:
     to what an undisturbed run would have given, bit for bit on one machine. A run keeps its settings:
     with --resume an option that says otherwise is refused, but for --data.
 
-    Several processes need the pictures on each machine, and the run folder on that of process 0 alone.
-    When one is stopped, killed or cut off, the others name it and end with code 1: at once, or after
-    --peer-timeout, and at most 5 s later. torchrun --max-restarts N then goes on with the same run.
+    Several processes need the pictures on each machine, but the run folder only on that of process 0.
+    When one is stopped, killed or cut off, the others name it and exit with code 1: at once, or after
+    --peer-timeout, and at most 5 s later. torchrun --max-restarts N then resumes the same run.
     """
     from nin_spec.training.world import joined
 

@@ -57,7 +57,7 @@ def place_for(dataset: str, location: Path | None = None) -> Path | None:
     if dataset not in CATALOG:
         hint = f"{did_you_mean(dataset, list(CATALOG))}; your own are read with --data DIR"
         if Path(dataset).exists():
-            hint = f"{dataset} lies in the working folder: --data {dataset}"
+            hint = f"{dataset} is in the working folder: pass --data {dataset}"
         raise missing(f"there is no folder {dataset}, and no data set is known as {dataset!r}", hint)
     entry = CATALOG[dataset]
     if not entry.downloads:
@@ -72,7 +72,7 @@ def place_for(dataset: str, location: Path | None = None) -> Path | None:
 def place_beside(dataset: str, folders: Iterable[Path]) -> Path | None:
     """A folder, or an .npz, of the data set's name in one of the folders, where the name has no other place.
 
-    A data set that comes along, or was fetched, is read from there. Nothing is read.
+    A bundled or fetched data set is read from its own place. Nothing is read here.
     """
     if dataset in CATALOG and (not CATALOG[dataset].downloads or place_of(dataset).exists()):
         return None

@@ -47,11 +47,6 @@ def kind_of(value: object) -> str:
             return "a mapping"
 
 
-def is_number(value: object) -> bool:
-    """True for an int that is no bool."""
-    return isinstance(value, int) and not isinstance(value, bool)
-
-
 def whole(value: object, low: int, high: int, *, at: tuple[str | int, ...] = ()) -> int:
     """An integer in a range, or a complaint."""
     if not isinstance(value, int) or isinstance(value, bool):

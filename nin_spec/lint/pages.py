@@ -154,7 +154,7 @@ PAGES = {
     Code.TWO_SCALES: Page(
         "An object is as large as the resize makes it. With `train.resize: 256` for an input of 224 the network learns "
         "from crops of larger pictures, while evaluation, `run` and the server resize to 224: what they show is 12% "
-        "smaller than what it learned. Say the resize once, in `input.preprocess.resize`, and every command does the "
+        "smaller than what it learned. Set the resize once, in `input.preprocess.resize`, and every command does the "
         "same; `augment: {crop: true}` makes the crops of training random. An open input without such a resize is a "
         "note: training and evaluation resize to the nominal size, and `run` and the server take pictures as they are.",
         "blocks:\n  - {channels: [64], kernel: 8, stride: 4}\n  - {convs: [{channels: classes, activation: none}], "

@@ -129,7 +129,7 @@ class Connection(HttpToolsProtocol):
         if self._repeats:
             return
         if self._names_no_host():
-            self.refuse(400, "an HTTP/1.1 request has one Host header")
+            self.refuse(400, "an HTTP/1.1 request must have exactly one Host header")
             raise BufferError  # the parser reads no further
         super().on_headers_complete()
         self._in_body = self._advanced = True

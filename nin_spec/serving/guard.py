@@ -44,7 +44,7 @@ class Guard:
 def _judge(names: frozenset[str] | None, method: str, values: tuple[str, ...]) -> str | None:
     host, origin, site, mode = values
     if host and not _is_ours(host, names):
-        return f"{host[:100]!r} is not a name of this server; nin-spec serve --allow-host NAME allows one"
+        return f"{host[:100]!r} is not a name of this server; to accept it, start the server with --allow-host NAME"
     if origin and origin.partition("://")[2].lower() != host.lower():
         return "this server does not answer web pages of other origins"
     followed = mode == "navigate" and method == "GET"  # a person who follows a link to the server's page

@@ -124,13 +124,13 @@ def cost_of(served: Served, picture: bytes, most: int) -> int:
     """
     shape, contract = _pictured(served)
     if not picture:
-        raise BadRequestError("the body is empty, and a picture is wanted: curl --data-binary @FILE sends one")
+        raise BadRequestError("the body is empty: send a picture, for example with curl --data-binary @FILE")
     with _refusing(picture):
         own = read_header(io.BytesIO(picture))
         frame = frame_of(shape, contract, own)
         size = shape[0] * frame.height * frame.width * served.engine.session.dtype.itemsize
         if size > most:
-            raise TooLargeError(f"a picture of {own[0]}x{own[1]} is {size} bytes of input, and {most} may be")
+            raise TooLargeError(f"a picture of {own[0]}x{own[1]} is {size} bytes of input; the limit is {most}")
         return memory_of(io.BytesIO(picture), frame)
 
 

@@ -80,17 +80,18 @@ class Hold:
         if self.size > self.intake.body:
             raise self._too_large()
         if self.intake.held > self.intake.total:
-            raise OverloadedError("the requests under way hold all the memory that they may", retry_after=1)
+            raise OverloadedError("the requests in progress use all the memory that they may", retry_after=1)
 
     def reserve(self, count: int) -> None:
         """Hold so many bytes of working memory more, however small the body was. Raises as `grow` does."""
         most = self.intake.total
         if count > most:
-            raise TooLargeError(f"the picture takes {count} bytes of memory, and {most} may be; --max-body allows more")
+            hint = "start the server with a larger --max-body"
+            raise TooLargeError(f"the picture takes {count} bytes of memory; the limit is {most}: {hint}")
         self.size += count
         self.intake.held += count
         if self.intake.held > most:
-            raise OverloadedError("the requests under way hold all the memory that they may", retry_after=1)
+            raise OverloadedError("the requests in progress use all the memory that they may", retry_after=1)
 
     def return_(self, count: int) -> None:
         """Give back so many bytes of what was reserved."""

@@ -120,7 +120,7 @@ def _end_after(seconds: float) -> None:
 
 
 def _end() -> None:
-    logger.error("ended: what was under way did not end in time")
+    logger.error("stopped: the requests in progress did not finish in time")
     sys.stderr.flush()
     os._exit(_TERMINATED)
 

@@ -25,7 +25,7 @@ def ask_about_conflict(
             done()
         else:
             dialog.close()
-            ui.notify("you typed since this was shown: look again", type="warning")
+            ui.notify("the text has changed since this was shown: compare again", type="warning")
 
     def keep() -> None:
         # What was shown may be replaced, and nothing newer.

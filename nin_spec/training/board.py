@@ -63,4 +63,4 @@ class Board:
 
     def _give_up(self, error: OSError) -> None:
         self.writer = None
-        self.tell(f"{self.folder} is not written any more: {error.strerror or error}")
+        self.tell(f"{self.folder} is no longer written: {error.strerror or error}")

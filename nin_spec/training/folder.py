@@ -160,7 +160,7 @@ def read_record(folder: Path) -> Record:
     try:
         return Record.model_validate_json((folder / "run.json").read_bytes())
     except OSError as error:
-        raise unusable(folder, f"run.json: {error.strerror}", "name a folder that nin-spec train wrote") from None
+        raise unusable(folder, f"run.json: {error.strerror}", "pass a folder that nin-spec train wrote") from None
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         where = ".".join(map(str, first["loc"]))

@@ -211,5 +211,5 @@ def _introduced(link: socket.socket, token: str) -> int | None:
 
 
 def _unreachable(message: str) -> TrainingError:
-    hint = f"let the machines reach each other on any port, as gloo and NCCL need it, {_OFF}"
+    hint = f"let the machines reach each other on any port, which gloo and NCCL need, too, {_OFF}"
     return TrainingError(Diagnostic(Code.PEER_LOST, message, hint=hint))

@@ -94,9 +94,9 @@ def meet(launch: Launch) -> Any:
         return prefixed(_gather(store, launch, end) if launch.rank == 0 else _report(store, launch, end), store)
     except (dist.DistError, RuntimeError, ValueError) as error:
         why = str(error).splitlines()[0]
-        hint = "set MASTER_ADDR to a name of process 0's machine that all resolve, and MASTER_PORT to a free port of it"
+        hint = "set MASTER_ADDR to a name of process 0's machine that all resolve, and MASTER_PORT to a free port there"
     except TimeoutError as error:
-        why = f"{error} did not come within {MEET_SECONDS / 60:g} minutes"
+        why = f"{error} did not start within {MEET_SECONDS / 60:g} minutes"
         hint = "start all of them; to train in this process alone, set RANK=0 and WORLD_SIZE=1"
     message = f"process {launch.rank} of {launch.size} ({launch.by}) can't meet the others at {launch.place}: {why}"
     raise TrainingError(Diagnostic(Code.PEER_LOST, message, hint=hint))

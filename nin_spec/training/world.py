@@ -142,7 +142,7 @@ def require_same(world: World, asked: dict[str, Any]) -> None:
         for rank, other in enumerate(said):
             if different := [key for key, value in other.items() if said[0].get(key) != value]:
                 message = f"process {rank} ({world.peers[rank]}) and process 0 differ in {', '.join(different)}"
-                hint = "start all with the same command; for a training of its own in each, set RANK=0 and WORLD_SIZE=1"
+                hint = "start all with the same command; to train separately in each, set RANK=0 and WORLD_SIZE=1"
                 raise TrainingError(Diagnostic(Code.RECIPE, message, hint=hint))
 
 

@@ -104,8 +104,8 @@ def _own_prefix(file: str, tensors: Mapping[str, Array], theirs: Shapes, ours: S
     chosen = preferred(found)
     if chosen is None and not all(_same(tensors, found[0], other, ours) for other in found[1:]):
         copies = ", ".join(f"{prefix}*" for prefix in found)
-        hint = "save the one that is meant alone: torch.save(net.state_dict(), ...)"
-        _refuse(f"{file} holds {len(found)} networks that fit, and nothing says which is meant: {copies}", hint)
+        hint = "save only the one that is meant: torch.save(net.state_dict(), ...)"
+        _refuse(f"{file} holds {len(found)} networks that fit, and it is unclear which is meant: {copies}", hint)
     prefix = found[chosen or 0]
     remarks = [f"the names are the network's, behind {prefix!r}"] if prefix else []
     if len(found) > 1:

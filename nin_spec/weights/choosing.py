@@ -52,7 +52,7 @@ def _best(found: Checkpoint, fitting: list[tuple[StateDict, Adoption]]) -> tuple
     first = by_name[0][1].weights
     if chosen is None and not all(_equal(first, adoption) for _, adoption in by_name):
         labels = ", ".join(state.label for state, _ in by_name)
-        message = f"{found.name} holds {len(by_name)} state dicts that fit, and nothing says which is meant: {labels}"
+        message = f"{found.name} holds {len(by_name)} state dicts that fit, and it is unclear which is meant: {labels}"
         raise WeightsError(Diagnostic(Code.WEIGHTS_MISMATCH, message, hint=_alone(by_name[0][0].label)))
     return by_name[chosen or 0]
 
@@ -63,7 +63,7 @@ def _equal(first: dict[str, np.ndarray], adoption: Adoption) -> bool:
 
 def _alone(label: str) -> str:
     keys = "".join(f"[{key!r}]" for key in label.split("."))
-    return f"save the one that is meant alone: torch.save(torch.load(FILE){keys}, 'one.pt')"
+    return f"save only the one that is meant: torch.save(torch.load(FILE){keys}, 'one.pt')"
 
 
 def _chosen(state: StateDict, fit: list[str], unfit: list[str]) -> Iterator[str]:

@@ -70,7 +70,7 @@ def weights_file(path: Path) -> Path:
         return path
     result = path / Path(str(record.get("result") if isinstance(record, dict) else None)).name
     if not result.is_file():
-        raise refusal(path, f"it has no {result.name} yet", f"nin-spec train {path} --resume goes on with it")
+        raise refusal(path, f"it has no {result.name} yet", f"nin-spec train {path} --resume resumes it")
     return result
 
 

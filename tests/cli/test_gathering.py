@@ -60,7 +60,7 @@ def test_a_run_is_not_compiled_as_another_network(nin_spec: Run, run_folder: Pat
     for command in (["build"], ["show"]):
         outcome = nin_spec(*command, str(run_folder), "--set", "name=other")
         assert outcome.code == 2
-        assert "is a run folder, trained as it is" in outcome.err
+        assert "is a run folder, whose spec can't be changed" in outcome.err
 
 
 def test_build_saves_a_run_s_own_weights(nin_spec: Run, run_folder: Path, tmp_path: Path) -> None:
@@ -92,7 +92,7 @@ def test_a_spec_has_no_weights_to_run_with(nin_spec: Run, folder: Path, command:
     outcome = nin_spec(*command)
     assert outcome.code == 2
     assert "nin-spec export" in outcome.err
-    assert "a spec has no weights" in outcome.err
+    assert "is a spec, which has no weights" in outcome.err
 
 
 @pytest.mark.parametrize(
@@ -111,7 +111,7 @@ def test_import_names_the_way_too(nin_spec: Run, folder: Path) -> None:
     """Of what is not ONNX; a spec needs no import."""
     (folder / "net.h5").write_bytes(b"\x89HDF\r\n")
     assert "a Keras model: export it" in nin_spec("import", "net.h5").err
-    assert "a spec needs no import: nin-spec build tiny.yaml" in nin_spec("import", "tiny.yaml").err
+    assert "a spec does not need an import: nin-spec build tiny.yaml" in nin_spec("import", "tiny.yaml").err
 
 
 # ------------------------------------------------------------------ folders of specs
@@ -143,7 +143,7 @@ def test_check_takes_a_run_folder(nin_spec: Run, run_folder: Path) -> None:
     assert outcome.out == f"{run_folder}/spec.yaml: ok\n"
     outcome = nin_spec("check", str(run_folder), "--fix")
     assert outcome.code == 2
-    assert "stays as it is" in outcome.err
+    assert "does not change the spec" in outcome.err
 
 
 def test_check_fixes_every_spec_of_a_folder(nin_spec: Run, folder: Path) -> None:
@@ -161,7 +161,7 @@ def test_a_folder_without_specs_is_refused(nin_spec: Run, folder: Path) -> None:
     (folder / "other" / "compose.yaml").write_text("services: {}\n")
     outcome = nin_spec("check", "other")
     assert outcome.code == 2
-    assert "other holds no spec" in outcome.err
+    assert "other contains no specs" in outcome.err
     assert "1 other YAML file" in outcome.err
 
 

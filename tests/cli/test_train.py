@@ -141,7 +141,7 @@ def test_a_run_is_exported_as_it_was_trained(nin_spec: Command, option: tuple[st
     nin_spec("train", "small.yaml", "--threads", "1", "-o", "run")
     done = nin_spec("export", "run", "--onnx", *option)
     assert done.code == 2
-    assert "trained as it is" in done.err
+    assert "whose spec can't be changed" in done.err
 
 
 @pytest.mark.parametrize(

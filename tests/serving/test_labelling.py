@@ -184,7 +184,7 @@ def test_an_open_size_takes_no_more_than_a_request_may_hold(tmp_path: Path) -> N
     with running(f"open={path}", "--max-body", "1") as server:
         status, answer = classified(server.port, blank.getvalue())
         assert status == 413
-        assert answer == {"error": "a picture of 1000x500 is 6000000 bytes of input, and 1048576 may be"}
+        assert answer == {"error": "a picture of 1000x500 is 6000000 bytes of input; the limit is 1048576"}
         status, answer = classified(server.port, picture("PNG", (31, 17)))
         assert (status, len(answer["predictions"])) == (200, 4)
 

@@ -87,4 +87,4 @@ def test_a_log_that_can_t_be_written_is_told_once_and_stops_nothing(tmp_path: Pa
     board = Board(tmp_path / "file" / "log", [{"epoch": 1, "lr": 0.1}], told.append)
     board.add({"epoch": 2, "lr": 0.1})
     board.close()
-    assert told == [f"{tmp_path / 'file' / 'log'} is not written any more: Not a directory"]
+    assert told == [f"{tmp_path / 'file' / 'log'} is no longer written: Not a directory"]

@@ -99,7 +99,7 @@ def test_machines_with_different_pictures_are_refused() -> None:
 
 def test_who_does_not_come_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("nin_spec.training.talk.MEET_SECONDS", 0.5)
-    with pytest.raises(TrainingError, match=r"processes \[1, 2\] did not come within"):
+    with pytest.raises(TrainingError, match=r"processes \[1, 2\] did not start within"):
         meet(Launch(0, 3, by="Slurm", address="127.0.0.1", port=free_port()))
 
 

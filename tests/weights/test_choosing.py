@@ -72,7 +72,7 @@ def test_one_state_dict_alone_needs_no_remark(tmp_path: Path) -> None:
 
 def test_two_that_nothing_tells_apart_are_refused(tmp_path: Path) -> None:
     """Both are named, and how to save one alone."""
-    with refused(Code.WEIGHTS_MISMATCH, "nothing says which is meant: student, teacher") as caught:
+    with refused(Code.WEIGHTS_MISMATCH, "it is unclear which is meant: student, teacher") as caught:
         taken({"student": ours(), "teacher": ours(2)}, tmp_path)
     assert "['student']" in str(caught.value.diagnostics[0].hint)
 

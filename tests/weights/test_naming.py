@@ -128,7 +128,7 @@ def test_two_copies_that_nothing_tells_apart_are_refused() -> None:
     other = {f"right.{n}": a for n, a in values(small()).items()}
     assert_same(take({**one, **other}, small()).weights, values(small()))
     other["right.head.dense.0.bias"] = np.ones(4, "f4")
-    with refused(Code.WEIGHTS_MISMATCH, r"nothing says which is meant: left\.\*, right\.\*"):
+    with refused(Code.WEIGHTS_MISMATCH, r"it is unclear which is meant: left\.\*, right\.\*"):
         take({**one, **other}, small())
 
 
