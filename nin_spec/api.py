@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
 
     from nin_spec.precision import Precision, PrecisionSettings
-    from nin_spec.runtime.parity import Batch, ParityReport
+    from nin_spec.runtime.parity import ParityReport
+    from nin_spec.runtime.parity_inputs import Batch
     from nin_spec.runtime.providers import Device
 
 

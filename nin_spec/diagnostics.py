@@ -96,6 +96,7 @@ class Code(Enum):
     DEVICE_FALLBACK = ("NIN704", "nodes placed on another device than the one asked for")
     EXTRA_MISSING = ("NIN705", "a package that an extra of nin-spec brings is not installed")
     DEVICE_OPTION = ("NIN706", "an option that a device does not have, or a value that it can't have")
+    MEMORY = ("NIN707", "work that needs more memory than there is")
     BENCH_CONTENDER = ("NIN721", "a contender that can't be measured here")
     SERVE_UNUSABLE = ("NIN731", "a server or a page that can't be started as asked")
 

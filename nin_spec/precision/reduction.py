@@ -24,7 +24,7 @@ from nin_spec.precision.samples import SEED, open_pictures
 from nin_spec.precision.search import search
 from nin_spec.precision.settings import Precision, PrecisionSettings
 from nin_spec.precision.trial import Outcome
-from nin_spec.runtime.parity import BATCHES, Batch
+from nin_spec.runtime.parity_inputs import BATCHES, Batch
 from nin_spec.runtime.session import open_session
 
 

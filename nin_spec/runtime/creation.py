@@ -28,6 +28,7 @@ class Request:
     threads: int
     precision: str | None
     options: DeviceOptions | Mapping[str, object] | None
+    memory: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ beyond the tolerance is followed to the first node that differs, and reported at
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -16,20 +16,22 @@ from numpy.typing import NDArray
 
 from nin_spec.analysis import output_kind
 from nin_spec.diagnostics import Code, DeviceError, Diagnostic, InputError, ParityError
-from nin_spec.ir.graph import Graph
 from nin_spec.ir.types import Pair
 from nin_spec.model import Model
 from nin_spec.passes.drop_identities import is_identity
-from nin_spec.pictures import normalise, raw
+from nin_spec.runtime.arithmetic import numbers_of_file
 from nin_spec.runtime.expected import expected_outputs
-from nin_spec.runtime.providers import Device
+from nin_spec.runtime.installation import import_onnxruntime
+from nin_spec.runtime.memory import enough_memory, free_memory
+from nin_spec.runtime.options import read_options
+from nin_spec.runtime.parity_inputs import Batch, cut, inputs, shapes_of
+from nin_spec.runtime.proof_memory import UNPROVED, LeftOut, ProofMemory
+from nin_spec.runtime.providers import Device, lookup
 from nin_spec.runtime.session import Session, open_session
-from nin_spec.runtime.sizes import sizes_to_try
+from nin_spec.tables import memory as shown
 
 if TYPE_CHECKING:
     from nin_spec.torch_module import NiNModule
-
-BATCHES = (1, 2, 7)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +62,6 @@ _TIE = 1e-4
 """Scores closer than this, relative to the largest, have no order."""
 
 Array = NDArray[np.floating[Any]]
-Batch = tuple[NDArray[Any], Array]
-"""What the file is given, and the same as the network of the spec takes it."""
 Open = Callable[[bytes], Session]
 """Opens a file as the one under proof was opened: on its device, with the options that decide its arithmetic."""
 
@@ -83,7 +83,7 @@ class Case:
 
 @dataclass(frozen=True, slots=True)
 class ParityReport:
-    """What was compared on one provider, and how close it came."""
+    """What was compared on one provider, how close it came, and what was left out for want of memory."""
 
     provider: str
     precision: str
@@ -91,6 +91,7 @@ class ParityReport:
     why: str
     cases: tuple[Case, ...]
     outputs: tuple[str, ...] = ("scores",)
+    left_out: tuple[LeftOut, ...] = ()
 
     @property
     def max_absolute(self) -> float:
@@ -114,16 +115,19 @@ class ParityReport:
             "top1_agreement": sum(c.top1 for c in self.cases) / sum(c.images for c in self.cases),
             "shapes": [list(c.shape) for c in self.cases],
             "outputs": list(self.outputs),
+            "not_compared": [list(batch.shape) for batch in self.left_out],
         }
 
     def __str__(self) -> str:
         images, agree = sum(c.images for c in self.cases), sum(c.top1 for c in self.cases)
         batches = ", ".join(str(c.images) for c in self.cases)
         others = "" if self.outputs == ("scores",) else f"; compared: {', '.join(self.outputs)}"
+        missing = ", ".join(f"{'x'.join(map(str, b.shape))} ({shown(b.needed)})" for b in self.left_out)
+        missing = f"; not compared, for there is not enough memory: {missing}" if missing else ""
         return (
             f"parity on {self.provider} ({self.precision}, batches of {batches}) with the nn.Module in float64: "
             f"max absolute {self.max_absolute:.2e}, max relative {self.max_relative:.2e} "
-            f"(allowed {self.tolerance:g}: {self.why}), top-1 agrees on {agree} of {images}{others}"
+            f"(allowed {self.tolerance:g}: {self.why}), top-1 agrees on {agree} of {images}{others}{missing}"
         )
 
 
@@ -138,30 +142,61 @@ def check_parity(  # noqa: PLR0913 keywords
 ) -> ParityReport:
     """Compare an exported file with the nn.Module in float64, on one device with its options.
 
-    `pictures` are inputs instead of noise: a file in int8 knows the range of pictures alone.
+    `pictures` are inputs instead of noise: a file in int8 knows the range of pictures alone. Batches that there is
+    not enough memory for are left out, and the report says which.
 
     Raises:
         ParityError: outputs that differ, naming the first node that does, or an input that the spec allows
             and the file does not take; nothing is wrong with the device.
-        DeviceError: the device can't run the file.
+        DeviceError: the device can't run the file, or there is not enough memory for any batch.
         InputError: the file computes in numbers that have no tolerance here.
     """
-    reopen = partial(open_session, device=device, options=options)
-    session = reopen(data)
-    numbers = session.output_dtype
-    precision = session.precision
+    import torch  # noqa: F401 what the libraries take themselves is not free
+
+    import_onnxruntime()
+    shapes = shapes_of(model.graph, _fixed_batch(data), None if pictures is None else len(pictures[0]))
+    memory = ProofMemory(model.graph, free_memory(), _itemsize(data, device, options))
+    kept, left = memory.plan(shapes)
+    reopen = partial(open_session, device=device, options=options, memory=memory.opening(shapes[0]))
+    with enough_memory("the proof of the export", UNPROVED):
+        session = reopen(data)
+        batches = inputs(model, session, seed, kept) if pictures is None else cut(pictures, kept)
+        return replace(_compared(model, data, reopen, session, batches), left_out=tuple(left))
+
+
+def _compared(model: Model, data: bytes, reopen: Open, session: Session, batches: Iterator[Batch]) -> ParityReport:
+    """The report of a file that is right for every batch. Raises ParityError."""
+    numbers, precision = session.output_dtype, session.precision
     row = tolerance_of(precision, session.provider)
     reference = _reference(model, numbers)
     cases, compared = [], {}
-    for given, x in inputs(model, session, seed) if pictures is None else _cut(pictures, session):
+    for given, x in batches:
         found = _run(session, given)
-        pairs = expected_outputs(_forward(reference, x, session.threads), output_kind(model.graph), found)
+        pairs = expected_outputs(_forward(model, reference, x, session.threads), output_kind(model.graph), found)
         compared = {name: compare(x, *pair, row.allowed, numbers) for name, pair in pairs.items()}
         if wrong := next((name for name, case in compared.items() if not case.max_relative <= row.allowed), None):
             failure = _Failure(wrong, compared[wrong], given, x, row.allowed)
             raise ParityError(_explain(model, data, reopen, reference, failure))
         cases.append(compared[session.output_name])
     return ParityReport(session.provider, precision, row.allowed, row.why, tuple(cases), tuple(compared))
+
+
+def _fixed_batch(data: bytes) -> int | None:
+    """The batch that the file fixes. Raises InputError where it is not ONNX."""
+    try:
+        return next(iter(numbers_of_file(data).input_shape), None)
+    except ValueError as error:
+        raise InputError(Diagnostic(Code.MODEL_UNREADABLE, f"the exported file can't be read: {error}")) from error
+
+
+def _itemsize(data: bytes, device: Device, options: Mapping[str, object] | None) -> int:
+    """Bytes of a number while the file is computed in this machine's memory; 0 where the device has its own."""
+    if device != "auto":
+        provider = lookup(device)
+        if read_options(provider.device, provider.options, options).buffers()[0] != "cpu":
+            return 0
+    # Where a device has no kernel for float16, onnxruntime widens, and holds a value twice.
+    return {"float64": 8, "float16": 6}.get(numbers_of_file(data).held, 4)
 
 
 def tolerance_of(precision: str, provider: str) -> Tolerance:
@@ -172,45 +207,6 @@ def tolerance_of(precision: str, provider: str) -> Tolerance:
         message = f"parity is proved for {known}, and the file computes in {precision}"
         raise InputError(Diagnostic(Code.MODEL_UNREADABLE, message))
     return found
-
-
-def _cut(pictures: Batch, session: Session) -> Iterator[Batch]:
-    """The pictures in the batches that noise would have; of a file's own size, all that there are of it."""
-    count, fixed = len(pictures[0]), session.input_shape[0]
-    sizes = BATCHES if fixed is None else (fixed,) * (count // fixed)
-    for end, size in zip(np.cumsum(sizes), sizes, strict=True):
-        if end <= count:
-            yield pictures[0][end - size : end], pictures[1][end - size : end]
-
-
-def inputs(model: Model, session: Session, seed: int) -> Iterator[Batch]:
-    """Batches of 1, 2 and 7, or of the file's own size, at the spec's size or at each that an open one is tried at.
-
-    They are standard normal, or random pixels, of which the network gets what the preprocessing contract
-    makes in float64.
-    """
-    random = np.random.default_rng(seed)
-    channels = model.graph.input.shape[0]
-    contract = model.card.preprocessing
-    for batch, size in _shapes(model.graph, session.input_shape[0]):
-        if session.takes_pixels:
-            own = 1 if contract.color == "gray" else channels
-            pixels = random.integers(0, 256, (batch, *size, own), np.uint8)
-            yield raw(pixels, contract, session.dtype), normalise(pixels, contract, np.float64, channels)
-        else:
-            x = random.standard_normal((batch, channels, *size)).astype(session.dtype)
-            yield x, x.astype(np.float64)
-
-
-def _shapes(graph: Graph, fixed: int | None) -> Iterator[tuple[int, Pair]]:
-    """The batches and sizes of a proof."""
-    batches = BATCHES if fixed is None else (fixed,) * 2
-    _, height, width = graph.input.maps()
-    sizes = sizes_to_try(graph) if graph.open_size else [(height, width)]
-    count = max(len(batches), len(sizes))
-    # The nominal size comes first, for one picture; the largest batch comes at a small size where there is a choice.
-    ends = [*batches, *(batches[1:2] * (count - len(batches)))]
-    yield from zip(ends, [*sizes, *(sizes[-1:] * (count - len(sizes)))], strict=True)
 
 
 def compare(x: Array, got: Array, wanted: Array, tolerance: float, dtype: np.dtype[Any] | None = None) -> Case:
@@ -255,17 +251,23 @@ def _reference(model: Model, dtype: np.dtype[Any]) -> NiNModule:
     return module
 
 
-def _forward(module: NiNModule, x: Array, threads: int) -> Array:
+def _forward(model: Model, module: NiNModule, x: Array, threads: int) -> Array:
+    """What the module gives, in as many pieces as the memory asks for: pictures don't know of each other."""
     import torch
 
+    piece = ProofMemory(model.graph, None, 0).piece(len(x), _size_of(x), free_memory())
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:
         with torch.inference_mode():
-            result: Array = module(torch.from_numpy(x)).numpy()
+            pieces = [module(torch.from_numpy(x[k : k + piece])).numpy() for k in range(0, len(x), piece)]
     finally:
         torch.set_num_threads(before)
-    return result
+    return np.concatenate(pieces)
+
+
+def _size_of(x: Array) -> Pair:
+    return x.shape[-2], x.shape[-1]
 
 
 @dataclass(frozen=True, slots=True)
@@ -309,6 +311,7 @@ def first_difference(model: Model, data: bytes, reopen: Open, reference: NiNModu
     """The first node of the spec whose value differs, every value of the file laid open; or None."""
     import torch
 
+    ProofMemory(model.graph, None, 0).check_trace(len(failure.x), _size_of(failure.x), free_memory())
     got = _every_value(model, data, reopen, failure.given)
     with torch.inference_mode():
         for name, value in reference.trace(torch.from_numpy(failure.x)):

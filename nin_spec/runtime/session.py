@@ -20,6 +20,7 @@ from nin_spec.diagnostics import Code, DeviceError, Diagnostic, InputError
 from nin_spec.runtime.buckets import BucketRunner, Place
 from nin_spec.runtime.creation import File, Request, create_settled, find_target, unavailable
 from nin_spec.runtime.failures import error_types, unreadable, without_noise
+from nin_spec.runtime.memory import ran_out
 from nin_spec.runtime.metadata import ModelInfo, read_info
 from nin_spec.runtime.options import DeviceOptions, read_options
 from nin_spec.runtime.patience import BUILDING, MEMORY, OPENING, within
@@ -105,9 +106,12 @@ class Session:
 
     def _failure(self, x: NDArray[Any], error: Exception) -> InputError | DeviceError:
         why = without_noise(str(error))
-        if isinstance(error, MemoryError) or any(w in why.lower() for w in ("memory", "cuda", "cudnn", "cublas")):
+        if isinstance(error, MemoryError) or any(
+            w in why.lower() for w in ("memory", "bad_alloc", "cuda", "cudnn", "cublas")
+        ):
             message = f"{self.device} can't run a batch of shape {show(x.shape)}: {why}"
-            return DeviceError(Diagnostic(Code.DEVICE_UNAVAILABLE, message, hint="try a smaller batch"))
+            code = Code.MEMORY if ran_out(error) else Code.DEVICE_UNAVAILABLE
+            return DeviceError(Diagnostic(code, message, hint="try a smaller batch"))
         message = f"the model can't take an input of shape {show(x.shape)}: {why}"
         return InputError(Diagnostic(Code.INPUT_UNUSABLE, message))
 
@@ -122,19 +126,21 @@ def show(shape: Shape) -> str:
     return f"({', '.join('?' if n is None else str(n) for n in shape)})"
 
 
-def open_session(
+def open_session(  # noqa: PLR0913 keywords
     model: bytes | str | Path,
     device: Device = "auto",
     threads: int | None = None,
     *,
     precision: str | None = None,
     options: DeviceOptions | Mapping[str, object] | None = None,
+    memory: int = MEMORY,
 ) -> Session:
     """Open a model, given as its bytes or a path, on a device.
 
     `threads` is the size of the pool inside an operator; by default `available_threads()`. `precision` is
     the provider's arithmetic: by default what the file's metadata says, else the file's own numbers.
-    `options` are the device's own, as `nin_spec.runtime.options` has them, or a mapping of the same.
+    `options` are the device's own, as `nin_spec.runtime.options` has them, or a mapping of the same. `memory` is
+    the number of bytes by which the process may grow meanwhile, beside twenty times the file.
 
     Raises:
         InputError: the file is no model that can be used (MODEL_UNREADABLE).
@@ -143,7 +149,7 @@ def open_session(
     """
     if threads is not None and threads < 1:
         raise ValueError(f"threads must be at least 1, not {threads}")
-    request = Request(threads or available_threads(), precision, options)
+    request = Request(threads or available_threads(), precision, options, memory)
     if device != "auto":
         return _open(File.of(model), lookup(device), request, choice=f"{device}, as asked")
     if options:
@@ -175,7 +181,7 @@ def _open(file: File, provider: Provider, request: Request, *, choice: str) -> S
     """Open and prove within bounds: what a file holds may never end, or unfold to gigabytes."""
     size = len(file.source) if isinstance(file.source, bytes) else Path(file.source).stat().st_size
     seconds = OPENING if provider.device == "cpu" else BUILDING
-    memory = MEMORY + 20 * size
+    memory = request.memory + 20 * size
     try:
         return within(seconds, file.name, "opening it", lambda: _opened(file, provider, request, choice), memory)
     except MemoryError as error:
