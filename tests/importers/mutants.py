@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import onnx
-from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
+from onnx import ModelProto, NodeProto, TensorProto, helper
 
 Rng = np.random.Generator
 Change = Callable[[ModelProto, Rng], None]
@@ -172,10 +172,10 @@ def _change_numbers(model: ModelProto, rng: Rng) -> None:
     """Other values of the same shape, as shapes and axes have that a graph computes with."""
     tensor = _pick([t for t in model.graph.initializer if t.data_type == TensorProto.INT64], rng)
     if tensor is not None:
-        array = numpy_helper.to_array(tensor).copy()
+        array = np.frombuffer(tensor.raw_data[: len(tensor.raw_data) // 8 * 8], np.int64).copy()
         if array.size:
-            array.reshape(-1)[int(rng.integers(array.size))] = _pick(NUMBERS, rng)
-            tensor.CopyFrom(numpy_helper.from_array(array, tensor.name))
+            array[int(rng.integers(array.size))] = _pick(NUMBERS, rng)
+            tensor.raw_data = array.tobytes()
 
 
 def _change_input(model: ModelProto, rng: Rng) -> None:
