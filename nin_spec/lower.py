@@ -160,7 +160,7 @@ class _Lowering:
         self._fits(node.output, path)
         self.parameters += sum(p.size for p in node.parameters().values())
         if self.parameters > MAX_PARAMETERS:
-            message = f"{name}: the network has {self.parameters:,} parameters by now; the limit is {MAX_PARAMETERS:,}"
+            message = f"{name}: the network has {self.parameters:,} parameters so far; the limit is {MAX_PARAMETERS:,}"
             raise self._error(Code.TOO_LARGE, message, path)
 
     def _fits(self, x: TensorType, path: Path_) -> None:

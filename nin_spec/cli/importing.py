@@ -53,8 +53,8 @@ def import_command(
     what Caffe's published definitions make of the net, with its weights or, without any, random ones.
 
     From a file of `nin-spec export` the spec comes back with its names, labels and preprocessing; a recipe (train) does
-    not. The spec counts only where its export is this very file, node by node; otherwise the graph does. An int8 file
-    is refused: import the float32 file that it was made from.
+    not. The spec is used only if its export equals this file, node by node; otherwise the graph is. An int8 file is
+    refused: import the float32 file that it was made from.
     """
     if weights == STDOUT and output is None:
         raise click.UsageError("the spec goes to standard output: pass -o SPEC.yaml, or a path to --weights")
@@ -116,7 +116,7 @@ def bring(
 
 
 def way_from(model: str) -> str | None:
-    """How to come from a file that is not ONNX to one that can be brought in, as far as its name tells."""
+    """How to get from a file that is not ONNX to one that can be imported, judging by its name."""
     path = Path(model)
     if path.suffix.lower() in {".yaml", ".yml"}:
         return f"a spec does not need an import: nin-spec build {model}"

@@ -30,11 +30,13 @@ class Budget:
     def spend(self, numbers: int, origin: str, *, kept: bool) -> None:
         """Count numbers that `origin` is about to make, to be `kept` or not. Raises ForeignModelError for too many."""
         if numbers > MAX_MADE:
-            why = "it makes a tensor larger than any that an import needs"
-            raise refusal(origin, f"{why}: {numbers:,} numbers; the limit is {MAX_MADE:,}")
+            why = "it creates a tensor larger than an import needs"
+            raise refusal(origin, f"{why}: {numbers:,} elements; the limit is {MAX_MADE:,}")
         self.made += numbers if kept else 0
         if self.made > MAX_MADE:
-            raise refusal(origin, f"{self.made:,} numbers are made of constants by now; the limit is {MAX_MADE:,}")
+            raise refusal(
+                origin, f"the constants computed so far hold {self.made:,} elements; the limit is {MAX_MADE:,}"
+            )
         self.check_time(origin)
 
     def check_time(self, origin: str) -> None:
@@ -53,15 +55,11 @@ def check_cost(chain: Chain, batch: int, origin: str, *, fixed: bool) -> None:
         macs += step.op.macs(step.input)
         windows += step.output.size * math.prod(getattr(step.op, "kernel_size", (1,)))
         values = max(values, step.output.size, step.input.size)
-    cure = (
-        "export it with an open batch"
-        if fixed
-        else "import it at a smaller size: --size, where the file leaves it open"
-    )
+    cure = "export it with an open batch" if fixed else "pass a smaller --size, if the file leaves the size open"
     for what, number, limit in (
         ("multiplications", macs * batch, MAX_MACS),
         ("cells under windows", windows * batch, MAX_WINDOWS),
         ("numbers in one layer's maps", values * batch, MAX_VALUES),
     ):
         if number > limit:
-            raise refusal(origin, f"its proof takes {number:,} {what} a batch; the limit is {limit:,}", cure)
+            raise refusal(origin, f"its proof takes {number:,} {what} per batch; the limit is {limit:,}", cure)

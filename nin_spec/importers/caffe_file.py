@@ -181,7 +181,7 @@ def _layer(message: Any, number: int, span: Span | None) -> Layer:
     kind = new_type(message.LayerType.Name(message.type)) if old else message.type
     name = message.name or f"layer {number}"
     if kind in {"", "None"}:
-        hint = "a type that BVLC's Caffe lacks is read from a .prototxt alone" if span is None else None
+        hint = "types that BVLC's Caffe lacks are read only from a .prototxt" if span is None else None
         raise located(refusal(name, "it has no type", hint), span)
     return Layer(name, kind, tuple(message.bottom), tuple(message.top), message, span)
 

@@ -18,12 +18,12 @@ _SOLVER = frozenset({
     "solver_type", "stepsize", "snapshot", "snapshot_prefix", "test_interval", "test_iter",
 })  # fmt: skip
 MOVED = {
-    "blobs_lr": "`layer` says it as param { lr_mult: ... }",
-    "weight_decay": "`layer` says it as param { decay_mult: ... }",
-    "param": "`layers` says it as blobs_lr and weight_decay",
+    "blobs_lr": "in `layer` it is param { lr_mult: ... }",
+    "weight_decay": "in `layer` it is param { decay_mult: ... }",
+    "param": "in `layers` it is blobs_lr and weight_decay",
 }
 """Fields of the other form, and where they stand in this one."""
-_UPGRADE = "Caffe's tool upgrade_net_proto_text brings the file up to date"
+_UPGRADE = "update the file with Caffe's upgrade_net_proto_text"
 
 
 def check_form(outline: Field, source: Source) -> None:

@@ -74,7 +74,7 @@ class CaffeWalk:
         limit = MAX_DRAWN if self.given is None else MAX_PARAMETERS
         if self.parameters > limit:
             hint = "import it with its .caffemodel" if self.given is None else None
-            raise refusal(layer.origin, f"{self.parameters:,} parameters by now; the limit is {limit:,}", hint)
+            raise refusal(layer.origin, f"{self.parameters:,} parameters so far; the limit is {limit:,}", hint)
         if self.given is None:
             found = {name: _random(self.chance, name, shape) for name, shape in shapes.items()}
         else:
@@ -102,10 +102,10 @@ class CaffeWalk:
         self.macs += step.op.macs(step.input)
         self.windows += math.prod(step.op.counts(step.input)) if isinstance(step.op, ops.Pool2d) else 0
         for what, number, limit in (
-            ("numbers for a picture", step.output.size, MAX_CELLS),
-            ("numbers for a picture by now", self.cells, MAX_TOTAL),
-            ("multiplications by now", self.macs, MAX_MACS),
-            ("windows of pools by now", self.windows, MAX_WINDOWS),
+            ("elements per picture", step.output.size, MAX_CELLS),
+            ("elements per picture so far", self.cells, MAX_TOTAL),
+            ("multiplications so far", self.macs, MAX_MACS),
+            ("windows of pools so far", self.windows, MAX_WINDOWS),
         ):
             if number > limit:
                 raise refusal(layer.origin, f"{number:,} {what}; the limit of the proof is {limit:,}", _SMALLER)

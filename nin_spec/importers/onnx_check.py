@@ -21,7 +21,7 @@ Key = tuple[str, str]
 
 
 def check_functions(model: ModelProto, origin: str) -> None:
-    """Raises ForeignModelError where a function calls itself, or where calls write more nodes than a graph may have."""
+    """Raises ForeignModelError where a function calls itself, or calls expand to more nodes than a graph may have."""
     functions = {(f.domain, f.name): f for f in model.functions}
     sizes: dict[Key, int] = {}
 
@@ -35,7 +35,7 @@ def check_functions(model: ModelProto, origin: str) -> None:
                 sizes[key] = size_of(functions[key].node, (*above, key))
             total += sizes.get(key, 1)
             if total > MAX_NODES:
-                raise refusal(origin, f"its functions write out to more than {MAX_NODES:,} nodes, which is the limit")
+                raise refusal(origin, f"its functions expand to more than {MAX_NODES:,} nodes, which is the limit")
         return total
 
     size_of(model.graph.node, ())
@@ -73,12 +73,12 @@ def _texts_of_nodes(graph: GraphProto | FunctionProto) -> Iterator[Any]:
 
 
 def check_graph(model: ModelProto, origin: str) -> None:
-    """Raises ForeignModelError, at the node, for what is no graph of ONNX's operators."""
+    """Raises ForeignModelError, at the node, for what is not a graph of ONNX's operators."""
     graph = model.graph
     if len(graph.node) > MAX_NODES:
         raise refusal(origin, f"it has {len(graph.node):,} nodes; the limit is {MAX_NODES:,}")
     if graph.sparse_initializer:
-        raise refusal(origin, "it has sparse weights, and the language's are dense")
+        raise refusal(origin, "it has sparse weights; only dense ones are supported")
     _check_order(graph)
     _check_nodes(model)
 
@@ -95,13 +95,13 @@ def _check_order(graph: GraphProto) -> None:
     for node in graph.node:
         missing = next((name for name in node.input if name and name not in given and name not in makers), None)
         if missing is not None:
-            raise refusal(label(node), f"nothing gives its input {missing!r}")
+            raise refusal(label(node), f"no node produces its input {missing!r}")
     needs = {k: {makers[name] for name in node.input if name in makers} for k, node in enumerate(graph.node)}
     try:
         TopologicalSorter(needs).prepare()
     except CycleError as error:
         node = graph.node[error.args[1][0]]
-        raise refusal(label(node), "it waits for a value that depends on its own: the graph has a cycle") from None
+        raise refusal(label(node), "its input depends on its own output: the graph has a cycle") from None
 
 
 def _check_nodes(model: ModelProto) -> None:
@@ -113,12 +113,14 @@ def _check_nodes(model: ModelProto) -> None:
     context.opset_imports = {o.domain: o.version for o in model.opset_import}
     for node in model.graph.node:
         if any(a.HasField("g") or a.graphs for a in node.attribute):
-            raise refusal(label(node), "it runs a graph of its own, and a network of the language is a chain")
+            raise refusal(label(node), "it has a subgraph, and the language describes chains")
         if any(t.data_location == TensorProto.EXTERNAL for a in node.attribute for t in (a.t, *a.tensors)):
-            raise refusal(label(node), "its constant lies in another file, and only an initializer may")
+            raise refusal(label(node), "its constant is in another file, where only initializers may be")
         if node.domain not in {"", "ai.onnx"}:
             continue  # refused where it matters: at its place on the path
         try:
             checker.check_node(node, context)
         except checker.ValidationError as error:
-            raise refusal(label(node), f"it is not as ONNX defines it: {str(error).strip().splitlines()[0]}") from error
+            raise refusal(
+                label(node), f"it does not match ONNX's definition: {str(error).strip().splitlines()[0]}"
+            ) from error

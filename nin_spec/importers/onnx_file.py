@@ -81,8 +81,8 @@ class Source:
         data: bytes = model.SerializeToString()
         return data
 
-    def anew(self) -> Source:
-        """The same graph, for a walk that begins again: without what an earlier walk found of the picture's size."""
+    def fresh(self) -> Source:
+        """The same graph for another walk, without what an earlier one found of the picture's size."""
         return replace(self, constants=dict(self.constants), users={})
 
     def fold(self, nodes: Iterable[NodeProto]) -> None:
@@ -93,8 +93,8 @@ class Source:
             if self._known(node) or not all(not name or name in self.constants for name in node.input):
                 continue
             if node.op_type not in _FOLDED:
-                why = "it is computed from constants alone, in a way that an import doesn't compute"
-                raise refusal(label(node), why, "let onnxsim or onnxruntime fold the file's constants")
+                why = "it is computed from constants alone, by an operator that import does not evaluate"
+                raise refusal(label(node), why, "fold the file's constants with onnxsim or onnxruntime")
             for name, value in zip(node.output, self.evaluate(node, self.constants, kept=True), strict=True):
                 self.constants[name] = value
                 waiting += self.users.get(name, [])

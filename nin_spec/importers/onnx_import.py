@@ -68,7 +68,7 @@ def _own(source: Source, size: tuple[int, ...] | None) -> tuple[Restored | OwnFi
     """The network of a file of our own, or what it says of itself where its graph is another one; and why."""
     own, damage = own_file(source)
     if own is None:
-        return None, [f"its metadata is left out: {damage}"] if damage else []
+        return None, [f"its metadata is ignored: {damage}"] if damage else []
     if own.info.precision == "int8":
         why = "an int8 file: its weights and values are rounded to 8 bits and cut off at the range of its pictures"
         raise refusal(source.name, why, "import the float32 file that it was made from")
@@ -77,7 +77,7 @@ def _own(source: Source, size: tuple[int, ...] | None) -> tuple[Restored | OwnFi
     try:
         return restore(own, source), []
     except ForeignModelError as error:
-        return own, [f"the graph is not what its metadata says, and counts: {error.diagnostics[0].message}"]
+        return own, [f"the graph is used, since it is not what the metadata says: {error.diagnostics[0].message}"]
 
 
 def _said(own: OwnFile | None, chain: Chain, contract: Preprocessing | None) -> dict[str, Any]:
@@ -104,7 +104,7 @@ def _with_remarks(error: ForeignModelError, remarks: list[str]) -> ForeignModelE
 
 def _walked(source: Source, layout: Layout) -> tuple[Walk, Chain]:
     empty = Chain(source.name, layout.input, open_size=layout.open_size)
-    walk = Walk(source.anew(), empty, source.input.name, layout.batch or 1, layout.channels_last)
+    walk = Walk(source.fresh(), empty, source.input.name, layout.batch or 1, layout.channels_last)
     return walk, walk.go()
 
 
@@ -115,7 +115,7 @@ def _require_one_network(source: Source, layout: Layout, found: Imported, chain:
         for step, same in zip_longest(chain.steps, other.steps):
             if step is None or same is None or step.op != same.op or not _equal(step.arrays, same.arrays):
                 shown = "x".join(map(str, size))
-                why = f"what it is depends on the picture's size, which is open: at {shown} it is another layer"
+                why = f"it depends on the picture's size, which is open: at {shown} it is another layer"
                 raise refusal((step or same).origin, why, "export the network with a fixed size")
 
 
@@ -152,7 +152,7 @@ def prove(file: bytes | Path, name: str, layout: Layout, change: Affine | None, 
 
 def prove_own(path: Path, own: Restored) -> list[str]:
     """The same for a file of our own, whose graph is known to be the export of its spec: what was shown of it."""
-    shown = f"{path.name} is node by node what its spec exports to"
+    shown = f"{path.name} is, node by node, what its spec exports to"
     if own.precision == "float64":
         return [f"{shown}; it did not run, since onnxruntime's CPU provider has no float64 convolution"]
     theirs, ours = runner(path), runner(exported(own.found.model, **own.options))

@@ -42,7 +42,7 @@ class Layout:
 
 
 def layout_of(source: Source, size: tuple[int, ...] | None) -> Layout:
-    """What the file takes. Raises ForeignModelError for what is no picture."""
+    """What the file takes. Raises ForeignModelError for what is not a picture."""
     from onnx import TensorProto
 
     kind = source.input.type.tensor_type
@@ -51,7 +51,7 @@ def layout_of(source: Source, size: tuple[int, ...] | None) -> Layout:
     origin = f"input {source.input.name!r}"
     if dtype not in _DTYPES or len(dims) != 4:
         shown = ", ".join("?" if d is None else str(d) for d in dims)
-        raise refusal(origin, f"{dtype} ({shown}) is no batch of pictures, which is FLOAT (N, C, H, W) as a rule")
+        raise refusal(origin, f"{dtype} ({shown}) is not a batch of pictures, usually FLOAT (N, C, H, W)")
     last = _channels_last(source, dims)
     batch, channels, height, width = (dims[0], dims[3], dims[1], dims[2]) if last else dims
     if channels is None:
@@ -60,7 +60,7 @@ def layout_of(source: Source, size: tuple[int, ...] | None) -> Layout:
         raise refusal(origin, f"it takes {channels} channels, and {size[0]} was asked for")
     given = size[-2:] if size is not None else (height, width)
     if given[0] is None or given[1] is None:
-        raise refusal(origin, "it leaves the picture's size open", "say a nominal size: --size 32 or --size 32x48")
+        raise refusal(origin, "it leaves the picture's size open", "pass a nominal size: --size 32 or --size 32x48")
     if any(own not in {None, asked} for own, asked in zip((height, width), given, strict=True)):
         raise refusal(origin, f"it takes {height}x{width}, and {given[0]}x{given[1]} was asked for")
     half = "FLOAT16" in source.numbers
@@ -97,7 +97,9 @@ def contract_of(change: Affine | None, layout: Layout) -> tuple[Preprocessing | 
     pixels = bool(np.any(np.abs(mean) > 1.5) or np.any(np.abs(std) > 1.5))
     contract = Preprocessing(scale=1.0 if pixels else 1 / 255, mean=_short(mean), std=_short(std), color=color)
     span = "0 to 255" if pixels else "0 to 1"
-    return contract, [f"the graph scales its input itself: taken for pixels from {span}; check input.preprocess"]
+    return contract, [
+        f"the graph scales its input itself: its pixels are assumed to be from {span}; check input.preprocess"
+    ]
 
 
 def _of_bytes(change: Affine | None, layout: Layout, color: Any) -> tuple[Preprocessing, list[str]]:

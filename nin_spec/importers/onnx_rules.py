@@ -34,7 +34,7 @@ def _dense(walk: Walk, node: NodeProto, weight: Array, bias: Array | None) -> bo
         weight, walk.columns = weight[:, walk.columns], None
     if bias is not None:
         if bias.size != 1 and bias.shape[-1:] != (bias.size,):
-            raise refusal(label(node), f"an offset of shape {bias.shape}, and a dense layer has one a unit")
+            raise refusal(label(node), f"an offset of shape {bias.shape}, and a dense layer has one per unit")
         bias = np.broadcast_to(bias.reshape(-1), (len(weight),))
     arrays = {"weight": weight} if bias is None else {"weight": weight, "bias": bias}
     walk.add(ops.Linear(len(weight), bias is not None), label(node), **arrays)
@@ -147,13 +147,13 @@ def clip(walk: Walk, node: NodeProto, low: Array | float | None, high: Array | f
     """Values between two ends, either of which may be open: a ReLU, nothing, or outside the language."""
     lowest, highest = (None if end is None else np.asarray(end, np.float64) for end in (low, high))
     if highest is not None and not (highest >= UNBOUNDED).all():
-        why = f"it clips values at {highest.min():g} (as ReLU6 does at 6), for which the language has no word"
+        why = f"it clips values at {highest.min():g} (ReLU6 clips at 6), for which the language has no word"
         raise refusal(label(node), why)
     if lowest is None or (lowest <= -UNBOUNDED).all():
         return done(walk, node)
     if (lowest != 0).any():
         raise refusal(
-            label(node), f"it clips values below {lowest.max():g}, and the language has ReLU, which does at 0"
+            label(node), f"it clips values below {lowest.max():g}, and the language only has ReLU, which clips below 0"
         )
     walk.add(ops.ReLU(), label(node))
     return done(walk, node)

@@ -95,7 +95,7 @@ class Walk:
         if node.domain not in {"", "ai.onnx"}:
             raise refusal(label(node), f"an operator of the domain {node.domain!r}, which is not ONNX's own")
         if self.pad is not None and node.op_type not in {"Conv", "MaxPool", "AveragePool"}:
-            raise refusal(self.pad.origin, "padding that no convolution and no pool takes up")
+            raise refusal(self.pad.origin, "padding that no convolution or pool follows")
         if rule is None or not rule(self, node):
             self._region(readers)
 
@@ -104,7 +104,7 @@ class Walk:
         self.source.budget.check_time(origin)
         numbers = self.batch * self.chain.output.size
         if numbers > MAX_VALUES:
-            why = f"it gives {numbers:,} numbers for a batch of {self.batch:,}; the limit is {MAX_VALUES:,}"
+            why = f"it gives {numbers:,} elements for a batch of {self.batch:,}; the limit is {MAX_VALUES:,}"
             raise refusal(origin, why, "export it with an open batch, and a smaller picture")
 
     def _finished(self) -> Chain:

@@ -29,7 +29,7 @@ def _pair(node: NodeProto, key: str, smallest: int = 1) -> Pair:
     if len(found) != 2:
         raise refusal(label(node), f"its {key} has {len(found)} axes, and pictures have two")
     if min(found) < smallest:
-        raise refusal(label(node), f"its {key} is {found[0]}, {found[1]}; the least is {smallest}")
+        raise refusal(label(node), f"its {key} is {found[0]}, {found[1]}; the minimum is {smallest}")
     return found[0], found[1]
 
 

@@ -17,7 +17,7 @@ LOWEST = -1e30
 Fill = Literal["zeros", "lowest", "edge"]
 """What the cells hold that it adds: zeros, a number that never wins a maximum, or copies of the nearest cell."""
 _NAMES = {"lowest": "pads with the lowest number", "edge": "repeats the cells at the edge"}
-REFUSED = "the language pads maps with zeros, or a maximum with what never wins"
+REFUSED = "the language pads with zeros, or a max pool with values that never win"
 
 
 @dataclass(frozen=True)

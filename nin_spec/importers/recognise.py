@@ -69,8 +69,8 @@ def recognise(
 def _require_all_act(region: Region, known: list[tuple[Array, Array]], origin: str) -> None:
     idle = region.idle_constant(known)
     if idle is not None:
-        why = f"its constant {idle} changes nothing on inputs up to {LARGEST:g}, and may on others"
-        raise refusal(origin, why, "leave it out of the graph if it has no use")
+        why = f"its constant {idle} changes nothing on inputs up to {LARGEST:g}, but may on others"
+        raise refusal(origin, why, "remove it from the graph if it has no use")
 
 
 def _agree(region: Region, x: Array, y: Array, wanted: Array) -> bool:

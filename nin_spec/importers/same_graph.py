@@ -60,7 +60,7 @@ def _tensors(given: ModelProto, wanted: ModelProto) -> Iterator[str]:
         elif mine[name].data_type != theirs[name].data_type or mine[name].dims != theirs[name].dims:
             yield f"its tensor {name!r} has another type or shape"
         elif not _close(numpy_helper.to_array(mine[name]), numpy_helper.to_array(theirs[name])):
-            yield f"its tensor {name!r} holds other numbers"
+            yield f"its tensor {name!r} holds other values"
 
 
 def _close(a: Any, b: Any) -> bool:

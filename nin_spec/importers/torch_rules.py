@@ -106,7 +106,7 @@ def _linear(call: Call) -> ops.Op:
 
 def _batch_norm(call: Call) -> ops.Op:
     if call.given["training"]:
-        raise refusal(call.node.name, "a batch norm in training mode", "leave it to net.eval()")
+        raise refusal(call.node.name, "a batch norm in training mode", "export the network after net.eval()")
     if not isinstance(call.given["running_mean"], fx.Node):
         raise refusal(call.node.name, "a batch norm without running statistics")
     scale, shift = (isinstance(call.given[key], fx.Node) for key in ("weight", "bias"))
@@ -120,7 +120,7 @@ def _prelu(call: Call) -> ops.Op:
 def _dropout(kind: type[ops.Op]) -> Rule:
     def rule(call: Call) -> ops.Op | None:
         if call.given["train"]:
-            raise refusal(call.node.name, "a dropout in training mode", "leave it to net.eval()")
+            raise refusal(call.node.name, "a dropout in training mode", "export the network after net.eval()")
         return kind(call.given["p"]) if 0 < call.given["p"] < 1 else None  # type: ignore[call-arg]
 
     return rule
@@ -152,12 +152,12 @@ def _clip(low: str | float | None, high: str | float | None) -> Rule:
         if any(isinstance(end, fx.Node) for end in (lowest, highest)):
             return None
         if highest is not None and highest < UNBOUNDED:
-            why = f"it clips values at {highest:g} (as ReLU6 does at 6), for which the language has no word"
+            why = f"it clips values at {highest:g} (ReLU6 clips at 6), for which the language has no word"
             raise refusal(call.node.name, why)
         if lowest is None or lowest <= -UNBOUNDED:
             return None
         if lowest != 0:
-            why = f"it clips values below {lowest:g}, and the language has ReLU, which does at 0"
+            why = f"it clips values below {lowest:g}, and the language only has ReLU, which clips below 0"
             raise refusal(call.node.name, why)
         return ops.ReLU()
 

@@ -53,7 +53,7 @@ _SILENT = {
     "aten.clamp_max",
     "aten.hardtanh",
 }
-"""Operators that may leave no step behind."""
+"""Operators that may add no step."""
 _WINDOWS = {"aten.conv2d", "aten.max_pool2d", "aten.avg_pool2d"}
 """What may take up a padding before it."""
 
@@ -79,7 +79,7 @@ class TorchWalk:
                 raise refusal(self.value.name, "nothing uses this value, and it is not the output")
             node = readers[0]
             if self.pad is not None and name_of(node) not in _WINDOWS:
-                raise refusal(self.pad.origin, "padding that no convolution and no pool takes up")
+                raise refusal(self.pad.origin, "padding that no convolution or pool follows")
             if len(readers) == 1 and node.op == "output":
                 return self.chain
             rule = RULES.get(name_of(node)) if len(readers) == 1 else None
@@ -188,5 +188,5 @@ def _first(node: fx.Node) -> fx.Node:
         return node
     values = [user for user in node.users if user.target is operator.getitem and user.args[1] == 0]
     if len(values) != 1 or len(node.users) != 1:
-        raise refusal(node.name, "its indices are used, and the language has its values alone")
+        raise refusal(node.name, "its indices are used, and the language only has its values")
     return values[0]

@@ -114,7 +114,7 @@ def test_weights_are_taken_from_layers_of_types_that_caffe_lacks(tmp_path: Path)
     message.layers[1].ClearField("cccp_param")
     model.write_bytes(message.SerializeToString())
     assert "with its weights" in import_caffe(path, model)[1][-1]
-    with pytest.raises(ForeignModelError, match=r"cccp1: it has no type\n.*read from a \.prototxt"):
+    with pytest.raises(ForeignModelError, match=r"cccp1: it has no type\n.*read only from a \.prototxt"):
         import_caffe(model)
 
 

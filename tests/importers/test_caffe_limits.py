@@ -18,11 +18,11 @@ POOL = "pooling_param { pool: MAX kernel_size: 2 stride: 1 }"
 @pytest.mark.parametrize(
     ("layers", "shape", "line", "message"),
     [
-        ([layer("Pooling", "data", "p", POOL)], (1, 8192, 8192), 2, "67,092,481 numbers for a picture;"),
-        ([conv("a", more="kernel_size: 1"), conv("b", "a")], (3, 2048, 2000), 2, "16,384,000 numbers"),
+        ([layer("Pooling", "data", "p", POOL)], (1, 8192, 8192), 2, "67,092,481 elements per picture;"),
+        ([conv("a", more="kernel_size: 1"), conv("b", "a")], (3, 2048, 2000), 2, "16,384,000 elements"),
         ([layer("Pooling", "data", "p", POOL)], (1, 1024, 1024), 2, "1,046,529 windows of pools"),
-        ([conv("a", channels=65536), conv("b", "a", 65536)], (3, 8, 8), 3, "parameters by now"),
-        ([conv("a", channels=4096), conv("b", "a", 1024)], (3, 60, 60), 3, "multiplications by now"),
+        ([conv("a", channels=65536), conv("b", "a", 65536)], (3, 8, 8), 3, "parameters so far"),
+        ([conv("a", channels=4096), conv("b", "a", 1024)], (3, 60, 60), 3, "multiplications so far"),
     ],
     ids=["numbers", "numbers in all", "windows", "parameters", "multiplications"],
 )

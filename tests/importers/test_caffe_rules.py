@@ -95,7 +95,7 @@ CONV_D = conv("d", "c", more="kernel_size: 1")
         ([conv("c", more="kernel_size: 9"), HEAD % "c"], 2, "does not fit into 8x8"),
         ([conv("c", channels=5, more="kernel_size: 3 group: 2")], 2, "can't be split into 2 groups"),
         ([conv("c", channels=0)], 2, "its num_output is missing"),
-        ([conv("c", channels=4_000_000_000)], 2, "parameters by now; the limit is"),
+        ([conv("c", channels=4_000_000_000)], 2, "parameters so far; the limit is"),
         ([conv("c"), layer("LRN", "c", "", "lrn_param { norm_region: WITHIN_CHANNEL }")], 3, "WITHIN_CHANNEL"),
         ([conv("c"), layer("LRN", "c", "", "lrn_param { local_size: 4 }")], 3, "local_size 4 is even"),
         ([conv("c"), POOL % "pool: STOCHASTIC kernel_size: 2"], 3, "stochastic"),

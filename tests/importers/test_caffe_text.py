@@ -68,7 +68,7 @@ def test_errors_have_their_place(text: str, line: int, column: int, message: str
         ("lr_policy: 'step'", 1, 1, "this is a solver", "the .prototxt of the net"),
         ("layers { }\nlayers { }\nlayer { type: 'Softmax' }", 3, 1, "both `layer` and", "layers { type: SOFTMAX ... }"),
         ("layer { }\nlayers { type: INNER_PRODUCT }\nlayer { }", 2, 1, "both", 'layer { type: "InnerProduct" ... }'),
-        ('layers { }\nlayer { type: "BatchNorm" }', 2, 1, "both", "no type 'BatchNorm': Caffe's tool"),
+        ('layers { }\nlayer { type: "BatchNorm" }', 2, 1, "both", "no type 'BatchNorm': update the file"),
         ("layer {\n  blobs_lr: 1\n}", 2, 3, "no field 'blobs_lr'", "param { lr_mult: ... }"),
         ("layer { weight_decay: 0 }", 1, 9, "no field 'weight_decay'", "param { decay_mult: ... }"),
         ("layers { param { lr_mult: 1 } }", 1, 10, "no field 'param'", "blobs_lr and weight_decay"),

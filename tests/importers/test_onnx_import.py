@@ -129,7 +129,7 @@ def test_channels_last_with_its_own_scaling_and_a_dense_head(tmp_path: Path) -> 
     assert "activation: silu" in found.text
     assert "head: {pool: none, dense: [classes], output: softmax}" in found.text
     assert "padding: {top: 0, bottom: 1, left: 0, right: 1}" in found.text
-    assert "taken for pixels from 0 to 255" in remarks[0]
+    assert "its pixels are assumed to be from 0 to 255" in remarks[0]
 
 
 @pytest.mark.parametrize(
@@ -222,11 +222,11 @@ def test_an_open_size_needs_a_nominal_one(tmp_path: Path) -> None:
             r"Conv_1 \(Conv\): the value 'c' goes more than one way \(Conv_1 \(Conv\), Add_2 \(Add\)\)",
         ),
         ([("Conv", ["x", "W"], ["c"], {}), ("Clip", ["c", "low", "six"], ["last"], {}), *GAP],
-         {"W": W, "low": np.float32(0), "six": np.float32(6)}, r"it clips values at 6 \(as ReLU6"),
+         {"W": W, "low": np.float32(0), "six": np.float32(6)}, r"it clips values at 6 \(ReLU6"),
         ([("Conv", ["x", "W"], ["c"], {}), ("HardSwish", ["c"], ["last"], {}), *GAP], {"W": W}, "has no word"),
         ([("ConvTranspose", ["x", "T"], ["last"], {}), *GAP], {"T": V[:3]}, "has no word for it"),
         ([("Conv", ["x", "x"], ["last"], {}), *GAP], {}, "is computed, and the language's weights are constants"),
-        ([("Conv", ["x", "gone"], ["last"], {}), *GAP], {}, "nothing gives its input 'gone'"),
+        ([("Conv", ["x", "gone"], ["last"], {}), *GAP], {}, "no node produces its input 'gone'"),
         ([("Conv", ["x", "W"], ["y"], {})], {"W": W}, "the network gives maps, not scores"),
         ([("Relu", ["x"], ["other"], {})], {}, "nothing uses this value"),
         ([("Relu", ["y"], ["z"], {}), ("Relu", ["z"], ["y"], {})], {}, "the graph has a cycle"),
@@ -278,7 +278,7 @@ def test_external_data_stays_in_its_folder(location: str, tmp_path: Path) -> Non
 def test_a_constant_that_would_fill_the_memory_is_not_made(tmp_path: Path) -> None:
     nodes = [("ConstantOfShape", ["huge"], ["h"], {}), ("Conv", ["x", "h"], ["last"], {}), *GAP]
     path = graph_file(tmp_path / "net.onnx", nodes, {"huge": np.array([1 << 40, 1 << 20])})
-    with pytest.raises(ForeignModelError, match="larger than any that an import needs"):
+    with pytest.raises(ForeignModelError, match="larger than an import needs"):
         import_onnx(path)
 
 

@@ -159,7 +159,7 @@ def test_a_graph_that_is_not_what_its_metadata_says_counts_and_keeps_what_it_say
     next(a for a in norm.attribute if a.name == "epsilon").f = 0.5
     found, remarks = import_onnx(written(tmp_path / "a.onnx", proto.SerializeToString()))
     assert found.network.hash != network.hash
-    assert f"is not what its metadata says, and counts: a: its node {norm.name!r} is not the same" in remarks[0]
+    assert f"is not what the metadata says: a: its node {norm.name!r} is not the same" in remarks[0]
     assert (found.network.card.labels, found.network.card.preprocessing) == (
         network.card.labels,
         network.card.preprocessing,
@@ -188,7 +188,7 @@ def test_what_acts_beside_the_chain_is_refused_and_told(tmp_path: Path) -> None:
     proto.graph.initializer.append(numpy_helper.from_array(np.array([2, 3]), "axes"))
     with pytest.raises(ForeignModelError, match="goes more than one way") as caught:
         import_onnx(written(tmp_path / "a.onnx", proto.SerializeToString()))
-    assert "the graph is not what its metadata says, and counts" in str(caught.value.diagnostics[0].hint)
+    assert "the graph is used, since it is not what the metadata says" in str(caught.value.diagnostics[0].hint)
 
 
 def test_nodes_and_tensors_without_effect_do_not_count(tmp_path: Path) -> None:

@@ -132,7 +132,7 @@ def test_maps_padded_before_a_maximum_are_its_padding_or_refused(
 
 
 def test_a_padding_that_nothing_takes_up_is_refused_at_its_operator() -> None:
-    with pytest.raises(ForeignModelError, match="pad: padding that no convolution and no pool takes up"):
+    with pytest.raises(ForeignModelError, match="pad: padding that no convolution or pool follows"):
         import_module(Net(lambda x: torch.relu(nn.functional.pad(x, (1, 1, 1, 1))), last=True), (3, 8, 8))
 
 
