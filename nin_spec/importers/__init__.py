@@ -7,7 +7,7 @@ In the order of an import:
     onnx_file.py    an ONNX file read without being believed: its constants, who uses which value
     onnx_check.py   what is checked before anything is computed; onnx_evaluate.py computes one node, within a budget
     budget.py       what an import may take: numbers made, time, and the cost of its proof
-    onnx_input.py   what pictures it takes; open_sizes.py which other sizes
+    onnx_input.py   what pictures it takes
     onnx_walk.py    along the one path from input to output
     onnx_rules.py   how each operator is read; beside it onnx_windows.py, and onnx_rulebook.py with what they share
     caffe_text.py   a Caffe net's text, with the place of each field; caffe_file.py has both of Caffe's files

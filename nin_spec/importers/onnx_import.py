@@ -22,12 +22,12 @@ from nin_spec.importers.decompile import Imported, decompile
 from nin_spec.importers.onnx_file import Source, read_source
 from nin_spec.importers.onnx_input import Layout, contract_of, layout_of
 from nin_spec.importers.onnx_walk import Walk
-from nin_spec.importers.open_sizes import other_sizes
 from nin_spec.importers.own_file import OwnFile, Restored, own_file, restore
 from nin_spec.importers.proof import TOLERANCE, compare_all, exported, runner, trial_pictures
 from nin_spec.importers.recognise import Affine
 from nin_spec.model import Preprocessing
 from nin_spec.runtime.parity import ANY, TOLERANCES
+from nin_spec.runtime.sizes import other_sizes
 
 if TYPE_CHECKING:
     from nin_spec.model import Model

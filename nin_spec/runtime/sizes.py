@@ -33,6 +33,20 @@ def sizes_to_try(graph: Graph) -> list[Pair]:
     return list(dict.fromkeys(pairs))[: TRIED + 1]
 
 
+def other_sizes(graph: Graph) -> list[Pair]:
+    """The sizes beside the nominal one to try a file of another tool at: those above, and one that is larger.
+
+    Such a file may cut off what is beyond its nominal size. There are none where the network allows no other.
+    """
+    _, height, width = graph.input.maps()
+    larger = (height + 3, width + 5)
+    try:
+        _facts(graph, larger)
+    except ShapeError:
+        return sizes_to_try(graph)[1:]
+    return [*sizes_to_try(graph)[1:], larger]
+
+
 def _along(graph: Graph, axis: int) -> list[int]:
     """Sizes along an axis, the other as the spec names it: the smallest, and those that show something new."""
     found: list[int] = []
@@ -52,28 +66,30 @@ def _legal(graph: Graph, axis: int) -> Iterator[tuple[int, set[Fact]]]:
     for size in range(1, nominal + SEEN):
         if smallest is not None and size >= smallest + SEEN:
             return
+        sides = (size, graph.input.shape[2]) if axis == 0 else (graph.input.shape[1], size)
         try:
-            facts = _facts(graph, size, axis)
+            facts = _facts(graph, sides)[axis]
         except ShapeError:
             continue
         smallest = smallest or size
         yield size, facts
 
 
-def _facts(graph: Graph, size: int, axis: int) -> set[Fact]:
-    """For each window whether the map's size is odd, and how far its last window hangs over or falls short.
+def _facts(graph: Graph, size: Pair) -> tuple[set[Fact], set[Fact]]:
+    """For each window whether the map's size is odd, and how far its last window hangs over or falls short, by axis.
 
-    Raises ShapeError for a size that the network doesn't allow.
+    Raises ShapeError for a size that the network doesn't allow: it gives no scores, or has other weights there.
     """
-    _, *sides = graph.input.maps()
-    sides[axis] = size
-    x = TensorType((graph.input.shape[0], *sides), graph.input.dtype)
-    facts = {("input", size % 2)}
+    x = TensorType((graph.input.shape[0], *size), graph.input.dtype)
+    facts = {("input", size[0] % 2)}, {("input", size[1] % 2)}
     for node in graph:
+        if node.op.parameters(x) != node.op.parameters(node.input):
+            raise ShapeError(f"{node.name} has other weights at this size")  # a dense layer over cells
         after = node.op.infer(x)
         if isinstance(node.op, ops.Pool2d | ops.Conv2d):
-            facts.add((f"{node.name} is odd", x.shape[1 + axis] % 2))
-            facts.add((node.name, _left_over(node.op, x, after, axis)))
+            for axis in (0, 1):
+                facts[axis].add((f"{node.name} is odd", x.shape[1 + axis] % 2))
+                facts[axis].add((node.name, _left_over(node.op, x, after, axis)))
         x = after
     return facts
 

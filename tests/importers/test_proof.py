@@ -10,11 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nin_spec.diagnostics import ParityError
-from nin_spec.importers.open_sizes import other_sizes
 from nin_spec.importers.proof import LARGE, compare_all, trial_pictures
-from nin_spec.ir import ops
-from nin_spec.ir.graph import Graph
-from nin_spec.ir.types import TensorType
 from nin_spec.model import Preprocessing
 
 SHAPE = (3, 4, 4)
@@ -72,13 +68,3 @@ def test_what_the_last_bits_of_the_input_change_is_rounding() -> None:
 
     rounded = compare_all(trial_pictures(SHAPE, None, None), lambda x: steep(x * (1 + 1e-7)), steep, "it")
     assert rounded > 1e-3
-
-
-def test_other_sizes_are_the_smallest_and_odd_and_even_ones() -> None:
-    """And those alone that the network takes."""
-    graph = Graph("net", TensorType((3, 16, 16)), open_size=True)
-    graph = graph.then("conv", ops.Conv2d(4, (5, 5), (3, 3))).then("pool", ops.MaxPool2d((2, 2), (2, 2)))
-    sizes = other_sizes(graph.then("gap", ops.AdaptiveAvgPool2d()))
-    assert sizes == [(8, 8), (9, 10), (19, 21)]
-    dense = Graph("net", TensorType((3, 16, 16)), open_size=True).then("flat", ops.Flatten())
-    assert other_sizes(dense.then("dense", ops.Linear(2))) == []

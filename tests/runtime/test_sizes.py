@@ -12,7 +12,7 @@ import nin_spec
 from nin_spec.ir import ops
 from nin_spec.ir.graph import Graph
 from nin_spec.ir.types import Padding, ShapeError, TensorType
-from nin_spec.runtime.sizes import TRIED, sizes_to_try
+from nin_spec.runtime.sizes import TRIED, other_sizes, sizes_to_try
 
 OPEN = """\
 spec: 1
@@ -109,3 +109,22 @@ def test_height_and_width_differ_at_most_sizes(name: str) -> None:
     graph = nin_spec.compile(name, ["input.open=true"]).graph
     sizes = sizes_to_try(graph)
     assert sum(height != width for height, width in sizes) >= len(sizes) - 2
+
+
+def test_a_file_of_another_tool_is_tried_at_a_larger_size_too() -> None:
+    """The smallest, odd and even ones, and one beyond the nominal: those alone that the network takes."""
+    graph = Graph("net", TensorType((3, 16, 16)), open_size=True)
+    graph = graph.then("conv", ops.Conv2d(4, (5, 5), (3, 3))).then("pool", ops.MaxPool2d((2, 2), (2, 2)))
+    whole = graph.then("gap", ops.AdaptiveAvgPool2d()).then("flat", ops.Flatten())
+    sizes = other_sizes(whole)
+    assert sizes == [*sizes_to_try(whole)[1:], (19, 21)]
+    assert sizes[0] == (8, 8)
+    assert {height % 2 for height, _ in sizes} == {width % 2 for _, width in sizes} == {0, 1}
+
+
+def test_other_weights_are_another_network() -> None:
+    """A dense layer over the cells of the nominal size allows no other."""
+    dense = Graph("net", TensorType((3, 16, 16)), open_size=True).then("flat", ops.Flatten())
+    dense = dense.then("dense", ops.Linear(2))
+    assert sizes_to_try(dense) == [(16, 16)]
+    assert other_sizes(dense) == []
