@@ -324,7 +324,12 @@ def printable(text: str) -> str:
 def _escaped(character: str) -> str:
     if character == "\t" or character in _HARMLESS:
         return " " if character == "\t" else character
-    units = character.encode("utf-16-be", "surrogatepass")
+    return escaped(character)
+
+
+def escaped(text: str) -> str:
+    r"""Each UTF-16 unit of a text as JSON and YAML escape it: `\u001b`."""
+    units = text.encode("utf-16-be", "surrogatepass")
     return "".join(f"\\u{units[i]:02x}{units[i + 1]:02x}" for i in range(0, len(units), 2))
 
 

@@ -70,7 +70,9 @@ class Survey:
     refused: Mapping[str, Diagnostic]
 
 
-_NAME = re.compile(r"[a-z][a-z0-9_-]*")
+NAME = re.compile(r"[a-z][a-z0-9_-]*")
+"""What an exporter may be named: it becomes a flag."""
+
 _OURS = "nin_spec.exporters."
 _CURE = "rename it in its package, or uninstall the package"
 
@@ -122,7 +124,7 @@ def survey(reserved: Collection[str] = ()) -> Survey:
 def _clash(exporter: Exporter, words: Mapping[str, str], types: Mapping[str, object]) -> str | None:
     """What an exporter takes that belongs to another, if anything."""
     name, fields = exporter.name, exporter.Options.model_fields
-    if not _NAME.fullmatch(name):
+    if not NAME.fullmatch(name):
         return "its name can't be a flag: use lower-case letters, digits, - and _, beginning with a letter"
     if owner := words.get(_flag(name)) or words.get(f"to_{name}"):
         return f"{_flag(name)} belongs to {owner}"

@@ -75,7 +75,7 @@ ONNX = Foreign(
 def foreign(path: Path) -> Foreign | None:
     """What a file is that is not a spec, by its name, and by its content where a spec may be called so."""
     suffix = path.suffix.lower()
-    if suffix in _TEXTS and path.is_file() and _says_spec(path):
+    if suffix in _TEXTS and path.is_file() and says_spec(path):
         return None
     return FOREIGN.get(suffix)
 
@@ -92,17 +92,12 @@ def begins_as_onnx(path: Path) -> bool:
     return len(start) == 2 and start[0] == 8 and 1 <= start[1] < 32
 
 
-def _says_spec(path: Path) -> bool:
-    """Whether a text has the key that every spec begins with, or the one of a family."""
+def says_spec(path: Path) -> bool:
+    """Whether a text file is meant as a spec: its first 64 KB have a version, a spec that it extends, or blocks."""
     try:
         with path.open("rb") as file:
             start = file.read(65536)
     except OSError:
         return True  # who reads it says what is wrong
-    return looks_like_spec(start)
-
-
-def looks_like_spec(start: bytes) -> bool:
-    """Whether a text is meant as a spec: its version, the spec that it extends, or blocks, at its top."""
     key = rb"""^[ \t{]*["']?(?:spec["']?[ \t]*:[ \t]*["']?[0-9]|extends["']?[ \t]*:|blocks["']?[ \t]*:)"""
     return re.search(key, start, re.MULTILINE) is not None

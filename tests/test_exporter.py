@@ -114,7 +114,7 @@ KINDS: dict[str, tuple[Any, str]] = {
     "typed": (taking("typed", opset=list[str]), "its option --opset has another type for another exporter"),
     "device": (taking("device"), "--device belongs to nin-spec export"),
     "opset": (taking("opset"), "--opset is an option of another exporter"),
-    "Not a flag": (taking("Not a flag"), "its name is not a flag's"),
+    "Not a flag": (taking("Not a flag"), "its name can't be a flag"),
     "itself": (taking("itself", itself=str), "its option --itself has another type"),
     "raising": (Raising, "can't be loaded: broken on purpose"),
     "optionless": (type("Optionless", (NoteExporter,), {"name": "optionless", "Options": 3}), "is not an exporter"),

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from nin_spec.foreign import FOREIGN, begins_as_onnx, foreign, looks_like_spec
+from nin_spec.foreign import FOREIGN, begins_as_onnx, foreign, says_spec
 
 
 @pytest.mark.parametrize("suffix", FOREIGN)
@@ -47,9 +47,9 @@ def test_specs_and_unknown_files_are_not_foreign() -> None:
 )
 def test_a_text_that_is_meant_as_a_spec_is_known(text: str, *, meant: bool, tmp_path: Path) -> None:
     """Whatever it is called: JSON is YAML, and a Kubernetes manifest has a key of that name, too."""
-    assert looks_like_spec(text.encode()) == meant
     for name in ("a.json", "a.cfg"):
         (tmp_path / name).write_text(text)
+        assert says_spec(tmp_path / name) == meant
         assert (foreign(tmp_path / name) is None) == meant
 
 

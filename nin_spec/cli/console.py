@@ -9,7 +9,7 @@ import shutil
 import sys
 from typing import IO, TextIO, cast
 
-from nin_spec.diagnostics import printable
+from nin_spec.diagnostics import escaped, printable
 
 FILE_WIDTH = 1000
 """Columns to assume where output goes into a file or a pipe: nothing is left out there."""
@@ -65,11 +65,10 @@ def escape_streams() -> None:
 
 
 def _escape(error: UnicodeError) -> tuple[str, int]:
-    """What an encoding lacks, by its number."""
+    """Escape what the encoding lacks (an error handler of `codecs`)."""
     if not isinstance(error, UnicodeEncodeError):
         raise error
-    wrong = error.object[error.start : error.end].encode("utf-16-be", "surrogatepass")
-    return "".join(f"\\u{wrong[i]:02x}{wrong[i + 1]:02x}" for i in range(0, len(wrong), 2)), error.end
+    return escaped(error.object[error.start : error.end]), error.end
 
 
 codecs.register_error(_ERRORS, _escape)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -25,7 +24,7 @@ from nin_spec.cli.options import (
 from nin_spec.cli.outputs import FILE, STDOUT, deliver, protect, require_sole
 from nin_spec.cli.precision import make_smaller, precision_options, settings_of
 from nin_spec.diagnostics import Diagnostic, ExportError
-from nin_spec.exporter import survey
+from nin_spec.exporter import NAME, survey
 from nin_spec.precision.settings import renamed
 
 if TYPE_CHECKING:
@@ -70,8 +69,9 @@ def own_words(command: click.Command) -> set[str]:
 
 def _is_free(name: str, command: click.Command) -> bool:
     """Whether a flag of that name can be added to say why it can't be used."""
-    word = re.fullmatch(r"[a-z][a-z0-9_-]*", name) is not None
-    return word and all(f"--{name}" not in (*p.opts, *p.secondary_opts) for p in command.params)
+    return NAME.fullmatch(name) is not None and all(
+        f"--{name}" not in (*p.opts, *p.secondary_opts) for p in command.params
+    )
 
 
 def refusing(name: str, why: Diagnostic) -> click.Option:

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from nin_spec.diagnostics import Code, Diagnostic, InputError, SpecError
+from nin_spec.diagnostics import Code, Diagnostic, InputError, SpecError, counted
 
 _SPECS = (".yaml", ".yml")
 
@@ -29,14 +29,14 @@ def specs_in(names: tuple[str, ...]) -> list[str]:
 
 
 def _specs_below(folder: Path) -> list[str]:
-    from nin_spec.foreign import looks_like_spec
+    from nin_spec.foreign import says_spec
 
     texts = [path for path in _walk(folder, without_runs=True) if path.suffix.lower() in _SPECS and path.is_file()]
-    specs = [str(path) for path in texts if looks_like_spec(_start(path))]
+    specs = [str(path) for path in texts if says_spec(path)]
     if not specs:
         message = f"{folder} contains no specs"
         hint = (
-            f"{len(texts):,} other YAML files were passed over"
+            f"{counted(len(texts), 'other YAML file')} skipped"
             if texts
             else "specs are .yaml files that begin with `spec: 1`"
         )
@@ -44,17 +44,8 @@ def _specs_below(folder: Path) -> list[str]:
     return specs
 
 
-def _start(path: Path) -> bytes:
-    """The first 64 KB; of a file that can't be read what makes it be checked, and told."""
-    try:
-        with path.open("rb") as file:
-            return file.read(65536)
-    except OSError:
-        return b"spec: 1"
-
-
 def pictures_in(names: tuple[str, ...]) -> tuple[list[Path], list[str]]:
-    """The inputs that the names stand for: of a folder every picture and array in it; and what was passed over.
+    """The inputs that the names stand for: of a folder every picture and array in it; and what was skipped.
 
     Raises InputError for a folder without any.
     """
@@ -75,7 +66,7 @@ def pictures_in(names: tuple[str, ...]) -> tuple[list[Path], list[str]]:
         found += inputs
         if passed := [path.name for path in files if path not in set(inputs)]:
             more = f" and {len(passed) - 3:,} more" if len(passed) > 3 else ""
-            others.append(f"passed over in {folder}: {', '.join(passed[:3])}{more}")
+            others.append(f"skipped in {folder}: {', '.join(passed[:3])}{more}")
     return found, others
 
 

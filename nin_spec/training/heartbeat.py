@@ -23,8 +23,8 @@ from nin_spec.diagnostics import Code, Diagnostic, PeerLostError, TrainingError,
 GRACE = 5.0
 """Seconds that a process has to end by itself once another is lost."""
 
+RESUME_HINT = "the run folder keeps the last checkpoint: start all processes again, with --resume"
 _LONGEST_LINE = 1 << 16
-_OFF = "or turn the heartbeat off: --peer-timeout 0"
 
 
 class Heartbeat:
@@ -120,8 +120,7 @@ class Heartbeat:
         if self.found.is_set():
             return
         message = f"process {rank} of {len(self.names)} ({self.names[rank]}) {why}"
-        hint = "the run folder keeps the last checkpoint: start all processes again, with --resume"
-        self.lost = PeerLostError(Diagnostic(Code.PEER_LOST, message, hint=hint))
+        self.lost = PeerLostError(Diagnostic(Code.PEER_LOST, message, hint=RESUME_HINT))
         self.found.set()
         self._send({"lost": rank, "why": why})
 
@@ -211,5 +210,5 @@ def _introduced(link: socket.socket, token: str) -> int | None:
 
 
 def _unreachable(message: str) -> TrainingError:
-    hint = f"let the machines reach each other on any port, which gloo and NCCL need, too, {_OFF}"
+    hint = "let the machines connect on any port, as gloo and NCCL must, or turn the heartbeat off: --peer-timeout 0"
     return TrainingError(Diagnostic(Code.PEER_LOST, message, hint=hint))

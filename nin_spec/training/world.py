@@ -256,8 +256,7 @@ def _explained(error: RuntimeError, beat: Heartbeat | None) -> PeerLostError:
     if beat is not None and beat.found.wait(beat.patience + heartbeat.GRACE) and beat.lost is not None:
         return beat.lost
     message = f"the processes can't reach each other: {str(error).partition(chr(10))[0]}"
-    hint = "the run folder keeps the last checkpoint: start all processes again, with --resume"
-    return PeerLostError(Diagnostic(Code.PEER_LOST, message, hint=hint))
+    return PeerLostError(Diagnostic(Code.PEER_LOST, message, hint=heartbeat.RESUME_HINT))
 
 
 def _part(talk: StoreTalk, world: World) -> None:

@@ -174,7 +174,7 @@ def test_run_takes_a_folder_of_pictures(nin_spec: Run, run_folder: Path, photos:
     assert outcome.code == 0, outcome.err
     files = [str(photos / name) for name in ("three/0.png", "three/1.png", "three/2.png", "two/0.png", "two/1.png")]
     assert [p["file"] for p in json.loads(outcome.out)["predictions"]] == files
-    assert f"passed over in {photos}: notes.txt" in outcome.err
+    assert f"skipped in {photos}: notes.txt" in outcome.err
     assert "Thumbs.db" not in outcome.err
 
 
