@@ -81,7 +81,7 @@ def foreign(path: Path) -> Foreign | None:
 
 
 def begins_as_onnx(path: Path) -> bool:
-    """Whether a file begins with the version of ONNX's format, whatever it is called; no text does."""
+    """Whether a file begins with the version of ONNX's format, by any name; no text does."""
     if not path.is_file():
         return False
     try:

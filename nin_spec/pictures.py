@@ -65,7 +65,7 @@ Shape = tuple[int, int | None, int | None]
 
 
 def frame_of(shape: Shape, contract: Preprocessing, own: tuple[int, int] = (0, 0)) -> Frame:
-    """The frame of a network's input: one channel where the contract is gray, whatever C is.
+    """The frame of a network's input: one channel where the contract is gray, for any C.
 
     `own` is the (width, height) of the picture, which an open side takes: its own, or what the target scales it to.
     """

@@ -100,7 +100,11 @@ def protect(outputs: Mapping[Path, Content], inputs: Iterable[str | None], *, fo
     for path, kind in standing.items():
         _protect_inputs(path, given)
         if not (force or _replaceable(path, files[path], standing)):
-            owner = "nin-spec did not write it, or it was edited since" if kind is None else f"it is of the kind {kind}"
+            owner = (
+                "nin-spec did not write it, or it was edited since"
+                if kind is None
+                else f"it is a file of another kind ({kind})"
+            )
             _refuse(f"{path} exists, and {owner}", "pass another path, or --force")
 
 
@@ -112,7 +116,7 @@ def _refuses_binary(content: Content) -> bool:
 def _protect_inputs(path: Path, given: list[Path]) -> None:
     """Raise ExportError for a file that the command reads; not even `--force` replaces it."""
     if any(path.samefile(other) for other in given if other.is_file()):
-        _refuse(f"{path} is what this command reads", "pass another path")
+        _refuse(f"{path} is an input of this command", "pass another path")
     if path.name in _OF_A_RUN and any(path.parent.samefile(run) for run in given if run.is_dir()):
         _refuse(f"{path} belongs to the run", "pass another path")
 

@@ -44,8 +44,8 @@ def run_command(
     """Classify pictures or arrays with an exported model, or that of a run, in onnxruntime.
 
     FILE is a picture (PNG, JPEG, WebP, BMP, GIF), prepared as the model says, or a .npy array that is
-    already prepared: one input (C, H, W) or a batch (N, C, H, W). Of DIR every picture and array is taken. A file
-    that can't be used is told after the others, and the command exits 2.
+    already prepared: one input (C, H, W) or a batch (N, C, H, W). From DIR every picture and array is read. Files
+    that can't be used are reported at the end, and the command exits with code 2.
 
     A device that is asked for by name is used or refused; it never falls back.
     """

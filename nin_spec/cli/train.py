@@ -190,7 +190,7 @@ def _checked(world: World, target: str, given: dict[str, Any]) -> Network:
 
 
 def _run_to_resume(target: str, given: dict[str, Any]) -> Path | None:
-    """The run folder to go on with; None where -o names one that is still to be made."""
+    """The run folder to resume; None where -o names one that does not exist yet."""
     from nin_spec.training.folder import is_run, latest_folder, open_run
 
     output = given["output"]

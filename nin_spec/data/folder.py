@@ -118,7 +118,7 @@ def open_folder(dataset: str, part: PartName, folder: Path) -> FolderPart:
     The test part is DIR/test, or else DIR/val. Where there is no DIR/train, DIR holds the class folders
     itself, and a fixed fifth of each class is the test part, chosen by the names of the files. Hidden
     files and those of systems (Thumbs.db, desktop.ini) are skipped, links followed. Raises DataError, of all empty
-    classes and files that are no pictures.
+    classes and files that are not pictures.
     """
     found, faults = look_over(dataset, part, folder)
     if faults:
@@ -197,7 +197,7 @@ def _sorted_out(folder: Path) -> tuple[list[str], list[str]]:
 
 
 def is_picture(path: Path) -> bool:
-    """Whether a file begins as a picture does, whatever it is called."""
+    """Whether a file begins as a picture does, by any name."""
     try:
         with path.open("rb") as file:
             return file.read(8).startswith(_MAGIC)

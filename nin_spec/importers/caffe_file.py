@@ -102,7 +102,7 @@ def is_text(path: Path) -> bool:
 
 
 def read_blobs(path: Path) -> dict[str, tuple[Any, ...]]:
-    """The blobs of each layer of a .caffemodel that has any, by its name, whatever its type."""
+    """The blobs of each layer of a .caffemodel that has any, by its name, of any type."""
     net = _binary(path, _read(path, MAX_BYTES))
     return {layer.name: tuple(layer.blobs) for layer in net.layer or net.layers if layer.blobs}
 

@@ -1,4 +1,4 @@
-"""The outline of a .prototxt: its fields and where each stands, whatever they mean.
+"""The outline of a .prototxt: its fields and where each stands, without their meaning.
 
 One loop over the text, within limits, before the library's parser sees it.
 """
@@ -48,7 +48,7 @@ def check_lines(source: Source) -> None:
 
 
 def outline_of(source: Source) -> Field:
-    """The fields of a text, whatever they mean. Raises ForeignModelError where it nests too deeply."""
+    """The fields of a text. Raises ForeignModelError where it nests too deeply."""
     last = here = root = Field("")
     scalar: Field | None = None
     stack = [root]

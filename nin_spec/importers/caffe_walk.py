@@ -94,7 +94,7 @@ class CaffeWalk:
         return {name: array.reshape(shapes[name]) for name, array in found.items()}
 
     def _check_size(self, layer: Layer) -> None:
-        """What the proof would have to compute by now. Raises ForeignModelError where that is too much."""
+        """What the proof would have to compute so far. Raises ForeignModelError where that is too much."""
         step = self.chain.steps[-1] if self.chain.steps else None
         if step is None or step.name != layer.name:
             return

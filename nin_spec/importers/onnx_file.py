@@ -62,7 +62,7 @@ class Source:
     def runnable(self, path: Path) -> bytes | Path:
         """What the proof runs: the file, or a copy without the nodes that no output depends on.
 
-        onnxruntime would compute those that depend on constants alone, whatever they take.
+        onnxruntime would compute those that depend on constants alone, at any cost.
         """
         from onnx import numpy_helper
 

@@ -182,7 +182,7 @@ Pool = Annotated[
 
 
 class Stretch(Strict):
-    """Stretch the picture, whatever its proportions, and keep the centre of the input's size."""
+    """Stretch the picture, ignoring its proportions, and keep the centre of the input's size."""
 
     kind: Literal["stretch"]
     size: Pair | None = Field(

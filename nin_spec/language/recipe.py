@@ -71,7 +71,7 @@ class Augment(Strict):
         False,
         description="Cut the input at random from the resized picture (`preprocess.resize`), not from its centre.",
     )
-    pad_and_crop: int = Field(0, ge=0, le=1024, description="The same, the picture padded by so many pixels first.")
+    pad_and_crop: int = Field(0, ge=0, le=1024, description="The same, the picture padded by this many pixels first.")
     flip: bool = Field(False, description="Mirror half of the pictures.")
 
 
@@ -87,7 +87,7 @@ class Recipe(Strict):
         ge=1,
         le=16384,
         description=(
-            "Resize to this square in training alone, whatever `preprocess.resize` says; from one larger than the "
+            "Resize to this square in training only, instead of `preprocess.resize`; from one larger than the "
             "input, the input is cut at random."
         ),
     )

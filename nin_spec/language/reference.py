@@ -54,14 +54,14 @@ by real and padded cells, never by cells beyond the padding. A padded average mu
 **Head.** Pool, flatten (channel, row, column), dropout, dense layers, norm, activation, output. It must
 end in one score per class. A dense layer before the last has ReLU, the last has none, unless they say.
 
-**Pictures.** `input.preprocess.resize` says once what happens to a picture of another size, and training,
+**Pictures.** `input.preprocess.resize` sets once what happens to a picture of another size, and training,
 evaluation, `run`, the server and exported files all do it. `stretch` and `crop` go straight to the
 input's size. `{kind: crop, shorter: 256}` scales the shorter side to 256, `{kind: stretch, size: 256}`
 stretches to 256 x 256, and both keep the centre of the input's size. Training keeps the same centre,
 unless `augment` has `crop` or `pad_and_crop`: these cut at random from the resized picture (with kind
 `crop`, from its middle square). `train.resize` changes the size in training alone; one above the input's
-size means a random crop, too. Pictures are then scored at another scale than they were learned at, and
-lint says so. With `input.open`, `run` and the server keep the whole of the resized picture; without
+size means a random crop, too. Pictures are then scored at another scale than they were trained at, and
+lint reports it. With `input.open`, `run` and the server keep the whole of the resized picture; without
 `shorter` or `size`, they keep the picture as it is.
 
 **Families.** `extends` names a file beside the spec or a shipped spec, and what follows is laid over it.

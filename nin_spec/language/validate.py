@@ -223,7 +223,7 @@ def _classes_hint(root: Table, loc: Path_, node: Node) -> str | None:
             labels = [item.value for item in whole.items[:_SHOWN] if isinstance(item, Value)]
             quoted = ", ".join(json.dumps(v if isinstance(v, str) else json.dumps(v)) for v in labels)
             more = ", ..." if len(whole.items) > _SHOWN else ""
-            return f"only to count them write classes: {len(whole.items)}; as labels, quoted: classes: [{quoted}{more}]"
+            return f"to count them, write classes: {len(whole.items)}; as labels: classes: [{quoted}{more}]"
         case Value(value=float() as number) if number == number // 1:
             return f"write classes: {int(number)}"
         case Value(value=str() as text) if text.strip().isdigit():

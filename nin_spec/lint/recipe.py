@@ -41,7 +41,7 @@ def _patterns(subject: Subject, train: Recipe, known: Aliases) -> Iterator[Findi
             yield _unmatched("lr_multipliers", pattern, span, known)
         elif fitting <= later:
             message = f"train.lr_multipliers: {short(pattern)!r} changes nothing: later entries fit the same parameters"
-            yield Finding(Code.IDLE_ENTRY, message, span, "move it behind them: the last entry that fits counts")
+            yield Finding(Code.IDLE_ENTRY, message, span, "move it after them: the last entry that fits counts")
         later |= fitting
     for i, pattern in enumerate(train.no_decay):
         span = subject.where("train", "no_decay", i)
@@ -70,7 +70,7 @@ def _unmatched(key: str, pattern: str, span: Span, known: Aliases) -> Finding:
     general = set(pattern.split(".")) <= _KINDS
     return Finding(
         Code.IDLE_ENTRY,
-        f"train.{key}: {short(pattern)!r} fits none of the network's parameters, and changes nothing",
+        f"train.{key}: {short(pattern)!r} fits none of the network's parameters and changes nothing",
         span,
         f"did you mean {near!r}?" if near and not general else HINT,
         severity=Severity.NOTE if general else Severity.WARNING,
@@ -100,7 +100,7 @@ def _crop(subject: Subject, train: Recipe) -> Iterator[Finding]:
             Code.IDLE_ENTRY,
             f"train.augment.crop changes nothing: pictures are resized to the input's {size_of(size)}",
             subject.where("train", "augment", "crop"),
-            f"resize to more before: {_resize_hint(subject, max(size) * 8 // 7)}",
+            f"resize to a larger size first: {_resize_hint(subject, max(size) * 8 // 7)}",
         )
 
 

@@ -112,7 +112,7 @@ _timers: list[threading.Timer] = []
 
 
 def _end_after(seconds: float) -> None:
-    """End the process then, whatever still runs: a model that never ends can't be stopped otherwise."""
+    """End the process then, even if something still runs: a model that never ends can't be stopped otherwise."""
     timer = threading.Timer(seconds, _end)
     timer.daemon = True
     timer.start()

@@ -1,5 +1,5 @@
 // The editor's own script. The browser owns the text: Python is sent it whole, with a version that grows with every
-// change, and whatever Python answers names the version that it answers. An answer to an older text is dropped, so a
+// change, and each answer of Python names the version that it answers. An answer to an older text is dropped, so a
 // slow server can't move the cursor or take a letter back.
 import * as CM from "nicegui-codemirror";
 

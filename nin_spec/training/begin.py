@@ -58,7 +58,7 @@ def train(  # noqa: PLR0913 keyword-only
     already (Ray Train, Accelerate) is used on the current device, and left as it is. Otherwise a process that is
     stopped, killed or cut off is noticed after `peer_timeout` seconds without a sign of life (0: not watched), and
     the others end: with PeerLostError, or, where they wait in a collective operation, with exit code 1. Where
-    torchrun restarts the processes, they go on with the run folder that they began.
+    torchrun restarts the processes, they resume the run folder that they began.
 
     The run has `record` (what came of it), `model()` (the trained network, for `export` and `evaluate`), and
     `path`; `open_run(path)` opens it again, nin_spec.training.begin.resume goes on with it.
@@ -109,9 +109,9 @@ def train_in(  # noqa: PLR0913, PLR0917 what `train` takes
         if world.leads:
             begun = _begun(network, settings, output, world) if world.restarted else None
             output = begun or output or folders.default_folder(network.card.name)
-    target, going_on = world.word([str(output), begun is not None])
-    if going_on:
-        return _go_on(share_run(world, Path(target)), sets, device, world, reporter, stop)
+    target, resumes = world.word([str(output), begun is not None])
+    if resumes:
+        return _continue(share_run(world, Path(target)), sets, device, world, reporter, stop)
     # All that can be refused is refused before there is a folder.
     with agreed(world):
         start = weights_file(start) if start is not None and world.leads else None
@@ -146,10 +146,10 @@ def resume_in(world: World, path: Place, data: Place | None, reporter: Reporter,
     run = share_run(world, Path(path))
     device = _agreed_device(run.record.settings, world)
     sets = _agreed_sets(run.network, run.location if data is None else Path(data), run.record.settings, world)
-    return _go_on(run, sets, device, world, reporter, stop)
+    return _continue(run, sets, device, world, reporter, stop)
 
 
-def _go_on(  # noqa: PLR0913, PLR0917 what a session takes
+def _continue(  # noqa: PLR0913, PLR0917 what a session takes
     run: Run, sets: Sets, device: torch.device, world: World, reporter: Reporter, stop: Callable[[], bool]
 ) -> Run:
     settings = run.record.settings

@@ -17,7 +17,7 @@ class Board:
 
     A resumed run writes its story from the beginning, `rows` being the epochs done: what epochs after the checkpoint
     have written is gone, and a TensorBoard that is open is told to forget it. What can't be written any more, on a
-    full disk, is told once by `tell`; the training goes on without.
+    full disk, is reported once by `tell`; training continues without it.
     """
 
     def __init__(self, folder: Path, rows: Iterable[Row], tell: Callable[[str], None]) -> None:
@@ -29,7 +29,7 @@ class Board:
             if folder.is_dir():
                 shutil.rmtree(folder)
             folder.mkdir()
-            # Not the SummaryWriter, whose thread writes later, and waits for ever once the disk is full.
+            # Not the SummaryWriter, whose thread writes later, and waits forever once the disk is full.
             self.writer = need("tensorboardX.event_file_writer", "training").EventsWriter(str(folder / "events"))
             start = self.events.SessionLog(status=self.events.SessionLog.START)
             self.writer.write_event(self.events.Event(wall_time=time.time(), step=1, session_log=start))

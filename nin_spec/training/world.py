@@ -252,7 +252,7 @@ def _of_peers(error: RuntimeError) -> bool:
 
 
 def _explained(error: RuntimeError, beat: Heartbeat | None) -> PeerLostError:
-    """The same error, naming the process that is gone, which the heartbeat knows by now or soon."""
+    """The same error, naming the process that is gone, which the heartbeat already knows or soon will."""
     if beat is not None and beat.found.wait(beat.patience + heartbeat.GRACE) and beat.lost is not None:
         return beat.lost
     message = f"the processes can't reach each other: {str(error).partition(chr(10))[0]}"

@@ -1,7 +1,7 @@
 """Foreign weights: another program's names for the same tensors.
 
-A file with our names, behind any one prefix, is taken as it is; one with most of them is told which are missing and
-which are not ours. Otherwise its modules (the names up to the last dot) are matched
+A file with our names, after any one prefix, is used as it is; for one with most of them, the error names those that
+are missing and those that are not ours. Otherwise its modules (the names up to the last dot) are matched
 with the graph's layers, all or none:
 
 1. in the file's order, where it has one that fits, as a state_dict has;
@@ -37,7 +37,7 @@ class Adoption:
     """Weights under the graph's names; `mapping` lists (their name, our name), `remarks` what else to know.
 
     `weights_are` is what the file says of them: `fresh, seed 0` when they are untrained. `by_name` is true where the
-    names are the network's own, behind a common prefix at most; `prefix` is that one.
+    names are the network's own, after a common prefix at most; `prefix` is that one.
     """
 
     weights: dict[str, Array] = field(repr=False)
@@ -107,13 +107,13 @@ def _own_prefix(file: str, tensors: Mapping[str, Array], theirs: Shapes, ours: S
         hint = "save only the one that is meant: torch.save(net.state_dict(), ...)"
         _refuse(f"{file} holds {len(found)} networks that fit, and it is unclear which is meant: {copies}", hint)
     prefix = found[chosen or 0]
-    remarks = [f"the names are the network's, behind {prefix!r}"] if prefix else []
+    remarks = [f"the names are the network's, after the prefix {prefix!r}"] if prefix else []
     if len(found) > 1:
         rest = ", ".join(f"{other}*" if other else "the names without a prefix" for other in found if other != prefix)
         remarks.append(f"took {prefix or 'the names without a prefix'}{'*' if prefix else ''}, and not {rest}")
     copies_of_ours = {other + name for other in found for name in ours}
     if outside := [name for name in theirs if not name.startswith(prefix) and name not in copies_of_ours]:
-        remarks.append(f"left out {listed(outside)}: not behind {prefix!r}")
+        remarks.append(f"left out {listed(outside)}: without the prefix {prefix!r}")
     return prefix, remarks
 
 

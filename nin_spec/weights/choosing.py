@@ -90,7 +90,7 @@ def _beside(state: StateDict, adoption: Adoption) -> Iterator[str]:
         none = "" if count else ": nothing was averaged yet"
         yield f"averaged weights, n_averaged is {count}{none}"
     elif adoption.prefix and is_average(adoption.prefix):
-        yield f"averaged weights: those behind {adoption.prefix!r}"
+        yield f"averaged weights: those with the prefix {adoption.prefix!r}"
     rest = [name for name in (*state.counters, *state.others) if name != "n_averaged"]
     if rest:
         yield f"left out {listed(rest)}, which hold no weights"

@@ -1,4 +1,4 @@
-"""The network's names in a file: behind one common prefix, all of them or nearly all.
+"""The network's names in a file: after one common prefix, all of them or nearly all.
 
 A wrapper puts a word before every name: DataParallel `module.`, torch.compile `_orig_mod.`, a LightningModule
 the attribute's own. Which word does not matter, as long as it leaves exactly the network's names.
@@ -27,9 +27,9 @@ WRAPPERS = ("", "state_dict", "model_state_dict", "model", "net", "network", "mo
 
 @dataclass(frozen=True, slots=True)
 class Fit:
-    """A file's names beside the network's, where those stand behind `prefix`.
+    """A file's names beside the network's, where those stand after `prefix`.
 
-    `missing` are the network's; `surplus` the file's behind the prefix that the network does not have; `outside`
+    `missing` are the network's; `surplus` the file's with the prefix that the network does not have; `outside`
     the file's without the prefix, which belong to something else: a loss, an optimiser, another copy.
     """
 
@@ -40,7 +40,7 @@ class Fit:
 
 
 def prefixes(names: Iterable[str], ours: Collection[str]) -> Counter[str]:
-    """How many of the network's names stand behind each prefix."""
+    """How many of the network's names have each prefix."""
     lengths = {len(name) for name in ours}
     found: Counter[str] = Counter()
     for name in names:
@@ -58,7 +58,7 @@ def complete(names: Collection[str], ours: Collection[str]) -> list[str]:
 
 
 def nearly(names: Collection[str], ours: Collection[str]) -> Fit | None:
-    """The fit behind the prefix that most of the network's names have; None where that is less than half of them."""
+    """The fit for the prefix that most of the network's names have; None where that is less than half of them."""
     found = prefixes(names, ours).most_common(1)
     if not found or 2 * found[0][1] < len(ours):
         return None
@@ -66,7 +66,7 @@ def nearly(names: Collection[str], ours: Collection[str]) -> Fit | None:
 
 
 def fit(names: Collection[str], ours: Collection[str], prefix: str) -> Fit:
-    """A file's names beside the network's, behind a prefix."""
+    """A file's names beside the network's, after a prefix."""
     inside = {name[len(prefix) :] for name in names if name.startswith(prefix)}
     return Fit(
         prefix,

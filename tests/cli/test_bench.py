@@ -231,7 +231,7 @@ def test_several_devices_are_a_contender_each(nin_spec: Run) -> None:
         (("nothing.onnx",), "nothing.onnx can't be used"),
         (("nothing.yaml",), "NIN001"),
         (("small.yaml", "--json", "nowhere/b.json"), "there is no folder"),
-        (("small.yaml", "--json", "small.yaml"), "is what this command reads"),
+        (("small.yaml", "--json", "small.yaml"), "is an input of this command"),
     ],
 )
 @pytest.mark.usefixtures("here")

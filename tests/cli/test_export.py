@@ -121,7 +121,7 @@ def test_options_reach_the_exporter() -> None:
         (["tiny.yaml", "--onnx", "--no-parity", "--device", "abacus"], "--device belongs to the proof"),
         (["tiny.yaml", "--onnx", "--no-parity", "--device-option", "a=b"], "--device-option belongs to the proof"),
         (["tiny.yaml", "--onnx", "--device", "abacus"], "'abacus' is not a device here"),
-        (["tiny.yaml", "--onnx", "tiny.yaml"], "tiny.yaml is what this command reads"),
+        (["tiny.yaml", "--onnx", "tiny.yaml"], "tiny.yaml is an input of this command"),
         (["tiny.yaml", "--source", "notes.py"], "notes.py exists, and nin-spec did not write it"),
     ],
 )

@@ -164,7 +164,7 @@ def test_a_file_of_another_kind_is_not_replaced(option: tuple[str, str], place: 
     path.write_bytes(content)
     outcome = nin_spec(*asked(option, path))
     assert outcome.code == 2
-    assert f"{path} exists, and it is of the kind dot" in outcome.err
+    assert f"{path} exists, and it is a file of another kind (dot)" in outcome.err
     assert path.read_bytes() == content
 
 

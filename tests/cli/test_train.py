@@ -165,7 +165,7 @@ def test_what_is_refused_quickly_is_refused_before_torch_is_loaded(arguments: tu
 
 
 @pytest.mark.usefixtures("small")
-def test_a_folder_that_is_no_run_is_not_said_to_go_on(nin_spec: Command) -> None:
+def test_a_folder_that_is_no_run_is_not_said_to_continue(nin_spec: Command) -> None:
     done = nin_spec("train", "small.yaml", "-o", ".")
     assert "--resume" not in done.err
     assert "say another --output" in done.err

@@ -33,7 +33,7 @@ VALIDATOR = Draft202012Validator(SCHEMA)
 @pytest.mark.floors
 def test_the_reference_page_is_current() -> None:
     """REFERENCE.md is what `nin-spec schema --format markdown` prints."""
-    assert REFERENCE.read_text() == reference_page(), "write it anew: nin-spec schema --format markdown > REFERENCE.md"
+    assert REFERENCE.read_text() == reference_page(), "run: nin-spec schema --format markdown > REFERENCE.md"
 
 
 def test_the_example_of_the_reference_page_compiles() -> None:

@@ -32,7 +32,7 @@ def refusal(classes: str) -> Diagnostic:
         ("{cat: 0, dog: 1}", "classes: [cat, dog]"),
         ("{10: j, 9: i}", "classes: [i, j]"),
         ("{}", "classes: [cat, dog]"),
-        ("[0, 1]", 'only to count them write classes: 2; as labels, quoted: classes: ["0", "1"]'),
+        ("[0, 1]", 'to count them, write classes: 2; as labels: classes: ["0", "1"]'),
         ("[cat, 2]", 'classes: ["cat", "2"]'),
         ("[true, false]", 'classes: ["true", "false"]'),
         ("2.0", "write classes: 2"),

@@ -117,7 +117,7 @@ def test_killed_before_the_first_checkpoint_it_begins_again(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_ctrl_c_finishes_the_step_and_says_how_to_go_on(tmp_path: Path, number: int, code: int) -> None:
+def test_ctrl_c_finishes_the_step_and_says_how_to_continue(tmp_path: Path, number: int, code: int) -> None:
     process = started(*arguments_of(tmp_path / "run", small_spec(tmp_path), "16"))
     wait_for_steps(process)
     time.sleep(0.3)

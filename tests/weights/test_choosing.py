@@ -41,7 +41,7 @@ def taken(content: Any, folder: Path) -> tuple[float, str]:
         ({"model_ema": ours(2), "model": ours()}, 1, ["took model, not model_ema"]),
         ({"state_dict": ours(), "state_dict_ema": ours(2), "arch": "nin"}, 1, ["took state_dict, not state_dict_ema"]),
         ({"ema_state_dict": ours(2), "optimizer": {"state": {0: {"m": torch.ones(3)}}}}, 2, ["averaged weights"]),
-        ({"model": ours(prefix="module."), "best": ours(3)}, 1, ["took model, not best", "behind 'module.'"]),
+        ({"model": ours(prefix="module."), "best": ours(3)}, 1, ["took model, not best", "after the prefix 'module.'"]),
         ({"state_dict": {**ours(prefix="model."), "criterion.weight": torch.ones(4)}}, 1, ["criterion.weight"]),
         ({"checkpoint": {"net": {"state_dict": ours(5)}}, "rng": torch.ones(7)}, 5, ["checkpoint.net.state_dict"]),
         ({**ours(), "epoch": 7, "arch": "nin"}, 1, ["left out epoch, arch"]),

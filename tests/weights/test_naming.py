@@ -1,4 +1,4 @@
-"""The network's names are found behind any prefix, and what is missing or too much is named."""
+"""The network's names are found after any prefix, and missing and surplus ones are named."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_any_common_prefix_is_taken_off(name: str, prefix: str, reverse: bool, o
     assert adoption.mapping == tuple((prefix + own, own) for own in graph_of(name).parameters())
     assert adoption.by_name
     said = " ".join(adoption.remarks)
-    assert (f"behind {prefix!r}" in said and "criterion.weight" in said) == bool(prefix)
+    assert (f"the prefix {prefix!r}" in said and "criterion.weight" in said) == bool(prefix)
 
 
 @settings(deadline=None)
