@@ -59,4 +59,4 @@ def test_sigterm_ends_it_while_a_reload_never_ends(tmp_path: Path, monkeypatch: 
         time.sleep(3)  # the watch looks every second
         assert works(server)
         assert server.stop() == 143
-        assert any("did not end in time" in line for line in server.lines)
+        assert any("did not finish in time" in line for line in server.lines)
