@@ -138,7 +138,8 @@ def export_command(spec: str | None, overrides: tuple[str, ...], size: str | Non
 
     An ONNX file is run in onnxruntime and compared with the nn.Module in float64 before it is written.
     If it computes something else, the command names the first node that differs and its line in the
-    spec, writes nothing, and exits 1.
+    spec, writes nothing, and exits 1. Batches of 1, 2 and 7 are compared as far as they fit in memory; if
+    none does, the command exits 2, and --no-parity exports the file unproved.
 
     \b
       nin-spec export runs/nin_digits --onnx --precision int8                writes nin_digits.int8.onnx

@@ -49,7 +49,13 @@ def import_command(
     onnxruntime what the file computes. What the language can't say, such as a residual branch or a
     second output, is refused with the node's name. No code of the file is run.
 
-    A Caffe net is a .prototxt, a .caffemodel or both. Caffe needs not be installed: the spec must compute
+    Proven means: operators are read by rules; a function spelled out in several operators agrees with a word of the
+    language at values from 1e-3 to 1e4, of both signs and at the breakpoints of its constants; and both networks agree
+    on inputs of several scales, and of several sizes if the size is open. Larger inputs, other dtypes, training, and
+    preprocessing that the file does not state are not proven. A network too large to prove is refused: pass a
+    smaller --size, or export it with an open batch.
+
+    A Caffe net is a .prototxt, a .caffemodel or both. Caffe need not be installed: the spec must compute
     what Caffe's published definitions make of the net, with its weights or, without any, random ones.
 
     From a file of `nin-spec export` the spec comes back with its names, labels and preprocessing; a recipe (train) does

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,7 +11,9 @@ import pytest
 from conftest import Outcome
 
 from nin_spec.api import make
+from nin_spec.importers import budget, proof, regions
 from nin_spec.network import compile as compile_network
+from nin_spec.runtime.parity import ANY, TOLERANCES
 
 Run = Callable[..., Outcome]
 
@@ -122,3 +125,28 @@ def test_caffe_files_that_do_not_go_together_are_refused(
     assert outcome.code == 2
     assert message in outcome.err
     assert [path.name for path in Path().iterdir()] == ["net.prototxt"]
+
+
+def test_the_guide_says_what_proven_means(nin_spec: Run) -> None:
+    """README and help give the figures that the code keeps, and what is not proven."""
+    readme = " ".join((Path(__file__).resolve().parents[2] / "README.md").read_text().split())
+    shown = " ".join(nin_spec("import", "--help").out.split())
+    tried = f"from {_power(regions.SMALLEST)} to {_power(regions.LARGEST)}"
+    for text in (readme, shown):
+        assert tried in text
+        for word in ("training", "dtype", "preprocessing that the file does not state", "--size", "open batch"):
+            assert word in text
+    assert proof.LARGE == 1000
+    for figure in (
+        "a thousand times as large",
+        f"within {_power(proof.TOLERANCE)} of its largest score",
+        f"({_power(TOLERANCES['float16', ANY].allowed)} for float16)",
+        f"2^{math.log2(budget.MAX_MACS):g} multiplications",
+        f"2^{math.log2(budget.MAX_VALUES):g} numbers in one layer's maps",
+        f"more than {budget.MAX_SECONDS:g} s of CPU time",
+    ):
+        assert figure in readme
+
+
+def _power(number: float) -> str:
+    return f"1e{math.log10(number):g}"
