@@ -16,9 +16,10 @@ from numpy.typing import DTypeLike, NDArray
 
 from nin_spec.data.ahead import read_ahead
 from nin_spec.data.part import Part
-from nin_spec.diagnostics import Code, DataError, DeviceError, Diagnostic, InputError
+from nin_spec.diagnostics import Code, DataError, Diagnostic, InputError
 from nin_spec.model import Preprocessing
 from nin_spec.pictures import Pixels, frame_of, normalise, raw
+from nin_spec.runtime.memory import ran_out, shortage
 from nin_spec.runtime.patience import RUNNING, within
 from nin_spec.runtime.session import Session, show
 
@@ -113,9 +114,10 @@ def _forward(module: NiNModule, x: torch.Tensor) -> Array:
 
     try:
         scores = module(x)
-    except torch.OutOfMemoryError as error:
-        message = f"{x.device} has too little memory for a batch of {len(x)}"
-        raise DeviceError(Diagnostic(Code.DEVICE_UNAVAILABLE, message, hint="try a smaller batch")) from error
+    except (MemoryError, RuntimeError) as error:  # on the CPU PyTorch raises a bare RuntimeError
+        if not ran_out(error):
+            raise
+        raise shortage(f"{x.device} has too little memory for a batch of {len(x)}", "pass a smaller --batch") from error
     result: Array = (scores if scores.dtype == torch.float64 else scores.float()).cpu().numpy()
     return _row_each(result, len(x))
 

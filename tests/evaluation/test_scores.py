@@ -14,7 +14,7 @@ from onnx import TensorProto, helper
 from PIL import Image
 
 from nin_spec.api import make
-from nin_spec.diagnostics import Code, DataError, InputError
+from nin_spec.diagnostics import Code, DataError, DeviceError, InputError
 from nin_spec.evaluation.scores import module_scores, session_scores
 from nin_spec.model import Model
 from nin_spec.pictures import normalise
@@ -63,6 +63,33 @@ def test_a_batch_that_the_file_fixes_is_kept(fixed: int) -> None:
     contract = model.card.preprocessing
     found = session_scores(session_of(model, batch=fixed), part, contract, SHAPE, 7)
     np.testing.assert_allclose(found, session_scores(session_of(model), part, contract, SHAPE), atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried"),
+        torch.OutOfMemoryError("CUDA out of memory. Tried"),
+    ],
+)
+def test_want_of_memory_names_the_batch(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On the CPU too, where PyTorch raises a bare RuntimeError; any other one is left alone."""
+    model, part = small_model(), noise()
+    module, contract = build_module(model), model.card.preprocessing
+
+    def fail(_: torch.Tensor) -> torch.Tensor:
+        raise error
+
+    monkeypatch.setattr(module, "forward", fail)
+    with pytest.raises(DeviceError, match="cpu has too little memory for a batch of 40") as caught:
+        module_scores(module, part, contract, SHAPE)
+    assert (caught.value.diagnostics[0].code, caught.value.diagnostics[0].hint) == (
+        Code.MEMORY,
+        "pass a smaller --batch",
+    )
+    error = RuntimeError("shapes differ")
+    with pytest.raises(RuntimeError, match="shapes differ"):
+        module_scores(module, part, contract, SHAPE)
 
 
 @pytest.mark.parametrize("color", ["rgb", "bgr"])
