@@ -71,10 +71,10 @@ class Chain:
 
 
 @contextmanager
-def reading(origin: str) -> Iterator[None]:
+def reading(origin: str, what: str = "it can't be read") -> Iterator[None]:
     """The boundary of an import: what a rule, ONNX's evaluator, onnxruntime or PyTorch raises is refused at `origin`.
 
-    Our own errors pass, so that of nested boundaries the innermost names the origin.
+    `what` says what has failed. Our own errors pass, so that of nested boundaries the innermost names the origin.
     """
     try:
         yield
@@ -82,7 +82,7 @@ def reading(origin: str) -> Iterator[None]:
         raise
     except Exception as error:
         said = " ".join(str(error).split())
-        raise refusal(origin, short(f"it can't be read: {type(error).__name__}: {said}", 300)) from error
+        raise refusal(origin, short(f"{what}: {type(error).__name__}: {said}", 300)) from error
 
 
 def refusal(origin: str, why: str, hint: str | None = None) -> ForeignModelError:

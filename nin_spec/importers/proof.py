@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from nin_spec.diagnostics import Code, Diagnostic, ParityError
-from nin_spec.importers.chain import Array, refusal
+from nin_spec.importers.chain import Array, reading
 from nin_spec.model import Model, Preprocessing
 
 TOLERANCE = 1e-4
@@ -131,6 +131,9 @@ def exported(model: Model, **options: Any) -> bytes:
     return data
 
 
+_FAILED = "the model doesn't run"
+
+
 def run(model: bytes | Path, x: Array) -> Array:
     """A model's output for x, as float64: see `runner`."""
     return runner(model)(x)
@@ -151,12 +154,14 @@ def runner(model: bytes | Path) -> Compute:
     options.log_severity_level = 4
     options.intra_op_num_threads = available_threads()
     source = model if isinstance(model, bytes) else source_of(model)
-    try:
-        session = ort.InferenceSession(source, options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # onnxruntime's exceptions share no base class
-        if "NOT_IMPLEMENTED" not in str(error):
-            raise refusal("onnxruntime", f"the model doesn't run: {error}") from error
-        return _reference(onnx.load_model_from_string(model) if isinstance(model, bytes) else onnx.load_model(model))
+    state = import_onnxruntime("capi.onnxruntime_pybind11_state")
+    with reading("onnxruntime", _FAILED):
+        try:
+            session = ort.InferenceSession(source, options, providers=["CPUExecutionProvider"])
+        except state.NotImplemented:
+            return _reference(
+                onnx.load_model_from_string(model) if isinstance(model, bytes) else onnx.load_model(model)
+            )
     node = session.get_inputs()[0]
     kinds = {"tensor(float)": np.float32, "tensor(double)": np.float64, "tensor(float16)": np.float16}
     kind = kinds.get(node.type, np.uint8)
@@ -164,10 +169,8 @@ def runner(model: bytes | Path) -> Compute:
     def compute(x: Array) -> Array:
         with np.errstate(over="ignore"):
             given = x.astype(kind)
-        try:
+        with reading("onnxruntime", _FAILED):
             found = session.run([session.get_outputs()[0].name], {node.name: given})
-        except Exception as error:  # as above
-            raise refusal("onnxruntime", f"the model doesn't run: {error}") from error
         return np.asarray(found[0], np.float64)
 
     return compute
@@ -179,10 +182,8 @@ def _reference(model: Any) -> Compute:
     evaluator = ReferenceEvaluator(model)
 
     def compute(x: Array) -> Array:
-        try:
+        with reading("onnx", _FAILED):
             results: Any = evaluator.run(None, {evaluator.input_names[0]: x.astype(np.float64)})
-        except Exception as error:  # the evaluator may raise anything
-            raise refusal("onnx", f"the model doesn't run: {error}") from error
         return np.asarray(results[0], np.float64)
 
     return compute

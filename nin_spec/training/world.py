@@ -89,7 +89,7 @@ def joined(patience: float = PEER_TIMEOUT) -> Iterator[World]:
         return
     store = meet(launch)
     talk = StoreTalk(store)
-    world = _introduce(launch, talk)
+    world = _introduce(launch, talk, store)
     beat = _heartbeat(world, launch, patience) if patience else None
     talk.beat = beat
     with _watched(beat, talk, world):
@@ -154,7 +154,7 @@ def _gist(error: Exception) -> str:
 # ------------------------------------------------------------------ meeting
 
 
-def _introduce(launch: Launch, talk: StoreTalk) -> World:
+def _introduce(launch: Launch, talk: Talk, store: Any = None) -> World:
     """Each says who it is."""
     own = {
         "host": socket.gethostname(),
@@ -166,9 +166,9 @@ def _introduce(launch: Launch, talk: StoreTalk) -> World:
     hosts = [each["host"] for each in said]
     local, neighbours = _neighbours(launch, hosts)
     peers = tuple(f"pid {each['pid']} on {each['host']}" for each in said)
-    agents = tuple(dict.fromkeys(each["agent"] for each in said)) if launch.by == "torchrun" else ()
+    # The launcher of a caller's group is unknown, and may be torchrun.
+    agents = tuple(dict.fromkeys(each["agent"] for each in said)) if launch.by in {"torchrun", ""} else ()
     restarted = any(each["restarts"] > 0 for each in said)
-    store = talk.store
     return World(launch.rank, launch.size, local, neighbours, peers, agents, restarted, talk, store)
 
 
@@ -193,15 +193,8 @@ def _existing() -> World:
     rank, size = dist.get_rank(), dist.get_world_size()
     if size == 1:
         return World()
-    talk = GroupTalk()
     restarts = int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0"))
-    said = talk.words((socket.gethostname(), os.getpid(), agent(), restarts), rank, size)
-    hosts = [host for host, *_ in said]
-    peers = tuple(f"pid {pid} on {host}" for host, pid, *_ in said)
-    agents = tuple(dict.fromkeys(each for _, _, each, _ in said))
-    restarted = any(count > 0 for *_, count in said)
-    local, neighbours = hosts[:rank].count(hosts[rank]), hosts.count(hosts[rank])
-    return World(rank, size, local, neighbours, peers, agents, restarted, talk)
+    return _introduce(Launch(rank, size, restarts=restarts), GroupTalk())
 
 
 # ------------------------------------------------------------------ watching
