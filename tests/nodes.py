@@ -1,4 +1,4 @@
-"""What stands in a file system and is no regular file. Nothing outside the given folder is touched."""
+"""What is in a file system and is not a regular file. Nothing outside the given folder is touched."""
 
 from __future__ import annotations
 

@@ -46,7 +46,7 @@ def test_specs_and_unknown_files_are_not_foreign() -> None:
     ],
 )
 def test_a_text_that_is_meant_as_a_spec_is_known(text: str, *, meant: bool, tmp_path: Path) -> None:
-    """Whatever it is called: JSON is YAML, and a Kubernetes manifest has a key of that name, too."""
+    """Under any name: JSON is YAML, and a Kubernetes manifest has a key of that name, too."""
     for name in ("a.json", "a.cfg"):
         (tmp_path / name).write_text(text)
         assert says_spec(tmp_path / name) == meant

@@ -126,7 +126,7 @@ def test_what_gives_no_network_says_what_does(
 
 
 def test_a_file_and_a_run_give_a_model(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The run's result, with its labels; a spec has no weights, and says where they come from."""
+    """The run's result, with its labels; a spec has no weights, and the error says how to get them."""
     monkeypatch.chdir(place)
     assert model_of("net.onnx") == Path("net.onnx")
     assert model_of("something") == Path("something")

@@ -248,7 +248,7 @@ BAD = [
 
 @pytest.mark.parametrize("resize", BAD, ids=str)
 def test_a_file_that_says_it_wrongly_is_refused(resize: Any) -> None:
-    """One message, whatever stands there."""
+    """One message, for anything at that path."""
     with pytest.raises(InputError) as caught:
         open_session(content(metadata={"preprocessing": {"resize": resize}}), "cpu")
     assert caught.value.diagnostics[0].code is Code.MODEL_UNREADABLE

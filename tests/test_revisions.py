@@ -114,7 +114,7 @@ REFUSED = [
 
 @pytest.mark.parametrize("case", REFUSED, ids=str)
 def test_what_is_refused(repository: Path, tmp_path: Path, case: tuple[str, str, Code, str]) -> None:
-    """In words, whatever the revision or path looks like; nothing is written beside."""
+    """In words, for any revision or path; nothing is written beside."""
     revision, file, code, why = case
     escapes = "extends: ../../b.yaml\n"
     commit({"a.yaml": "a: 1\n", "large.yaml": "#" * (MAX_BYTES + 1), "escapes.yaml": escapes, "specs/b": ""})

@@ -48,7 +48,7 @@ def test_a_row_has_what_is_wrong_in_any_of_its_releases() -> None:
 
 
 def test_a_row_from_documentation_has_the_faults_of_the_earliest_that_was_measured() -> None:
-    """Nobody knows better, and the target says so."""
+    """The row was not measured, and the target says so."""
     table = read_table(measure_targets.table_of([result("1.15.0", "max ceil uneven open 13")], probes()))
     assert not table.runtimes["1.8"].versions
     assert not table.runtimes["1.8"].computes("max ceil uneven open", 13)

@@ -1,4 +1,4 @@
-"""Runs every command inside a namespace without a network, in a folder of traps, and says what was noticed.
+"""Runs every command inside a namespace without a network, in a folder of traps, and reports what was noticed.
 
     unshare --net --map-root-user python -P every_command.py FOLDER
 
@@ -62,7 +62,7 @@ def _studio(log: IO[str]) -> None:
 
 
 LASTING: dict[str, Callable[[IO[str]], None]] = {"serve": _serve, "studio": _studio}
-"""Those that end when they are told to, and what is asked of each before."""
+"""Those that end on a signal, and what is asked of each before."""
 
 
 def _get(host: str, path: str) -> bytes:

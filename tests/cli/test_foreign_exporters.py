@@ -1,4 +1,4 @@
-"""An exporter of another package that can't be used takes nothing from the others, and is told by name."""
+"""An exporter of another package that can't be used takes nothing from the others, and is named."""
 
 from __future__ import annotations
 

@@ -108,7 +108,7 @@ def test_a_file_of_another_tool_names_the_way_in(nin_spec: Run, folder: Path, co
 
 
 def test_import_names_the_way_too(nin_spec: Run, folder: Path) -> None:
-    """Of what is not ONNX; a spec needs no import."""
+    """For what is not ONNX; a spec does not need an import."""
     (folder / "net.h5").write_bytes(b"\x89HDF\r\n")
     assert "a Keras model: export it" in nin_spec("import", "net.h5").err
     assert "a spec does not need an import: nin-spec build tiny.yaml" in nin_spec("import", "tiny.yaml").err
@@ -138,7 +138,7 @@ def test_check_takes_a_folder_of_specs(nin_spec: Run, folder: Path, run_folder: 
 
 
 def test_check_takes_a_run_folder(nin_spec: Run, run_folder: Path) -> None:
-    """Its own spec, which is not fixed: it says what was trained."""
+    """Its own spec, which --fix does not change, since it records what was trained."""
     outcome = nin_spec("check", str(run_folder), "--no-lint")
     assert outcome.out == f"{run_folder}/spec.yaml: ok\n"
     outcome = nin_spec("check", str(run_folder), "--fix")
@@ -156,7 +156,7 @@ def test_check_fixes_every_spec_of_a_folder(nin_spec: Run, folder: Path) -> None
 
 
 def test_a_folder_without_specs_is_refused(nin_spec: Run, folder: Path) -> None:
-    """With what was passed over."""
+    """With what was skipped."""
     (folder / "other").mkdir()
     (folder / "other" / "compose.yaml").write_text("services: {}\n")
     outcome = nin_spec("check", "other")
@@ -169,7 +169,7 @@ def test_a_folder_without_specs_is_refused(nin_spec: Run, folder: Path) -> None:
 
 
 def test_run_takes_a_folder_of_pictures(nin_spec: Run, run_folder: Path, photos: Path) -> None:
-    """Every one below it, in order; what is no picture is passed over and said, what systems leave is not."""
+    """Every one below it, in order; other files are named as skipped, those of the operating system are not."""
     outcome = nin_spec("run", str(run_folder), str(photos), "--device", "cpu", "--format", "json")
     assert outcome.code == 0, outcome.err
     files = [str(photos / name) for name in ("three/0.png", "three/1.png", "three/2.png", "two/0.png", "two/1.png")]

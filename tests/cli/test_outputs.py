@@ -1,4 +1,4 @@
-"""What commands write: nothing that a person made is lost, whatever stands where a file would go."""
+"""What commands write: nothing that a person made is lost, for any file in the output's place."""
 
 from __future__ import annotations
 

@@ -44,7 +44,7 @@ def left(folder: Path) -> list[str]:
 @pytest.mark.parametrize("kind", NODES)
 @pytest.mark.parametrize("name", ["x.bin", "x.bin.part"])
 def test_only_regular_files_are_fetched_into(server: Server, tmp_path: Path, kind: str, name: str) -> None:
-    """A FIFO in the file's place is neither read, which would wait for ever, nor replaced."""
+    """A FIFO in the file's place is neither read, which would block forever, nor replaced."""
     with node(kind, tmp_path, name) as path:
         before = path.stat()
         assert "can't be written: it is a" in refusal(

@@ -29,7 +29,7 @@ POOL = "pooling_param { pool: MAX kernel_size: 2 stride: 1 }"
 def test_what_the_proof_cannot_afford_is_refused_with_what_lifts_it(
     *, layers: list[str], shape: Any, line: int, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """None of these gets as far as the proof."""
+    """None of these reaches the proof."""
     monkeypatch.setattr("nin_spec.importers.caffe_import.forward", lambda *_: pytest.fail("it was computed"))
     if message.startswith("16,384,000"):
         monkeypatch.setattr("nin_spec.importers.caffe_walk.MAX_TOTAL", 1 << 23)

@@ -56,7 +56,7 @@ def test_a_file_of_bytes_comes_back_as_one_that_takes_the_same_bytes(
     channels_last: bool,  # noqa: FBT001
     number: Any,
 ) -> None:
-    """Nothing is applied twice, whatever the graph does itself."""
+    """Nothing is applied twice, for any scaling in the graph itself."""
     words = [] if kind == "none" else ["Mul", "Add"] if kind == "by channel" else kind.split(" then ")
     values = ["f", *(f"v{k}" for k in range(len(words) - 1)), "s"]
     nodes: list[Any] = [(word, [values[k], f"c{k}"], [values[k + 1]], {}) for k, word in enumerate(words)]

@@ -1,4 +1,4 @@
-"""A file that we exported comes back as the spec that it was made of, by whatever options; or it says why not."""
+"""A file that we exported comes back as the spec that it was made from, with any options, or the error says why not."""
 
 from __future__ import annotations
 
@@ -202,7 +202,7 @@ def test_nodes_and_tensors_without_effect_do_not_count(tmp_path: Path) -> None:
 
 
 def test_an_int8_file_is_refused_as_what_it_is(tmp_path: Path) -> None:
-    """Its rounding is no word of the language."""
+    """The language cannot express its rounding."""
     from nin_spec.precision.reduction import stamp
 
     path = written(tmp_path / "a.onnx", stamp(digits().SerializeToString(), "int8", {}))

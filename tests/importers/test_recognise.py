@@ -153,7 +153,7 @@ CHANGES: dict[str, Any] = {
 @settings(max_examples=60, deadline=None)
 @given(st.sampled_from([*WORDS]), st.sampled_from([*CHANGES]), st.floats(-2, 7).map(lambda e: 10.0**e))
 def test_a_breakpoint_anywhere_is_seen(word: str, change: str, threshold: float) -> None:
-    """Each word changed beyond a number from 0.01 to 10,000,000 is refused or is no word."""
+    """Each word changed beyond a number from 0.01 to 10,000,000 is refused, or is not a word of the language."""
 
     def compute(x: Array, changed: Any) -> Array:
         limit = float(changed.get("limit", np.float32(threshold)))

@@ -1,4 +1,4 @@
-"""A finding says what to write, and what it says to write is right."""
+"""A finding's hint, once followed, removes the finding."""
 
 from __future__ import annotations
 

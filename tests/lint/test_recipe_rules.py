@@ -1,4 +1,4 @@
-"""NIN912: what a recipe says and training passes over. NIN913: pictures of two scales."""
+"""NIN912: entries of a recipe that training ignores. NIN913: pictures of two scales."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ def test_a_misspelt_pattern_in_a_family_and_in_an_override() -> None:
 
 
 def test_a_family_may_overrule(tmp_path: Path) -> None:
-    """What a spec says after the one that it extends is no slip: only the same text overrules itself by mistake."""
+    """A spec may overrule the one that it extends: only the same text overrules itself by mistake."""
     (tmp_path / "base.yaml").write_text(spec_with('optimizer: adam, lr_multipliers: {"stem.*": 2}'))
     child = "spec: 1\nextends: base.yaml\nname: b\ntrain: {lr_multipliers: {"
     (tmp_path / "child.yaml").write_text(child + '"*": 3}}\n')
@@ -131,7 +131,7 @@ SCALES = [
 
 @pytest.mark.parametrize(("scored", "trained", "cure"), SCALES)
 def test_training_at_another_scale(scored: str, trained: int | None, cure: str | None) -> None:
-    """Told where `train.resize` differs from what evaluation does; the cure that the hint names is one."""
+    """Reported where `train.resize` differs from evaluation's; the fix in the hint removes it."""
     text = spec_with("optimizer: adam")
     overrides = [f"input.preprocess.resize={scored}"] + ([f"train.resize={trained}"] if trained else [])
     found = [f for f in findings(network_of(text, *overrides)) if f.code is Code.TWO_SCALES]

@@ -104,13 +104,13 @@ def test_this_machine_says_what_is_free() -> None:
     ],
 )
 def test_a_failed_allocation_is_a_diagnostic(error: Exception) -> None:
-    """Of Python, NumPy, PyTorch and onnxruntime alike, with the cure of the work that failed."""
+    """Of Python, NumPy, PyTorch and onnxruntime alike, with the fix for the work that failed."""
     with pytest.raises(DeviceError, match="the work ran out of memory") as caught, enough_memory("the work", "wait"):
         raise error
     assert (caught.value.diagnostics[0].code, caught.value.diagnostics[0].hint) == (Code.MEMORY, "wait")
 
 
 def test_other_errors_are_left_alone() -> None:
-    """A RuntimeError that says nothing of memory is a fault of ours."""
+    """A RuntimeError that does not mention memory is a fault of ours."""
     with pytest.raises(RuntimeError, match="shape"), enough_memory("the work", "wait"):
         raise RuntimeError("shape mismatch")

@@ -26,7 +26,7 @@ def test_what_ends_is_returned_or_raised() -> None:
 
 
 def test_what_does_not_end_is_given_up() -> None:
-    """InputError with the file and the limit, while the thread goes on."""
+    """InputError with the file and the limit, while the thread keeps running."""
     end = threading.Event()
     with pytest.raises(InputError) as caught:
         patience.within(0.1, "a.onnx", "opening it", end.wait)

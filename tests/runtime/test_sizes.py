@@ -1,4 +1,4 @@
-"""The sizes that an open network is tried at: they show whatever some size shows, and stay few and small."""
+"""The sizes that an open network is tried at: they show what any other size would, and stay few and small."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def test_the_sizes_are_legal_few_and_small(op: ops.AvgPool2d, nominal: int) -> N
 
 
 def test_a_chain_is_tried_at_sizes_that_leave_partial_windows() -> None:
-    """Of each window, behind whatever stands before it."""
+    """Of each window, after any layers before it."""
     graph = nin_spec.compile(nin_spec.loads(OPEN)).graph
     sizes = sizes_to_try(graph)
     assert sizes[0] == (14, 14)

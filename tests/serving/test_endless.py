@@ -39,7 +39,7 @@ def works(server: Process) -> bool:
 
 
 def test_a_reload_that_does_not_end_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The old model stays, the log says why, and the server still ends in time: with a code that says how."""
+    """The old model stays, the log gives the reason, and the server still exits in time, with the code of SIGTERM."""
     start(monkeypatch, 2.0)
     path = served(tmp_path)
     with running(str(path), "--reload", "--drain", "0.5") as server:

@@ -47,7 +47,7 @@ def expected(folder: Path) -> list[tuple[str, int, object]]:
 
 
 class Reader(Silent):
-    """Reads the events after each epoch, as TensorBoard would; ends the training hard after the first, if told to."""
+    """Reads the events after each epoch, as TensorBoard would; ends the training hard after the first, if asked to."""
 
     def __init__(self, folder: Path, *, breaks: bool = False) -> None:
         self.folder, self.breaks = folder, breaks

@@ -36,7 +36,7 @@ class Ring:
         self.far[rank].sendall(json.dumps(told).encode() + b"\n")
 
     def hears(self, rank: int) -> list[dict[str, object]]:
-        """What a process is told until the connection ends or nothing comes."""
+        """What a process receives until the connection ends or nothing comes."""
         self.far[rank].settimeout(0.5)
         data = b""
         with suppress(TimeoutError):

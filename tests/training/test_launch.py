@@ -1,4 +1,4 @@
-"""What launchers say in the environment is understood, or refused with the cure."""
+"""Launchers' environment variables are understood, or refused with a fix."""
 
 from __future__ import annotations
 

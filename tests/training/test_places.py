@@ -99,7 +99,7 @@ def test_standard_input_is_named_too(
 
 
 def test_a_family_and_an_override_are_named(photos: Path) -> None:
-    """The file that has the norm, or the override that says it."""
+    """The file that has the norm, or the override that sets it."""
     Path("base.yaml").write_text(NORMS)
     Path("mine.yaml").write_text("extends: base.yaml\nname: mine\n")
     for overrides, where in (([], "base.yaml:5:18"), (["defaults.norm=batch"], "--set:1:15")):
@@ -109,7 +109,7 @@ def test_a_family_and_an_override_are_named(photos: Path) -> None:
 
 
 def test_a_dead_relu_is_told_at_its_line_and_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Also when the run goes on from its own spec.yaml, which has other lines."""
+    """Also when the run resumes from its own spec.yaml, which has other lines."""
     monkeypatch.chdir(tmp_path)
     Path("dead.yaml").write_text(DEAD)
     first, second = Listener(), Listener()

@@ -37,7 +37,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_train_and_evaluate_use_what_lies_beside_the_spec(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """And say so; the run knows where, when it goes on and when it is evaluated."""
+    """And report it; the run knows where, when it is resumed and when it is evaluated."""
     spec = str(place / "pets.yaml")
     assert execute(["train", spec, "-o", "run", "--threads", "1"]) == 0
     assert f"data: {place / 'photos'}, beside the spec" in capsys.readouterr().err
@@ -63,7 +63,7 @@ def test_what_lies_beside_is_found_by_the_spec_s_own_folder(place: Path) -> None
 
 
 def test_a_data_set_that_has_its_own_place_is_read_from_there(place: Path) -> None:
-    """The digits come along; a folder of that name is not taken for them."""
+    """The digits are bundled; a folder of that name is not used instead."""
     (place / "digits").mkdir()
     assert beside(nin_spec.compile(place / "pets.yaml", ["train.dataset=digits"])) is None
     assert beside(nin_spec.compile("nin_digits")) is None

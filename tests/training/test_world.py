@@ -1,4 +1,4 @@
-"""Processes that meet by a launcher's variables or in a group that exists train as one, whatever their folders."""
+"""Processes that meet by a launcher's variables or in an existing group train as one, with any folders."""
 
 from __future__ import annotations
 

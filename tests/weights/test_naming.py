@@ -38,7 +38,7 @@ def zeros(graph: Graph, prefix: str = "") -> Arrays:
 @settings(max_examples=40, deadline=None)
 @given(st.sampled_from(shipped_names()), PREFIXES, st.booleans(), st.booleans())
 def test_any_common_prefix_is_taken_off(name: str, prefix: str, reverse: bool, ordered: bool) -> None:  # noqa: FBT001
-    """Whatever it is called and in whatever order, and what stands outside it is left out and said."""
+    """For any prefix and order; names without it are left out and reported."""
     state = {**zeros(graph_of(name), prefix), **({"criterion.weight": np.ones(10, "f4")} if prefix else {})}
     adoption = take(dict(reversed(state.items())) if reverse else state, graph_of(name), ordered=ordered)
     assert adoption.mapping == tuple((prefix + own, own) for own in graph_of(name).parameters())
@@ -94,7 +94,7 @@ def test_all_names_and_a_wrong_shape_are_counted() -> None:
 
 
 def test_a_name_that_is_ours_is_never_taken_for_another() -> None:
-    """A layer of the same shape in the place of one that is missing is no match when the other names are ours."""
+    """A layer of the same shape in the place of a missing one does not match when the other names are ours."""
     state = {n.replace("blocks.0.convs.2", "extra"): a for n, a in values(small()).items()}
     with refused(Code.WEIGHTS_MISMATCH, "lacks blocks.0.convs.2.weight, blocks.0.convs.2.bias; extra.weight"):
         take(state, small())
