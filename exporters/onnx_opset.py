@@ -20,9 +20,9 @@ DEFINED = 19
 
 
 def choose_opset(graph: Graph, asked: int | None, target: Target | None = None) -> int:
-    """The opset asked for, else the lowest from 17 on that says the graph exactly, and that the target computes.
+    """The opset asked for, else the lowest from 17 on that expresses the graph exactly and that the target computes.
 
-    Raises ExportError for an opset that can't say the graph, and for what the target can't load or computes wrongly.
+    Raises ExportError for an opset that can't express the graph, and for what the target can't load or compute.
     """
     needed = DEFINED if _left_open(graph) else OPSETS[0]
     if target is not None:
@@ -114,7 +114,7 @@ def _cures(graph: Graph, target: Target, asked: int | None) -> Iterator[str]:
 
 
 def readers(opset: int, target: Target | None) -> tuple[Runtime, ...]:
-    """Those that a file is for: the target's runtime, or every release measured that loads the opset."""
+    """The runtimes that a file is for: the target's, or every release measured that loads the opset."""
     return (target.runtime,) if target else tuple(row for row in table().measured if row.opset >= opset)
 
 

@@ -1,4 +1,4 @@
-"""How pools are written in ONNX: for each the ways that say it exactly, of which one is chosen for who will run it.
+"""How pools are written in ONNX: each exact way, of which one is chosen for the runtimes that will run the file.
 
 1. As it is.
 2. As a floor-mode pool with explicit padding, where the size is fixed.

@@ -285,7 +285,7 @@ def _avg_pool(w: Writer, node: Node, _: ops.AvgPool2d) -> None:
 
 
 def _pool(w: Writer, node: Node) -> None:
-    """By the way that those who will run the file compute rightly."""
+    """Write a pool the way that the file's runtimes compute rightly."""
     choose(node, w.opset, w.runtimes, open_size=w.open_size).write(w, node)
 
 

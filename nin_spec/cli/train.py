@@ -135,7 +135,7 @@ def _train(world: World, target: str, given: dict[str, Any], stop: _Stop) -> Run
         if world.leads:
             folder = _run_to_resume(target, given) if given["resumed"] else None
             network = _checked(world, target, given) if folder is None else None
-    text, name, path = world.word(
+    text, name, path = world.broadcast(
         [network and network.spec.text, network and network.spec.root.source.name, folder and str(folder)]
     )
     data = None if given["data"] is None else Path(given["data"])

@@ -5,7 +5,7 @@ In the order of a run:
     settings.py       what a person chooses beside the recipe: device, precision, threads, pieces of a batch
     sets.py           the pictures learned from and those scored on, shown to be usable before it begins
     launch.py         which processes torchrun, Slurm or MPI have started
-    talk.py           words between them, through a key-value store or the caller's process group
+    talk.py           plain data between them, through a key-value store or the caller's process group
     heartbeat.py      signs of life, so that a process that is stopped or killed is noticed
     world.py          the processes of a training, met
     devices.py        where and in which precision it computes

@@ -100,7 +100,7 @@ def train_in(  # noqa: PLR0913, PLR0917 what `train` takes
             precision=settings.precision or recipe.precision,
             threads=settings.threads or default_threads(world),
         )
-    settings = TrainSettings(**world.word(asdict(settings)))  # threads, too, decide about the last digit
+    settings = TrainSettings(**world.broadcast(asdict(settings)))  # the number of threads, too, decides the last digit
     device = _agreed_device(settings, world)
     sets = _agreed_sets(network, data, settings, world)
     begun = None
@@ -109,7 +109,7 @@ def train_in(  # noqa: PLR0913, PLR0917 what `train` takes
         if world.leads:
             begun = _begun(network, settings, output, world) if world.restarted else None
             output = begun or output or folders.default_folder(network.card.name)
-    target, resumes = world.word([str(output), begun is not None])
+    target, resumes = world.broadcast([str(output), begun is not None])
     if resumes:
         return _continue(share_run(world, Path(target)), sets, device, world, reporter, stop)
     # All that can be refused is refused before there is a folder.
@@ -176,7 +176,7 @@ def _agreed_sets(network: Network, location: Path | None, settings: TrainSetting
         if world.local == 0:
             require_pictures(sets)
     found = sets.record
-    said = world.words([found.train_fingerprint, found.scored_fingerprint, list(sets.learned.classes)])
+    said = world.all_gather([found.train_fingerprint, found.scored_fingerprint, list(sets.learned.classes)])
     with agreed(world):
         for rank, other in enumerate(said):
             if other != said[0]:

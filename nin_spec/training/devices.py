@@ -46,7 +46,7 @@ def require_own_gpu(world: World, device: torch.device) -> None:
     """Raise DeviceError when two processes have chosen the same GPU."""
     if device.type != "cuda":
         return
-    chosen = world.words(str(getattr(torch.cuda.get_device_properties(device), "uuid", "")))
+    chosen = world.all_gather(str(getattr(torch.cuda.get_device_properties(device), "uuid", "")))
     with agreed(world):
         for rank, gpu in enumerate(chosen):
             if gpu and chosen.index(gpu) < rank:

@@ -26,7 +26,7 @@ def share_run(world: World, path: Path) -> Run:
     with agreed(world):
         if world.leads:
             run = open_run(path)
-    told = world.word(None if run is None else [run.network.spec.text, run.record.model_dump_json()])
+    told = world.broadcast(None if run is None else [run.network.spec.text, run.record.model_dump_json()])
     if run is not None:
         return run
     text, record = told
@@ -53,7 +53,7 @@ def share_checkpoint(world: World, checkpoint: Checkpoint | None, device: torch.
     if checkpoint is not None:
         shapes = {name: (array.shape, array.dtype.str) for name, array in checkpoint.tensors.items()}
         told = {"state": asdict(checkpoint.state), "tensors": shapes}
-    told = world.word(told)
+    told = world.broadcast(told)
     if told is None:
         return None
     tensors = {}

@@ -1,4 +1,4 @@
-"""Words between the processes of a training: plain data, through a key-value store or the caller's process group."""
+"""Plain data between the processes of a training, through a key-value store or the caller's process group."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ _meetings = itertools.count()
 
 
 class Talk(Protocol):
-    """How words pass between processes."""
+    """How plain data passes between processes."""
 
-    def words(self, value: Any, rank: int, size: int) -> list[Any]:
-        """What each process says, in each; values are plain data."""
+    def all_gather(self, value: Any, rank: int, size: int) -> list[Any]:
+        """The values of all processes, by rank, in each; values are plain data."""
 
-    def word(self, value: Any, rank: int) -> Any:
-        """What process 0 says, in each."""
+    def broadcast(self, value: Any, rank: int) -> Any:
+        """Process 0's value, in each."""
 
 
 class StoreTalk:
@@ -42,12 +42,12 @@ class StoreTalk:
         self.beat: Heartbeat | None = None
         self._calls = itertools.count()
 
-    def words(self, value: Any, rank: int, size: int) -> list[Any]:
+    def all_gather(self, value: Any, rank: int, size: int) -> list[Any]:
         call = next(self._calls)
         self.store.set(f"{call}/{rank}", json.dumps(value))
         return [json.loads(self.hear(f"{call}/{other}")) for other in range(size)]
 
-    def word(self, value: Any, rank: int) -> Any:
+    def broadcast(self, value: Any, rank: int) -> Any:
         call = next(self._calls)
         if rank == 0:
             self.store.set(f"{call}/0", json.dumps(value))
@@ -70,14 +70,14 @@ class StoreTalk:
 class GroupTalk:
     """Through a process group of the caller's."""
 
-    def words(self, value: Any, rank: int, size: int) -> list[Any]:
+    def all_gather(self, value: Any, rank: int, size: int) -> list[Any]:
         import torch.distributed as dist
 
         said: list[Any] = [None] * size
         dist.all_gather_object(said, value)
         return said
 
-    def word(self, value: Any, rank: int) -> Any:
+    def broadcast(self, value: Any, rank: int) -> Any:
         import torch.distributed as dist
 
         box = [value]

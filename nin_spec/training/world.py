@@ -1,7 +1,7 @@
 """The processes of one training: who they are, how they meet, and what they tell each other. Loads torch when needed.
 
-Two ways lead to the others. Words (specs, settings, errors) pass through the key-value store at which the processes
-meet, so that a wait for a slow process has no time limit of its own. Tensors pass through a process group of PyTorch.
+Plain data (specs, settings, errors) passes through the key-value store at which the processes meet, so that waiting
+for a slow process has no time limit of its own. Tensors pass through a process group of PyTorch.
 In a process group that the caller has initialised, both pass through that group, and it is left as it was.
 """
 
@@ -63,13 +63,13 @@ class World:
             dist.all_reduce(values)
         return values
 
-    def word(self, value: Any) -> Any:
-        """What the leading process says, in each: plain data."""
-        return value if self.talk is None else self.talk.word(value, self.rank)
+    def broadcast(self, value: Any) -> Any:
+        """Process 0's value, in each: plain data."""
+        return value if self.talk is None else self.talk.broadcast(value, self.rank)
 
-    def words(self, value: Any) -> list[Any]:
-        """What each process says, in each: plain data."""
-        return [value] if self.talk is None else self.talk.words(value, self.rank, self.size)
+    def all_gather(self, value: Any) -> list[Any]:
+        """The values of all processes, by rank, in each: plain data."""
+        return [value] if self.talk is None else self.talk.all_gather(value, self.rank, self.size)
 
 
 @contextmanager
@@ -117,9 +117,9 @@ def connected(world: World, device: torch.device) -> Iterator[None]:
 
 @contextmanager
 def agreed(world: World, *kinds: type[Exception]) -> Iterator[None]:
-    """What one process can't begin, none begins: an error that several have is raised with words by the first alone.
+    """What one process can't begin, none begins: of processes with the same error, only the first reports it.
 
-    Nothing in it may wait for another process. The others raise an error without words. `kinds` are errors that
+    Nothing in it may wait for another process. The others raise an error without a message. `kinds` are errors that
     count beside NinSpecError.
     """
     own: Exception | None = None
@@ -128,7 +128,7 @@ def agreed(world: World, *kinds: type[Exception]) -> Iterator[None]:
         yield
     except caught as error:
         own = error
-    said = world.words(None if own is None else _gist(own))
+    said = world.all_gather(None if own is None else _gist(own))
     if own is not None:
         raise own if _gist(own) not in said[: world.rank] else TrainingError(())
     if any(word is not None for word in said):
@@ -137,7 +137,7 @@ def agreed(world: World, *kinds: type[Exception]) -> Iterator[None]:
 
 def require_same(world: World, asked: dict[str, Any]) -> None:
     """Raise TrainingError when a process was started for another training than process 0."""
-    said = world.words(asked)
+    said = world.all_gather(asked)
     with agreed(world):
         for rank, other in enumerate(said):
             if different := [key for key, value in other.items() if said[0].get(key) != value]:
@@ -162,7 +162,7 @@ def _introduce(launch: Launch, talk: Talk, store: Any = None) -> World:
         "agent": agent(),
         "restarts": launch.restarts,
     }
-    said = talk.words(own, launch.rank, launch.size)
+    said = talk.all_gather(own, launch.rank, launch.size)
     hosts = [each["host"] for each in said]
     local, neighbours = _neighbours(launch, hosts)
     peers = tuple(f"pid {each['pid']} on {each['host']}" for each in said)
@@ -206,10 +206,10 @@ def _heartbeat(world: World, launch: Launch, patience: float) -> Heartbeat:
     if world.leads:
         with heartbeat.listen(near=near) as server:
             token = secrets.token_hex(16)
-            world.word({"host": socket.gethostname(), "port": server.getsockname()[1], "token": token})
+            world.broadcast({"host": socket.gethostname(), "port": server.getsockname()[1], "token": token})
             links = heartbeat.accept(server, world.size - 1, token, limit)
     else:
-        at = world.word(None)
+        at = world.broadcast(None)
         hosts = ("127.0.0.1",) if near else (launch.address, at["host"])
         links = heartbeat.connect(hosts, at["port"], world.rank, at["token"], limit)
     return Heartbeat(world.rank, world.peers, links, patience)

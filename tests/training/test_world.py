@@ -70,11 +70,11 @@ class Said:
     def __init__(self, *others: Any) -> None:
         self.others = list(others)
 
-    def words(self, value: Any, rank: int, size: int) -> list[Any]:
+    def all_gather(self, value: Any, rank: int, size: int) -> list[Any]:
         """The other's words once, then the same from both."""
         return [value, self.others.pop(0)] if self.others else [value, value]
 
-    def word(self, value: Any, rank: int) -> Any:
+    def broadcast(self, value: Any, rank: int) -> Any:
         """What process 0 says."""
         return value
 
