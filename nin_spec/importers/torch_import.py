@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import copy
+import warnings
 from collections.abc import Sequence
 
 import torch
 from torch import nn
+from torch.utils._pytree import tree_leaves
 
 from nin_spec.importers.budget import check_cost
 from nin_spec.importers.chain import Array, Chain, reading, refusal
 from nin_spec.importers.decompile import Imported, decompile
 from nin_spec.importers.proof import TOLERANCE, compare_all, trial_pictures
+from nin_spec.importers.torch_constants import held_by
 from nin_spec.importers.torch_regions import name_of
 from nin_spec.importers.torch_walk import BATCH, TorchWalk
 from nin_spec.ir.types import DType, TensorType
 
-_LIFTING = {"aten.detach", "aten.detach_", "aten.alias", "aten.lift_fresh_copy"}
 _CASTS = {"aten.to", "aten._to_copy"}
 _TOLERANCES = {torch.float64: 1e-6, torch.float32: TOLERANCE}
 """Largest difference from the module, relative to its largest value."""
@@ -34,6 +36,8 @@ def import_module(module: nn.Module, input_shape: Sequence[int], name: str | Non
     """
     if not isinstance(module, nn.Module):
         raise refusal(type(module).__name__, "it is not an nn.Module")
+    if isinstance(module, torch.jit.ScriptModule):
+        raise refusal(type(module).__name__, "a TorchScript module", "pass the nn.Module that it was made from")
     origin = name or type(module).__name__
     training = module.training
     try:
@@ -59,11 +63,14 @@ def _import(module: nn.Module, input_shape: Sequence[int], name: str) -> Importe
 def _program(module: nn.Module, shape: tuple[int, ...], name: str) -> torch.export.ExportedProgram:
     """What the module's forward does, operator by operator."""
     parameter = _parameter(module)
-    example = torch.zeros((BATCH, *shape), dtype=_dtype(parameter), device=parameter.device)
+    dtype = parameter.dtype if parameter.is_floating_point() else torch.float32
+    example = torch.zeros((BATCH, *shape), dtype=dtype, device=parameter.device)
     try:
-        with torch.no_grad():
+        with torch.no_grad(), warnings.catch_warnings():
             module(example)  # gives lazy layers their shapes
-        program = torch.export.export(module, (example,), strict=False)
+            # Hooks that compute a weight set it on the module; PyTorch warns of that, and puts it back.
+            warnings.filterwarnings("ignore", "The tensor attribute")
+            program = torch.export.export(module, (example,), strict=False)
     except Exception as error:  # a module's forward may raise anything
         raise refusal(name, f"it can't be traced on an input of shape {tuple(example.shape)}: {error}") from error
     for node in list(program.graph.nodes):
@@ -92,16 +99,9 @@ def _chain(program: torch.export.ExportedProgram, module: nn.Module, shape: tupl
     signature = program.graph_signature
     if len(signature.user_inputs) != 1 or len(signature.user_outputs) != 1:
         raise refusal(name, "it has more than one input or output, and a classifier has one of each")
-    held = {**program.state_dict, **program.constants}
-    names = {**signature.inputs_to_parameters, **signature.inputs_to_buffers}
-    names |= dict(getattr(signature, "inputs_to_lifted_tensor_constants", {}))
-    tensors = {node: (full, held[full]) for node, full in names.items()}
-    for node in program.graph.nodes:  # a tensor that the forward makes comes by a node that changes nothing
-        if name_of(node) in _LIFTING and node.all_input_nodes[0].name in tensors:
-            tensors[node.name] = tensors[node.all_input_nodes[0].name]
     start = next(n for n in program.graph.nodes if n.op == "placeholder" and n.name == signature.user_inputs[0])
     kind: DType = "float64" if _dtype(_parameter(module)) == torch.float64 else "float32"
-    return TorchWalk(program, Chain(name, TensorType(shape, kind)), start, tensors).go()
+    return TorchWalk(program, Chain(name, TensorType(shape, kind)), start, held_by(program)).go()
 
 
 def _prove(module: nn.Module, found: Imported, shape: tuple[int, int, int], dtype: torch.dtype) -> None:
@@ -113,8 +113,9 @@ def _prove(module: nn.Module, found: Imported, shape: tuple[int, int, int], dtyp
 
     def theirs(x: Array) -> Array:
         with torch.no_grad():
-            scores: Array = original(torch.from_numpy(x).to(device, dtype)).cpu().double().numpy()
-        return scores
+            (scores,) = tree_leaves(original(torch.from_numpy(x).to(device, dtype)))
+        found: Array = scores.cpu().double().numpy()
+        return found
 
     def ours(x: Array) -> Array:
         with torch.no_grad():

@@ -27,8 +27,9 @@ _POINTWISE = frozenset({
 _ACROSS = frozenset({
     *("view", "reshape", "flatten", "unflatten", "transpose", "permute", "squeeze", "unsqueeze", "cat", "stack"),
     *("chunk", "split", "split_with_sizes", "unbind", "slice", "select", "index_select", "narrow", "expand", "repeat"),
-    *("amax", "amin", "max", "min", "mean", "sum", "logsumexp", "softmax", "log_softmax", "max_pool2d", "avg_pool2d"),
-    *("avg_pool3d", "adaptive_avg_pool2d", "adaptive_max_pool2d", "pad", "constant_pad_nd", "channel_shuffle"),
+    *("amax", "amin", "max", "min", "mean", "sum", "logsumexp", "softmax", "log_softmax"),
+    *("max_pool1d", "max_pool2d", "max_pool3d", "avg_pool1d", "avg_pool2d", "avg_pool3d"),
+    *("adaptive_avg_pool2d", "adaptive_max_pool2d", "pad", "constant_pad_nd", "channel_shuffle"),
     *("pixel_unshuffle", "ones", "ones_like", "full", "full_like", "zeros", "zeros_like", "index", "swapaxes"),
     *("movedim", "numel"),
 })  # fmt: skip
@@ -39,6 +40,18 @@ def name_of(node: fx.Node) -> str:
     """`aten.conv2d` of an operator, without its overload."""
     target = node.target
     return str(target).rpartition(".")[0] if isinstance(target, torch._ops.OpOverload) else str(target)  # noqa: SLF001
+
+
+def path_of(node: fx.Node) -> str:
+    """The path of the module that runs an operator; empty for the outermost."""
+    stack = node.meta.get("nn_module_stack") or {}
+    return str(next(reversed(stack.values()))[0]) if stack else ""
+
+
+def label_of(node: fx.Node) -> str:
+    """What messages call an operator: `features.3 (relu)`, or `relu` where the outermost module runs it."""
+    path = path_of(node)
+    return f"{path} ({node.name})" if path else node.name
 
 
 def unknowable(node: fx.Node) -> bool:
@@ -75,7 +88,7 @@ def region_of(nodes: Sequence[fx.Node], start: fx.Node, tensors: Tensors) -> Reg
     read = {
         n.name: tensors[n.name][1].detach().cpu() for node in held for n in node.all_input_nodes if n.name in tensors
     }
-    constants = {name: t.numpy() for name, t in sorted(read.items()) if t.is_floating_point()}
+    constants = {name: t.double().numpy() for name, t in sorted(read.items()) if t.is_floating_point()}
     numbers = {name: np.array(float(v)) for node in held for name, v in _numbers(node).items()}
     pointwise = all(_plain(node) in _POINTWISE for node in held) and all(t.numel() == 1 for t in read.values())
     return Region(compute, constants | numbers, pointwise)

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 from torch import fx
 
 from nin_spec.importers.chain import refusal
 from nin_spec.importers.padding import REFUSED, Pending, fill_of
 from nin_spec.importers.regions import UNBOUNDED
-from nin_spec.importers.torch_regions import name_of, pair_of
+from nin_spec.importers.torch_regions import label_of, name_of, pair_of
 from nin_spec.importers.torch_walk import Call, Rule, TorchWalk
 from nin_spec.ir import ops
 from nin_spec.ir.types import Padding
@@ -51,7 +52,7 @@ def _conv(call: Call) -> ops.Op:
 
 def _max_pool(call: Call) -> ops.Op:
     if pair_of(call.given["dilation"]) != (1, 1):
-        raise refusal(call.node.name, "a dilated pool")
+        raise refusal(label_of(call.node), "a dilated pool")
     kernel, (vertical, horizontal) = pair_of(call.given["kernel_size"]), pair_of(call.given["padding"])
     own = Padding(vertical, vertical, horizontal, horizontal)
     op = ops.MaxPool2d(kernel, pair_of(call.given["stride"], kernel), own, bool(call.given["ceil_mode"]))
@@ -61,7 +62,7 @@ def _max_pool(call: Call) -> ops.Op:
 
 def _avg_pool(call: Call) -> ops.Op:
     if call.given.get("divisor_override") is not None:
-        raise refusal(call.node.name, "an average with a divisor of its own")
+        raise refusal(label_of(call.node), "an average with a divisor of its own")
     kernel, before = pair_of(call.given["kernel_size"]), call.walk.pad
     counted = bool(call.given["count_include_pad"]) or before is not None
     if before is not None and pair_of(call.given["padding"]) != (0, 0) and not call.given["count_include_pad"]:
@@ -74,10 +75,15 @@ def _avg_pool(call: Call) -> ops.Op:
 
 def _adaptive(average: bool) -> Rule:  # noqa: FBT001
     def rule(call: Call) -> ops.Op | None:
-        shape = call.walk.chain.output.shape
-        if pair_of(call.given["output_size"]) != (1, 1) or len(shape) != 3:
+        shape, cells = call.walk.chain.output.shape, pair_of(call.given["output_size"])
+        if len(shape) != 3 or any(n % m for n, m in zip(shape[1:], cells, strict=True)):
             return None
-        return ops.AdaptiveAvgPool2d() if average else ops.AdaptiveMaxPool2d()
+        if cells == (1, 1):
+            return ops.AdaptiveAvgPool2d() if average else ops.AdaptiveMaxPool2d()
+        window = (shape[1] // cells[0], shape[2] // cells[1])
+        if window == (1, 1):
+            return None
+        return ops.AvgPool2d(window, window) if average else ops.MaxPool2d(window, window)
 
     return rule
 
@@ -104,13 +110,28 @@ def _linear(call: Call) -> ops.Op:
     return ops.Linear(call.given["weight"].meta["val"].shape[0], isinstance(call.given["bias"], fx.Node))
 
 
+def _product(call: Call) -> ops.Op | None:
+    """Features times a weight of (in, out), and a bias where one is added: a dense layer without its transpose."""
+    weight, bias = call.given.get("other", call.given.get("mat2")), call.given["self"] if "mat1" in call.given else None
+    plain = (call.given.get("alpha", 1), call.given.get("beta", 1)) == (1, 1)
+    if call.walk.chain.output.is_map or not isinstance(weight, fx.Node) or weight.meta["val"].dim() != 2 or not plain:
+        return None
+    units = weight.meta["val"].shape[1]
+    arrays = {"weight": call.walk.array(weight, call.node).T}
+    if bias is not None:
+        arrays["bias"] = np.broadcast_to(call.walk.array(bias, call.node), (units,))
+    call.walk.then(ops.Linear(units, bias is not None), call.node, call.given, arrays)
+    return None
+
+
 def _batch_norm(call: Call) -> ops.Op:
     if call.given["training"]:
-        raise refusal(call.node.name, "a batch norm in training mode", "export the network after net.eval()")
+        raise refusal(label_of(call.node), "a batch norm in training mode", "export the network after net.eval()")
     if not isinstance(call.given["running_mean"], fx.Node):
-        raise refusal(call.node.name, "a batch norm without running statistics")
+        raise refusal(label_of(call.node), "a batch norm without running statistics")
     scale, shift = (isinstance(call.given[key], fx.Node) for key in ("weight", "bias"))
-    return ops.BatchNorm(call.given["eps"], call.given["momentum"], scale, shift)
+    # A cumulative average (momentum=None) comes as 0, with which a norm would never learn.
+    return ops.BatchNorm(call.given["eps"], call.given["momentum"] or ops.BatchNorm().momentum, scale, shift)
 
 
 def _prelu(call: Call) -> ops.Op:
@@ -120,7 +141,7 @@ def _prelu(call: Call) -> ops.Op:
 def _dropout(kind: type[ops.Op]) -> Rule:
     def rule(call: Call) -> ops.Op | None:
         if call.given["train"]:
-            raise refusal(call.node.name, "a dropout in training mode", "export the network after net.eval()")
+            raise refusal(label_of(call.node), "a dropout in training mode", "export the network after net.eval()")
         return kind(call.given["p"]) if 0 < call.given["p"] < 1 else None  # type: ignore[call-arg]
 
     return rule
@@ -135,8 +156,8 @@ def _pad(call: Call) -> ops.Op | None:
     number = float(call.given.get("value") or 0)
     fill = fill_of(call.given.get("mode", "constant"), number)
     if fill is None or min(left, right, top, bottom) < 0 or len(call.given["pad"]) > 4 or call.walk.pad is not None:
-        raise refusal(call.node.name, REFUSED)
-    call.walk.pad = Pending(Padding(top, bottom, left, right), fill, call.node.name)
+        raise refusal(label_of(call.node), REFUSED)
+    call.walk.pad = Pending(Padding(top, bottom, left, right), fill, label_of(call.node))
     return None
 
 
@@ -153,12 +174,12 @@ def _clip(low: str | float | None, high: str | float | None) -> Rule:
             return None
         if highest is not None and highest < UNBOUNDED:
             why = f"it clips values at {highest:g} (ReLU6 clips at 6), for which the language has no word"
-            raise refusal(call.node.name, why)
+            raise refusal(label_of(call.node), why)
         if lowest is None or lowest <= -UNBOUNDED:
             return None
         if lowest != 0:
             why = f"it clips values below {lowest:g}, and the language only has ReLU, which clips below 0"
-            raise refusal(call.node.name, why)
+            raise refusal(label_of(call.node), why)
         return ops.ReLU()
 
     return rule
@@ -166,7 +187,7 @@ def _clip(low: str | float | None, high: str | float | None) -> Rule:
 
 def _threshold(call: Call) -> ops.Op:
     if (call.given["threshold"], call.given["value"]) != (0, 0):
-        raise refusal(call.node.name, "a threshold other than 0, for which the language has no word")
+        raise refusal(label_of(call.node), "a threshold other than 0, for which the language has no word")
     return ops.ReLU()
 
 
@@ -177,9 +198,11 @@ def _elu(call: Call) -> ops.Op | None:
 RULES: dict[str, Rule] = {
     "aten.conv2d": _conv,
     "aten.linear": _linear,
+    **dict.fromkeys(("aten.matmul", "aten.mm", "aten.addmm"), _product),
     "aten.batch_norm": _batch_norm,
     "aten.prelu": _prelu,
     "aten.max_pool2d": _max_pool,
+    "aten.max_pool2d_with_indices": _max_pool,
     "aten.avg_pool2d": _avg_pool,
     "aten.adaptive_avg_pool2d": _adaptive(average=True),
     "aten.adaptive_max_pool2d": _adaptive(average=False),

@@ -19,7 +19,16 @@ from nin_spec.importers.chain import Array, Chain, reading, refusal
 from nin_spec.importers.padding import Pending
 from nin_spec.importers.recognise import Affine, recognise
 from nin_spec.importers.rescaling import rescaled
-from nin_spec.importers.torch_regions import arguments_of, hinted_by, name_of, region_of, unknowable
+from nin_spec.importers.torch_constants import Held
+from nin_spec.importers.torch_regions import (
+    arguments_of,
+    hinted_by,
+    label_of,
+    name_of,
+    path_of,
+    region_of,
+    unknowable,
+)
 from nin_spec.ir import ops
 
 _MAX_REGION = 64
@@ -60,13 +69,13 @@ _WINDOWS = {"aten.conv2d", "aten.max_pool2d", "aten.avg_pool2d"}
 
 @dataclass
 class TorchWalk:
-    """Where a walk stands. `tensors` are the parameters and buffers by the name of their node."""
+    """Where a walk stands."""
 
     program: torch.export.ExportedProgram
     chain: Chain
     value: fx.Node
-    tensors: dict[str, tuple[str, torch.Tensor]]
-    used: dict[str, str] = field(default_factory=dict)
+    held: Held
+    used: dict[str, fx.Node] = field(default_factory=dict)
     pad: Pending | None = None
 
     def go(self) -> Chain:
@@ -83,7 +92,7 @@ class TorchWalk:
             if len(readers) == 1 and node.op == "output":
                 return self.chain
             rule = RULES.get(name_of(node)) if len(readers) == 1 else None
-            with reading(node.name):
+            with reading(label_of(node)):
                 if rule is None or not self._apply(rule, node):
                     self._region(readers)
 
@@ -91,7 +100,7 @@ class TorchWalk:
         """One operator by its rule; False where the rule does not know this use of it."""
         given = arguments_of(node)
         before = len(self.chain.steps), self.pad
-        if given.get("self", given.get("input")) is not self.value:
+        if given.get("mat1", given.get("self", given.get("input"))) is not self.value:
             return False
         op = rule(Call(self, node, given))
         if op is None:
@@ -105,39 +114,47 @@ class TorchWalk:
     def add(self, op: ops.Op, node: fx.Node, given: Arguments) -> None:
         """A step with the tensors that the operator is given."""
         found = {p.name: given.get(p.name) for p in op.parameters(self.chain.output)}
-        arrays = {key: self._array(value, node) for key, value in found.items() if isinstance(value, fx.Node)}
+        arrays = {key: self.array(value, node) for key, value in found.items() if isinstance(value, fx.Node)}
         if isinstance(op, ops.PReLU):
             arrays = {key: array.reshape(-1) for key, array in arrays.items()}
+        self.then(op, node, given, arrays)
+
+    def then(self, op: ops.Op, node: fx.Node, given: Arguments, arrays: dict[str, Array]) -> None:
+        """A step with these arrays."""
         origin = self.origin(node, given)
         self.chain = self.chain.then(op, origin, **arrays).called(origin)
 
     def origin(self, node: fx.Node, given: Arguments) -> str:
         """What the module calls the layer: the path of its parameters, or of the module, or the operator."""
         weight = given.get("weight")
-        if isinstance(weight, fx.Node) and weight.name in self.tensors:
-            return self.tensors[weight.name][0].rpartition(".")[0] or node.name
-        stack = node.meta.get("nn_module_stack") or {}
-        path = str(next(reversed(stack.values()))[0]) if stack else ""
-        return path or node.name
+        if isinstance(weight, fx.Node) and weight.name in self.held.tensors:
+            path = self.held.tensors[weight.name][0].rpartition(".")[0]
+            if path:
+                return path
+        return path_of(node) or node.name
 
-    def _array(self, value: fx.Node, node: fx.Node) -> Array:
-        if value.name not in self.tensors:
-            raise refusal(node.name, f"its tensor {value.name} is computed, and the language's weights are constants")
-        name, tensor = self.tensors[value.name]
-        user = self.used.setdefault(name, node.name)
-        if user != node.name:
-            raise refusal(name, f"used by {user} and by {node.name}: shared weights are outside the language")
-        found: Array = tensor.detach().cpu().numpy().astype(self.chain.input.dtype)
+    def array(self, value: fx.Node, node: fx.Node) -> Array:
+        """A tensor that the module holds, for one operator alone. Raises ForeignModelError."""
+        if value.name not in self.held.tensors:
+            why = f"its tensor {value.name} is computed from the input, and the language's weights are constants"
+            raise refusal(label_of(node), why)
+        _, tensor = self.held.tensors[value.name]
+        for name in sorted(self.held.leaves(value.name)):
+            user = self.used.setdefault(name, node)
+            if user is not node:
+                both = f"{label_of(user)} and by {label_of(node)}"
+                raise refusal(name, f"used by {both}: shared weights are outside the language")
+        found: Array = tensor.detach().cpu().double().numpy().astype(self.chain.input.dtype)
         return found
 
     # -------------------------------------------------------------- regions
 
     def _region(self, readers: list[fx.Node]) -> None:
         """Operators from here to where their paths meet again: the first such function that has a word."""
-        origin = readers[0].name
+        origin = label_of(readers[0])
         for nodes in self._meetings(readers):
-            origin = " ... ".join(dict.fromkeys((nodes[0].name, nodes[-1].name)))
-            region = region_of(nodes, self.value, self.tensors)
+            origin = " ... ".join(dict.fromkeys((label_of(nodes[0]), label_of(nodes[-1]))))
+            region = region_of(nodes, self.value, self.held.tensors)
             found = recognise(region, (BATCH, *self.chain.output.shape), origin, hinted_by(nodes, region.constants))
             if found is not None:
                 self._take(found, origin)
@@ -172,14 +189,20 @@ class TorchWalk:
                 yield list(inside)
         if met:
             return
-        names = ", ".join(node.name for node in readers[:4])
+        names = ", ".join(label_of(node) for node in readers[:4])
         if len(readers) == 1:
-            raise refusal(readers[0].name, f"{name_of(readers[0])}: the language has no word for it as it stands here")
+            raise refusal(
+                label_of(readers[0]), f"{name_of(readers[0])}: the language has no word for it as it stands here"
+            )
         why = f"the value {self.value.name} goes more than one way ({names}), and a network of the language is a chain"
-        raise refusal(readers[0].name, why, "residual sums, side branches and further outputs are outside the language")
+        raise refusal(
+            label_of(readers[0]), why, "residual sums, side branches and further outputs are outside the language"
+        )
 
     def _ready(self, node: fx.Node, known: set[fx.Node]) -> bool:
-        return node.op == "call_function" and all(n in known or n.name in self.tensors for n in node.all_input_nodes)
+        return node.op == "call_function" and all(
+            n in known or n.name in self.held.tensors for n in node.all_input_nodes
+        )
 
 
 def _first(node: fx.Node) -> fx.Node:
@@ -188,5 +211,5 @@ def _first(node: fx.Node) -> fx.Node:
         return node
     values = [user for user in node.users if user.target is operator.getitem and user.args[1] == 0]
     if len(values) != 1 or len(node.users) != 1:
-        raise refusal(node.name, "its indices are used, and the language only has its values")
+        raise refusal(label_of(node), "its indices are used, and the language only has its values")
     return values[0]

@@ -106,7 +106,10 @@ class Broken(Residual):
     ("net", "message"),
     [
         (Residual(), "goes more than one way"),
-        (Shared(), "conv.weight: used by conv2d and by conv2d_1: shared weights are outside the language"),
+        (
+            Shared(),
+            "conv.weight: used by conv .conv2d. and by conv .conv2d_1.: shared weights are outside the language",
+        ),
         (Broken(), "Broken: it can't be traced .* no such luck"),
         (nn.Sequential(nn.Conv2d(3, 4, 1), nn.Hardswish()), "has no word"),
         (nn.Sequential(nn.ConvTranspose2d(3, 4, 2)), "conv_transpose2d"),

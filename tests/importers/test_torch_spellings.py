@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -190,3 +192,111 @@ class Applied(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """What the function gives."""
         return self.function(x)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_a_module_in_half_precision_comes_in_as_float32(dtype: torch.dtype) -> None:
+    net = nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    found = import_module(net.to(dtype), (3, 8, 8))
+    assert found.network.graph.input.dtype == "float32"
+    kernel = next(array for array in found.model.weights.values() if array.ndim == 4)
+    assert np.array_equal(kernel, net.state_dict()["0.weight"].float().numpy())
+
+
+@pytest.mark.parametrize("wrapped", [lambda x: (x,), lambda x: [x], lambda x: {"logits": x}])
+def test_an_output_alone_in_a_tuple_list_or_dict_is_the_scores(wrapped: Callable[[Tensor], object]) -> None:
+    net = nn.Sequential(nn.Conv2d(3, 8, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten(), Applied(wrapped))  # type: ignore[arg-type]
+    assert import_module(net, (3, 8, 8)).network.graph.output.shape == (8,)
+
+
+class Product(nn.Module):
+    """A convolution, and a product of what it comes to with a weight of (in, out)."""
+
+    def __init__(self, product: Callable[[Tensor, Tensor, Tensor], Tensor]) -> None:
+        super().__init__()
+        self.conv, self.product = nn.Conv2d(3, 8, 3), product
+        self.weight, self.bias = nn.Parameter(torch.randn(8, 5)), nn.Parameter(torch.randn(5))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, 3, 8, 8) to scores."""
+        return self.product(torch.relu(self.conv(x)).mean((2, 3)), self.weight, self.bias)
+
+
+@pytest.mark.parametrize(
+    "product",
+    [
+        lambda x, weight, bias: x @ weight + bias,
+        lambda x, weight, bias: torch.addmm(bias, x, weight),
+        lambda x, weight, _: x @ weight,
+        lambda x, weight, _: torch.mm(x, weight),
+    ],
+)
+def test_a_product_with_a_weight_is_a_dense_layer(product: Callable[[Tensor, Tensor, Tensor], Tensor]) -> None:
+    (dense,) = [node for node in import_module(Product(product), (3, 8, 8)).network.graph if node.kind == "Linear"]
+    assert dense.output.shape == (5,)
+
+
+def test_an_addmm_with_factors_of_its_own_is_refused() -> None:
+    with pytest.raises(ForeignModelError, match="addmm"):
+        import_module(Product(lambda x, weight, bias: torch.addmm(bias, x, weight, beta=2)), (3, 8, 8))
+
+
+@pytest.mark.parametrize(
+    ("cells", "text"), [(6, ""), (3, "kernel: 2"), ((2, 6), "kernel: [3, 1]"), (4, None), (12, None)]
+)
+@pytest.mark.parametrize("kind", [nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d])
+def test_an_adaptive_pool_whose_windows_are_even_is_a_pool(kind: type[nn.Module], cells: int, text: str | None) -> None:
+    """Of maps of 6 cells a side; windows that differ in size have no word."""
+    net = nn.Sequential(
+        nn.Conv2d(3, 8, 3), nn.ReLU(), kind(cells), nn.Conv2d(8, 4, 1), nn.AdaptiveAvgPool2d(1), nn.Flatten()
+    )
+    if text is None:
+        with pytest.raises(ForeignModelError, match=r"2 \(adaptive_"):
+            import_module(net, (3, 8, 8))
+    else:
+        found = import_module(net, (3, 8, 8)).text
+        assert text in found
+        assert ("pool: {kind" in found) == bool(text)
+
+
+def test_a_pool_that_is_asked_for_its_indices_gives_its_values() -> None:
+    assert (
+        "kind: max"
+        in import_module(
+            Net(lambda x: nn.functional.max_pool2d(x, 2, return_indices=True)[0], last=True), (3, 8, 8)
+        ).text
+    )
+
+
+def test_a_maxout_by_a_pool_over_channels_is_one() -> None:
+    by_pool: list[Function] = [
+        lambda x: nn.functional.max_pool3d(x.unsqueeze(1), (2, 1, 1)).squeeze(1).mean((2, 3)),
+        lambda x: (
+            nn.functional.max_pool1d(x.permute(0, 2, 3, 1).flatten(1, 2), 2)
+            .transpose(1, 2)
+            .view(-1, 4, 6, 6)
+            .mean((2, 3))
+        ),
+    ]
+    for function in by_pool:
+        assert "kind: maxout, pieces: 2" in import_module(Net(function), (3, 8, 8)).text
+
+
+def test_a_norm_with_a_cumulative_average_learns() -> None:
+    """PyTorch hands momentum=None on as 0, with which statistics never change."""
+    net = nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8, momentum=None), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    assert "momentum" not in import_module(net, (3, 8, 8)).text
+
+
+def test_a_scripted_module_is_refused_with_what_to_pass() -> None:
+    with warnings.catch_warnings(action="ignore"):
+        scripted = torch.jit.trace(nn.Conv2d(3, 3, 1), torch.zeros(1, 3, 8, 8))  # type: ignore[no-untyped-call]
+    with pytest.raises(ForeignModelError, match="TorchScript"):
+        import_module(scripted, (3, 8, 8))
+
+
+def test_a_refusal_names_the_layer() -> None:
+    """By its path in the module, and the operator that it came to."""
+    net = nn.Sequential(nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU6()), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    with pytest.raises(ForeignModelError, match=r"0\.1 \(hardtanh\): it clips values at 6"):
+        import_module(net, (3, 8, 8))
