@@ -9,7 +9,16 @@ from typing import TYPE_CHECKING
 import click
 
 from nin_spec.cli.console import terminal_width
-from nin_spec.cli.options import compile_spec, force_option, seed_option, spec_options, tell, weigh, weights_option
+from nin_spec.cli.options import (
+    compile_spec,
+    force_option,
+    seed_option,
+    spec_options,
+    tell,
+    weigh,
+    weights_of,
+    weights_option,
+)
 from nin_spec.cli.outputs import FILE, deliver, protect
 from nin_spec.seals import Kind
 
@@ -86,10 +95,6 @@ def show(table: ShapeTable, form: str) -> None:
 
 def save(network: Network, output: Path, spec: str, weights: str | None, seed: int, *, force: bool) -> None:
     """Save weights under our names, and say so."""
-    from nin_spec.weights import sealed_file
-
     model = weigh(network, weights, seed)
-    facts = {"name": network.graph.name, "hash": network.hash, "weights": model.card.weights}
-    data = sealed_file(model.weights, {f"nin_spec.{key}": value for key, value in facts.items()})
-    deliver({output: data}, [spec, weights], force=force)
+    deliver({output: weights_of(model)}, [spec, weights], force=force)
     tell([f"saved {len(model.weights)} tensors to {output}"])

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from nin_spec.cli.options import force_option, tell
+from nin_spec.cli.options import force_option, tell, weights_of
 from nin_spec.cli.outputs import FILE, STDOUT, deliver, protect
 from nin_spec.diagnostics import ForeignModelError, printable
 from nin_spec.foreign import foreign
@@ -17,7 +17,6 @@ from nin_spec.seals import Kind, sealed
 
 if TYPE_CHECKING:
     from nin_spec.importers.decompile import Imported
-    from nin_spec.model import Model
 
 
 @click.command("import")
@@ -74,7 +73,7 @@ def import_command(
     if spec is not None:
         files[spec] = sealed(text.encode(), Kind.SPEC)
     if weights is not None:
-        files[Path(weights)] = _weights_file(found.model)
+        files[Path(weights)] = weights_of(found.model)
     deliver(files, [model, caffemodel], force=force)
     if output is None:
         click.echo(text, nl=False)
@@ -86,14 +85,6 @@ def import_command(
         click.echo(f"wrote {weights} ({len(found.model.weights)} tensors)", err=spec is None)
     if spec is not None:
         tell([f"next: nin-spec build {output}"])
-
-
-def _weights_file(model: Model) -> bytes:
-    from nin_spec.weights import sealed_file
-
-    card = model.card
-    facts = {"name": card.name, "hash": card.hash, "weights": card.weights}
-    return sealed_file(model.weights, {f"nin_spec.{key}": value for key, value in facts.items()})
 
 
 def bring(

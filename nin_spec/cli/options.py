@@ -109,6 +109,15 @@ def weigh(network: Network, weights: str | None, seed: int) -> Model:
     return model
 
 
+def weights_of(model: Model) -> bytes:
+    """A sealed safetensors file of a model's weights, which says whose they are."""
+    from nin_spec.weights import sealed_file
+
+    card = model.card
+    facts = {"name": card.name, "hash": card.hash, "weights": card.weights}
+    return sealed_file(model.weights, {f"nin_spec.{key}": value for key, value in facts.items()})
+
+
 def tell(lines: Iterable[str]) -> None:
     """What is worth knowing and is not the result."""
     from nin_spec.diagnostics import printable
