@@ -17,7 +17,7 @@ import numpy as np
 
 from nin_spec.diagnostics import ForeignModelError
 from nin_spec.importers.budget import check_cost
-from nin_spec.importers.chain import Array, Chain, reading, refusal
+from nin_spec.importers.chain import Array, Chain, Step, reading, refusal
 from nin_spec.importers.decompile import Imported, decompile
 from nin_spec.importers.onnx_file import Source, read_source
 from nin_spec.importers.onnx_input import Layout, contract_of, layout_of
@@ -25,6 +25,8 @@ from nin_spec.importers.onnx_walk import Walk
 from nin_spec.importers.own_file import OwnFile, Restored, own_file, restore
 from nin_spec.importers.proof import TOLERANCE, compare_all, exported, runner, trial_pictures
 from nin_spec.importers.recognise import Affine
+from nin_spec.ir import ops
+from nin_spec.ir.types import TensorType
 from nin_spec.model import Preprocessing
 from nin_spec.runtime.parity import ANY, TOLERANCES
 from nin_spec.runtime.sizes import other_sizes
@@ -112,11 +114,21 @@ def _require_one_network(source: Source, layout: Layout, found: Imported, chain:
     """Raise ForeignModelError where another size of an open picture makes another network of the same graph."""
     for size in other_sizes(found.network.graph) if layout.open_size else ():
         _, other = _walked(source, replace(layout, size=(layout.size[0], *size)))
-        for step, same in zip_longest(chain.steps, other.steps):
+        for step, same in zip_longest(_effective(chain, other.input), _effective(other, other.input)):
             if step is None or same is None or step.op != same.op or not _equal(step.arrays, same.arrays):
                 shown = "x".join(map(str, size))
                 why = f"it depends on the picture's size, which is open: at {shown} it is another layer"
                 raise refusal((step or same).origin, why, "export the network with a fixed size")
+
+
+def _effective(chain: Chain, x: TensorType) -> list[Step]:
+    """The steps that do something to pictures like `x`: a global pool of maps of one cell does nothing."""
+    kept = []
+    for step in chain.steps:
+        if not (isinstance(step.op, ops.GlobalPool2d) and x.shape[1:] == (1, 1)):
+            kept.append(step)
+        x = step.op.infer(x)
+    return kept
 
 
 def _equal(mine: Mapping[str, Array], theirs: Mapping[str, Array]) -> bool:

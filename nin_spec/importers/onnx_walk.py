@@ -36,6 +36,10 @@ _HEAVY = frozenset(
 """Never part of a region: they hold weights, or run graphs of their own."""
 
 
+_AFTER_PADDING = frozenset({"Conv", "MaxPool", "AveragePool", "Transpose"})
+"""What may follow a padding: a window, which takes it up, and what moves the axes between the two."""
+
+
 @dataclass
 class Walk:
     """Where a walk stands: the chain so far, and the value that it has come to.
@@ -94,9 +98,11 @@ class Walk:
         node = readers[0]
         if node.domain not in {"", "ai.onnx"}:
             raise refusal(label(node), f"an operator of the domain {node.domain!r}, which is not ONNX's own")
-        if self.pad is not None and node.op_type not in {"Conv", "MaxPool", "AveragePool"}:
-            raise refusal(self.pad.origin, "padding that no convolution or pool follows")
-        if rule is None or not rule(self, node):
+        waiting = self.pad
+        taken = (waiting is None or node.op_type in _AFTER_PADDING) and rule is not None and rule(self, node)
+        if not taken and waiting is not None:
+            raise refusal(waiting.origin, "padding that no convolution or pool follows")
+        if not taken:
             self._region(readers)
 
     def _check_size(self, origin: str) -> None:
@@ -113,8 +119,8 @@ class Walk:
         return self.chain
 
     def _tell_shape(self) -> None:
-        """What asks for the value's shape gets it, and is computed."""
-        for node in self.source.users.get(self.value, []):
+        """What asks for the value's shape gets it, and is computed; that of padded maps has no need to be told."""
+        for node in self.source.users.get(self.value, []) if self.pad is None else ():
             if node.op_type in {"Shape", "Size"} and node.output[0] not in self.source.constants:
                 shape = np.array(self.shape, np.int64)
                 start, end = (next((a.i for a in node.attribute if a.name == key), None) for key in ("start", "end"))

@@ -155,3 +155,37 @@ def test_a_maxout_by_reshape_or_division_is_one(nodes: list[Any], tmp_path: Path
     tail: list[Any] = [("GlobalAveragePool", ["m"], ["g"], {}), ("Flatten", ["g"], ["y"], {})]
     path = graph_file(tmp_path / "net.onnx", [("Conv", ["x", "w"], ["c"], {}), *nodes, *tail], {"w": W, **constants})
     assert "maxout" in import_onnx(path)[0].text
+
+
+@pytest.mark.parametrize("between", [[], [("Relu", ["t"], ["u"], {})]], ids=["taken up", "in the way"])
+def test_pictures_padded_before_their_axes_are_moved(between: list[Any], tmp_path: Path) -> None:
+    """Channels last, as Keras pads before a convolution with a stride."""
+    nodes: list[Any] = [
+        ("Pad", ["x", "pads"], ["p"], {}),
+        ("Transpose", ["p"], ["t"], {"perm": [0, 3, 1, 2]}),
+        *between,
+        ("Conv", ["u" if between else "t", "w"], ["c"], {"strides": [2, 2]}),
+        ("GlobalAveragePool", ["c"], ["g"], {}),
+        ("Flatten", ["g"], ["y"], {}),
+    ]
+    pads = np.array([0, 0, 1, 0, 0, 1, 2, 0])
+    path = graph_file(tmp_path / "net.onnx", nodes, {"w": W, "pads": pads}, ("n", 8, 8, 3))
+    if between:
+        with pytest.raises(ForeignModelError, match=r"Pad_0 \(Pad\): padding that no convolution or pool follows"):
+            import_onnx(path)
+    else:
+        assert "padding: {top: 0, bottom: 1, left: 1, right: 2}" in import_onnx(path)[0].text
+
+
+@pytest.mark.parametrize("operator", ["ReduceMean", "ReduceMax"])
+def test_a_global_pool_by_hand_of_an_open_size_is_one(operator: str, tmp_path: Path) -> None:
+    """At the smallest size its maps have one cell, of which the pool and the flattening are the same."""
+    nodes: list[Any] = [
+        ("Conv", ["x", "w"], ["c"], {}),
+        ("Reshape", ["c", "cells"], ["r"], {}),
+        (operator, ["r"], ["y"], {"axes": [2], "keepdims": 0}),
+    ]
+    path = graph_file(tmp_path / "net.onnx", nodes, {"w": W, "cells": np.array([0, 0, -1])}, ("n", 3, "h", "w"))
+    found = import_onnx(path, (8, 8))[0]
+    assert found.network.graph.open_size
+    assert ("global_max" in found.text) == (operator == "ReduceMax")
