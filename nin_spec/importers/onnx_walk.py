@@ -194,7 +194,7 @@ class Walk:
     def _refuse_fork(self, nodes: list[NodeProto], *, heavy: bool = False) -> None:
         readers = self.source.readers(self.value)
         if heavy and len(readers) == 1:
-            raise refusal(label(nodes[0]), "the language has no word for it as it stands here")
+            raise refusal(label(nodes[0]), "the language has no word for it here")
         names = ", ".join(label(node) for node in readers[:4])
         why = f"the value {self.value!r} goes more than one way ({names}), and a network of the language is a chain"
         raise refusal(label(nodes[0]), why, "residual sums, side branches and further outputs are outside the language")

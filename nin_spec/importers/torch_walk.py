@@ -191,9 +191,7 @@ class TorchWalk:
             return
         names = ", ".join(label_of(node) for node in readers[:4])
         if len(readers) == 1:
-            raise refusal(
-                label_of(readers[0]), f"{name_of(readers[0])}: the language has no word for it as it stands here"
-            )
+            raise refusal(label_of(readers[0]), f"{name_of(readers[0])}: the language has no word for it here")
         why = f"the value {self.value.name} goes more than one way ({names}), and a network of the language is a chain"
         raise refusal(
             label_of(readers[0]), why, "residual sums, side branches and further outputs are outside the language"
