@@ -15,6 +15,7 @@ In the order of an import:
     caffe_wiring.py which of its layers run, along the one path; caffe_input.py tells what pictures it takes
     caffe_rules.py  how each of its layers is read, by the walk in caffe_walk.py
     caffe_fillers.py how its weights begin, and caffe_recipe.py what it says of rates and decay
+    torch_constants.py what a module's program computes without its input: its weights
     torch_walk.py   a module's program, operator by operator
     torch_rules.py  how each of its operators is read
     regions.py      what has no operator of its own as a function, and the inputs that it is tried on
