@@ -1,6 +1,6 @@
 """The tensors of a module's program: its parameters and buffers, and what its forward computes of them alone.
 
-Weight norm, spectral norm, pruning masks and frozen batch norms compute a layer's tensors anew in each forward.
+Weight norm, spectral norm, pruning masks and frozen batch norms recompute a layer's tensors in each forward.
 """
 
 from __future__ import annotations
