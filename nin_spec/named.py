@@ -71,13 +71,22 @@ Named = SpecFile | ShippedSpec | StandardInput | RunFolder | ExportedFile | GitR
 
 
 def resolve(name: str | Path) -> Named:
-    """What a name stands for. Raises SpecError (WRONG_KIND) for a file of another tool, with the way in."""
+    """What a name stands for.
+
+    Raises SpecError for a file of another tool (WRONG_KIND), with the way in, and for a URL or an empty name
+    (FILE_NOT_FOUND).
+    """
     text, path = str(name), Path(name)
     if text == "-":
         return StandardInput()
     there = os.path.lexists(path)
+    if not text:
+        raise SpecError(Diagnostic(Code.FILE_NOT_FOUND, "the name is empty", hint="pass a path; . is this folder"))
     if not there and text in shipped_names():
         return ShippedSpec(text)
+    if "://" in text and not there:
+        message = f"{text} is a URL, and only local files are read"
+        raise SpecError(Diagnostic(Code.FILE_NOT_FOUND, message, hint="download it, and pass its path"))
     if (path / "run.json").is_file():
         return RunFolder(path)
     if path.suffix.lower() in MODEL_SUFFIXES or begins_as_onnx(path):

@@ -153,3 +153,19 @@ def test_nothing_is_opened_that_would_wait(tmp_path: Path) -> None:
     with pytest.raises(SpecError):
         resolve(tmp_path / "pipe.json")
     assert resolve(tmp_path / "pipe") == SpecFile(tmp_path / "pipe")
+
+
+@pytest.mark.parametrize("name", ["s3://bucket/a.yaml", "https://host/net.onnx", "gs://bucket/run", "file:///a.pt"])
+def test_a_url_is_called_one(name: str) -> None:
+    """It is neither a file that is missing nor a revision of git, where a spec is expected and where a model is."""
+    for error, call in ((SpecError, resolve), (InputError, model_of)):
+        with pytest.raises(error, match="is a URL, and only local files are read") as caught:
+            call(name)
+        assert name in str(caught.value)
+
+
+def test_an_empty_name_is_not_the_working_folder() -> None:
+    """As of a shell variable that is not set."""
+    for error, call in ((SpecError, resolve), (InputError, model_of)):
+        with pytest.raises(error, match="the name is empty"):
+            call("")

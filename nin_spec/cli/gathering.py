@@ -19,7 +19,7 @@ def specs_in(names: tuple[str, ...]) -> list[str]:
     found: list[str] = []
     for name in names:
         folder = Path(name)
-        if not folder.is_dir():
+        if not name or not folder.is_dir():  # Path("") is the working folder, and nobody named that
             found.append(name)
         elif (folder / "run.json").is_file():
             found.append(str(folder / "spec.yaml"))
@@ -55,6 +55,8 @@ def pictures_in(names: tuple[str, ...]) -> tuple[list[Path], list[str]]:
     others: list[str] = []
     for name in names:
         folder = Path(name)
+        if not name:
+            raise InputError(Diagnostic(Code.INPUT_UNUSABLE, "the name of an input is empty", hint="pass a path"))
         if not folder.is_dir():
             found.append(folder)
             continue

@@ -131,7 +131,11 @@ def _fault(value: Any) -> str | None:
     import torch
 
     floats = {torch.float16, torch.bfloat16, torch.float32, torch.float64}
-    if value.layout != torch.strided or value.device.type != "cpu" or value.dtype not in floats:
+    if value.layout != torch.strided:
+        return "is sparse: save it dense, tensor.to_dense()"
+    if value.device.type == "meta":
+        return "is on the device meta, which stores no numbers"
+    if value.device.type != "cpu" or value.dtype not in floats:
         return f"holds {value.dtype}, not plain floating-point numbers"
     if value.numel() * value.element_size() > value.untyped_storage().nbytes():
         return f"claims {value.numel():,} numbers, and the file holds fewer"

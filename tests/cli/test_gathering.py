@@ -208,3 +208,16 @@ def test_a_folder_without_pictures_is_refused(nin_spec: Run, run_folder: Path, t
     outcome = nin_spec("run", str(run_folder), str(tmp_path))
     assert outcome.code == 2
     assert "holds no pictures" in outcome.err
+
+
+@pytest.mark.parametrize("command", [["check", ""], ["run", "RUN", ""], ["build", ""], ["run", "", "x.npy"]])
+def test_an_empty_name_is_refused(
+    nin_spec: Run, folder: Path, run_folder: Path, command: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As of a shell variable that is not set; it is not the working folder, which has a spec and a picture."""
+    monkeypatch.chdir(folder)
+    (folder / "mine.yaml").write_text(TINY)
+    Image.new("L", (8, 8)).save(folder / "x.png")
+    outcome = nin_spec(*(word.replace("RUN", str(run_folder)) for word in command))
+    assert outcome.code == 2
+    assert "is empty" in outcome.err + outcome.out

@@ -205,3 +205,16 @@ def test_damaged_files_are_refused_or_read(kind: str, tmp_path: Path) -> None:
         except WeightsError:
             continue
         assert list(adoption.weights) == list(small().parameters())
+
+
+@pytest.mark.parametrize(
+    ("change", "said"), [(torch.Tensor.to_sparse, "is sparse"), (lambda t: t.to("meta"), "is on the device meta")]
+)
+def test_a_tensor_of_another_form_is_told(tmp_path: Path, change: Any, said: str) -> None:
+    """A sparse one and one without numbers hold floating-point numbers by their type, which is not the fault."""
+    graph = small("float32")
+    tensors = {name: torch.from_numpy(array) for name, array in values(graph).items()}
+    first = next(iter(tensors))
+    torch.save({**tensors, first: change(tensors[first])}, tmp_path / "w.pt")
+    with pytest.raises(WeightsError, match=f"{first} {said}"):
+        load(tmp_path / "w.pt", graph)
