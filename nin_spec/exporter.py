@@ -168,8 +168,10 @@ def _only(points: list[EntryPoint]) -> EntryPoint:
 def _load(point: EntryPoint) -> Exporter:
     try:
         exporter = point.load()()
-    except Exception as error:  # the code of another package may raise anything, and is not to take the others with it
-        message = f"the exporter {point.name!r} ({point.value}) can't be loaded: {error}"
+    # The code of another package may raise anything, sys.exit included, and is not to take the others with it.
+    except (Exception, SystemExit) as error:
+        why = "it calls sys.exit" if isinstance(error, SystemExit) else error
+        message = f"the exporter {point.name!r} ({point.value}) can't be loaded: {why}"
         raise ExportError(Diagnostic(Code.EXPORT_OPTION, message, hint="reinstall its package")) from error
     options = getattr(exporter, "Options", None)
     if (

@@ -106,6 +106,13 @@ class Raising:
         raise ValueError("broken on purpose")
 
 
+class Leaving:
+    """Its package is a program that ends when it is imported."""
+
+    def __init__(self) -> None:
+        sys.exit(3)
+
+
 KINDS: dict[str, tuple[Any, str]] = {
     "note": (taking("note", force=bool), "its option --force belongs to nin-spec export"),
     "overriding": (taking("overriding", overrides=str), "its option --overrides belongs to nin-spec export"),
@@ -117,6 +124,7 @@ KINDS: dict[str, tuple[Any, str]] = {
     "Not a flag": (taking("Not a flag"), "its name can't be a flag"),
     "itself": (taking("itself", itself=str), "its option --itself has another type"),
     "raising": (Raising, "can't be loaded: broken on purpose"),
+    "leaving": (Leaving, "can't be loaded: it calls sys.exit"),
     "optionless": (type("Optionless", (NoteExporter,), {"name": "optionless", "Options": 3}), "is not an exporter"),
     "quiet": (Quiet, ""),
     "apart": (taking("apart", tone=str), ""),
