@@ -68,7 +68,7 @@ def import_command(
     protect(targets, [model, caffemodel], force=force)
     found, remarks = bring(model, caffemodel, parse_size(size), weights_wanted=weights is not None)
     text = f"# Written by nin-spec import, from {printable(Path(model).name)}.\n{found.text}"
-    tell(remarks)
+    tell(map(printable, remarks))  # each is one line, and a file's name may hold a line break
     files: dict[Path, bytes] = {}
     if spec is not None:
         files[spec] = sealed(text.encode(), Kind.SPEC)

@@ -41,6 +41,12 @@ def test_import_then_export_is_a_round_trip(nin_spec: Run) -> None:
     assert first.count('"class"') == second.count('"class"') == 20
 
 
+def test_a_line_break_in_a_name_begins_no_line_of_the_remarks(nin_spec: Run, model: Path) -> None:
+    """A file could put words of its own into what import says, otherwise."""
+    odd = model.rename("a\nerror: fake.onnx")
+    assert "computes what a\\u000aerror: fake.onnx computes" in nin_spec("import", str(odd)).err
+
+
 @pytest.mark.usefixtures("model")
 def test_without_a_target_the_spec_is_printed(nin_spec: Run) -> None:
     outcome = nin_spec("import", "net.onnx")
