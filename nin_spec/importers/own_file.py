@@ -66,9 +66,23 @@ def own_file(source: Source) -> tuple[OwnFile | None, str]:
         return None, ""
     try:
         info = read_info(source.metadata)
-        return OwnFile(info, networks.compile(loads(info.spec, f"{source.name}.yaml", alone=True))), ""
+        own = OwnFile(info, networks.compile(loads(info.spec, f"{source.name}.yaml", alone=True)))
     except (InputError, SpecError) as error:
         return None, error.diagnostics[0].message
+    contradiction = _contradiction(own)
+    return (None, contradiction) if contradiction else (own, "")
+
+
+def _contradiction(own: OwnFile) -> str:
+    """What the metadata says beside its spec that the spec does not, which is an edit; empty where they agree."""
+    card, info = own.network.card, own.info
+    for key, said, meant in (
+        ("labels", info.labels, card.labels),
+        ("preprocessing", info.preprocessing, card.preprocessing),
+    ):
+        if said and meant and said != meant:
+            return f"nin_spec.{key} is not what nin_spec.spec says"
+    return ""
 
 
 def restore(own: OwnFile, source: Source) -> Restored:

@@ -208,3 +208,17 @@ def test_an_int8_file_is_refused_as_what_it_is(tmp_path: Path) -> None:
     path = written(tmp_path / "a.onnx", stamp(digits().SerializeToString(), "int8", {}))
     with pytest.raises(ForeignModelError, match="an int8 file"):
         import_onnx(path)
+
+
+@pytest.mark.parametrize(("key", "old", "new"), [("labels", '"0"', '"zero"'), ("preprocessing", '"stretch"', '"crop"')])
+def test_metadata_that_contradicts_its_own_spec_is_left_out_and_told(
+    key: str, old: str, new: str, tmp_path: Path
+) -> None:
+    """Edited labels, of which `run` and `serve` would take the one and an import the other."""
+    model = digits()
+    (entry,) = [p for p in model.metadata_props if p.key == f"nin_spec.{key}"]
+    assert old in entry.value
+    entry.value = entry.value.replace(old, new)
+    found, remarks = import_onnx(written(tmp_path / "edited.onnx", model.SerializeToString()))
+    assert f"nin_spec.{key} is not what nin_spec.spec says" in remarks[0]
+    assert found.network.card.labels == ()
