@@ -75,14 +75,30 @@ ONNX = Foreign(
 def foreign(path: Path) -> Foreign | None:
     """What a file is that is not a spec, by its name, and by its content where a spec may be called so."""
     suffix = path.suffix.lower()
-    if suffix in _TEXTS and path.is_file() and says_spec(path):
+    if suffix in _TEXTS and is_file(path) and says_spec(path):
         return None
     return FOREIGN.get(suffix)
 
 
+def is_file(path: Path) -> bool:
+    """Whether there is such a file; a name that no file can have, of 5,000 letters, names none."""
+    try:
+        return path.is_file()
+    except OSError:
+        return False  # who reads it says what is wrong
+
+
+def is_folder(path: Path) -> bool:
+    """The same of a folder."""
+    try:
+        return path.is_dir()
+    except OSError:
+        return False
+
+
 def begins_as_onnx(path: Path) -> bool:
     """Whether a file begins with the version of ONNX's format, by any name; no text does."""
-    if not path.is_file():
+    if not is_file(path):
         return False
     try:
         with path.open("rb") as file:

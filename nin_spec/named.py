@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nin_spec.diagnostics import Code, Diagnostic, InputError, SpecError
-from nin_spec.foreign import MODEL_SUFFIXES, ONNX, Foreign, begins_as_onnx, foreign
+from nin_spec.foreign import MODEL_SUFFIXES, ONNX, Foreign, begins_as_onnx, foreign, is_file, is_folder
 from nin_spec.language.load import shipped_names
 
 if TYPE_CHECKING:
@@ -87,14 +87,14 @@ def resolve(name: str | Path) -> Named:
     if "://" in text and not there:
         message = f"{text} is a URL, and only local files are read"
         raise SpecError(Diagnostic(Code.FILE_NOT_FOUND, message, hint="download it, and pass its path"))
-    if (path / "run.json").is_file():
+    if is_file(path / "run.json"):
         return RunFolder(path)
     if path.suffix.lower() in MODEL_SUFFIXES or begins_as_onnx(path):
         return ExportedFile(path)
     revision, colon, file = text.partition(":")
     if colon and not there:
         return GitRevision(revision, file)
-    if (other := foreign(path)) is not None and not path.is_dir():
+    if (other := foreign(path)) is not None and not is_folder(path):
         raise SpecError(_of_another_tool(path, other, there=there))
     return SpecFile(path)
 
@@ -157,7 +157,7 @@ def model_of(name: str | Path) -> Path | bytes:
             return path
         case RunFolder(path):
             return exported(path)
-        case SpecFile(path) if path.suffix.lower() not in {".yaml", ".yml"} or not path.exists():
+        case SpecFile(path) if path.suffix.lower() not in {".yaml", ".yml"} or not os.path.lexists(path):
             return path
     hint = (
         f"export it with its weights: nin-spec export {name} --onnx --weights FILE; or train it and name the run folder"

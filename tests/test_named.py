@@ -169,3 +169,11 @@ def test_an_empty_name_is_not_the_working_folder() -> None:
     for error, call in ((SpecError, resolve), (InputError, model_of)):
         with pytest.raises(error, match="the name is empty"):
             call("")
+
+
+@pytest.mark.parametrize("name", ["x" * 5000, "x" * 5000 + ".yaml", "a\0b", "x" * 300 + "/y"])
+def test_a_name_that_no_file_can_have_is_a_spec_that_is_not_there(name: str) -> None:
+    """Too long for the file system, or with a NUL: told as any missing file, where it is read."""
+    assert isinstance(resolve(name), SpecFile)
+    with pytest.raises(NinSpecError):
+        network_of(resolve(name))

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from nin_spec.diagnostics import Code, Diagnostic, InputError, SpecError, counted
+from nin_spec.foreign import is_folder, says_spec
 
 _SPECS = (".yaml", ".yml")
 
@@ -19,7 +20,7 @@ def specs_in(names: tuple[str, ...]) -> list[str]:
     found: list[str] = []
     for name in names:
         folder = Path(name)
-        if not name or not folder.is_dir():  # Path("") is the working folder, and nobody named that
+        if not name or not is_folder(folder):  # Path("") is the working folder, and nobody named that
             found.append(name)
         elif (folder / "run.json").is_file():
             found.append(str(folder / "spec.yaml"))
@@ -29,8 +30,6 @@ def specs_in(names: tuple[str, ...]) -> list[str]:
 
 
 def _specs_below(folder: Path) -> list[str]:
-    from nin_spec.foreign import says_spec
-
     texts = [path for path in _walk(folder, without_runs=True) if path.suffix.lower() in _SPECS and path.is_file()]
     specs = [str(path) for path in texts if says_spec(path)]
     if not specs:
@@ -57,7 +56,7 @@ def pictures_in(names: tuple[str, ...]) -> tuple[list[Path], list[str]]:
         folder = Path(name)
         if not name:
             raise InputError(Diagnostic(Code.INPUT_UNUSABLE, "the name of an input is empty", hint="pass a path"))
-        if not folder.is_dir():
+        if not is_folder(folder):
             found.append(folder)
             continue
         files = [path for path in _walk(folder) if path.is_file()]

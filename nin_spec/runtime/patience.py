@@ -45,23 +45,31 @@ def within(seconds: float, name: str, what: str, call: Callable[[], T], memory: 
     done, before = threading.Event(), _resident()
     thread = threading.Thread(target=work, name=f"{what} {name}", daemon=True)
     thread.start()
-    looks = 0
-    while not done.wait(_LOOK):
-        looks += 1
-        if looks * _LOOK >= seconds:
-            raise _given_up(thread, name, f"{what} takes more than {seconds:g} s")
-        if _resident() - before > memory:
-            raise _given_up(thread, name, f"{what} takes more than {memory >> 20} MiB of memory")
+    try:
+        why = _overstepped(done, seconds, before + memory, f"{what} takes more than", memory)
+    except BaseException:  # Ctrl-C among them: the thread goes on
+        _left.append(thread)
+        raise
+    if why is not None:
+        _left.append(thread)
+        hint = "a network of this language is opened in seconds: check where the file comes from"
+        raise InputError(Diagnostic(Code.MODEL_UNREADABLE, f"{name} can't be used: {why}", hint=hint))
     if raised:
         raise raised[0]
     result: T = found[0]
     return result
 
 
-def _given_up(thread: threading.Thread, name: str, why: str) -> InputError:
-    _left.append(thread)
-    hint = "a network of this language is opened in seconds: check where the file comes from"
-    return InputError(Diagnostic(Code.MODEL_UNREADABLE, f"{name} can't be used: {why}", hint=hint))
+def _overstepped(done: threading.Event, seconds: float, most: int, what: str, memory: int) -> str | None:
+    """The limit that is overstepped before `done` is set; None where none is. `most` are bytes of the process."""
+    looks = 0
+    while not done.wait(_LOOK):
+        looks += 1
+        if looks * _LOOK >= seconds:
+            return f"{what} {seconds:g} s"
+        if _resident() > most:
+            return f"{what} {memory >> 20} MiB of memory"
+    return None
 
 
 def _resident() -> int:

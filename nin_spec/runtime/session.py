@@ -133,7 +133,7 @@ def open_session(  # noqa: PLR0913 keywords
     *,
     precision: str | None = None,
     options: DeviceOptions | Mapping[str, object] | None = None,
-    memory: int = MEMORY,
+    memory: int | None = None,
 ) -> Session:
     """Open a model, given as its bytes or a path, on a device.
 
@@ -149,7 +149,7 @@ def open_session(  # noqa: PLR0913 keywords
     """
     if threads is not None and threads < 1:
         raise ValueError(f"threads must be at least 1, not {threads}")
-    request = Request(threads or available_threads(), precision, options, memory)
+    request = Request(threads or available_threads(), precision, options, MEMORY if memory is None else memory)
     if device != "auto":
         return _open(File.of(model), lookup(device), request, choice=f"{device}, as asked")
     if options:

@@ -34,6 +34,26 @@ def test_what_does_not_end_is_given_up() -> None:
     end.set()
 
 
+@pytest.mark.parametrize("interrupt", [KeyboardInterrupt, SystemExit])
+def test_what_is_interrupted_is_left_behind(interrupt: type[BaseException], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-C while onnxruntime computes: the process ends without waiting, and without Python's own end."""
+    ended: list[int] = []
+    end, looks = threading.Event(), iter([0])
+
+    def look() -> int:
+        for bytes_at_first in looks:
+            return bytes_at_first
+        raise interrupt
+
+    monkeypatch.setattr(patience, "_resident", look)
+    with pytest.raises(interrupt):
+        patience.within(60, "a.onnx", "opening it", lambda: end.wait(60))
+    monkeypatch.setattr("os._exit", ended.append)
+    patience.leave(130)
+    assert ended == [130]
+    end.set()
+
+
 @LINUX
 def test_what_takes_all_memory_is_given_up() -> None:
     """By the growth of the process."""
