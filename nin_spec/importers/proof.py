@@ -179,7 +179,7 @@ def runner(model: bytes | Path) -> Compute:
 def _reference(model: Any) -> Compute:
     from onnx.reference import ReferenceEvaluator
 
-    evaluator = ReferenceEvaluator(model)
+    evaluator = ReferenceEvaluator(model, new_ops=[_response_norm()])
 
     def compute(x: Array) -> Array:
         with reading("onnx", _FAILED):
@@ -187,3 +187,21 @@ def _reference(model: Any) -> Compute:
         return np.asarray(results[0], np.float64)
 
     return compute
+
+
+def _response_norm() -> type:
+    """LRN by its definition: onnx 1.21 to 1.23 sum over as many channels as the batch has pictures."""
+    from onnx.reference.op_run import OpRun
+
+    class LRN(OpRun):  # type: ignore[misc]
+        """x / (bias + alpha / size * sum of squares over neighbouring channels) ** beta."""
+
+        op_domain = ""
+
+        def _run(self, x: Array, alpha: float, beta: float, bias: float, size: int) -> tuple[Array]:
+            before = (size - 1) // 2
+            squares = np.pad(x**2, ((0, 0), (before, size - 1 - before), (0, 0), (0, 0)))
+            sums = sum(squares[:, k : k + x.shape[1]] for k in range(size))
+            return ((x / (bias + alpha / size * sums) ** beta).astype(x.dtype),)
+
+    return LRN

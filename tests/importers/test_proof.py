@@ -6,11 +6,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from onnx import TensorProto, helper, numpy_helper
 
 from nin_spec.diagnostics import ParityError
-from nin_spec.importers.proof import LARGE, compare_all, trial_pictures
+from nin_spec.importers.proof import LARGE, compare_all, runner, trial_pictures
 from nin_spec.model import Preprocessing
 
 SHAPE = (3, 4, 4)
@@ -68,3 +70,20 @@ def test_what_the_last_bits_of_the_input_change_is_rounding() -> None:
 
     rounded = compare_all(trial_pictures(SHAPE, None, None), lambda x: steep(x * (1 + 1e-7)), steep, "it")
     assert rounded > 1e-3
+
+
+@pytest.mark.parametrize(("batch", "channels"), [(1, 6), (4, 2), (3, 3)])
+def test_a_response_norm_in_float64_runs_by_its_definition(batch: int, channels: int) -> None:
+    """The CPU provider has no float64 kernels for it, so that ONNX's reference runs, with a norm of ours."""
+    w = np.random.default_rng(0).standard_normal((channels, 3, 1, 1))
+    nodes = [
+        helper.make_node("Conv", ["x", "w"], ["c"]),
+        helper.make_node("LRN", ["c"], ["y"], size=3, alpha=0.5, bias=2.0),
+    ]
+    values = [helper.make_tensor_value_info(name, TensorProto.DOUBLE, None) for name in ("x", "y")]
+    graph = helper.make_graph(nodes, "g", values[:1], values[1:], [numpy_helper.from_array(w, "w")])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    x = np.random.default_rng(1).standard_normal((batch, *SHAPE))
+    maps = torch.nn.functional.conv2d(torch.from_numpy(x), torch.from_numpy(w))
+    wanted = torch.nn.functional.local_response_norm(maps, 3, 0.5, 0.75, 2.0).numpy()
+    assert np.allclose(runner(model.SerializeToString())(x), wanted, rtol=1e-6)
