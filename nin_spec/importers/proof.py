@@ -193,7 +193,7 @@ def _response_norm() -> type:
     """LRN by its definition: onnx 1.21 to 1.23 sum over as many channels as the batch has pictures."""
     from onnx.reference.op_run import OpRun
 
-    class LRN(OpRun):  # type: ignore[misc]
+    class LRN(OpRun):
         """x / (bias + alpha / size * sum of squares over neighbouring channels) ** beta."""
 
         op_domain = ""
