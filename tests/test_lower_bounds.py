@@ -28,6 +28,7 @@ PRIVATE = {
     "torch._ops": "torch",
     "node.target._schema": "torch",
     "torch._int_mm": "torch",
+    "torch.utils._pytree.tree_leaves": "torch",
 }
 """What the library takes of other packages that begins with an underscore, and of which."""
 BOUNDED = {*PRIVATE.values(), "nicegui"}
