@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import ast
+import json
 import sys
 from collections.abc import Iterator
 
 import pytest
 import torch
-from lower_bounds import ROOT, lower_bounds, lowest, requirements
+from lower_bounds import COMMAND, ROOT, TABLE, lower_bounds, lowest, requirements
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
@@ -33,6 +34,19 @@ PRIVATE = {
 """What the library takes of other packages that begins with an underscore, and of which."""
 BOUNDED = {*PRIVATE.values(), "nicegui"}
 """Packages with an upper bound: those, and NiceGUI, whose own copy of CodeMirror the editor talks to."""
+
+
+@pytest.mark.skipif(not TABLE.exists(), reason=f"no whole run of `{COMMAND}` has written {TABLE.name} yet")
+def test_every_lower_bound_was_tested() -> None:
+    """The table is of the bounds that pyproject.toml has now, no more and no less."""
+    table, (here, elsewhere) = json.loads(TABLE.read_text()), lower_bounds()
+    tested = {name: Version(Version(version).public) for name, version in table["installed"].items()}
+    stated = {name: Version(bound) for name, bound in here.items()}
+    untested = sorted(name for name in stated if tested.get(name) != stated[name])
+    assert not untested, f"{', '.join(untested)}: {TABLE.name} has no such bound; run `{COMMAND}`, which writes it"
+    assert tested.keys() == stated.keys(), f"{TABLE.name} has packages that are not asked for; run `{COMMAND}`"
+    assert table["not_tested"].keys() == elsewhere.keys()
+    assert table["tests"]["passed"] > 0
 
 
 def test_a_package_has_one_lower_bound_on_all_platforms() -> None:
