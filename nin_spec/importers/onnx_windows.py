@@ -23,13 +23,13 @@ if TYPE_CHECKING:
     from onnx import NodeProto
 
 
-def _pair(node: NodeProto, key: str, smallest: int = 1) -> Pair:
+def _pair(node: NodeProto, key: str) -> Pair:
     """An attribute of two numbers, one for each axis of a picture; 1 for either where the node leaves it out."""
     found = tuple(attributes(node).get(key, (1, 1)))
     if len(found) != 2:
         raise refusal(label(node), f"its {key} has {len(found)} axes, and pictures have two")
-    if min(found) < smallest:
-        raise refusal(label(node), f"its {key} is {found[0]}, {found[1]}; the minimum is {smallest}")
+    if min(found) < 1:
+        raise refusal(label(node), f"its {key} is {found[0]}, {found[1]}; the minimum is 1")
     return found[0], found[1]
 
 
