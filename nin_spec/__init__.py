@@ -55,9 +55,9 @@ if TYPE_CHECKING:
     from nin_spec.diagnostics import NinSpecError as NinSpecError
     from nin_spec.difference import compare as compare
     from nin_spec.evaluation import evaluate as evaluate
-    from nin_spec.importers.caffe_import import import_caffe as import_caffe
-    from nin_spec.importers.onnx_import import import_onnx as import_onnx
-    from nin_spec.importers.torch_import import import_module as import_module
+    from nin_spec.importers.caffe.importing import import_caffe as import_caffe
+    from nin_spec.importers.onnx.importing import import_onnx as import_onnx
+    from nin_spec.importers.torch.importing import import_module as import_module
     from nin_spec.language.load import load as load
     from nin_spec.language.load import loads as loads
     from nin_spec.model import Model as Model
@@ -90,9 +90,9 @@ _HOMES = {
     "open_run": "nin_spec.training.folder",
     "TrainSettings": "nin_spec.training.settings",
     "evaluate": "nin_spec.evaluation",
-    "import_caffe": "nin_spec.importers.caffe_import",
-    "import_onnx": "nin_spec.importers.onnx_import",
-    "import_module": "nin_spec.importers.torch_import",
+    "import_caffe": "nin_spec.importers.caffe.importing",
+    "import_onnx": "nin_spec.importers.onnx.importing",
+    "import_module": "nin_spec.importers.torch.importing",
 }
 # A package that is called as its function: `nin_spec.lint.lint(network)`. A function of that name would be
 # hidden as soon as anything imported the package.

@@ -16,7 +16,7 @@ from nin_spec.foreign import foreign
 from nin_spec.seals import Kind, sealed
 
 if TYPE_CHECKING:
-    from nin_spec.importers.decompile import Imported
+    from nin_spec.importers.decompiler.decompile import Imported
 
 
 @click.command("import")
@@ -95,7 +95,7 @@ def bring(
     if caffemodel is not None and kinds[1] != ".caffemodel":
         raise click.BadParameter(f"{caffemodel} is not a .caffemodel, and only a .prototxt is brought in with one")
     if kinds[0] in {".prototxt", ".caffemodel"}:
-        from nin_spec.importers.caffe_import import import_caffe
+        from nin_spec.importers.caffe.importing import import_caffe
 
         if weights_wanted and ".caffemodel" not in kinds:
             hint = f"nin-spec import {model} net.caffemodel brings in both"
@@ -103,7 +103,7 @@ def bring(
         return import_caffe(model, caffemodel, size)
     if caffemodel is not None:
         raise click.BadParameter(f"{model} is not a .prototxt, and only such a file is brought in with {caffemodel}")
-    from nin_spec.importers.onnx_import import import_onnx
+    from nin_spec.importers.onnx.importing import import_onnx
 
     try:
         return import_onnx(model, size)

@@ -93,7 +93,7 @@ def test_a_caffe_net_is_brought_in_alone_and_with_its_weights(
     """The files in the order in which Caffe's own tools take them; the weights are those of the file."""
     from google.protobuf import text_format
 
-    from nin_spec.importers.caffe_proto import messages
+    from nin_spec.importers.caffe.proto import messages
 
     monkeypatch.chdir(tmp_path)
     Path("net.prototxt").write_text(CAFFE)

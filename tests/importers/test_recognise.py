@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from nin_spec.diagnostics import ForeignModelError
-from nin_spec.importers.onnx_import import import_onnx
+from nin_spec.importers.onnx.importing import import_onnx
 from nin_spec.importers.recognise import recognise
 from nin_spec.importers.regions import Array, Region
-from nin_spec.importers.torch_import import import_module
+from nin_spec.importers.torch.importing import import_module
 from nin_spec.ir import ops
 
 RNG = np.random.default_rng(0)

@@ -1,0 +1,211 @@
+"""Caffe's files: a .prototxt and a .caffemodel as layers of one form, old and new alike.
+
+A .caffemodel holds the net as well as its numbers. No code of either is run; blobs stay the file's own bytes.
+"""
+
+from __future__ import annotations
+
+import math
+import stat
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from nin_spec.diagnostics import Diagnostic, ForeignModelError, Span
+from nin_spec.importers.caffe import text as caffe_text
+from nin_spec.importers.caffe.proto import messages
+from nin_spec.importers.caffe.text import read_text
+from nin_spec.importers.chain import Array, refusal
+
+MAX_BYTES = 1 << 31
+MAX_LAYERS = 1_000
+MAX_AXES = 8
+_NEW_TYPES = {
+    "BNLL": "BNLL",
+    "DUMMY_DATA": "DummyData",
+    "ELTWISE": "Eltwise",
+    "HDF5_DATA": "HDF5Data",
+    "HDF5_OUTPUT": "HDF5Output",
+    "IM2COL": "Im2col",
+    "LRN": "LRN",
+    "MVN": "MVN",
+    "RELU": "ReLU",
+    "SOFTMAX_LOSS": "SoftmaxWithLoss",
+    "TANH": "TanH",
+    "ABSVAL": "AbsVal",
+    "ARGMAX": "ArgMax",
+    "CCCP": "CCCP",
+}
+"""Where the new name of a type is not the old one in other letters: INNER_PRODUCT is InnerProduct."""
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A layer of either form. `message` is the file's own, for its parameters; `span` is where it stands."""
+
+    name: str
+    type: str
+    bottoms: tuple[str, ...]
+    tops: tuple[str, ...]
+    message: Any = field(repr=False, compare=False)
+    span: Span | None = field(default=None, repr=False, compare=False)
+
+    @property
+    def origin(self) -> str:
+        """What messages call it."""
+        return f"{self.name} ({self.type})"
+
+    def param(self, key: str) -> Any:
+        """Its parameters of that name; the defaults where it has none, or its form knows none."""
+        return getattr(self.message if hasattr(self.message, key) else messages.LayerParameter(), key)
+
+    @property
+    def rates(self) -> list[tuple[float, float]]:
+        """Factors on the learning rate and on the decay of each of its blobs, where it says them."""
+        message = self.message
+        if isinstance(message, messages.LayerParameter):
+            return [(p.lr_mult, p.decay_mult) for p in message.param]
+        decays = list(message.weight_decay) or [1.0] * len(message.blobs_lr)
+        return list(zip(message.blobs_lr or [1.0] * len(decays), decays, strict=False))
+
+    @property
+    def shared(self) -> list[str]:
+        """The names under which its blobs are shared with other layers."""
+        return [name for p in self.message.param if (name := p if isinstance(p, str) else p.name)]
+
+
+@dataclass(frozen=True)
+class Net:
+    """A net as a file declares it; `inputs` are the blobs that it is fed, with their shapes."""
+
+    name: str
+    layers: tuple[Layer, ...]
+    inputs: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+
+
+def read_net(path: Path) -> Net:
+    """The net in a .prototxt or a .caffemodel. Raises ForeignModelError, with the place where there is one."""
+    data = _read(path, caffe_text.MAX_BYTES if is_text(path) else MAX_BYTES)
+    if not is_text(path):
+        return _net(_binary(path, data), path.stem, [])
+    net, outline, source = read_text(data.decode("utf-8", "replace").removeprefix("\ufeff"), str(path))
+    names = "layer" if net.layer else "layers"
+    return _net(net, path.stem, [f.span(source) for f in outline.inside if f.name == names])
+
+
+def is_text(path: Path) -> bool:
+    """Whether a file is a definition to read rather than numbers."""
+    return path.suffix.lower() != ".caffemodel"
+
+
+def read_blobs(path: Path) -> dict[str, tuple[Any, ...]]:
+    """The blobs of each layer of a .caffemodel that has any, by its name, of any type."""
+    net = _binary(path, _read(path, MAX_BYTES))
+    return {layer.name: tuple(layer.blobs) for layer in net.layer or net.layers if layer.blobs}
+
+
+def blobs_of(net: Net) -> dict[str, tuple[Any, ...]]:
+    """The blobs of each layer that has any, by its name."""
+    return {layer.name: tuple(layer.message.blobs) for layer in net.layers if layer.message.blobs}
+
+
+def array_of(blob: Any, origin: str) -> Array:
+    """A blob's numbers in its shape, in float32 or float64. Raises ForeignModelError where they don't fit."""
+    values: Array = np.frombuffer(*_bytes(blob, origin))
+    shape = dims_of(blob)
+    if len(shape) > MAX_AXES:
+        raise refusal(origin, f"a blob of {len(shape):,} axes; the limit is {MAX_AXES}")
+    if min(shape, default=1) < 1 or math.prod(shape) != values.size:
+        raise refusal(origin, f"a blob of shape {shape} holds {values.size:,} numbers")
+    return values.reshape(shape)
+
+
+def dims_of(blob: Any) -> tuple[int, ...]:
+    """A blob's shape; old files have four numbers always."""
+    return tuple(blob.shape.dim) if blob.HasField("shape") else (blob.num, blob.channels, blob.height, blob.width)
+
+
+def _bytes(blob: Any, origin: str) -> tuple[bytes, str]:
+    data, kind, size = (blob.data, "<f4", 4) if blob.data or not blob.double_data else (blob.double_data, "<f8", 8)
+    if len(data) % size:
+        raise refusal(origin, f"a blob of {len(data):,} bytes is cut off: a number has {size}")
+    return data, kind
+
+
+# ------------------------------------------------------------------ reading
+
+
+def _read(path: Path, limit: int) -> bytes:
+    try:
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):
+            raise refusal(str(path), "it is not a file")
+        if status.st_size > limit:
+            raise refusal(str(path), f"it has {status.st_size:,} bytes; the limit is {limit:,}")
+        return path.read_bytes()
+    except (OSError, ValueError) as error:
+        raise refusal(str(path), f"it can't be read: {getattr(error, 'strerror', None) or error}") from error
+
+
+def _binary(path: Path, data: bytes) -> Any:
+    from google.protobuf.message import DecodeError
+
+    net = messages.NetParameter()
+    try:
+        net.ParseFromString(data)
+    except DecodeError as error:
+        hint = "Caffe's HDF5 snapshots can't be read; write BINARYPROTO" if data.startswith(b"\x89HDF") else None
+        raise refusal(str(path), "it is not a .caffemodel, or it is cut off", hint) from error
+    return net
+
+
+def _net(net: Any, stem: str, spans: Sequence[Span]) -> Net:
+    """Either form as one."""
+    if net.layer and net.layers:
+        raise refusal(stem, "it has both `layer` and `layers`, the new form and the old: a net has one form")
+    found = list(net.layer or net.layers)
+    if not found:
+        raise refusal(stem, "it declares no layers")
+    if len(found) > MAX_LAYERS:
+        raise refusal(stem, f"it has {len(found):,} layers; the limit is {MAX_LAYERS:,}")
+    places: Iterable[Span | None] = spans if len(spans) == len(found) else [None] * len(found)
+    layers = [_layer(message, k, span) for k, (message, span) in enumerate(zip(found, places, strict=True))]
+    return Net(net.name or stem, tuple(layers), _inputs(net, stem))
+
+
+def _layer(message: Any, number: int, span: Span | None) -> Layer:
+    old = not isinstance(message, messages.LayerParameter)
+    kind = new_type(message.LayerType.Name(message.type)) if old else message.type
+    name = message.name or f"layer {number}"
+    if kind in {"", "None"}:
+        hint = "types that BVLC's Caffe lacks are read only from a .prototxt" if span is None else None
+        raise located(refusal(name, "it has no type", hint), span)
+    return Layer(name, kind, tuple(message.bottom), tuple(message.top), message, span)
+
+
+def new_type(old: str) -> str:
+    """The new name of an old type."""
+    return _NEW_TYPES.get(old) or "".join(part.capitalize() for part in old.split("_"))
+
+
+def old_type(new: str) -> str | None:
+    """The old name of a new type, None where the old form has none."""
+    return next((old for old in messages.V1LayerParameter.LayerType.keys() if new_type(old) == new), None)  # noqa: SIM118
+
+
+def _inputs(net: Any, stem: str) -> dict[str, tuple[int, ...]]:
+    """The blobs that a net declares by `input`, with `input_shape` or four `input_dim` each."""
+    shapes = [tuple(shape.dim) for shape in net.input_shape]
+    dims = list(net.input_dim)
+    shapes += [tuple(dims[k : k + 4]) for k in range(0, len(dims), 4)]
+    if shapes and len(shapes) != len(net.input):
+        raise refusal(stem, f"it declares {len(net.input)} inputs and {len(shapes)} shapes")
+    return dict(zip(net.input, shapes or [()] * len(net.input), strict=True))
+
+
+def located(error: ForeignModelError, span: Span | None) -> ForeignModelError:
+    """The error at a place, where it has none yet."""
+    return ForeignModelError([Diagnostic(d.code, d.message, d.span or span, d.hint) for d in error.diagnostics])

@@ -1,0 +1,11 @@
+"""The compiler run backwards: a chain -> the spec that a person would have written.
+
+In the order of an import:
+
+    tidy.py         pools in their plainest spelling
+    blocks.py       blocks recognised in a chain, as a person would have set them apart
+    head.py         the head: its pool, its dense layers
+    names.py        names of blocks that a person gave in the original
+    spelling.py     each part in the language's shortest words
+    decompile.py    all of it: the shortest spec whose graph is the chain, and its model
+"""

@@ -1,0 +1,164 @@
+"""The compiler run backwards: from a chain to the spec that a person would have written, and its model."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from itertools import combinations
+from typing import Any
+
+from nin_spec import network as networks
+from nin_spec.diagnostics import ForeignModelError, SpecError
+from nin_spec.importers.chain import Chain, Step, refusal
+from nin_spec.importers.decompiler.blocks import find_blocks
+from nin_spec.importers.decompiler.head import spell_head, split_head
+from nin_spec.importers.decompiler.spelling import spell_blocks
+from nin_spec.importers.decompiler.tidy import tidy
+from nin_spec.ir import ops
+from nin_spec.ir.graph import Graph
+from nin_spec.ir.types import Padding
+from nin_spec.language.emit import emit
+from nin_spec.language.load import loads
+from nin_spec.model import Model
+from nin_spec.network import Network
+
+_MOVABLE = ("shuffle", "norm", "activation", "dropout")
+
+
+@dataclass(frozen=True)
+class Imported:
+    """What came of a chain: the YAML, the network that it compiles to, and the model with the chain's arrays."""
+
+    text: str
+    network: Network
+    model: Model
+
+
+def decompile(chain: Chain) -> Imported:
+    """The shortest spec whose graph is the chain, op by op. Raises ForeignModelError when the language can't say it."""
+    chain = tidy(chain)
+    sizes = {emit(data, compact=True): _words(data) for data in spellings(chain)}
+    why = "no spec says it in the same order"
+    for text in sorted(sizes, key=lambda t: (sizes[t], t.count("\n"), len(t))):
+        try:
+            network = networks.compile(loads(text, f"{chain.name}.yaml"))
+        except SpecError as error:
+            why = error.diagnostics[0].message
+            continue
+        if _ops(network.graph) == [_comparable(step.op) for step in _flattened(chain)]:
+            return Imported(text, network, _model(chain, network))
+    raise refusal(chain.name, why, "the network lies outside the language")
+
+
+def _words(value: Any) -> int:
+    """How much is said: the keys and values in it."""
+    inside = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return 1 + sum(map(_words, inside))
+
+
+def spellings(chain: Chain) -> Iterator[dict[str, Any]]:
+    """The chain as specs, one for each way to divide what stands between its main steps among them."""
+    refused: list[ForeignModelError] = []
+    for late in (True, False):
+        try:
+            divided = list(_divided(chain, late=late))
+        except ForeignModelError as error:
+            refused.append(error)
+            continue
+        yield from divided
+    if len(refused) == 2:
+        raise refused[1]
+
+
+def _divided(chain: Chain, *, late: bool) -> Iterator[dict[str, Any]]:
+    """The specs of one division between the blocks and the head. Raises ForeignModelError."""
+    maps, pool, features = split_head(chain.steps, late=late)
+    head = spell_head(pool, features)
+    top, rest = _top(chain), {"head": head} if head else {}
+    scores = _scores(maps, features, chain.output.shape[0])
+    for count in range(len(_MOVABLE) + 1):
+        for before in combinations(_MOVABLE, count):
+            yield {**top, **spell_blocks(find_blocks(maps, before), scores), **rest}
+
+
+def _scores(maps: list[Step], features: list[Step], classes: int) -> Step | None:
+    """The convolution whose channels are the classes, where no dense layer follows."""
+    if any(isinstance(step.op, ops.Linear) for step in features):
+        return None
+    last = next((s for s in reversed(maps) if isinstance(s.op, ops.Conv2d)), None)
+    return last if last is not None and last.output.shape[0] == classes else None
+
+
+def _top(chain: Chain) -> dict[str, Any]:
+    """What stands above the blocks."""
+    channels, *size = chain.input.maps()
+    data: dict[str, Any] = {"spec": 1, "name": name_of(chain.name)}
+    if chain.summary:
+        data["summary"] = chain.summary
+    if chain.input.dtype != "float32":
+        data["dtype"] = chain.input.dtype
+    data["input"] = {"channels": channels, "size": size[0] if size[0] == size[1] else size}
+    if chain.open_size:
+        data["input"]["open"] = True
+    if chain.preprocessing is not None and (contract := _contract(chain)):
+        data["input"]["preprocess"] = contract
+    data["classes"] = list(chain.labels) or chain.output.shape[0]
+    return data
+
+
+def _contract(chain: Chain) -> dict[str, Any]:
+    """The preprocessing contract, without what it is by default."""
+    assert chain.preprocessing is not None  # noqa: S101 asked for
+    channels = chain.input.shape[0]
+    usual: dict[str, Any] = {
+        "scale": 1 / 255,
+        "mean": [0.0] * channels,
+        "std": [1.0] * channels,
+        "layout": "HWC",
+        "dtype": "uint8",
+        "color": "gray" if channels == 1 else "rgb",
+        "resize": "stretch",
+    }
+    said = {key: list(v) if isinstance(v, tuple) else v for key, v in chain.preprocessing.as_dict().items()}
+    return {key: _one(value) for key, value in said.items() if value != usual[key]}
+
+
+def _one(value: Any) -> Any:
+    """A list of equal numbers as the one that stands for them; whole numbers as people write them."""
+    if isinstance(value, list):
+        return _one(value[0]) if len(set(value)) == 1 else [_one(v) for v in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def name_of(text: str) -> str:
+    """A text as the name of a network: letters, digits, _ and -, a letter first."""
+    plain = re.sub(r"[^A-Za-z0-9_-]+", "_", text).strip("_-")[:64]
+    return plain if re.match(r"[A-Za-z]", plain) else f"net_{plain}".rstrip("_")
+
+
+def _flattened(chain: Chain) -> list[Step]:
+    """The steps but for the flattening, whose place the language decides."""
+    return [step for step in chain.steps if not isinstance(step.op, ops.Flatten)]
+
+
+def _ops(graph: Graph) -> list[ops.Op]:
+    return [_comparable(node.op) for node in graph if not isinstance(node.op, ops.Flatten)]
+
+
+def _comparable(op: ops.Op) -> ops.Op:
+    """The op without what says nothing: the first value of a slope, whether a padding that isn't there counts."""
+    if isinstance(op, ops.PReLU):
+        return replace(op, init=0.25)
+    if isinstance(op, ops.AvgPool2d) and op.padding == Padding():
+        return replace(op, count_include_pad=False)
+    return op
+
+
+def _model(chain: Chain, network: Network) -> Model:
+    """The chain's arrays under the names of the network."""
+    nodes = [node for node in network.graph if not isinstance(node.op, ops.Flatten)]
+    pairs = zip(nodes, _flattened(chain), strict=True)
+    found = {f"{node.name}.{key}": array for node, step in pairs for key, array in step.arrays.items()}
+    weights = {name: found[name] for name in network.graph.parameters()}
+    return Model(network.graph, weights, replace(network.card, weights="imported"))

@@ -1,0 +1,18 @@
+"""ONNX files of any tool -> chains.
+
+In the order of an import:
+
+    importing.py    all of it, proved against the original
+    file.py         a file read without being believed: its constants, who uses which value
+    check.py        what is checked before anything is computed
+    evaluate.py     one node computed, within a budget
+    own_file.py     a file of nin-spec's own, which carries its spec
+    unfolding.py    the spec's weights from those of such a file
+    same_graph.py   such a file compared with what its spec exports to
+    input.py        what pictures a file takes
+    walk.py         along the one path from input to output
+    rules.py        how each operator is read
+    windows.py      those with windows
+    rulebook.py     what the rules share
+    regions.py      nodes as a function that may be recognised
+"""

@@ -1,0 +1,210 @@
+"""An ONNX file read without being believed: what it holds, its constants, and who uses which value."""
+
+from __future__ import annotations
+
+import stat
+from collections import deque
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from nin_spec.importers.budget import Budget
+from nin_spec.importers.chain import reading, refusal
+from nin_spec.importers.onnx.check import check_functions, check_graph, check_texts
+from nin_spec.importers.onnx.evaluate import Constant, evaluate_node, label
+
+if TYPE_CHECKING:
+    from onnx import ModelProto, NodeProto, ValueInfoProto
+
+MAX_BYTES = 1 << 31
+_FOLDED = frozenset({
+    *("Identity", "Cast", "Shape", "Size", "Gather", "Concat", "Slice", "Squeeze", "Unsqueeze", "Reshape", "Transpose"),
+    *("Add", "Sub", "Mul", "Div", "Neg", "Sqrt", "Reciprocal", "Pow", "Exp", "Flatten", "ReduceProd", "Floor", "Ceil"),
+    *("Max", "Min", "Equal", "Where", "Constant", "Expand", "ConstantOfShape", "Range", "CastLike"),
+})  # fmt: skip
+_FLOATS = ("BFLOAT16", "FLOAT16", "FLOAT", "DOUBLE")
+"""From coarse to fine."""
+
+
+@dataclass
+class Source:
+    """A graph with its constants: `users` are the nodes that read a value, in order.
+
+    `nodes` are those that an output depends on; the others are without effect.
+    """
+
+    name: str
+    opset: int
+    input: ValueInfoProto
+    outputs: tuple[str, ...]
+    model: ModelProto
+    metadata: dict[str, str]
+    constants: dict[str, Constant]
+    nodes: list[NodeProto]
+    users: dict[str, list[NodeProto]] = field(default_factory=dict)
+    budget: Budget = field(default_factory=Budget)
+
+    def __post_init__(self) -> None:
+        self.nodes = _live(self.nodes, self.outputs)
+        for node in self.nodes:
+            for value in dict.fromkeys(node.input):
+                self.users.setdefault(value, []).append(node)
+        self.fold(self.nodes)
+
+    @property
+    def output(self) -> str:
+        """The one output. Raises ForeignModelError where there are more."""
+        if len(self.outputs) != 1:
+            raise refusal(self.name, f"it has 1 input and {len(self.outputs)} outputs; a classifier has one each")
+        return self.outputs[0]
+
+    def runnable(self, path: Path) -> bytes | Path:
+        """What the proof runs: the file, or a copy without the nodes that no output depends on.
+
+        onnxruntime would compute those that depend on constants alone, at any cost.
+        """
+        from onnx import numpy_helper
+
+        if len(self.nodes) == len(self.model.graph.node):
+            return path
+        model = type(self.model)()
+        model.CopyFrom(self.model)
+        used = {name for node in self.nodes for name in node.input} | set(self.outputs)
+        tensors = [tensor.name for tensor in self.model.graph.initializer]
+        inputs = [value for value in self.model.graph.input if value.name in used or value.name not in tensors]
+        for part in (model.graph.node, model.graph.initializer, model.graph.input):
+            del part[:]
+        model.graph.node.extend(self.nodes)
+        model.graph.input.extend(inputs)
+        model.graph.initializer.extend(numpy_helper.from_array(self.constants[n], n) for n in tensors if n in used)
+        data: bytes = model.SerializeToString()
+        return data
+
+    def fresh(self) -> Source:
+        """The same graph for another walk, without what an earlier one found of the picture's size."""
+        return replace(self, constants=dict(self.constants), users={})
+
+    def fold(self, nodes: Iterable[NodeProto]) -> None:
+        """Compute what depends on constants alone, and what then does."""
+        waiting = deque(nodes)
+        while waiting:
+            node = waiting.popleft()
+            if self._known(node) or not all(not name or name in self.constants for name in node.input):
+                continue
+            if node.op_type not in _FOLDED:
+                why = "it is computed from constants alone, by an operator that import does not evaluate"
+                raise refusal(label(node), why, "fold the file's constants with onnxsim or onnxruntime")
+            for name, value in zip(node.output, self.evaluate(node, self.constants, kept=True), strict=True):
+                self.constants[name] = value
+                waiting += self.users.get(name, [])
+
+    def evaluate(self, node: NodeProto, values: Mapping[str, Constant], *, kept: bool = False) -> list[Constant]:
+        """The results of one node, within the budget. Raises ForeignModelError."""
+        return evaluate_node(node, values, self.opset, self.budget, kept=kept)
+
+    @property
+    def numbers(self) -> frozenset[str]:
+        """The types of numbers that the graph may compute in without a loss: those of its weights, and wider ones."""
+        from onnx import TensorProto, helper
+
+        kinds = [helper.np_dtype_to_tensor_dtype(w.dtype) for w in self.constants.values() if w.ndim > 1]
+        names = [TensorProto.DataType.Name(kind) for kind in kinds]
+        finest = max((_FLOATS.index(name) for name in names if name in _FLOATS), default=len(_FLOATS) - 2)
+        return frozenset(_FLOATS[finest:])
+
+    def _known(self, node: NodeProto) -> bool:
+        return all(name in self.constants for name in node.output)
+
+    def readers(self, value: str) -> list[NodeProto]:
+        """The nodes that compute with a value; those whose results are known already do not count."""
+        return [node for node in self.users.get(value, []) if not self._known(node)]
+
+
+def _live(nodes: list[NodeProto], outputs: Iterable[str]) -> list[NodeProto]:
+    """The nodes that these values depend on, in their order."""
+    makers = {value: node for node in nodes for value in node.output if value}
+    waiting, seen = [*outputs], set()
+    while waiting:
+        node = makers.get(waiting.pop())
+        if node is not None and id(node) not in seen:
+            seen.add(id(node))
+            waiting += node.input
+    return [node for node in nodes if id(node) in seen]
+
+
+def read_source(path: Path) -> Source:
+    """The graph in a file. Raises ForeignModelError for what is no self-contained ONNX classifier."""
+    import onnx
+    from onnx import numpy_helper
+
+    model = _load(path)
+    graph = model.graph
+    constants: dict[str, Constant] = {}
+    for tensor in graph.initializer:
+        with reading(f"initializer {tensor.name}"):
+            if min(tensor.dims, default=0) < 0:
+                raise ValueError(f"a dimension of {min(tensor.dims)}")
+            constants[tensor.name] = numpy_helper.to_array(tensor, str(path.parent))
+    inputs = [value for value in graph.input if value.name not in constants]
+    if len(inputs) != 1 or not graph.output:
+        raise refusal(
+            str(path), f"it has {len(inputs)} inputs and {len(graph.output)} outputs; a classifier has one each"
+        )
+    opsets = [o.version for o in model.opset_import if o.domain in {"", "ai.onnx"}]
+    if not opsets or not 1 <= opsets[0] <= onnx.defs.onnx_opset_version():
+        raise refusal(
+            str(path), f"its opset {opsets[:1] or 'is missing'} is not one that onnx {onnx.__version__} knows"
+        )
+    check_graph(model, str(path))
+    return Source(
+        name=path.stem,
+        opset=opsets[0],
+        input=inputs[0],
+        outputs=tuple(value.name for value in graph.output),
+        model=model,
+        metadata={p.key: p.value for p in model.metadata_props},
+        constants=constants,
+        nodes=list(graph.node),
+    )
+
+
+def _load(path: Path) -> ModelProto:
+    import onnx
+    from onnx import inliner
+
+    try:
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):
+            raise refusal(str(path), "it is not a file")
+        if status.st_size > MAX_BYTES:
+            raise refusal(str(path), f"it has {status.st_size:,} bytes; the limit is {MAX_BYTES:,}")
+        data = path.read_bytes()
+    except (OSError, ValueError) as error:
+        raise refusal(str(path), f"it can't be read: {getattr(error, 'strerror', None) or error}") from error
+    try:
+        model = onnx.load_model_from_string(data)
+    except Exception as error:  # protobuf's own error types vary
+        raise refusal(str(path), "it is not an ONNX file, or it is cut off") from error
+    check_texts(model, str(path))
+    check_functions(model, str(path))
+    for tensor in model.graph.initializer:
+        _check_external(tensor, path.parent)
+    if not model.functions:
+        return model
+    with reading(str(path)):
+        return inliner.inline_local_functions(model)
+
+
+def _check_external(tensor: Any, folder: Path) -> None:
+    """A tensor's bytes may lie in another file of the same folder, and nowhere else."""
+    import onnx
+
+    if tensor.data_location != onnx.TensorProto.EXTERNAL:
+        return
+    location = next((e.value for e in tensor.external_data if e.key == "location"), "")
+    target = folder / location
+    inside = location and not Path(location).is_absolute() and target.resolve().is_relative_to(folder.resolve())
+    if not inside or not target.is_file():
+        where = f"initializer {tensor.name}"
+        raise refusal(where, f"its data lies in {location!r}, which is no file of the model's own folder")

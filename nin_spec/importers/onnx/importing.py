@@ -1,0 +1,179 @@
+"""An ONNX file of any tool brought into the language, with proof.
+
+The path from input to output becomes a chain, the chain a spec, and the spec's own export must give what the
+original gives, in onnxruntime, before anything is handed over. A file of our own has its spec with it
+(`own_file.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from itertools import zip_longest
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from nin_spec.diagnostics import ForeignModelError
+from nin_spec.importers.budget import check_cost
+from nin_spec.importers.chain import Array, Chain, Step, reading, refusal
+from nin_spec.importers.decompiler.decompile import Imported, decompile
+from nin_spec.importers.onnx.file import Source, read_source
+from nin_spec.importers.onnx.input import Layout, contract_of, layout_of
+from nin_spec.importers.onnx.own_file import OwnFile, Restored, own_file, restore
+from nin_spec.importers.onnx.walk import Walk
+from nin_spec.importers.proof import TOLERANCE, compare_all, exported, runner, trial_pictures
+from nin_spec.importers.recognise import Affine
+from nin_spec.ir import ops
+from nin_spec.ir.types import TensorType
+from nin_spec.model import Preprocessing
+from nin_spec.runtime.parity import ANY, TOLERANCES
+from nin_spec.runtime.sizes import other_sizes
+
+if TYPE_CHECKING:
+    from nin_spec.model import Model
+
+
+def import_onnx(path: str | Path, size: tuple[int, ...] | None = None) -> tuple[Imported, list[str]]:
+    """The spec and the model of an ONNX file, proved against it; and what is worth knowing.
+
+    `size` is the picture's (height, width), or (channels, height, width), where the file leaves them open.
+
+    Raises:
+        ForeignModelError: not a model that the language can say; the node is named.
+        ParityError: what was made computes something else.
+    """
+    with reading(str(path)):
+        return _import(Path(path), size)
+
+
+def _import(path: Path, size: tuple[int, ...] | None) -> tuple[Imported, list[str]]:
+    source = read_source(path)
+    own, remarks = _own(source, size)
+    if isinstance(own, Restored):
+        return own.found, [*remarks, *prove_own(path, own)]
+    layout = layout_of(source, size)
+    try:
+        walk, chain = _walked(source, layout)
+        check_cost(chain, layout.batch or 1, source.name, fixed=layout.batch is not None)
+        told, more = contract_of(walk.contract, layout)
+        found = decompile(replace(chain, **_said(own, chain, told)))
+        _require_one_network(source, layout, found, chain)
+    except ForeignModelError as error:
+        raise _with_remarks(error, remarks) from None
+    difference = prove(source.runnable(path), path.name, layout, walk.contract, found.model)
+    return found, [*remarks, *(more if told is not None or own is None else []), _proved(path, difference)]
+
+
+def _own(source: Source, size: tuple[int, ...] | None) -> tuple[Restored | OwnFile | None, list[str]]:
+    """The network of a file of our own, or what it says of itself where its graph is another one; and why."""
+    own, damage = own_file(source)
+    if own is None:
+        return None, [f"its metadata is ignored: {damage}"] if damage else []
+    if own.info.precision == "int8":
+        why = "an int8 file: its weights and values are rounded to 8 bits and cut off at the range of its pictures"
+        raise refusal(source.name, why, "import the float32 file that it was made from")
+    if size is not None and size not in {own.network.graph.input.shape, own.network.graph.input.shape[1:]}:
+        return own, []
+    try:
+        return restore(own, source), []
+    except ForeignModelError as error:
+        return own, [f"the graph is used, since it is not what the metadata says: {error.diagnostics[0].message}"]
+
+
+def _said(own: OwnFile | None, chain: Chain, contract: Preprocessing | None) -> dict[str, Any]:
+    """What a file's own metadata adds to the network of its graph: its name, its pictures and its classes."""
+    if own is None:
+        return {"preprocessing": contract}
+    card = own.network.card
+    labels = card.labels if len(card.labels) == chain.output.shape[0] else ()
+    fits = len(card.preprocessing.mean) == chain.input.shape[0] and not own.pixels
+    return {
+        "name": card.name,
+        "summary": card.summary,
+        "labels": labels,
+        "preprocessing": card.preprocessing if fits and contract is None else contract,
+    }
+
+
+def _with_remarks(error: ForeignModelError, remarks: list[str]) -> ForeignModelError:
+    """The refusal, with what was found of the file before."""
+    (told,) = error.diagnostics
+    hint = "; ".join([*remarks, *([told.hint] if told.hint else [])])
+    return ForeignModelError(replace(told, hint=hint or None))
+
+
+def _walked(source: Source, layout: Layout) -> tuple[Walk, Chain]:
+    empty = Chain(source.name, layout.input, open_size=layout.open_size)
+    walk = Walk(source.fresh(), empty, source.input.name, layout.batch or 1, layout.channels_last)
+    return walk, walk.go()
+
+
+def _require_one_network(source: Source, layout: Layout, found: Imported, chain: Chain) -> None:
+    """Raise ForeignModelError where another size of an open picture makes another network of the same graph."""
+    for size in other_sizes(found.network.graph) if layout.open_size else ():
+        _, other = _walked(source, replace(layout, size=(layout.size[0], *size)))
+        for step, same in zip_longest(_effective(chain, other.input), _effective(other, other.input)):
+            if step is None or same is None or step.op != same.op or not _equal(step.arrays, same.arrays):
+                shown = "x".join(map(str, size))
+                why = f"it depends on the picture's size, which is open: at {shown} it is another layer"
+                raise refusal((step or same).origin, why, "export the network with a fixed size")
+
+
+def _effective(chain: Chain, x: TensorType) -> list[Step]:
+    """The steps that do something to pictures like `x`: a global pool of maps of one cell does nothing."""
+    kept = []
+    for step in chain.steps:
+        if not (isinstance(step.op, ops.GlobalPool2d) and x.shape[1:] == (1, 1)):
+            kept.append(step)
+        x = step.op.infer(x)
+    return kept
+
+
+def _equal(mine: Mapping[str, Array], theirs: Mapping[str, Array]) -> bool:
+    return mine.keys() == theirs.keys() and all(np.array_equal(mine[key], theirs[key]) for key in mine)
+
+
+def _proved(path: str | Path, difference: float) -> str:
+    return f"computes what {Path(path).name} computes: largest relative difference {difference:.1e}"
+
+
+# ------------------------------------------------------------------ proof
+
+
+def prove(file: bytes | Path, name: str, layout: Layout, change: Affine | None, model: Model) -> float:
+    """The largest relative difference between the original and our export of the model. Raises ParityError."""
+    original, ours = runner(file), runner(exported(model))
+    column = (1, -1, 1, 1)
+
+    def theirs(x: Array) -> Array:
+        return original(x.transpose(0, 2, 3, 1) if layout.channels_last else x)
+
+    def mine(x: Array) -> Array:
+        return ours(x if change is None else x * change.gain.reshape(column) + change.offset.reshape(column))
+
+    precision = "float16" if layout.half else "float32"
+    tolerance = max(TOLERANCE, TOLERANCES[precision, ANY].allowed)
+    contract = None if change is not None else model.card.preprocessing
+    sizes = (layout.size[1:], *(other_sizes(model.graph) if layout.open_size else ()))
+    raw = layout.dtype == "UINT8"
+    trials = (trial_pictures((layout.size[0], *size), layout.batch, contract, raw=raw) for size in sizes)
+    return compare_all((x for batches in trials for x in batches), mine, theirs, name, tolerance)
+
+
+def prove_own(path: Path, own: Restored) -> list[str]:
+    """The same for a file of our own, whose graph is known to be the export of its spec: what was shown of it."""
+    shown = f"{path.name} is, node by node, what its spec exports to"
+    if own.precision == "float64":
+        return [f"{shown}; it did not run, since onnxruntime's CPU provider has no float64 convolution"]
+    theirs, ours = runner(path), runner(exported(own.found.model, **own.options))
+    graph, contract = own.found.network.graph, own.found.network.card.preprocessing
+    raw = own.options["takes"] == "pixels"
+    channels = 1 if raw and contract.color == "gray" else graph.input.shape[0]
+    tolerance = max(TOLERANCE, TOLERANCES[own.precision, ANY].allowed)
+    sizes = (graph.input.shape[1:], *(other_sizes(graph) if graph.open_size else ()))
+    trials = (trial_pictures((channels, *size), own.batch, contract, raw=raw) for size in sizes)
+    last = raw and contract.layout == "HWC"
+    given = (x.transpose(0, 2, 3, 1) if last else x for batches in trials for x in batches)
+    return [shown, _proved(path, compare_all(given, ours, theirs, path.name, tolerance))]

@@ -1,0 +1,111 @@
+"""Nodes of an ONNX graph as one function: which may be known by their values, and with which constants."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from nin_spec.importers.chain import Array
+from nin_spec.importers.onnx.evaluate import attributes, label
+from nin_spec.importers.recognise import Hinted, response_norms, rounded
+from nin_spec.importers.regions import Region
+from nin_spec.ir import ops
+from nin_spec.ir.types import Padding
+
+if TYPE_CHECKING:
+    from onnx import NodeProto
+
+    from nin_spec.importers.onnx.walk import Walk
+
+_POINTWISE = frozenset({
+    *("Add", "Sub", "Mul", "Div", "Neg", "Abs", "Reciprocal", "Sqrt", "Pow", "Exp", "Log", "Erf", "Sum", "Mean"),
+    *("Sigmoid", "Tanh", "Softplus", "Softsign", "Relu", "LeakyRelu", "PRelu", "Elu", "Selu", "Celu", "Gelu", "Mish"),
+    *("Swish", "HardSigmoid", "HardSwish", "ThresholdedRelu", "Max", "Min", "Clip", "Where", "Identity", "Cast"),
+    *("Greater", "Less", "GreaterOrEqual", "LessOrEqual", "Equal", "Not", "And", "Or", "Xor", "Sign"),
+})  # fmt: skip
+_ACROSS = frozenset({
+    *("Reshape", "Transpose", "Slice", "Gather", "Concat", "Split", "Squeeze", "Unsqueeze", "Flatten", "Expand"),
+    *("ReduceMax", "ReduceMin", "ReduceMean", "ReduceSum", "ReduceSumSquare", "ReduceLogSumExp", "Softmax"),
+    *("LogSoftmax", "MaxPool", "AveragePool", "GlobalAveragePool", "GlobalMaxPool", "Pad", "Shape", "CastLike"),
+})  # fmt: skip
+
+
+def unknowable(node: NodeProto) -> str | None:
+    """Why no number of trials tells what a node does: it rounds, draws or counts. None where they do."""
+    from onnx import TensorProto
+
+    if node.domain not in {"", "ai.onnx"} or node.op_type not in _POINTWISE | _ACROSS:
+        return "the language has no word for it"
+    to = attributes(node).get("to", TensorProto.FLOAT) if node.op_type == "Cast" else TensorProto.FLOAT
+    kind = TensorProto.DataType.Name(to)
+    return None if kind in {"FLOAT", "DOUBLE"} else f"it rounds numbers to {kind}"
+
+
+def region_of(walk: Walk, nodes: Sequence[NodeProto], result: str) -> Region:
+    """The nodes as a function of (N, C, H, W), or of features."""
+    held = list(nodes)
+    last = walk.channels_last
+    source, value = walk.source, walk.value
+    known = source.constants
+
+    def compute(x: Array, changed: Mapping[str, Array]) -> Array:
+        values = {**known, **changed, value: x.transpose(0, 2, 3, 1) if last and x.ndim == 4 else x}
+        for node in held:
+            altered = _with_attributes(node, changed)
+            values.update(zip(node.output, source.evaluate(altered, values), strict=False))
+        found: Array = values[result]
+        return found.transpose(0, 3, 1, 2) if last and found.ndim == 4 else found
+
+    read = {name for node in held for name in node.input if name in known and known[name].dtype.kind == "f"}
+    constants = {name: known[name] for name in sorted(read)}
+    pointwise = all(node.op_type in _POINTWISE for node in held) and all(map(_is_column, constants.values()))
+    return Region(compute, constants | _numbers(held), pointwise)
+
+
+def hinted_by(walk: Walk, nodes: Sequence[NodeProto], constants: Mapping[str, Array]) -> list[Hinted]:
+    """The averages and response norms that a region may be, by the windows of its pools and the numbers in it.
+
+    An average may be a pad, a pool and a division by a pool of ones; a response norm has a pool over channels.
+    """
+    from nin_spec.importers.onnx.windows import sides_of, window_of
+
+    pools = [(node, tuple(attributes(node).get("kernel_shape", ()))) for node in nodes if node.op_type == "AveragePool"]
+    pads = (
+        [sides_of(walk, node) for node in nodes if node.op_type == "Pad" and len(pools[0][1]) == 2][:1] if pools else []
+    )
+    windows = [window_of(node) for node, kernel in pools if len(kernel) == 2][:1]
+    averages = [ops.AvgPool2d(*window, Padding(*pad[2], *pad[3])) for window in windows for pad in pads]
+    sizes = [int(kernel[0]) for _, kernel in pools if len(kernel) == 3 and kernel[1:] == (1, 1)]
+    numbers = [rounded(float(value.reshape(-1)[0])) for value in constants.values() if value.size == 1]
+    return [*averages, *response_norms(sizes, numbers)]
+
+
+def _is_column(constant: Array) -> bool:
+    """Whether it has one number, or one a channel with the channels first."""
+    return constant.size == 1 or (constant.ndim >= 3 and constant.shape[-2:] == (1, 1))
+
+
+def _numbers(nodes: Sequence[NodeProto]) -> dict[str, Array]:
+    """The attributes that are numbers, by `node.attribute`."""
+    return {
+        f"{label(node)}.{key}": np.array(value)
+        for node in nodes
+        for key, value in attributes(node).items()
+        if isinstance(value, float)
+    }
+
+
+def _with_attributes(node: NodeProto, changed: Mapping[str, Array]) -> NodeProto:
+    """The node with the attributes that are to be changed."""
+    wanted = {key: changed.get(f"{label(node)}.{key}") for key in attributes(node)}
+    if all(value is None for value in wanted.values()):
+        return node
+    made = type(node)()
+    made.CopyFrom(node)
+    for attribute in made.attribute:
+        value = wanted.get(attribute.name)
+        if value is not None:
+            attribute.f = float(value)
+    return made

@@ -1,0 +1,10 @@
+"""PyTorch modules -> chains.
+
+In the order of an import:
+
+    importing.py    all of it, proved against the original
+    walk.py         a module's program, operator by operator
+    constants.py    what the program computes without its input: its weights
+    rules.py        how each operator is read
+    regions.py      operators as a function that may be recognised
+"""

@@ -1,0 +1,125 @@
+"""An nn.Module brought into the language, with proof."""
+
+from __future__ import annotations
+
+import copy
+import warnings
+from collections.abc import Sequence
+
+import torch
+from torch import nn
+from torch.utils._pytree import tree_leaves
+
+from nin_spec.importers.budget import check_cost
+from nin_spec.importers.chain import Array, Chain, reading, refusal
+from nin_spec.importers.decompiler.decompile import Imported, decompile
+from nin_spec.importers.proof import TOLERANCE, compare_all, trial_pictures
+from nin_spec.importers.torch.constants import held_by
+from nin_spec.importers.torch.regions import name_of
+from nin_spec.importers.torch.walk import BATCH, TorchWalk
+from nin_spec.ir.types import DType, TensorType
+
+_CASTS = {"aten.to", "aten._to_copy"}
+_TOLERANCES = {torch.float64: 1e-6, torch.float32: TOLERANCE}
+"""Largest difference from the module, relative to its largest value."""
+
+
+def import_module(module: nn.Module, input_shape: Sequence[int], name: str | None = None) -> Imported:
+    """The spec and the model of a module that takes batches of (C, H, W), proved against it.
+
+    `input_shape` is (C, H, W), or with a batch before it. The module itself is left as it was, but for lazy
+    layers, which are given their shapes. Its forward runs; nothing else of it does.
+
+    Raises:
+        ForeignModelError: a network that the language can't say; the layer is named.
+        ParityError: what was made computes something else.
+    """
+    if not isinstance(module, nn.Module):
+        raise refusal(type(module).__name__, "it is not an nn.Module")
+    if isinstance(module, torch.jit.ScriptModule):
+        raise refusal(type(module).__name__, "a TorchScript module", "pass the nn.Module that it was made from")
+    origin = name or type(module).__name__
+    training = module.training
+    try:
+        with reading(origin):
+            return _import(module.eval(), input_shape, origin)
+    finally:
+        module.train(training)
+
+
+def _import(module: nn.Module, input_shape: Sequence[int], name: str) -> Imported:
+    shape = tuple(int(n) for n in input_shape)
+    shape = shape[1:] if len(shape) == 4 else shape
+    if len(shape) != 3 or min(shape) < 1:
+        raise refusal("input_shape", f"{tuple(input_shape)} is not a picture", "pass (channels, height, width)")
+    program = _program(module, shape, name)
+    chain = _chain(program, module, shape, name)
+    check_cost(chain, BATCH, name, fixed=False)
+    found = decompile(chain)
+    _prove(module, found, found.network.graph.input.maps(), _dtype_of_proof(program, module))
+    return found
+
+
+def _program(module: nn.Module, shape: tuple[int, ...], name: str) -> torch.export.ExportedProgram:
+    """What the module's forward does, operator by operator."""
+    parameter = _parameter(module)
+    dtype = parameter.dtype if parameter.is_floating_point() else torch.float32
+    example = torch.zeros((BATCH, *shape), dtype=dtype, device=parameter.device)
+    try:
+        with torch.no_grad(), warnings.catch_warnings():
+            module(example)  # gives lazy layers their shapes
+            # Hooks that compute a weight set it on the module; PyTorch warns of that, and puts it back.
+            warnings.filterwarnings("ignore", "The tensor attribute")
+            program = torch.export.export(module, (example,), strict=False)
+    except Exception as error:  # a module's forward may raise anything
+        raise refusal(name, f"it can't be traced on an input of shape {tuple(example.shape)}: {error}") from error
+    for node in list(program.graph.nodes):
+        if name_of(node) == "aten._assert_tensor_metadata":  # what a cast expects of its input
+            program.graph.erase_node(node)
+    program.graph.eliminate_dead_code()  # the indices of maxima, as a rule
+    return program
+
+
+def _parameter(module: nn.Module) -> torch.Tensor:
+    """One of the module's parameters, for its dtype and device."""
+    return next(iter(module.parameters()), torch.zeros(()))
+
+
+def _dtype(parameter: torch.Tensor) -> torch.dtype:
+    return parameter.dtype if parameter.dtype == torch.float64 else torch.float32
+
+
+def _dtype_of_proof(program: torch.export.ExportedProgram, module: nn.Module) -> torch.dtype:
+    """float64, in which rounding hides nothing; the module's own where its forward casts, and needs that one."""
+    casts = any(name_of(node) in _CASTS for node in program.graph.nodes)
+    return _dtype(_parameter(module)) if casts else torch.float64
+
+
+def _chain(program: torch.export.ExportedProgram, module: nn.Module, shape: tuple[int, ...], name: str) -> Chain:
+    signature = program.graph_signature
+    if len(signature.user_inputs) != 1 or len(signature.user_outputs) != 1:
+        raise refusal(name, "it has more than one input or output, and a classifier has one of each")
+    start = next(n for n in program.graph.nodes if n.op == "placeholder" and n.name == signature.user_inputs[0])
+    kind: DType = "float64" if _dtype(_parameter(module)) == torch.float64 else "float32"
+    return TorchWalk(program, Chain(name, TensorType(shape, kind)), start, held_by(program)).go()
+
+
+def _prove(module: nn.Module, found: Imported, shape: tuple[int, int, int], dtype: torch.dtype) -> None:
+    """Both in `dtype` on inputs of several scales. Raises ParityError."""
+    from nin_spec.torch_module import build_module
+
+    device = _parameter(module).device
+    original, made = copy.deepcopy(module).to(dtype), build_module(found.model).to(dtype)
+
+    def theirs(x: Array) -> Array:
+        with torch.no_grad():
+            (scores,) = tree_leaves(original(torch.from_numpy(x).to(device, dtype)))
+        found: Array = scores.cpu().double().numpy()
+        return found
+
+    def ours(x: Array) -> Array:
+        with torch.no_grad():
+            scores: Array = made(torch.from_numpy(x).to(dtype)).double().numpy()
+        return scores
+
+    compare_all(trial_pictures(shape, BATCH, None), ours, theirs, "the module", _TOLERANCES[dtype])

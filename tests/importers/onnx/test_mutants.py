@@ -1,0 +1,127 @@
+"""Nothing that an ONNX file can hold is a traceback, a hang or a hunger for memory: it imports, or is refused.
+
+The whole: `python -m pytest -m long tests/importers/onnx/test_mutants.py`, 5,000 of structure and 5,000 of bytes.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from foreign_models import graph_file
+
+import nin_spec
+from nin_spec.api import make
+
+SECONDS, MEGABYTES = 20, 1024
+SPECS = {
+    "plain": "{channels: [4, classes], kernel: 3, pool: {kind: avg, kernel: 2, stride: 2, ceil_mode: true}}",
+    "norms": "{channels: [6, classes], kernel: 3, norm: batch, activation: {kind: leaky_relu, slope: 0.2}}",
+    "shuffled": "{convs: [8, {channels: classes, shuffle: 2, activation: mish}], kernel: 3}",
+}
+
+
+def seeds(folder: Path) -> list[Path]:
+    """Files to damage: our own, with folded and unfolded norms, and graphs as other tools write them."""
+    found = []
+    for name, block in SPECS.items():
+        text = f"spec: 1\nname: {name}\ninput: {{channels: 3, size: 8}}\nclasses: [a, b, c]\nblocks:\n  - {block}\n"
+        model = nin_spec.compile(nin_spec.loads(text)).initialise(seed=0)
+        for takes in ("normalised", "pixels"):
+            (data,) = make(model, "onnx", {"takes": takes}).files.values()
+            found.append(folder / f"{name}_{takes}.onnx")
+            found[-1].write_bytes(data)
+    rng = np.random.default_rng(0)
+    w = rng.standard_normal((8, 3, 3, 3))
+    nodes: list[Any] = [
+        ("Conv", ["x", "w"], ["c"], {"pads": [1, 1, 1, 1]}),
+        ("Shape", ["c"], ["s"], {}),
+        ("Gather", ["s", "zero"], ["n"], {"axis": 0}),
+        ("Unsqueeze", ["n", "first"], ["n1"], {}),
+        ("Concat", ["n1", "rest"], ["to"], {"axis": 0}),
+        ("Sigmoid", ["c"], ["g"], {}),
+        ("Mul", ["c", "g"], ["d"], {}),
+        ("MaxPool", ["d"], ["m"], {"kernel_shape": [2, 2], "strides": [2, 2]}),
+        ("Reshape", ["m", "to"], ["f"], {}),
+        ("Gemm", ["f", "dense"], ["y"], {"transB": 1}),
+    ]
+    constants = {
+        "w": w,
+        "zero": np.array(0),
+        "first": np.array([0]),
+        "rest": np.array([-1]),
+        "dense": rng.standard_normal((5, 128)),
+    }
+    return [*found, graph_file(folder / "foreign.onnx", nodes, constants)]
+
+
+def survey(folder: Path, kind: str, start: int, stop: int) -> dict[str, Any]:
+    """What a process made of mutants `start` to `stop`, of the files in turn: see the script below."""
+    files = [str(path) for path in seeds(folder)]
+    numbers = map(str, (start, stop, SECONDS, MEGABYTES))
+    command = [sys.executable, "-c", SCRIPT, str(Path(__file__).parent), kind, *numbers, *files]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=4 * 3600, check=False, cwd=folder)
+    assert done.returncode == 0, done.stderr[-3000:]
+    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
+SCRIPT = """
+import json, resource, sys, time, traceback, warnings
+from pathlib import Path
+folder, kind, start, stop, seconds, megabytes, *files = sys.argv[1:]
+seconds, megabytes = int(seconds), int(megabytes)
+sys.path.insert(0, folder)
+warnings.simplefilter("ignore")
+import mutants
+from nin_spec.diagnostics import NinSpecError
+from nin_spec.importers.onnx.importing import import_onnx
+make = {"bytes": mutants.damaged, "structure": mutants.mutated}[kind]
+found = {"imported": 0, "refused": 0, "tracebacks": [], "slow": [], "large": []}
+import_onnx(files[0])
+peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+for seed in range(int(start), int(stop)):
+    path = Path("mutant.onnx")
+    path.write_bytes(make(Path(files[seed % len(files)]).read_bytes(), seed))
+    began = time.thread_time()
+    try:
+        import_onnx(path)
+        found["imported"] += 1
+    except NinSpecError:
+        found["refused"] += 1
+    except BaseException:
+        found["tracebacks"].append((seed, traceback.format_exc()[-1500:]))
+    if time.thread_time() - began > seconds:
+        found["slow"].append(seed)
+    now = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    if now - peak > megabytes * 1024:
+        found["large"].append(seed)
+    peak = max(peak, now)
+print(json.dumps(found))
+"""
+
+
+def judge(found: dict[str, Any], count: int) -> None:
+    """No traceback, none over the time, none over the memory."""
+    assert not found["tracebacks"], found["tracebacks"][:3]
+    assert found["slow"] == []
+    assert found["large"] == []
+    assert found["imported"] + found["refused"] == count
+
+
+@pytest.mark.parametrize("kind", ["structure", "bytes"])
+def test_some_mutants_import_or_are_refused(kind: str, tmp_path: Path) -> None:
+    found = survey(tmp_path, kind, 0, 120)
+    judge(found, 120)
+    assert found["refused"] > 20
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("kind", ["structure", "bytes"])
+def test_every_mutant_imports_or_is_refused(kind: str, tmp_path: Path) -> None:
+    judge(survey(tmp_path, kind, 0, 5000), 5000)
