@@ -19,6 +19,7 @@ In the order in which a spec passes through:
     targets.py       what each server can load
     api.py           made, proved, then written
     named.py         what a person named: a spec, a run folder, a file; foreign.py knows other tools' files
+    opened.py        what that opens to: a network, a run, a model
     importers/       networks of other tools -> specs, with proof
     data/            data sets: read, checked, split, fetched
     pictures.py      what is done to a picture, in training and in service alike
@@ -62,7 +63,7 @@ if TYPE_CHECKING:
     from nin_spec.language.load import loads as loads
     from nin_spec.model import Model as Model
     from nin_spec.network import Network as Network
-    from nin_spec.network import compile as compile  # noqa: A004 the field's word
+    from nin_spec.opened import compile as compile  # noqa: A004 the field's word
     from nin_spec.precision.settings import PrecisionSettings as PrecisionSettings
     from nin_spec.runtime.session import open_session as open_session
     from nin_spec.torch_module import build_module as build_module
@@ -78,7 +79,7 @@ _HOMES = {
     "NinSpecError": "nin_spec.diagnostics",
     "load": "nin_spec.language.load",
     "loads": "nin_spec.language.load",
-    "compile": "nin_spec.network",
+    "compile": "nin_spec.opened",
     "Network": "nin_spec.network",
     "Model": "nin_spec.model",
     "build_module": "nin_spec.torch_module",

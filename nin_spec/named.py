@@ -1,4 +1,4 @@
-"""What a person named where a network or a model is asked for, told apart once for every command.
+"""What a person named where a network or a model is expected, told apart once for every command and for Python.
 
     SpecFile        a YAML file                          mine.yaml
     ShippedSpec     the name of a spec that nin-spec has nin_cifar
@@ -7,23 +7,34 @@
     ExportedFile    an ONNX file                         nin_cifar.onnx
     GitRevision     a file as it was in a revision       HEAD~1:specs/mine.yaml
 
-`resolve` looks at names, at what is there, and at the first bytes of a text; it reads nothing else.
+`resolve` looks at names, at what is there, and at the first bytes of a text; it reads nothing else. What each kind
+opens to is in nin_spec.opened.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from nin_spec.diagnostics import Code, Diagnostic, InputError, SpecError
+from nin_spec.diagnostics import Code, Diagnostic, SpecError
 from nin_spec.foreign import MODEL_SUFFIXES, ONNX, Foreign, begins_as_onnx, foreign, is_file, is_folder
-from nin_spec.language.load import shipped_names
 
-if TYPE_CHECKING:
-    from nin_spec.network import Network
+SHIPPED = Path(__file__).resolve().parent / "specs"
+"""The folder of the specs that come with nin-spec."""
+
+RECORD = "run.json"
+"""The file by which a run folder is known."""
+
+
+def shipped_names() -> list[str]:
+    """The names of the specs that come with nin-spec."""
+    return sorted(p.stem for p in SHIPPED.glob("*.yaml"))
+
+
+def is_run(path: str | Path) -> bool:
+    """Whether a path is a run folder."""
+    return is_file(Path(path) / RECORD)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +49,11 @@ class ShippedSpec:
     """A spec that comes with nin-spec."""
 
     name: str
+
+    @property
+    def path(self) -> Path:
+        """Its file."""
+        return SHIPPED / f"{self.name}.yaml"
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,106 +86,53 @@ class GitRevision:
 Named = SpecFile | ShippedSpec | StandardInput | RunFolder | ExportedFile | GitRevision
 
 
-def resolve(name: str | Path) -> Named:
-    """What a name stands for.
+def resolve(name: str | Path | Named) -> Named:
+    """What a name stands for; what is resolved already stays as it is.
 
     Raises SpecError for a file of another tool (WRONG_KIND), with the way in, and for a URL or an empty name
     (FILE_NOT_FOUND).
     """
+    if isinstance(name, Named):
+        return name
     text, path = str(name), Path(name)
     if text == "-":
         return StandardInput()
-    there = os.path.lexists(path)
     if not text:
         raise SpecError(Diagnostic(Code.FILE_NOT_FOUND, "the name is empty", hint="pass a path; . is this folder"))
-    if not there and text in shipped_names():
+    if is_run(path):
+        return RunFolder(path)
+    if text in shipped_names() and not is_file(path):
         return ShippedSpec(text)
+    there = os.path.lexists(path)
     if "://" in text and not there:
         message = f"{text} is a URL, and only local files are read"
         raise SpecError(Diagnostic(Code.FILE_NOT_FOUND, message, hint="download it, and pass its path"))
-    if is_file(path / "run.json"):
-        return RunFolder(path)
     if path.suffix.lower() in MODEL_SUFFIXES or begins_as_onnx(path):
         return ExportedFile(path)
     revision, colon, file = text.partition(":")
     if colon and not there:
         return GitRevision(revision, file)
     if (other := foreign(path)) is not None and not is_folder(path):
-        raise SpecError(_of_another_tool(path, other, there=there))
+        raise SpecError(_of_another_tool(path, other))
     return SpecFile(path)
 
 
-def _of_another_tool(path: Path, other: Foreign, *, there: bool) -> Diagnostic:
+def _of_another_tool(path: Path, other: Foreign) -> Diagnostic:
     way = other.way_from(path)
-    if not there:
+    if not os.path.lexists(path):
         return Diagnostic(Code.FILE_NOT_FOUND, f"there is no file {path}", hint=f"for {other.what}: {way}")
     return Diagnostic(Code.WRONG_KIND, f"{path} is {other.what}, not a spec", hint=way)
 
 
-def network_of(named: Named, overrides: Iterable[str] = ()) -> Network:
-    """The compiled network of a spec, or of a run. Raises SpecError, TrainingError for a run that can't be used."""
-    from nin_spec.network import compile as compile_network
-
+def not_a_spec(named: RunFolder | ExportedFile | GitRevision) -> SpecError:
+    """The error of what is named where only a spec can be read."""
     match named:
-        case StandardInput():
-            return compile_network("-", overrides)
-        case ShippedSpec(name):
-            return compile_network(name, overrides)
-        case SpecFile(path):
-            return compile_network(path, overrides)
         case RunFolder(path):
-            return _network_of_run(path, tuple(overrides))
+            hint = f"its spec is {path / 'spec.yaml'}"
+            return SpecError(Diagnostic(Code.WRONG_KIND, f"{path} is a run folder, not a spec", hint=hint))
         case ExportedFile(path):
-            raise SpecError(_of_another_tool(path, ONNX, there=os.path.lexists(path)))
+            return SpecError(_of_another_tool(path, ONNX))
         case GitRevision(revision, file):
             message = f"there is no file {revision}:{file}"
             hint = f"only nin-spec diff reads git revisions; elsewhere: git show {revision}:{file} | nin-spec ... -"
-            raise SpecError(Diagnostic(Code.FILE_NOT_FOUND, message, hint=hint))
-
-
-def _network_of_run(path: Path, overrides: tuple[str, ...]) -> Network:
-    from nin_spec.training.folder import open_run
-
-    if overrides:
-        message = f"{path} is a run folder, whose spec can't be changed: --set and --input need a SPEC"
-        raise SpecError(
-            Diagnostic(Code.BAD_OVERRIDE, message, hint=f"pass {path}/spec.yaml to compile another network")
-        )
-    return open_run(path).network
-
-
-def model_of(name: str | Path) -> Path | bytes:
-    """What onnxruntime opens: a file, or what a run folder exports to.
-
-    A file of no known kind is left to onnxruntime. Raises InputError (WRONG_KIND) for a spec, which has no weights, and
-    for a file of another tool; TrainingError and ExportError for a run that gives no model.
-    """
-    try:
-        named = resolve(name)
-    except SpecError as error:
-        found = error.diagnostics[0]
-        message = found.message.removesuffix(", not a spec") + (
-            ", not a model" if found.code is Code.WRONG_KIND else ""
-        )
-        raise InputError(Diagnostic(found.code, message, hint=found.hint)) from None
-    match named:
-        case ExportedFile(path):
-            return path
-        case RunFolder(path):
-            return exported(path)
-        case SpecFile(path) if path.suffix.lower() not in {".yaml", ".yml"} or not os.path.lexists(path):
-            return path
-    hint = (
-        f"export it with its weights: nin-spec export {name} --onnx --weights FILE; or train it and name the run folder"
-    )
-    message = f"{name} is a spec, which has no weights to run with"
-    raise InputError(Diagnostic(Code.WRONG_KIND, message, hint=hint))
-
-
-def exported(run: Path) -> bytes:
-    """The ONNX file that a run folder's result exports to. Raises TrainingError, ExportError."""
-    from nin_spec import api
-    from nin_spec.training.folder import open_run
-
-    (data,) = api.make(open_run(run).model(), "onnx", {}).files.values()
-    return data
+            return SpecError(Diagnostic(Code.FILE_NOT_FOUND, message, hint=hint))

@@ -14,6 +14,7 @@ from nin_spec.language.canonical import Canonical
 from nin_spec.language.load import load
 from nin_spec.lower import lower
 from nin_spec.model import Model, ModelCard, Preprocessing
+from nin_spec.named import Named
 from nin_spec.passes.normal_form import semantic_hash
 
 if TYPE_CHECKING:
@@ -96,7 +97,7 @@ class Network:
         return self.table._repr_html_()
 
 
-def compile(spec: Canonical | str | Path, overrides: Iterable[str] = ()) -> Network:  # noqa: A001 the field's word
+def compile(spec: Canonical | str | Path | Named, overrides: Iterable[str] = ()) -> Network:  # noqa: A001 the field's word
     """Compile a spec: a loaded one, a file, or the name of a shipped one.
 
     `overrides` are dotted `path=value` strings and apply to what is loaded here. Raises SpecError.

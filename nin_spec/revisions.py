@@ -10,7 +10,8 @@ from pathlib import Path
 
 from nin_spec.diagnostics import Code, Diagnostic, Source, SpecError, short
 from nin_spec.language import document, family
-from nin_spec.language.load import MAX_EXTENDS, SHIPPED
+from nin_spec.language.load import MAX_EXTENDS
+from nin_spec.named import SHIPPED
 
 _HINT = "write REVISION:path, for example HEAD~1:specs/mine.yaml"
 _TIMEOUT = 60.0

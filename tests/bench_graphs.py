@@ -268,7 +268,7 @@ def not_counted(result: Result) -> str:
 
 def options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """The command line."""
-    from nin_spec.language.load import shipped_names
+    from nin_spec.named import shipped_names
     from nin_spec.runtime.providers import available_threads
 
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)

@@ -12,8 +12,9 @@ from nin_spec.analysis import analyse
 from nin_spec.ir import ops
 from nin_spec.ir.graph import Graph
 from nin_spec.ir.types import TensorType
-from nin_spec.language.load import load, loads, shipped_names
+from nin_spec.language.load import load, loads
 from nin_spec.lower import lower
+from nin_spec.named import shipped_names
 
 quick = settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 

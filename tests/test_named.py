@@ -18,10 +18,10 @@ from nin_spec.named import (
     ShippedSpec,
     SpecFile,
     StandardInput,
-    model_of,
-    network_of,
     resolve,
 )
+from nin_spec.opened import compile as compile_network
+from nin_spec.opened import model_of
 from nin_spec.runtime.session import open_session
 from nin_spec.training.begin import train
 from nin_spec.training.settings import TrainSettings
@@ -96,12 +96,12 @@ def test_files_of_other_tools_name_the_way_in(place: Path, suffix: str, monkeypa
 def test_a_spec_of_any_kind_and_a_run_give_a_network(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """That of the run is the one that was trained, and takes no overrides."""
     monkeypatch.chdir(place)
-    hashes = {network_of(resolve(name)).hash for name in ("mine.yaml", "run", "run/spec.yaml")}
+    hashes = {compile_network(name).hash for name in ("mine.yaml", "run", "run/spec.yaml")}
     assert hashes == {NETWORK.hash}
-    assert network_of(resolve("run")).card.labels == tuple("0123456789")
-    assert network_of(resolve("nin_digits"), ["name=other"]).card.name == "other"
+    assert compile_network("run").card.labels == tuple("0123456789")
+    assert compile_network("nin_digits", ["name=other"]).card.name == "other"
     with pytest.raises(SpecError, match="run is a run folder, whose spec can't be changed"):
-        network_of(resolve("run"), ["name=other"])
+        compile_network("run", ["name=other"])
 
 
 @pytest.mark.parametrize(
@@ -120,7 +120,7 @@ def test_what_gives_no_network_says_what_does(
     """With exit code 2."""
     monkeypatch.chdir(place)
     with pytest.raises(NinSpecError) as caught:
-        network_of(resolve(name))
+        compile_network(name)
     assert said in str(caught.value)
     assert caught.value.exit_code == 2
 
@@ -176,4 +176,4 @@ def test_a_name_that_no_file_can_have_is_a_spec_that_is_not_there(name: str) -> 
     """Too long for the file system, or with a NUL: told as any missing file, where it is read."""
     assert isinstance(resolve(name), SpecFile)
     with pytest.raises(NinSpecError):
-        network_of(resolve(name))
+        compile_network(name)

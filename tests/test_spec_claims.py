@@ -6,9 +6,10 @@ import re
 
 import pytest
 
-from nin_spec.language.load import SHIPPED, load, shipped_names
+from nin_spec.language.load import load
 from nin_spec.language.parts import target_of
 from nin_spec.language.recipe import Augment, Recipe
+from nin_spec.named import SHIPPED, shipped_names
 
 FIGURES: dict[str, tuple[str, ...]] = {
     "8.81%": ("augmentation", "whitening"),

@@ -13,8 +13,9 @@ from nin_spec.analysis import ShapeTable, analyse
 from nin_spec.ir import ops
 from nin_spec.ir.graph import Graph
 from nin_spec.ir.types import Padding
-from nin_spec.language.load import load, shipped_names
+from nin_spec.language.load import load
 from nin_spec.lower import lower
+from nin_spec.named import shipped_names
 
 ORACLE_SPECS = Path(__file__).parent / "oracle_specs"
 

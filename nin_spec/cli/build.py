@@ -10,8 +10,8 @@ import click
 
 from nin_spec.cli.console import terminal_width
 from nin_spec.cli.options import (
-    compile_spec,
     force_option,
+    open_spec,
     seed_option,
     spec_options,
     tell,
@@ -65,18 +65,16 @@ def build_command(
         raise click.UsageError("--weights needs -o FILE: where to save them under our names")
     if output is not None:
         protect({Path(output): Kind.WEIGHTS}, [spec, weights], force=force)
-    network = compile_spec(spec, overrides, size)
+    from nin_spec.opened import network_of, run_of
+
+    found = open_spec(spec, overrides, size)
+    network, run = network_of(found), run_of(found)
     table = network.table.stages() if by == "stage" else network.table
     show(table, form)
     if output is not None:
-        save(network, Path(output), spec, weights or _of_run(spec), seed, force=force)
-
-
-def _of_run(spec: str) -> str | None:
-    """A run folder's own weights are meant, not fresh ones."""
-    from nin_spec.named import RunFolder, resolve
-
-    return spec if isinstance(resolve(spec), RunFolder) else None
+        if weights is None and run is not None:
+            weights = str(run.weights)
+        save(network, Path(output), spec, weights, seed, force=force)
 
 
 def show(table: ShapeTable, form: str) -> None:

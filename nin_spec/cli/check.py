@@ -6,7 +6,6 @@ import json
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -14,6 +13,7 @@ import click
 from nin_spec.cli.gathering import specs_in
 from nin_spec.cli.options import set_option
 from nin_spec.diagnostics import Code, Diagnostic, Severity, SpecError, did_you_mean, render
+from nin_spec.named import is_run
 
 if TYPE_CHECKING:
     from nin_spec.lint.finding import Finding
@@ -106,7 +106,7 @@ def check_command(
         raise click.UsageError("--fix and --diff take files as they are, and print text: leave --set and --format out")
     if unsafe_fixes and not (fix or diff):
         raise click.UsageError("--unsafe-fixes goes with --fix or --diff")
-    if fix and (run := next((spec for spec in specs if (Path(spec) / "run.json").is_file()), None)):
+    if fix and (run := next((spec for spec in specs if is_run(spec)), None)):
         raise click.UsageError(f"{run} is a run folder, and --fix does not change the spec of what was trained")
     specs = tuple(specs_in(specs))
     if fix or diff:
@@ -138,10 +138,10 @@ def chosen(select: frozenset[str], ignore: frozenset[str], *, no_lint: bool, ove
 
 def examine(spec: str, overrides: tuple[str, ...], wanted: Wanted) -> Report:
     """Everything wrong with a spec, or else what the rules find in it."""
-    from nin_spec.named import network_of, resolve
+    from nin_spec.opened import compile as compile_network
 
     try:
-        network = network_of(resolve(spec), overrides)
+        network = compile_network(spec, overrides)
     except SpecError as error:
         return Report(list(error.diagnostics))
     return report_on(network, wanted)

@@ -3,16 +3,9 @@
 from __future__ import annotations
 
 import json
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-
-from nin_spec.diagnostics import Diagnostic, SpecError
 
 if TYPE_CHECKING:
     from nin_spec.analysis import Row
@@ -41,8 +34,7 @@ def diff_command(before: str, after: str, form: str, everything: bool, exit_code
     """
     from nin_spec.difference import compare
 
-    with opened(before) as first, opened(after) as second:
-        difference = compare(first, second)
+    difference = compare(compiled(before), compiled(after))
     if form == "json":
         click.echo(json.dumps(difference.as_dict(), indent=2))
     else:
@@ -50,33 +42,14 @@ def diff_command(before: str, after: str, form: str, everything: bool, exit_code
     return int(exit_code and not difference.same_function)
 
 
-@contextmanager
-def opened(name: str) -> Iterator[Network]:
-    """The network of a spec, or of a file as it was in a revision of git. Raises SpecError."""
-    from nin_spec.named import GitRevision, network_of, resolve
-    from nin_spec.network import compile as compile_network
-    from nin_spec.revisions import restore
+def compiled(name: str) -> Network:
+    """The network of a spec or a run, or of a file as it was in a revision of git. Raises SpecError."""
+    from nin_spec.named import GitRevision, resolve
+    from nin_spec.opened import compile as compile_network
+    from nin_spec.opened import network_at
 
     named = resolve(name)
-    if not isinstance(named, GitRevision):
-        yield network_of(named)
-        return
-    with tempfile.TemporaryDirectory() as folder:
-        try:
-            network = compile_network(restore(named.revision, named.file, Path(folder)))
-        except SpecError as error:
-            raise SpecError([_renamed(d, f"{folder}/", f"{named.revision}:") for d in error.diagnostics]) from None
-        yield network
-
-
-def _renamed(found: Diagnostic, folder: str, name: str) -> Diagnostic:
-    """A finding in a file that was restored, called as git calls it: nobody sees the folder."""
-    span = found.span
-    message = found.message.replace(folder, name)
-    if span is None:
-        return replace(found, message=message)
-    source = replace(span.source, name=span.source.name.replace(folder, name))
-    return replace(found, message=message, span=replace(span, source=source))
+    return network_at(named) if isinstance(named, GitRevision) else compile_network(named)
 
 
 # ------------------------------------------------------------------ the answer

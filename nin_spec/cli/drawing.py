@@ -63,7 +63,8 @@ def drawn(subject: str, overrides: tuple[str, ...], size: str | None, given: dic
 
 def _network(subject: str, overrides: tuple[str, ...], size: str | None) -> tuple[Network, Run | None]:
     from nin_spec.cli.options import compile_spec
-    from nin_spec.training.folder import is_run, open_run
+    from nin_spec.named import is_run
+    from nin_spec.training.folder import open_run
 
     if not is_run(subject):
         return compile_spec(subject, overrides, size), None

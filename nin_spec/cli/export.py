@@ -242,7 +242,8 @@ def _write(made: dict[str, tuple[Artifact, str]], pictures: dict[Path, bytes], g
 
 def _model(spec: str, overrides: tuple[str, ...], size: str | None, given: dict[str, Any]) -> Model:
     """The model that the arguments name: a spec with weights, or a run's."""
-    from nin_spec.training.folder import is_run, open_run
+    from nin_spec.named import is_run
+    from nin_spec.training.folder import open_run
 
     if not is_run(spec):
         return weigh(compile_spec(spec, overrides, size), given["weights"], given["seed"])
@@ -268,7 +269,8 @@ def prove(model: Model, artifact: Artifact, devices: Sequence[Device], given: di
 
 def location_of(spec: str) -> Path | None:
     """Where a run folder found its data set; None for the place where it is fetched to."""
-    from nin_spec.training.folder import is_run, open_run
+    from nin_spec.named import is_run
+    from nin_spec.training.folder import open_run
 
     return open_run(spec).location if is_run(spec) else None
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from nin_spec.diagnostics import Code, Diagnostic, InputError, SpecError, counted
 from nin_spec.foreign import is_folder, says_spec
+from nin_spec.named import is_run
 
 _SPECS = (".yaml", ".yml")
 
@@ -22,7 +23,7 @@ def specs_in(names: tuple[str, ...]) -> list[str]:
         folder = Path(name)
         if not name or not is_folder(folder):  # Path("") is the working folder, and nobody named that
             found.append(name)
-        elif (folder / "run.json").is_file():
+        elif is_run(folder):
             found.append(str(folder / "spec.yaml"))
         else:
             found += _specs_below(folder)
@@ -89,5 +90,5 @@ def _walk(folder: Path, *, without_runs: bool = False) -> Iterator[Path]:
             continue
         if not entry.is_dir(follow_symlinks=False):
             yield Path(entry.path)
-        elif not (without_runs and Path(entry.path, "run.json").is_file()):
+        elif not (without_runs and is_run(entry.path)):
             yield from _walk(Path(entry.path), without_runs=without_runs)

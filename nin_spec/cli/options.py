@@ -11,6 +11,7 @@ import click
 if TYPE_CHECKING:
     from nin_spec.model import Model
     from nin_spec.network import Network
+    from nin_spec.training.folder import Run
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -82,9 +83,16 @@ def spec_options(function: Function) -> Function:
 
 def compile_spec(spec: str, overrides: tuple[str, ...], size: str | None) -> Network:
     """The network that the arguments name, of a spec or a run."""
-    from nin_spec.named import network_of, resolve
+    from nin_spec.opened import network_of
 
-    return network_of(resolve(spec), [*overrides, *input_overrides(size)])
+    return network_of(open_spec(spec, overrides, size))
+
+
+def open_spec(spec: str, overrides: tuple[str, ...], size: str | None) -> Network | Run:
+    """The network of a spec, or a run."""
+    from nin_spec.opened import opened
+
+    return opened(spec, [*overrides, *input_overrides(size)])
 
 
 def input_overrides(size: str | None) -> list[str]:

@@ -49,7 +49,7 @@ def run_command(
 
     A device that is asked for by name is used or refused; it never falls back.
     """
-    from nin_spec.named import model_of
+    from nin_spec.opened import model_of
     from nin_spec.runtime.classify import stack
     from nin_spec.runtime.session import open_session
 

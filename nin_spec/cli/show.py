@@ -52,7 +52,7 @@ def origin(canonical: Canonical, path: Path_) -> str:
 @click.option("--format", "form", type=click.Choice(["table", "json"]), default="table")
 def list_command(form: str) -> None:
     """Show the networks that come with nin-spec. Each name can be given wherever a SPEC is asked for."""
-    from nin_spec.language.load import shipped_names
+    from nin_spec.named import shipped_names
     from nin_spec.network import compile as compile_network
 
     networks = [compile_network(name) for name in shipped_names()]

@@ -163,7 +163,8 @@ def _train(world: World, target: str, given: dict[str, Any], stop: _Stop) -> Run
 
 def _checked(world: World, target: str, given: dict[str, Any]) -> Network:
     """The network to train; all that is refused quickly is refused here, before torch, which takes seconds to load."""
-    from nin_spec.training.folder import is_run, open_run, recipe_of, require_free
+    from nin_spec.named import is_run
+    from nin_spec.training.folder import open_run, recipe_of, require_free
 
     if not math.isfinite(given["checkpoint_minutes"]):
         raise click.BadParameter("pass a finite number of minutes", param_hint="--checkpoint-minutes")
@@ -191,7 +192,8 @@ def _checked(world: World, target: str, given: dict[str, Any]) -> Network:
 
 def _run_to_resume(target: str, given: dict[str, Any]) -> Path | None:
     """The run folder to resume; None where -o names one that does not exist yet."""
-    from nin_spec.training.folder import is_run, latest_folder, open_run
+    from nin_spec.named import is_run
+    from nin_spec.training.folder import latest_folder, open_run
 
     output = given["output"]
     if output is not None and not is_run(output):
@@ -212,7 +214,7 @@ _FREE = {"target", "resumed", "output", "data", "peer_timeout"}
 
 def _same_training(run: Run, target: str, given: dict[str, Any]) -> None:
     """A run goes on as it began: refuse what would make it another training."""
-    from nin_spec.training.folder import is_run
+    from nin_spec.named import is_run
     from nin_spec.weights import weights_file
 
     context = click.get_current_context()

@@ -97,6 +97,11 @@ def _child(node: Node, step: str | int) -> Node | None:
 
 def read_file(path: Path, missing: Span | None = None) -> Source:
     """The text of a spec. `missing` is where the file was asked for, when not on the command line."""
+    return decode(str(path), read_bytes(path, missing))
+
+
+def read_bytes(path: Path, missing: Span | None = None) -> bytes:
+    """The same as it stands in the file, and a byte more than `decode` takes of one that is too large."""
     try:
         # Looked at before it is opened: opening a pipe would wait for a writer.
         mode = path.stat().st_mode
@@ -104,14 +109,13 @@ def read_file(path: Path, missing: Span | None = None) -> Source:
             what = "a directory" if stat.S_ISDIR(mode) else "not a regular file"
             raise SpecError(Diagnostic(Code.FILE_UNREADABLE, f"{short(str(path), 200)} is {what}", missing))
         with path.open("rb") as file:
-            data = file.read(MAX_BYTES + 1)
+            return file.read(MAX_BYTES + 1)
     except FileNotFoundError:
         raise SpecError(Diagnostic(Code.FILE_NOT_FOUND, f"there is no file {short(str(path), 200)}", missing)) from None
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         message = f"{short(str(path), 200)} can't be read: {reason}"
         raise SpecError(Diagnostic(Code.FILE_UNREADABLE, message, missing)) from None
-    return decode(str(path), data)
 
 
 def decode(name: str, data: bytes) -> Source:

@@ -13,8 +13,20 @@ from nin_spec.language import document, family
 from nin_spec.language.canonical import Canonical, canonicalise
 from nin_spec.language.document import Entry, Items, Table, Value
 from nin_spec.language.validate import validate
+from nin_spec.named import (
+    SHIPPED,
+    ExportedFile,
+    GitRevision,
+    Named,
+    RunFolder,
+    ShippedSpec,
+    SpecFile,
+    StandardInput,
+    not_a_spec,
+    resolve,
+    shipped_names,
+)
 
-SHIPPED = Path(__file__).resolve().parent.parent / "specs"
 MAX_EXTENDS = 16
 
 
@@ -25,12 +37,7 @@ class Override:
     argument: str
 
 
-def shipped_names() -> list[str]:
-    """The names of the specs that come with nin-spec."""
-    return sorted(p.stem for p in SHIPPED.glob("*.yaml"))
-
-
-def load(spec: str | Path, overrides: Iterable[str] = ()) -> Canonical:
+def load(spec: str | Path | Named, overrides: Iterable[str] = ()) -> Canonical:
     """Read, merge, validate and complete a spec.
 
     `spec` is a file, the name of a shipped spec, or `-` for standard input; `overrides` are dotted
@@ -68,20 +75,27 @@ def with_labels(spec: Canonical, labels: Iterable[str]) -> Canonical:
     return canonicalise(validate(tree), tree)
 
 
-def read(spec: str | Path) -> Source:
+def read(spec: str | Path | Named) -> Source:
     """The source of a file, a shipped spec by name, or `-` for standard input."""
-    name = str(spec)
-    if name == "-":
-        if sys.stdin is None:
-            raise SpecError(Diagnostic(Code.FILE_UNREADABLE, "standard input is closed"))
-        return document.decode("<stdin>", sys.stdin.buffer.read(document.MAX_BYTES + 1))
-    path = Path(spec)
-    shipped = shipped_names()
-    if name in shipped and not path.is_file():
-        return document.read_file(SHIPPED / f"{name}.yaml")
+    match resolve(spec):
+        case StandardInput():
+            if sys.stdin is None:
+                raise SpecError(Diagnostic(Code.FILE_UNREADABLE, "standard input is closed"))
+            return document.decode("<stdin>", sys.stdin.buffer.read(document.MAX_BYTES + 1))
+        case ShippedSpec() as shipped:
+            return document.read_file(shipped.path)
+        case SpecFile(path):
+            return _read_file(path)
+        case RunFolder() | ExportedFile() | GitRevision() as other:
+            raise not_a_spec(other)
+
+
+def _read_file(path: Path) -> Source:
+    """The source of a file; of one that is not there, the error also names the nearest shipped spec."""
+    name = str(path)
     if not _is_name(name) or os.path.lexists(path):
         return document.read_file(path)
-    hint = did_you_mean(name, shipped) + "  (`nin-spec list` shows them all)"
+    hint = did_you_mean(name, shipped_names()) + "  (`nin-spec list` shows them all)"
     message = f"there is neither a file nor a shipped spec {short(name)!r}"
     raise SpecError(Diagnostic(Code.FILE_NOT_FOUND, message, None, hint))
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from nin_spec.diagnostics import Code, Diagnostic, InputError, NinSpecError, WeightsError
-from nin_spec.named import model_of
+from nin_spec.opened import model_of
 from nin_spec.serving.batcher import Batcher, Limits
 from nin_spec.serving.engine import Engine, Plan, open_engine, open_lane, plan
 from nin_spec.serving.errors import NotFoundError

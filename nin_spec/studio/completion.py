@@ -10,7 +10,7 @@ from typing import Any
 
 from nin_spec.language.editing import written
 from nin_spec.language.json_schema import json_schema
-from nin_spec.language.load import shipped_names
+from nin_spec.named import shipped_names
 from nin_spec.studio.place import Place, place
 
 Schema = dict[str, Any]

@@ -10,7 +10,8 @@ from pathlib import Path
 from nin_spec.diagnostics import Code, Diagnostic, InputError, short
 from nin_spec.files import write_atomic
 from nin_spec.language import document
-from nin_spec.language.load import read, shipped_names
+from nin_spec.language.load import read
+from nin_spec.named import ShippedSpec, StandardInput, resolve
 
 NEW = "my_nin"
 _BOM = b"\xef\xbb\xbf"
@@ -71,15 +72,15 @@ def open_spec(spec: str | None) -> Workspace:
     """A file, a new file, or a copy of a shipped spec, which lands in this folder. Raises SpecError, InputError."""
     if spec is None:
         return _new(Path(f"{NEW}.yaml"), starter())
-    if spec == "-":
+    named, path = resolve(spec), Path(spec)
+    if isinstance(named, StandardInput):
         message = "the studio needs a file that it can write, not standard input"
         raise InputError(Diagnostic(Code.SERVE_UNUSABLE, message, hint="say FILE.yaml"))
-    path = Path(spec)
-    if spec in shipped_names() and not path.is_file():
-        return _new(Path(f"{spec}.yaml"), _plain(read(spec).text))
+    if isinstance(named, ShippedSpec):
+        return _new(Path(f"{named.name}.yaml"), _plain(read(named).text))
     if path.suffix in {".yaml", ".yml"} and not path.exists() and path.parent.is_dir():
         return _new(path, starter())
-    source = read(spec)
+    source = read(named)
     return Workspace(path, _plain(source.text), path.read_bytes())
 
 

@@ -18,6 +18,7 @@ from nin_spec.diagnostics import Code, DataError, Diagnostic, SpecError, Trainin
 from nin_spec.extras import need
 from nin_spec.files import write_atomic
 from nin_spec.language import load as language
+from nin_spec.named import is_run
 from nin_spec.network import Network
 from nin_spec.training import folder as folders
 from nin_spec.training.checkpoint import State
@@ -190,7 +191,7 @@ def _begun(network: Network, settings: TrainSettings, output: Path | None, world
     """The run folder that these processes began before they were restarted; None where there was no time for it."""
     seal = hashlib.sha256(_spec_of(network)).hexdigest()
     for place in folders.runs_of(network.card.name) if output is None else [output]:
-        record = folders.read_record(place) if folders.is_run(place) else None
+        record = folders.read_record(place) if is_run(place) else None
         if record and record.spec_sha256 == seal and record.settings == settings and {*record.agents} & {*world.agents}:
             return place
     return None

@@ -28,6 +28,9 @@ from nin_spec import __version__
 from nin_spec import network as networks
 from nin_spec.diagnostics import Code, Diagnostic, TrainingError, counted
 from nin_spec.files import refuse_url, write_atomic
+from nin_spec.language import document
+from nin_spec.language.load import load_source
+from nin_spec.named import RECORD, is_run
 from nin_spec.network import Network
 from nin_spec.training.settings import TrainSettings
 
@@ -123,20 +126,20 @@ class Run:
         """How to train on from the result, as a run of its own."""
         return f"nin-spec train {self.path}/spec.yaml --weights {self.path} --set train.epochs=N"
 
-    def model(self) -> Model:
-        """The network with the trained weights. Raises TrainingError while there are none."""
+    @property
+    def weights(self) -> Path:
+        """The file of the trained weights. Raises TrainingError while there is none."""
         path = self.path / self.record.result
         if not is_run(self.path):
             raise unusable(self.path, "it is on the machine of process 0, which alone writes it")
         if not path.is_file():
             hint = f"finish the training first: nin-spec train {self.path} --resume"
             raise unusable(self.path, f"it has no {self.record.result} yet", hint)
-        return self.network.with_weights(path)
+        return path
 
-
-def is_run(path: str | Path) -> bool:
-    """Whether a path is a run folder."""
-    return (Path(path) / "run.json").is_file()
+    def model(self) -> Model:
+        """The network with the trained weights. Raises TrainingError while there are none."""
+        return self.network.with_weights(self.weights)
 
 
 def open_run(path: str | Path) -> Run:
@@ -146,11 +149,13 @@ def open_run(path: str | Path) -> Run:
     """
     folder = Path(path)
     record = read_record(folder)
-    network = networks.compile(folder / "spec.yaml")
+    spec = folder / "spec.yaml"
+    data = document.read_bytes(spec)
+    network = networks.compile(load_source(document.decode(str(spec), data)))
     hint = "a run's spec.yaml is part of its result: put it back, and train the changed spec as a run of its own"
     if network.hash != record.hash:
         raise unusable(folder, "spec.yaml declares another network than the one trained", hint)
-    if record.spec_sha256 not in {None, hashlib.sha256((folder / "spec.yaml").read_bytes()).hexdigest()}:
+    if record.spec_sha256 not in {None, hashlib.sha256(data).hexdigest()}:
         raise unusable(folder, "spec.yaml was changed after the training began", hint)
     return Run(folder, network, record)
 
@@ -158,7 +163,7 @@ def open_run(path: str | Path) -> Run:
 def read_record(folder: Path) -> Record:
     """What run.json says. Raises TrainingError (RUN_UNUSABLE)."""
     try:
-        return Record.model_validate_json((folder / "run.json").read_bytes())
+        return Record.model_validate_json((folder / RECORD).read_bytes())
     except OSError as error:
         raise unusable(folder, f"run.json: {error.strerror}", "pass a folder that nin-spec train wrote") from None
     except ValidationError as error:
@@ -169,7 +174,7 @@ def read_record(folder: Path) -> Record:
 
 def write_record(folder: Path, record: Record) -> None:
     """Write run.json."""
-    write_atomic(folder / "run.json", (record.model_dump_json(indent=2) + "\n").encode())
+    write_atomic(folder / RECORD, (record.model_dump_json(indent=2) + "\n").encode())
 
 
 def write_rows(path: Path, rows: Sequence[Mapping[str, float | int]]) -> None:

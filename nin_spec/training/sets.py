@@ -10,7 +10,7 @@ from nin_spec.data import Part, check_headers, fingerprint, hold_out, match_clas
 from nin_spec.data.opening import place_beside, place_for
 from nin_spec.data.published import doubts
 from nin_spec.diagnostics import MAX_FINDINGS, Code, DataError, Diagnostic, TrainingError, counted
-from nin_spec.language.load import SHIPPED
+from nin_spec.named import SHIPPED
 from nin_spec.training.folder import DataRecord, recipe_of
 
 if TYPE_CHECKING:

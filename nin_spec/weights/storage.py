@@ -12,6 +12,7 @@ import numpy as np
 
 from nin_spec.files import write_atomic
 from nin_spec.ir.graph import Graph
+from nin_spec.named import RECORD, is_run
 from nin_spec.seals import EMPTY, KEY, seal_header
 from nin_spec.weights.adopt import COUNTER, Adoption
 from nin_spec.weights.choosing import choose
@@ -64,8 +65,10 @@ def weights_file(path: Path) -> Path:
     """
     if not path.exists():
         raise refusal(path, "there is no such file")
+    if not is_run(path):
+        return path
     try:
-        record = json.loads((path / "run.json").read_bytes())
+        record = json.loads((path / RECORD).read_bytes())
     except (OSError, ValueError):
         return path
     result = path / Path(str(record.get("result") if isinstance(record, dict) else None)).name
@@ -85,9 +88,8 @@ def read(path: Path) -> Checkpoint:
             raise refusal(path, f"{mode.st_size:,} bytes are more than any such network has")
         with path.open("rb") as file:
             start = file.read(4)
-        if start[:2] in {b"PK", b"\x80\x02"}:
-            return read_torch(path)
-        return _read_safetensors(path, path.read_bytes())
+            data = None if start[:2] in {b"PK", b"\x80\x02"} else start + file.read()
+        return read_torch(path) if data is None else _read_safetensors(path, data)
     except FileNotFoundError:
         raise refusal(path, "there is no such file") from None
     except (OSError, ValueError) as error:

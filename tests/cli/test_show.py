@@ -11,8 +11,9 @@ import pytest
 from goldens import assert_golden
 
 from nin_spec.ir.text import print_graph
-from nin_spec.language.load import load, loads, shipped_names
+from nin_spec.language.load import load, loads
 from nin_spec.lower import lower
+from nin_spec.named import shipped_names
 
 GOLDENS = Path(__file__).parent / "goldens"
 Run = Callable[..., Any]

@@ -20,7 +20,8 @@ from nin_spec.diagrams import dot, mermaid, svg
 from nin_spec.diagrams.columns import THIN, groups_of, times
 from nin_spec.diagrams.drawing import escaped
 from nin_spec.diagrams.layout import rows_of, scale_of
-from nin_spec.language.load import load, loads, shipped_names
+from nin_spec.language.load import load, loads
+from nin_spec.named import shipped_names
 from nin_spec.network import Network
 from nin_spec.network import compile as compile_network
 

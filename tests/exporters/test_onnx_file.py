@@ -26,8 +26,8 @@ from nin_spec.ir import ops
 from nin_spec.ir.graph import Graph
 from nin_spec.ir.pixels import Affine, ChannelOrder
 from nin_spec.ir.types import Padding, TensorType
-from nin_spec.language.load import shipped_names
 from nin_spec.model import Model, ModelCard
+from nin_spec.named import shipped_names
 from nin_spec.runtime.parity import check_parity
 from nin_spec.torch_module import build_module
 

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from nin_spec.diagnostics import Source
 from nin_spec.language.document import parse, plain
 from nin_spec.language.emit import emit
-from nin_spec.language.load import load, loads, shipped_names
+from nin_spec.language.load import load, loads
+from nin_spec.named import shipped_names
 
 ORACLE_SPECS = sorted((Path(__file__).parent.parent / "oracle_specs").glob("*.yaml"))
 

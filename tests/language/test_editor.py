@@ -11,8 +11,9 @@ import yaml
 from language_server import VARIABLE, LanguageServer, program
 
 from nin_spec.language.json_schema import json_schema
-from nin_spec.language.load import SHIPPED, loads
+from nin_spec.language.load import loads
 from nin_spec.language.schema import Block, Spec
+from nin_spec.named import SHIPPED
 
 TESTS = Path(__file__).parent.parent
 SPECS = [*sorted(SHIPPED.glob("*.yaml")), *sorted((TESTS / "oracle_specs").glob("*.yaml"))]

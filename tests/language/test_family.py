@@ -9,7 +9,8 @@ import pytest
 
 from nin_spec.diagnostics import Code, SpecError
 from nin_spec.language.canonical import Canonical
-from nin_spec.language.load import SHIPPED, load, loads
+from nin_spec.language.load import load, loads
+from nin_spec.named import SHIPPED
 
 BASE = """\
 spec: 1

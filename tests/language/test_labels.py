@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from spec_strategies import Data, specs, to_text
 
 from nin_spec.diagnostics import Code, Source, Span, SpecError
-from nin_spec.language.load import load, loads, shipped_names, with_labels
+from nin_spec.language.load import load, loads, with_labels
+from nin_spec.named import shipped_names
 from nin_spec.network import Network
 from nin_spec.network import compile as compile_network
 

@@ -17,8 +17,9 @@ from spec_strategies import Data, specs, to_text
 from nin_spec.diagnostics import Diagnostic, SpecError
 from nin_spec.language.canonical import Canonical
 from nin_spec.language.emit import emit
-from nin_spec.language.load import SHIPPED, loads
+from nin_spec.language.load import loads
 from nin_spec.lower import lower
+from nin_spec.named import SHIPPED
 
 SHIPPED_TEXTS = {p.stem: p.read_text() for p in sorted(SHIPPED.glob("*.yaml"))}
 

@@ -17,11 +17,12 @@ import nin_spec.language.reference as reference_module
 from nin_spec.diagnostics import Code
 from nin_spec.language.document import parse, plain
 from nin_spec.language.json_schema import json_schema
-from nin_spec.language.load import SHIPPED, loads, read
+from nin_spec.language.load import loads, read
 from nin_spec.language.reference import markdown, reachable
 from nin_spec.language.schema import Spec
 from nin_spec.lint.pages import reference_page
 from nin_spec.lower import lower
+from nin_spec.named import SHIPPED
 
 REFERENCE = Path(reference_module.__file__).with_name("REFERENCE.md")
 TESTS = Path(__file__).parent.parent

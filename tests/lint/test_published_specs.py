@@ -9,10 +9,10 @@ import pytest
 from goldens import assert_golden
 from oracle_graphs import golden_names, record
 
-from nin_spec.language.load import shipped_names
 from nin_spec.lint import lint
 from nin_spec.lint.finding import Finding, Subject
 from nin_spec.lint.rules import RULES
+from nin_spec.named import shipped_names
 from nin_spec.network import Network
 from nin_spec.network import compile as compile_network
 

@@ -14,8 +14,9 @@ from typing import Any
 import pytest
 
 from nin_spec.cli import execute
-from nin_spec.language.load import loads, shipped_names
+from nin_spec.language.load import loads
 from nin_spec.lint import lint
+from nin_spec.named import shipped_names
 from nin_spec.network import Network
 from nin_spec.network import compile as compile_network
 from nin_spec.report import html

@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nin_spec.language.load import SHIPPED, loads
+from nin_spec.language.load import loads
 from nin_spec.language.schema import Block, Head, Spec
 from nin_spec.lower import lower
+from nin_spec.named import SHIPPED
 from nin_spec.studio.completion import complete, explain
 from nin_spec.studio.place import place
 

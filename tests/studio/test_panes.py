@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import nin_spec
-from nin_spec.language.load import SHIPPED
+from nin_spec.named import SHIPPED
 from nin_spec.studio import panes
 from nin_spec.studio.reading import Reading, offsets, read_spec
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from studio_process import VIEW, Studio, Tab, chromium, running
 
-from nin_spec.language.load import SHIPPED
+from nin_spec.named import SHIPPED
 from nin_spec.network import compile as compile_network
 
 CORPUS = Path(__file__).parent.parent / "bad_specs"

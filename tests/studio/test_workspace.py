@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from nin_spec.diagnostics import ExportError, InputError, SpecError
-from nin_spec.language.load import SHIPPED, loads
+from nin_spec.language.load import loads
+from nin_spec.named import SHIPPED
 from nin_spec.studio.workspace import ChangedError, open_spec, starter
 
 

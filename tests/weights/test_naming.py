@@ -12,7 +12,7 @@ from weight_files import Arrays, assert_same, refused, small, take, values
 
 from nin_spec.diagnostics import Code
 from nin_spec.ir.graph import Graph
-from nin_spec.language.load import shipped_names
+from nin_spec.named import shipped_names
 from nin_spec.network import compile as compile_network
 from nin_spec.weights import adopt
 from nin_spec.weights.naming import is_average, preferred

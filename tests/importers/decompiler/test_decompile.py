@@ -17,7 +17,7 @@ from nin_spec.importers.chain import Chain
 from nin_spec.importers.decompiler.decompile import decompile, name_of
 from nin_spec.ir import ops
 from nin_spec.ir.types import Padding, TensorType
-from nin_spec.language.load import shipped_names
+from nin_spec.named import shipped_names
 
 GOLDENS = Path(__file__).parent / "goldens"
 

@@ -15,7 +15,7 @@ from own_files import exported, networks, options, precisions, trained
 import nin_spec
 from nin_spec.diagnostics import ForeignModelError
 from nin_spec.importers.onnx.importing import import_onnx
-from nin_spec.language.load import shipped_names
+from nin_spec.named import shipped_names
 from nin_spec.network import Network
 
 QUICK = [name for name in shipped_names() if name in {"nin_digits", "nin_mnist", "nin_cifar_bn"}]
