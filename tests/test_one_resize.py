@@ -29,7 +29,7 @@ from nin_spec.pictures import Frame
 from nin_spec.runtime.images import load_inputs
 from nin_spec.runtime.session import Session, open_session
 from nin_spec.serving.errors import TooLargeError
-from nin_spec.serving.labelling import cost_of, prepare
+from nin_spec.serving.http.labelling import cost_of, prepare
 from nin_spec.training.batches import Batches
 from nin_spec.training.feed import Feed
 from nin_spec.training.session import input_frame, stored_frame

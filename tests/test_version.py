@@ -15,8 +15,8 @@ from test_floors import modules
 import nin_spec
 from nin_spec.bench.machine import machine_facts
 from nin_spec.cli import execute
+from nin_spec.serving.http.openapi import document
 from nin_spec.serving.models import Choice, Repository
-from nin_spec.serving.openapi import document
 from nin_spec.serving.service import Service
 from nin_spec.training.folder import versions_of
 

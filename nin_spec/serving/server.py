@@ -15,16 +15,16 @@ from typing import TYPE_CHECKING, Any
 import uvicorn
 
 from nin_spec.diagnostics import Code, Diagnostic, InputError
-from nin_spec.serving.app import App
-from nin_spec.serving.connection import Connection
-from nin_spec.serving.guard import Guard
+from nin_spec.serving.http.app import App
+from nin_spec.serving.http.connection import Connection
+from nin_spec.serving.http.guard import Guard
 from nin_spec.serving.limits import Intake
 from nin_spec.serving.logs import logger
 from nin_spec.serving.models import Choice, Opened, Repository
 from nin_spec.serving.service import Service
 
 if TYPE_CHECKING:
-    from nin_spec.serving.rpc import Rpc
+    from nin_spec.serving.grpc.rpc import Rpc
 
 
 _OVERTIME = 1.5
@@ -102,7 +102,7 @@ async def _listen(service: Service, intake: Intake, settings: Settings) -> Rpc |
     """The gRPC server beside the other, where one is asked for."""
     if settings.grpc_port is None:
         return None
-    from nin_spec.serving.rpc import Door, listen
+    from nin_spec.serving.grpc.rpc import Door, listen
 
     door = Door(intake, settings.token, settings.read_timeout)
     return await listen(service, door, settings.host, settings.grpc_port)

@@ -13,10 +13,10 @@ from typing import Any
 from unittest.mock import patch
 
 from nin_spec.serving import server as server_module
-from nin_spec.serving.app import App
 from nin_spec.serving.engine import Engine, Plan, open_engine
+from nin_spec.serving.grpc.rpc import Rpc
+from nin_spec.serving.http.app import App
 from nin_spec.serving.models import Choice, Opened, Served, Source
-from nin_spec.serving.rpc import Rpc
 from nin_spec.serving.server import Server, Settings, serve
 from nin_spec.serving.service import Service
 from nin_spec.serving.tensors import Array

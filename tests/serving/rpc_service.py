@@ -13,11 +13,11 @@ import numpy as np
 import pytest
 
 from nin_spec.serving import errors
+from nin_spec.serving.grpc.proto import messages as pb
+from nin_spec.serving.grpc.rpc import Door, kinds, listen
 from nin_spec.serving.limits import Intake
 from nin_spec.serving.metrics import Statistics
-from nin_spec.serving.proto import messages as pb
 from nin_spec.serving.protocol import InferRequest, InferResponse
-from nin_spec.serving.rpc import Door, kinds, listen
 
 MIB = 1 << 20
 

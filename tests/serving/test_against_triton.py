@@ -24,7 +24,7 @@ from google.protobuf import json_format
 from probe_repository import repository
 
 from nin_spec.exporter import write
-from nin_spec.serving.rpc import kinds
+from nin_spec.serving.grpc.rpc import kinds
 
 TABLE = json.loads((Path(__file__).parent / "triton_answers.json").read_text())
 HTTP: dict[str, Any] = {case["name"]: case for case in TABLE["http"]}

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from nin_spec.serving.errors import BadRequestError
-from nin_spec.serving.proto import messages as pb
+from nin_spec.serving.grpc.proto import messages as pb
 from nin_spec.serving.protocol import InferRequest, InferResponse, RequestedOutput, Tensor, timeout_of
 from nin_spec.serving.tensors import DTYPES, Array, Shape, check_datatype, check_shape, from_raw, pieces, show, to_raw
 

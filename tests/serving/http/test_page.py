@@ -15,7 +15,7 @@ from PIL import Image
 from server_process import ask, running, small_models_served
 
 import nin_spec
-from nin_spec.serving.page import html
+from nin_spec.serving.http.page import html
 
 CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
 

@@ -327,7 +327,7 @@ def test_metrics_count_under_the_names_of_triton(port: int) -> None:
 
 def test_an_answer_keeps_nothing_of_its_id() -> None:
     """An id may be megabytes, and each is new: the header that is kept is the one without."""
-    from nin_spec.serving import framing
+    from nin_spec.serving.http import framing
     from nin_spec.serving.protocol import InferRequest, InferResponse, Tensor
 
     outputs = (Tensor("scores", np.ones((1, 4), np.float32)),)
@@ -359,7 +359,7 @@ def test_many_values_are_read_piece_by_piece() -> None:
 def test_parts_without_number_are_not_read(part: bytes) -> None:
     """Three bytes of text would become sixty of memory each; nested pictures stay far below."""
     from nin_spec.serving.errors import BadRequestError
-    from nin_spec.serving.framing import MAX_PARTS, read_json
+    from nin_spec.serving.http.framing import MAX_PARTS, read_json
 
     assert len(read_json(b"[" + b",".join([part] * 1000) + b"]")) == 1000
     with pytest.raises(BadRequestError, match="more than 1048576 lists, objects and texts"):

@@ -15,7 +15,7 @@ from typing import Any
 from uuid import uuid4
 
 from nin_spec.serving.errors import BadRequestError, FailedError, GoneError, ServingError
-from nin_spec.serving.framing import read_raw, read_request, write_response
+from nin_spec.serving.http.framing import read_raw, read_request, write_response
 from nin_spec.serving.limits import LARGE, Hold, Intake, Receive
 from nin_spec.serving.logs import logger
 from nin_spec.serving.models import Served

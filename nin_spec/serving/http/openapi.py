@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from nin_spec import __version__
-from nin_spec.serving.labelling import MOST_CLASSES
+from nin_spec.serving.http.labelling import MOST_CLASSES
 from nin_spec.serving.tensors import DTYPES
 
 _TEXT, _COUNT, _TRUTH = {"type": "string"}, {"type": "integer", "minimum": 0}, {"type": "boolean"}

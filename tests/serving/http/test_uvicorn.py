@@ -16,10 +16,10 @@ from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
-from nin_spec.serving import connection
+from nin_spec.serving.http import connection
 
 UVICORN = version("uvicorn")
-CURE = "compare nin_spec/serving/connection.py with it, run the tests of serving, then allow it in pyproject.toml"
+CURE = "compare nin_spec/serving/http/connection.py with it, run the tests of serving, then allow it in pyproject.toml"
 HOLDERS: dict[str, type[Any]] = {
     "self": HttpToolsProtocol,
     "super()": HttpToolsProtocol,

@@ -18,7 +18,7 @@ from hosted_server import hosted
 from rpc_service import MIB, call, request
 from server_process import Process, ask, bare_scores, model_file, running, until
 
-from nin_spec.serving.proto import messages as pb
+from nin_spec.serving.grpc.proto import messages as pb
 
 X = np.random.default_rng(5).normal(size=(1, 3, 8, 8)).astype(np.float32)
 

@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from server_process import binary_scores, model_file
 from wild_requests import BODY, EXTRA, INFER, SQUEEZED, framings
 
-from nin_spec.serving.app import App
+from nin_spec.serving.http.app import App
 from nin_spec.serving.limits import Intake
 from nin_spec.serving.models import Choice, Repository, Source, open_all
 from nin_spec.serving.service import Service

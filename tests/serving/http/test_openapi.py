@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from server_process import ask, ask_json, json_request, small_models_served
 
-from nin_spec.serving.openapi import document
+from nin_spec.serving.http.openapi import document
 
 
 @pytest.fixture(scope="module")

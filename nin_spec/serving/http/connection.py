@@ -12,7 +12,7 @@ import httptools
 from uvicorn._types import ASGI3Application
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
-from nin_spec.serving.rest import CALLER, Headers
+from nin_spec.serving.http.rest import CALLER, Headers
 
 MAX_HEAD = 64 << 10
 """Bytes of a request's line and headers."""

@@ -48,7 +48,7 @@ from slow_server import (
 )
 
 from nin_spec.runtime.session import open_session
-from nin_spec.serving.connection import Connection
+from nin_spec.serving.http.connection import Connection
 
 
 @pytest.fixture(scope="module")

@@ -20,11 +20,11 @@ from rpc_service import MIB, Fake, call, on_server, refused, request
 
 from nin_spec.diagnostics import InputError
 from nin_spec.serving import errors
-from nin_spec.serving.grpc_messages import CONTENTS, read_message, write_message
+from nin_spec.serving.grpc.messages import CONTENTS, read_message, write_message
+from nin_spec.serving.grpc.proto import messages as pb
+from nin_spec.serving.grpc.rpc import Door, listen
 from nin_spec.serving.limits import Intake
-from nin_spec.serving.proto import messages as pb
 from nin_spec.serving.protocol import InferResponse, Tensor
-from nin_spec.serving.rpc import Door, listen
 from nin_spec.serving.tensors import DTYPES
 
 

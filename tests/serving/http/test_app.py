@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 from server_process import binary_request, model_file
 
-from nin_spec.serving.app import App
 from nin_spec.serving.errors import FailedError
+from nin_spec.serving.http.app import App
 from nin_spec.serving.limits import Intake
 from nin_spec.serving.logs import JsonFormatter
 from nin_spec.serving.models import Choice, Repository, Source, open_all

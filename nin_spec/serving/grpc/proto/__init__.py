@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from nin_spec.serving.proto import open_inference_pb2
+from nin_spec.serving.grpc.proto import open_inference_pb2
 
 messages: Any = open_inference_pb2
 """The generated classes exist at run time only."""

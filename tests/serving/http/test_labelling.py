@@ -19,8 +19,8 @@ from small_models import content
 from nin_spec.cli import execute
 from nin_spec.runtime.images import load_inputs
 from nin_spec.runtime.session import open_session
-from nin_spec.serving import labelling
 from nin_spec.serving.errors import OverloadedError, TooLargeError
+from nin_spec.serving.http import labelling
 from nin_spec.serving.limits import Hold, Intake
 
 CLASSIFY = "/v2/models/small/classify"

@@ -1,7 +1,7 @@
 """Schemathesis, which makes requests of an OpenAPI document by itself, right ones and wrong ones.
 
 pip install --target FOLDER schemathesis
-NIN_SPEC_SCHEMATHESIS=FOLDER pytest -m long tests/serving/test_schemathesis.py
+NIN_SPEC_SCHEMATHESIS=FOLDER pytest -m long tests/serving/http/test_schemathesis.py
 
 The document is the server's own, and with NIN_SPEC_OPENAPI=FILE another: the protocol's as it is published
 (open_inference_rest.yaml of kserve/open-inference-protocol), or that of another server (dataplane.json in

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from server_process import ask, model_file, running
 
-from nin_spec.serving.guard import Guard
+from nin_spec.serving.http.guard import Guard
 
 LOCAL, PROXIED, OPEN = Guard.of("127.0.0.1"), Guard.of("127.0.0.1", ["API.example"]), Guard.of("0.0.0.0")  # noqa: S104
 NAVIGATED = {"sec-fetch-site": "cross-site", "sec-fetch-mode": "navigate"}

@@ -20,10 +20,10 @@ from rpc_service import MIB, Fake, call, on_server, refused, request
 
 from nin_spec.serving import errors
 from nin_spec.serving.errors import BadRequestError
-from nin_spec.serving.grpc_messages import check_fields
+from nin_spec.serving.grpc.messages import check_fields
+from nin_spec.serving.grpc.proto import messages as pb
+from nin_spec.serving.grpc.rpc import Door, listen
 from nin_spec.serving.limits import Intake
-from nin_spec.serving.proto import messages as pb
-from nin_spec.serving.rpc import Door, listen
 
 
 def test_without_the_token_nothing_is_read() -> None:
