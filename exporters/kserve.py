@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from nin_spec.diagnostics import Code, Diagnostic, ExportError
-from nin_spec.exporter import Artifact
+from nin_spec.exporter import Artifact, Proof
 from nin_spec.exporters.rendering import render
 from nin_spec.exporters.triton import DEFAULT_TARGET, TARGET, find_triton, served_name
 from nin_spec.model import Model
@@ -47,6 +47,7 @@ class KServeExporter:
 
     name: ClassVar[str] = "kserve"
     Options: ClassVar[type[BaseModel]] = KServeOptions
+    proof: ClassVar[Proof] = Proof.NONE
 
     def export(self, model: Model, options: KServeOptions) -> Artifact:
         """`<service>.kserve.yaml`. Raises ExportError for a location or a quantity that KServe would not take."""

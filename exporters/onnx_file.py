@@ -14,7 +14,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_valida
 
 from nin_spec.analysis import MACS_CONVENTION, output_kind
 from nin_spec.diagnostics import Code, Diagnostic, ExportError, did_you_mean
-from nin_spec.exporter import Artifact
+from nin_spec.exporter import Artifact, Proof
 from nin_spec.exporters.onnx_opset import DEFAULT_OPSET, OPSETS, choose_opset, file_ir, readers, where_wrong
 from nin_spec.model import Model
 from nin_spec.passes.pipeline import PASSES, in_dtype, rewrite
@@ -105,6 +105,7 @@ class OnnxExporter:
 
     name: ClassVar[str] = "onnx"
     Options: ClassVar[type[BaseModel]] = OnnxOptions
+    proof: ClassVar[Proof] = Proof.PARITY
 
     def export(self, model: Model, options: OnnxOptions) -> Artifact:
         """`<name>.onnx`. Raises ExportError for what the opset, the target or the format can't hold."""
@@ -117,7 +118,7 @@ class OnnxExporter:
         data: bytes = proto.SerializeToString(deterministic=True)
         name = f"{model.graph.name}.onnx"
         remarks = [*_remarks(model, opset, target, options), *where_wrong(made.model.graph, opset, target)]
-        return Artifact({name: data}, tuple(remarks), made.changes, kinds={".onnx": Kind.ONNX})
+        return Artifact({name: data}, tuple(remarks), made.changes, kinds={".onnx": Kind.ONNX}, models=(name,))
 
 
 def _remarks(model: Model, opset: int, target: Target | None, options: OnnxOptions) -> list[str]:

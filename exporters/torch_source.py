@@ -16,7 +16,7 @@ from typing import Any, ClassVar
 from pydantic import BaseModel, ConfigDict
 
 from nin_spec.diagnostics import Code, Diagnostic, ExportError
-from nin_spec.exporter import Artifact
+from nin_spec.exporter import Artifact, Proof
 from nin_spec.exporters.rendering import render
 from nin_spec.ir import ops
 from nin_spec.ir.graph import Graph, Node
@@ -38,6 +38,7 @@ class SourceExporter:
 
     name: ClassVar[str] = "source"
     Options: ClassVar[type[BaseModel]] = SourceOptions
+    proof: ClassVar[Proof] = Proof.NONE
 
     def export(self, model: Model, options: SourceOptions) -> Artifact:
         """`<name>.py`. Raises ExportError for an op without a rule."""

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from pydantic import BaseModel, Field, field_validator
 
 from nin_spec.diagnostics import Code, Diagnostic, ExportError
-from nin_spec.exporter import Artifact, find
+from nin_spec.exporter import Artifact, Proof, find
 from nin_spec.exporters.onnx_file import OnnxOptions
 from nin_spec.exporters.rendering import render
 from nin_spec.model import Model
@@ -85,6 +85,7 @@ class TritonExporter:
 
     name: ClassVar[str] = "triton"
     Options: ClassVar[type[BaseModel]] = TritonOptions
+    proof: ClassVar[Proof] = Proof.PARITY
 
     def export(self, model: Model, options: TritonOptions) -> Artifact:
         """The repository. Raises ExportError for what the release named can't load, or options at odds."""
@@ -97,14 +98,15 @@ class TritonExporter:
         proto, remarks = onnx.load_from_string(data), list(inner.remarks)
         labels = "".join(f"{line_of(label)}\n" for label in model.card.labels).encode()
         shown = {**facts(model, proto, options, target), "labels_sha256": sha256(labels).hexdigest() if labels else ""}
-        files = {f"{name}/config.pbtxt": render("config.pbtxt.jinja", shown), f"{name}/1/model.onnx": data}
+        onnx_file = f"{name}/1/model.onnx"
+        files = {f"{name}/config.pbtxt": render("config.pbtxt.jinja", shown), onnx_file: data}
         if labels:
             files[f"{name}/labels.txt"] = labels
             if any(line_of(label) != label for label in model.card.labels):
                 remarks.append("labels.txt holds a label a line: line breaks inside labels became spaces")
-        return Artifact(
-            files, (*remarks, f"made for {target} and later"), inner.passes, {**inner.kinds, ".pbtxt": Kind.TRITON}
-        )
+        remarks.append(f"made for {target} and later")
+        kinds = {**inner.kinds, ".pbtxt": Kind.TRITON}
+        return Artifact(files, tuple(remarks), inner.passes, kinds, models=(onnx_file,))
 
 
 def _make_onnx(model: Model, options: TritonOptions) -> Artifact:

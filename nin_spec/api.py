@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nin_spec.diagnostics import Code, Diagnostic, ExportError, did_you_mean
-from nin_spec.exporter import Artifact, Exporter, find, write
+from nin_spec.exporter import Artifact, Exporter, artifact_of, find, write
 from nin_spec.files import refuse_url
 from nin_spec.model import Model
 
@@ -64,16 +64,16 @@ def make_smaller(model: Model, artifact: Artifact, settings: PrecisionSettings, 
     from nin_spec.precision.settings import renamed
 
     device = DEFAULT_DEVICE[settings.precision]
-    made = reduce(model, renamed(artifact, settings.precision), settings, device)
+    reduced = reduce(model, renamed(artifact, settings.precision), settings, device)
     if parity:
-        prove(model, made.artifact, device, made.pictures)
-    return made.artifact
+        prove(model, reduced.artifact, device, reduced.pictures)
+    return reduced.artifact
 
 
 def make(model: Model, to: str, options: Mapping[str, Any]) -> Artifact:
     """The artifact of an exporter, from options not yet checked."""
     exporter = find(to)
-    return exporter.export(model, check_options(exporter, options))
+    return artifact_of(exporter, model, check_options(exporter, options))
 
 
 def check_options(exporter: Exporter, options: Mapping[str, Any]) -> BaseModel:
@@ -112,11 +112,11 @@ def prove(
     *,
     options: Mapping[str, object] | None = None,
 ) -> list[ParityReport]:
-    """The parity report of each ONNX file of an artifact, on a device with its options.
+    """The parity report of each model of an artifact, on a device with its options.
 
     `pictures` are compared instead of noise. Raises ParityError.
     """
     from nin_spec.runtime.parity import check_parity
 
-    files = [data for name, data in artifact.files.items() if name.endswith(".onnx")]
+    files = (artifact.files[name] for name in artifact.models)
     return [check_parity(model, data, device, pictures=pictures, options=options) for data in files]

@@ -1,8 +1,8 @@
 """Exporters: how a model becomes files, how they are found, and how the files are written.
 
-An exporter is a class with a `name`, an `Options` model and a pure `export`. It is found by its entry
-point in the group `nin_spec.exporters`, the built-in ones included, so that one from another package is a
-peer of ours. The command line derives a flag from each name and an option from each field of `Options`.
+An exporter is a class with a `name`, an `Options` model, the `proof` that its files need and a pure `export`. It is
+found by its entry point in the group `nin_spec.exporters`, the built-in ones included, so that one from another package
+is a peer of ours. The command line derives a flag from each name and an option from each field of `Options`.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
+from enum import Enum
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
@@ -27,10 +28,20 @@ if TYPE_CHECKING:
 GROUP = "nin_spec.exporters"
 
 
+class Proof(Enum):
+    """What is proved of an artifact before it is written."""
+
+    PARITY = "parity"
+    """Each of its `models`, an ONNX file, computes in onnxruntime what the nn.Module computes in float64."""
+    NONE = "none"
+    """Nothing: it holds no file that onnxruntime runs."""
+
+
 @dataclass(frozen=True)
 class Artifact:
     """What an exporter makes: relative POSIX paths and their bytes, and remarks worth telling.
 
+    `models` are the paths of its ONNX files, of which parity is proved.
     `passes` is what each pass did to the graph before it was written, where the exporter runs any. `kinds` says by
     suffix how files are sealed when they are written (nin_spec.seals); one without a seal is replaced only by the same
     content, or where a sealed file beside it says `NAME has the SHA-256 ...`.
@@ -42,6 +53,7 @@ class Artifact:
     remarks: tuple[str, ...] = field(default=())
     passes: tuple[PassChanges, ...] = field(default=(), repr=False)
     kinds: Mapping[str, Kind] = field(default_factory=dict)
+    models: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for name in self.files:
@@ -56,6 +68,7 @@ class Exporter(Protocol):
 
     name: ClassVar[str]
     Options: ClassVar[type[BaseModel]]
+    proof: ClassVar[Proof]
 
     def export(self, model: Model, options: Any) -> Artifact:
         """The artifact, by `options`, an instance of `Options`. Raises ExportError."""
@@ -72,6 +85,9 @@ class Survey:
 
 NAME = re.compile(r"[a-z][a-z0-9_-]*")
 """What an exporter may be named: it becomes a flag."""
+
+KEYWORDS = frozenset({"model", "to", "path", "parity", "precision"})
+"""The parameters of nin_spec.export: no option may be called so."""
 
 _OURS = "nin_spec.exporters."
 _CURE = "rename it in its package, or uninstall the package"
@@ -178,10 +194,34 @@ def _load(point: EntryPoint) -> Exporter:
         not isinstance(exporter, Exporter)
         or exporter.name != point.name
         or not isinstance(getattr(options, "model_fields", None), Mapping)
+        or not isinstance(exporter.proof, Proof)
     ):
         message = f"the entry point {point.name!r} ({point.value}) is not an exporter of that name"
-        raise ExportError(Diagnostic(Code.EXPORT_OPTION, message))
+        hint = "an exporter has a name, Options, a proof and export (nin_spec.exporter.Exporter)"
+        raise ExportError(Diagnostic(Code.EXPORT_OPTION, message, hint=hint))
+    if taken := KEYWORDS & exporter.Options.model_fields.keys():
+        message = f"the exporter {point.name!r} ({point.value}) can't be used"
+        why = f"its option {_flag(min(taken))} belongs to nin_spec.export"
+        raise ExportError(Diagnostic(Code.EXPORT_OPTION, f"{message}: {why}", hint=_CURE))
     return exporter
+
+
+def artifact_of(exporter: Exporter, model: Model, options: BaseModel) -> Artifact:
+    """The artifact of an exporter, by checked options, which names its models where the exporter says it has some.
+
+    Raises ExportError.
+    """
+    artifact = exporter.export(model, options)
+    stray = set(artifact.models) - artifact.files.keys()
+    match exporter.proof:
+        case Proof.PARITY if not artifact.models or stray:
+            why = f"has no file {min(stray)!r}" if stray else "names no model to prove"
+        case Proof.NONE if artifact.models:
+            why = "names models, and its exporter proves nothing"
+        case Proof.PARITY | Proof.NONE:
+            return artifact
+    message = f"the artifact of the exporter {exporter.name!r} {why}"
+    raise ExportError(Diagnostic(Code.EXPORT_OPTION, message))
 
 
 def destinations(artifact: Artifact, target: Path | None) -> dict[Path, bytes]:

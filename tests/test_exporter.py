@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 import subprocess
 import sys
@@ -13,10 +14,11 @@ import click
 import pytest
 from pydantic import BaseModel, create_model
 
+import nin_spec
 from nin_spec import exporter
-from nin_spec.cli.export import derived, own_words
+from nin_spec.cli.exporter_flags import derived, own_words
 from nin_spec.diagnostics import ExportError
-from nin_spec.exporter import Artifact, Exporter, discover, find, survey, write
+from nin_spec.exporter import KEYWORDS, Artifact, Exporter, Proof, artifact_of, discover, find, survey, write
 from nin_spec.model import Model
 
 
@@ -25,6 +27,7 @@ class NoteExporter:
 
     name: ClassVar[str] = "note"
     Options: ClassVar[type[BaseModel]] = BaseModel
+    proof: ClassVar[Proof] = Proof.NONE
 
     def export(self, model: Model, options: BaseModel) -> Artifact:
         return Artifact({"note.txt": model.card.name.encode()})
@@ -89,6 +92,30 @@ def test_an_entry_point_must_be_an_exporter_of_its_name(monkeypatch: pytest.Monk
         find("other")
 
 
+def test_what_is_proved_is_said_by_the_exporter(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its artifact names models where it says parity, and none where it says nothing; the suffix decides nothing."""
+    model, options = nin_spec.compile("nin_digits").initialise(), create_model("Options")()
+    named: dict[Proof, list[tuple[tuple[str, ...], str]]] = {
+        Proof.PARITY: [((), "names no model to prove"), (("a.onnx",), "has no file 'a.onnx'")],
+        Proof.NONE: [(("note.onnx",), "names models, and its exporter proves nothing")],
+    }
+    for proof, wrong in named.items():
+        monkeypatch.setattr(NoteExporter, "proof", proof)
+        for models, why in wrong:
+            made = Artifact({"note.onnx": b""}, models=models)
+            monkeypatch.setattr(NoteExporter, "export", lambda *_, made=made: made)
+            with pytest.raises(ExportError, match=why):
+                artifact_of(NoteExporter(), model, options)
+    monkeypatch.setattr(NoteExporter, "export", lambda *_: Artifact({"note.onnx": b""}))
+    assert artifact_of(NoteExporter(), model, options).models == ()
+
+
+def test_no_option_takes_a_parameter_of_the_api() -> None:
+    """`nin_spec.export(model, "x", path=...)` could not reach it."""
+    parameters = set(inspect.signature(nin_spec.export).parameters)
+    assert parameters == KEYWORDS | {"options"}
+
+
 Quiet = type("Quiet", (NoteExporter,), {"name": "quiet", "__doc__": None})
 """Says nothing of itself."""
 
@@ -126,6 +153,8 @@ KINDS: dict[str, tuple[Any, str]] = {
     "raising": (Raising, "can't be loaded: broken on purpose"),
     "leaving": (Leaving, "can't be loaded: it calls sys.exit"),
     "optionless": (type("Optionless", (NoteExporter,), {"name": "optionless", "Options": 3}), "is not an exporter"),
+    "pathed": (taking("pathed", path=str), "its option --path belongs to nin_spec.export"),
+    "unproved": (type("Unproved", (NoteExporter,), {"name": "unproved", "proof": None}), "is not an exporter"),
     "quiet": (Quiet, ""),
     "apart": (taking("apart", tone=str), ""),
 }

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -12,7 +13,7 @@ import click
 from nin_spec.cli.console import canvas, draws
 from nin_spec.extras import need
 from nin_spec.precision.fitness import remark_on
-from nin_spec.precision.settings import CALIBRATE, MAX_DROP, PRECISIONS, PrecisionSettings, parse_drop
+from nin_spec.precision.settings import CALIBRATE, MAX_DROP, PRECISIONS, Precision, PrecisionSettings, parse_drop
 
 if TYPE_CHECKING:
     from nin_spec.exporter import Artifact
@@ -54,35 +55,53 @@ def precision_options(function: Function) -> Function:
     return function
 
 
-def settings_of(given: dict[str, Any], targets: dict[str, str]) -> PrecisionSettings:
-    """What was asked for. Raises UsageError for options that would do nothing, ExportError for what can't be."""
-    asked = {key: given[key] for key in ("max_drop", "data", "calibrate", "limit") if given[key] is not None}
-    if given["precision"] == "float32":
-        for key in asked:
+@dataclass(frozen=True, slots=True)
+class Reduction:
+    """What is asked for, each None where it was left out; `max_drop` as it was written."""
+
+    precision: Precision
+    max_drop: str | None
+    data: str | None
+    calibrate: int | None
+    limit: int | None
+
+
+def settings_of(
+    asked: Reduction, devices: Sequence[str], options: Mapping[str, str], *, exports_onnx: bool
+) -> PrecisionSettings:
+    """How it is done. Raises UsageError for options that would do nothing, ExportError for what can't be."""
+    given = {key: value for key, value in asdict(asked).items() if key != "precision" and value is not None}
+    if asked.precision == "float32":
+        for key in given:
             raise click.UsageError(f"--{key.replace('_', '-')} belongs to --precision: a float32 file loses nothing")
         return PrecisionSettings("float32")
-    if "onnx" not in targets:
+    if not exports_onnx:
         raise click.UsageError("--precision belongs to --onnx")
-    if "max_drop" in asked:
-        asked["max_drop"] = parse_drop(asked["max_drop"])
-    _refuse_idle(given["precision"], asked)
-    if "data" in asked:
-        asked["data"] = Path(asked["data"])
-    for device in given["devices"]:
-        remark_on(given["precision"], device)  # refused before the work; what is worth knowing is told after
-    return PrecisionSettings(given["precision"], **asked, options=given["options"])
+    max_drop = MAX_DROP if asked.max_drop is None else parse_drop(asked.max_drop)
+    _refuse_idle(asked, measures=max_drop is not None)
+    for device in devices:
+        remark_on(asked.precision, device)  # refused before the work; what is worth knowing is told after
+    return PrecisionSettings(
+        asked.precision,
+        max_drop,
+        None if asked.data is None else Path(asked.data),
+        CALIBRATE if asked.calibrate is None else asked.calibrate,
+        asked.limit,
+        options,
+    )
 
 
-def _refuse_idle(precision: str, asked: dict[str, Any]) -> None:
+def _refuse_idle(asked: Reduction, *, measures: bool) -> None:
     """Raise UsageError for an option that would do nothing."""
-    measures, calibrates = asked.get("max_drop", MAX_DROP) is not None, precision == "int8"
-    idle = {
-        "limit": "" if measures else "--max-drop none measures nothing",
-        "calibrate": "" if calibrates or (measures and precision == "float16") else f"{precision} takes no ranges",
-        "data": "" if calibrates or measures else "--max-drop none measures nothing",
-    }
-    for key in (key for key in asked if idle.get(key)):
-        raise click.UsageError(f"--{key} would do nothing: {idle[key]}")
+    calibrates = asked.precision == "int8"
+    ranged = calibrates or (measures and asked.precision == "float16")
+    unmeasured = "--max-drop none measures nothing"
+    if asked.data is not None and not (calibrates or measures):
+        raise click.UsageError(f"--data would do nothing: {unmeasured}")
+    if asked.calibrate is not None and not ranged:
+        raise click.UsageError(f"--calibrate would do nothing: {asked.precision} takes no ranges")
+    if asked.limit is not None and not measures:
+        raise click.UsageError(f"--limit would do nothing: {unmeasured}")
 
 
 def make_smaller(

@@ -53,11 +53,12 @@ def reduce(
     """
     if settings.precision == "float32":
         return Reduced(artifact)
-    ((name, data),) = artifact.files.items()
+    (name,) = artifact.models
+    data = artifact.files[name]
     _require_float32(data)
     job = _prepare(model, data, settings, device, watch)
     made = _MAKERS[settings.precision](job)
-    return Reduced(replace(artifact, files={name: made}), _proof(job))
+    return Reduced(replace(artifact, files={**artifact.files, name: made}), _proof(job))
 
 
 def _prepare(model: Model, data: bytes, settings: PrecisionSettings, device: str | None, watch: Watch) -> Job:

@@ -65,12 +65,13 @@ def parse_drop(text: str) -> float | None:
 
 
 def renamed(artifact: Artifact, precision: Precision) -> Artifact:
-    """The artifact with its ONNX files called `NAME.int8.onnx`: beside the float32 file, and not in its place."""
+    """The artifact with its models called `NAME.int8.onnx`: beside the float32 file, and not in its place."""
     if precision == "float32":
         return artifact
-    paths = {name: PurePosixPath(name) for name in artifact.files}
-    names = {n: str(p.with_name(f"{p.stem}.{precision}.onnx")) if p.suffix == ".onnx" else n for n, p in paths.items()}
-    return replace(artifact, files={names[name]: data for name, data in artifact.files.items()})
+    paths = {name: PurePosixPath(name) for name in artifact.models}
+    names = {name: str(path.with_name(f"{path.stem}.{precision}{path.suffix}")) for name, path in paths.items()}
+    files = {names.get(name, name): data for name, data in artifact.files.items()}
+    return replace(artifact, files=files, models=tuple(names.values()))
 
 
 def _refuse(message: str, hint: str) -> ExportError:

@@ -11,7 +11,7 @@ from nin_spec.cli.export import _OWN, export_command
 
 GOOD = """
 from pydantic import BaseModel
-from nin_spec.exporter import Artifact
+from nin_spec.exporter import Artifact, Proof
 
 class Options(BaseModel):
     tone: str | None = None
@@ -20,6 +20,7 @@ class Note:
     '''Write the name.'''
     name = "note"
     Options = Options
+    proof = Proof.NONE
 
     def export(self, model, options):
         return Artifact({"note.txt": f"{model.card.name} {options.tone}".encode()})

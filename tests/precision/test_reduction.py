@@ -147,7 +147,7 @@ def test_float64_is_not_made_smaller() -> None:
 
 def test_float32_is_what_it_was() -> None:
     """The very artifact."""
-    artifact = Artifact({"x.onnx": b"any"})
+    artifact = Artifact({"x.onnx": b"any"}, models=("x.onnx",))
     assert reduce(trained(), artifact, PrecisionSettings("float32")).artifact is artifact
 
 

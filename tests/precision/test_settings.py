@@ -57,8 +57,11 @@ def test_settings_that_cannot_be_are_refused(given: dict[str, object], message: 
 
 def test_a_smaller_file_stands_beside_the_float32_one() -> None:
     """Under a name of its own; what is no ONNX file keeps its name."""
-    artifact = Artifact({"nin.onnx": b"1", "below/nin.onnx": b"2", "labels.txt": b"3"}, ("told",))
+    artifact = Artifact(
+        {"nin.onnx": b"1", "below/nin.onnx": b"2", "labels.txt": b"3"}, ("told",), models=("nin.onnx", "below/nin.onnx")
+    )
     found = renamed(artifact, "int8")
     assert [*found.files] == ["nin.int8.onnx", "below/nin.int8.onnx", "labels.txt"]
+    assert found.models == ("nin.int8.onnx", "below/nin.int8.onnx")
     assert found.remarks == ("told",)
     assert renamed(artifact, "float32") is artifact
