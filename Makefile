@@ -46,7 +46,7 @@ bench-serving: setup  ## the server, a bare session, and others: ONLY='--litserv
 bench-studio: setup  ## time a keystroke in the studio, in a browser; needs playwright and a Chromium
 	$(BIN)/python tests/bench_studio.py
 
-targets: setup  ## measure every onnxruntime release and write nin_spec/targets.json; ONLY='--releases 1.32.0'
+targets: setup  ## measure every onnxruntime release and write exporters/targets.json; ONLY='--releases 1.32.0'
 	$(BIN)/python tests/measure_targets.py $(ONLY)
 
 pictures: setup  ## take the pictures of the README again; needs playwright and a Chromium

@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
 
-from nin_spec.analysis import MACS_CONVENTION, output_kind
+from nin_spec.analysis.shapes import MACS_CONVENTION, output_kind
 from nin_spec.diagnostics import Code, Diagnostic, ExportError, did_you_mean
 from nin_spec.exporter import Artifact, Proof
 from nin_spec.exporters.onnx_opset import DEFAULT_OPSET, OPSETS, choose_opset, file_ir, readers, where_wrong
+from nin_spec.exporters.targets import Target, find_target
 from nin_spec.model import Model
 from nin_spec.passes.pipeline import PASSES, in_dtype, rewrite
 from nin_spec.seals import Kind
-from nin_spec.targets import Target, find_target
 
 if TYPE_CHECKING:
     from onnx import ModelProto

@@ -1,6 +1,6 @@
 """Which opset a file is written in, so that those who will run it load it and compute it rightly.
 
-With a target that is the measured row of its onnxruntime (`nin_spec.targets`); without one, every release measured.
+With a target that is the measured row of its onnxruntime (`targets.py`); without one, every release measured.
 """
 
 from __future__ import annotations
@@ -9,9 +9,9 @@ from collections.abc import Iterator
 
 from nin_spec.diagnostics import Code, Diagnostic, ExportError
 from nin_spec.exporters.onnx_pools import ways
+from nin_spec.exporters.targets import Runtime, Target, form_of, table
 from nin_spec.ir import ops
 from nin_spec.ir.graph import Graph, Node
-from nin_spec.targets import Runtime, Target, form_of, table
 
 DEFAULT_OPSET = 17
 OPSETS = (13, 26)

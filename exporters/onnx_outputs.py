@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import numpy as np
 from onnx import TensorProto, helper
 
-from nin_spec.analysis import output_kind
+from nin_spec.analysis.shapes import output_kind
 from nin_spec.exporters.onnx_rules import INPUT, OUTPUT, Writer
 from nin_spec.ir.graph import Graph
 

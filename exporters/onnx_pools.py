@@ -5,7 +5,7 @@
 3. An average that counts padding as one that counts none times the share that is real, where the size is fixed.
 4. The same as zeros put round the input, and an average that has no padding behind them, where the size is open.
 
-Not every runtime computes every form that it loads: `nin_spec.targets` holds what was measured.
+Not every runtime computes every form that it loads: `targets.py` holds what was measured.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from nin_spec.exporters.targets import Runtime, form_of, padded_form
 from nin_spec.ir import ops
 from nin_spec.ir.graph import Node
 from nin_spec.ir.types import Padding
 from nin_spec.passes.explicit_pools import evened
-from nin_spec.targets import Runtime, form_of, padded_form
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

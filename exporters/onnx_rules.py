@@ -17,11 +17,11 @@ from onnx import AttributeProto, NodeProto, TensorProto, helper, numpy_helper
 
 from nin_spec.diagnostics import Code, Diagnostic, ExportError
 from nin_spec.exporters.onnx_pools import choose
+from nin_spec.exporters.targets import Runtime
 from nin_spec.ir import ops
 from nin_spec.ir.graph import Node
 from nin_spec.ir.pixels import Affine, ChannelOrder
 from nin_spec.ir.types import Padding
-from nin_spec.targets import Runtime
 
 INPUT, OUTPUT = "input", "scores"
 

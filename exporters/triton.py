@@ -21,9 +21,9 @@ from nin_spec.diagnostics import Code, Diagnostic, ExportError
 from nin_spec.exporter import Artifact, Proof, find
 from nin_spec.exporters.onnx_file import OnnxOptions
 from nin_spec.exporters.rendering import render
+from nin_spec.exporters.targets import Target, find_target
 from nin_spec.model import Model
 from nin_spec.seals import Kind
-from nin_spec.targets import Target, find_target
 
 if TYPE_CHECKING:
     from onnx import ModelProto, ValueInfoProto

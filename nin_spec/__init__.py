@@ -7,7 +7,7 @@ In the order in which a spec passes through:
     lower.py         Spec -> Graph; recipe_names.py is what a recipe calls the graph's parameters
     ir/, passes/     the typed chain of ops, and what rewrites it
     network.py       all of that: a compiled spec
-    analysis.py      the shape table; tables.py prints it
+    analysis/        the shape table, and its printed forms
     difference.py    two networks side by side
     revisions.py     a spec as it was in a revision of git
     lint/            what is legal and probably not meant
@@ -16,7 +16,6 @@ In the order in which a spec passes through:
     torch_module.py  Model -> nn.Module, with torch_layers.py for what PyTorch lacks
     exporter.py      how exporters are found, and files written
     exporters/       Model -> files: ONNX, PyTorch source, a Triton repository, a KServe manifest
-    targets.py       what each server can load
     api.py           made, proved, then written
     named.py         what a person named: a spec, a run folder, a file; foreign.py knows other tools' files
     opened.py        what that opens to: a network, a run, a model
@@ -29,7 +28,7 @@ In the order in which a spec passes through:
     runtime/         onnxruntime sessions, parity, doctor
     bench/           how fast it runs, beside its peers and the machine's peak
     serving/         models behind the Open Inference Protocol
-    diagrams/        a network drawn; charts.py draws trainings, evaluations and benches
+    diagrams/        a network drawn, and charts of trainings, evaluations and benches
     report/          one page on a network or a run
     studio/          a local page where a spec is written
     cli/             the command line, which start.py starts, and __main__.py too

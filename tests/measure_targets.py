@@ -1,4 +1,4 @@
-"""Measure what each release of onnxruntime computes, and write nin_spec/targets.json: `make targets`.
+"""Measure what each release of onnxruntime computes, and write exporters/targets.json: `make targets`.
 
 Every release for the CPU that pip has for this Python, of each minor version from 1.15 on the first and the last
 (`--releases` names others), is installed into a folder of its own, runs the probes of target_probes.py there, and is
@@ -29,7 +29,7 @@ import target_probes
 import torch
 
 from nin_spec.exporters.onnx_opset import OPSETS
-from nin_spec.targets import TABLE, read_table
+from nin_spec.exporters.targets import TABLE, read_table
 
 ROOT = Path(__file__).resolve().parent.parent
 CHILD = Path(__file__).with_name("target_child.py")

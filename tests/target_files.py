@@ -21,11 +21,11 @@ from target_probes import CARD, CONVOLUTION, Array, Probes, pools, reference, we
 import nin_spec
 from nin_spec.api import make
 from nin_spec.diagnostics import ExportError, NinSpecError
+from nin_spec.exporters.targets import find_target
 from nin_spec.ir.graph import Graph
 from nin_spec.ir.types import Pair, ShapeError, TensorType
 from nin_spec.model import Model
 from nin_spec.runtime.sizes import sizes_to_try
-from nin_spec.targets import find_target
 
 RANDOM = 40
 """Random specs with a pool that each release gets."""

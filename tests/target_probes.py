@@ -21,13 +21,13 @@ from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
 from nin_spec.api import make
 from nin_spec.exporters.onnx_opset import OPSETS, ir_version
+from nin_spec.exporters.targets import form_of, padded_form
 from nin_spec.ir import ops
 from nin_spec.ir.graph import Graph
 from nin_spec.ir.pixels import Affine, ChannelOrder
 from nin_spec.ir.types import Padding, Pair, ShapeError, TensorType
 from nin_spec.model import Model, ModelCard
 from nin_spec.passes.pipeline import PASSES
-from nin_spec.targets import form_of, padded_form
 from nin_spec.torch_module import build_module
 
 Array = NDArray[Any]

@@ -11,7 +11,7 @@ import pytest
 import target_child
 from onnx import TensorProto, helper
 
-from nin_spec.targets import read_table
+from nin_spec.exporters.targets import read_table
 
 FORMS = ("ReLU", "average floor unpadded open", "max ceil uneven open")
 

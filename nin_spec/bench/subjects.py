@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from nin_spec.analysis import analyse
+from nin_spec.analysis.shapes import analyse
 from nin_spec.bench.contenders import Entry, Job
 from nin_spec.diagnostics import Code, Diagnostic, InputError
 from nin_spec.model import Model

@@ -269,7 +269,7 @@ HEADERS = ("contender", "batch", "ms", "quartiles", "images/s", "GFLOP/s", "peak
 
 def show(result: Result) -> None:
     """The table for people, with what must be known to read it."""
-    from nin_spec.tables import columns
+    from nin_spec.analysis.tables import columns
 
     rows = [cells(line) for line in result.lines]
     machine, settings = result.machine, result.settings
@@ -324,7 +324,7 @@ def notes(result: Result) -> list[str]:
 
 def contender_lines(result: Result) -> list[str]:
     """A line a contender: what it is, on what it ran, in which numbers, and how long its start took; its options."""
-    from nin_spec.tables import columns
+    from nin_spec.analysis.tables import columns
 
     here = [each for each in result.contenders if not each.is_peak]
     places = [each.facts.get("provider", f"torch on {each.facts['device']}") for each in here]
@@ -352,7 +352,7 @@ def write_outputs(result: Result, inputs: list[str | None], given: dict[str, Any
         text = json.dumps(result.as_dict(), indent=2, ensure_ascii=False) + "\n"
         files[Path(given["record"])] = sealed(text.encode(), Kind.BENCH)
     if given["plot"] is not None:
-        from nin_spec.charts import bench_png
+        from nin_spec.diagrams.charts import bench_png
 
         files[Path(given["plot"])] = sealed(bench_png(result.as_dict()), Kind.PNG)
     if files:

@@ -23,7 +23,7 @@ from nin_spec.cli.outputs import FILE, deliver, protect
 from nin_spec.seals import Kind
 
 if TYPE_CHECKING:
-    from nin_spec.analysis import ShapeTable
+    from nin_spec.analysis.shapes import ShapeTable
     from nin_spec.network import Network
 
 
@@ -79,7 +79,7 @@ def build_command(
 
 def show(table: ShapeTable, form: str) -> None:
     """Print a shape table in one of the four forms."""
-    from nin_spec import tables
+    from nin_spec.analysis import tables
 
     if form == "json":
         click.echo(json.dumps(table.as_dict(), indent=2))

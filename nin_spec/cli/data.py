@@ -44,8 +44,8 @@ def list_command() -> None:
     Your own need no entry here: `--data DIR` takes a folder of pictures by class, DIR/train/CLASS/* and
     DIR/test/CLASS/*, or an .npz of x_train, y_train, x_test and y_test.
     """
+    from nin_spec.analysis.tables import columns
     from nin_spec.data.catalog import ENTRIES
-    from nin_spec.tables import columns
 
     header = ("name", "pictures", "size", "classes", "to fetch", "here")
     rows = [
@@ -286,7 +286,7 @@ def _show_counts(parts: list[Part]) -> None:
     """Pictures by class and part."""
     import numpy as np
 
-    from nin_spec.tables import columns
+    from nin_spec.analysis.tables import columns
 
     for part in parts:
         click.echo(f"{part.part}: {part.where}")

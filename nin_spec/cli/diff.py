@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from nin_spec.analysis import Row
+    from nin_spec.analysis.shapes import Row
     from nin_spec.difference import Change, Difference
     from nin_spec.network import Network
 
@@ -57,7 +57,7 @@ def compiled(name: str) -> Network:
 
 def show(difference: Difference, before: str, after: str, *, everything: bool) -> None:
     """The verdict, the layers, the totals, and the other values that differ."""
-    from nin_spec.tables import columns
+    from nin_spec.analysis.tables import columns
 
     click.echo(f"- {before}\n+ {after}\n{verdict(difference)}")
     rows = [cells(c) for c in difference.changes if everything or c.kind != "same" or c.follows]
@@ -97,7 +97,7 @@ def cells(change: Change) -> tuple[str, ...]:
         sides = [value(row) for row in (a, b) if row is not None]
         return " -> ".join(dict.fromkeys(sides))
 
-    from nin_spec.tables import pair
+    from nin_spec.analysis.tables import pair
 
     return (
         mark,

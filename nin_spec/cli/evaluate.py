@@ -170,7 +170,7 @@ def progress_bars(total: int) -> Iterator[Callable[[str], Callable[[int], Any]] 
 
 def draw(path: Path, evaluation: Evaluation, inputs: list[str | None], *, force: bool) -> None:
     """Write the confusion matrix as a picture, and say so."""
-    from nin_spec.charts import confusion_png
+    from nin_spec.diagrams.charts import confusion_png
     from nin_spec.seals import sealed
 
     data = sealed(confusion_png(evaluation.confusion, evaluation.classes), Kind.PNG)
@@ -273,7 +273,7 @@ def reduced_lines(agreement: Agreement, comparison: Comparison, close: str) -> l
 
 def class_lines(evaluation: Evaluation) -> list[str]:
     """A row a class."""
-    from nin_spec.tables import columns
+    from nin_spec.analysis.tables import columns
 
     header = ("class", "images", "correct", "recall", "precision")
     rows = [
@@ -289,7 +289,7 @@ def _share(value: float | None) -> str:
 
 def matrix_lines(evaluation: Evaluation) -> list[str]:
     """The confusion matrix, a row for each true class; classes are columns by number."""
-    from nin_spec.tables import columns
+    from nin_spec.analysis.tables import columns
 
     numbers = [str(k) for k in range(len(evaluation.classes))]
     rows: list[Sequence[str]] = [("true \\ predicted", *numbers)]

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from nin_spec.analysis import describe
+from nin_spec.analysis.shapes import describe
 from nin_spec.ir import ops
 from nin_spec.ir.graph import Node
 from nin_spec.ir.types import Padding, Pair

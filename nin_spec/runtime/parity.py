@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nin_spec.analysis import output_kind
+from nin_spec.analysis.shapes import output_kind
+from nin_spec.analysis.tables import memory as shown
 from nin_spec.diagnostics import Code, DeviceError, Diagnostic, InputError, ParityError
 from nin_spec.ir.types import Pair
 from nin_spec.model import Model
@@ -28,7 +29,6 @@ from nin_spec.runtime.parity_inputs import Batch, cut, inputs, shapes_of
 from nin_spec.runtime.proof_memory import UNPROVED, LeftOut, ProofMemory
 from nin_spec.runtime.providers import Device, lookup
 from nin_spec.runtime.session import Session, open_session
-from nin_spec.tables import memory as shown
 
 if TYPE_CHECKING:
     from nin_spec.torch_module import NiNModule

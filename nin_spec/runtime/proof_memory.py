@@ -10,6 +10,7 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from nin_spec.analysis.tables import memory as shown
 from nin_spec.diagnostics import DeviceError
 from nin_spec.ir import ops
 from nin_spec.ir.graph import Graph
@@ -17,7 +18,6 @@ from nin_spec.ir.types import Padding, Pair, ShapeError, TensorType
 from nin_spec.runtime.memory import shortage
 from nin_spec.runtime.patience import MEMORY
 from nin_spec.runtime.session import PROBE_SIZES
-from nin_spec.tables import memory as shown
 
 Shape = tuple[int, Pair]
 """The pictures of a batch, and their (height, width)."""

@@ -12,12 +12,12 @@ from pathlib import Path
 from nicegui import ui
 
 from nin_spec import children
+from nin_spec.analysis.tables import table_csv, table_markdown
 from nin_spec.diagrams import dot, mermaid, svg
 from nin_spec.network import Network
 from nin_spec.seals import Kind, sealed
 from nin_spec.studio.reading import Reading
 from nin_spec.studio.workspace import Workspace
-from nin_spec.tables import table_csv, table_markdown
 
 
 @dataclass(frozen=True)

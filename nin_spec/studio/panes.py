@@ -6,10 +6,10 @@ from collections.abc import Iterable
 from html import escape
 from pathlib import Path
 
-from nin_spec.analysis import Row, ShapeTable
+from nin_spec.analysis.shapes import Row, ShapeTable
+from nin_spec.analysis.tables import memory, pair
 from nin_spec.diagnostics import Diagnostic, Severity, printable
 from nin_spec.studio.reading import Reading
-from nin_spec.tables import memory, pair
 
 _MARKS = {Severity.ERROR: "error", Severity.WARNING: "warning", Severity.NOTE: "info"}
 _HEADERS = ("layer", "operation", "output", "parameters", "MACs", "field", "line")

@@ -12,6 +12,6 @@ def draw_curves(folder: Path, rows: Sequence[Mapping[str, float | int]], title: 
     """curves.png, the chosen epoch marked. Nothing where no epoch is done."""
     if not rows:
         return
-    from nin_spec.charts import curves_png
+    from nin_spec.diagrams.charts import curves_png
 
     write_atomic(folder / "curves.png", curves_png(rows, title, chosen))

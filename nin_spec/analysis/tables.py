@@ -7,7 +7,7 @@ import io
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
-from nin_spec.analysis import Row, ShapeTable
+from nin_spec.analysis.shapes import Row, ShapeTable
 from nin_spec.diagnostics import printable
 from nin_spec.ir.types import Pair
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from spec_strategies import Data, specs, to_text
 
-from nin_spec.analysis import analyse
+from nin_spec.analysis.shapes import analyse
 from nin_spec.ir import ops
 from nin_spec.ir.graph import Graph
 from nin_spec.ir.types import TensorType

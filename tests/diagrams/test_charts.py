@@ -13,8 +13,8 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from nin_spec.charts import bench_png, confusion_png, curves_png
 from nin_spec.diagnostics import Code, InputError
+from nin_spec.diagrams.charts import bench_png, confusion_png, curves_png
 
 
 def table(classes: int) -> NDArray[np.int64]:
@@ -57,7 +57,7 @@ def test_the_same_numbers_give_the_same_bytes() -> None:
     assert opened(data).info["Software"] == "Written by nin-spec"
     assert set(opened(data).info) <= {"Software", "dpi"}
     code = (
-        "import sys; from nin_spec.charts import curves_png;"
+        "import sys; from nin_spec.diagrams.charts import curves_png;"
         "sys.stdout.buffer.write(curves_png([{'epoch': 1, 'train_loss': 2.0}, {'epoch': 2, 'train_loss': 1.0}], 't'))"
     )
     other = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True).stdout
@@ -124,7 +124,8 @@ def test_validation_takes_the_place_of_test() -> None:
 def test_pyplot_is_never_loaded() -> None:
     """Its figures live for ever, and it may open windows."""
     code = (
-        "import sys; from nin_spec.charts import *; curves_png([], 't'); assert 'matplotlib.pyplot' not in sys.modules"
+        "import sys; from nin_spec.diagrams.charts import *; curves_png([], 't');"
+        "assert 'matplotlib.pyplot' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
 

@@ -8,8 +8,8 @@ import io
 import pytest
 
 import nin_spec
-from nin_spec import tables
-from nin_spec.analysis import ShapeTable, analyse
+from nin_spec.analysis import tables
+from nin_spec.analysis.shapes import ShapeTable, analyse
 from nin_spec.language.load import load
 from nin_spec.lower import lower
 

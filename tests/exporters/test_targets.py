@@ -20,10 +20,10 @@ from nin_spec.diagnostics import ExportError
 from nin_spec.exporters import onnx_opset
 from nin_spec.exporters.onnx_opset import OPSETS, choose_opset, ir_version, where_wrong
 from nin_spec.exporters.onnx_pools import choose, ways
+from nin_spec.exporters.targets import TABLE, TRITON, Runtime, Table, Target, find_target, form_of, table
 from nin_spec.ir import ops
 from nin_spec.ir.graph import Graph
 from nin_spec.ir.types import Padding, TensorType
-from nin_spec.targets import TABLE, TRITON, Runtime, Table, Target, find_target, form_of, table
 
 
 @pytest.mark.parametrize(

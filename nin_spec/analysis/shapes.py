@@ -118,12 +118,12 @@ class ShapeTable:
         return replace(self, rows=rows)
 
     def __str__(self) -> str:
-        from nin_spec.tables import table_text
+        from nin_spec.analysis.tables import table_text
 
         return table_text(self, 1000)
 
     def _repr_html_(self) -> str:
-        from nin_spec.tables import table_html
+        from nin_spec.analysis.tables import table_html
 
         return table_html(self)
 
