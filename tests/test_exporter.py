@@ -177,7 +177,7 @@ def test_what_an_exporter_takes_from_others_is_refused(monkeypatch: pytest.Monke
     with click.Context(derived(command)) as context:
         shown = " ".join(command.get_help(context).split())
     assert "--onnx" in shown
-    assert (f"Left out: {seen.refused[name].message}" if why else f"--{name}") in shown
+    assert (f"Not available: {seen.refused[name].message}" if why else f"--{name}") in shown
     assert not why or why in seen.refused[name].message
     assert command.main(["--source"], standalone_mode=False, prog_name="export") is None
     if why and f"--{name}".islower() and name not in {"device", "opset"}:

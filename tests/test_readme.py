@@ -187,8 +187,8 @@ def test_every_command_and_option_is_documented() -> None:
     """Each command has help, each option says what it does or is one of two self-explaining ones."""
     import click
 
-    from nin_spec.cli import COMMANDS as COMMAND_HOMES
     from nin_spec.cli import group
+    from nin_spec.cli.commands import COMMANDS as COMMAND_HOMES
 
     context = click.Context(group)
     for name in COMMAND_HOMES:

@@ -15,34 +15,16 @@ import click
 
 from nin_spec import __version__
 from nin_spec.children import TELEMETRY
-from nin_spec.cli.console import escape_streams
-from nin_spec.diagnostics import NinSpecError, render
+from nin_spec.cli.commands import COMMANDS, GROUPS
+from nin_spec.cli.console import coloured, escape_streams, paint
+from nin_spec.cli.help import Group, show_error, write_sections
+from nin_spec.diagnostics import NinSpecError
 from nin_spec.start import begin
 
-COMMANDS = {
-    "build": "nin_spec.cli.build",
-    "check": "nin_spec.cli.check",
-    "diff": "nin_spec.cli.diff",
-    "show": "nin_spec.cli.show",
-    "list": "nin_spec.cli.show",
-    "schema": "nin_spec.cli.show",
-    "export": "nin_spec.cli.export",
-    "import": "nin_spec.cli.importing",
-    "train": "nin_spec.cli.train",
-    "evaluate": "nin_spec.cli.evaluate",
-    "run": "nin_spec.cli.run",
-    "bench": "nin_spec.cli.bench",
-    "data": "nin_spec.cli.data",
-    "serve": "nin_spec.cli.serve",
-    "studio": "nin_spec.cli.studio",
-    "doctor": "nin_spec.cli.doctor",
-}
+_NO_TEXTS = "Python runs with -OO (PYTHONOPTIMIZE=2), which removes the text of this page."
 
 
-_NO_TEXTS = "Python runs with -OO (PYTHONOPTIMIZE=2), which removes the texts of this help."
-
-
-class Commands(click.Group):
+class Commands(Group):
     """Loads a command's module when the command is asked for, so that none pays for another."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -59,6 +41,12 @@ class Commands(click.Group):
             command.epilog = _NO_TEXTS
         return command
 
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The commands by group, none of them loaded."""
+        write_sections(
+            formatter, {title: {n: text for n, (_, text) in group.items()} for title, group in GROUPS.items()}
+        )
+
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
@@ -66,7 +54,7 @@ class Commands(click.Group):
         from nin_spec.diagnostics import did_you_mean
 
         if args and args[0] not in COMMANDS and not args[0].startswith("-"):
-            ctx.fail(f"no command {args[0]!r}; {did_you_mean(args[0], list(COMMANDS))}")
+            ctx.fail(f"unknown command {args[0]!r}; {did_you_mean(args[0], list(COMMANDS))}")
         found = super().resolve_command(ctx, args)
         begin()  # all that a command needs to be asked for is loaded
         return found
@@ -82,13 +70,13 @@ def group() -> None:
     """Specify, build, train, export and run Network-in-Network image classifiers.
 
     \b
-    A first walk:
-      nin-spec list                          the networks that come along
-      nin-spec build nin_cifar               compile one, see its shape table
-      nin-spec export nin_cifar --onnx       write an ONNX file, proven equal
+    Getting started:
+      nin-spec list                          list the shipped networks
+      nin-spec build nin_cifar               compile one and print its shape table
+      nin-spec export nin_cifar --onnx       write an ONNX file, proved equal
       nin-spec run nin_cifar.onnx photo.jpg  classify a picture
-      nin-spec train nin_digits              learn the digits that come along, in seconds
-      nin-spec evaluate runs/nin_digits      how good it is
+      nin-spec train nin_digits              train on a small included data set, in seconds
+      nin-spec evaluate runs/nin_digits      measure its accuracy
 
     SPEC is a YAML file, the name of a shipped network, or - for standard input.
     """
@@ -118,12 +106,12 @@ def execute(arguments: list[str] | None = None) -> int:
     except click.NoSuchOption as error:
         from nin_spec.cli.misplaced import hint_for
 
-        error.show()
+        show_error(error)
         if hint := hint_for(error, sys.argv[1:] if arguments is None else arguments):
             click.echo(f"hint: {hint}", err=True)
         return error.exit_code
     except click.ClickException as error:
-        error.show()
+        show_error(error)
         return error.exit_code
     except (click.Abort, KeyboardInterrupt):
         click.echo("interrupted", err=True)
@@ -142,6 +130,6 @@ def execute(arguments: list[str] | None = None) -> int:
 def report(error: NinSpecError) -> None:
     """Every diagnostic of an error, then how many there are."""
     for diagnostic in error.diagnostics:
-        click.echo(render(diagnostic), err=True)
+        paint(coloured(diagnostic), err=True)
     if len(error.diagnostics) > 1:
         click.echo(f"{len(error.diagnostics)} errors", err=True)

@@ -11,10 +11,12 @@ import click
 
 from nin_spec.bench.contenders import OURS, PEERS, Contender, Entry
 from nin_spec.cli.console import canvas, draws
+from nin_spec.cli.help import Command
 from nin_spec.cli.options import (
     compile_spec,
     device_option,
     force_option,
+    format_option,
     input_option,
     seed_option,
     set_option,
@@ -39,42 +41,46 @@ PRECISIONS = ("float32", "bfloat16", "float16")
 _LARGEST = 1 << 20
 
 
-@click.command("bench")
+@click.command("bench", cls=Command)
 @click.argument("subject", metavar="SPEC|MODEL.onnx|RUNDIR")
 @click.option("--device", "devices", multiple=True, metavar="NAME", help="Measure on this device; may be repeated.")
 @device_option
-@click.option("--precision", "precisions", metavar="LIST", help="Arithmetic of the device, as float32,bfloat16.")
+@click.option("--precision", "precisions", metavar="LIST", help="Precisions, for example float32,bfloat16.")
 @click.option("--batch", "batches", metavar="LIST", help="Batch sizes.  [default: 1,8,64]")
-@click.option("--against", "peers", metavar="LIST", help=f"Peers, of {', '.join(PEERS)}; or other ONNX files.")
+@click.option("--against", "peers", metavar="LIST", help=f"Compare with {', '.join(PEERS)}, or other ONNX files.")
 @click.option(
-    "--threads", type=click.IntRange(1, 4096), help="Threads of each contender on the CPU; all cores by default."
+    "--threads", type=click.IntRange(1, 4096), metavar="N", help="CPU threads of each contender.  [default: all cores]"
 )
 @click.option(
     "--seconds",
     type=click.FloatRange(0.001, 3600),
+    metavar="S",
     default=1.0,
     show_default=True,
-    help="How long each lap lasts: a contender runs again and again until then.",
+    help="How long each turn lasts; a contender runs repeatedly until then.",
 )
-@click.option("--turns", type=click.IntRange(1, 1000), default=5, show_default=True, help="Laps of each contender.")
+@click.option(
+    "--turns", type=click.IntRange(1, 1000), metavar="N", default=5, show_default=True, help="Turns of each contender."
+)
 @click.option(
     "--timeout",
     type=click.FloatRange(1, 86400),
+    metavar="S",
     default=600.0,
     show_default=True,
-    help="Seconds after which a contender that says nothing is ended.",
+    help="Seconds after which a contender that does not respond is stopped.",
 )
-@click.option("--no-peak", is_flag=True, help="Leave the machine's own peak out; it needs torch.")
+@click.option("--no-peak", is_flag=True, help="Do not measure the peak of the machine, which needs torch.")
 @weights_option
 @set_option
 @input_option
 @seed_option
-@click.option("--format", "form", type=click.Choice(["table", "json"]), default="table")
-@click.option("--json", "record", metavar="FILE", type=FILE, help="Also write everything there, for programs.")
-@click.option("--plot", metavar="FILE.png", type=FILE, help="Also draw the throughputs.")
+@format_option("table", "json")
+@click.option("--json", "record", metavar="FILE", type=FILE, help="Also write all results there as JSON.")
+@click.option("--plot", metavar="FILE.png", type=FILE, help="Also plot the throughputs.")
 @force_option
 def bench_command(subject: str, form: str, **given: Any) -> int:
-    """Measure how fast a network runs here, beside its peers and the machine's own peak.
+    """Measure how fast a network runs here, beside other runtimes.
 
     \b
       nin-spec bench nin_cifar                                       on the best device
@@ -83,15 +89,15 @@ def bench_command(subject: str, form: str, **given: Any) -> int:
       nin-spec bench net.onnx --device cpu --device-option spinning=never
       nin-spec bench net.onnx --against net-int8.onnx --plot bench.png --json bench.json
 
-    Each contender has a process of its own, and waits while another is measured. They get the same
-    images, and are shown to compute the same before any time is taken. They run in turns, every other
-    turn backwards. `ms` is the median time of a run, `quartiles` between which times half of the runs
-    lie. `ratio` is nin-spec's time over the contender's, the median of the turns, and `least` the least
-    of them: below 1 nin-spec is faster. `peak` is the share of the fastest matrix product of this machine in the same
-    precision with the same threads, measured in the same turns; GFLOP/s counts two for each MAC.
+    Each contender has its own process, and waits while another is measured. All get the same images, and are shown to
+    compute the same scores before they are timed. They run in turns, in reverse order every other turn.
 
-    Ctrl-C ends it and shows what has been measured. Exits 1 where a contender failed or computes
-    something else.
+    `ms` is the median time of one run, and half of the runs lie within `quartiles`. `ratio` is the time of nin-spec
+    divided by that of the contender: the median over the turns, with the smallest in `least`; below 1 nin-spec is
+    faster. `peak` is the share of the fastest matrix product of this machine, in the same precision with the same
+    threads. GFLOP/s counts two operations per MAC.
+
+    Ctrl-C stops and shows what has been measured. The exit code is 1 if a contender failed or computes something else.
     """
     from nin_spec.bench.contest import Contest
 
@@ -143,7 +149,7 @@ def open_subject(name: str, given: dict[str, Any]) -> BenchSubject:
     if is_file or path.is_dir():
         changes = {"--set": given["overrides"], "--input": given["size"], "--weights": given["weights"]}
         for option in (name for name, value in changes.items() if value):
-            raise click.UsageError(f"{option} belongs to SPEC: what is trained or exported is measured as it is")
+            raise click.UsageError(f"{option} belongs to SPEC: a trained or exported network is measured as it is")
         return bench_file(path, devices_of(given)[0]) if is_file else bench_run(path)
     network = compile_spec(name, given["overrides"], given["size"])
     # The values of the weights decide no time: fresh ones need no remark here.
@@ -163,7 +169,7 @@ def choose_entries(given: dict[str, Any]) -> list[Entry]:
     several = len(devices) * len(precisions) > 1
     options = given["options"]
     if options and (len(devices) > 1 or devices == ("auto",)):
-        raise click.UsageError("--device-option belongs to one --device, which must be named")
+        raise click.UsageError("--device-option needs exactly one --device")
     ours = [
         Entry(" ".join(filter(None, ("nin-spec", device if several else "", p))), OURS, device, p, options=options)
         for device in devices
@@ -178,7 +184,7 @@ def check_precision(word: str) -> str:
 
     if word not in PRECISIONS:
         raise click.BadParameter(
-            f"{word!r} is no precision; {did_you_mean(word, PRECISIONS)}", param_hint="--precision"
+            f"unknown precision {word!r}; {did_you_mean(word, PRECISIONS)}", param_hint="--precision"
         )
     return word
 
@@ -189,7 +195,7 @@ def peer_entry(name: str, device: str, options: dict[str, str]) -> Entry:
 
     if name == "bare" and device not in {"cpu", "auto"}:
         raise click.BadParameter(
-            f"bare is a session of the CPU provider, and no peer of {device}", param_hint="--against"
+            f"bare is a session of the CPU provider, and can't be compared with {device}", param_hint="--against"
         )
     if name in PEERS:
         return Entry(name, PEERS[name], device, options=options)
@@ -198,7 +204,7 @@ def peer_entry(name: str, device: str, options: dict[str, str]) -> Entry:
             name, Contender("file", "another ONNX file", "session", "file"), device, file=name, options=options
         )
     hint = did_you_mean(name, list(PEERS))
-    raise click.BadParameter(f"{name!r} is no contender; {hint}, or a MODEL.onnx", param_hint="--against")
+    raise click.BadParameter(f"unknown contender {name!r}; {hint}, or pass a MODEL.onnx", param_hint="--against")
 
 
 def choose_settings(given: dict[str, Any], subject: BenchSubject) -> Settings:
@@ -221,7 +227,7 @@ def sizes(text: str | None) -> list[int]:
     """Batch sizes of a list."""
     for word in words(text):
         if not (word.isascii() and word.isdigit() and 1 <= int(word[:9]) <= _LARGEST):
-            raise click.BadParameter(f"{word!r} is no batch size; write numbers, as 1,8,64", param_hint="--batch")
+            raise click.BadParameter(f"{word!r} is not a batch size; write, for example, 1,8,64", param_hint="--batch")
     return [int(word) for word in words(text)]
 
 
@@ -313,13 +319,13 @@ def notes(result: Result) -> list[str]:
     compiled = [line for line in result.lines if line.label == "torch-compile"]
     if compiled:
         times = ", ".join(f"{line.first:.1f} s at batch {line.batch}" for line in compiled)
-        found.append(f"torch-compile: not counted is the first run, which compiles: {times}")
+        found.append(f"torch-compile: the first run, which compiles, is not counted: {times}")
     found += result.remarks
     for failure in result.failures:
         at = "" if failure.batch is None else f" at batch {failure.batch}"
         found.append(f"FAILED {failure.label}{at}: {failure.reason}")
         found += [f"  | {line}" for line in failure.stderr.splitlines()]
-    return found if result.complete else [*found, "stopped before the end: the numbers above are of fewer laps"]
+    return found if result.complete else [*found, "stopped early: the numbers above are of fewer turns"]
 
 
 def contender_lines(result: Result) -> list[str]:

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING
 import click
 
 from nin_spec.cli.console import terminal_width
+from nin_spec.cli.help import Command
 from nin_spec.cli.options import (
     force_option,
+    format_option,
     open_spec,
     seed_option,
     spec_options,
@@ -27,16 +29,16 @@ if TYPE_CHECKING:
     from nin_spec.network import Network
 
 
-@click.command("build")
+@click.command("build", cls=Command)
 @spec_options
-@click.option("--format", "form", type=click.Choice(["table", "json", "csv", "markdown"]), default="table")
-@click.option("--by", type=click.Choice(["layer", "stage"]), default="layer", help="A row a layer, or a row a block.")
+@format_option("table", "json", "csv", "markdown")
+@click.option("--by", type=click.Choice(["layer", "stage"]), default="layer", help="One row per layer, or per block.")
 @click.option(
     "-o",
     "--output",
     metavar="FILE",
     type=FILE,
-    help="Also save weights (safetensors): fresh ones, a run's, or --weights.",
+    help="Also save weights (safetensors): fresh ones, those of RUNDIR, or --weights.",
 )
 @weights_option
 @force_option
@@ -52,7 +54,10 @@ def build_command(
     force: bool,
     seed: int,
 ) -> None:
-    """Compile SPEC, or the spec that RUNDIR was trained from, and print its shape table.
+    """Compile a spec and print its shape table.
+
+    SPEC is a YAML file, the name of a shipped network, or - for standard input; RUNDIR stands for the spec that it
+    was trained from.
 
     \b
       nin-spec build nin_cifar
@@ -62,7 +67,7 @@ def build_command(
       nin-spec build my.yaml --weights checkpoint.pt -o ours.safetensors
     """
     if weights is not None and output is None:
-        raise click.UsageError("--weights needs -o FILE: where to save them under our names")
+        raise click.UsageError("--weights needs -o FILE: where to save them under the names of nin-spec")
     if output is not None:
         protect({Path(output): Kind.WEIGHTS}, [spec, weights], force=force)
     from nin_spec.opened import network_of, run_of

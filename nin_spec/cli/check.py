@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING
 
 import click
 
+from nin_spec.cli.console import coloured, paint, plain
 from nin_spec.cli.gathering import specs_in
-from nin_spec.cli.options import set_option
-from nin_spec.diagnostics import Code, Diagnostic, Severity, SpecError, did_you_mean, render
+from nin_spec.cli.help import Command
+from nin_spec.cli.options import format_option, set_option
+from nin_spec.diagnostics import Code, Diagnostic, Severity, SpecError, did_you_mean
 from nin_spec.named import is_run
 
 if TYPE_CHECKING:
@@ -40,7 +42,7 @@ def _codes(_context: click.Context, _parameter: click.Parameter, texts: tuple[st
 
     for word in words:
         if word not in CODES:
-            raise click.BadParameter(f"{word!r} is no rule; {did_you_mean(word, CODES)}")
+            raise click.BadParameter(f"unknown rule {word!r}; {did_you_mean(word, CODES)}")
     return frozenset(words)
 
 
@@ -52,29 +54,29 @@ def _explain(context: click.Context, _parameter: click.Parameter, text: str | No
 
     code = next((c for c in Code if c.code == text.upper()), None)
     if code is None:
-        raise click.BadParameter(f"{text!r} is no code; {did_you_mean(text, [c.code for c in Code])}")
+        raise click.BadParameter(f"unknown code {text!r}; {did_you_mean(text, [c.code for c in Code])}")
     click.echo(explain(code), nl=False)
     context.exit()
 
 
-@click.command("check")
+@click.command("check", cls=Command)
 @click.argument("specs", metavar="SPEC|DIR...", nargs=-1, required=True)
 @set_option
-@click.option("--format", "form", type=click.Choice(["text", "json", "github"]), default="text")
+@format_option("text", "json", "github")
 @click.option("--strict", is_flag=True, help="Exit 1 when there are warnings.")
-@click.option("--no-lint", is_flag=True, help="Report errors alone.")
-@click.option("--select", metavar="CODES", multiple=True, callback=_codes, help="Only these rules, as NIN901,NIN904.")
-@click.option("--ignore", metavar="CODES", multiple=True, callback=_codes, help="All rules but these.")
-@click.option("--fix", is_flag=True, help="Put right, in the files, what can be without changing the function.")
-@click.option("--unsafe-fixes", is_flag=True, help="With --fix or --diff: also what changes the function.")
-@click.option("--diff", is_flag=True, help="Show what --fix would change, write nothing; exit 1 for changes.")
+@click.option("--no-lint", is_flag=True, help="Report errors only.")
+@click.option("--select", metavar="CODES", multiple=True, callback=_codes, help="Run only these rules: NIN901,NIN904.")
+@click.option("--ignore", metavar="CODES", multiple=True, callback=_codes, help="Skip these rules.")
+@click.option("--fix", is_flag=True, help="Apply the fixes that do not change the function computed, in the files.")
+@click.option("--unsafe-fixes", is_flag=True, help="With --fix or --diff: also the fixes that change the function.")
+@click.option("--diff", is_flag=True, help="Show what --fix would change, write nothing; exit 1 if that is anything.")
 @click.option(
     "--explain",
     metavar="CODE",
     is_eager=True,
     expose_value=False,
     callback=_explain,
-    help="Say why a rule is there, with examples, and leave.",
+    help="Explain a code, with examples, and exit.",
 )
 def check_command(
     specs: tuple[str, ...],
@@ -88,26 +90,28 @@ def check_command(
     unsafe_fixes: bool,
     diff: bool,
 ) -> int:
-    """Report every error of every SPEC, and of every spec in DIR, and what is legal but probably unintended.
+    """Report errors in specs, and what is legal but probably unintended.
 
-    Exit 2 for errors; warnings exit 0, or 1 with --strict. `--format github` prints the workflow commands that
-    annotate a pull request. A comment `# nin: ignore[NIN901] why` silences a rule: on the line, above it, or at
-    the top of the file.
+    SPEC is a YAML file, the name of a shipped network, or - for standard input; of DIR every spec in it is checked.
+
+    The exit code is 2 for errors; for warnings it is 0, or 1 with --strict. `--format github` prints the workflow
+    commands that annotate a pull request. A comment `# nin: ignore[NIN901] why` silences a rule: on the line, above
+    it, or at the top of the file.
 
     \b
       nin-spec check mine.yaml
-      nin-spec check specs/                           every spec in the folder and those in it
+      nin-spec check specs/                           every spec in the folder and its subfolders
       nin-spec check mine.yaml --diff                 what --fix would do
       nin-spec check mine.yaml --fix --unsafe-fixes
       nin-spec check --explain NIN901
     """
     wanted = chosen(select, ignore, no_lint=no_lint, overridden=bool(overrides))
     if (fix or diff) and (overrides or form != "text"):
-        raise click.UsageError("--fix and --diff take files as they are, and print text: leave --set and --format out")
+        raise click.UsageError("--fix and --diff take files as they are, and print text: leave out --set and --format")
     if unsafe_fixes and not (fix or diff):
-        raise click.UsageError("--unsafe-fixes goes with --fix or --diff")
+        raise click.UsageError("--unsafe-fixes needs --fix or --diff")
     if fix and (run := next((spec for spec in specs if is_run(spec)), None)):
-        raise click.UsageError(f"{run} is a run folder, and --fix does not change the spec of what was trained")
+        raise click.UsageError(f"{run} is a run folder, and --fix does not change the spec of a trained network")
     specs = tuple(specs_in(specs))
     if fix or diff:
         from nin_spec.cli.fixing import fix_all
@@ -181,7 +185,7 @@ def show(reports: dict[str, Report], form: str) -> None:
             click.echo(annotation(diagnostic))
     else:
         for spec, new in shown.items():
-            click.echo("\n".join([*map(render, new), *verdict(spec, reports[spec])]))
+            paint("\n".join([*map(coloured, new), *map(plain, verdict(spec, reports[spec]))]))
 
 
 def _new(found: list[Diagnostic], told: set[Diagnostic]) -> list[Diagnostic]:
@@ -199,7 +203,7 @@ def verdict(spec: str, report: Report) -> list[str]:
     words = [_counted(counts[s], s.value) for s in (Severity.WARNING, Severity.NOTE) if counts[s]]
     fixes = [f"{report.safe} by --fix"] if report.safe else []
     fixes += [f"{report.unsafe} by --fix --unsafe-fixes"] if report.unsafe else []
-    return [f"{spec}: {', '.join(['ok', *words])}" + (f" (to put right: {', '.join(fixes)})" if fixes else "")]
+    return [f"{spec}: {', '.join(['ok', *words])}" + (f" (fixable: {', '.join(fixes)})" if fixes else "")]
 
 
 def _counted(count: int, word: str) -> str:

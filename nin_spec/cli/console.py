@@ -5,11 +5,14 @@ from __future__ import annotations
 import codecs
 import io
 import os
+import re
 import shutil
 import sys
 from typing import IO, TextIO, cast
 
-from nin_spec.diagnostics import escaped, printable
+import click
+
+from nin_spec.diagnostics import Diagnostic, Severity, escaped, printable, render
 
 FILE_WIDTH = 1000
 """Columns to assume where output goes into a file or a pipe: nothing is left out there."""
@@ -37,6 +40,44 @@ def canvas() -> TextIO:
     return cast("TextIO", getattr(sys.stderr, "bare", sys.stderr))
 
 
+def colour() -> bool | None:
+    """Whether to print in colour: as NO_COLOR and FORCE_COLOR say, else None, which is yes on a terminal."""
+    if os.environ.get("NO_COLOR"):
+        return False
+    if os.environ.get("FORCE_COLOR"):
+        return True
+    # A console of Windows shows colours only once a program has asked it to; Windows Terminal always does.
+    dumb = os.environ.get("TERM") == "dumb" or (sys.platform == "win32" and "WT_SESSION" not in os.environ)
+    return False if dumb else None
+
+
+def paint(text: str, *, err: bool = False) -> None:
+    """Print a text of ours with its colours, where they are wanted. What a person or a file gave is escaped before."""
+    stream = sys.stderr if err else sys.stdout
+    wanted = colour()
+    if not (stream.isatty() if wanted is None else wanted):
+        text = click.unstyle(text)
+    if isinstance(stream, Escaped):
+        stream.paint(f"{text}\n")
+    else:
+        stream.write(f"{text}\n")
+    stream.flush()
+
+
+_HUES = {Severity.ERROR: "red", Severity.WARNING: "yellow", Severity.NOTE: "blue"}
+
+
+def coloured(diagnostic: Diagnostic) -> str:
+    """A diagnostic for `paint`: its severity and what it points at stand out."""
+    hue = _HUES[diagnostic.severity]
+    head = f"{diagnostic.severity.value} {diagnostic.code.code}:"
+    lines = render(diagnostic).split("\n")
+    lines[0] = lines[0].replace(head, click.style(head, fg=hue, bold=True), 1)
+    if diagnostic.span is not None:
+        lines[2] = click.style(lines[2], fg=hue)
+    return "\n".join(lines)
+
+
 class Escaped(io.TextIOWrapper):
     """A standard stream on which a name from a file can't move the cursor, hide text or fail to be encoded.
 
@@ -52,8 +93,20 @@ class Escaped(io.TextIOWrapper):
 
     def write(self, text: str, /) -> int:
         """Write a text, its lines as they are."""
-        super().write(text if text.isprintable() else "\n".join(map(printable, text.split("\n"))))
+        super().write(plain(text))
         return len(text)
+
+    def paint(self, text: str) -> None:
+        """Write a text of ours, whose colours are kept."""
+        super().write("".join(part if _COLOUR.fullmatch(part) else plain(part) for part in _COLOUR.split(text)))
+
+
+_COLOUR = re.compile(r"(\x1b\[[0-9;]*m)")
+
+
+def plain(text: str) -> str:
+    """The text with its lines as they are, and everything else that could drive a terminal escaped."""
+    return text if text.isprintable() else "\n".join(map(printable, text.split("\n")))
 
 
 def escape_streams() -> None:

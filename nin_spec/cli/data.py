@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, Self
 import click
 
 from nin_spec.cli.console import canvas, draws
-from nin_spec.cli.options import force_option
+from nin_spec.cli.help import Group
+from nin_spec.cli.options import data_option, force_option
 from nin_spec.cli.outputs import FOLDER
 
 if TYPE_CHECKING:
@@ -19,18 +20,18 @@ if TYPE_CHECKING:
     from nin_spec.diagnostics import Diagnostic
 
 
-@click.group("data")
+@click.group("data", cls=Group)
 def data_command() -> None:
-    """List, fetch, check and look at data sets.
+    """List, fetch, check and save data sets.
 
     \b
-    nin-spec data list                      what is known by name, and what is here
-    nin-spec data fetch cifar10             download it, check it, unpack it
-    nin-spec data check cifar10             read every picture of it
-    nin-spec data save cifar10 pictures     the first of its test part, as PNG files
-    nin-spec data check photos              the same for your own: photos/train/CLASS/*.jpg
+      nin-spec data list                      the data sets known by name, and which are here
+      nin-spec data fetch cifar10             download it, check it, unpack it
+      nin-spec data check cifar10             read every picture
+      nin-spec data save cifar10 pictures     write the first pictures of its test split as PNG files
+      nin-spec data check photos              your own: photos/train/CLASS/*.jpg
 
-    Data sets lie in $NIN_SPEC_DATA, or else in nin-spec/data in your cache. Only `fetch` uses the network.
+    Data sets are kept in $NIN_SPEC_DATA, by default nin-spec/data in your cache folder. Only `fetch` uses the network.
     """
 
 
@@ -39,10 +40,10 @@ def data_command() -> None:
 
 @data_command.command("list")
 def list_command() -> None:
-    """List the data sets known by name, and where they lie.
+    """List the data sets known by name, and where they are.
 
-    Your own need no entry here: `--data DIR` takes a folder of pictures by class, DIR/train/CLASS/* and
-    DIR/test/CLASS/*, or an .npz of x_train, y_train, x_test and y_test.
+    Your own need no entry here: `--data PATH` takes a folder with a subfolder per class, DIR/train/CLASS/* and
+    DIR/test/CLASS/*, or an .npz file of x_train, y_train, x_test and y_test.
     """
     from nin_spec.analysis.tables import columns
     from nin_spec.data.catalog import ENTRIES
@@ -68,14 +69,14 @@ def _here(entry: Entry) -> str:
     from nin_spec.data.opening import is_here
 
     if not entry.downloads:
-        return "comes with nin-spec"
+        return "included in nin-spec"
     return str(place_of(entry.name)) if is_here(entry.name) else "not here"
 
 
 @data_command.command("show")
 @click.argument("name", metavar="NAME")
 def show_command(name: str) -> None:
-    """Show one: its classes, licence, what to cite, and its files with their SHA-256."""
+    """Show a data set: classes, licence, citation, and files with their SHA-256."""
     from nin_spec.data.catalog import entry_of
 
     entry = entry_of(name)
@@ -107,17 +108,17 @@ def _megabytes(size: int) -> str:
 @data_command.command("fetch")
 @click.argument("name", metavar="NAME")
 @click.option(
-    "--to", "target", metavar="DIR", type=FOLDER, help="Where to put it; by default where NAME is looked for."
+    "--to", "target", metavar="DIR", type=FOLDER, help="Folder to write to.  [default: where NAME is looked for]"
 )
 @force_option
 def fetch_command(name: str, target: str | None, force: bool) -> None:
-    """Download a known data set, check it by SHA-256, and unpack CIFAR.
+    """Download a known data set, check its SHA-256, and unpack CIFAR.
 
-    Run again after a broken connection, it goes on where it stopped; files that are there and whole stay.
+    Run it again after a broken connection and it resumes; files that are complete are kept.
 
     \b
-    nin-spec data fetch mnist
-    nin-spec data fetch cifar10 --to data/cifar10     then: nin-spec train SPEC --data data/cifar10
+      nin-spec data fetch mnist
+      nin-spec data fetch cifar10 --to data/cifar10     then: nin-spec train SPEC --data data/cifar10
     """
     from nin_spec.data.catalog import entry_of, place_of
     from nin_spec.data.fetching import fetch
@@ -125,7 +126,7 @@ def fetch_command(name: str, target: str | None, force: bool) -> None:
     entry = entry_of(name)
     folder = Path(target) if target is not None else place_of(name)
     if not entry.downloads:
-        click.echo(f"{name} comes with nin-spec: there is nothing to fetch")
+        click.echo(f"{name} is included in nin-spec: nothing to fetch")
         return
     with Bars() as bars:
         done = fetch(entry, folder, bars.show, replace=force)
@@ -134,7 +135,7 @@ def fetch_command(name: str, target: str | None, force: bool) -> None:
 
 
 class Bars:
-    """A progress bar for each file or part in turn, on a terminal."""
+    """A progress bar for each file or split in turn, on a terminal."""
 
     def __init__(self, unit: str = "B") -> None:
         self.unit, self.name = unit, ""
@@ -149,7 +150,7 @@ class Bars:
         self.close()
 
     def show(self, name: str, size: int, have: int) -> None:
-        """`have` of `size` bytes of a file, or pictures of a part, are done."""
+        """`have` of `size` bytes of a file, or pictures of a split, are done."""
         if name != self.name:
             self.close()
             self.name, self.bar = name, self._open(name, size, have)
@@ -175,16 +176,18 @@ class Bars:
 @data_command.command("save")
 @click.argument("name", metavar="NAME")
 @click.argument("folder", metavar="DIR", type=FOLDER)
-@click.option("--data", "location", metavar="PATH", help="Where NAME lies, or an .npz; by default where fetched to.")
-@click.option("--part", type=click.Choice(["test", "train"]), default="test", show_default=True, help="Part of NAME.")
-@click.option("--count", type=click.IntRange(1), default=10, show_default=True, help="How many, from the first.")
+@data_option("location")
+@click.option(
+    "--split", "part", type=click.Choice(["test", "train"]), default="test", show_default=True, help="Split of NAME."
+)
+@click.option("--count", type=click.IntRange(1), metavar="N", default=10, show_default=True, help="Number of pictures.")
 @force_option
 def save_command(name: str, folder: str, location: str | None, part: PartName, count: int, force: bool) -> None:
-    """Save pictures of a data set as PNG files, to look at, and to give to `nin-spec run`.
+    """Save pictures of a data set as PNG files, for example for `nin-spec run`.
 
     \b
-    nin-spec data save digits pictures
-    nin-spec run nin_digits.onnx pictures/*.png --top 1
+      nin-spec data save digits pictures
+      nin-spec run nin_digits.onnx pictures/*.png --top 1
     """
     import numpy as np
 
@@ -197,9 +200,9 @@ def save_command(name: str, folder: str, location: str | None, part: PartName, c
     try:
         target.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise ExportError(Diagnostic(Code.EXPORT_PATH, f"{target} can't be made: {error.strerror}")) from None
+        raise ExportError(Diagnostic(Code.EXPORT_PATH, f"{target} can't be created: {error.strerror}")) from None
     made = save_pictures(found, np.arange(min(count, len(found))), target, replace=force)
-    click.echo(f"wrote {len(made)} pictures to {target}, named by part, number and class")
+    click.echo(f"wrote {len(made)} pictures to {target}, named by split, number and class")
 
 
 # ------------------------------------------------------------------ check
@@ -207,19 +210,17 @@ def save_command(name: str, folder: str, location: str | None, part: PartName, c
 
 @data_command.command("check")
 @click.argument("dataset", metavar="NAME|DIR")
-@click.option(
-    "--data", "location", metavar="DIR", help="Where NAME lies, or an .npz; by default where it is fetched to."
-)
+@data_option("location")
 def check_command(dataset: str, location: str | None) -> None:
-    """Read every picture of a data set, and count the classes.
+    """Read every picture of a data set and count the classes.
 
-    Lists every damaged file, every empty class and what is no picture, and exits 2 when there is one. DIR
-    is a folder of pictures by class, or any format that nin-spec reads, MNIST's or an .npz; a known NAME is
-    also held against its checksums.
+    Lists every damaged file, every empty class and every file that is not a picture; if there is one, the exit code is
+    2. DIR is a folder with a subfolder per class, a folder of MNIST's format, or an .npz file. The files of a known
+    NAME are also compared with the published checksums.
 
     \b
-    nin-spec data check photos
-    nin-spec data check fashion_mnist --data /usr/share/datasets/fashion-mnist
+      nin-spec data check photos
+      nin-spec data check fashion_mnist --data /usr/share/datasets/fashion-mnist
     """
     from nin_spec.data import check_part
     from nin_spec.data.catalog import CATALOG
@@ -241,7 +242,7 @@ def check_command(dataset: str, location: str | None) -> None:
 
 
 def _open_both(name: str, place: Path | None) -> tuple[list[Part], list[Diagnostic]]:
-    """The parts that can be opened, and what is wrong with the others; a test part may be missing."""
+    """The splits that can be opened, and what is wrong with the others; a test split may be missing."""
     from nin_spec.data.opening import inspect_part
     from nin_spec.diagnostics import Code, DataError
 
@@ -255,7 +256,7 @@ def _open_both(name: str, place: Path | None) -> tuple[list[Part], list[Diagnost
             faults += (d for d in wrong if d not in faults)
         except DataError as error:
             if part == "test" and parts and all(d.code is Code.DATA_MISSING for d in error.diagnostics):
-                click.echo(f"no test part: {error.diagnostics[0].message}", err=True)
+                click.echo(f"no test split: {error.diagnostics[0].message}", err=True)
             else:
                 faults += (d for d in error.diagnostics if d not in faults)
     if not parts:
@@ -283,7 +284,7 @@ def _compare(parts: list[Part], name: str, place: Path | None) -> list[Diagnosti
 
 
 def _show_counts(parts: list[Part]) -> None:
-    """Pictures by class and part."""
+    """Pictures by class and split."""
     import numpy as np
 
     from nin_spec.analysis.tables import columns

@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from nin_spec.cli.help import Command
+from nin_spec.cli.options import format_option
+
 if TYPE_CHECKING:
     from nin_spec.analysis.shapes import Row
     from nin_spec.difference import Change, Difference
@@ -15,22 +18,24 @@ if TYPE_CHECKING:
 _MARKS = {"same": " ", "changed": "~", "removed": "-", "added": "+"}
 
 
-@click.command("diff")
+@click.command("diff", cls=Command)
 @click.argument("before", metavar="SPEC|RUNDIR|REV:FILE")
 @click.argument("after", metavar="SPEC|RUNDIR|REV:FILE")
-@click.option("--format", "form", type=click.Choice(["table", "json"]), default="table")
-@click.option("--all", "everything", is_flag=True, help="Show layers that are the same, too.")
+@format_option("table", "json")
+@click.option("--all", "everything", is_flag=True, help="Also show layers that are the same.")
 @click.option("--exit-code", is_flag=True, help="Exit 1 when the functions differ.")
 def diff_command(before: str, after: str, form: str, everything: bool, exit_code: bool) -> int:
-    """Show what tells two networks apart, layer by layer, and whether they compute the same function.
+    """Show how two networks differ, layer by layer.
+
+    The first line says whether they compute the same function.
 
     \b
       nin-spec diff nin_cifar nin_cifar_author
       nin-spec diff HEAD~1:specs/mine.yaml specs/mine.yaml      a revision of git, and the file now
-      nin-spec diff runs/nin_cifar nin_cifar                    what was trained, and the spec
+      nin-spec diff runs/nin_cifar nin_cifar                    what was trained, and the spec now
 
-    A layer is marked ~ when it changed, - and + when it went or came, and > when it is the same and only
-    what follows from its input changed. Two texts that mean the same function have the same semantic hash.
+    A layer is marked ~ if it changed, - if it was removed, + if it was added, and > if it is the same but its input
+    changed. Two specs of the same function have the same semantic hash.
     """
     from nin_spec.difference import compare
 
@@ -82,7 +87,7 @@ def show(difference: Difference, before: str, after: str, *, everything: bool) -
 def verdict(difference: Difference) -> str:
     """In one sentence, whether they are the same."""
     if difference.same_text:
-        return "the same network, said alike"
+        return "the same network, written the same way"
     if difference.same_function:
         return f"the same function ({difference.before.hash}), though not the same text"
     return f"two functions: {difference.before.hash} and {difference.after.hash}"

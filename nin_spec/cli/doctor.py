@@ -7,16 +7,19 @@ from typing import TYPE_CHECKING
 
 import click
 
+from nin_spec.cli.help import Command
+from nin_spec.cli.options import format_option
+
 if TYPE_CHECKING:
     from nin_spec.runtime.doctor import Report
 
 
-@click.command("doctor")
-@click.option("--format", "form", type=click.Choice(["text", "json"]), default="text")
+@click.command("doctor", cls=Command)
+@format_option("text", "json")
 def doctor_command(form: str) -> int:
-    """Show versions, and which devices really work.
+    """Show versions, and which devices work here.
 
-    A device works when it has run a model. Exits 1 when not even the CPU works.
+    Each device is tested by running a small model. The exit code is 1 if not even the CPU works.
     """
     from nin_spec.runtime.doctor import diagnose
 

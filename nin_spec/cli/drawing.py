@@ -37,18 +37,18 @@ class Drawings:
         """Refuse -o where no diagram is asked for: most who write it mean an export's own file. Raises UsageError."""
         if self.output is None or self.diagram is not None:
             return
-        why = "-o names the diagram's file, and no --diagram is asked for"
-        more = f"; to name what --{next(iter(paths))} writes, say --{next(iter(paths))} {self.output}" if paths else ""
+        why = "-o is the file of --diagram, which is missing"
+        more = f"; for the file of --{next(iter(paths))}, pass --{next(iter(paths))} {self.output}" if paths else ""
         raise click.UsageError(f"{why}{more}")
 
 
 def drawing_options(function: Callable[..., Any]) -> Callable[..., Any]:
     """--diagram, -o and --report."""
     diagram = click.option(
-        "--diagram", type=click.Choice([kind.value for kind in _SUFFIX]), help="Draw the network, an SVG to scale."
+        "--diagram", type=click.Choice([kind.value for kind in _SUFFIX]), help="Draw the network; an SVG is to scale."
     )
     output = click.option(
-        "-o", "--output", metavar="FILE", type=FILE, help="Where the diagram goes.  [default: NAME.svg, ...]"
+        "-o", "--output", metavar="FILE", type=FILE, help="File for the diagram.  [default: NAME.svg, ...]"
     )
     report = click.option(
         "--report",
@@ -56,7 +56,7 @@ def drawing_options(function: Callable[..., Any]) -> Callable[..., Any]:
         flag_value=OWN_NAME,
         metavar="[FILE]",
         type=FILE,
-        help="Write a page on the network or run.",
+        help="Write an HTML page about the network or run.",
     )
     return diagram(output(report(function)))
 

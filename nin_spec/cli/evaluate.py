@@ -12,12 +12,18 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from nin_spec.cli.console import canvas, draws
+from nin_spec.cli.help import Command
 from nin_spec.cli.options import (
+    EACH_ALIKE,
     compile_spec,
+    data_option,
     device_options,
     force_option,
+    format_option,
+    limit_option,
     set_option,
     tell,
+    threads_option,
     weights_option,
 )
 from nin_spec.cli.outputs import FILE, STDOUT, deliver, protect
@@ -32,47 +38,48 @@ MATRIX_CLASSES = 20
 """Classes of which a confusion matrix is still read as text."""
 
 
-@click.command("evaluate")
+@click.command("evaluate", cls=Command)
 @click.argument("subject", metavar="SPEC|MODEL.onnx|RUNDIR")
-@click.option("--data", metavar="PATH", help="Where the data set lies.  [default: where it was fetched to]")
-@click.option("--dataset", metavar="NAME", help="Another data set than the recipe's.")
+@data_option()
+@click.option("--dataset", metavar="NAME", help="Use another data set than the recipe's.")
 @click.option(
-    "--part",
+    "--split",
     "part_name",
     type=click.Choice(["test", "train", "validation"]),
     default="test",
     show_default=True,
-    help="Part of the data set to measure on; of RUNDIR, train is what was learned from, validation what the epoch "
-    "was chosen by.",
+    help="Split to measure on. For RUNDIR, train is what the run learned from, and validation what its epoch was "
+    "chosen by.",
 )
 @weights_option
 @set_option
 @device_options
-@click.option("--batch", type=click.IntRange(1, 65536), default=256, show_default=True, help="Pictures at a time.")
-@click.option("--threads", type=click.IntRange(1, 4096), help="Threads on the CPU; all cores by default.")
-@click.option("--limit", metavar="N", type=click.IntRange(1), help="N pictures only, of each class alike.")
-@click.option("--format", "form", type=click.Choice(["table", "json"]), default="table")
+@click.option(
+    "--batch", type=click.IntRange(1, 65536), metavar="N", default=256, show_default=True, help="Pictures per batch."
+)
+@threads_option
+@limit_option(EACH_ALIKE)
+@format_option("table", "json")
 @click.option("--confusion", metavar="FILE.png", type=FILE, help="Also draw the confusion matrix.")
 @force_option
 def evaluate_command(subject: str, form: str, part_name: Any, **given: Any) -> int:
-    """Measure a trained network on pictures that it has not learned from.
+    """Measure the accuracy of a trained network.
 
     \b
-      nin-spec evaluate runs/nin_cifar                       what a training came to
-      nin-spec evaluate nin_cifar.onnx                       the data set that the file names
-      nin-spec evaluate nin_cifar.onnx --data pictures/      your own, in train/CLASS/ and test/CLASS/
-      nin-spec evaluate nin_cifar --weights trained.safetensors --part train
-      nin-spec evaluate nin_cifar.onnx --weights trained.safetensors   the file, beside these weights in torch
-      nin-spec evaluate runs/nin_cifar --part validation
+      nin-spec evaluate runs/nin_cifar                       the result of a training run
+      nin-spec evaluate nin_cifar.onnx                       on the data set that the file names
+      nin-spec evaluate nin_cifar.onnx --data pictures/      your own, in test/CLASS/
+      nin-spec evaluate nin_cifar --weights trained.safetensors --split train
+      nin-spec evaluate nin_cifar.onnx --weights trained.safetensors   compared with these weights in torch
+      nin-spec evaluate runs/nin_cifar --split validation
 
-    The network is computed twice, as an nn.Module in torch and as an ONNX graph in onnxruntime, from
-    pictures prepared as `nin-spec run` prepares them. Where the two name another class for any picture,
-    the command says for which, and exits 1. An ONNX file is compared with the spec that it carries, with
-    its own weights or those of --weights; a file of another tool is evaluated in onnxruntime alone. A file of
-    smaller numbers (nin-spec export --precision) is held to the budget that it was made with instead, beside
-    the --weights that it was made of.
+    The network is computed twice, as an nn.Module in torch and as an ONNX graph in onnxruntime, from pictures prepared
+    as `nin-spec run` prepares them. If the two disagree on any picture, it is listed and the exit code is 1. An ONNX
+    file is compared with the spec that it carries, with its own weights or those of --weights; a file of another tool
+    is evaluated in onnxruntime only. A file of lower precision (nin-spec export --precision) is compared with the
+    --weights that it was made from, and must stay within the accuracy budget that it was made with.
 
-    A device that is asked for by name is used or refused; it never falls back.
+    A device that is named is used or refused: there is no fallback.
     """
     from nin_spec.evaluation import compare
 
@@ -80,7 +87,7 @@ def evaluate_command(subject: str, form: str, part_name: Any, **given: Any) -> i
     if picture is not None:
         if picture.suffix.lower() != ".png" and given["confusion"] != STDOUT:
             raise click.BadParameter(
-                f"{picture} is drawn as a PNG: say {picture.with_suffix('.png')}", param_hint="--confusion"
+                f"{picture} is drawn as a PNG: pass {picture.with_suffix('.png')}", param_hint="--confusion"
             )
         protect({picture: Kind.PNG}, [subject, given["weights"]], force=given["force"])
         need("matplotlib", "--confusion")  # its absence must not show after minutes
@@ -88,12 +95,12 @@ def evaluate_command(subject: str, form: str, part_name: Any, **given: Any) -> i
     part, total = open_pictures(found, part_name, given, Path(subject))
     tell([*found.remarks, *found.session.remarks])
     if found.session.metadata.weights.startswith("fresh"):
-        tell([f"untrained weights ({found.session.metadata.weights}): the numbers mean nothing yet"])
+        tell([f"untrained weights ({found.session.metadata.weights}): the accuracy means nothing yet"])
     with progress_bars(len(part)) as progress:
         comparison = compare(found, part, given["batch"], progress)
     if form == "json":
         click.echo(
-            json.dumps(as_dict(found, part, total, comparison) | {"part": part_name}, indent=2, ensure_ascii=False)
+            json.dumps(as_dict(found, part, total, comparison) | {"split": part_name}, indent=2, ensure_ascii=False)
         )
     else:
         show(found, part, total, comparison, part_name, whose(subject, given["weights"]))
@@ -115,20 +122,20 @@ def open_subject(name: str, given: dict[str, Any]) -> Subject:
     named = resolve(name)
     is_run, is_onnx = path.is_dir(), isinstance(named, ExportedFile)
     if (is_run or is_onnx) and given["overrides"]:
-        raise click.UsageError("--set belongs to SPEC: what is trained or exported is not changed any more")
+        raise click.UsageError("--set belongs to SPEC: a trained or exported network can't be changed")
     if is_run:
         return subject_of_run(path, weights, *how)
     if is_onnx:
         return subject_of_file(path, weights, *how)
     network = compile_spec(name, given["overrides"], None)
     if weights is None:
-        message = f"{name} is a spec, and untrained weights would say nothing of it: give --weights FILE"
+        message = f"{name} is a spec, and its weights are untrained: pass --weights FILE"
         raise click.UsageError(f"{message}, or `nin-spec train {name}` and evaluate the run folder")
     return subject_of_spec(network, weights, *how)
 
 
 def open_pictures(subject: Subject, part_name: Any, given: dict[str, Any], path: Path) -> tuple[Part, int]:
-    """The pictures asked for, and how many the part has in all; `path` is what is evaluated."""
+    """The pictures asked for, and how many the split has in all; `path` is what is evaluated."""
     from nin_spec.data import open_part, sample
     from nin_spec.data.opening import place_for
     from nin_spec.data.published import doubts
@@ -141,11 +148,11 @@ def open_pictures(subject: Subject, part_name: Any, given: dict[str, Any], path:
         location = None  # where another data set lies, the run does not know
     if not dataset:
         if location is None:
-            raise click.UsageError("nothing here names a data set: say --dataset NAME, or --data PATH")
+            raise click.UsageError("no data set is named: pass --dataset NAME, or --data PATH")
         dataset = location.resolve().stem
     own = path.is_dir() and dataset == subject.dataset
     if part_name == "validation" and not own:
-        raise click.UsageError("--part validation belongs to RUNDIR, whose recipe held it out")
+        raise click.UsageError("--split validation belongs to RUNDIR, whose recipe held it out")
     part = open_run_part(open_run(path), part_name, location) if own else open_part(dataset, part_name, location)
     if part_name == "test" or not own:
         tell(f"warning: {doubt}" for doubt in doubts(part, place_for(dataset, location)))
@@ -195,9 +202,9 @@ def as_dict(subject: Subject, part: Part, total: int, comparison: Comparison) ->
     about = {
         "model": {"name": info.name, "hash": info.hash, "weights": info.weights},
         "dataset": part.dataset,
-        "part": part.part,
+        "split": part.part,
         "where": part.where,
-        "part_images": total,
+        "split_images": total,
     }
     keys = ("accuracy", "top5", "loss", "images", "correct")
     return {key: found.pop(key) for key in keys} | about | found
@@ -213,7 +220,7 @@ def whose(subject: str, weights: str | None) -> tuple[str, str]:
 def show(
     subject: Subject, part: Part, total: int, comparison: Comparison, name: str, owners: tuple[str, str] = ("", "")
 ) -> None:
-    """The totals, how far torch and onnxruntime agree, a row a class, and where they were confused."""
+    """The totals, how far torch and onnxruntime agree, one row per class, and the confusion matrix."""
     evaluation, session = comparison.onnxruntime, subject.session
     count = f"{total:,}" if evaluation.images == total else f"{evaluation.images:,} of {total:,}"
     click.echo(f"accuracy {evaluation.accuracy:.2%} of {count} ({part.dataset} {name}){owners[0]}")
@@ -235,7 +242,7 @@ def show(
 def _further(evaluation: Evaluation) -> list[str]:
     """The totals beside the accuracy, as far as they are known."""
     top5 = [] if evaluation.top5 is None else [f"top-5 {evaluation.top5:.2%}"]
-    loss = "unknown: the file doesn't say what its scores are" if evaluation.loss is None else f"{evaluation.loss:.4f}"
+    loss = "unknown: the file does not say what its scores are" if evaluation.loss is None else f"{evaluation.loss:.4f}"
     return [*top5, f"mean cross-entropy {loss}"]
 
 
@@ -245,7 +252,7 @@ def agreement_lines(agreement: Agreement, comparison: Comparison) -> list[str]:
     if comparison.precision:
         return reduced_lines(agreement, comparison, close)
     if agreement.complete:
-        return [f"they name the same class for all {agreement.images:,}; {close}"]
+        return [f"both predict the same class for all {agreement.images:,}; {close}"]
     apart = agreement.images - agreement.same
     ours = comparison.torch.accuracy if comparison.torch else float("nan")
     head = f"THEY DISAGREE on {apart:,} of {agreement.images:,}; torch alone has {ours:.2%}; {close}"
@@ -260,19 +267,19 @@ def agreement_lines(agreement: Agreement, comparison: Comparison) -> list[str]:
 
 
 def reduced_lines(agreement: Agreement, comparison: Comparison, close: str) -> list[str]:
-    """How far a file of smaller numbers is from torch, and whether it holds its budget."""
+    """How far a file of lower precision is from torch, and whether it stays within its budget."""
     lost, allowed = comparison.drop or 0.0, comparison.max_drop
     budget = "it was made without a budget" if allowed is None else f"its budget of {allowed:g} points"
     if allowed is not None:
         budget += " holds" if comparison.holds else " DOES NOT HOLD"
     ours = comparison.torch.accuracy if comparison.torch else float("nan")
     same = f"{agreement.same:,} of {agreement.images:,} ({agreement.same / agreement.images:.2%})"
-    head = f"{comparison.precision}: they name the same class for {same}; {close}"
+    head = f"{comparison.precision}: both predict the same class for {same}; {close}"
     return [head, f"torch has {ours:.2%}: {lost:.2f} points lost, {budget}"]
 
 
 def class_lines(evaluation: Evaluation) -> list[str]:
-    """A row a class."""
+    """One row per class."""
     from nin_spec.analysis.tables import columns
 
     header = ("class", "images", "correct", "recall", "precision")

@@ -11,6 +11,7 @@ import click
 
 from nin_spec.cli.drawing import Drawings, drawing_options, drawn
 from nin_spec.cli.exporter_flags import OWN_NAME, Target, derived, own_words, paths_of, targets_of
+from nin_spec.cli.help import Command
 from nin_spec.cli.options import (
     device_option,
     force_option,
@@ -45,7 +46,7 @@ class Proving:
     skipped: bool
 
 
-@click.command("export")
+@click.command("export", cls=Command)
 @click.argument("spec", metavar="SPEC|RUNDIR", required=False)
 @set_option
 @input_option
@@ -54,8 +55,8 @@ class Proving:
 @force_option
 @precision_options
 @drawing_options
-@click.option("--explain", is_flag=True, help="List what each pass did to the graph, by line, and what that saves.")
-@click.option("--no-parity", is_flag=True, help="Do not prove the exported file against the nn.Module.")
+@click.option("--explain", is_flag=True, help="List what each pass changed, by line of the spec, and what that saves.")
+@click.option("--no-parity", is_flag=True, help="Do not compare the exported file with the nn.Module.")
 @click.option(
     "--device",
     "devices",
@@ -85,7 +86,10 @@ def export_command(
     options: dict[str, str],
     **of_exporters: str | None,
 ) -> None:
-    """Compile SPEC, or take what `nin-spec train` made of it, and write it in one or more forms.
+    """Write a network as ONNX, PyTorch source, a diagram or a report.
+
+    SPEC is compiled; RUNDIR stands for the network of a run and its trained weights. Several forms can be written at
+    once.
 
     \b
       nin-spec export runs/nin_digits --onnx                trained weights, labels, preprocessing
@@ -95,24 +99,24 @@ def export_command(
       nin-spec export nin_cifar --onnx --takes pixels --outputs probabilities,top5
       nin-spec export nin_cifar --onnx --target triton==24.10 --explain
       nin-spec export nin_cifar --source                    writes nin_cifar.py
-      nin-spec export nin_cifar --diagram svg               the network to scale, nin_cifar.svg
-      nin-spec export runs/nin_digits --report              a page on the run, nin_digits.html
+      nin-spec export nin_cifar --diagram svg               writes nin_cifar.svg, drawn to scale
+      nin-spec export runs/nin_digits --report              writes nin_digits.html, a page about the run
 
-    An ONNX file is run in onnxruntime and compared with the nn.Module in float64 before it is written.
-    If it computes something else, the command names the first node that differs and its line in the
-    spec, writes nothing, and exits 1. Batches of 1, 2 and 7 are compared as far as they fit in memory; if
-    none does, the command exits 2, and --no-parity exports the file unproved.
+    Before an ONNX file is written, it is run in onnxruntime and compared with the nn.Module in float64. If it computes
+    something else, nothing is written, the first node that differs is named with its line in the spec, and the exit
+    code is 1. Batches of 1, 2 and 7 are compared as far as they fit in memory; if none does, the exit code is 2, and
+    --no-parity writes the file unproved.
 
     \b
       nin-spec export runs/nin_digits --onnx --precision int8                writes nin_digits.int8.onnx
       nin-spec export nin_cifar --onnx --weights w.safetensors --precision int8 --data cifar-10-batches-bin
       nin-spec export runs/nin_digits --onnx --precision float16 --max-drop 0.1%
 
-    int8 is for CPUs: calibrated on pictures of the training part, and measured on those of the test part
-    (or the recipe's validation share) beside float32. Where it loses more than --max-drop, the layers that
-    lose most are found and left in float, one after another, until the budget holds; if none will do, nothing
-    is written and the command exits 1. float16 is for GPUs, half the size and no faster on x86 CPUs.
-    bfloat16 stays a float32 file, which asks its session to compute in bfloat16 (--device openvino).
+    int8 is for CPUs. It is calibrated on the training split, and its accuracy is compared with that of float32 on the
+    test split, or the recipe's validation split. If it loses more than --max-drop, the layers that lose most are kept
+    in float32, one after another, until the loss is within the budget; if it never is, nothing is written and the exit
+    code is 1. float16 is for GPUs: half the size, but no faster on x86 CPUs. bfloat16 writes a float32 file that asks
+    its session to compute in bfloat16 (--device openvino).
     """
     found = survey(_OWN)
     tell(f"warning: {why.message}" for why in found.refused.values())
@@ -161,7 +165,7 @@ def _require_something(
 ) -> None:
     """Refuse to write nothing, and what would do nothing: -o without a diagram, `idle` flags without an export."""
     if not (paths or drawings.asked):
-        raise click.UsageError("say what to write: " + ", ".join(f"--{n}" for n in (*exporters, "diagram", "report")))
+        raise click.UsageError("pass what to write: " + ", ".join(f"--{n}" for n in (*exporters, "diagram", "report")))
     drawings.check(paths)
     if idle and not paths:
         raise click.UsageError(f"{idle[0]} belongs to {', '.join(f'--{name}' for name in exporters)}")
@@ -174,7 +178,7 @@ def _check_proof(targets: Mapping[str, Target], proving: Proving, reduction: Red
     if proving.options and (not proved or len(proving.devices) > 1):
         raise click.UsageError("--device-option belongs to the proof on one --device")
     if proving.devices and not proved:
-        raise click.UsageError("--device belongs to the proof of an ONNX file, and none is made")
+        raise click.UsageError("--device belongs to the proof of an ONNX file, and none is proved")
 
 
 def _check_paths(paths: Mapping[str, str], drawings: Drawings) -> None:
@@ -274,7 +278,7 @@ def _laid_out(
     for name, artifact in made.items():
         found = placed(name, artifact, paths[name])
         if twice := files.keys() & found.keys():
-            raise click.UsageError(f"two files can't both be {min(twice)}")
+            raise click.UsageError(f"two files would be written to {min(twice)}")
         if paths[name] != STDOUT:
             make_room(found, _folder(paths[name]))
         files |= found

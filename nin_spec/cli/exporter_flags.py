@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args, get_origin
 
 import click
 
@@ -34,7 +34,10 @@ class Target:
 # ------------------------------------------------------------------ on the command line
 
 
-def derived(command: click.Command) -> click.Command:
+AnyCommand = TypeVar("AnyCommand", bound=click.Command)
+
+
+def derived(command: AnyCommand) -> AnyCommand:
     """The command with the flags of every exporter that can be used; its help says what is wrong with the others."""
     try:
         found = survey(own_words(command))
@@ -56,7 +59,7 @@ def derived(command: click.Command) -> click.Command:
         command.params.append(click.Option([f"--{key.replace('_', '-')}", key], metavar=_metavar(field), help=text))
     command.params += [_refusing(name, why) for name, why in found.refused.items() if _is_free(name, command)]
     if found.refused:
-        command.epilog = "\n\n".join(f"Left out: {why.message}." for why in found.refused.values())
+        command.epilog = "\n\n".join(f"Not available: {why.message}." for why in found.refused.values())
     return command
 
 

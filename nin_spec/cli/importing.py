@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from nin_spec.cli.help import Command
 from nin_spec.cli.options import force_option, tell, weights_of
 from nin_spec.cli.outputs import FILE, STDOUT, deliver, protect
 from nin_spec.diagnostics import ForeignModelError, printable
@@ -19,47 +20,54 @@ if TYPE_CHECKING:
     from nin_spec.importers.decompiler.decompile import Imported
 
 
-@click.command("import")
+@click.command("import", cls=Command)
 @click.argument("model", metavar="MODEL")
 @click.argument("caffemodel", metavar="[WEIGHTS.caffemodel]", required=False)
 @click.option(
     "-o", "--output", metavar="SPEC.yaml", type=FILE, help="Write the spec there.  [default: standard output]"
 )
-@click.option("--weights", metavar="FILE.safetensors", type=FILE, help="Also write the weights there, under our names.")
+@click.option(
+    "--weights",
+    metavar="FILE.safetensors",
+    type=FILE,
+    help="Also write the weights there.",
+)
 @click.option(
     "--size",
     metavar="CxHxW",
-    help="The picture's channels and size, where the file leaves them open; HxW, or one number for a square.",
+    help="Input channels and size, where the file leaves them open; also HxW, or one number for a square.",
 )
 @force_option
 def import_command(
     model: str, caffemodel: str | None, output: str | None, weights: str | None, size: str | None, force: bool
 ) -> None:
-    """Bring a network of another tool into the language, with proof.
+    """Convert a network of another tool into a spec, with proof.
+
+    MODEL is an ONNX file, or the .prototxt or .caffemodel of a Caffe net.
 
     \b
-      nin-spec import model.onnx                                    look at it as a spec
+      nin-spec import model.onnx                                    print it as a spec
       nin-spec import model.onnx -o mine.yaml --weights mine.safetensors
       nin-spec import deploy.prototxt net.caffemodel -o mine.yaml --weights mine.safetensors
-      nin-spec export mine.yaml --onnx --weights mine.safetensors   and out again
+      nin-spec export mine.yaml --onnx --weights mine.safetensors   and back to ONNX
 
-    The spec is what a person would have written: blocks, and nothing that goes without saying. Before
-    anything is written, it is compiled, given the file's weights, exported, and must compute in
-    onnxruntime what the file computes. What the language can't say, such as a residual branch or a
-    second output, is refused with the node's name. No code of the file is run.
+    The spec is written as a person would write it: in blocks, without defaults. Before anything is written, the spec is
+    compiled, given the weights of the file and exported, and must compute in onnxruntime what the file computes. What
+    the language can't express, for example a residual branch or a second output, is refused with the name of the node.
+    No code in the file is run.
 
-    Proven means: operators are read by rules; a function spelled out in several operators agrees with a word of the
-    language at values from 1e-3 to 1e4, of both signs and at the breakpoints of its constants; and both networks agree
+    What the proof covers: each operator is read by a rule; a function made of several operators agrees with an op of
+    the language at values from 1e-3 to 1e4 of both signs, and at the breakpoints of its constants; both networks agree
     on inputs of several scales, and of several sizes if the size is open. Larger inputs, other dtypes, training, and
-    preprocessing that the file does not state are not proven. A network too large to prove is refused: pass a
+    preprocessing that the file does not state are not covered. A network too large to prove is refused: pass a
     smaller --size, or export it with an open batch.
 
-    A Caffe net is a .prototxt, a .caffemodel or both. Caffe need not be installed: the spec must compute
-    what Caffe's published definitions make of the net, with its weights or, without any, random ones.
+    A Caffe net is a .prototxt, a .caffemodel or both. Caffe need not be installed: the spec must compute what Caffe's
+    published definitions compute, with the weights of the net, or with random weights if it has none.
 
-    From a file of `nin-spec export` the spec comes back with its names, labels and preprocessing; a recipe (train) does
-    not. The spec is used only if its export equals this file, node by node; otherwise the graph is. An int8 file is
-    refused: import the float32 file that it was made from.
+    A file of `nin-spec export` carries its spec, with names, labels and preprocessing but without the recipe (train).
+    That spec is used if its export equals the file, node by node; otherwise the graph is read. An int8 file is refused:
+    import the float32 file that it was made from.
     """
     if weights == STDOUT and output is None:
         raise click.UsageError("the spec goes to standard output: pass -o SPEC.yaml, or a path to --weights")
@@ -93,16 +101,16 @@ def bring(
     """What comes of the files: of an ONNX file, of a Caffe net."""
     kinds = [Path(name).suffix.lower() for name in (model, caffemodel) if name is not None]
     if caffemodel is not None and kinds[1] != ".caffemodel":
-        raise click.BadParameter(f"{caffemodel} is not a .caffemodel, and only a .prototxt is brought in with one")
+        raise click.BadParameter(f"{caffemodel} is not a .caffemodel, and a second file must be one")
     if kinds[0] in {".prototxt", ".caffemodel"}:
         from nin_spec.importers.caffe.importing import import_caffe
 
         if weights_wanted and ".caffemodel" not in kinds:
-            hint = f"nin-spec import {model} net.caffemodel brings in both"
+            hint = f"nin-spec import {model} net.caffemodel imports both"
             raise click.BadParameter(f"{model} holds no weights to write; {hint}", param_hint="--weights")
         return import_caffe(model, caffemodel, size)
     if caffemodel is not None:
-        raise click.BadParameter(f"{model} is not a .prototxt, and only such a file is brought in with {caffemodel}")
+        raise click.BadParameter(f"{model} is not a .prototxt, which {caffemodel} needs")
     from nin_spec.importers.onnx.importing import import_onnx
 
     try:

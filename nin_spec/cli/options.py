@@ -21,30 +21,61 @@ set_option = click.option(
     "overrides",
     metavar="PATH=VALUE",
     multiple=True,
-    help="Override one value, as blocks.0.kernel=7 or head.pool=global_max; may be repeated.",
+    help="Override one value, for example blocks.0.kernel=7 or head.pool=global_max; may be repeated.",
 )
 input_option = click.option(
-    "--input", "size", metavar="CxHxW", help="Compile for another input, as 3x64x64; one number is a square."
+    "--input",
+    "size",
+    metavar="CxHxW",
+    help="Compile for another input size, for example 3x64x64; one number is a square.",
 )
 seed_option = click.option(
     "--seed",
     type=click.IntRange(0, 2**63 - 1),
     default=0,
     metavar="N",
-    help="Seed that fresh weights are drawn from: the same seed, the same bytes.  [default: 0]",
+    help="Seed of fresh weights: the same seed gives the same bytes.  [default: 0]",
 )
 
 weights_option = click.option(
     "--weights",
     metavar="FILE|RUNDIR",
-    help="Weights: ours (safetensors), a foreign state dict (.pt) to adopt, or a run's result.",
+    help="Weights to use: a file of nin-spec (safetensors), a state dict of another tool (.pt), or a run's result.",
 )
 
 force_option = click.option(
     "--force", is_flag=True, help="Replace a file that nin-spec did not write, or that was edited since."
 )
 
-_DEVICE_HELP = "auto, cpu, cuda, tensorrt, or a plug-in as openvino; `nin-spec doctor` shows which work here."
+threads_option = click.option(
+    "--threads", type=click.IntRange(1, 4096), metavar="N", help="CPU threads.  [default: all cores]"
+)
+
+
+def data_option(name: str = "data") -> Callable[[Function], Function]:
+    """--data, as the parameter of that name."""
+    text = "Where the data set is: a folder, or an .npz file.  [default: where it was fetched to]"
+    return click.option("--data", name, metavar="PATH", help=text)
+
+
+def limit_option(text: str) -> Callable[[Function], Function]:
+    """--limit: how few pictures are enough."""
+    return click.option("--limit", metavar="N", type=click.IntRange(1), help=text)
+
+
+EACH_ALIKE = "Use only N pictures, the same number of each class."
+
+
+def format_option(*forms: str) -> Callable[[Function], Function]:
+    """--format, the first of the forms being the default."""
+    return click.option(
+        "--format", "form", type=click.Choice(forms), default=forms[0], help=f"Output format.  [default: {forms[0]}]"
+    )
+
+
+_DEVICE_HELP = (
+    "auto, cpu, cuda, tensorrt, or an installed plug-in such as openvino; `nin-spec doctor` shows which work here."
+)
 
 
 def device_options(function: Function) -> Function:
@@ -59,7 +90,7 @@ device_option = click.option(
     metavar="KEY=VALUE",
     multiple=True,
     callback=lambda _ctx, _param, texts: pairs(texts),
-    help="An option of that device, as spinning=never; may be repeated. A wrong one lists those there are.",
+    help="Option of the device, for example spinning=never; may be repeated. An unknown one lists the valid ones.",
 )
 
 
@@ -69,7 +100,7 @@ def pairs(texts: tuple[str, ...]) -> dict[str, str]:
     for text in texts:
         key, sign, value = (part.strip() for part in text.partition("="))
         if not (key and sign and value):
-            raise click.BadParameter(f"{text!r} is not of the form KEY=VALUE, as spinning=never")
+            raise click.BadParameter(f"{text!r} is not of the form KEY=VALUE; write, for example, spinning=never")
         if key in found:
             raise click.BadParameter(f"{key} is given twice")
         found[key] = value
@@ -101,7 +132,9 @@ def input_overrides(size: str | None) -> list[str]:
         return []
     match = re.fullmatch(r"(?:(\d{1,9})[x,](\d{1,9})[x,])?(\d{1,9})", size.strip())
     if match is None:
-        raise click.BadParameter(f"{size!r} is not an input size; write CxHxW, as 3x64x64", param_hint="--input")
+        raise click.BadParameter(
+            f"{size!r} is not an input size; write CxHxW, for example 3x64x64", param_hint="--input"
+        )
     channels, height, width = match.groups()
     overrides = [f"input.size=[{int(height or width)}, {int(width)}]"]
     return [f"input.channels={int(channels)}", *overrides] if channels else overrides
@@ -110,7 +143,7 @@ def input_overrides(size: str | None) -> list[str]:
 def weigh(network: Network, weights: str | None, seed: int) -> Model:
     """The model with the weights asked for, saying which."""
     if weights is None:
-        tell([f"weights: fresh, seed {seed} (give --weights FILE for trained ones)"])
+        tell([f"weights: fresh, seed {seed} (pass --weights FILE for trained ones)"])
         return network.initialise(seed)
     model, remarks = network.adopt(weights)
     tell(remarks)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 import click
 
 from nin_spec.cli.console import canvas, draws
+from nin_spec.cli.options import EACH_ALIKE, data_option, limit_option
 from nin_spec.extras import need
 from nin_spec.precision.fitness import remark_on
 from nin_spec.precision.settings import CALIBRATE, MAX_DROP, PRECISIONS, Precision, PrecisionSettings, parse_drop
@@ -27,24 +28,22 @@ _OPTIONS = (
         type=click.Choice(PRECISIONS),
         default="float32",
         show_default=True,
-        help="Numbers that an ONNX file computes in; what it costs in accuracy is measured.",
+        help="Precision of the ONNX file; the accuracy that it costs is measured.",
     ),
     click.option(
         "--max-drop",
         metavar="POINTS|none",
-        help=f"Accuracy that may be lost, in percentage points: 0.5% or 0.5. `none` measures nothing. "
+        help=f"Accuracy that may be lost, in percentage points: 0.5% or 0.5. With `none`, nothing is measured.  "
         f"[default: {MAX_DROP}%]",
     ),
-    click.option("--data", metavar="PATH", help="Where the data set lies.  [default: where it was fetched to]"),
+    data_option(),
     click.option(
         "--calibrate",
         metavar="N",
         type=click.IntRange(1),
-        help=f"Training pictures that show int8 the range of each value.  [default: {CALIBRATE}]",
+        help=f"Training pictures that the ranges of int8 values are measured on.  [default: {CALIBRATE}]",
     ),
-    click.option(
-        "--limit", metavar="N", type=click.IntRange(1), help="Measure on N pictures only, of each class alike."
-    ),
+    limit_option(EACH_ALIKE),
 )
 
 
@@ -73,7 +72,7 @@ def settings_of(
     given = {key: value for key, value in asdict(asked).items() if key != "precision" and value is not None}
     if asked.precision == "float32":
         for key in given:
-            raise click.UsageError(f"--{key.replace('_', '-')} belongs to --precision: a float32 file loses nothing")
+            raise click.UsageError(f"--{key.replace('_', '-')} needs --precision: a float32 file loses no accuracy")
         return PrecisionSettings("float32")
     if not exports_onnx:
         raise click.UsageError("--precision belongs to --onnx")
@@ -99,7 +98,7 @@ def _refuse_idle(asked: Reduction, *, measures: bool) -> None:
     if asked.data is not None and not (calibrates or measures):
         raise click.UsageError(f"--data would do nothing: {unmeasured}")
     if asked.calibrate is not None and not ranged:
-        raise click.UsageError(f"--calibrate would do nothing: {asked.precision} takes no ranges")
+        raise click.UsageError(f"--calibrate would do nothing: {asked.precision} needs no ranges")
     if asked.limit is not None and not measures:
         raise click.UsageError(f"--limit would do nothing: {unmeasured}")
 

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from nin_spec.cli.gathering import pictures_in
-from nin_spec.cli.options import device_options, force_option, tell
+from nin_spec.cli.help import Command
+from nin_spec.cli.options import device_options, force_option, format_option, tell, threads_option
 from nin_spec.cli.outputs import FILE, deliver, protect
 from nin_spec.diagnostics import InputError, counted
 
@@ -21,14 +22,22 @@ _AT_A_TIME = 256
 """Files that are read before they are run: several batches."""
 
 
-@click.command("run")
+@click.command("run", cls=Command)
 @click.argument("model", metavar="MODEL.onnx|RUNDIR")
 @click.argument("files", metavar="FILE|DIR...", nargs=-1, required=True)
 @device_options
-@click.option("--threads", type=click.IntRange(1, 4096), help="Threads of the CPU provider; all cores by default.")
-@click.option("--top", type=click.IntRange(1, 65536), default=5, show_default=True, help="Best classes to show.")
-@click.option("--format", "form", type=click.Choice(["table", "json"]), default="table")
-@click.option("-o", "--output", metavar="FILE.npy", type=FILE, help="Also save the raw scores, (inputs, classes).")
+@threads_option
+@click.option(
+    "--top", type=click.IntRange(1, 65536), default=5, show_default=True, metavar="N", help="Classes to show."
+)
+@format_option("table", "json")
+@click.option(
+    "-o",
+    "--output",
+    metavar="FILE.npy",
+    type=FILE,
+    help="Also save the scores, (inputs, classes).",
+)
 @force_option
 def run_command(
     model: str,
@@ -41,13 +50,18 @@ def run_command(
     output: str | None,
     force: bool,
 ) -> None:
-    """Classify pictures or arrays with an exported model, or that of a run, in onnxruntime.
+    """Classify pictures or arrays with an exported model or a run.
 
-    FILE is a picture (PNG, JPEG, WebP, BMP, GIF), prepared as the model says, or a .npy array that is
-    already prepared: one input (C, H, W) or a batch (N, C, H, W). From DIR every picture and array is read. Files
-    that can't be used are reported at the end, and the command exits with code 2.
+    \b
+      nin-spec run nin_cifar.onnx photo.jpg
+      nin-spec run runs/nin_digits pictures/ --top 1
+      nin-spec run nin_cifar.onnx batch.npy -o scores.npy
 
-    A device that is asked for by name is used or refused; it never falls back.
+    FILE is a picture (PNG, JPEG, WebP, BMP, GIF), which is preprocessed as the model states, or a .npy array that is
+    already preprocessed: one input (C, H, W) or a batch (N, C, H, W). From DIR every picture and array is read. The
+    model runs in onnxruntime. Files that can't be used are reported at the end, and the exit code is 2.
+
+    A device that is named is used or refused: there is no fallback.
     """
     from nin_spec.opened import model_of
     from nin_spec.runtime.classify import stack

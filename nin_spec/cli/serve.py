@@ -7,36 +7,55 @@ from pathlib import Path
 
 import click
 
-from nin_spec.cli.options import device_options, tell
+from nin_spec.cli.help import Command
+from nin_spec.cli.options import device_options, tell, threads_option
 from nin_spec.diagnostics import Code, Diagnostic, InputError
 from nin_spec.extras import require
 
 TOKEN = "NIN_SPEC_TOKEN"  # noqa: S105 the variable's name
 
 
-@click.command("serve")
+@click.command("serve", cls=Command)
 @click.argument("models", metavar="MODEL.onnx|RUNDIR...", nargs=-1, required=True)
-@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
-@click.option("--port", type=click.IntRange(0, 65535), default=8000, show_default=True, help="0 takes a free one.")
-@click.option("--grpc-port", type=click.IntRange(0, 65535), help="Serve gRPC on this port too; 0 takes a free one.")
+@click.option("--host", metavar="ADDRESS", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=8000,
+    show_default=True,
+    metavar="N",
+    help="HTTP port; 0: a free one.",
+)
+@click.option(
+    "--grpc-port", type=click.IntRange(0, 65535), metavar="N", help="Also serve gRPC on this port; 0 for any."
+)
 @device_options
-@click.option("--threads", type=click.IntRange(1, 4096), help="Threads of the CPU provider; all cores by default.")
-@click.option("--max-batch", type=click.IntRange(1, 65536), default=32, show_default=True, help="Rows in one run.")
+@threads_option
+@click.option(
+    "--max-batch", type=click.IntRange(1, 65536), metavar="N", default=32, show_default=True, help="Rows in a batch."
+)
 @click.option(
     "--max-delay",
     type=click.FloatRange(0, 10_000),
     default=0.0,
     metavar="MS",
-    help="Milliseconds to wait for a full run while the model is busy.  [default: 0]",
+    help="Milliseconds to wait for a full batch while the model is busy.  [default: 0]",
 )
-@click.option("--max-queue", type=click.IntRange(1), default=256, show_default=True, help="Rows that may wait.")
+@click.option(
+    "--max-queue",
+    type=click.IntRange(1),
+    metavar="N",
+    default=256,
+    show_default=True,
+    help="Rows that may wait in the queue.",
+)
 @click.option(
     "--timeout",
     type=click.FloatRange(0.001),
     default=30.0,
     show_default=True,
     metavar="S",
-    help="Seconds that a request may wait for its turn.",
+    help="Seconds that a request may wait in the queue.",
 )
 @click.option(
     "--read-timeout",
@@ -44,7 +63,7 @@ TOKEN = "NIN_SPEC_TOKEN"  # noqa: S105 the variable's name
     default=30.0,
     show_default=True,
     metavar="S",
-    help="Seconds that a request may take to come in.",
+    help="Seconds within which a request must arrive.",
 )
 @click.option(
     "--drain",
@@ -52,7 +71,7 @@ TOKEN = "NIN_SPEC_TOKEN"  # noqa: S105 the variable's name
     default=25.0,
     show_default=True,
     metavar="S",
-    help="Seconds that requests under way have after SIGTERM; Kubernetes gives 30 in all.",
+    help="Seconds for open requests to finish after SIGTERM; Kubernetes allows 30 in all.",
 )
 @click.option(
     "--max-body",
@@ -65,7 +84,7 @@ TOKEN = "NIN_SPEC_TOKEN"  # noqa: S105 the variable's name
 @click.option(
     "--token-file",
     metavar="FILE",
-    help=f"Require the bearer token that FILE holds; or set the token itself in {TOKEN}.",
+    help=f"Require the bearer token in FILE, or the one in the environment variable {TOKEN}.",
 )
 @click.option(
     "--allow-host",
@@ -75,8 +94,10 @@ TOKEN = "NIN_SPEC_TOKEN"  # noqa: S105 the variable's name
     help="A host name to accept in requests, for example that of a proxy; may be repeated.  [default: this machine's "
     "names and addresses, or any name if --host is not on loopback]",
 )
-@click.option("--insecure", is_flag=True, help="Listen beyond this machine without a token.")
-@click.option("--reload", is_flag=True, help="Take a changed file's model, once it is proved to run; also on SIGHUP.")
+@click.option("--insecure", is_flag=True, help="Accept requests from other machines without a token.")
+@click.option(
+    "--reload", is_flag=True, help="Reload a model when its file changes and the new one runs; SIGHUP reloads too."
+)
 def serve_command(
     models: tuple[str, ...],
     host: str,
@@ -97,18 +118,21 @@ def serve_command(
     insecure: bool,
     reload: bool,
 ) -> None:
-    """Serve exported models, and those of runs, over the Open Inference Protocol v2 (REST, and gRPC with --grpc-port).
+    """Serve models over the Open Inference Protocol v2.
+
+    MODEL.onnx is an exported model, RUNDIR the model of a run. REST is always served, gRPC with --grpc-port.
 
     \b
-      nin-spec serve digits.onnx                            http://127.0.0.1:8000, and a page for people
-      nin-spec serve cat=a.onnx dog=b.onnx dog:2=c.onnx     your own names, and versions
+      nin-spec serve digits.onnx                            http://127.0.0.1:8000, with a page to try it
+      nin-spec serve cat=a.onnx dog=b.onnx dog:2=c.onnx     with your own names and versions
       curl --data-binary @photo.jpg 'localhost:8000/v2/models/cat/classify?top=3'
       curl -H "Authorization: Bearer $TOKEN" localhost:8000/v2/models/dog/versions/1
 
-    Without a name of yours a model has its spec's; without a version a request goes to the highest. The answers of
-    /v2/models and /openapi.json show what there is.
+    The default name is that of the spec. A request without a version goes to the highest. /v2/models lists the models,
+    and /openapi.json describes the endpoints.
 
-    Clients of the protocol (tritonclient, KServe's) work unchanged. SIGTERM answers what is under way, then ends.
+    Clients of the protocol, for example tritonclient and KServe's, work unchanged. SIGTERM lets open requests finish,
+    then stops the server.
     """
     require("uvicorn", "httptools", "orjson", "starlette", purpose="serving", extra="serve")
     if grpc_port is not None:
@@ -146,15 +170,17 @@ def _check_ports(host: str, port: int, grpc_port: int | None) -> None:
 
     if port and port == grpc_port:
         message = f"--port and --grpc-port are both {port}"
-        raise InputError(Diagnostic(Code.SERVE_UNUSABLE, message, hint="REST and gRPC need a port each"))
+        raise InputError(Diagnostic(Code.SERVE_UNUSABLE, message, hint="REST and gRPC need different ports"))
     for number, option in ((port, "--port"), (grpc_port, "--grpc-port")):
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         try:
             if number is not None:
                 socket.create_server((host, number), family=family).close()
         except OSError as error:
-            message = f"{host}:{number} can't be listened on: {error.strerror or error}"
-            raise InputError(Diagnostic(Code.SERVE_UNUSABLE, message, hint=f"say another {option} or --host")) from None
+            message = f"can't listen on {host}:{number}: {error.strerror or error}"
+            raise InputError(
+                Diagnostic(Code.SERVE_UNUSABLE, message, hint=f"pass another {option} or --host")
+            ) from None
 
 
 def _token(path: str | None) -> bytes | None:
@@ -166,15 +192,17 @@ def _token(path: str | None) -> bytes | None:
         return _one_token(path, Path(path).read_bytes())
     except OSError as error:
         message = f"{path} can't be read: {error.strerror}"
-        raise InputError(Diagnostic(Code.SERVE_UNUSABLE, message, hint="name a file that holds one line")) from None
+        raise InputError(Diagnostic(Code.SERVE_UNUSABLE, message, hint="pass a file that holds one line")) from None
 
 
 def _one_token(source: str, content: bytes) -> bytes:
     """The token of a file or variable. Raises InputError for none, and for more lines: no client could send them."""
     token = content.strip()
     if not token or b"\n" in token:
-        message = f"{source} doesn't hold one token"
-        raise InputError(Diagnostic(Code.SERVE_UNUSABLE, message, hint="one line, as `openssl rand -hex 32` writes it"))
+        message = f"{source} must hold exactly one token"
+        raise InputError(
+            Diagnostic(Code.SERVE_UNUSABLE, message, hint="write one line, for example with `openssl rand -hex 32`")
+        )
     return token
 
 
@@ -182,6 +210,6 @@ def _check_exposure(host: str, token: bytes | None, *, insecure: bool) -> None:
     """Only who has the token may ask from elsewhere, unless a person says otherwise."""
     if host in {"127.0.0.1", "::1", "localhost"} or token or insecure:
         return
-    message = f"{host} can be reached from other machines, and anyone there could ask"
-    hint = f"give --token-file FILE (or {TOKEN}), or say --insecure"
+    message = f"{host} can be reached from other machines, and anyone could send requests"
+    hint = f"pass --token-file FILE (or set {TOKEN}), or pass --insecure"
     raise InputError(Diagnostic(Code.SERVE_UNUSABLE, message, hint=hint))

@@ -9,22 +9,23 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from nin_spec.cli.console import terminal_width
-from nin_spec.cli.options import compile_spec, spec_options
+from nin_spec.cli.help import Command
+from nin_spec.cli.options import compile_spec, format_option, spec_options
 
 if TYPE_CHECKING:
     from nin_spec.language.canonical import Canonical
     from nin_spec.language.document import Path_
 
 
-@click.command("show")
+@click.command("show", cls=Command)
 @spec_options
-@click.option("--format", "form", type=click.Choice(["yaml", "json", "graph"]), default="yaml")
-@click.option("--no-origins", is_flag=True, help="Leave out the remarks that say where each value comes from.")
+@format_option("yaml", "json", "graph")
+@click.option("--no-origins", is_flag=True, help="Leave out the comments that name the origin of each value.")
 def show_command(spec: str, overrides: tuple[str, ...], size: str | None, form: str, no_origins: bool) -> None:
-    """Print SPEC, or the spec that RUNDIR was trained from, in canonical form, with the origin of each value.
+    """Print a spec in canonical form, with the origin of each value.
 
-    Every choice is written out, and what is printed is itself a spec of the same network. `--format graph`
-    prints the compiled graph.
+    Every default is written out, and the output is itself a spec of the same network. `--format graph` prints the
+    compiled graph. RUNDIR stands for the spec that it was trained from.
     """
     from nin_spec.language.emit import emit
 
@@ -48,10 +49,13 @@ def origin(canonical: Canonical, path: Path_) -> str:
     return span.source.text if name == "--set" else f"{Path(name).name}:{span.line}"
 
 
-@click.command("list")
-@click.option("--format", "form", type=click.Choice(["table", "json"]), default="table")
+@click.command("list", cls=Command)
+@format_option("table", "json")
 def list_command(form: str) -> None:
-    """Show the networks that come with nin-spec. Each name can be given wherever a SPEC is asked for."""
+    """List the shipped networks.
+
+    Each name can be used wherever a command takes a SPEC.
+    """
     from nin_spec.named import shipped_names
     from nin_spec.network import compile as compile_network
 
@@ -84,19 +88,19 @@ def _print_list(rows: list[dict[str, Any]]) -> None:
     click.echo("\n".join(line if len(line) <= width else f"{line[: width - 3]}..." for line in lines))
 
 
-@click.command("schema")
-@click.option("--format", "form", type=click.Choice(["json", "markdown"]), default="json")
+@click.command("schema", cls=Command)
+@format_option("json", "markdown")
 def schema_command(form: str) -> None:
     """Print the JSON Schema of the language, for editors.
 
-    Any editor with a YAML language server completes keys and explains them:
+    An editor with a YAML language server then completes keys and explains them:
 
     \b
       nin-spec schema > nin-spec.schema.json
-    and as the first line of a spec:
+    and as the first line of a spec
       # yaml-language-server: $schema=nin-spec.schema.json
 
-    `--format markdown` prints the language reference for people.
+    `--format markdown` prints the language reference.
     """
     from nin_spec.language.json_schema import json_schema
     from nin_spec.lint.pages import reference_page

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from nin_spec.cli.console import canvas, draws
-from nin_spec.cli.options import compile_spec, input_option, set_option, tell
+from nin_spec.cli.help import Command
+from nin_spec.cli.options import compile_spec, data_option, input_option, set_option, tell
 from nin_spec.cli.outputs import FOLDER
 from nin_spec.diagnostics import counted
 
@@ -35,47 +36,54 @@ _LINE_SECONDS = 30.0
 """Between lines about a long epoch, where no progress bar can be drawn."""
 
 
-@click.command("train")
+@click.command("train", cls=Command)
 @click.argument("target", metavar="SPEC|RUNDIR")
 @set_option
 @input_option
-@click.option("--data", metavar="PATH", help="Where the data set lies: a folder, or an .npz file.")
+@data_option()
 @click.option(
     "-o",
     "--output",
     metavar="RUNDIR",
     type=FOLDER,
-    help="Folder of the run.  [default: runs/NAME, or runs/NAME-2, ...]",
+    help="Run folder to create.  [default: runs/NAME, or runs/NAME-2, ...]",
 )
 @click.option(
     "--resume",
     "resumed",
     is_flag=True,
-    help="Go on where the run stopped: RUNDIR, or -o, or SPEC's newest. Only --data may be said anew then.",
+    help="Resume the run in RUNDIR, in -o, or the newest of SPEC. Only --data may be changed when resuming.",
 )
-@click.option("--weights", metavar="FILE|RUNDIR", help="Start from these weights, or a run's, instead of fresh ones.")
-@click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True)
+@click.option("--weights", metavar="FILE|RUNDIR", help="Start from these weights instead of fresh ones.")
+@click.option(
+    "--device",
+    type=click.Choice(["auto", "cpu", "cuda"]),
+    default="auto",
+    show_default=True,
+    help="Device to train on.",
+)
 @click.option(
     "--precision",
     type=click.Choice(list(_PRECISIONS)),
-    help="Numbers that the forward and backward passes compute in.  [default: the recipe's]",
+    help="Arithmetic of the forward and backward pass.  [default: the recipe's]",
 )
 @click.option(
     "--threads",
     type=click.IntRange(1, 4096),
-    help="Threads of each process on the CPU.  [default: its share of the cores]",
+    metavar="N",
+    help="CPU threads of each process.  [default: its share of the cores]",
 )
 @click.option(
     "--accumulate",
     type=click.IntRange(1, 65536),
     default=1,
     metavar="N",
-    help="Compute each batch in N pieces, for little memory; batch norm then sees a piece at a time.",
+    help="Compute each batch as N micro-batches, to save memory; batch norm then sees one micro-batch at a time.",
 )
-@click.option("--compile", "compiled", is_flag=True, help="Run through torch.compile.")
-@click.option("--channels-last/--channels-first", default=True, show_default=True, help="Layout in memory.")
+@click.option("--compile", "compiled", is_flag=True, help="Use torch.compile.")
+@click.option("--channels-last/--channels-first", default=True, show_default=True, help="Memory format.")
 @click.option(
-    "--limit", type=click.IntRange(1), metavar="N", help="Take N pictures of each part only, to try things out."
+    "--limit", type=click.IntRange(1), metavar="N", help="Use only N pictures of each split, to try things out."
 )
 @click.option(
     "--checkpoint-minutes",
@@ -83,7 +91,8 @@ _LINE_SECONDS = 30.0
     default=5.0,
     show_default=True,
     metavar="M",
-    help="Time between checkpoints within an epoch. Each epoch's end has one, of epochs under 2 s some.",
+    help="Minutes between checkpoints within an epoch. One is also written after every epoch; epochs shorter than 2 s "
+    "share one.",
 )
 @click.option(
     "--peer-timeout",
@@ -91,32 +100,32 @@ _LINE_SECONDS = 30.0
     default=60.0,
     show_default=True,
     metavar="S",
-    help="With several processes: stop once one of them has not responded for S seconds; 0 waits forever.",
+    help="With several processes: stop if one of them has not responded for S seconds; 0 waits forever.",
 )
 def train_command(target: str, **given: Any) -> int:
-    """Train SPEC by the recipe in its `train` section.
+    """Train a network by the recipe in its spec.
 
     \b
-      nin-spec train nin_digits                             on the digits that come with nin-spec
+      nin-spec train nin_digits                             a small data set that nin-spec includes
       nin-spec train nin_cifar --data cifar-10-batches-bin --set train.epochs=10
       nin-spec train runs/nin_cifar --resume                after Ctrl-C, a crash, a kill -9
-      nin-spec train nin_cifar --weights runs/nin_cifar     on from a finished run, as a run of its own
-      nin-spec train nin_cifar -o runs/x --resume           begin, or go on: for jobs that start again
+      nin-spec train nin_cifar --weights runs/nin_cifar     a new run, from the weights of another
+      nin-spec train nin_cifar -o runs/x --resume           begin or resume: for jobs that are restarted
       torchrun --nproc-per-node 2 -m nin_spec train nin_cifar --data DIR
       srun --ntasks 8 nin-spec train nin_cifar --data DIR   Slurm; MPI needs MASTER_ADDR and MASTER_PORT
 
-    A run folder takes everything needed to repeat it: the resolved spec, seeds, versions, metrics.csv,
-    curves.png, checkpoints, and the weights (safetensors). `nin-spec evaluate RUNDIR` and
-    `nin-spec export RUNDIR --onnx` take it from there. `nin-spec data fetch NAME` gets a data set.
+    The run folder holds everything needed to repeat the run: the resolved spec, seeds, versions, metrics.csv,
+    curves.png, checkpoints and the weights (safetensors). Continue with `nin-spec evaluate RUNDIR` and
+    `nin-spec export RUNDIR --onnx`. `nin-spec data fetch NAME` downloads a data set.
 
-    The recipe's batch is divided among processes and pieces, so the same recipe gives the same curve
-    on one machine or many. Ctrl-C finishes the step, writes a checkpoint, and stops; --resume goes on
-    to what an undisturbed run would have given, bit for bit on one machine. A run keeps its settings:
-    with --resume an option that says otherwise is refused, but for --data.
+    The batch of the recipe is divided among processes and micro-batches, so the same recipe gives the same curve on one
+    machine or many. Ctrl-C finishes the step, writes a checkpoint and stops; with --resume the run ends as an
+    uninterrupted one would, bit for bit on one machine. A run keeps its settings: with --resume, an option that differs
+    from them is refused, except --data.
 
-    Several processes need the pictures on each machine, but the run folder only on that of process 0.
-    When one is stopped, killed or cut off, the others name it and exit with code 1: at once, or after
-    --peer-timeout, and at most 5 s later. torchrun --max-restarts N then resumes the same run.
+    With several processes, each machine needs the data set; only the machine of rank 0 needs the run folder. If a
+    process is stopped, killed or cut off, the others name it and exit with code 1, at the latest 5 s after
+    --peer-timeout. torchrun --max-restarts N then resumes the same run.
     """
     from nin_spec.training.world import joined
 
@@ -171,7 +180,7 @@ def _checked(world: World, target: str, given: dict[str, Any]) -> Network:
     if is_run(target):
         run = open_run(target)
         longer = f"; to train it longer: {run.longer}" if run.record.status == "finished" else ""
-        raise click.UsageError(f"{target} is a run folder: say --resume to go on with it{longer}")
+        raise click.UsageError(f"{target} is a run folder: pass --resume to resume it{longer}")
     network = compile_spec(target, given["overrides"], given["size"])
     recipe = recipe_of(network)
     if given["output"] is not None and not world.restarted:
@@ -209,11 +218,11 @@ def _run_to_resume(target: str, given: dict[str, Any]) -> Path | None:
 
 
 _FREE = {"target", "resumed", "output", "data", "peer_timeout"}
-"""What may be said anew when a run goes on."""
+"""What may change when a run is resumed."""
 
 
 def _same_training(run: Run, target: str, given: dict[str, Any]) -> None:
-    """A run goes on as it began: refuse what would make it another training."""
+    """A run keeps its settings: refuse what would make it another one."""
     from nin_spec.named import is_run
     from nin_spec.weights import weights_file
 
@@ -223,7 +232,7 @@ def _same_training(run: Run, target: str, given: dict[str, Any]) -> None:
         network = compile_spec(target, given["overrides"], given["size"])
         if keys := _differing(network, run.network):
             named = ", ".join(keys[:8]) + (f" and {len(keys) - 8} more" if len(keys) > 8 else "")
-            message = f"{run.path} is a run of another network or recipe: say another --output (other: {named})"
+            message = f"{run.path} is a run of another network or recipe: pass another --output (differs in: {named})"
             raise click.UsageError(message)
         said -= {"overrides", "size"}
     settings = {
@@ -238,11 +247,11 @@ def _same_training(run: Run, target: str, given: dict[str, Any]) -> None:
     if other:
         flags = ", ".join(sorted(next(p.opts[0] for p in context.command.params if p.name == n) for n in other))
         longer = f"; to train it longer: {run.longer}" if run.record.status == "finished" else ""
-        raise click.UsageError(f"--resume goes on with the settings of {run.path}; leave out {flags}{longer}")
+        raise click.UsageError(f"--resume keeps the settings of {run.path}; leave out {flags}{longer}")
 
 
 def _differing(ours: Network, theirs: Network) -> list[str]:
-    """The keys of two specs that say another thing, but for their names; labels count where both have them."""
+    """The keys in which two specs differ, except their names; labels count where both have them."""
     left, right = ({k: v for k, v in n.spec.data.items() if k not in {"name", "summary"}} for n in (ours, theirs))
     if ours.card.classes == theirs.card.classes and not ours.card.labels:
         left["classes"] = right["classes"]  # a run has those of its data set
@@ -262,10 +271,10 @@ def _apart(ours: Any, theirs: Any, path: tuple[str | int, ...] = ()) -> Iterator
 
 
 def _conclude(run: Run, stop: _Stop) -> int:
-    """Say what came of it, and what to do next."""
+    """Print the result, and what to do next."""
     record = run.record
     if record.status == "interrupted":
-        click.echo(f"interrupted; go on with: nin-spec train {run.path} --resume", err=True)
+        click.echo(f"interrupted; to resume: nin-spec train {run.path} --resume", err=True)
         return 128 + stop.number
     validation = record.data.scored_on == "validation"
     score = run.result.get(f"{record.data.scored_on}_accuracy")
@@ -275,7 +284,7 @@ def _conclude(run: Run, stop: _Stop) -> int:
         click.echo(f"accuracy {score:.2%} of {of}, after {best if validation else 'the last epoch'}")
     click.echo(f"wrote {run.path}: {record.result}, the weights of {record.chosen}; metrics.csv, curves.png")
     if validation:
-        tell(["the test part has not been looked at: evaluate measures on it"])
+        tell(["the test split was not used: evaluate measures on it"])
     tell([f"next: nin-spec evaluate {run.path}", f"      nin-spec export {run.path} --onnx"])
     return 0
 
@@ -295,7 +304,7 @@ class _Stop:
         if self.asked:
             raise KeyboardInterrupt
         self.asked, self.number = True, number
-        click.echo(f"\n{signal.Signals(number).name}: finishing this step; once more stops at once", err=True)
+        click.echo(f"\n{signal.Signals(number).name}: finishing this step; again to stop at once", err=True)
 
 
 @contextlib.contextmanager
@@ -311,7 +320,7 @@ def _stoppable() -> Iterator[_Stop]:
 
 
 class Speaker:
-    """Tells a person how a training goes: a bar where there is a terminal, a line an epoch everywhere."""
+    """Reports progress: a bar on a terminal, and a line per epoch."""
 
     def __init__(self) -> None:
         self.bar: Any = None
@@ -323,7 +332,11 @@ class Speaker:
         """What is trained, on what, how."""
         shares = int(str(facts["processes"])) * int(str(facts["pieces"]))
         processes = counted(int(str(facts["processes"])), "process", "processes")
-        divided = f" = {processes} x {counted(int(str(facts['pieces'])), 'piece')}" if shares > 1 else ""
+        divided = (
+            f" = {processes} x {counted(int(str(facts['pieces'])), 'micro-batch', 'micro-batches')}"
+            if shares > 1
+            else ""
+        )
         pictures = f"{facts['train_images']:,} {facts['dataset']} pictures"
         what = f"{facts['network']}: {facts['parameters']:,} parameters, on {pictures}"
         scored = f"scored on {facts['scored_images']:,} ({facts['scored_on']})"
@@ -331,7 +344,7 @@ class Speaker:
         place = f"{facts['device']}, {counted(int(str(facts['threads'])), 'thread')}, {facts['precision']}"
         if facts["weights"] is not None:
             place += f"; from {facts['weights']}"
-        after = f", going on after step {step:,}" if step else ""
+        after = f", resumed after step {step:,}" if step else ""
         tell([f"{what}, {scored}", f"{work}; {place}", f"run folder: {facts['folder']}{after}"])
         self.steps, self.batch, self.first = steps, batch, step
         self.begun = self.said = time.monotonic()
@@ -352,7 +365,7 @@ class Speaker:
             )
 
     def finished_epoch(self, row: Row, pace: Pace) -> None:
-        """A line with what the epoch came to."""
+        """A line with the result of the epoch."""
         part = next(k.removesuffix("_accuracy") for k in row if k.endswith("_accuracy") and not k.startswith("train"))
         self.said = time.monotonic()
         learned = f"loss {row['train_loss']:.4f}, {part} loss {row[f'{part}_loss']:.4f}"
@@ -380,7 +393,7 @@ class Speaker:
             self.heard = False
             sys.stdout = None
             with contextlib.suppress(OSError):
-                click.echo(f"warning: nothing can be printed any more ({error.strerror}); training goes on", err=True)
+                click.echo(f"warning: standard output is closed ({error.strerror}); training continues", err=True)
 
     def _rate(self, step: int) -> float:
         return (step - self.first) * self.batch / max(time.monotonic() - self.begun, 1e-9)

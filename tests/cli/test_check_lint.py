@@ -131,7 +131,7 @@ def test_a_rule_that_is_none(nin_spec: Run) -> None:
     """Exit 2 with the nearest; errors can't be left out."""
     done = nin_spec("check", "faulty.yaml", "--select", "NIN94")
     assert done.code == 2
-    assert "'NIN94' is no rule" in done.err
+    assert "unknown rule 'NIN94'" in done.err
     assert nin_spec("check", "faulty.yaml", "--ignore", "NIN201").code == 2
 
 

@@ -36,7 +36,7 @@ def test_list_says_what_is_here(nin_spec: Command, root: Path) -> None:
     assert out.code == 0
     rows = {line.split()[0]: line for line in out.out.splitlines()}
     assert list(rows) == ["name", *CATALOG]
-    assert rows["digits"].endswith("comes with nin-spec")
+    assert rows["digits"].endswith("included in nin-spec")
     assert rows["cifar10"].split() == [
         *("cifar10", "50,000", "+", "10,000", "3x32x32", "10", "170", "MB"),
         str(root / "cifar10"),
@@ -180,7 +180,7 @@ def test_check_takes_training_pictures_alone(nin_spec: Command, tmp_path: Path) 
     make_pictures(tmp_path / "train", {"cat": 2})
     out = nin_spec("data", "check", str(tmp_path))
     assert out.code == 0
-    assert "no test part: " in out.err
+    assert "no test split: " in out.err
 
 
 def test_check_holds_files_against_the_published_ones(

@@ -38,7 +38,7 @@ def test_two_spellings_of_one_function(nin_spec: Run, tmp_path: Path) -> None:
     assert "the same function (nin1:" in outcome.out
     assert '  name: "tiny" -> "other"' in outcome.out
     assert "~  blocks.0.dropout" in outcome.out
-    assert "the same network, said alike" in nin_spec("diff", str(first), str(first)).out
+    assert "the same network, written the same way" in nin_spec("diff", str(first), str(first)).out
 
 
 def test_what_follows_from_a_change_is_told_apart(nin_spec: Run, tmp_path: Path) -> None:

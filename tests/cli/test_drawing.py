@@ -55,9 +55,9 @@ def test_overrides_are_drawn() -> None:
     ("options", "why"),
     [
         (["--diagram", "png"], "'png' is not one of"),
-        (["--source", "-o", "x"], "-o names the diagram's file, and no --diagram is asked for; to name what --source"),
-        (["--onnx", "-o", "x.onnx"], "say --onnx x.onnx"),
-        (["--report", "-o", "x"], "no --diagram is asked for"),
+        (["--source", "-o", "x"], "which is missing; for the file of --source, pass --source x"),
+        (["--onnx", "-o", "x.onnx"], "pass --onnx x.onnx"),
+        (["--report", "-o", "x"], "-o is the file of --diagram, which is missing"),
         (["--report", "--weights", "w.safetensors"], "--weights belongs to"),
         (["--diagram", "svg", "--explain"], "--explain belongs to"),
         (["--diagram", "svg", "-o", "page", "--report", "page"], "can't both be page"),

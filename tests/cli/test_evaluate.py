@@ -94,10 +94,10 @@ def test_a_run_a_spec_and_a_file_give_one_answer(nin_spec: Run) -> None:
     assert run["loss"] == pytest.approx(float(last["test_loss"]), rel=1e-4)
     file = answer(nin_spec("evaluate", "small.onnx", "--format", "json", "--device", "cpu"))
     spec = answer(nin_spec("evaluate", "small.yaml", "--weights", "w.safetensors", "--format", "json"))
-    for key in ("accuracy", "top5", "confusion", "per_class", "dataset", "part", "images"):
+    for key in ("accuracy", "top5", "confusion", "per_class", "dataset", "split", "images"):
         assert run[key] == file[key] == spec[key]
     assert file["model"]["hash"] == library.compile("small.yaml").hash
-    assert (file["dataset"], file["part"], file["images"], file["part_images"]) == ("digits", "test", 359, 359)
+    assert (file["dataset"], file["split"], file["images"], file["split_images"]) == ("digits", "test", 359, 359)
     assert file["torch"]["device"] == "cpu"
     assert file["torch"]["accuracy"] == file["accuracy"]
     assert file["onnxruntime"]["provider"] == "CPUExecutionProvider"
@@ -108,14 +108,14 @@ def test_a_run_a_spec_and_a_file_give_one_answer(nin_spec: Run) -> None:
 @pytest.mark.usefixtures("here")
 def test_the_table(nin_spec: Run) -> None:
     """A headline, the agreement, a row a class, the matrix; nothing about progress where no one watches."""
-    outcome = nin_spec("evaluate", "run", "--part", "train", "--threads", "1", "--batch", "100")
+    outcome = nin_spec("evaluate", "run", "--split", "train", "--threads", "1", "--batch", "100")
     assert outcome.code == 0
     lines = outcome.out.splitlines()
     assert re.fullmatch(r"accuracy \d+\.\d\d% of 1,438 \(digits train\)", lines[0])
     assert re.fullmatch(r"top-5 \d+\.\d\d%  mean cross-entropy \d\.\d{4}", lines[1])
     assert lines[2] == "pictures from the digits that come with nin-spec"
     assert lines[3].startswith("torch on c")
-    assert re.fullmatch(r"they name the same class for all 1,438; the scores differ by \d\.\de-\d\d at most", lines[4])
+    assert re.fullmatch(r"both predict the same class for all 1,438; the scores differ by \d\.\de-\d\d .*", lines[4])
     assert lines[6].split() == ["class", "images", "correct", "recall", "precision"]
     assert lines[18].split() == ["true", "\\", "predicted", *map(str, range(10))]
     assert len(lines) == 29
@@ -137,11 +137,11 @@ def test_untrained_weights(nin_spec: Run) -> None:
     """A spec alone is refused, with what to do; fresh weights that were saved are spoken of."""
     outcome = nin_spec("evaluate", "small.yaml")
     assert outcome.code == 2
-    assert "give --weights FILE, or `nin-spec train small.yaml`" in outcome.err
+    assert "pass --weights FILE, or `nin-spec train small.yaml`" in outcome.err
     assert nin_spec("build", "small.yaml", "-o", "fresh.safetensors").code == 0
     outcome = nin_spec("evaluate", "small.yaml", "--weights", "fresh.safetensors")
     assert outcome.code == 0
-    assert "untrained weights (fresh, seed 0): the numbers mean nothing yet" in outcome.err
+    assert "untrained weights (fresh, seed 0): the accuracy means nothing yet" in outcome.err
 
 
 def test_altered_weights_are_found_out(here: Path, nin_spec: Run) -> None:
@@ -169,11 +169,11 @@ def test_a_file_without_a_spec(here: Path, nin_spec: Run) -> None:
     forget(here / "small.onnx", "spec", "dataset", "output")
     outcome = nin_spec("evaluate", "small.onnx")
     assert outcome.code == 2
-    assert "say --dataset NAME, or --data PATH" in outcome.err
+    assert "pass --dataset NAME, or --data PATH" in outcome.err
     outcome = nin_spec("evaluate", "small.onnx", "--dataset", "digits")
     assert outcome.code == 0
     assert "no comparison with torch: it carries no spec" in outcome.out
-    assert "mean cross-entropy unknown: the file doesn't say what its scores are" in outcome.out
+    assert "mean cross-entropy unknown: the file does not say what its scores are" in outcome.out
     found = answer(nin_spec("evaluate", "small.onnx", "--dataset", "digits", "--format", "json"))
     assert found["torch"] is found["agreement"] is found["loss"] is None
     assert found["not_compared"].startswith("it carries no spec")
@@ -302,20 +302,20 @@ def test_the_parts_of_a_run_are_as_it_knew_them(nin_spec: Run, tmp_path: Path, m
     made = nin_spec("train", "small.yaml", "-o", "run", "--set", "train.validation=0.2", "--threads", "1")
     assert made.code == 0, made.err
     record = json.loads(Path("run/run.json").read_text())
-    found = answer(nin_spec("evaluate", "run", "--part", "validation", "--format", "json"))
-    assert (found["part"], found["images"]) == ("validation", 288)
+    found = answer(nin_spec("evaluate", "run", "--split", "validation", "--format", "json"))
+    assert (found["split"], found["images"]) == ("validation", 288)
     assert found["accuracy"] == record["best"]["validation_accuracy"]
     assert library.evaluate(library.open_run("run"), "validation").accuracy == found["accuracy"]
-    assert "of 288 (digits validation)" in nin_spec("evaluate", "run", "--part", "validation").out
-    assert answer(nin_spec("evaluate", "run", "--part", "train", "--format", "json"))["images"] == 1150
-    for subject, words in (("small.yaml", "--part validation belongs to RUNDIR"), ("run", "")):
-        outcome = nin_spec("evaluate", subject, "--part", "validation", "--weights", "run")
+    assert "of 288 (digits validation)" in nin_spec("evaluate", "run", "--split", "validation").out
+    assert answer(nin_spec("evaluate", "run", "--split", "train", "--format", "json"))["images"] == 1150
+    for subject, words in (("small.yaml", "--split validation belongs to RUNDIR"), ("run", "")):
+        outcome = nin_spec("evaluate", subject, "--split", "validation", "--weights", "run")
         assert (outcome.code, words in outcome.err) == (2 if words else 0, True)
 
 
 @pytest.mark.usefixtures("here")
 def test_a_run_that_held_nothing_out_has_no_validation_part(nin_spec: Run) -> None:
-    outcome = nin_spec("evaluate", "run", "--part", "validation")
+    outcome = nin_spec("evaluate", "run", "--split", "validation")
     assert outcome.code == 2
     assert "its recipe held nothing out" in outcome.err
 
@@ -332,7 +332,7 @@ def test_data_that_is_not_what_its_name_says_is_told(nin_spec: Run) -> None:
 @pytest.mark.parametrize(
     ("target", "words"),
     [
-        ("run/best.safetensors", "is drawn as a PNG: say run/best.png"),
+        ("run/best.safetensors", "is drawn as a PNG: pass run/best.png"),
         ("run/spec.yaml", "is drawn as a PNG"),
         ("run/curves.png", "belongs to the run"),
     ],

@@ -99,7 +99,7 @@ def test_options_reach_the_exporter() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["tiny.yaml"], "say what to write: --kserve, --onnx, --source, --triton"),
+        (["tiny.yaml"], "pass what to write: --kserve, --onnx, --source, --triton"),
         (["tiny.yaml", "--kserve"], "say where: --storage-uri s3://bucket/models"),
         (
             ["tiny.yaml", "--triton", "m", "--target", "triton==24.10", "--opset", "22"],

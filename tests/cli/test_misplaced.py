@@ -8,7 +8,8 @@ import pytest
 from pydantic import BaseModel
 
 import nin_spec
-from nin_spec.cli import COMMANDS, group
+from nin_spec.cli import group
+from nin_spec.cli.commands import COMMANDS
 from nin_spec.cli.misplaced import path_of
 from nin_spec.language.recipe import Recipe
 from nin_spec.language.schema import Input

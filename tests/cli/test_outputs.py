@@ -13,7 +13,8 @@ import pytest
 from conftest import Outcome
 from nodes import NODES, names_in, node
 
-from nin_spec.cli import COMMANDS, execute, group
+from nin_spec.cli import execute, group
+from nin_spec.cli.commands import COMMANDS
 from nin_spec.cli.outputs import OutputFile, OutputFolder
 from nin_spec.seals import Kind, kind_of, sealed
 from nin_spec.weights import save

@@ -94,7 +94,7 @@ def test_the_written_file_is_evaluated_and_run(run_folder: Path, nin_spec: Comma
     weights = str(run_folder / "last.safetensors")
     beside = nin_spec("evaluate", "q.onnx", "--weights", weights, "--device", "cpu")
     assert beside.code == 0
-    assert "int8: they name the same class for " in beside.out
+    assert "int8: both predict the same class for " in beside.out
     assert "points lost, its budget of 0.5 points holds" in beside.out
     data = json.loads(nin_spec("evaluate", "q.onnx", "--weights", weights, "--device", "cpu", "--format", "json").out)
     assert (data["precision"], data["max_drop"]) == ("int8", 0.5)
@@ -160,9 +160,9 @@ def test_options_of_an_exporter_go_together_with_it(run_folder: Path, nin_spec: 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--onnx", "--max-drop", "1"], "--max-drop belongs to --precision"),
-        (["--onnx", "--calibrate", "8"], "--calibrate belongs to --precision"),
-        (["--onnx", "--data", "x"], "--data belongs to --precision"),
+        (["--onnx", "--max-drop", "1"], "--max-drop needs --precision"),
+        (["--onnx", "--calibrate", "8"], "--calibrate needs --precision"),
+        (["--onnx", "--data", "x"], "--data needs --precision"),
         (["--source", "--precision", "int8"], "--precision belongs to --onnx"),
         (["--onnx", "--precision", "int8", "--max-drop", "0.5x"], "in percentage points"),
         (["--onnx", "--precision", "int4"], "'int4' is not one of"),
@@ -173,9 +173,9 @@ def test_options_of_an_exporter_go_together_with_it(run_folder: Path, nin_spec: 
         (["--onnx", "--precision", "float16", "--max-drop", "none", "--data", "x"], "--data would do nothing"),
         (
             ["--onnx", "--precision", "float16", "--max-drop", "none", "--calibrate", "9"],
-            "float16 takes no ranges",
+            "float16 needs no ranges",
         ),
-        (["--onnx", "--precision", "bfloat16", "--calibrate", "9"], "bfloat16 takes no ranges"),
+        (["--onnx", "--precision", "bfloat16", "--calibrate", "9"], "bfloat16 needs no ranges"),
         (
             ["--onnx", "--precision", "float16", "--device", "auto", "--device-option", "spinning=never"],
             "auto takes no options",

@@ -22,7 +22,7 @@ def test_a_token_is_one_line(
     given = ["--token-file", str(file)] if where == "file" else []
     assert execute(["serve", "missing.onnx", *given]) == 2
     said = capsys.readouterr().err
-    assert f"{file if where == 'file' else 'NIN_SPEC_TOKEN'} doesn't hold one token" in said
+    assert f"{file if where == 'file' else 'NIN_SPEC_TOKEN'} must hold exactly one token" in said
 
 
 @pytest.mark.parametrize("text", ["", " ", "\n"])
@@ -32,4 +32,4 @@ def test_an_empty_variable_is_no_token(
     """As if it were not set: a server that is open to others is still refused."""
     monkeypatch.setenv("NIN_SPEC_TOKEN", text)
     assert execute(["serve", "missing.onnx", "--host", "0.0.0.0"]) == 2  # noqa: S104 refused
-    assert "anyone there could ask" in capsys.readouterr().err
+    assert "anyone could send requests" in capsys.readouterr().err

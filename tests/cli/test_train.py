@@ -54,7 +54,7 @@ def test_a_run_is_told_from_start_to_next_step(nin_spec: Command, small: Path) -
 @pytest.mark.usefixtures("small")
 def test_one_command_begins_and_goes_on(nin_spec: Command) -> None:
     """For jobs that a cluster starts again: the same words each time."""
-    for after in ("", ", going on after step 11"):
+    for after in ("", ", resumed after step 11"):
         done = nin_spec("train", "small.yaml", "-o", "run", "--resume", "--threads", "1")
         assert done.code == 0, done.err
         assert f"run folder: run{after}\n" in done.err
@@ -85,13 +85,13 @@ def test_resume_takes_the_newest_run_of_a_spec(nin_spec: Command) -> None:
     nin_spec("train", "small.yaml", "--threads", "1")
     done = nin_spec("train", "small.yaml", "--resume")
     assert done.code == 0, done.err
-    assert "run folder: runs/small, going on after step 11" in done.err
+    assert "run folder: runs/small, resumed after step 11" in done.err
 
 
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (("runs/small",), "say --resume"),
+        (("runs/small",), "pass --resume"),
         (("runs/small",), "nin-spec train runs/small/spec.yaml --weights runs/small --set train.epochs=N"),
         (
             ("runs/small", "--resume", "--set", "train.epochs=3"),
@@ -168,7 +168,7 @@ def test_what_is_refused_quickly_is_refused_before_torch_is_loaded(arguments: tu
 def test_a_folder_that_is_no_run_is_not_said_to_continue(nin_spec: Command) -> None:
     done = nin_spec("train", "small.yaml", "-o", ".")
     assert "--resume" not in done.err
-    assert "say another --output" in done.err
+    assert "pass another --output" in done.err
 
 
 @pytest.mark.usefixtures("small")
@@ -182,7 +182,7 @@ def test_with_validation_the_summary_is_of_the_result(nin_spec: Command) -> None
     assert f"accuracy {best['validation_accuracy']:.2%} of 288 digits pictures (validation)" in done.out
     assert f"after epoch {best['epoch']}, the best of 3" in done.out
     assert f"best.safetensors, the weights of {record['chosen']};" in done.out
-    assert "the test part has not been looked at" in done.err
+    assert "the test split was not used" in done.err
 
 
 @pytest.mark.usefixtures("small")

@@ -257,7 +257,7 @@ def test_a_port_that_is_taken_is_refused(tmp_path: Path, capsys: pytest.CaptureF
         port = str(taken.getsockname()[1])
         for option in ("--port", "--grpc-port"):
             assert execute(["serve", str(tmp_path / "missing.onnx"), option, port]) == 2
-            assert f"127.0.0.1:{port} can't be listened on: Address already in use" in capsys.readouterr().err
+            assert f"can't listen on 127.0.0.1:{port}: Address already in use" in capsys.readouterr().err
     assert execute(["serve", "missing.onnx", "--port", port, "--grpc-port", port]) == 2
     assert f"--port and --grpc-port are both {port}" in capsys.readouterr().err
 
