@@ -11,7 +11,7 @@ from typing import Any
 from nin_spec import network as networks
 from nin_spec.diagnostics import ForeignModelError, SpecError
 from nin_spec.importers.chain import Chain, Step, refusal
-from nin_spec.importers.decompiler.blocks import find_blocks
+from nin_spec.importers.decompiler.blocks import find_blocks, kind_of
 from nin_spec.importers.decompiler.head import spell_head, split_head
 from nin_spec.importers.decompiler.spelling import spell_blocks
 from nin_spec.importers.decompiler.tidy import tidy
@@ -59,26 +59,29 @@ def _words(value: Any) -> int:
 
 def spellings(chain: Chain) -> Iterator[dict[str, Any]]:
     """The chain as specs, one for each way to divide what stands between its main steps among them."""
+    divisions = [split_head(chain.steps, late=late) for late in (True, False)]
+    early = [] if len(divisions[0][0]) == len(divisions[1][0]) else divisions[1:]
     refused: list[ForeignModelError] = []
-    for late in (True, False):
+    for maps, pool, features in [divisions[0], *early]:
         try:
-            divided = list(_divided(chain, late=late))
+            spelled = list(_spelled(chain, maps, pool, features))
         except ForeignModelError as error:
             refused.append(error)
             continue
-        yield from divided
-    if len(refused) == 2:
-        raise refused[1]
+        yield from spelled
+    if len(refused) == 1 + len(early):
+        raise refused[-1]
 
 
-def _divided(chain: Chain, *, late: bool) -> Iterator[dict[str, Any]]:
+def _spelled(chain: Chain, maps: list[Step], pool: Step | None, features: list[Step]) -> Iterator[dict[str, Any]]:
     """The specs of one division between the blocks and the head. Raises ForeignModelError."""
-    maps, pool, features = split_head(chain.steps, late=late)
     head = spell_head(pool, features)
     top, rest = _top(chain), {"head": head} if head else {}
     scores = _scores(maps, features, chain.output.shape[0])
-    for count in range(len(_MOVABLE) + 1):
-        for before in combinations(_MOVABLE, count):
+    kinds = {kind_of(step) for step in maps}
+    movable = [kind for kind in _MOVABLE if kind in kinds]
+    for count in range(len(movable) + 1):
+        for before in combinations(movable, count):
             yield {**top, **spell_blocks(find_blocks(maps, before), scores), **rest}
 
 

@@ -6,6 +6,7 @@ In the order of an import:
     file.py         a file read without being believed: its constants, who uses which value
     check.py        what is checked before anything is computed
     evaluate.py     one node computed, within a budget
+    pools.py        pools of whole maps, which ONNX's reference takes window by window
     own_file.py     a file of nin-spec's own, which carries its spec
     unfolding.py    the spec's weights from those of such a file
     same_graph.py   such a file compared with what its spec exports to

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from nin_spec.importers.budget import Budget
 from nin_spec.importers.chain import reading
+from nin_spec.importers.onnx import pools
 
 if TYPE_CHECKING:
     from onnx import NodeProto
@@ -48,7 +49,8 @@ def evaluate_node(
         # Of a node alone the evaluator takes the newest opset; a function says its own.
         results = [name for name in node.output if name]
         one = helper.make_function("nin_spec", "one", list(feeds), results, [node], [helper.make_opsetid("", opset)])
-        return [np.asarray(v) for v in ReferenceEvaluator(one).run(None, feeds, attributes={})]
+        faster = pools.operators() if pools.is_plain(node, attributes(node)) else None
+        return [np.asarray(v) for v in ReferenceEvaluator(one, new_ops=faster).run(None, feeds, attributes={})]
 
 
 def numbers_made(node: NodeProto, given: list[Constant]) -> int:
@@ -70,6 +72,8 @@ def numbers_made(node: NodeProto, given: list[Constant]) -> int:
             return _padded(node, given)
         case "Concat":
             return given_sizes
+        case "AveragePool" | "MaxPool":
+            return pools.numbers_of_pool(node, attributes(node), given[0].shape)
         case _:
             shapes = [array.shape for array in given]
             together = _broadcast(shapes)
