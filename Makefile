@@ -46,6 +46,9 @@ bench-serving: setup  ## the server, a bare session, and others: ONLY='--litserv
 bench-studio: setup  ## time a keystroke in the studio, in a browser; needs playwright and a Chromium
 	$(BIN)/python tests/bench_studio.py
 
+bench-import: setup  ## time imports against another revision's checkout: BEFORE=../before
+	$(BIN)/python tests/bench_import.py $(BEFORE) $(ONLY)
+
 targets: setup  ## measure every onnxruntime release and write exporters/targets.json; ONLY='--releases 1.32.0'
 	$(BIN)/python tests/measure_targets.py $(ONLY)
 
@@ -56,4 +59,4 @@ pictures: setup  ## take the pictures of the README again; needs playwright and 
 clean:  ## remove what was made here
 	rm -rf $(VENV) $(FLOORS) $(OUT) build dist
 
-.PHONY: help setup demo test test-floors bench bench-graphs bench-training bench-serving bench-studio targets pictures clean
+.PHONY: help setup demo test test-floors bench bench-graphs bench-training bench-serving bench-studio bench-import targets pictures clean

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nin_spec.importers.chain import Array
+from nin_spec.importers.regions import Array
 
 if TYPE_CHECKING:
     from onnx import NodeProto
