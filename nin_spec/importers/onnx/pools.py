@@ -33,12 +33,12 @@ def numbers_of_pool(node: NodeProto, given: dict[str, Any], shape: tuple[int, ..
 
     Any padding counts as if it were on either side.
     """
-    kernel = given["kernel_shape"]
-    added = 2 * max(map(abs, given.get("pads", ())), default=0)
+    kernel: list[int] = given["kernel_shape"]
+    added: int = 2 * max(map(abs, given.get("pads", ())), default=0)
     padded = math.prod(shape[:2]) * math.prod(n + added for n in shape[2:])
     if is_plain(node, given):
         return padded * max(1, sum(kernel) // 16)
-    windows = padded // max(1, math.prod(given.get("strides", ())))
+    windows: int = padded // max(1, math.prod(given.get("strides", ())))
     return max(padded, windows * _WINDOW * max(1, math.prod(kernel) // 16))
 
 
