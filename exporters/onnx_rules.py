@@ -71,7 +71,7 @@ class Writer:
         Its value is named for the node of the spec that has it: parity finds each under that name.
         """
         name = f"{node.name}/{part}" if part else node.name
-        value = name if part else node.gives or f"{node.name}/value"
+        value = name if part else node.computes or f"{node.name}/value"
         made = helper.make_node(op_type, [self.value, *inputs], [value], name=name)
         made.attribute.extend(_attribute(key, value) for key, value in attributes.items() if value is not None)
         self.nodes.append(made)

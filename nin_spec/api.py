@@ -37,7 +37,7 @@ def export(
     more.
 
     Raises:
-        ExportError: an option that can't be had, or a path that can't be written.
+        ExportError: an option that can't be had, or a path that is not writable.
         ParityError: the file computes something else than the spec declares; nothing is written.
         BudgetError: it loses more accuracy than allowed; nothing is written.
         DataError: pictures to measure it on that are missing or don't fit.

@@ -1,17 +1,17 @@
-"""Where something is wrong, what, and what to do: sources, spans, diagnostics, and the error tree.
+"""Sources, spans, diagnostics and the error tree: what is wrong, where, and how to fix it.
 
-    NinSpecError            carries one or more diagnostics, and the exit code they deserve
+    NinSpecError            one or more diagnostics, and the exit code
     |-- SpecError           the text of a spec can't be read, validated or compiled          (exit 2)
     |-- WeightsError        a weights file does not fit the network                          (exit 2)
-    |-- ExportError         an export that can't be made as asked                            (exit 2)
-    |-- InputError          a model, image or array handed to a command can't be used        (exit 2)
-    |-- DeviceError         the device asked for can't run the model                         (exit 2)
-    |-- ForeignModelError   a network of another tool can't be brought into the language   (exit 2)
+    |-- ExportError         the requested export is not possible                            (exit 2)
+    |-- InputError          a model, image or array is not usable        (exit 2)
+    |-- DeviceError         the requested device can't run the model                         (exit 2)
+    |-- ForeignModelError   another tool's network can't be expressed in the language   (exit 2)
     |-- DataError           a data set is missing, damaged, or does not fit the network      (exit 2)
-    |-- TrainingError       a run can't be started, continued or used as asked               (exit 2)
-    |-- DivergedError       training stopped: the loss is no number any more                 (exit 1)
-    |-- PeerLostError       another training process was stopped, killed or cut off          (exit 1)
-    |-- BudgetError         a file of smaller numbers loses more accuracy than allowed       (exit 1)
+    |-- TrainingError       a run can't be started, resumed or used               (exit 2)
+    |-- DivergedError       training stopped: the loss became NaN or infinite                 (exit 1)
+    |-- PeerLostError       another training process stopped, was killed or lost its connection          (exit 1)
+    |-- BudgetError         a reduced-precision file loses more accuracy than allowed       (exit 1)
     `-- ParityError         an exported file does not compute what its spec declares         (exit 1)
 
 Positions are 1-based, columns count characters.
@@ -28,7 +28,7 @@ from typing import ClassVar
 
 
 class Severity(StrEnum):
-    """How bad it is. Only errors stop a command; a note is advice."""
+    """Severity of a diagnostic. Only errors stop a command; a note is advice."""
 
     ERROR = "error"
     WARNING = "warning"
@@ -36,95 +36,95 @@ class Severity(StrEnum):
 
 
 class Code(Enum):
-    """Every diagnostic's stable code, and what it stands for. Codes are never reused."""
+    """Every diagnostic's stable code and its meaning. Codes are never reused."""
 
     FILE_NOT_FOUND = ("NIN001", "a file, or a shipped spec of that name, does not exist")
-    FILE_UNREADABLE = ("NIN002", "a path is a directory, a device, or may not be read")
-    FILE_TOO_LARGE = ("NIN003", "a spec is larger than any spec needs to be")
+    FILE_UNREADABLE = ("NIN002", "a path is a directory, a device, or not readable")
+    FILE_TOO_LARGE = ("NIN003", "a spec is larger than the limit")
     NOT_UTF8 = ("NIN004", "a spec is not UTF-8 text")
     WRONG_KIND = ("NIN005", "a file of the wrong kind: another tool's file, or a spec where a model is needed")
 
     YAML_SYNTAX = ("NIN101", "the text is not YAML")
     YAML_DUPLICATE_KEY = ("NIN102", "a key is given twice in one mapping")
     YAML_TAG = ("NIN103", "a YAML tag; specs are plain data and never build objects")
-    YAML_TOO_DEEP = ("NIN104", "nesting deeper than any spec needs")
-    YAML_TOO_MANY_NODES = ("NIN105", "more values, aliases expanded, than any spec needs")
+    YAML_TOO_DEEP = ("NIN104", "nesting deeper than the limit")
+    YAML_TOO_MANY_NODES = ("NIN105", "more values than the limit, with aliases expanded")
     YAML_ALIAS = ("NIN106", "an alias that is undefined or contains itself")
     YAML_MERGE_KEY = ("NIN107", "a YAML merge key; use defaults or extends")
     YAML_NOT_ONE_DOCUMENT = ("NIN108", "an empty file, or more than one YAML document")
     YAML_KEY = ("NIN109", "a key that is not a plain name")
     YAML_NOT_A_MAPPING = ("NIN110", "a spec that is not a mapping")
 
-    UNKNOWN_KEY = ("NIN201", "a key that the language does not have here")
-    MISSING_KEY = ("NIN202", "a key that is needed here")
-    WRONG_TYPE = ("NIN203", "a value of another type than expected")
-    OUT_OF_RANGE = ("NIN204", "a number outside its range")
-    UNKNOWN_CHOICE = ("NIN205", "a word that is not among the choices")
-    INVALID_VALUE = ("NIN206", "a value of the right type and the wrong form")
+    UNKNOWN_KEY = ("NIN201", "a key that is unknown here")
+    MISSING_KEY = ("NIN202", "a required key is missing")
+    WRONG_TYPE = ("NIN203", "a value of the wrong type")
+    OUT_OF_RANGE = ("NIN204", "a number out of range")
+    UNKNOWN_CHOICE = ("NIN205", "a word that is not one of the choices")
+    INVALID_VALUE = ("NIN206", "a value of the right type in the wrong form")
     CONFLICT = ("NIN207", "keys that contradict each other")
-    AMBIGUOUS = ("NIN208", "a choice that changes the function computed and was left open")
-    OUTSIDE_LANGUAGE = ("NIN209", "a network that is not a chain, or an operation that the language can't say")
+    AMBIGUOUS = ("NIN208", "an unset choice that changes what the network computes")
+    OUTSIDE_LANGUAGE = ("NIN209", "a network that is not a chain, or an operation outside the language")
 
     EXTENDS_CYCLE = ("NIN301", "a spec that extends itself, or too long a chain of extends")
     UNKNOWN_BLOCK = ("NIN302", "a change to a block that does not exist")
     BAD_OVERRIDE = (
         "NIN303",
-        "an override that does not fit the spec: not path=value, or an item that its list does not have",
+        "an invalid override: not path=value, or an item that is not in its list",
     )
 
-    UNKNOWN_PARAMETER = ("NIN304", "a recipe that names a parameter which the network does not have")
+    UNKNOWN_PARAMETER = ("NIN304", "a recipe that names a parameter missing from the network")
 
     SHAPE = ("NIN401", "sizes or channels that do not fit together")
-    SCORES = ("NIN402", "a head that does not end in one score a class")
+    SCORES = ("NIN402", "a head that does not end in one score per class")
     TOO_LARGE = ("NIN403", "a network too large to build")
-    OPEN_SIZE = ("NIN404", "an open input size that the network does not allow")
+    OPEN_SIZE = ("NIN404", "an open input size that the network does not support")
 
     WEIGHTS_UNREADABLE = ("NIN501", "a weights file that can't be read safely")
     WEIGHTS_MISMATCH = ("NIN502", "weights that do not fit the network")
 
-    EXPORT_OPTION = ("NIN601", "an export option that can't be had")
-    EXPORT_UNSUPPORTED = ("NIN602", "an operation that this back end or opset has no rule for")
-    EXPORT_PATH = ("NIN603", "a path that can't be written")
-    PARITY = ("NIN604", "an exported graph that computes something else than its spec declares")
+    EXPORT_OPTION = ("NIN601", "an export option that is not available")
+    EXPORT_UNSUPPORTED = ("NIN602", "an operation that this back end or opset does not support")
+    EXPORT_PATH = ("NIN603", "a path that is not writable")
+    PARITY = ("NIN604", "an exported graph does not compute what its spec declares")
     BUDGET = ("NIN611", "a file of smaller numbers that loses more accuracy than allowed")
 
-    IMPORT = ("NIN651", "a network, or a file of another tool, that can't be brought into the language")
+    IMPORT = ("NIN651", "another tool's network or file that the language can't express")
 
     MODEL_UNREADABLE = ("NIN701", "a file that is not a model nin-spec can run")
     INPUT_UNUSABLE = ("NIN702", "an image or array that does not fit the model")
     DEVICE_UNAVAILABLE = ("NIN703", "a device that can't run here")
-    DEVICE_FALLBACK = ("NIN704", "nodes placed on another device than the one asked for")
-    EXTRA_MISSING = ("NIN705", "a package that an extra of nin-spec brings is not installed")
-    DEVICE_OPTION = ("NIN706", "an option that a device does not have, or a value that it can't have")
-    MEMORY = ("NIN707", "work that needs more memory than there is")
+    DEVICE_FALLBACK = ("NIN704", "nodes placed on a device other than the requested one")
+    EXTRA_MISSING = ("NIN705", "a package from an optional extra of nin-spec is not installed")
+    DEVICE_OPTION = ("NIN706", "a device option that is unknown, or has an invalid value")
+    MEMORY = ("NIN707", "work that needs more memory than is available")
     BENCH_CONTENDER = ("NIN721", "a contender that can't be measured here")
-    SERVE_UNUSABLE = ("NIN731", "a server or a page that can't be started as asked")
+    SERVE_UNUSABLE = ("NIN731", "a server or a page that can't be started")
 
-    DATA_MISSING = ("NIN801", "a data set that is not there")
+    DATA_MISSING = ("NIN801", "a data set that does not exist")
     DATA_DAMAGED = ("NIN802", "a data file that is truncated, corrupt or mislabelled")
     DATA_MISFIT = ("NIN803", "a data set that does not fit the network")
-    DATA_FETCH = ("NIN804", "a download that failed, or is not the file it should be")
+    DATA_FETCH = ("NIN804", "a download that failed, or is not the expected file")
 
-    RECIPE = ("NIN811", "a recipe that is missing, or can't be followed here")
-    RUN_UNUSABLE = ("NIN812", "a run folder that can't be used or continued")
-    DIVERGED = ("NIN813", "a training loss that is no number any more")
-    PEER_LOST = ("NIN814", "a training process that can't be reached, was stopped or was killed")
+    RECIPE = ("NIN811", "a recipe that is missing, or can't be run here")
+    RUN_UNUSABLE = ("NIN812", "a run folder that can't be used or resumed")
+    DIVERGED = ("NIN813", "the training loss became NaN or infinite")
+    PEER_LOST = ("NIN814", "a training process that is unreachable, was stopped or was killed")
 
     SCORE_ACTIVATION = ("NIN901", "an activation on the class scores")
-    PADDED_POINTS = ("NIN902", "a convolution padded so far that its border sees no input, as a padded 1x1")
+    PADDED_POINTS = ("NIN902", "a convolution padded so far that its border sees no input, for example a padded 1x1")
     STRIDE_SKIPS = ("NIN903", "a stride larger than the kernel, which skips cells")
     POOL_DROPS = ("NIN904", "a pool that leaves out the last rows or columns")
     SCORE_DROPOUT = ("NIN905", "dropout directly before the scores")
     SINGLE_CELL = ("NIN906", "class maps that have shrunk to 1x1 before they are pooled")
     SMALL_FIELD = ("NIN907", "class maps whose receptive field is smaller than the input")
-    USELESS_BIAS = ("NIN908", "a bias before batch norm, which takes it away again")
+    USELESS_BIAS = ("NIN908", "a bias before batch norm, which cancels it")
     TWO_SOFTMAXES = ("NIN909", "scores that are squashed twice")
-    ODD_CHANNELS = ("NIN910", "channels that are no multiple of 8, which tensor cores compute in")
+    ODD_CHANNELS = ("NIN910", "channels that are not a multiple of 8, the tile of tensor cores")
     DEAD_START = ("NIN911", "an initialisation that leaves a deep ReLU network at loss ln(classes)")
     IDLE_ENTRY = ("NIN912", "an entry of the recipe that changes nothing, such as a misspelt pattern")
     TWO_SCALES = ("NIN913", "pictures that are trained on at one scale and evaluated at another")
-    UNUSED_IGNORE = ("NIN990", "a `# nin: ignore` that silences nothing")
-    UNKNOWN_IGNORE = ("NIN991", "a `# nin: ignore` that names no rule")
+    UNUSED_IGNORE = ("NIN990", "a `# nin: ignore` that suppresses nothing")
+    UNKNOWN_IGNORE = ("NIN991", "a `# nin: ignore` without a known rule")
 
     def __init__(self, code: str, meaning: str) -> None:
         self.code = code
@@ -146,17 +146,17 @@ class Source:
 
 @lru_cache(maxsize=16)
 def lines_of(text: str) -> list[str]:
-    """The lines of a text, split once however many diagnostics show one."""
+    """The lines of a text, split once and cached."""
     return text.splitlines()
 
 
 def short(text: str, limit: int = 60) -> str:
-    """Text that a message can quote: the middle of a sentence holds no megabytes."""
+    """Text shortened so that a message can quote it."""
     return text if len(text) <= limit else text[: limit - 3] + "..."
 
 
 def counted(number: int, noun: str, nouns: str | None = None) -> str:
-    """`1 epoch`, `1,437 pictures`; `nouns` where the plural is no bare s."""
+    """`1 epoch`, `1,437 pictures`; pass `nouns` for an irregular plural."""
     return f"{number:,} {noun if number == 1 else nouns or noun + 's'}"
 
 
@@ -175,7 +175,7 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class Diagnostic:
-    """One finding. `hint` says what to do about it."""
+    """One problem. `hint` says how to fix it."""
 
     code: Code
     message: str
@@ -184,7 +184,7 @@ class Diagnostic:
     severity: Severity = Severity.ERROR
 
     def as_dict(self) -> dict[str, object]:
-        """The finding as plain data, as `--format json` prints it."""
+        """The diagnostic as plain data, in the form that `--format json` prints."""
         span = self.span
         return {
             "code": self.code.code,
@@ -198,7 +198,7 @@ class Diagnostic:
 
 
 class NinSpecError(Exception):
-    """Something is wrong with what a person gave us; carries every diagnostic found."""
+    """An error in the user's input, with every diagnostic found."""
 
     exit_code: ClassVar[int] = 2
 
@@ -217,19 +217,19 @@ class WeightsError(NinSpecError):
 
 
 class ExportError(NinSpecError):
-    """An export can't be made as asked."""
+    """The requested export is not possible."""
 
 
 class InputError(NinSpecError):
-    """A model, image or array handed to a command can't be used."""
+    """A model, image or array is not usable."""
 
 
 class DeviceError(NinSpecError):
-    """The device asked for can't run the model."""
+    """The requested device can't run the model."""
 
 
 class ForeignModelError(NinSpecError):
-    """A network of another tool can't be brought into the language."""
+    """Another tool's network can't be expressed in the language."""
 
 
 class DataError(NinSpecError):
@@ -237,23 +237,23 @@ class DataError(NinSpecError):
 
 
 class TrainingError(NinSpecError):
-    """A run can't be started, continued or used as asked."""
+    """A run can't be started, resumed or used."""
 
 
 class DivergedError(NinSpecError):
-    """Training stopped: the loss is no number any more."""
+    """Training stopped: the loss became NaN or infinite."""
 
     exit_code = 1
 
 
 class PeerLostError(NinSpecError):
-    """Another training process was stopped, killed or cut off."""
+    """Another training process stopped, was killed or lost its connection."""
 
     exit_code = 1
 
 
 class BudgetError(NinSpecError):
-    """A file of smaller numbers loses more accuracy than allowed."""
+    """A reduced-precision file loses more accuracy than allowed."""
 
     exit_code = 1
 
@@ -272,7 +272,7 @@ def nearest(word: str, choices: Iterable[str]) -> str | None:
 
 
 def did_you_mean(word: str, choices: Sequence[str]) -> str:
-    """A hint that names the nearest right word, else all of them."""
+    """A hint that names the nearest valid word, else all of them."""
     near = nearest(word, choices)
     return f"did you mean {near!r}?" if near else "expected one of: " + ", ".join(choices)
 
@@ -280,7 +280,7 @@ def did_you_mean(word: str, choices: Sequence[str]) -> str:
 _WIDTH = 160
 
 MAX_FINDINGS = 100
-"""Errors of one spec that are worth showing at once; what is hostile stops here."""
+"""Errors shown for one spec; a hostile spec could have any number."""
 
 
 def render(diagnostic: Diagnostic) -> str:
@@ -301,7 +301,7 @@ def render(diagnostic: Diagnostic) -> str:
 
 
 def _window(span: Span) -> tuple[str, int, int]:
-    """The span's line, cut around the span when long; the column and length inside the cut."""
+    """The span's line, cut around the span if long, and the column and length within the cut."""
     text = span.source.line(span.line)
     start = 0 if span.column <= _WIDTH - 20 else span.column - 60
     end = span.column - 1 + span.length
@@ -312,7 +312,7 @@ def _window(span: Span) -> tuple[str, int, int]:
 
 
 def printable(text: str) -> str:
-    r"""Text that can't drive a terminal, hide or reorder what is beside it, or fail to be encoded as UTF-8.
+    r"""Text that is safe to print: no terminal controls, no hidden or reordered characters, valid UTF-8.
 
     A tab becomes a space. Other control characters (U+0080 to U+009F too), marks of direction and other format
     characters, line separators and lone surrogates, which a file name that is not UTF-8 has, become escapes as JSON and

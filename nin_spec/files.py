@@ -1,4 +1,4 @@
-"""The one door to the disk: files are written whole or not at all, several of them all or none.
+"""All writing to disk: each file is written whole or not at all, several files all or none.
 
 Each is written beside its target first, then renamed over it. Only regular files are written: a device node, a FIFO
 or a socket is refused, and so is a link that leads to one, for a rename would put a regular file in its place.
@@ -27,16 +27,16 @@ _NODES = {
 
 
 def write_atomic(path: Path, data: bytes) -> None:
-    """Write `data` to `path`. Killed at any moment, the old file or the new one is there.
+    """Write `data` to `path` atomically: if the process is killed, either the old or the new file remains.
 
     A link is followed, an existing file keeps its mode. Raises ExportError (EXPORT_PATH) when the folder is
-    missing, the path is a folder, a device, a FIFO or a URL, or the disk refuses; nothing is left behind then.
+    missing, the path is a folder, a device, a FIFO or a URL, or the write fails; no partial file remains.
     """
     write_all({path: data})
 
 
 def write_all(files: Mapping[Path, bytes]) -> None:
-    """Write several files, so that all are the new ones or all are the old.
+    """Write several files: either all are replaced or none.
 
     All are written beside their targets before the first is renamed; when a rename fails, those before it are undone.
     (Only a process killed between two renames leaves one new and one old.) Raises ExportError, as `write_atomic`.
@@ -66,13 +66,13 @@ def write_all(files: Mapping[Path, bytes]) -> None:
 
 
 def check_target(path: Path) -> Path:
-    """Where a path leads, links followed. Raises ExportError when no regular file can be written there."""
+    """The target of a path, links resolved. Raises ExportError when no regular file can be written there."""
     refuse_url(str(path))
     try:
         require_regular(path)
         target = Path(os.path.realpath(path))
         if not target.parent.is_dir():
-            raise _refuse(path, f"there is no folder {target.parent}", f"mkdir -p {target.parent}")
+            raise _refuse(path, f"the folder {target.parent} does not exist", f"mkdir -p {target.parent}")
         if not os.access(target.parent, os.W_OK):
             raise _refuse(path, f"the folder {target.parent} is read-only")
     except (OSError, ValueError) as error:
@@ -81,7 +81,7 @@ def check_target(path: Path) -> Path:
 
 
 def require_regular(path: Path) -> None:
-    """Raise ExportError for a folder, a device node, a FIFO or a socket, links followed; OSError as `stat` does."""
+    """Raise ExportError unless the path, links resolved, is a regular file; OSError if `stat` fails."""
     mode = _mode(path)
     if mode is not None and stat.S_ISDIR(mode):
         raise _refuse(path, "it is a folder", f"pass {path}/NAME")
@@ -93,7 +93,7 @@ def require_regular(path: Path) -> None:
 def refuse_url(path: str) -> None:
     """Raise ExportError for a path that looks like a URL: `s3://bucket/x` would become a folder `s3:` here."""
     if _URL.match(path):
-        hint = "write to a local path, and upload the result with your storage's own tool"
+        hint = "write to a local path, then upload the result with your storage's own tool"
         raise ExportError(Diagnostic(Code.EXPORT_PATH, f"{path} is a URL, and only local files are written", hint=hint))
 
 
@@ -106,10 +106,10 @@ def _mode(path: Path) -> int | None:
 
 @contextmanager
 def _staged(path: Path, target: Path, data: bytes) -> Iterator[Path]:
-    """The data in a file of its own beside the target, with the mode that the target is to have; removed at the end."""
+    """The data in a temporary file beside the target, with the target's mode; removed on exit."""
     try:
         mode = stat.S_IMODE(target.stat().st_mode) if target.exists() else 0o666 & ~_umask()
-        # Not after the target: a name may have 255 bytes, and this one none more.
+        # Not named after the target: a name that already has 255 bytes could not be extended.
         handle, name = tempfile.mkstemp(prefix=".nin-spec-", suffix=".part", dir=target.parent)
     except OSError as error:
         raise _refuse(path, _reason(error)) from None
@@ -129,7 +129,7 @@ def _staged(path: Path, target: Path, data: bytes) -> Iterator[Path]:
 
 @contextmanager
 def _kept(path: Path, target: Path) -> Iterator[Path | None]:
-    """The file that stands at the target under a second name, for as long as it may be wanted back."""
+    """A second link to the existing target, so that a failed write can restore it."""
     if not target.exists():
         yield None
         return
@@ -159,7 +159,7 @@ def _rename(path: Path, beside: Path, target: Path) -> None:
 
 
 def _restore(kept: Path | None, target: Path) -> None:
-    """Put back what stood at a target, or nothing."""
+    """Restore the file that was at a target, if any."""
     if kept is None:
         target.unlink(missing_ok=True)
     else:

@@ -28,7 +28,7 @@ RECORD = "run.json"
 
 
 def shipped_names() -> list[str]:
-    """The names of the specs that come with nin-spec."""
+    """The names of the specs that ship with nin-spec."""
     return sorted(p.stem for p in SHIPPED.glob("*.yaml"))
 
 

@@ -1,1 +1,1 @@
-"""The typed intermediate representation: ops, and the chain that they form. It knows no file format."""
+"""The typed intermediate representation: ops, and the chain that they form, independent of any file format."""

@@ -1,8 +1,8 @@
 """The graph: a typed, immutable chain of ops.
 
 A Network-in-Network classifier is a chain: every published network among the oracles is one, and the
-language refuses what is not. So a graph is a tuple of nodes, node k's input being node k-1's output;
-names, not edges, tell nodes apart.
+language rejects anything else. So a graph is a tuple of nodes: the input of node k is the output of node k-1, and nodes
+are identified by name.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from nin_spec.ir.types import Parameter, TensorType
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """One op at its place: its name, the types it takes and gives, and the spec's line that asked for it.
+    """One op in the chain: its name, its input and output types, and the span of the spec that it comes from.
 
-    `gives` names the node of the spec whose value comes out: another one's where a pass has merged or moved
-    ops, and empty where the spec has no such value.
+    `computes` names the spec's node whose value this one computes. It differs from `name` if a pass merged or moved
+    ops, and is empty if the spec has no such value.
     """
 
     name: str
@@ -28,7 +28,7 @@ class Node:
     input: TensorType
     output: TensorType
     span: Span | None = None
-    gives: str = ""
+    computes: str = ""
 
     @property
     def kind(self) -> str:
@@ -54,17 +54,17 @@ class Graph:
 
     @property
     def output(self) -> TensorType:
-        """The type of what the last node gives."""
+        """The output type of the last node."""
         return self.nodes[-1].output if self.nodes else self.input
 
-    def then(self, name: str, op: Op, span: Span | None = None, *, gives: str | None = None) -> Graph:
+    def then(self, name: str, op: Op, span: Span | None = None, *, computes: str | None = None) -> Graph:
         """This graph with one more node. Raises ShapeError when `op` can't take the output so far.
 
-        The node gives the value of its own name unless a pass says otherwise.
+        Unless a pass sets `computes`, the node computes the value of its own name.
         """
         if any(n.name == name for n in self.nodes):
             raise ValueError(f"two nodes named {name!r}")
-        node = Node(name, op, self.output, op.infer(self.output), span, name if gives is None else gives)
+        node = Node(name, op, self.output, op.infer(self.output), span, name if computes is None else computes)
         return replace(self, nodes=(*self.nodes, node))
 
     def parameters(self) -> dict[str, Parameter]:

@@ -16,7 +16,7 @@ from nin_spec.ir.types import Padding, Pair, Parameter, ShapeError, TensorType, 
 class Op:
     """One operation; by default it keeps the shape and owns no parameters."""
 
-    # Written once here: generated anew for each op, they would slow the start of every command.
+    # Written once here: generating them for each op would slow the start of every command.
     def __eq__(self, other: object) -> bool:
         return type(self) is type(other) and vars(self) == vars(other)
 
@@ -28,7 +28,7 @@ class Op:
         return f"{type(self).__name__}({attributes})"
 
     def infer(self, x: TensorType) -> TensorType:
-        """The output type for input type `x`; raises ShapeError when it can't take it."""
+        """The output type for input type `x`. Raises ShapeError if the op can't take it."""
         return x
 
     def parameters(self, x: TensorType) -> tuple[Parameter, ...]:
@@ -78,7 +78,7 @@ class Conv2d(Op):
             raise ShapeError(
                 f"the kernel covers {eh}x{ew} cells and does not fit into {h}x{w} ({padded} with padding)",
                 "kernel",
-                "use a smaller kernel, more padding, or less striding before",
+                "use a smaller kernel, more padding, or a smaller stride before it",
             )
         return x.with_shape(self.out_channels, oh, ow)
 
@@ -102,7 +102,7 @@ class Linear(Op):
 
     def infer(self, x: TensorType) -> TensorType:
         if x.is_map:
-            raise ShapeError(f"a dense layer needs flat features, and gets maps {x.shape}")
+            raise ShapeError(f"a dense layer needs flat features, but its input is maps {x.shape}")
         return x.with_shape(self.out_features)
 
     def parameters(self, x: TensorType) -> tuple[Parameter, ...]:
@@ -176,7 +176,7 @@ class LeakyReLU(Op):
 
 @dataclass(frozen=True, repr=False, eq=False)
 class PReLU(Op):
-    """Leaky ReLU with a learned slope: one, or one a channel (He et al. 2015)."""
+    """Leaky ReLU with a learned slope: one, or one per channel (He et al. 2015)."""
 
     per_channel: bool = False
     init: float = 0.25
@@ -237,7 +237,7 @@ class Maxout(Op):
 
 @dataclass(frozen=True, repr=False, eq=False)
 class Pool2d(Op):
-    """What max and average pooling share. In ceil mode a last, partial window counts."""
+    """Base of max and average pooling. In ceil mode a last, partial window counts."""
 
     kernel_size: Pair
     stride: Pair
@@ -246,7 +246,7 @@ class Pool2d(Op):
 
     @property
     def even(self) -> bool:
-        """True when both ends are padded alike, by at most half the kernel: what PyTorch's own pools take."""
+        """True if both ends are padded equally, by at most half the kernel, as PyTorch's pools require."""
         (kh, kw), p = self.kernel_size, self.padding
         return p.symmetric and p.top <= kh // 2 and p.left <= kw // 2
 
@@ -260,14 +260,14 @@ class Pool2d(Op):
         )
 
     def reach(self, x: TensorType) -> Padding:
-        """The padding that the windows really touch: `padding` with its ends grown or cut to the last window."""
+        """The padding that the windows cover: `padding`, with its ends extended or cut to the last window."""
         _, h, w = x.maps()
         (kh, kw), (sh, sw), p, (oh, ow) = self.kernel_size, self.stride, self.padding, self.counts(x)
         return Padding(p.top, end_padding(h, kh, sh, p.top, oh), p.left, end_padding(w, kw, sw, p.left, ow))
 
     @property
     def may_overhang(self) -> bool:
-        """True when at some size a ceil-mode window would start behind the input: such a window is none."""
+        """True if, at some size, a ceil-mode window would start past the input; such a window is not counted."""
         (kh, kw), (sh, sw), p = self.kernel_size, self.stride, self.padding
         return self.ceil_mode and (sh > kh - p.bottom or sw > kw - p.right)
 
@@ -283,7 +283,7 @@ class Pool2d(Op):
             raise ShapeError(
                 f"the {kh}x{kw} window does not fit into {h}x{w}",
                 "kernel",
-                "use a smaller kernel, or drop a pool or stride before",
+                "use a smaller kernel, or remove a pool or stride before it",
             )
         return x.with_shape(c, oh, ow)
 
@@ -301,7 +301,7 @@ class AvgPool2d(Pool2d):
     """Average over each window.
 
     The divisor is the number of real cells under the window; with `count_include_pad`, of real and
-    padded cells. Cells past the padding, which a ceil-mode window may hang over, never count.
+    padded cells. Cells past the padding, which a ceil-mode window may overlap, never count.
     """
 
     count_include_pad: bool = False
@@ -309,7 +309,7 @@ class AvgPool2d(Pool2d):
 
 @dataclass(frozen=True, repr=False, eq=False)
 class GlobalPool2d(Op):
-    """What the two global pools share: each map becomes one number."""
+    """Base of the two global pools: each map becomes one number."""
 
     def infer(self, x: TensorType) -> TensorType:
         c, _, _ = x.maps()
@@ -335,14 +335,14 @@ class AdaptiveMaxPool2d(GlobalPool2d):
 
 @dataclass(frozen=True, repr=False, eq=False)
 class Dropout(Op):
-    """Zeroes elements with probability `p` in training; the identity afterwards."""
+    """Zeroes elements with probability `p` in training; the identity at inference."""
 
     p: float = 0.5
 
 
 @dataclass(frozen=True, repr=False, eq=False)
 class Dropout2d(Op):
-    """Zeroes whole channels with probability `p` in training; the identity afterwards."""
+    """Zeroes whole channels with probability `p` in training; the identity at inference."""
 
     p: float = 0.5
 

@@ -1,4 +1,4 @@
-"""Ops that no spec asks for: what stands between raw pixels and a network, until passes fold it away."""
+"""Ops between raw pixels and a network. No spec contains them, and passes fold most of them away."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class ChannelOrder(Op):
 
 @dataclass(frozen=True, repr=False, eq=False)
 class Affine(Op):
-    """x * weight + bias by channel; `scale` and `shift` say which of the two there are."""
+    """x * weight + bias per channel; `scale` and `shift` say which of the two are present."""
 
     scale: bool = True
     shift: bool = True

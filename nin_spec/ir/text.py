@@ -1,4 +1,4 @@
-"""The graph as text: what goldens hold and people review."""
+"""The graph as text, for golden files and for people."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from nin_spec.ir.types import Padding
 
 
 def print_graph(graph: Graph) -> str:
-    """One line for the input, one a node: name, op with every attribute, output type.
+    """One line for the input and one per node: name, op with every attribute, output type.
 
-    Where a pass has changed whose value comes out, that is said.
+    A node that computes another node's value says so.
     """
     size = " (open size)" if graph.open_size else ""
     width = max((len(n.name) for n in graph.nodes), default=0)
@@ -21,8 +21,9 @@ def print_graph(graph: Graph) -> str:
 
 
 def _line(node: Node, width: int) -> str:
-    gives = "" if node.gives == node.name else f"  (gives {node.gives or 'a value of its own'})"
-    return f"  {node.name:<{width}}  {print_op(node.op)} -> {node.output}{gives}"
+    value = node.computes or "a value that the spec does not have"
+    computes = "" if node.computes == node.name else f"  (computes {value})"
+    return f"  {node.name:<{width}}  {print_op(node.op)} -> {node.output}{computes}"
 
 
 def print_op(op: Op) -> str:
@@ -32,7 +33,7 @@ def print_op(op: Op) -> str:
 
 
 def print_value(value: object) -> str:
-    """A pair as 3x3, more numbers as [2,1,0], a padding by side, a bool as yaml writes it."""
+    """A pair as 3x3, a longer list as [2,1,0], a padding by side, a bool as in YAML."""
     if isinstance(value, Padding):
         return str(value)
     if isinstance(value, tuple):

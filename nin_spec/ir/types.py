@@ -14,7 +14,7 @@ Role = Literal["weight", "bias", "scale", "shift", "mean", "var", "slope"]
 
 
 class ShapeError(ValueError):
-    """An op can't take what it is given. `field` names the attribute at fault, `hint` the remedy."""
+    """An op can't take its input. `field` names the attribute at fault, `hint` the fix."""
 
     def __init__(self, message: str, field: str | None = None, hint: str | None = None) -> None:
         super().__init__(message)
@@ -32,7 +32,7 @@ class Padding(NamedTuple):
 
     @property
     def symmetric(self) -> bool:
-        """True when both ends of each axis are padded alike."""
+        """True if both ends of each axis are padded equally."""
         return self.top == self.bottom and self.left == self.right
 
     @property
@@ -73,7 +73,7 @@ class TensorType:
     def maps(self) -> tuple[int, int, int]:
         """(C, H, W), or ShapeError once the maps are flattened."""
         if len(self.shape) != 3:
-            msg = f"needs feature maps (C, H, W), but the input is already flat: {self.shape[0]} features"
+            msg = f"needs feature maps (C, H, W), but its input is flat: {self.shape[0]} features"
             raise ShapeError(msg)
         c, h, w = self.shape
         return c, h, w

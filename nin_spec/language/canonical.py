@@ -1,7 +1,7 @@
-"""The canonical form: the same spec with every choice written out, and where each choice came from.
+"""The canonical form: the same spec with every choice written out, and the source of each choice.
 
-Defaults and block-level values are folded into each convolution, so that lowering reads one place
-only. The canonical form is itself a spec of the language, and compiles to the same network.
+Defaults and block-level values are folded into each convolution, so that lowering reads only that. The canonical form
+is itself a spec of the language, and compiles to the same network.
 """
 
 from __future__ import annotations
@@ -20,18 +20,18 @@ if TYPE_CHECKING:
     from nin_spec.language.schema import Block, Conv, Spec
 
 SPATIAL = ("kernel", "stride", "padding", "dilation")
-"""What a block says of its first convolution."""
+"""Keys of a block that apply to its first convolution."""
 
 SHARED = ("bias", "norm", "activation", "order", "init")
-"""What a block, or `defaults`, says of each convolution."""
+"""Keys of a block, or of `defaults`, that apply to each convolution."""
 
 
 @dataclass(frozen=True)
 class Canonical:
     """A complete spec.
 
-    `spec` has every key set; `data` is the same as plain data; `origins` maps each value's path to the
-    place that decided it, or to None where the language's default did; `tree` is what was written.
+    `spec` has every key set; `data` is the same as plain data; `origins` maps each value's path to the span that set
+    it, or to None for the language's default; `tree` is the spec as written.
     """
 
     spec: Spec
@@ -41,7 +41,7 @@ class Canonical:
 
     @property
     def root(self) -> Span:
-        """Where the spec begins."""
+        """The span of the spec's start."""
         return self.tree.span
 
     @property
@@ -50,7 +50,7 @@ class Canonical:
         return emit(self.data)
 
     def where(self, *path: str | int) -> Span:
-        """The place that decided the value at `path`, else the nearest one around it."""
+        """The span that set the value at `path`, else that of the nearest enclosing one."""
         while path:
             span = self.origins.get(path)
             if span is not None:
@@ -65,7 +65,7 @@ class Canonical:
 
 
 def canonicalise(spec: Spec, root: Table) -> Canonical:
-    """Complete a validated spec. Raises SpecError with every contradiction and every open choice."""
+    """Complete a validated spec. Raises SpecError with every contradiction and every unset choice."""
     from nin_spec.language.schema import Spec
 
     found = list(islice(rules.check(spec, root), MAX_FINDINGS))
@@ -82,7 +82,7 @@ class _Builder:
         self.origins: dict[Path_, Span | None] = {}
 
     def put(self, target: Path_, value: Any, source: Path_ | None) -> Any:
-        """Record where a value came from, leaf by leaf, and return it as plain data."""
+        """Record the source of a value, leaf by leaf, and return it as plain data."""
         from nin_spec.language.schema import dump
 
         data = dump(value)
@@ -114,13 +114,13 @@ class _Builder:
         return data
 
     def _preprocess(self, spec: Spec, data: dict[str, Any]) -> None:
-        """One mean and std a channel, a resize without a size as its word, and the colour that the channels imply."""
+        """Per-channel mean and std, a resize without a size as a bare word, and the colour implied by the channels."""
         contract = data["preprocess"]
         for key in ("mean", "std"):
             value = contract[key]
             contract[key] = value if isinstance(value, list) else [value] * spec.input.channels
         if contract["resize"].keys() == {"kind"}:
-            contract["resize"] = contract["resize"]["kind"]  # the word that exported files carry
+            contract["resize"] = contract["resize"]["kind"]  # the word stored in exported files
         implied = {1: "gray", 3: "rgb"}.get(spec.input.channels)
         if "color" not in contract and implied:
             contract["color"] = self.put(("input", "preprocess", "color"), implied, None)
@@ -191,12 +191,12 @@ class _Builder:
 
 
 def _ordered(model: Any, data: dict[str, Any]) -> dict[str, Any]:
-    """The keys in the order of the grammar, whichever of them were filled in late."""
+    """The keys in the order of the grammar."""
     return {key: data[key] for key in type(model).model_fields if key in data}
 
 
 def conv_items(block: Block) -> Iterator[tuple[Conv, str]]:
-    """Each convolution of a block, and the key that it was written under."""
+    """Each convolution of a block, and the key under which it was written."""
     from nin_spec.language.schema import Conv
 
     if block.convs is not None:
@@ -206,7 +206,7 @@ def conv_items(block: Block) -> Iterator[tuple[Conv, str]]:
 
 
 def _pick(name: str, scopes: list[tuple[Any, Path_]]) -> tuple[Any, Path_ | None]:
-    """The value of the first scope that sets `name`, and where; else the language's default."""
+    """The value of the first scope that sets `name`, and its path; else the language's default."""
     for model, path in scopes:
         if name in model.model_fields_set and getattr(model, name) is not None:
             return getattr(model, name), (*path, name)

@@ -1,4 +1,4 @@
-"""Text to nodes: YAML as plain data in which every key and value knows where it stands.
+"""Text to nodes: YAML as plain data with a span for every key and value.
 
 YAML is read event by event, never constructed: no tags, no merge keys, no code, bounded depth and
 size. Plain scalars follow the YAML 1.2 core schema, so `yes` is a word and `1e-4` a number.
@@ -43,7 +43,7 @@ class Items:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One key of a mapping, with the place of the key itself."""
+    """One key of a mapping, with the span of the key itself."""
 
     key_span: Span
     node: Node
@@ -96,14 +96,14 @@ def _child(node: Node, step: str | int) -> Node | None:
 
 
 def read_file(path: Path, missing: Span | None = None) -> Source:
-    """The text of a spec. `missing` is where the file was asked for, when not on the command line."""
+    """The text of a spec. `missing` is the span that refers to the file, unless the command line does."""
     return decode(str(path), read_bytes(path, missing))
 
 
 def read_bytes(path: Path, missing: Span | None = None) -> bytes:
     """The same as it stands in the file, and a byte more than `decode` takes of one that is too large."""
     try:
-        # Looked at before it is opened: opening a pipe would wait for a writer.
+        # Checked before it is opened: opening a pipe would wait for a writer.
         mode = path.stat().st_mode
         if not stat.S_ISREG(mode):
             what = "a directory" if stat.S_ISDIR(mode) else "not a regular file"
@@ -111,7 +111,9 @@ def read_bytes(path: Path, missing: Span | None = None) -> bytes:
         with path.open("rb") as file:
             return file.read(MAX_BYTES + 1)
     except FileNotFoundError:
-        raise SpecError(Diagnostic(Code.FILE_NOT_FOUND, f"there is no file {short(str(path), 200)}", missing)) from None
+        raise SpecError(
+            Diagnostic(Code.FILE_NOT_FOUND, f"the file {short(str(path), 200)} does not exist", missing)
+        ) from None
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         message = f"{short(str(path), 200)} can't be read: {reason}"
@@ -119,7 +121,7 @@ def read_bytes(path: Path, missing: Span | None = None) -> bytes:
 
 
 def decode(name: str, data: bytes) -> Source:
-    """Bytes to a source; refuses what is too large or not UTF-8."""
+    """Bytes to a source. Raises SpecError if they are too many or not UTF-8."""
     if len(data) > MAX_BYTES:
         raise SpecError(
             Diagnostic(Code.FILE_TOO_LARGE, f"{name} is larger than {MAX_BYTES:,} bytes, the limit of a spec")
@@ -149,7 +151,7 @@ class _Parser:
         try:
             for event in self._events():
                 if isinstance(event, yaml.events.DocumentStartEvent) and roots:
-                    self._stop(Code.YAML_NOT_ONE_DOCUMENT, "a second document; a spec is one", event)
+                    self._stop(Code.YAML_NOT_ONE_DOCUMENT, "a second YAML document; a spec is a single one", event)
                 if isinstance(event, yaml.events.NodeEvent):
                     roots.append(self._node(event, 0))
         except yaml.MarkedYAMLError as error:
@@ -216,7 +218,7 @@ class _Parser:
             self._node(event, depth + 1)
             return None
         if event.anchor is not None:
-            self._error(Code.YAML_KEY, "a key must be a plain name, and this one has an anchor", event)
+            self._error(Code.YAML_KEY, "a key must be a plain name, without an anchor", event)
         if event.tag is not None:
             self._tag(event)
         if event.value == "<<" and event.implicit[0]:
@@ -227,7 +229,9 @@ class _Parser:
         return str(event.value)
 
     def _tag(self, event: Any) -> None:
-        self._error(Code.YAML_TAG, f"the tag {short(event.tag)!r}: specs are plain data", event, "remove the tag")
+        self._error(
+            Code.YAML_TAG, f"the tag {short(event.tag)!r} is not allowed: specs are plain data", event, "remove the tag"
+        )
 
     def _alias(self, event: Any) -> Node:
         if event.anchor not in self.anchors:
@@ -256,10 +260,10 @@ class _Parser:
     def _span(self, event: Any) -> Span:
         start, end = event.start_mark, event.end_mark
         single = isinstance(event, yaml.events.ScalarEvent) and start.line == end.line
-        return self._place(start, max(1, end.column - start.column) if single else 1)
+        return self._mark_span(start, max(1, end.column - start.column) if single else 1)
 
-    def _place(self, mark: Any, length: int = 1) -> Span:
-        """The place of a mark; what stands past the last line is shown at its end."""
+    def _mark_span(self, mark: Any, length: int = 1) -> Span:
+        """The span of a mark; a mark past the last line moves to the end of that line."""
         lines = lines_of(self.source.text)
         if mark.line >= len(lines):
             return Span(self.source, max(1, len(lines)), len(lines[-1]) + 1 if lines else 1)
@@ -279,7 +283,7 @@ class _Parser:
 
     def _syntax(self, error: yaml.MarkedYAMLError) -> None:
         mark = error.problem_mark or error.context_mark
-        span = self._place(mark) if mark else None
+        span = self._mark_span(mark) if mark else None
         context = f" ({error.context})" if error.context else ""
         at_tab = span is not None and span.source.line(span.line)[span.column - 1 :].startswith("\t")
         hint = "indent with spaces, not tabs" if at_tab else _syntax_hint(str(error.problem))
@@ -293,16 +297,17 @@ class _Parser:
 
 
 _SYNTAX_HINTS = {
-    "mapping values are not allowed": "check this line's indentation; quote a text that has a colon in it",
-    "expected '-' indicator": "check the indentation of this line and of the list it stands in",
-    "expected key": "check the indentation of this line and of those around it",
-    "expected <block end>": "check the indentation of this line and of those around it",
-    "could not find expected ':'": "a key needs a colon and a blank, as `kernel: 3`; look at the line before, too",
-    "unexpected end of stream": "something is not closed: a quote, a bracket or a brace",
+    "mapping values are not allowed": "check this line's indentation; quote a text that contains a colon",
+    "expected '-' indicator": "check the indentation of this line and of its list",
+    "expected key": "check the indentation of this line and of its neighbours",
+    "expected <block end>": "check the indentation of this line and of its neighbours",
+    "could not find expected ':'": "a key needs a colon and a space, for example `kernel: 3`; check the line before, "
+    "too",
+    "unexpected end of stream": "a quote, a bracket or a brace is not closed",
     "expected ',' or": "a bracket or a brace is not closed, or a comma is missing",
-    "alphabetic or numeric character": "look above for a quote that is not closed",
+    "alphabetic or numeric character": "check the lines above for an unclosed quote",
 }
-"""What the usual mistakes are behind libyaml's words."""
+"""The usual mistakes behind libyaml's messages."""
 
 
 def _syntax_hint(problem: str) -> str | None:
@@ -324,7 +329,7 @@ _WORDS: dict[str, Scalar] = {
 
 
 def resolve_plain(text: str) -> Scalar:
-    """An unquoted scalar by the YAML 1.2 core schema. ValueError for a number of absurd length."""
+    """An unquoted scalar by the YAML 1.2 core schema. Raises ValueError for a number that is too long."""
     if text in _WORDS:
         return _WORDS[text]
     if _INT.fullmatch(text):

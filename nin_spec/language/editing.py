@@ -1,6 +1,6 @@
-"""What editors show of the JSON Schema: hover texts, short defaults, and what a completion writes.
+"""What editors take from the JSON Schema: hover texts, short defaults and completion snippets.
 
-`markdownDescription` and `defaultSnippets` are keywords of the YAML language server; validators pass them over.
+`markdownDescription` and `defaultSnippets` are keywords of the YAML language server; validators ignore them.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from typing import Any
 Schema = dict[str, Any]
 
 SHOWN = ("title", "description", "markdownDescription", "default", "defaultSnippets")
-"""What a schema says to people, beside what it accepts."""
+"""The keywords of a schema that are for people, not for validation."""
 
 _POOL = [
     {"label": "max", "description": "Maximum over each window", "body": {"kind": "max", "kernel": 3, "stride": 2}},
@@ -27,11 +27,11 @@ SNIPPETS: dict[tuple[str, str], list[Schema]] = {
     ("Head", "pool"): _POOL,
     ("Recipe", "optimizer"): [{"label": "sgd", "body": {"kind": "sgd", "lr": 0.01, "momentum": 0.9}}],
 }
-"""What a completion writes where a key has no default of its own, by model and key."""
+"""Completion snippets for keys without a default, by model and key."""
 
 
 def for_editors(schema: Schema) -> Schema:
-    """The schema of a model with what an editor shows; what it accepts is unchanged."""
+    """The schema of a model with hover texts and snippets; what it accepts is unchanged."""
     defs = schema["$defs"]
     abouts = {name: part.get("description", "") for name, part in defs.items()}
     return {**_model("Spec", schema, abouts), "$defs": {n: _model(n, part, abouts) for n, part in defs.items()}}
@@ -39,14 +39,14 @@ def for_editors(schema: Schema) -> Schema:
 
 def _model(name: str, model: Schema, abouts: dict[str, str]) -> Schema:
     about = model.get("description", "")
-    # A key may say nothing of its own: it is what its model is.
+    # A key without a description takes that of its model.
     own = {k: abouts.get(p.get("$ref", "").rpartition("/")[2], about) for k, p in model["properties"].items()}
     keys = {k: _key(name, k, about, {"description": own[k], **p}) for k, p in model["properties"].items()}
     return {**model, "properties": keys}
 
 
 def _key(model: str, key: str, about: str, part: Schema) -> Schema:
-    """A key: its default in the shortest spelling, its hover text, what completion writes."""
+    """A key: its default in the shortest spelling, its hover text and its completion snippet."""
     found = {**{k: v for k, v in part.items() if k != "default"}, "title": key}
     if "oneOf" in found and "discriminator" not in found:
         found["anyOf"] = found.pop("oneOf")  # the server proposes nothing for a oneOf
@@ -61,7 +61,7 @@ def _key(model: str, key: str, about: str, part: Schema) -> Schema:
 
 
 def short_default(value: Any) -> Any:
-    """A default as a person would write it: a kind as its word, equal sides as one number."""
+    """A default in its shortest spelling: a kind as a bare word, equal sides as one number."""
     if isinstance(value, dict):
         if list(value) == ["kind"]:
             return value["kind"]
@@ -73,7 +73,7 @@ def short_default(value: Any) -> Any:
 
 
 def _hover(description: str, default: Any, model: str, about: str) -> str:
-    """What the key means, its default, and what it belongs to, with the source that the model names."""
+    """The key's meaning and default, and its model with the source that the model cites."""
     lines = [description]
     if default is not None and not isinstance(default, dict):
         lines.append(f"Default: `{written(default)}`")

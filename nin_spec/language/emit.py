@@ -1,4 +1,4 @@
-"""Plain data as YAML that reads well and reads back the same, optionally with a remark on each line."""
+"""Plain data as readable YAML that parses back to the same data, optionally with a comment on each line."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def _mapping(data: dict[str, Any], path: Path_, depth: int, *, compact: bool) ->
 
 
 def _is_small(value: Any) -> bool:
-    """Whether a value reads well on one line: nothing in it is nested twice."""
+    """Whether a value fits on one line: nothing in it is nested twice."""
     if not isinstance(value, dict | list):
         return True
     if isinstance(value, dict):
@@ -65,13 +65,13 @@ def _is_small(value: Any) -> bool:
 
 
 def _is_plain(value: Any) -> bool:
-    """Whether there are only scalars in it."""
+    """Whether it holds scalars only."""
     inside = value.values() if isinstance(value, dict) else value
     return not any(isinstance(v, dict | list) for v in inside)
 
 
 def _item(item: Any, path: Path_, depth: int, *, compact: bool, flat: bool) -> Iterator[_Line]:
-    """An item of a list that has mappings in it: its first line carries the dash; `flat` writes it in flow style."""
+    """An item of a list of mappings: its first line has the dash; `flat` writes it in flow style."""
     dash = "  " * depth + "- "
     if not isinstance(item, dict) or not item or flat:
         yield dash + _flow(item), path

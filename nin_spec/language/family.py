@@ -1,6 +1,6 @@
-"""Families: a spec that extends another, and overrides on the command line, by one rule.
+"""Families: a spec that extends another, and command-line overrides, merged by one rule.
 
-What follows is laid over what was there: a mapping changes what it names, null takes away, all else replaces.
+The new value is merged over the old one: a mapping changes the keys it names, null removes, all else replaces.
 `--set a.b=v` is the mapping `{a: {b: v}}`. Nodes are merged, so origins survive.
 """
 
@@ -18,25 +18,25 @@ _EITHER = {"channels": "convs", "convs": "channels"}
 """Two spellings of one thing: giving one replaces the other."""
 
 KINDS = ("norm", "activation", "pool", "init", "optimizer", "schedule", "resize")
-"""Keys of a mapping with a kind, for which a bare word may stand."""
+"""Keys whose value may be a bare word: a mapping with only a kind."""
 
 _LONG = {**dict.fromkeys(KINDS, "kind"), "dropout": "p", "convs": "channels", "dense": "units"}
-"""What a bare value stands for under a key, or as an item of a list under it."""
+"""The mapping that a bare value abbreviates under a key, or as an item of a list under it."""
 
 _SIDES = ("top", "bottom", "left", "right")
 
 
 class _Route(Table):
-    """A mapping that only leads to what is set: the place of what it is laid over stays."""
+    """A mapping that is only a step of the path to the value set: the base's span stays."""
 
     __slots__ = ()
 
 
 def merge(base: Table, over: Table, path: Path_ = ()) -> Table:
-    """`base` with `over` laid on it: mappings merge, null takes away, everything else replaces.
+    """`over` merged over `base`: mappings merge, null removes, everything else replaces.
 
     A mapping over a list changes the items that it names: by index, blocks also by name. One that changes a kind
-    keeps the keys that mean the same for both kinds. `path` is where the two stand.
+    keeps the keys that mean the same for both kinds. `path` is the path of both.
 
     Raises SpecError for an item that the base does not have.
     """
@@ -60,7 +60,7 @@ def _is_null(node: Node) -> bool:
 
 
 def _outdated(key: str, base: Table, over: Table) -> set[str]:
-    """The keys of the base that mean nothing, or something else, for the kind that it becomes."""
+    """The keys of the base that are unknown, or mean something else, for the new kind."""
     old, new = base.get("kind"), over.get("kind")
     if key not in KINDS or not isinstance(old, Value) or not isinstance(new, Value) or old.value in {new.value, None}:
         return set()
@@ -80,7 +80,7 @@ def _laid_over(base: Node | None, over: Node, path: Path_) -> Node:
 
 
 def _long(key: str, node: Node | None, over: Table) -> Node | None:
-    """A short value in its long spelling, so that keys beside it can be set: `norm: batch` is `{kind: batch}`."""
+    """A short value in its long spelling, so that other keys can be set: `norm: batch` is `{kind: batch}`."""
     if key == "padding" and over.entries.keys() <= set(_SIDES):
         return _by_side(node)
     if isinstance(node, Value) and node.value is not None and key in _LONG:
@@ -101,7 +101,7 @@ def _by_side(node: Node | None) -> Node | None:
 
 
 def _merge_items(base: Items, over: Table, path: Path_) -> Items:
-    """A list of which some items change: by index, blocks also by name; null removes an item."""
+    """Change items of a list by index, blocks also by name; null removes an item."""
     names = block_names(base) if path == ("blocks",) else [str(i) for i in range(len(base.items))]
     items: list[Node | None] = list(base.items)
     unknown = []
@@ -125,13 +125,15 @@ def _index(key: str, names: list[str]) -> int | None:
 
 def _no_item(key: str, span: Span, names: list[str], path: Path_) -> Diagnostic:
     if path == ("blocks",):
-        return Diagnostic(Code.UNKNOWN_BLOCK, f"there is no block {short(key)!r}", span, did_you_mean(key, names))
+        return Diagnostic(Code.UNKNOWN_BLOCK, f"unknown block {short(key)!r}", span, did_you_mean(key, names))
     where, hint = ".".join(map(str, path)), f"items are named by index, from 0 to {len(names) - 1}" if names else None
-    return Diagnostic(Code.BAD_OVERRIDE, f"{where} has {len(names)} items and no {short(key)!r}", span, hint)
+    return Diagnostic(
+        Code.BAD_OVERRIDE, f"{where} has {len(names)} items; {short(key)!r} is not one of them", span, hint
+    )
 
 
 def block_names(blocks: Items) -> list[str]:
-    """What each block answers to: its name, else its index."""
+    """The key of each block: its name, else its index."""
     found = []
     for i, block in enumerate(blocks.items):
         name = block.get("name") if isinstance(block, Table) else None
@@ -140,10 +142,10 @@ def block_names(blocks: Items) -> list[str]:
 
 
 def override(root: Table, argument: str) -> Table:
-    """The tree with one `path=value` of the command line laid over it, as a spec that extends it would.
+    """The tree with one `path=value` of the command line merged over it, as in a spec that extends it.
 
     The path is dotted, list items by index and blocks also by name; the value is YAML, null removes.
-    Raises SpecError, BAD_OVERRIDE when the argument is none.
+    Raises SpecError (BAD_OVERRIDE) if the argument is not of that form.
     """
     path, equals, text = argument.partition("=")
     source = Source("--set", argument)
@@ -167,7 +169,7 @@ def _value(source: Source, start: int, text: str) -> Node:
     if not text.strip():
         return Value(None, Span(source, 1, 1))
     try:
-        # Blanks in place of the path, so that columns are those of the argument.
+        # Spaces in place of the path, so that columns are those of the argument.
         return _rebase(parse(Source(source.name, " " * start + text)), source)
     except SpecError as error:
         found = [replace(d, span=replace(d.span, source=source) if d.span else None) for d in error.diagnostics]
@@ -190,7 +192,7 @@ def _rebase(node: Node, source: Source) -> Node:
 
 
 def base_path(reference: str, source: Source, shipped: Path) -> Path:
-    """Where `extends: reference` leads: a file beside the spec, or the name of a shipped spec."""
+    """The target of `extends: reference`: a file beside the spec, or the name of a shipped spec."""
     if "/" in reference or reference.endswith((".yaml", ".yml")):
         return Path(source.name).parent / reference
     return shipped / f"{reference}.yaml"

@@ -1,4 +1,4 @@
-"""The language as a JSON Schema, for editors: they underline what `check` refuses, as far as one file shows it."""
+"""The language as a JSON Schema, for editors: they underline what `check` rejects, within one file."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 from nin_spec.language.editing import SHOWN, for_editors
 
 _CHANGES = "Changes"
-"""What a definition is called in its second form: what a spec that extends another may say of it."""
+"""Name of a definition's second form, for a spec that extends another."""
 
 Schema = dict[str, Any]
 
@@ -43,9 +43,9 @@ def _family(spec: Schema) -> Schema:
 
 
 def _changes(part: Schema) -> Schema:
-    """The same with nothing needed and null allowed for every key.
+    """The same with no required keys and null allowed for every key.
 
-    A list is replaced by one of complete items, or changed by a mapping from indices.
+    A list is replaced by a list of complete items, or changed by a mapping from indices.
     """
     if "$ref" in part:
         return {**part, "$ref": f"{part['$ref']}{_CHANGES}"}
@@ -58,7 +58,7 @@ def _changes(part: Schema) -> Schema:
         return {**rest, "properties": keys}
     for union in ("anyOf", "oneOf"):
         if union in part:
-            # Without its kind, a mapping may be a change to more than one of them.
+            # A mapping without a kind may match more than one of them.
             rest = {k: v for k, v in part.items() if k not in (union, "discriminator")}
             return {**rest, "anyOf": [_changes(option) for option in part[union]]}
     return part

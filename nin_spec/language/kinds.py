@@ -1,4 +1,4 @@
-"""What stays when a mapping becomes one of another kind: the keys that mean the same for both."""
+"""The keys that are kept when a mapping changes its kind: those that mean the same for both."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ UNIONS: dict[str, Any] = {
     "schedule": Schedule,
     "resize": Resize,
 }
-"""The mappings with a kind, by the key that they stand under."""
+"""The mappings with a kind, by their key."""
 
 
 @cache
 def shared(key: str, old: str, new: str) -> frozenset[str]:
-    """The keys that both kinds have with the same type, default and description; none where a kind is unknown.
+    """The keys that both kinds have with the same type, default and description; none for an unknown kind.
 
-    So a maximum that becomes an average keeps its window, and Adam does not inherit the rate of SGD, which is
-    larger by orders of magnitude and has no default.
+    So a max pool that becomes an average pool keeps its window, but Adam does not inherit SGD's learning rate, which is
+    orders of magnitude larger and has no default.
     """
     before, after = (_model(key, kind) for kind in (old, new))
     if before is None or after is None:

@@ -47,10 +47,10 @@ def load(spec: str | Path | Named, overrides: Iterable[str] = ()) -> Canonical:
 
 
 def loads(text: str, name: str = "<string>", overrides: Iterable[str] = (), *, alone: bool = False) -> Canonical:
-    """The same from a text; `alone` one that came in a file of somebody's, and may name no file here."""
+    """The same from a text. Set `alone` for a spec embedded in a foreign file: it may not name local files."""
     source = document.decode(name, text.encode("utf-8", "surrogatepass"))
     if alone and (found := _root(source).entries.get("extends")):
-        raise SpecError(Diagnostic(Code.CONFLICT, "a spec inside another file extends none", found.node.span))
+        raise SpecError(Diagnostic(Code.CONFLICT, "a spec embedded in another file can't use extends", found.node.span))
     return load_source(source, overrides)
 
 
@@ -63,10 +63,10 @@ def load_source(source: Source, overrides: Iterable[str] = ()) -> Canonical:
 
 
 def with_labels(spec: Canonical, labels: Iterable[str]) -> Canonical:
-    """The same spec with its classes named by a data set; whatever is said of it later is said where a person wrote it.
+    """The same spec with its classes named by a data set; later diagnostics still point into the text as written.
 
-    The labels stand where the number of classes stood, and every other value keeps its place. Raises SpecError for
-    names that can't be labels.
+    The labels get the span of the number of classes, and every other value keeps its span. Raises SpecError for names
+    that are not valid labels.
     """
     number = spec.tree.entries["classes"]
     span = number.node.span
@@ -95,8 +95,8 @@ def _read_file(path: Path) -> Source:
     name = str(path)
     if not _is_name(name) or os.path.lexists(path):
         return document.read_file(path)
-    hint = did_you_mean(name, shipped_names()) + "  (`nin-spec list` shows them all)"
-    message = f"there is neither a file nor a shipped spec {short(name)!r}"
+    hint = did_you_mean(name, shipped_names()) + "  (`nin-spec list` shows them)"
+    message = f"{short(name)!r} is neither a file nor a shipped spec"
     raise SpecError(Diagnostic(Code.FILE_NOT_FOUND, message, None, hint))
 
 
@@ -115,7 +115,7 @@ def _extended(source: Source, chain: Sequence[Path]) -> Table:
 
 
 def _root(source: Source) -> Table:
-    """The document's mapping. Raises SpecError when it is none."""
+    """The document's mapping. Raises SpecError if it is not a mapping."""
     root = document.parse(source)
     if not isinstance(root, Table):
         hint = "a spec begins with `spec: 1` and `name: ...`"
@@ -145,4 +145,4 @@ def _base_source(reference: str, path: Path, span: Span) -> Source:
         if found.code is not Code.FILE_NOT_FOUND or path.parent != SHIPPED:
             raise
         hint = did_you_mean(reference, shipped_names())
-        raise SpecError(Diagnostic(found.code, f"there is no shipped spec {short(reference)!r}", span, hint)) from None
+        raise SpecError(Diagnostic(found.code, f"unknown shipped spec {short(reference)!r}", span, hint)) from None

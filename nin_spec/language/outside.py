@@ -1,10 +1,10 @@
-"""What people ask for that the language leaves out on purpose, with the reason it gives them."""
+"""What the language leaves out on purpose, with the reason that the message gives."""
 
 from __future__ import annotations
 
-_CHAIN = "a network is a chain, each layer takes what the layer before it gives"
-_REAL = "weights and activations are real numbers, none are binarised"
-_OWN = "each layer has weights of its own"
+_CHAIN = "a network is a chain: the input of each layer is the output of the one before"
+_REAL = "weights and activations are real numbers, never binarised"
+_OWN = "layers can't share weights"
 
 REASONS = {
     **dict.fromkeys(("add", "branch", "branches", "concat", "parallel", "residual", "shortcut", "skip"), _CHAIN),
@@ -12,9 +12,9 @@ REASONS = {
     **dict.fromkeys(("binarize", "binary", "sign", "ternary", "xnor"), _REAL),
     **dict.fromkeys(("recurrent", "share", "shared", "tie", "tied"), _OWN),
 }
-HINT = "`nin-spec schema --format markdown` says what a spec can hold, and what not"
+HINT = "`nin-spec schema --format markdown` lists what a spec can contain"
 
 
 def reason(word: str) -> str | None:
-    """Why there is no such key or kind, where it is left out on purpose."""
+    """Why a key or kind is left out on purpose, else None."""
     return f"{word!r} is outside the language: {REASONS[word]}" if word in REASONS else None

@@ -1,4 +1,4 @@
-"""The parts of a network that have kinds: activations, norms, dropout, pools, initialisation."""
+"""The elements of a network that have kinds: activations, norms, dropout, pools, initialisation."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from nin_spec.language.shorthand import MAX_CELLS, Kind, Pair, Sides, complain, 
 
 
 class Strict(BaseModel):
-    """What all models share: no unknown keys, no conversions."""
+    """Base of all models: no unknown keys, no conversions."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False, defer_build=True)
 
@@ -35,7 +35,7 @@ class PReLU(Strict):
     """Leaky ReLU with a learned slope (He et al. 2015)."""
 
     kind: Literal["prelu"]
-    per_channel: bool = Field(False, description="One slope a channel, instead of one for the layer.")
+    per_channel: bool = Field(False, description="One slope per channel, instead of one for the layer.")
     init: float = Field(0.25, gt=-1e6, lt=1e6, description="Slope before training.")
 
 
@@ -57,7 +57,7 @@ class Maxout(Strict):
     """Maximum over groups of neighbouring channels (Goodfellow et al. 2013)."""
 
     kind: Literal["maxout"]
-    pieces: int = Field(ge=2, le=1024, description="Channels in a group; the layer's channels are divided by it.")
+    pieces: int = Field(ge=2, le=1024, description="Channels per group; the layer's channels are divided by it.")
 
 
 Activation = Annotated[
@@ -92,7 +92,7 @@ class BatchNorm(Strict):
     kind: Literal["batch"]
     eps: float = Field(1e-5, gt=0, le=1, description="Added to the variance. PyTorch 1e-5, Keras 1e-3.")
     momentum: float = Field(0.1, ge=0, le=1, description="Weight of the new batch in the running statistics.")
-    affine: Affine = Field(True, description="Learned gain and offset; `shift` has the offset alone.")
+    affine: Affine = Field(True, description="Learned gain and offset; `shift` is the offset alone.")
 
 
 class LocalResponseNorm(Strict):
@@ -107,7 +107,7 @@ class LocalResponseNorm(Strict):
     @model_validator(mode="after")
     def _odd(self) -> LocalResponseNorm:
         if self.size % 2 == 0:
-            message = f"size {self.size} is even, and frameworks centre even windows differently"
+            message = f"size {self.size} is even; frameworks centre even windows differently"
             raise complain("INVALID_VALUE", message, at=("size",), hint="use an odd size")
         return self
 
@@ -117,7 +117,7 @@ ScoreNorm = Annotated[NoNorm | BatchNorm, Field(discriminator="kind"), Kind("non
 
 
 class Dropout(Strict):
-    """Dropout in training; the identity afterwards."""
+    """Dropout in training; the identity at inference."""
 
     p: float = Field(ge=0, lt=1, description="Probability of dropping. A bare number means this.")
     by: Literal["element", "channel"] = Field("element", description="Drop single elements, or whole channels.")
@@ -137,14 +137,14 @@ class MaxPool(Strict):
 
     kind: Literal["max"]
     kernel: Pair = Field(description="Window in cells, one number or [vertical, horizontal].")
-    stride: Pair | None = Field(None, description="Step in cells; the kernel's size when left out.")
+    stride: Pair | None = Field(None, description="Step in cells; default: the kernel's size.")
     padding: Sides = Field(
         (0, 0, 0, 0), description="Cells added: a number, [vertical, horizontal], by side, or `same`."
     )
     ceil_mode: bool = Field(
         False,
-        description="Count a last, partial window: 32 cells become 16, not 15, by 3 /2. cuda-convnet and Caffe do, in"
-        " which the paper's networks were made; PyTorch and Keras do not.",
+        description="Count a last, partial window: with kernel 3 and stride 2, 32 cells become 16, not 15. "
+        "cuda-convnet and Caffe, in which the paper's networks were made, do; PyTorch and Keras do not.",
     )
 
 
@@ -154,8 +154,8 @@ class AvgPool(MaxPool):
     kind: Literal["avg"]  # type: ignore[assignment]
     count_include_pad: bool | None = Field(
         None,
-        description="Whether padded cells count in the divisor. Needed when there is padding: PyTorch counts them,"
-        " Keras does not.",
+        description="Whether padded cells count in the divisor. Required with padding: PyTorch counts them, Keras "
+        "does not.",
     )
 
 
@@ -182,25 +182,25 @@ Pool = Annotated[
 
 
 class Stretch(Strict):
-    """Stretch the picture, ignoring its proportions, and keep the centre of the input's size."""
+    """Resize the picture, ignoring its aspect ratio, and keep the centre of the input's size."""
 
     kind: Literal["stretch"]
     size: Pair | None = Field(
         None,
-        description="What the picture is stretched to, one number or [height, width]; the input's size unless set.",
+        description="Size to resize to, one number or [height, width]; default: the input's size.",
     )
 
 
 class Crop(Strict):
-    """Scale the picture in its proportions, and keep the centre of the input's size (Krizhevsky et al. 2012)."""
+    """Scale the picture, keeping its aspect ratio, and keep the centre of the input's size (Krizhevsky et al. 2012)."""
 
     kind: Literal["crop"]
     shorter: int | None = Field(
         None,
         ge=1,
         le=MAX_CELLS,
-        description="Pixels of the shorter side after scaling, usually 256 for an input of 224; just enough to cover "
-        "the input unless set.",
+        description="Pixels of the shorter side after scaling, usually 256 for an input of 224; default: just enough "
+        "to cover the input.",
     )
 
 
@@ -208,7 +208,7 @@ Resize = Annotated[Stretch | Crop, Field(discriminator="kind"), Kind("stretch", 
 
 
 def target_of(resize: Stretch | Crop) -> tuple[int, int] | None:
-    """(height, width) that a picture is stretched to, or that it just covers once scaled; None for the input's size."""
+    """(height, width) that a picture is resized to, or just covers once scaled; None for the input's size."""
     if isinstance(resize, Stretch):
         return resize.size
     return None if resize.shorter is None else (resize.shorter, resize.shorter)
@@ -225,7 +225,7 @@ class Framework(Strict):
 
 class _Scheme(Strict):
     bias: float = Field(0.0, gt=-1e6, lt=1e6, description="Value of every bias.")
-    bias_std: float = Field(0.0, ge=0, lt=1e6, description="Standard deviation of the biases around it.")
+    bias_std: float = Field(0.0, ge=0, lt=1e6, description="Standard deviation of the biases around that value.")
     scale: float = Field(1.0, gt=0, lt=1e6, description="Multiplies the weights drawn.")
 
 
@@ -243,7 +243,7 @@ class Kaiming(_Scheme):
 
 
 class Gaussian(_Scheme):
-    """Normal with a fixed standard deviation, as the paper's author did."""
+    """Normal with a fixed standard deviation, as in the paper author's networks."""
 
     kind: Literal["gaussian"]
     std: float = Field(gt=0, lt=1e6, description="Standard deviation of the weights.")

@@ -40,8 +40,8 @@ Optimizer = Annotated[Sgd | Adam, Field(discriminator="kind"), Kind("adam", "ada
 class Constant(Strict):
     """One learning rate throughout, cosine decay to zero, or one cycle (Smith and Topin 2018).
 
-    One cycle rises from lr / 25 to lr over its warm-up (30% of the training unless said), and falls to
-    lr / 250,000, both along a cosine, as torch.optim.lr_scheduler.OneCycleLR does; momentum stays.
+    One cycle rises from lr / 25 to lr over its warm-up (by default 30% of the training) and falls to lr / 250,000, both
+    along a cosine, like torch.optim.lr_scheduler.OneCycleLR; momentum is constant.
     """
 
     kind: Literal["constant", "cosine", "one_cycle"]
@@ -69,10 +69,10 @@ class Augment(Strict):
 
     crop: bool = Field(
         False,
-        description="Cut the input at random from the resized picture (`preprocess.resize`), not from its centre.",
+        description="Crop the input at random from the resized picture (`preprocess.resize`), not from its centre.",
     )
-    pad_and_crop: int = Field(0, ge=0, le=1024, description="The same, the picture padded by this many pixels first.")
-    flip: bool = Field(False, description="Mirror half of the pictures.")
+    pad_and_crop: int = Field(0, ge=0, le=1024, description="Pad the picture by this many pixels, then crop at random.")
+    flip: bool = Field(False, description="Flip half of the pictures horizontally.")
 
 
 class Recipe(Strict):
@@ -80,31 +80,34 @@ class Recipe(Strict):
 
     dataset: Name = Field(description="Name of the data set.")
     validation: float = Field(
-        0.0, ge=0, lt=1, description="Share of the training part held out, by class; the best epoch is chosen on it."
+        0.0,
+        ge=0,
+        lt=1,
+        description="Fraction of the training split held out, by class; the best epoch is chosen on it.",
     )
     resize: int | None = Field(
         None,
         ge=1,
         le=16384,
         description=(
-            "Resize to this square in training only, instead of `preprocess.resize`; from one larger than the "
-            "input, the input is cut at random."
+            "Resize to this square in training only, instead of `preprocess.resize`; if it is larger than the input, "
+            "the input is a random crop."
         ),
     )
-    batch_size: int = Field(128, ge=1, le=1_000_000, description="Images a step, over all processes.")
-    epochs: int = Field(ge=1, le=1_000_000, description="Passes over the training part.")
+    batch_size: int = Field(128, ge=1, le=1_000_000, description="Images per step, over all processes.")
+    epochs: int = Field(ge=1, le=1_000_000, description="Passes over the training split.")
     seed: int = Field(0, ge=0, lt=2**63, description="Of initialisation, order and augmentation.")
     optimizer: Optimizer = Field(description="How weights are updated.")
     schedule: Schedule = Field(Constant.model_construct(kind="constant"), description="How the learning rate changes.")
     lr_multipliers: dict[Annotated[str, Field(min_length=1, max_length=200)], Rate] = Field(
         {},
         description=(
-            "Factors on the rate by parameter name, a block's name will do; `*` is any part (`*.bias: 2`). "
-            "The last that fits counts."
+            "Factors on the learning rate by parameter name or block name; `*` matches any text (`*.bias: 2`). The "
+            "last match counts."
         ),
     )
     no_decay: Annotated[list[Annotated[str, Field(min_length=1, max_length=200)]], Field(max_length=1000)] = Field(
-        [], description="Parameters without weight decay, named likewise."
+        [], description="Parameters without weight decay, named in the same way."
     )
     label_smoothing: float = Field(0.0, ge=0, lt=1, description="Of the cross-entropy loss.")
     gradient_clip: float | None = Field(None, gt=0, le=1e9, description="Largest norm of the gradient.")

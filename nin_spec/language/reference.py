@@ -11,8 +11,7 @@ from nin_spec.diagnostics import Code
 INTRODUCTION = """\
 # The spec language
 
-This page is generated from the models that validate specs (`nin-spec schema --format markdown`), and a
-test holds it to them.
+This page is generated from the models that validate specs (`nin-spec schema --format markdown`).
 
 A spec is one YAML mapping. Plain scalars follow the YAML 1.2 core schema: `true` and `false` are the
 only booleans, `yes` is a word, `1e-4` is a number, and a quoted number is text. Tags and merge keys are
@@ -33,14 +32,13 @@ refused, unknown and duplicate keys are errors at every depth.
 
 **Blocks.** `channels: [192, 160, 96]` is a spatial convolution with the block's `kernel`, `stride`,
 `padding` and `dilation`, then 1x1 convolutions. `convs` spells each convolution out; an item is a
-mapping, or its channels alone. What a convolution leaves out comes from the block (`bias`, `norm`,
+mapping, or its channels alone. What a convolution does not set comes from the block (`bias`, `norm`,
 `activation`, `order`, `init`), then from `defaults`, then from the language. A block without
-convolutions is bare: its shuffle, norm, activation, pool and dropout stand alone, in that order, so any
-chain can be written down.
+convolutions is bare: its shuffle, norm, activation, pool and dropout stand alone, in that order, so any chain can be
+written.
 
-**Order.** Around each convolution: shuffle, conv, norm, activation, dropout. `order` says otherwise, as
-`[norm, activation, conv]`; steps that a convolution does not have are passed over, and a step that it
-has must be named.
+**Order.** Around each convolution: shuffle, conv, norm, activation, dropout. `order` changes that, for example `[norm,
+activation, conv]`; steps that a convolution does not have are skipped, and each step that it has must be listed.
 
 **Sizes.** `kernel`, `stride` and `dilation` are one number or `[vertical, horizontal]`. `padding` is one
 number, `[vertical, horizontal]`, `{top: 0, bottom: 1, left: 0, right: 1}`, or `same`: as many windows as
@@ -49,47 +47,45 @@ kernel unless given.
 
 **Rounding.** With `ceil_mode: true` a last, partial window counts when it begins inside the input or the
 padding before it. An average divides by the real cells under its window; with `count_include_pad: true`
-by real and padded cells, never by cells beyond the padding. A padded average must say which.
+by real and padded cells, never by cells beyond the padding. A padded average must set it.
 
 **Head.** Pool, flatten (channel, row, column), dropout, dense layers, norm, activation, output. It must
-end in one score per class. A dense layer before the last has ReLU, the last has none, unless they say.
+end in one score per class. By default a dense layer before the last has ReLU, the last has none.
 
-**Pictures.** `input.preprocess.resize` sets once what happens to a picture of another size, and training,
-evaluation, `run`, the server and exported files all do it. `stretch` and `crop` go straight to the
-input's size. `{kind: crop, shorter: 256}` scales the shorter side to 256, `{kind: stretch, size: 256}`
-stretches to 256 x 256, and both keep the centre of the input's size. Training keeps the same centre,
-unless `augment` has `crop` or `pad_and_crop`: these cut at random from the resized picture (with kind
-`crop`, from its middle square). `train.resize` changes the size in training alone; one above the input's
-size means a random crop, too. Pictures are then scored at another scale than they were trained at, and
-lint reports it. With `input.open`, `run` and the server keep the whole of the resized picture; without
-`shorter` or `size`, they keep the picture as it is.
+**Pictures.** `input.preprocess.resize` sets how a picture of another size is resized in training, evaluation, `run`,
+the server and exported files. `stretch` and `crop` resize directly to the input's size. `{kind: crop, shorter: 256}`
+scales the shorter side to 256, `{kind: stretch, size: 256}` stretches to 256 x 256, and both keep the centre of the
+input's size. So does training, unless `augment` has `crop` or `pad_and_crop`: these crop at random from the resized
+picture (with kind `crop`, from its middle square). `train.resize` changes the size in training only; a size above the
+input's also means a random crop. Pictures are then scored at a different scale from training, and lint reports it. With
+`input.open`, `run` and the server keep the whole resized picture; without `shorter` or `size`, they do not resize it.
 
-**Families.** `extends` names a file beside the spec or a shipped spec, and what follows is laid over it.
-`--set a.b=v` on the command line lays `a: {b: v}` over the spec, by the same rule:
+**Families.** `extends` names a file beside the spec or a shipped spec, and the keys that follow are merged over it.
+`--set a.b=v` on the command line merges `a: {b: v}` over the spec, by the same rule:
 
-- A mapping changes the keys that it names, at every depth. Anything else replaces what was there: with
-  `norm: batch`, `dropout: 0.3` or a list, nothing of the old value stays. `null` takes a value away.
-- What is laid over may be short: a bare value counts as its mapping, so `norm: {eps: 1e-3}` changes
-  `norm: batch`, and `padding: {top: 0}` changes one side of `padding: 1`.
+- A mapping changes the keys that it names, at every depth. Anything else replaces the old value: with `norm: batch`,
+  `dropout: 0.3` or a list, nothing of it remains. `null` removes a value.
+- The old value may be short: a bare value counts as its mapping, so `norm: {eps: 1e-3}` changes `norm: batch`, and
+  `padding: {top: 0}` changes one side of `padding: 1`.
 - A mapping over a list changes the items that it names by index from 0, blocks also by name; `null`
   removes the item. `blocks: {mlpconv2: {kernel: 3}}` and `--set blocks.mlpconv2.kernel=3` are the same.
 - A mapping of another `kind` keeps the keys that mean the same for both kinds, and drops the others:
   between `max` and `avg` the window (`kernel`, `stride`, `padding`, `ceil_mode`), between
-  initialisations `bias`, `bias_std` and `scale`, between schedules `warmup`. All keys stay between adam
-  and adamw; between sgd and adam nothing stays, since their rates differ by orders of magnitude.
+  initialisations `bias`, `bias_std` and `scale`, between schedules `warmup`. All keys stay between adam and adamw; none
+  stays between sgd and adam, since their learning rates differ by orders of magnitude.
 
 **Outside the language.** A network is a chain. Residual branches, several inputs or outputs, shared or
-binarised weights, activations such as sign and pools across channels can't be said, and are not
-approximated. A spec has at most 256 blocks, 512 convolutions and 500,000,000 parameters.
+binarised weights, activations such as sign and pools across channels are not supported, and are not approximated. A
+spec has at most 256 blocks, 512 convolutions and 500,000,000 parameters.
 
 **Errors.** All errors of a spec are shown at once, the first hundred of them, in the order of the text.
-Shapes are followed through the network once it is free of them.
+Shapes are checked once there are none.
 
 **Numbers.** MACs are multiply-accumulates of convolutions and dense layers for one image, bias not
 counted. The semantic hash is equal for two spellings of one inference function and different for two
 functions; names, labels, dropout, initialisation and training do not change it.
 
-A key without a default is needed.
+A key without a default is required.
 """
 
 
@@ -103,7 +99,7 @@ def markdown() -> str:
 
 
 def reachable(model: Any) -> list[Any]:
-    """The models that a spec is made of, each before those that it holds."""
+    """The models that a spec is made of, each before those that it contains."""
     from nin_spec.language.validate import models_in
 
     found = [model]
@@ -114,7 +110,7 @@ def reachable(model: Any) -> list[Any]:
 
 
 def schema_of(model: Any) -> dict[str, Any]:
-    """A model's JSON Schema, with the models that it holds."""
+    """A model's JSON Schema, with the models that it contains."""
     for part in reachable(model):
         part.model_rebuild()  # pydantic before 2.14 can't write a default of a model whose build is deferred
     schema: dict[str, Any] = model.model_json_schema()

@@ -1,4 +1,4 @@
-"""What the grammar alone can't say: keys that contradict each other, and choices left open."""
+"""What the grammar can't check: keys that contradict each other, and choices left open."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ if TYPE_CHECKING:
 
 MAX_CONVOLUTIONS = 512
 CONV_ONLY = ("kernel", "stride", "padding", "dilation", "bias", "order", "init")
-"""Keys of a block that speak of its convolutions."""
+"""Keys of a block that apply to its convolutions."""
 
 
 def check(spec: Spec, root: Table) -> Iterator[Diagnostic]:
-    """Every finding, in the order of the text."""
+    """Every diagnostic, in the order of the text."""
     yield from _input(spec, root)
     yield from _labels(spec, root)
     yield from _length(spec, root)
     names: dict[str, int] = {}
     for i, block in enumerate(spec.blocks):
         if block.name is not None and names.setdefault(block.name, i) != i:
-            message = f"blocks.{i} has the name {block.name!r} of blocks.{names[block.name]}"
+            message = f"blocks.{i} has the same name as blocks.{names[block.name]}: {block.name!r}"
             yield Diagnostic(Code.CONFLICT, message, _span(root, "blocks", i, "name"))
         yield from _block(spec, block, i, root)
     yield from _pool(spec.head.pool, ("head", "pool"), root)
@@ -58,12 +58,12 @@ def _input(spec: Spec, root: Table) -> Iterator[Diagnostic]:
     yield from _target(spec, root)
     needed = {"gray": 1, "rgb": 3, "bgr": 3, None: channels}[contract.color]
     if needed != channels:
-        message = f"input.preprocess.color {contract.color} means {needed} channels, the input has {channels}"
+        message = f"input.preprocess.color {contract.color} needs {needed} channels, the input has {channels}"
         yield Diagnostic(Code.CONFLICT, message, _span(root, "input", "preprocess", "color"))
 
 
 def _target(spec: Spec, root: Table) -> Iterator[Diagnostic]:
-    """The centre that is kept of a resized picture must lie inside it."""
+    """The centre crop must lie inside the resized picture."""
     resize = spec.input.preprocess.resize
     target, size = target_of(resize), spec.input.size
     if target is not None and (target[0] < size[0] or target[1] < size[1]):
@@ -77,21 +77,21 @@ def _target(spec: Spec, root: Table) -> Iterator[Diagnostic]:
 def _recipe(spec: Spec, root: Table) -> Iterator[Diagnostic]:
     sgd = spec.train.optimizer if spec.train is not None else None
     if sgd is not None and sgd.kind == "sgd" and sgd.nesterov and not sgd.momentum:
-        message = "nesterov is a way of applying momentum, and there is none"
+        message = "nesterov needs momentum, which is not set"
         span = _span(root, "train", "optimizer", "nesterov")
-        yield Diagnostic(Code.CONFLICT, message, span, "add momentum: 0.9, or leave nesterov out")
+        yield Diagnostic(Code.CONFLICT, message, span, "add momentum: 0.9, or remove nesterov")
 
 
 def _labels(spec: Spec, root: Table) -> Iterator[Diagnostic]:
     seen: dict[str, int] = {}
     for i, label in enumerate(spec.labels):
         if seen.setdefault(label, i) != i:
-            message = f"the label {label!r} is given twice, first as class {seen[label]}"
+            message = f"the label {label!r} is given twice, first for class {seen[label]}"
             yield Diagnostic(Code.CONFLICT, message, _span(root, "classes", i))
 
 
 def _length(spec: Spec, root: Table) -> Iterator[Diagnostic]:
-    """The longest published NiN has some twenty convolutions; a bound keeps every pass short."""
+    """The longest published NiN has about twenty convolutions; a limit keeps every pass fast."""
     total = 0
     for i, block in enumerate(spec.blocks):
         total += len(block.convs or block.channels or ())
@@ -112,19 +112,19 @@ def _block(spec: Spec, block: Block, i: int, root: Table) -> Iterator[Diagnostic
         yield from _convs(spec, block, i, root)
     yield from _pool(block.pool, (*path, "pool"), root)
     if block.dropout is not None and block.dropout.before_pool and block.pool.kind == "none":
-        message = f"blocks.{i} drops before its pool and has none"
+        message = f"blocks.{i} sets before_pool but has no pool"
         yield Diagnostic(Code.CONFLICT, message, _span(root, *path, "dropout", "before_pool"))
 
 
 def _bare(block: Block, i: int, root: Table) -> Iterator[Diagnostic]:
     for key in CONV_ONLY:
         if key in block.model_fields_set and getattr(block, key) is not None:
-            message = f"blocks.{i} has {key} and no convolutions"
-            hint = "say channels: [...], or remove the key"
+            message = f"blocks.{i} has {key} but no convolutions"
+            hint = "set channels: [...], or remove the key"
             yield Diagnostic(Code.CONFLICT, message, _key_span(root, "blocks", i, key), hint)
     kinds = [getattr(block, k).kind for k in ("norm", "activation", "pool") if k in block.model_fields_set]
     if not any(k != "none" for k in kinds) and block.dropout is None and block.shuffle is None:
-        hint = "say channels: [...], or a pool, norm, activation, shuffle or dropout alone"
+        hint = "set channels: [...], or a pool, norm, activation, shuffle or dropout alone"
         yield Diagnostic(Code.MISSING_KEY, f"blocks.{i} is empty", _span(root, "blocks", i), hint)
 
 
@@ -133,21 +133,24 @@ def _convs(spec: Spec, block: Block, i: int, root: Table) -> Iterator[Diagnostic
 
     path: Path_ = ("blocks", i)
     if block.shuffle is not None:
-        message = f"blocks.{i} has convolutions, so shuffle belongs to one of them"
+        message = f"blocks.{i} has convolutions, so set shuffle on one of them"
         hint = "convs: [..., {channels: ..., shuffle: ...}]"
         yield Diagnostic(Code.CONFLICT, message, _key_span(root, *path, "shuffle"), hint)
     for j, (conv, key) in enumerate(conv_items(block)):
         place = (*path, key, j)
         if j == 0 and block.kernel is None and "kernel" not in conv.model_fields_set:
-            message = f"blocks.{i} does not say the kernel of its first convolution"
+            message = f"blocks.{i} does not set the kernel of its first convolution"
             yield Diagnostic(
-                Code.MISSING_KEY, message, _span(root, *place), "add kernel: 3, or another size; 1 for none"
+                Code.MISSING_KEY,
+                message,
+                _span(root, *place),
+                "add kernel: 3, or another size; 1 for a 1x1 convolution",
             )
         yield from _order(spec, block, conv, place, root)
 
 
 def _order(spec: Spec, block: Block, conv: Any, place: Path_, root: Table) -> Iterator[Diagnostic]:
-    """A step that is asked for must have its place in the order."""
+    """Every step of a convolution must be listed in order."""
 
     def effective(name: str) -> Any:
         scopes = (conv, block, spec.defaults)
@@ -158,7 +161,7 @@ def _order(spec: Spec, block: Block, conv: Any, place: Path_, root: Table) -> It
     missing = [s for s in wanted if s not in effective("order")]
     for step in missing:
         where = ".".join(map(str, place))
-        message = f"{where} has {step}, and order does not say when"
+        message = f"{where} has {step}, but order does not list it"
         hint = f"add {step} to order, or set {step}: none" if step in ("norm", "activation") else f"add {step} to order"
         scopes = ((place, conv), (place[:2], block), (("defaults",), spec.defaults))
         order = next((p for p, s in scopes if "order" in s.model_fields_set), place)
@@ -166,8 +169,8 @@ def _order(spec: Spec, block: Block, conv: Any, place: Path_, root: Table) -> It
 
 
 def _pool(pool: Any, path: Path_, root: Table) -> Iterator[Diagnostic]:
-    """An average over padded windows means two things: PyTorch's or Keras's."""
+    """An average over padded windows has two meanings: PyTorch's and Keras's."""
     if pool.kind == "avg" and pool.count_include_pad is None and pool.padding != (0, 0, 0, 0):
         message = f"{'.'.join(map(str, path))} averages padded windows: do padded cells count in the divisor?"
-        hint = "say count_include_pad: true (PyTorch's default) or false (Keras and TensorFlow)"
+        hint = "set count_include_pad: true (PyTorch's default) or false (Keras and TensorFlow)"
         yield Diagnostic(Code.AMBIGUOUS, message, _span(root, *path, "padding"), hint)

@@ -1,4 +1,4 @@
-"""The language's grammar as pydantic models: what a person may write, before defaults are filled in.
+"""The language's grammar as pydantic models: a spec as written, before defaults are filled in.
 
 The language reference and the editors' JSON Schema are generated from these models, so a field's
 description is its documentation. Short spellings (`activation: relu`, `kernel: 5`) are read by
@@ -58,13 +58,13 @@ Order = Annotated[
 
 
 class Defaults(Strict):
-    """What every convolution does unless it says otherwise."""
+    """Defaults for every convolution."""
 
-    bias: bool = Field(True, description="A learned offset a channel.")
+    bias: bool = Field(True, description="A learned offset per channel.")
     norm: Norm = Field(NoNorm.model_construct(kind="none"), description="Normalisation.")
     activation: Activation = Field(PlainActivation.model_construct(kind="relu"), description="Non-linearity.")
     order: Order = Field(["shuffle", "conv", "norm", "activation", "dropout"])
-    init: Init = Field(Framework.model_construct(kind="framework"), description="How weights begin.")
+    init: Init = Field(Framework.model_construct(kind="framework"), description="Initialisation of the weights.")
 
     @model_validator(mode="after")
     def _order(self) -> Defaults:
@@ -79,7 +79,7 @@ def check_order(order: list[Step]) -> None:
 
 
 class Conv(Defaults):
-    """One convolution with what goes around it. What is left out comes from the block, then from `defaults`."""
+    """One convolution and the steps around it. Unset keys come from the block, then from `defaults`."""
 
     channels: Width = Field(description="Output channels, or `classes`.")
     kernel: Pair = Field((1, 1), description="Kernel, one number or [vertical, horizontal].")
@@ -89,7 +89,7 @@ class Conv(Defaults):
     )
     dilation: Pair = Field((1, 1), description="Distance between kernel taps.")
     groups: int = Field(1, ge=1, le=65536, description="Independent groups of channels.")
-    shuffle: int | None = Field(None, ge=2, le=65536, description="Shuffle the channels in so many groups.")
+    shuffle: int | None = Field(None, ge=2, le=65536, description="Shuffle the channels in this many groups.")
     dropout: Annotated[Dropout, Probability] | None = Field(None, description="Dropout at this convolution.")
 
 
@@ -100,7 +100,7 @@ class Block(Defaults):
     that order.
     """
 
-    name: Name | None = Field(None, description="For overrides and messages.")
+    name: Name | None = Field(None, description="Name for overrides and messages.")
     channels: Annotated[list[Width], Field(min_length=1, max_length=MAX_CONVS)] | None = Field(
         None, description="Output channels of each convolution; the first is spatial, the others are 1x1."
     )
@@ -133,11 +133,11 @@ class Dense(Strict):
     """A dense layer of the head."""
 
     units: Width = Field(description="Output features, or `classes`.")
-    bias: bool = Field(True, description="A learned offset a feature.")
+    bias: bool = Field(True, description="A learned offset per feature.")
     norm: ScoreNorm = Field(NoNorm.model_construct(kind="none"), description="Normalisation before the activation.")
     activation: Activation | None = Field(None, description="relu between dense layers, none after the last.")
     dropout: Annotated[Dropout, Probability] | None = Field(None, description="Dropout after the activation.")
-    init: Init | None = Field(None, description="How its weights begin.")
+    init: Init | None = Field(None, description="Initialisation of its weights.")
 
 
 class Head(Strict):
@@ -155,7 +155,7 @@ class Head(Strict):
     activation: Activation = Field(
         PlainActivation.model_construct(kind="none"), description="An activation on the scores."
     )
-    output: Literal["scores", "softmax", "log_softmax"] = Field("scores", description="What the network gives.")
+    output: Literal["scores", "softmax", "log_softmax"] = Field("scores", description="The network's output.")
 
 
 def _one_or_list(value: object) -> str:
@@ -172,23 +172,23 @@ class Preprocess(Strict):
     """From a picture to the network's input: resize, then (pixel * scale - mean) / std by channel."""
 
     scale: Fraction = Field(1 / 255, description="Multiplies each pixel; `1/255` is allowed.")
-    mean: Numbers = Field(0.0, description="Subtracted, in scaled units: a number, or one a channel.")
-    std: Numbers = Field(1.0, description="Divides: a number, or one a channel.")
+    mean: Numbers = Field(0.0, description="Subtracted, in scaled units: a number, or one per channel.")
+    std: Numbers = Field(1.0, description="Divides: a number, or one per channel.")
     layout: Literal["HWC", "CHW"] = Field("HWC", description="Axes of the raw picture.")
     dtype: Literal["uint8", "float32"] = Field("uint8", description="Type of the raw pixels.")
     color: Literal["rgb", "bgr", "gray"] | None = Field(None, description="gray for one channel, else rgb.")
     resize: Resize = Field(
         Stretch.model_construct(kind="stretch"),
-        description="How a picture of another size becomes one of the input's, in training and wherever it is scored.",
+        description="How a picture of another size is resized to the input's, in training and inference.",
     )
 
 
 class Input(Strict):
-    """What goes in."""
+    """The network's input."""
 
     channels: int = Field(ge=1, le=4096, description="Channels of the picture: 1 gray, 3 colour, or any number.")
     size: Pair = Field(description="Pixels: one number, or [height, width].")
-    open: bool = Field(False, description="Other sizes may come at run time; `size` is the nominal one.")
+    open: bool = Field(False, description="Accept other sizes at run time; `size` is the nominal one.")
     preprocess: Preprocess = Field(
         Preprocess.model_construct(), description="The contract that training and serving share."
     )
@@ -218,13 +218,13 @@ class Spec(Strict):
     )
     name: Name = Field(description="Name of the network: letters, digits, _ and -.")
     summary: str = Field("", max_length=500, description="One line about it.")
-    dtype: Literal["float32", "float64"] = Field("float32", description="Numbers that the network computes in.")
-    input: Input = Field(description="What goes in.")
+    dtype: Literal["float32", "float64"] = Field("float32", description="dtype that the network computes in.")
+    input: Input = Field(description="The network's input.")
     classes: Classes = Field(description="How many classes, or the list of their labels.")
-    defaults: Defaults = Field(
-        Defaults.model_construct(), description="What every convolution does unless it says otherwise."
+    defaults: Defaults = Field(Defaults.model_construct(), description="Defaults for every convolution.")
+    blocks: Annotated[list[Block], Field(min_length=1, max_length=MAX_BLOCKS)] = Field(
+        description="The blocks, in order."
     )
-    blocks: Annotated[list[Block], Field(min_length=1, max_length=MAX_BLOCKS)] = Field(description="In order.")
     head: Head = Field(Head.model_construct(), description="From class maps to scores.")
     train: Recipe | None = Field(None, description="How it is trained.")
 
@@ -235,12 +235,12 @@ class Spec(Strict):
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """The classes' labels, or none."""
+        """The classes' labels, if given."""
         return () if isinstance(self.classes, int) else tuple(self.classes)
 
 
 def dump(value: Any) -> Any:
-    """A model or value as plain data in its shortest spelling, every key written out but those that are None.
+    """A model or value as plain data in its shortest spelling, with every key that is not None.
 
     Written by hand since pydantic would first build a serializer for each model.
     """

@@ -1,8 +1,8 @@
 """Short spellings and the types they stand for: pairs, sides, widths, fractions, kinds.
 
-Each type reads what a person writes, refuses the rest in one sentence, and gives editors its JSON
-Schema. Errors carry our own codes (the names of `diagnostics.Code`); `at` in an error's context leads
-to the offending key below the value, `hint` says what to do.
+Each type reads its spellings, rejects the rest in one sentence, and gives editors its JSON Schema. Errors have our own
+codes (the names of `diagnostics.Code`); `at` in an error's context is the path of the offending key below the value,
+`hint` the fix.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def complain(
 
 
 def kind_of(value: object) -> str:
-    """What a value is called in a message: `the string 'five'`."""
+    """How a message names a value: `the string 'five'`."""
     match value:
         case None:
             return "nothing"
@@ -48,7 +48,7 @@ def kind_of(value: object) -> str:
 
 
 def whole(value: object, low: int, high: int, *, at: tuple[str | int, ...] = ()) -> int:
-    """An integer in a range, or a complaint."""
+    """An integer in a range. Raises the error of `complain`."""
     if not isinstance(value, int) or isinstance(value, bool):
         hint = "remove the quotes" if isinstance(value, str) and value.strip().isdigit() else None
         raise complain("WRONG_TYPE", f"expected a whole number, found {kind_of(value)}", at=at, hint=hint)
@@ -129,7 +129,7 @@ def _fraction(value: object) -> float:
     if isinstance(value, bool | str) or not isinstance(value, int | float):
         raise complain("WRONG_TYPE", f"expected a number or a fraction such as 1/255, found {kind_of(value)}")
     if not abs(value) < 1e9:
-        raise complain("OUT_OF_RANGE", f"{short(str(value))} is not a finite number of usual size")
+        raise complain("OUT_OF_RANGE", f"{short(str(value))} is not a finite number, or is out of range")
     return float(value)
 
 
@@ -172,7 +172,7 @@ Name = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]*$", max_length=64)]
 
 @dataclass(frozen=True)
 class _Reader:
-    """Annotation: rewrite a short spelling before the type itself reads it."""
+    """Annotation: rewrite a short spelling before the type itself is validated."""
 
     def read(self, value: Any) -> Any:
         raise NotImplementedError
@@ -189,7 +189,7 @@ class _Reader:
 
 
 class Kind(_Reader):
-    """A bare word stands for `{kind: word}`; `full` kinds need more than the word."""
+    """A bare word means `{kind: word}`; `full` kinds need more keys."""
 
     def __init__(self, *words: str, full: tuple[str, ...] = ()) -> None:
         self.words, self.full = words, full
@@ -203,7 +203,7 @@ class Kind(_Reader):
             value, at = {"kind": value}, []
         kind = value.get("kind")
         if "kind" not in value:
-            hint = "write kind instead of type" if "type" in value else "one of: " + ", ".join(choices)
+            hint = "use kind instead of type" if "type" in value else "one of: " + ", ".join(choices)
             raise complain("MISSING_KEY", "the key 'kind' is missing", hint=hint)
         if not isinstance(kind, str):
             raise complain("WRONG_TYPE", f"expected one of {', '.join(choices)}, found {kind_of(kind)}", at=(*at,))
@@ -221,7 +221,7 @@ class Kind(_Reader):
 
 
 class Short(_Reader):
-    """A bare value stands for `{key: value}`."""
+    """A bare value means `{key: value}`."""
 
     def __init__(self, key: str, schema: dict[str, Any]) -> None:
         self.key, self.schema = key, schema

@@ -1,4 +1,4 @@
-"""Data against the grammar: pydantic's findings as diagnostics at the place that caused them."""
+"""Validate data against the grammar: pydantic's errors as diagnostics with spans."""
 
 from __future__ import annotations
 
@@ -38,10 +38,10 @@ _RANGES = {
 }
 _EXAMPLES: dict[tuple[object, ...], str] = {
     ("spec",): "begin with `spec: 1`, the version of the language",
-    ("max", "kernel"): "as pool: {kind: max, kernel: 3, stride: 2}",
-    ("avg", "kernel"): "as pool: {kind: avg, kernel: 3, stride: 2}; for the average of whole maps, global_avg",
+    ("max", "kernel"): "for example pool: {kind: max, kernel: 3, stride: 2}",
+    ("avg", "kernel"): "for example pool: {kind: avg, kernel: 3, stride: 2}; for the average of whole maps, global_avg",
 }
-"""What to write for a missing key, by the end of its place."""
+"""Hints for missing keys, by the end of their path."""
 
 _SYNONYMS = {
     "size": ("kernel",),
@@ -57,13 +57,13 @@ _SYNONYMS = {
     "layers": ("convs", "blocks"),
     "units": ("units",),
 }
-"""What other programs call our keys."""
+"""Other tools' names for our keys."""
 
 _LENGTHS = {"too_short", "too_long", "string_too_short", "string_too_long"}
 
 
 def validate(root: Table) -> Spec:
-    """The spec that the nodes spell. Raises SpecError with every finding, the first hundred."""
+    """The spec of the nodes. Raises SpecError with the first hundred diagnostics."""
     from pydantic import ValidationError
 
     from nin_spec.language.schema import Spec
@@ -77,16 +77,16 @@ def validate(root: Table) -> Spec:
 
 
 def _position(diagnostic: Diagnostic) -> tuple[str, int, int]:
-    """Sorts findings as they stand in the text, file by file."""
+    """Sort key: the order in the text, file by file."""
     span = diagnostic.span
     return (span.source.name, span.line, span.column) if span else ("", 0, 0)
 
 
 def locate(root: Node, loc: Path_) -> tuple[Node, Span, str]:
-    """The deepest node that a pydantic location reaches, where it stands, and its dotted path.
+    """The deepest node that a pydantic location reaches, its span, and its dotted path.
 
-    Names of union members stand in the location beside keys; what is neither key nor index of the
-    node at hand is such a name, or a key that is missing, and is passed over.
+    A location also contains names of union members: a step that is neither a key nor an index of the current node is
+    such a name, or a missing key, and is skipped.
     """
     node, span, path = root, root.span, ""
     for step in loc:
@@ -151,11 +151,11 @@ def _unknown_key(root: Table, loc: Path_, context: Mapping[str, Any]) -> Diagnos
 
 
 def _belongs(key: str) -> str | None:
-    """Where a key of a convolution goes that was given to a block."""
+    """Hint for a convolution's key that was given to a block."""
     from nin_spec.language.schema import Conv
 
     return (
-        f"{key} is said of one convolution: convs: [{{channels: ..., {key}: ...}}]"
+        f"{key} belongs to one convolution: convs: [{{channels: ..., {key}: ...}}]"
         if key in Conv.model_fields
         else None
     )
@@ -190,7 +190,7 @@ def _words(annotation: Any) -> tuple[object, ...]:
 
 
 def _number(bound: float) -> str:
-    """A bound as people write it: 1 rather than 1.0."""
+    """A bound without a trailing `.0`."""
     return str(int(bound)) if bound == int(bound) else str(bound)
 
 
@@ -211,7 +211,7 @@ def _length(kind: str, context: Mapping[str, Any]) -> str:
 
 
 def _classes_hint(root: Table, loc: Path_, node: Node) -> str | None:
-    """How to write the labels that somebody spelt as a mapping, as numbers, or as one text."""
+    """Hint for labels given as a mapping, as numbers, or as one text."""
     if loc[:1] != ("classes",):
         return None
     whole = root.get("classes")
@@ -232,11 +232,11 @@ def _classes_hint(root: Table, loc: Path_, node: Node) -> str | None:
 
 
 _SHOWN = 6
-"""Labels that a hint repeats."""
+"""Labels shown in a hint."""
 
 
 def _labels(pairs: dict[str, Any]) -> str:
-    """The list that a mapping of numbers and labels means, whichever of them are its keys."""
+    """The list that a mapping between numbers and labels means, in either direction."""
     labels = {k: v for k, v in pairs.items() if isinstance(v, str | int) and not isinstance(v, bool)}
     if labels and all(key.isdecimal() for key in labels):
         order = [str(labels[key]) for key in sorted(labels, key=lambda key: (len(key.lstrip("0")), key.lstrip("0")))]
@@ -258,7 +258,7 @@ def _type_hint(kind: str, node: Node) -> str | None:
     if not isinstance(node, Value):
         return None
     if kind == "list_type" and node.value is not None:
-        return "a list stands in brackets: [a, b]"
+        return "write a list in brackets: [a, b]"
     if not isinstance(node.value, str):
         return None
     word = node.value.strip().lower()

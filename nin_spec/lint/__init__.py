@@ -1,8 +1,8 @@
-"""What is legal and probably not meant.
+"""Lint: rules for what is legal but probably unintended.
 
-The rules stand in scores.py, windows.py, layers.py, start.py and recipe.py, their table in rules.py, their pages in
-pages.py; finding.py is what they look at and what they find. ignores.py silences them, fixes.py says what would
-put them right, fixing.py does it, by the small changes of a text in edits.py.
+The rules are in scores.py, windows.py, layers.py, start.py and recipe.py, their table in rules.py, their pages in
+pages.py; finding.py has their input and output. ignores.py suppresses findings, fixes.py defines the fixes, fixing.py
+applies them through the text edits of edits.py.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def lint(network: Network) -> list[Diagnostic]:
-    """What the rules find in a network, as it stands in the text; warnings and notes, no errors."""
+    """The findings for a network, in the order of the text: warnings and notes, no errors."""
     return [finding.diagnostic for finding in findings(network)]
 
 

@@ -1,4 +1,4 @@
-"""Small changes of a text at known places: everything else stays as it is, byte for byte."""
+"""Small edits of a text at known positions: everything else stays the same, byte for byte."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from nin_spec.diagnostics import Source, Span
 from nin_spec.language.document import Entry, Items, Node, Table, Value
 
 
-class Unfixable(Exception):  # noqa: N818 no error: it says that a fix is not to be had
-    """The text does not let itself be changed here: another file says it, or it is spelt in an unusual way."""
+class Unfixable(Exception):  # noqa: N818 not an error: it signals that a fix is not possible
+    """The text can't be edited here: the value is in another file, or spelt in an unusual way."""
 
 
 @dataclass(frozen=True, slots=True)
 class Edit:
-    """`text` in place of the characters from `start` to `end`."""
+    """Replaces the characters from `start` to `end` with `text`."""
 
     start: int
     end: int
@@ -31,17 +31,17 @@ def edited(text: str, edits: Iterable[Edit]) -> str:
 
 @dataclass(frozen=True)
 class Editor:
-    """Makes edits of one source, and refuses what stands in another."""
+    """Makes edits in one source, and raises Unfixable for values in another."""
 
     source: Source
 
     def replace(self, span: Span, text: str) -> Edit:
-        """The scalar at `span` anew."""
+        """Replace the scalar at `span`."""
         start = self._index(span)
         return Edit(start, start + span.length, text)
 
-    def say(self, table: Table, key: str, text: str, after: str | None = None) -> Edit:
-        """`key: text` in a mapping: in place of a scalar there, else behind the key `after`, or the last one."""
+    def set_key(self, table: Table, key: str, text: str, after: str | None = None) -> Edit:
+        """Set `key: text` in a mapping: replace a scalar, else insert after the key `after`, or the last one."""
         entry = table.entries.get(key)
         if entry is not None:
             if not isinstance(entry.node, Value):
@@ -52,14 +52,14 @@ class Editor:
         return self._beside(beside, f"{key}: {text}") if flow else self._below(beside, f"{key}: {text}")
 
     def _last(self, table: Table) -> Entry:
-        """The last entry that stands in this text: others came with what the spec extends."""
+        """The last entry in this source; others come from the spec that it extends."""
         own = [e for e in table.entries.values() if e.key_span.source == self.source]
         if not own:
             raise Unfixable
         return max(own, key=lambda e: (e.key_span.line, e.key_span.column))
 
     def _beside(self, entry: Entry, text: str) -> Edit:
-        """In flow style: behind a scalar, before anything longer."""
+        """In flow style: after a scalar, before anything longer."""
         if isinstance(entry.node, Value):
             at = self._index(entry.node.span) + entry.node.span.length
             return Edit(at, at, f", {text}")
@@ -67,7 +67,7 @@ class Editor:
         return Edit(at, at, f"{text}, ")
 
     def _below(self, entry: Entry, text: str) -> Edit:
-        """In block style: a line of its own below the entry, indented alike."""
+        """In block style: a separate line below the entry, with the same indentation."""
         lines = self.source.text.splitlines(keepends=True)
         number = _last_line(entry.node)
         line = lines[number - 1]

@@ -1,4 +1,4 @@
-"""What a rule finds, and what it looks at: a network with the places of its layers in the text."""
+"""What a rule finds, and its input: a network with the positions of its layers in the text."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from nin_spec.network import Network
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One finding. `layers` names the layers meant; `path` is the value that a fix would change."""
+    """One finding. `layers` names the layers concerned; `path` is that of the value a fix would change."""
 
     code: Code
     message: str
@@ -29,13 +29,13 @@ class Finding:
 
     @property
     def diagnostic(self) -> Diagnostic:
-        """As it is shown."""
+        """The finding as a diagnostic."""
         return Diagnostic(self.code, self.message, self.span, self.hint, self.severity)
 
 
 @dataclass(frozen=True)
 class Subject:
-    """A network as the rules see it."""
+    """The input of a rule: a network, with lookups in its layers and its text."""
 
     network: Network
 
@@ -46,13 +46,13 @@ class Subject:
 
     @cached_property
     def last(self) -> int:
-        """The index of the layer that makes the scores, the last with weights of its own; -1 without one."""
+        """The index of the last layer with weights, which computes the scores; -1 if there is none."""
         weighted = [k for k, n in enumerate(self.nodes) if isinstance(n.op, ops.Conv2d | ops.Linear)]
         return max(weighted, default=-1)
 
     @cached_property
     def pooled(self) -> int | None:
-        """The index of the pool that leaves one cell of the last convolution's maps, if there is one."""
+        """The index of the pool that reduces the last convolution's maps to one cell, if any."""
         for k in range(len(self.nodes) - 1, -1, -1):
             node = self.nodes[k]
             if isinstance(node.op, ops.Conv2d):
@@ -62,7 +62,7 @@ class Subject:
         return None
 
     def field(self, end: int) -> Pair:
-        """The pixels that a cell sees of what goes into layer `end`."""
+        """The receptive field of a cell of the input of layer `end`."""
         reach, jump = (1, 1), (1, 1)
         for node in self.nodes[:end]:
             extent, stride = node.op.window(node.input)
@@ -75,27 +75,27 @@ class Subject:
         yield from ((node, node.op) for node in self.nodes if isinstance(node.op, ops.Conv2d))
 
     def pools(self) -> Iterator[tuple[Node, ops.Pool2d]]:
-        """Each pool of windows with its op."""
+        """Each windowed pool with its op."""
         yield from ((node, node.op) for node in self.nodes if isinstance(node.op, ops.Pool2d))
 
-    # -------------------------------------------------------------- places
+    # -------------------------------------------------------------- positions
 
     def written(self, path: Path_) -> Written | None:
-        """What the text says at a path of the canonical form, without what the language fills in."""
+        """The value at a path of the canonical form as written, None if the language filled it in."""
         return find(self.network.spec.tree, self.spelt(path))
 
     def spelt(self, path: Path_) -> Path_:
-        """The same path as the text has it: `channels: [a, b]` says the same as `convs: [a, b]`."""
+        """The same path in the text: `channels: [a, b]` is equivalent to `convs: [a, b]`."""
         if path[2:3] == ("convs",) and isinstance(block := find(self.network.spec.tree, path[:2]), Table):
             return (*path[:2], "convs" if "convs" in block.entries else "channels", *path[3:])
         return path
 
     def where(self, *path: str | int) -> Span:
-        """Where the value at a path was said, else what holds it."""
+        """The span that set the value at a path, else that of the nearest enclosing one."""
         return self.network.spec.where(*path)
 
     def own(self, path: Path_, key: str) -> Span:
-        """Where a layer says `key` itself, else the layer: what all layers share is no place for a finding."""
+        """The span of `key` if the layer sets it, else of the layer: findings never point at a shared default."""
         said = self.written((*path, key))
         return said.span if said is not None else self.where(*path)
 
@@ -104,7 +104,7 @@ _SINGULAR = {"norms": "norm", "activations": "activation", "dropouts": "dropout"
 
 
 def path_of(name: str) -> Path_:
-    """Where the canonical form has a node: `blocks.0.norms.1` is the norm of `blocks.0.convs.1`."""
+    """The canonical path of a node: `blocks.0.norms.1` is the norm of `blocks.0.convs.1`."""
     top, *rest = (int(step) if step.isdigit() else step for step in name.split("."))
     if rest[-1:] == ["flatten"]:
         return (top, "pool")
@@ -115,14 +115,14 @@ def path_of(name: str) -> Path_:
 
 
 def layer_of(path: Path_) -> Path_:
-    """The convolution, dense layer, block or head that a path speaks of."""
+    """The convolution, dense layer, block or head that a path belongs to."""
     if path[0] == "blocks":
         return path[: 4 if path[2:3] == ("convs",) else 2]
     return path[: 3 if path[1:2] == ("dense",) else 1]
 
 
 def dotted(path: Path_) -> str:
-    """A path as messages have it: `blocks.0.convs.1`."""
+    """A path in the form of messages: `blocks.0.convs.1`."""
     return ".".join(map(str, path))
 
 

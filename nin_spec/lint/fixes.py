@@ -1,7 +1,7 @@
-"""What a fix changes in the text, and what it promises of the network.
+"""The text edits of each fix, and which layers it may change.
 
-A fix is safe when the same functions can be learned and computed afterwards: a bias that batch norm takes
-away, a comment that silences nothing. The others change the function, and are made only when asked for.
+A fix is safe if the network can still learn and compute the same functions: removing a bias that batch norm cancels, or
+a comment that suppresses nothing. Other fixes change the function, and are applied only on request.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from nin_spec.lint.ignores import ignores_of
 
 @dataclass(frozen=True, slots=True)
 class Fix:
-    """`ops` is what layers become; of all else only values under `keys` may change."""
+    """`ops` maps layers to their new ops; otherwise only values under `keys` may change."""
 
     edits: tuple[Edit, ...]
     ops: Mapping[str, ops.Op | None] = field(default_factory=dict)
@@ -28,7 +28,7 @@ class Fix:
 
 
 def fix_of(subject: Subject, finding: Finding) -> Fix | None:
-    """The fix of a finding, where there is one and the spec's own text can take it."""
+    """The fix of a finding, or None if there is none or the spec's own text can't be edited."""
     if finding.code not in FIXES:
         return None
     try:
@@ -38,7 +38,7 @@ def fix_of(subject: Subject, finding: Finding) -> Fix | None:
 
 
 def is_safe(code: Code) -> bool:
-    """Whether the fix of a rule keeps what the network can compute."""
+    """Whether the fix of a rule preserves what the network can compute."""
     return code in (Code.USELESS_BIAS, Code.UNUSED_IGNORE)
 
 
@@ -52,14 +52,14 @@ class _Fixer:
         return Editor(self.subject.network.spec.root.source)
 
     def op(self) -> ops.Op:
-        """The layer meant."""
+        """The layer of the finding."""
         return next(n.op for n in self.subject.nodes if n.name == self.finding.layers[0])
 
     def of_layer(self, path: Path_, key: str, text: str) -> Iterator[Edit]:
-        """A layer says `key: text` of itself; one that was only a width becomes a mapping."""
+        """Set `key: text` on a layer; one that was only a width becomes a mapping."""
         item = self.subject.written(path)
         if isinstance(item, Table):
-            yield self.editor.say(item, key, text)
+            yield self.editor.set_key(item, key, text)
         elif isinstance(item, Value):
             word = "units" if path[0] == "head" else "channels"
             yield self.editor.replace(item.span, f"{{{word}: {item.value}, {key}: {text}}}")
@@ -94,44 +94,44 @@ class _Fixer:
         return Fix((edit,), after, frozenset({"padding"}))
 
     def round_up(self) -> Fix:
-        """NIN904: the pool takes in what it left out."""
+        """NIN904: the pool includes the last rows and columns."""
         op = self.op()
         if not isinstance(op, ops.Pool2d):
             raise Unfixable
-        edit = self.editor.say(self._table(self.finding.path), "ceil_mode", "true")
+        edit = self.editor.set_key(self._table(self.finding.path), "ceil_mode", "true")
         after = {self.finding.layers[0]: replace(op, ceil_mode=True)}
         return Fix((edit,), after, frozenset({"ceil_mode"}))
 
     def no_bias(self) -> Fix:
-        """NIN908: `bias: false` beside the norm, and `bias: true` for layers that would lose theirs by it."""
+        """NIN908: `bias: false` beside the norm, and `bias: true` for layers that would otherwise lose theirs."""
         meant = {n.name: n for n in self.subject.nodes if n.name in self.finding.layers}
         turned = [table for name in meant if (table := self._scope(path_of(name), "bias", "norm")) is not None]
         edits: list[Edit] = []
         for name in meant:
-            edits += self._say_bias(path_of(name), self._scope(path_of(name), "bias", "norm"), "false")
+            edits += self._set_bias(path_of(name), self._scope(path_of(name), "bias", "norm"), "false")
         for node, op in self.subject.convolutions():
             if op.bias and node.name not in meant and self._inherits(path_of(node.name), turned):
                 beside = self._scope(path_of(node.name), "norm")
                 here = None if any(beside is table for table in turned) else beside
-                edits += self._say_bias(path_of(node.name), here, "true")
+                edits += self._set_bias(path_of(node.name), here, "true")
         after = {name: _without_bias(node.op) for name, node in meant.items()}
         return Fix(tuple(dict.fromkeys(edits)), after, frozenset({"bias"}))
 
-    def _say_bias(self, path: Path_, scope: Table | None, text: str) -> Iterator[Edit]:
-        """In the scope, beside its norm; of the layer itself where there is none."""
+    def _set_bias(self, path: Path_, scope: Table | None, text: str) -> Iterator[Edit]:
+        """Set bias in the scope, beside its norm, or on the layer itself if there is no scope."""
         if scope is None:
             yield from self.of_layer(path, "bias", text)
         else:
-            yield self.editor.say(scope, "bias", text, "norm" if "norm" in scope.entries else None)
+            yield self.editor.set_key(scope, "bias", text, "norm" if "norm" in scope.entries else None)
 
     def _scope(self, path: Path_, *keys: str) -> Table | None:
-        """The nearest mapping that says one of the keys of a layer: its own, its block's, or `defaults`."""
+        """The nearest mapping that sets one of the keys of a layer: its own, its block's, or `defaults`."""
         scopes = [path] if path[0] == "head" else [path, path[:2], ("defaults",)]
         tables = (self.subject.written(scope) for scope in scopes)
         return next((t for t in tables if isinstance(t, Table) and t.entries.keys() & set(keys)), None)
 
     def _inherits(self, path: Path_, turned: list[Table]) -> bool:
-        """Whether a layer would take its bias from a scope that now says false."""
+        """Whether a layer inherits its bias from a scope that is now false."""
         for scope in (path, path[:2], ("defaults",)):
             table = self.subject.written(scope)
             if any(table is t for t in turned):
@@ -141,7 +141,7 @@ class _Fixer:
         return False
 
     def no_comment(self) -> Fix:
-        """NIN990: the code leaves its comment, and the last one takes the comment and its reason along."""
+        """NIN990: remove the code from its comment; with the last code, remove the whole comment."""
         source, span = self.finding.span.source, self.finding.span
         line, at = source.line(span.line), index_of(source.text, span.line, 1)
         left = [i.code for i in ignores_of(source) if i.span.line == span.line and i.span != span]
@@ -172,4 +172,4 @@ FIXES: dict[Code, Callable[[_Fixer], Fix]] = {
     Code.TWO_SOFTMAXES: _Fixer.plain_scores,
     Code.UNUSED_IGNORE: _Fixer.no_comment,
 }
-"""How each rule that has a fix makes it."""
+"""The fix of each rule that has one."""

@@ -1,4 +1,4 @@
-"""`check --fix`: one fix after another, each kept only if the network then is what the fix promised."""
+"""`check --fix`: apply fixes one by one, keeping each only if the network changed as intended."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from nin_spec.network import compile as compile_network
 
 @dataclass(frozen=True)
 class Fixed:
-    """A text before and after, and what was found and put right."""
+    """A text before and after, and the findings that were fixed."""
 
     before: Source
     network: Network
@@ -28,11 +28,11 @@ class Fixed:
 
     @property
     def text(self) -> str:
-        """The text with every fix made."""
+        """The text with every fix applied."""
         return self.network.spec.root.source.text
 
     def diff(self) -> str:
-        """What changed, as `diff -u` has it; nothing where nothing did."""
+        """The changes as a unified diff; empty if there are none."""
         name = self.before.name
         before, after = (text.splitlines(keepends=True) for text in (self.before.text, self.text))
         return "".join(_ended(line) for line in unified_diff(before, after, name, name))
@@ -44,14 +44,14 @@ def _ended(line: str) -> str:
 
 
 def fix(network: Network, wanted: Callable[[Finding], bool]) -> Fixed:
-    """Make the fixes of all findings that are wanted, as far as they keep their promises."""
+    """Apply the fixes of all wanted findings, except those that change anything else."""
     before = network.spec.root.source
     done: list[Finding] = []
     tried: set[tuple[object, ...]] = set()
     while len(done) < MAX_FINDINGS and (step := next(_steps(network, wanted, tried), None)) is not None:
         network, finding = step
         done.append(finding)
-        if finding.layers:  # comments get fewer each time, and several may read alike
+        if finding.layers:  # each step removes comments, and several may have the same text
             tried.add(_key(finding))
     return Fixed(before, network, tuple(done))
 
@@ -59,7 +59,7 @@ def fix(network: Network, wanted: Callable[[Finding], bool]) -> Fixed:
 def _steps(
     network: Network, wanted: Callable[[Finding], bool], tried: set[tuple[object, ...]]
 ) -> Iterator[tuple[Network, Finding]]:
-    """The network with the next fix made. What can't be fixed is not tried again."""
+    """The network with the next fix applied. A failed fix is not retried."""
     for finding in findings(network):
         if _key(finding) not in tried and wanted(finding):
             fixed = attempt(network, finding)
@@ -69,12 +69,12 @@ def _steps(
 
 
 def _key(finding: Finding) -> tuple[object, ...]:
-    """What a finding is about, wherever it stands by now."""
+    """The identity of a finding, independent of its position."""
     return finding.code, finding.layers or finding.message
 
 
 def attempt(network: Network, finding: Finding) -> Network | None:
-    """The network with one fix made; None where there is none, or it would not be what was promised."""
+    """The network with one fix applied; None if there is none, or if it would change anything else."""
     change = fix_of(Subject(network), finding)
     if change is None:
         return None
@@ -88,12 +88,12 @@ def attempt(network: Network, finding: Finding) -> Network | None:
 
 
 def _count(network: Network, finding: Finding) -> int:
-    """How often a finding is made."""
+    """How often a finding occurs."""
     return sum(_key(f) == _key(finding) for f in findings(network))
 
 
 def holds(before: Network, after: Network, fix: Fix) -> bool:
-    """Whether just the layers of the promise changed, and of the other values only those that may."""
+    """Whether only the layers and values named by the fix changed."""
     promised = [(n.name, fix.ops.get(n.name, n.op)) for n in before.graph]
     got = [(n.name, n.op) for n in after.graph]
     data = [without(n.spec.data, fix.keys) for n in (before, after)]

@@ -1,7 +1,7 @@
-"""`# nin: ignore[NIN901]`: on a line, on lines of their own above it, or at the top for the whole file.
+"""`# nin: ignore[NIN901]`: on a line, on separate lines above it, or at the top for the whole file.
 
-What stands behind the bracket is the reason. The comments of the spec itself that name no rule, or silence
-nothing, are told; those of a file that it extends are told when that file is checked.
+The text after the bracket is the reason. Comments of the spec itself that name no rule, or suppress nothing, are
+reported; those of a file that it extends are reported when that file is checked.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _DIRECTIVE = re.compile(r"(?:^|(?<=\s))#\s*nin\s*:\s*ignore\b(?P<list>\s*\[(?P<c
 
 @dataclass(frozen=True, slots=True)
 class Ignore:
-    """One code of one comment. `line` is the line silenced; None means the whole file."""
+    """One code of one comment. `line` is the line it applies to; None means the whole file."""
 
     code: str
     span: Span
@@ -32,7 +32,7 @@ class Ignore:
 
     @property
     def key(self) -> Key:
-        """What it silences."""
+        """The key of the findings it suppresses."""
         return self.code, self.span.source, self.line
 
 
@@ -40,7 +40,7 @@ Key = tuple[str, Source, int | None]
 
 
 def apply(found: Iterable[Finding], root: Source, rules: Iterable[str]) -> list[Finding]:
-    """The findings that no comment silences, and what is wrong with the comments of the spec itself."""
+    """The findings that no comment suppresses, and findings on the comments of the spec itself."""
     found = list(found)
     sources = dict.fromkeys([root, *(f.span.source for f in found)])
     ignored = {ignore.key for source in sources for ignore in ignores_of(source)}
@@ -50,26 +50,29 @@ def apply(found: Iterable[Finding], root: Source, rules: Iterable[str]) -> list[
         fitting = ignored.intersection(_keys(finding, root))
         used |= fitting
         kept += [] if fitting else [finding]
-    told = _told((i for i in ignores_of(root) if i.key not in used), sorted(rules))
+    told = _findings_about((i for i in ignores_of(root) if i.key not in used), sorted(rules))
     return [*kept, *islice(told, MAX_FINDINGS)]
 
 
 def _keys(finding: Finding, root: Source) -> tuple[Key, ...]:
-    """The comments that would silence a finding; what heads the spec itself is meant for all of the network."""
+    """The comments that would suppress a finding; one at the top of the spec itself applies to the whole network."""
     code, span = finding.code.code, finding.span
     return (code, span.source, span.line), (code, span.source, None), (code, root, None)
 
 
-def _told(ignores: Iterable[Ignore], known: list[str]) -> Iterator[Finding]:
+def _findings_about(ignores: Iterable[Ignore], known: list[str]) -> Iterator[Finding]:
     for ignore in ignores:
         if ignore.code in known:
             yield Finding(
-                Code.UNUSED_IGNORE, f"there is no {ignore.code} to ignore here", ignore.span, "remove the comment"
+                Code.UNUSED_IGNORE,
+                f"{ignore.code} is not found here, so this comment suppresses nothing",
+                ignore.span,
+                "remove the comment",
             )
         else:
-            what = f"{short(ignore.code)!r} is no rule" if ignore.code else "the comment names no rule"
-            hint = did_you_mean(ignore.code, known) if ignore.code else "write # nin: ignore[NIN901] and why"
-            yield Finding(Code.UNKNOWN_IGNORE, f"{what}, and nothing is ignored", ignore.span, hint)
+            what = f"unknown rule {short(ignore.code)!r}" if ignore.code else "the comment does not name a rule"
+            hint = did_you_mean(ignore.code, known) if ignore.code else "write # nin: ignore[NIN901] and the reason"
+            yield Finding(Code.UNKNOWN_IGNORE, f"{what}; nothing is ignored", ignore.span, hint)
 
 
 @lru_cache(maxsize=16)
@@ -90,13 +93,13 @@ def ignores_of(source: Source) -> tuple[Ignore, ...]:
 
 
 def _says(line: str) -> bool:
-    """Whether a line holds more than a comment, a directive of YAML or the mark of a document's beginning."""
+    """Whether a line is more than a comment, a YAML directive or a document start marker."""
     bare = line.strip()
     return bool(bare) and not bare.startswith(("#", "%", "---"))
 
 
 def _targets(lines: list[str]) -> list[int]:
-    """The line that a comment on each line speaks of: its own, or the first below a run of comments."""
+    """The line that a comment on each line applies to: the same line, or the first below a run of comments."""
     targets = [len(lines) + 1] * (len(lines) + 1)
     for k in range(len(lines) - 1, -1, -1):
         targets[k] = targets[k + 1] if lines[k].lstrip().startswith("#") else k + 1
@@ -104,7 +107,7 @@ def _targets(lines: list[str]) -> list[int]:
 
 
 def _codes(source: Source, number: int, match: re.Match[str]) -> Iterator[tuple[str, Span]]:
-    """Each code between the brackets with its place; an empty one for the comment that names none."""
+    """Each code in the brackets with its span; an empty code if the comment names none."""
     start = match.start() + 1
     words = list(re.finditer(r"[^\s,]+", match["codes"] or ""))
     if not words:
@@ -118,7 +121,7 @@ Place = tuple[int, int]
 
 
 def _scalars(text: str) -> list[tuple[Place, Place]]:
-    """Where the text's scalars begin and end, in order: a hash in one is no comment."""
+    """The start and end of the text's scalars, in order: a hash inside one is not a comment."""
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     scalars: list[Any] = [e for e in yaml.parse(text, Loader=loader) if isinstance(e, yaml.ScalarEvent)]
     marks = ((e.start_mark, e.end_mark) for e in scalars)
@@ -126,6 +129,6 @@ def _scalars(text: str) -> list[tuple[Place, Place]]:
 
 
 def _covered(scalars: list[tuple[Place, Place]], place: Place) -> bool:
-    """Whether the last scalar that begins before a place reaches beyond it."""
+    """Whether a scalar covers a position."""
     k = bisect_right(scalars, place, key=lambda scalar: scalar[0])
     return k > 0 and place < scalars[k - 1][1]

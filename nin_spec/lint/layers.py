@@ -1,4 +1,4 @@
-"""Rules about single layers: biases that norms undo, and widths that hardware does not like."""
+"""Rules about single layers: biases that norms cancel, and widths that hardware handles poorly."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from nin_spec.language.document import Path_
 from nin_spec.lint.finding import Finding, Subject, path_of
 
 _TILE = 8
-"""Channels that a tensor core takes at once in half precision (NVIDIA, Deep Learning Performance guide)."""
+"""Channels per tensor core tile in half precision (NVIDIA, Deep Learning Performance guide)."""
 
 _CARRIES_BIAS = (ops.Flatten, ops.AdaptiveAvgPool2d)
-"""What a constant added to every cell of a channel passes through."""
+"""Ops that preserve a constant added to every cell of a channel."""
 
 
 def useless_bias(subject: Subject) -> Iterator[Finding]:
-    """NIN908: one finding for each place that brings a norm after biases."""
+    """NIN908: one finding for each setting that puts a norm after biases."""
     places: dict[Span, list[tuple[Node, Path_]]] = {}
     for node, norm in _biased(subject):
         path, by = path_of(node.name), path_of(norm.name)
@@ -29,16 +29,16 @@ def useless_bias(subject: Subject) -> Iterator[Finding]:
         names = tuple(node.name for node, _ in found)
         yield Finding(
             Code.USELESS_BIAS,
-            f"{_listed(names)}: batch norm takes the bias away again",
+            f"{_listed(names)}: batch norm cancels the bias",
             span,
-            "say bias: false beside the norm, which has an offset of its own",
+            "set bias: false beside the norm, which has its own offset",
             names,
             path_of(names[0]),
         )
 
 
 def _biased(subject: Subject) -> Iterator[tuple[Node, Node]]:
-    """Each layer with a bias that a batch norm takes away, and the norm."""
+    """Each layer with a bias that a batch norm cancels, and the norm."""
     for k, node in enumerate(subject.nodes):
         if isinstance(node.op, ops.Conv2d | ops.Linear) and node.op.bias:
             rest = (n for n in subject.nodes[k + 1 :] if not isinstance(n.op, _CARRIES_BIAS))
@@ -48,7 +48,7 @@ def _biased(subject: Subject) -> Iterator[tuple[Node, Node]]:
 
 
 def _channelwise(node: Node, norm: Node) -> bool:
-    """Whether the norm's channels are the layer's: a flatten of more than one cell makes others."""
+    """Whether the norm's channels are the layer's: a flatten of more than one cell changes them."""
     return node.output.shape[0] == norm.input.shape[0]
 
 
@@ -59,7 +59,7 @@ def _listed(names: tuple[str, ...]) -> str:
 
 
 def odd_channels(subject: Subject) -> Iterator[Finding]:
-    """NIN910: widths that are no multiple of 8. The classes are as many as they are; what is tiny stays so."""
+    """NIN910: widths that are not a multiple of 8, other than the classes and tiny layers."""
     if subject.network.graph.input.dtype != "float32":
         return
     classes = subject.network.spec.spec.class_count
@@ -71,7 +71,7 @@ def odd_channels(subject: Subject) -> Iterator[Finding]:
             better = -(-width // _TILE) * _TILE
             yield Finding(
                 Code.ODD_CHANNELS,
-                f"{node.name}: {width} channels cost what {better} do on tensor cores",
+                f"{node.name}: {width} channels cost as much as {better} on tensor cores",
                 subject.where(*path, "channels"),
                 f"use a multiple of {_TILE}",
                 (node.name,),

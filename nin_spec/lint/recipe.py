@@ -1,4 +1,4 @@
-"""Rules about the recipe: entries that change nothing in silence, and pictures of two scales."""
+"""Rules about the recipe: entries without effect, and pictures of two scales."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 Aliases = dict[str, tuple[str, ...]]
 
 _KINDS = {"weight", "bias", "convs", "norms", "norm", "activations", "activation", "dense", "head", "blocks", "", "*"}
-"""Words that any network's parameters may have: a pattern of these alone is meant for networks without them, too."""
+"""Words common to the parameters of many networks: a pattern of these alone may be meant for other networks."""
 
 
 def idle_entries(subject: Subject) -> Iterator[Finding]:
-    """NIN912: patterns that fit no parameter, or are overruled; rate drops after the end; crops of the whole."""
+    """NIN912: patterns that match no parameter or are overridden; milestones after the end; crops of the whole."""
     train = subject.network.spec.spec.train
     if train is not None:
         known = trainable(subject.network.graph, subject.network.spec.spec)
@@ -32,29 +32,29 @@ def idle_entries(subject: Subject) -> Iterator[Finding]:
 
 
 def _patterns(subject: Subject, train: Recipe, known: Aliases) -> Iterator[Finding]:
-    """Entries of both keys that fit nothing; multipliers overruled by the same text; no_decay without a decay."""
-    decided: dict[Source, set[str]] = {}  # a family's spec overrules what it extends on purpose
+    """Entries of both keys that match nothing; multipliers overridden in the same text; no_decay without a decay."""
+    decided: dict[Source, set[str]] = {}  # a spec overrides the one it extends on purpose
     for pattern in reversed(train.lr_multipliers):
         span, fitting = _key(subject, pattern), _fitting(pattern, known)
         later = decided.setdefault(span.source, set())
         if not fitting:
             yield _unmatched("lr_multipliers", pattern, span, known)
         elif fitting <= later:
-            message = f"train.lr_multipliers: {short(pattern)!r} changes nothing: later entries fit the same parameters"
-            yield Finding(Code.IDLE_ENTRY, message, span, "move it after them: the last entry that fits counts")
+            message = f"train.lr_multipliers: {short(pattern)!r} has no effect: later entries match the same parameters"
+            yield Finding(Code.IDLE_ENTRY, message, span, "move it after them: the last match counts")
         later |= fitting
     for i, pattern in enumerate(train.no_decay):
         span = subject.where("train", "no_decay", i)
         if not _fitting(pattern, known):
             yield _unmatched("no_decay", pattern, span, known)
         elif not train.optimizer.weight_decay:
-            message = f"train.no_decay: {short(pattern)!r} changes nothing: the optimizer has no weight decay"
+            message = f"train.no_decay: {short(pattern)!r} has no effect: the optimizer has no weight decay"
             hint = "set optimizer.weight_decay, or remove no_decay"
             yield Finding(Code.IDLE_ENTRY, message, span, hint, severity=Severity.NOTE)
 
 
 def _key(subject: Subject, pattern: str) -> Span:
-    """Where a multiplier's pattern stands."""
+    """The span of a multiplier's pattern."""
     table = subject.written(("train", "lr_multipliers"))
     if isinstance(table, Table) and pattern in table.entries:
         return table.entries[pattern].key_span
@@ -70,7 +70,7 @@ def _unmatched(key: str, pattern: str, span: Span, known: Aliases) -> Finding:
     general = set(pattern.split(".")) <= _KINDS
     return Finding(
         Code.IDLE_ENTRY,
-        f"train.{key}: {short(pattern)!r} fits none of the network's parameters and changes nothing",
+        f"train.{key}: {short(pattern)!r} matches none of the network's parameters",
         span,
         f"did you mean {near!r}?" if near and not general else HINT,
         severity=Severity.NOTE if general else Severity.WARNING,
@@ -78,14 +78,14 @@ def _unmatched(key: str, pattern: str, span: Span, known: Aliases) -> Finding:
 
 
 def _milestones(subject: Subject, train: Recipe) -> Iterator[Finding]:
-    """Epochs at which the rate would drop, were training not over by then."""
+    """Milestones at or after the last epoch."""
     if train.schedule.kind != "step":
         return
     for i, milestone in enumerate(train.schedule.milestones):
         if milestone >= train.epochs:
             yield Finding(
                 Code.IDLE_ENTRY,
-                f"train.schedule.milestones: {milestone:g} changes nothing: training ends after "
+                f"train.schedule.milestones: {milestone:g} has no effect: training ends after "
                 f"{counted(train.epochs, 'epoch')}",
                 subject.where("train", "schedule", "milestones", i),
                 "choose earlier milestones, or train for more epochs",
@@ -93,19 +93,19 @@ def _milestones(subject: Subject, train: Recipe) -> Iterator[Finding]:
 
 
 def _crop(subject: Subject, train: Recipe) -> Iterator[Finding]:
-    """A random crop of pictures that are as large as the input."""
+    """A random crop of pictures no larger than the input."""
     size = subject.network.spec.spec.input.size
     if train.augment.crop and not train.augment.pad_and_crop and _learned(subject, train) == size:
         yield Finding(
             Code.IDLE_ENTRY,
-            f"train.augment.crop changes nothing: pictures are resized to the input's {size_of(size)}",
+            f"train.augment.crop has no effect: pictures are resized to the input's {size_of(size)}",
             subject.where("train", "augment", "crop"),
             f"resize to a larger size first: {_resize_hint(subject, max(size) * 8 // 7)}",
         )
 
 
 def _scored(subject: Subject) -> Pair:
-    """What pictures are resized to where they are scored, (height, width)."""
+    """The (height, width) that pictures are resized to at inference."""
     given = subject.network.spec.spec.input
     return target_of(given.preprocess.resize) or given.size
 
@@ -116,13 +116,13 @@ def _learned(subject: Subject, train: Recipe) -> Pair:
 
 
 def _resize_hint(subject: Subject, side: int) -> str:
-    """How a spec says what pictures are resized to."""
+    """The setting that resizes pictures to a size."""
     kind = subject.network.spec.spec.input.preprocess.resize.kind
     return f"input.preprocess.resize: {{kind: {kind}, {'size' if kind == 'stretch' else 'shorter'}: {side}}}"
 
 
 def two_scales(subject: Subject) -> Iterator[Finding]:
-    """NIN913: pictures learned from at one scale, and scored at another."""
+    """NIN913: pictures trained on at one scale and scored at another."""
     given, train = subject.network.spec.spec.input, subject.network.spec.spec.train
     if train is None:
         return

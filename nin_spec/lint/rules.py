@@ -23,10 +23,10 @@ RULES: dict[Code, Callable[[Subject], Iterator[Finding]]] = {
     Code.IDLE_ENTRY: recipe.idle_entries,
     Code.TWO_SCALES: recipe.two_scales,
 }
-"""What each code's rule finds in a network."""
+"""The rule of each code."""
 
 ABOUT_COMMENTS = (Code.UNUSED_IGNORE, Code.UNKNOWN_IGNORE)
-"""Told of the comments that silence rules."""
+"""Findings about suppression comments."""
 
 CODES = tuple(c.code for c in (*RULES, *ABOUT_COMMENTS))
-"""What can be selected on the command line."""
+"""Codes that can be selected on the command line."""

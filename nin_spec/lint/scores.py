@@ -17,7 +17,7 @@ _BOUNDS: dict[type[ops.Op], tuple[int, int]] = {ops.Sigmoid: (0, 1), ops.Tanh: (
 
 
 def score_activation(subject: Subject) -> Iterator[Finding]:
-    """NIN901: an activation behind the last layer with weights."""
+    """NIN901: an activation after the last layer with weights."""
     for node in _bent(subject):
         if not _squashes_twice(subject, node):
             path = path_of(node.name)
@@ -25,7 +25,7 @@ def score_activation(subject: Subject) -> Iterator[Finding]:
                 Code.SCORE_ACTIVATION,
                 f"{dotted(layer_of(path))}: {node.kind} on the class scores: {_harm(node.op)}",
                 subject.own(path[:-1], "activation"),
-                "say activation: none there",
+                "set activation: none there",
                 (node.name,),
                 path,
             )
@@ -38,11 +38,11 @@ def _bent(subject: Subject) -> Iterator[Node]:
 
 def _harm(op: ops.Op) -> str:
     if isinstance(op, ops.ReLU):
-        return "none can be negative, and one that is always 0 learns no more"
+        return "they can't be negative, and a score stuck at 0 gets no gradient"
     if type(op) in _BOUNDS:
         low, high = _BOUNDS[type(op)]
         return f"they stay between {low} and {high}"
-    return "it weakens the negative ones, for nothing"
+    return "it weakens the negative ones to no benefit"
 
 
 def two_softmaxes(subject: Subject) -> Iterator[Finding]:
@@ -58,21 +58,21 @@ def two_softmaxes(subject: Subject) -> Iterator[Finding]:
                 f"{dotted(layer_of(path))}: {node.kind} squashes the scores before the softmax does: "
                 f"no probability can exceed {most:.0%}",
                 subject.own(path[:-1], "activation"),
-                "say activation: none there; the softmax, or the loss in training, needs plain scores",
+                "set activation: none there; the softmax, or the loss in training, needs raw scores",
                 (node.name,),
                 path,
             )
 
 
 def _squashes_twice(subject: Subject, node: Node) -> bool:
-    """Whether a softmax follows a bounded activation: the network's own, or the one of the training loss."""
+    """Whether a softmax follows a bounded activation: the network's, or that of the training loss."""
     ends = isinstance(subject.nodes[-1].op, ops.Softmax | ops.LogSoftmax)
     classes = subject.network.spec.spec.class_count
     return type(node.op) in _BOUNDS and classes > 1 and (ends or subject.network.spec.spec.train is not None)
 
 
 def score_dropout(subject: Subject) -> Iterator[Finding]:
-    """NIN905: dropout behind the last layer with weights."""
+    """NIN905: dropout after the last layer with weights."""
     for node in subject.nodes[subject.last + 1 :] if subject.last >= 0 else ():
         if isinstance(node.op, ops.Dropout | ops.Dropout2d) and node.op.p > 0:
             path = path_of(node.name)
@@ -81,7 +81,7 @@ def score_dropout(subject: Subject) -> Iterator[Finding]:
                 Code.SCORE_DROPOUT,
                 f"{node.name}: dropout directly before the scores {what} in training",
                 subject.where(*path),
-                "drop features instead: in the block before the class maps, or before the last dense layer",
+                "use dropout on features instead: in the block before the class maps, or before the last dense layer",
                 (node.name,),
                 path,
             )
@@ -93,7 +93,7 @@ def _whole(node: Node) -> bool:
 
 
 def single_cell(subject: Subject) -> Iterator[Finding]:
-    """NIN906: a global pool over maps that strides and pools have worn down to one cell."""
+    """NIN906: a global pool over maps that strides and pools have reduced to one cell."""
     for node in subject.nodes:
         if isinstance(node.op, ops.GlobalPool2d):
             if node.input.shape[1:] == (1, 1) and (at := _shrinks(subject)) is not None:
@@ -110,7 +110,7 @@ def single_cell(subject: Subject) -> Iterator[Finding]:
 
 
 def _shrinks(subject: Subject) -> Node | None:
-    """The layer at which maps become 1x1; None where they always were."""
+    """The layer at which maps become 1x1; None if they always were."""
     return next((n for n in subject.nodes if n.input.shape[1:] != (1, 1) and n.output.shape[1:] == (1, 1)), None)
 
 
@@ -127,7 +127,7 @@ def small_field(subject: Subject) -> Iterator[Finding]:
         Code.SMALL_FIELD,
         f"{maker.name}: a cell of the last maps sees {size_of(field)} of {size_of(size)} pixels",
         subject.where(*path_of(maker.name)),
-        "larger kernels, dilation or more pools before would let it see more",
+        "use larger kernels, dilation or more pools before it",
         (maker.name,),
         path_of(maker.name),
         Severity.NOTE,

@@ -1,9 +1,9 @@
-"""The rule about the start of training: how much of the input reaches the scores when weights are fresh.
+"""The rule about the start of training: how much of the input reaches the scores with initial weights.
 
 A layer multiplies the mean square of what goes through it by fan_in * Var(weight), and the ReLU after it by
-one half (He et al. 2015, section 2.2). Batch norm begins anew. Where next to nothing arrives, all pictures
-get the same scores, and gradients, which pass through the same factors, are as small: the loss stays at
-ln(classes) for long, or for good.
+one half (He et al. 2015, section 2.2). Batch norm resets it to 1. If almost nothing arrives, all pictures get the same
+scores, and gradients, which pass through the same factors, are as small: the loss stays at ln(classes) for long or
+forever.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from nin_spec.ir.types import Parameter
 from nin_spec.lint.finding import Finding, Subject, path_of
 
 LEAST = 1e-4
-"""What must arrive at the scores of a picture of size 1.
+"""The least mean square at the scores for an input with mean square 1.
 
-Measured with 9 layers on the digits, SGD at a rate of 0.1 with momentum: from 3e-3 the loss began to move after
-570 steps, from 1e-3 and below it had not after 6,000. The bar is lower: published networks at 5e-4 do learn.
+Measured with 9 layers on the digits, SGD at a rate of 0.1 with momentum: from 3e-3 the loss began to fall after 570
+steps; at 1e-3 and below it did not in 6,000. The limit is lower: published networks at 5e-4 do learn.
 """
 
 DEEP = 6
-"""Rectified layers that make a network deep."""
+"""Layers with a ReLU that make a network deep."""
 
 
 def dead_start(subject: Subject) -> Iterator[Finding]:
@@ -43,16 +43,16 @@ def dead_start(subject: Subject) -> Iterator[Finding]:
     loss = f"ln({classes}) = {math.log(classes):.3f}"
     yield Finding(
         Code.DEAD_START,
-        f"the {' and '.join(kinds)} initialisation lets {arrives:.0e} of a picture through {rectified} rectified "
-        f"layers: {'only Adam gets the loss away from' if by_adam else 'the loss stays at'} {loss}",
-        _place(subject),
-        "say init: kaiming_normal, or norm: batch, in defaults",
+        f"the {' and '.join(kinds)} initialisation lets {arrives:.0e} of a picture through {rectified} layers with "
+        f"a ReLU: {'only Adam moves the loss away from' if by_adam else 'the loss stays at'} {loss}",
+        _position(subject),
+        "set init: kaiming_normal, or norm: batch, in defaults",
         severity=Severity.NOTE if by_adam else Severity.WARNING,
     )
 
 
 def spread(subject: Subject) -> float:
-    """How far the pixels that go in usually lie apart: a quarter of their range, as the contract scales it."""
+    """The typical spread of the input's pixels: a quarter of their range, as `preprocess` scales it."""
     contract = subject.network.spec.spec.input.preprocess
     if contract.dtype != "uint8":
         return 1.0
@@ -61,13 +61,13 @@ def spread(subject: Subject) -> float:
 
 
 def _last_norm(subject: Subject) -> int:
-    """The index behind the last batch norm, which makes its output's size 1 again."""
+    """The index after the last batch norm, which resets the mean square to 1."""
     norms = (k for k, n in enumerate(subject.nodes) if isinstance(n.op, ops.BatchNorm))
     return max(norms, default=-1) + 1
 
 
 def _factor(subject: Subject, node: Node) -> float:
-    """What a layer multiplies the mean square by."""
+    """The factor by which a layer multiplies the mean square."""
     match node.op:
         case ops.Conv2d() | ops.Linear():
             weight = node.op.parameters(node.input)[0]
@@ -81,7 +81,7 @@ def _factor(subject: Subject, node: Node) -> float:
 
 
 def _init(subject: Subject, node: Node) -> Any:
-    """The initialisation that the canonical form gives a layer."""
+    """The initialisation of a layer in the canonical form."""
     top, index, *rest = path_of(node.name)[:4]
     spec = subject.network.spec.spec
     if top == "blocks":
@@ -90,7 +90,7 @@ def _init(subject: Subject, node: Node) -> Any:
 
 
 def variance(init: Any, weight: Parameter) -> float:
-    """The variance that a scheme gives a weight tensor, as nin_spec.weights.initial draws it."""
+    """The variance of a weight tensor under a scheme, as nin_spec.weights.initial draws it."""
     fan_in, fan_out = weight.fan_in or 1, weight.shape[0] * math.prod(weight.shape[2:])
     match init.kind:
         case "framework":
@@ -104,8 +104,8 @@ def variance(init: Any, weight: Parameter) -> float:
     return float(plain * init.scale**2)
 
 
-def _place(subject: Subject) -> Span:
-    """Where the first layer's initialisation was said, else the layer."""
+def _position(subject: Subject) -> Span:
+    """The span of the first layer's initialisation, else of the layer."""
     return subject.where("blocks", _first(subject), "convs", 0, "init", "kind")
 
 

@@ -1,4 +1,4 @@
-"""Rules about windows: convolutions and pools that see too little, or nothing."""
+"""Rules about windows: convolutions and pools that see too little or nothing."""
 
 from __future__ import annotations
 
@@ -12,31 +12,31 @@ from nin_spec.lint.finding import Finding, Subject, path_of, size_of
 
 
 def padded_points(subject: Subject) -> Iterator[Finding]:
-    """NIN902: windows of a convolution that lie in the padding altogether, as those of a padded 1x1 do."""
+    """NIN902: windows of a convolution that lie entirely in the padding, for example of a padded 1x1."""
     for node, op in subject.convolutions():
         if _sees_nothing(node, op):
             path = path_of(node.name)
             kernel, before, after = (size_of(p) for p in (op.kernel_size, node.input.shape[1:], node.output.shape[1:]))
             yield Finding(
                 Code.PADDED_POINTS,
-                f"{node.name}: a {kernel} convolution with padding {op.padding} makes {after} of {before}, "
-                "and its border sees no input",
+                f"{node.name}: a {kernel} convolution with padding {op.padding} turns {before} into {after}, and its "
+                "border sees no input",
                 subject.where(*path, "padding"),
-                "(kernel - 1) / 2 keeps the size: 0 for a 1x1 convolution",
+                "use padding (kernel - 1) / 2 to keep the size: 0 for a 1x1 convolution",
                 (node.name,),
                 path,
             )
 
 
 def _sees_nothing(node: Node, op: ops.Conv2d) -> bool:
-    """Whether the first or the last window of an axis has no cell of the input."""
+    """Whether the first or the last window of an axis covers no cell of the input."""
     starts = (op.padding.top, op.padding.left)
     axes = zip(node.input.shape[1:], node.output.shape[1:], op.extent, op.stride, starts, strict=True)
     return any(before >= extent or (count - 1) * step - before >= size for size, count, extent, step, before in axes)
 
 
 def stride_skips(subject: Subject) -> Iterator[Finding]:
-    """NIN903: windows that move by more than they cover."""
+    """NIN903: windows that move by more than their size."""
     for node in subject.nodes:
         if not isinstance(node.op, ops.Conv2d | ops.Pool2d):
             continue
@@ -58,7 +58,7 @@ def stride_skips(subject: Subject) -> Iterator[Finding]:
 
 
 def pool_drops(subject: Subject) -> Iterator[Finding]:
-    """NIN904: the last rows and columns that a pool which rounds down does not reach."""
+    """NIN904: the last rows and columns that a pool misses because it rounds down."""
     for node, op in subject.pools():
         rows, columns = dropped(node, op)
         if rows or columns:
@@ -67,14 +67,14 @@ def pool_drops(subject: Subject) -> Iterator[Finding]:
                 Code.POOL_DROPS,
                 f"{node.name}: the pool leaves out {_edge(rows, columns)} of {size_of(node.input.shape[1:])}",
                 subject.where(*path, "ceil_mode"),
-                f"ceil_mode: true takes them in, and gives {up} cells for {down}",
+                f"set ceil_mode: true to include them: {up} cells instead of {down}",
                 (node.name,),
                 path,
             )
 
 
 def dropped(node: Node, op: ops.Pool2d) -> Pair:
-    """Rows and columns at the end that no window sees. Gaps between windows are NIN903's."""
+    """Rows and columns at the end that no window sees. NIN903 reports gaps between windows."""
     starts = (op.padding.top, op.padding.left)
     axes = zip(node.input.shape[1:], op.counts(node.input), op.kernel_size, op.stride, starts, strict=True)
     rows, columns = (

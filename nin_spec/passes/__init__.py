@@ -1,4 +1,4 @@
-"""Exact rewrites of a graph, one file each, named for its effect; each keeps the function computed."""
+"""Exact rewrites of a graph, one file per pass, named for its effect. Each preserves the function computed."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class PassError(RuntimeError):
 
 
 def run_passes(graph: Graph, passes: Sequence[Pass]) -> Graph:
-    """The graph after each pass in order. A pass that changes the input's or the output's type is named."""
+    """The graph after all passes in order. Raises PassError if one changes the input or output type."""
     done: list[str] = []
     for rewrite in passes:
         name = rewrite.__module__.rpartition(".")[2]
@@ -29,13 +29,13 @@ def run_passes(graph: Graph, passes: Sequence[Pass]) -> Graph:
 
 
 def rebuild(graph: Graph, replace: Callable[[Node], Op | None]) -> Graph:
-    """The graph with each op replaced, or left out where `replace` gives None. Types are inferred anew."""
+    """The graph with each op replaced, or removed if `replace` returns None. Types are inferred again."""
     return chain(graph, ((node, op) for node in graph if (op := replace(node)) is not None))
 
 
 def chain(graph: Graph, steps: Iterable[tuple[Node, Op]]) -> Graph:
-    """A graph of the same name and input from ops and the nodes that they stand for."""
+    """A graph with the same name and input, from ops and the nodes that they replace."""
     built = Graph(graph.name, graph.input, open_size=graph.open_size)
     for node, op in steps:
-        built = built.then(node.name, op, node.span, gives=node.gives)
+        built = built.then(node.name, op, node.span, computes=node.computes)
     return built

@@ -1,6 +1,6 @@
-"""What a pass did, found by comparing the model before and after: changed nodes with their lines, and what is saved.
+"""What a pass did, from comparing the model before and after: changed nodes with their lines, and the savings.
 
-So a pass need not keep a record of itself, and none can claim what it did not do.
+So a pass need not keep a record, and can't claim what it did not do.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from nin_spec.model import Model
 
 @dataclass(frozen=True, slots=True)
 class Saved:
-    """What there is less of: MACs and bytes of activations for one image, bytes of parameters. Negative for more."""
+    """Savings in MACs and bytes of activations for one image, and bytes of parameters. Negative for an increase."""
 
     macs: int = 0
     parameter_bytes: int = 0
@@ -43,7 +43,7 @@ class Saved:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One node that a pass changed: `what` in words, at the spec's line that asked for the node."""
+    """One node that a pass changed: `what` in words, and the span of the spec that the node comes from."""
 
     node: str
     what: str
@@ -51,7 +51,7 @@ class Change:
 
     @property
     def place(self) -> str:
-        """`nin_cifar.yaml:26`; empty for a node that no line asked for."""
+        """`nin_cifar.yaml:26`; empty for a node that the spec does not contain."""
         return f"{Path(self.span.source.name).name}:{self.span.line}" if self.span else ""
 
     def as_dict(self) -> dict[str, Any]:
@@ -62,7 +62,7 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class PassChanges:
-    """What one pass changed, and what that saves."""
+    """What one pass changed, and the savings."""
 
     name: str
     changes: tuple[Change, ...]
@@ -100,11 +100,11 @@ def explanation_as_dict(passes: Sequence[PassChanges]) -> dict[str, Any]:
 
 
 def explanation(passes: Sequence[PassChanges]) -> str:
-    """The same as text: a head for each pass, a row for each change, the totals."""
+    """The same as text: a heading per pass, a row per change, the totals."""
     from nin_spec.analysis.tables import columns
 
     if not passes:
-        return "no passes: it is written as the spec says it"
+        return "no passes: the graph is exported as in the spec"
     lines = []
     for done in passes:
         lines.append(f"{done.name}: {_headline(done)}")
@@ -116,7 +116,7 @@ def explanation(passes: Sequence[PassChanges]) -> str:
 def _headline(done: PassChanges) -> str:
     count = len(done.changes)
     if not count:
-        return "nothing to do"
+        return "no changes"
     saves = "" if done.saved == Saved() else f", saves {done.saved}"
     return f"{count} change{'s' if count > 1 else ''}{saves}"
 
@@ -138,10 +138,10 @@ def _changes(before: Model, after: Model) -> Iterator[Change]:
 
 
 def _gone(node: Node, before: Model, after: Model) -> Change:
-    """What became of a node that is not there any more."""
+    """What happened to a node that was removed."""
     host = _host(node, before, after)
     if host is None:
-        return Change(node.name, f"{node.kind} left out", node.span)
+        return Change(node.name, f"{node.kind} removed", node.span)
     bias = f"{host.name}.bias"
     more = ", which gets a bias" if bias in after.weights and bias not in before.weights else ""
     return Change(node.name, f"{node.kind} folded into {host.name}{more}", node.span or host.span)
@@ -160,7 +160,7 @@ def _new_weights(node: str, before: Model, after: Model) -> bool:
 
 
 def _difference(old: Op, new: Op) -> str:
-    """`ceil_mode true -> false`, or both ops where their kinds differ. A new bias is told with what was folded."""
+    """`ceil_mode true -> false`, or both ops where their kinds differ. A new bias is reported with the folded node."""
     if type(old) is not type(new):
         return f"{type(old).__name__} -> {print_op(new)}"
     names = [f.name for f in fields(new) if f.name != "bias" and getattr(old, f.name) != getattr(new, f.name)]

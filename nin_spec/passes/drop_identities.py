@@ -1,4 +1,4 @@
-"""Leave out what does nothing at inference.
+"""Remove what does nothing at inference.
 
 1. Dropout of either kind.
 2. A pool over single cells with stride 1 and no padding.
@@ -20,7 +20,7 @@ def drop_identities(graph: Graph) -> Graph:
 
 
 def is_identity(node: Node) -> bool:
-    """True when the node gives what it gets, outside training."""
+    """True if the node returns its input unchanged at inference."""
     match node.op:
         case ops.Dropout() | ops.Dropout2d():
             return True

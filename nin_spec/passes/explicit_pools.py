@@ -2,12 +2,12 @@
 
 1. A max pool: padding never wins, so the padding becomes just what its windows touch.
 2. An average that counts no padding: the same, its divisor being the real cells either way.
-3. An average that counts padding which its windows do touch keeps just that padding. Where a ceil-mode
-   window hangs over beyond it the pool stays in ceil mode, since its divisor counts some of the cells
+3. An average that counts padding keeps just the padding that its windows cover. If a ceil-mode window extends past it,
+the pool stays in ceil mode, since its divisor counts some of the cells
    outside the input and not others.
 
-Of two spellings of the same windows the one padded alike at both ends is written: a floor-mode pool leaves what its
-windows don't reach of such padding, and other readers of ONNX refuse padding that differs by side.
+Of two spellings of the same windows, the symmetric one is written: a floor-mode pool ignores padding that its windows
+don't reach, and some readers of ONNX reject asymmetric padding.
 
 Cases 1 and 2 keep the pool in the blocked layout of onnxruntime's CPU provider, which ceil_mode leaves.
 """
@@ -26,12 +26,12 @@ PoolT = TypeVar("PoolT", bound=ops.Pool2d)
 
 
 def explicit_pools(graph: Graph) -> Graph:
-    """The graph with every pool explicit that can be; unchanged where the size is open."""
+    """The graph with explicit pools where possible; unchanged for an open size."""
     return graph if graph.open_size else rebuild(graph, explicit)
 
 
 def explicit(node: Node) -> ops.Op:
-    """The node's op with its padding made explicit, alike at both ends where it can be."""
+    """The node's op with explicit padding, symmetric where possible."""
     if not isinstance(node.op, ops.Pool2d):
         return node.op
     op = _explicit(node.op, node)
@@ -39,7 +39,7 @@ def explicit(node: Node) -> ops.Op:
 
 
 def evened(op: PoolT, x: TensorType) -> PoolT:
-    """A floor-mode pool with its end padding raised to that of the start, where no window touches what is added."""
+    """A floor-mode pool with its end padding raised to that of the start, if no window reaches the added cells."""
     p, (rows, columns) = op.padding, op.counts(x)
     raised = replace(op, padding=Padding(p.top, max(p.top, p.bottom), p.left, max(p.left, p.right)))
     more_rows, more_columns = raised.counts(x)

@@ -1,11 +1,11 @@
-"""Compute batch norm in the layer beside it, which it scales and shifts.
+"""Fold batch norm into the adjacent layer.
 
-1. A batch norm behind a convolution or a dense layer.
-2. A batch norm behind a convolution of single cells and its flatten.
-3. A batch norm before a dense layer, or before a convolution that pads nothing: padding is zero before the
-   convolution and would not be zero before the batch norm.
+1. A batch norm after a convolution or a dense layer.
+2. A batch norm after a convolution with 1x1 maps and its flatten.
+3. A batch norm before a dense layer, or before an unpadded convolution: padding is zero before the convolution and
+would not be zero before the batch norm.
 
-The layer keeps its name and those of its parameters; a bias appears where there was none.
+The layer and its parameters keep their names; a layer without a bias gets one.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from nin_spec.passes.layers import Layer, affine_of, after, before, layers_of, m
 
 
 def fold_batch_norm(model: Model) -> Model:
-    """The model with every batch norm folded that can be."""
+    """The model with batch norm folded where possible."""
     done: list[Layer] = []
     for layer in layers_of(model):
         done = _backwards(done, layer) or _forwards(done, layer) or [*done, layer]
@@ -26,7 +26,7 @@ def fold_batch_norm(model: Model) -> Model:
 
 
 def _backwards(done: list[Layer], norm: Layer) -> list[Layer] | None:
-    """Cases 1 and 2: `norm` into the layer that stands last, or before the flatten that does."""
+    """Cases 1 and 2: fold `norm` into the last layer, or into the one before a last flatten."""
     if not isinstance(norm.op, ops.BatchNorm) or not done:
         return None
     flat = isinstance(done[-1].op, ops.Flatten)
@@ -37,17 +37,17 @@ def _backwards(done: list[Layer], norm: Layer) -> list[Layer] | None:
     if folded is None:
         return None
     if between is None:
-        return [*kept[:-1], _gives(folded, norm.node.gives)]
-    return [*kept[:-1], _gives(folded, ""), _gives(between, norm.node.gives)]
+        return [*kept[:-1], _with_value(folded, norm.node.computes)]
+    return [*kept[:-1], _with_value(folded, ""), _with_value(between, norm.node.computes)]
 
 
 def _forwards(done: list[Layer], layer: Layer) -> list[Layer] | None:
-    """Case 3: the batch norm that stands last into `layer`."""
+    """Case 3: fold the last batch norm into `layer`."""
     if not done or not isinstance(done[-1].op, ops.BatchNorm) or not layer.linear or layer.padded:
         return None
     folded = before(layer, *affine_of(done[-1]))
     return None if folded is None else [*done[:-1], folded]
 
 
-def _gives(layer: Layer, value: str) -> Layer:
-    return replace(layer, node=replace(layer.node, gives=value))
+def _with_value(layer: Layer, value: str) -> Layer:
+    return replace(layer, node=replace(layer.node, computes=value))

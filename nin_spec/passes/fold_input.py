@@ -1,12 +1,12 @@
-"""Compute the normalisation of raw pixels in the first convolution.
+"""Fold the normalisation of raw pixels into the first convolution.
 
-1. Where the convolution pads nothing, or the mean is zero in every channel: wholly.
-2. Else its factor alone. One subtraction of the mean, in units of pixels, stays before the convolution:
+1. If the convolution is not padded, or the mean is zero in every channel: entirely.
+2. Else only the factor. One subtraction of the mean, in units of pixels, stays before the convolution:
    the zeros of its padding are zeros of the normalised picture, which are mean pixels and not black ones.
-3. The order of the colours, where the convolution has one group and, in case 2, where all channels that
-   are made of one share its mean.
+3. The order of the colours, if the convolution has one group and, in case 2, if all channels copied from one share its
+mean.
 
-A network that begins with another op keeps what `pixel_input` put there.
+A network that begins with another op keeps the ops of `pixel_input`.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 def fold_input(model: Model) -> Model:
-    """The model with its first convolution made for pixels; unchanged where it doesn't begin with those ops."""
+    """The model with its first convolution taking pixels; unchanged if it doesn't begin with those ops."""
     layers = list(layers_of(model))
     order = layers.pop(0) if layers and isinstance(layers[0].op, ChannelOrder) else None
     affine = layers.pop(0) if layers and isinstance(layers[0].op, Affine) else None
@@ -40,7 +40,7 @@ def fold_input(model: Model) -> Model:
 
 
 def _normalise(affine: Layer, first: Layer) -> tuple[Layer | None, Layer]:
-    """What stays of the affine op, and the convolution with the rest. Both as they were where that can't be."""
+    """The rest of the affine op, and the convolution with the folded part; both unchanged if it can't fold."""
     import numpy as np
 
     factor, offset = affine_of(affine)
@@ -56,12 +56,12 @@ def _normalise(affine: Layer, first: Layer) -> tuple[Layer | None, Layer]:
 
 
 def _reorder(order: Layer, affine: Layer | None, first: Layer) -> tuple[list[Layer], Layer]:
-    """What stays before the convolution, and the convolution with its input channels in the picture's order."""
+    """The layers that stay before the convolution, and the convolution with input channels in the picture's order."""
     import numpy as np
 
     op = order.op
     if not isinstance(op, ChannelOrder) or not isinstance(first.op, ops.Conv2d):
-        raise TypeError(f"{order.node.name} and {first.node.name} are no order of channels and its convolution")
+        raise TypeError(f"{order.node.name} and {first.node.name} are not a channel order and its convolution")
     source = np.array(op.order)
     arrays = {} if affine is None else dict(affine.arrays)
     by_pixel = {name: _by_pixel(array, source) for name, array in arrays.items()}
@@ -75,7 +75,7 @@ def _reorder(order: Layer, affine: Layer | None, first: Layer) -> tuple[list[Lay
 
 
 def _by_pixel(values: Array, source: Any) -> Array | None:
-    """Numbers by the picture's channel instead of the network's; None where two of one source differ."""
+    """Values by the picture's channel instead of the network's; None if two of one source differ."""
     import numpy as np
 
     found = np.array([values[source == k][0] for k in range(source.max() + 1)])

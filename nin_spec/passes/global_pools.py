@@ -1,6 +1,6 @@
-"""Write a pool whose one window is the whole map as a global pool, where the size is fixed.
+"""Write a pool with a single window over the whole map as a global pool, if the size is fixed.
 
-1. A max pool with a single window over the whole map, and maybe over padding, which never wins.
+1. A max pool with a single window over the whole map, and possibly over padding, which never wins.
 2. An average with a single window over the whole map, which counts no cell outside it.
 """
 
@@ -13,12 +13,12 @@ from nin_spec.passes import rebuild
 
 
 def global_pools(graph: Graph) -> Graph:
-    """The graph with such pools made global; unchanged where the size is open."""
+    """The graph with such pools made global; unchanged for an open size."""
     return graph if graph.open_size else rebuild(graph, as_global)
 
 
 def as_global(node: Node) -> ops.Op:
-    """The node's op, or the global pool that it amounts to."""
+    """The node's op, or the equivalent global pool."""
     op = node.op
     if not isinstance(op, ops.Pool2d) or op.counts(node.input) != (1, 1):
         return op

@@ -1,7 +1,7 @@
 """Convolutions and dense layers with their arrays, merged with what is affine by channel before or after them.
 
-All arithmetic is in float64; arrays go back to the graph's dtype at the end. A merge that would give a
-number which that dtype can't hold is not made: it would not be exact.
+All arithmetic is in float64; arrays go back to the graph's dtype at the end. A merge whose result that dtype can't
+represent is skipped: it would not be exact.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Layer:
-    """A node to be, its op, and its arrays by the last part of their names."""
+    """A future node with its op, and its arrays by the last component of their names."""
 
     node: Node
     op: Op
@@ -55,7 +55,7 @@ def model_of(model: Model, layers: Iterable[Layer]) -> Model:
     kept = list(layers)
     built = Graph(model.graph.name, model.graph.input, open_size=model.graph.open_size)
     for layer in kept:
-        built = built.then(layer.node.name, layer.op, layer.node.span, gives=layer.node.gives)
+        built = built.then(layer.node.name, layer.op, layer.node.span, computes=layer.node.computes)
     weights = {f"{layer.node.name}.{name}": array for layer in kept for name, array in layer.arrays.items()}
     return Model(built, {name: weights[name] for name in built.parameters()}, model.card)
 
@@ -68,14 +68,14 @@ def affine_of(layer: Layer) -> tuple[Array, Array | None]:
     if isinstance(layer.op, Affine):
         return found.get("weight", np.ones(layer.node.input.shape[0])), found.get("bias")
     if not isinstance(layer.op, ops.BatchNorm):
-        raise TypeError(f"{layer.node.name} is no affine op")
+        raise TypeError(f"{layer.node.name} is not an affine op")
     with np.errstate(divide="ignore", invalid="ignore"):
         factor = found.get("weight", 1.0) / np.sqrt(found["running_var"] + layer.op.eps)
         return factor, found.get("bias", 0.0) - found["running_mean"] * factor
 
 
 def after(layer: Layer, factor: Array, offset: Array | None) -> Layer | None:
-    """One layer for factor * layer(x) + offset; None where that can't be held."""
+    """One layer for factor * layer(x) + offset; None if the dtype can't represent it."""
     import numpy as np
 
     weight = layer.arrays["weight"].astype(np.float64)
@@ -87,7 +87,7 @@ def after(layer: Layer, factor: Array, offset: Array | None) -> Layer | None:
 
 
 def before(layer: Layer, factor: Array, offset: Array | None) -> Layer | None:
-    """One layer for layer(factor * x + offset); with an offset it must not be padded. None as above."""
+    """One layer for layer(factor * x + offset); with an offset it must not be padded. None as for `after`."""
     import numpy as np
 
     weight = layer.arrays["weight"].astype(np.float64)
@@ -119,4 +119,4 @@ def _with(layer: Layer, weight: Array, bias: Array | None) -> Layer | None:
         return None
     if isinstance(layer.op, ops.Conv2d | ops.Linear):
         return replace(layer, op=replace(layer.op, bias=bias is not None), arrays=arrays)
-    raise TypeError(f"{layer.node.name} is no convolution and no dense layer")
+    raise TypeError(f"{layer.node.name} is neither a convolution nor a dense layer")

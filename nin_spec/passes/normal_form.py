@@ -1,13 +1,13 @@
 """One graph for all spellings of one inference function, and its hash.
 
 Where the size is fixed, a convolution or a pool is what its windows see: the cells, and for an average the
-divisor. So padding, rounding, strides that are never taken and the dilation of a single tap count only
-where they change something. Beyond the exact passes (identities dropped, pools explicit or global):
+divisor. So padding, rounding, unused strides and the dilation of a single tap count only if they change something.
+Beyond the exact passes (identities dropped, pools explicit or global):
 
 1. A leaky ReLU of slope 0 is a ReLU; a ReLU after a ReLU is dropped.
-2. What only training sees is set to one value: the momentum of batch norm, the first slope of PReLU.
-3. A flatten of what is already flat, or a pool whose windows are the cells themselves, is dropped.
-4. One slope a channel is one slope where there is one channel. A number has one spelling, 1 being 1.0.
+2. What matters only in training gets a fixed value: the momentum of batch norm, the initial slope of PReLU.
+3. A flatten of flat features, or a pool whose windows are the cells themselves, is dropped.
+4. One slope per channel is one slope if there is one channel. A number has one spelling, 1 being 1.0.
 5. For any size: an average without padding counts none, one over single cells is a maximum, windows that
    move by one cell need no rounding, and a single tap no dilation.
 
@@ -51,7 +51,7 @@ def normal_form(graph: Graph) -> Graph:
 
 
 class Axis(NamedTuple):
-    """What windows see along one axis, summed up: of large maps the windows are many, and layers repeat.
+    """What windows see along one axis, as a digest: large maps have many windows, and layers repeat.
 
     `cells` stands for the cells that each window sees, `shares` for cells and divisors. `single` says that
     each sees one cell and divides by one, `all_in_order` that these are the cells themselves.
@@ -75,7 +75,7 @@ def _describe(node: Node) -> str:
 
 
 def _taps(op: ops.Conv2d, node: Node) -> list[str]:
-    """The taps of the windows that stand on cells, along both axes."""
+    """The taps of the windows that lie on cells, along both axes."""
     starts = (op.padding.top, op.padding.left)
     axes = zip(node.input.shape[1:], node.output.shape[1:], op.kernel_size, op.stride, op.dilation, starts, strict=True)
     return [_axis_of_taps(*axis) for axis in axes]
@@ -89,7 +89,7 @@ def _axis_of_taps(  # noqa: PLR0913, PLR0917 what windows along an axis are made
 
 
 def _inside(start: int, size: int, taps: int, step: int) -> tuple[int, ...]:
-    """The first tap inside, how many there are, the cell of the first, and the cells from one to the next."""
+    """The first tap inside, the number of taps, the cell of the first, and the cells between taps."""
     first = max(0, -(start // step))
     count = min(taps, -((start - size) // step)) - first
     if count < 1:
@@ -144,7 +144,7 @@ def plain_ops(graph: Graph) -> Graph:
 
 
 def _plain(op: ops.Op, channels: int) -> ops.Op:
-    # A field declared as a float may hold an int, which prints otherwise; and -0.0 is 0.0.
+    # A field declared as a float may hold an int, which prints differently; and -0.0 is 0.0.
     op = replace(op, **{f.name: float(getattr(op, f.name)) + 0.0 for f in fields(op) if f.type == "float"})
     match op:
         case ops.LeakyReLU(slope=0):
@@ -181,7 +181,7 @@ def drop_repeats(graph: Graph) -> Graph:
 
 
 def _keeps(node: Node, *, open_size: bool) -> bool:
-    """True when the node gives what it gets. Where the size is open, the windows are those of one size only."""
+    """True if the node returns its input unchanged. For an open size, the windows are known at one size only."""
     if isinstance(node.op, ops.Flatten):
         return not node.input.is_map
     if open_size or not isinstance(node.op, ops.Pool2d | ops.GlobalPool2d):

@@ -1,4 +1,4 @@
-"""What an exported file is made of: the passes in order, each run on the model and kept with what it found."""
+"""The passes in order, each run on the model, with the model before and after it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ ModelPass = Callable[[Model], Model]
 
 
 def on_graph(rewrite: Pass) -> ModelPass:
-    """A pass over graphs as one over models: it leaves every parameter as it is."""
+    """Turn a pass over graphs into one over models: it leaves every parameter unchanged."""
 
     def run(model: Model) -> Model:
         graph = rewrite(model.graph)
@@ -42,7 +42,7 @@ PASSES: dict[str, ModelPass] = {
     "explicit_pools": on_graph(explicit_pools),
     "global_pools": on_graph(global_pools),
 }
-"""In the order in which they run: what is dropped or moved no longer stands between a layer and its norm."""
+"""In execution order: what is dropped or moved no longer separates a layer from its norm."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class Rewriting:
 
     @property
     def changes(self) -> tuple[PassChanges, ...]:
-        """What each pass did, for people and programs."""
+        """What each pass did."""
         from nin_spec.passes.changes import changes_of
 
         return tuple(changes_of(*step) for step in self.steps)
@@ -83,9 +83,9 @@ def _check(name: str, before: Graph, after: Graph, ran: Sequence[str]) -> None:
 
 
 def in_dtype(model: Model, dtype: DType) -> Model:
-    """The model in other numbers, its weights rounded to them."""
+    """The model in another dtype, its weights rounded."""
     built = Graph(model.graph.name, replace(model.graph.input, dtype=dtype), open_size=model.graph.open_size)
     for node in model.graph:
-        built = built.then(node.name, node.op, node.span, gives=node.gives)
+        built = built.then(node.name, node.op, node.span, computes=node.computes)
     weights: Mapping[str, Any] = {name: array.astype(dtype, copy=False) for name, array in model.weights.items()}
     return Model(built, weights, model.card)

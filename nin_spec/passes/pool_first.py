@@ -1,10 +1,10 @@
-"""Pool before 1x1 convolutions instead of behind them, so that they see fewer cells.
+"""Pool before 1x1 convolutions instead of after them, so that they process fewer cells.
 
-1. A global average, behind convolutions of 1x1 cells, stride 1 and no padding.
-2. Any other average whose windows' weights sum to one: it counts no padding that it touches.
+1. A global average after 1x1 convolutions with stride 1 and no padding.
+2. Any other average whose windows' weights sum to one: it does not count padding.
 
-Between them may stand what is affine by channel, or moves channels: batch norm, shuffles, dropout. A
-pool that leaves as many cells as it finds saves nothing and stays.
+Between them, ops that are affine per channel or move channels are allowed: batch norm, shuffles, dropout. A pool that
+does not reduce the number of cells stays.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ def is_mean(node: Node, *, open_size: bool) -> bool:
 
 
 def _moved(graph: Graph, pool: str) -> Graph:
-    """The graph with a pool before the first 1x1 convolution of those that lead up to it."""
+    """The graph with a pool moved before the first of the 1x1 convolutions that precede it."""
     nodes = list(graph)
     at = next(k for k, node in enumerate(nodes) if node.name == pool)
     start = at
@@ -48,11 +48,11 @@ def _moved(graph: Graph, pool: str) -> Graph:
     start = next((k for k in range(start, at) if _is_single(nodes[k].op)), at)
     if start == at:
         return graph
-    run = [replace(nodes[at], gives=""), *(replace(node, gives="") for node in nodes[start:at])]
-    run[-1] = replace(run[-1], gives=nodes[at].gives)
+    run = [replace(nodes[at], computes=""), *(replace(node, computes="") for node in nodes[start:at])]
+    run[-1] = replace(run[-1], computes=nodes[at].computes)
     return chain(graph, ((node, node.op) for node in (*nodes[:start], *run, *nodes[at + 1 :])))
 
 
 def _is_single(op: ops.Op) -> bool:
-    """True for a convolution over single cells that keeps the map."""
+    """True for a 1x1 convolution that keeps the map's size."""
     return isinstance(op, ops.Conv2d) and op.kernel_size == (1, 1) and op.stride == (1, 1) and op.padding == Padding()

@@ -177,9 +177,9 @@ def remarks(network: Network) -> list[tuple[Diagnostic, str]]:
     """What lint finds, each with its place in the text."""
     from nin_spec.lint import lint
 
-    return [(found, _place(found)) for found in lint(network)]
+    return [(found, _position(found)) for found in lint(network)]
 
 
-def _place(found: Diagnostic) -> str:
+def _position(found: Diagnostic) -> str:
     span = found.span
     return f"{Path(span.source.name).name}:{span.line}" if span else ""

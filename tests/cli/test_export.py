@@ -232,7 +232,7 @@ def test_a_pass_is_left_out_by_name(capsys: pytest.CaptureFixture[str]) -> None:
 def test_a_source_has_no_passes(capsys: pytest.CaptureFixture[str]) -> None:
     """That is said too."""
     assert execute(["export", "tiny.yaml", "--source", "--explain"]) == 0
-    assert "no passes: it is written as the spec says it" in capsys.readouterr().out
+    assert "no passes: the graph is exported as in the spec" in capsys.readouterr().out
 
 
 def test_pixels_and_several_outputs_are_proved_and_run(capsys: pytest.CaptureFixture[str]) -> None:

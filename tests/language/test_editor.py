@@ -100,7 +100,7 @@ def test_hover_explains_a_key(server: LanguageServer, text: str) -> None:
     shown = server.hover(START + text)
     assert "partial window" in shown
     assert "Default: `false`" in shown
-    assert "cuda-convnet and Caffe do, in which the paper's networks were made" in shown
+    assert "cuda-convnet and Caffe, in which the paper's networks were made, do" in shown
     assert "*MaxPool*: Maximum over each window" in shown
 
 

@@ -76,7 +76,7 @@ def test_comments_that_reach_nothing(old: str, new: str) -> None:
 def test_an_unused_comment_is_shown() -> None:
     """The code, not the whole line."""
     text = FAULT.replace(STEM, f"{STEM}  # nin: ignore[NIN904]")
-    assert told(text, "NIN990") == [(6, 59, "NIN904", "there is no NIN904 to ignore here")]
+    assert told(text, "NIN990") == [(6, 59, "NIN904", "NIN904 is not found here, so this comment suppresses nothing")]
 
 
 @pytest.mark.parametrize(
@@ -85,9 +85,9 @@ def test_an_unused_comment_is_shown() -> None:
         ("# nin: ignore[NIN94]", "NIN94", "'NIN94' is no rule, and nothing is ignored"),
         ("# nin: ignore[NIN401]", "NIN401", "'NIN401' is no rule, and nothing is ignored"),
         ("# nin: ignore[NIN990]", "NIN990", "'NIN990' is no rule, and nothing is ignored"),
-        ("# nin: ignore", "# nin: ignore", "the comment names no rule, and nothing is ignored"),
-        ("# nin: ignore[]", "# nin: ignore[]", "the comment names no rule, and nothing is ignored"),
-        ("# nin: ignore NIN901", "# nin: ignore", "the comment names no rule, and nothing is ignored"),
+        ("# nin: ignore", "# nin: ignore", "the comment does not name a rule; nothing is ignored"),
+        ("# nin: ignore[]", "# nin: ignore[]", "the comment does not name a rule; nothing is ignored"),
+        ("# nin: ignore NIN901", "# nin: ignore", "the comment does not name a rule; nothing is ignored"),
     ],
 )
 def test_comments_that_name_no_rule(comment: str, shown: str, message: str) -> None:

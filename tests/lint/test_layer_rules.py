@@ -19,7 +19,7 @@ def test_biases_before_batch_norm() -> None:
     """All that one norm makes useless are one finding, at the norm."""
     text = spec_of("{channels: [64, 64], kernel: 8, stride: 4}", PLAIN_SCORES, top=NORMED)
     assert told(text, "NIN908") == [
-        (8, 18, "batch", "blocks.0.convs.0 and blocks.0.convs.1: batch norm takes the bias away again")
+        (8, 18, "batch", "blocks.0.convs.0 and blocks.0.convs.1: batch norm cancels the bias")
     ]
 
 
@@ -77,7 +77,9 @@ def test_a_flatten_of_many_cells_mixes_channels() -> None:
 def test_widths_between_tiles() -> None:
     """A note at the width, with what it costs."""
     text = spec_of(STEM.replace("64", "100"), SCORES)
-    assert told(text, "NIN910") == [(6, 17, "100", "blocks.0.convs.0: 100 channels cost what 104 do on tensor cores")]
+    assert told(text, "NIN910") == [
+        (6, 17, "100", "blocks.0.convs.0: 100 channels cost as much as 104 on tensor cores")
+    ]
     assert {d.severity for d in lint(network_of(text))} == {Severity.NOTE}
 
 

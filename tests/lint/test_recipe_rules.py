@@ -53,7 +53,7 @@ def test_a_misspelt_pattern(key: str, pattern: str, meant: str) -> None:
     recipe = "optimizer: {kind: sgd, lr: 0.1, weight_decay: 0.1}, " + key.format(f'"{pattern}"')
     ((_, _, shown, message),) = told(spec_with(recipe), "NIN912")
     assert shown == f'"{pattern}"'
-    assert f"{pattern!r} fits none of the network's parameters" in message
+    assert f"{pattern!r} matches none of the network's parameters" in message
     found = finding_of(recipe)
     assert (found.severity, found.hint) == (Severity.WARNING, f"did you mean {meant!r}?")
 
@@ -66,11 +66,11 @@ def test_a_general_pattern_is_a_note(pattern: str) -> None:
 
 
 OTHERS = [
-    ('optimizer: adam, lr_multipliers: {"stem.*": 2, "*": 1}', "'stem.*' changes nothing: later entries fit"),
+    ('optimizer: adam, lr_multipliers: {"stem.*": 2, "*": 1}', "'stem.*' has no effect: later entries match"),
     ("optimizer: adam, no_decay: [stem.convs.0.bias]", "the optimizer has no weight decay"),
-    ("optimizer: adam, schedule: {kind: step, milestones: [10, 30]}", "milestones: 30 changes nothing"),
+    ("optimizer: adam, schedule: {kind: step, milestones: [10, 30]}", "milestones: 30 has no effect"),
     ("optimizer: adam, schedule: {kind: step, milestones: [30.5]}", "training ends after 30 epochs"),
-    ("optimizer: adam, augment: {crop: true}", "train.augment.crop changes nothing"),
+    ("optimizer: adam, augment: {crop: true}", "train.augment.crop has no effect"),
     ("optimizer: adam, resize: 32, augment: {crop: true}", "resized to the input's 32x32"),
 ]
 

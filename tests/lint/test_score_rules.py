@@ -30,7 +30,10 @@ def test_relu_on_the_class_scores() -> None:
             7,
             17,
             "classes",
-            "blocks.1.convs.0: ReLU on the class scores: none can be negative, and one that is always 0 learns no more",
+            (
+                "blocks.1.convs.0: ReLU on the class scores: they can't be negative, and a score stuck at 0 gets no "
+                "gradient"
+            ),
         )
     ]
 

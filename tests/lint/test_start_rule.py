@@ -38,7 +38,7 @@ def test_the_framework_default_in_a_deep_network() -> None:
     ((line, column, shown, message),) = told(deep(""), "NIN911")
     assert (line, column, shown) == (6, 17, "64")
     assert message == (
-        "the framework initialisation lets 5e-05 of a picture through 9 rectified layers: "
+        "the framework initialisation lets 5e-05 of a picture through 9 layers with a ReLU: "
         "the loss stays at ln(10) = 2.303"
     )
 

@@ -34,7 +34,7 @@ def test_a_padded_point() -> None:
             6,
             42,
             "1",
-            "blocks.0.convs.1: a 1x1 convolution with padding 1 makes 9x9 of 7x7, and its border sees no input",
+            "blocks.0.convs.1: a 1x1 convolution with padding 1 turns 7x7 into 9x9, and its border sees no input",
         )
     ]
 

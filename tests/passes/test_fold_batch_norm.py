@@ -62,13 +62,13 @@ def test_the_layer_keeps_its_names_and_gives_the_norms_value() -> None:
     """A bias appears under the convolution's own name."""
     folded = fold_batch_norm(model_of(graph_of(CONV, ops.BatchNorm(), ops.ReLU())))
     assert list(folded.weights) == ["layers.0.weight", "layers.0.bias"]
-    assert [(n.name, n.gives) for n in folded.graph] == [("layers.0", "layers.1"), ("layers.2", "layers.2")]
+    assert [(n.name, n.computes) for n in folded.graph] == [("layers.0", "layers.1"), ("layers.2", "layers.2")]
 
 
 def test_over_a_flatten_the_flatten_gives_the_value() -> None:
     """The convolution gives one that the spec has not."""
     folded = fold_batch_norm(model_of(graph_of(*FLAT[:1], ops.Conv2d(5, (1, 1)), ops.Flatten(), ops.BatchNorm())))
-    assert [(n.name, n.gives) for n in folded.graph][1:] == [("layers.1", ""), ("layers.2", "layers.3")]
+    assert [(n.name, n.computes) for n in folded.graph][1:] == [("layers.1", ""), ("layers.2", "layers.3")]
 
 
 def test_weights_keep_their_dtype() -> None:

@@ -98,7 +98,7 @@ def assert_kept(model: Model, passes: Sequence[str], *, pixels: bool) -> None:
         assert np.abs(run(made.model, x) - wanted).max(initial=0) <= 1e-9 * scale
     assert all(macs(after) <= macs(before) for _, before, after in made.steps)
     names = [n.name for n in made.model.graph]
-    given_ = [n.gives for n in made.model.graph if n.gives]
+    given_ = [n.computes for n in made.model.graph if n.computes]
     assert len(set(names)) == len(names)
     assert len(set(given_)) == len(given_)
     assert set(given_) <= {n.name for n in model.graph}
@@ -132,7 +132,7 @@ def test_shipped_specs_keep_their_values_named(name: str) -> None:
     network = nin_spec.compile(name)
     ones = {key: np.ones(p.shape, network.graph.input.dtype) for key, p in network.graph.parameters().items()}
     made = rewrite(Model(network.graph, ones, network.card), pixels=True)
-    given_ = [n.gives for n in made.model.graph if n.gives]
+    given_ = [n.computes for n in made.model.graph if n.computes]
     assert len(set(given_)) == len(given_)
     assert set(given_) <= {n.name for n in network.graph}
     assert all(macs(after) <= macs(before) for _, before, after in made.steps)

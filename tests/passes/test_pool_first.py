@@ -78,5 +78,5 @@ def test_an_open_size_moves_what_is_an_average_at_any_size() -> None:
 def test_values_are_told() -> None:
     """The last layer moved over gives the pool's value, the others none that the spec has."""
     moved = pool_first(graph_of(ops.ReLU(), CELL, ops.BatchNorm(), MEAN))
-    found = [(n.name, n.gives) for n in moved]
+    found = [(n.name, n.computes) for n in moved]
     assert found == [("layers.0", "layers.0"), ("layers.3", ""), ("layers.1", ""), ("layers.2", "layers.3")]
