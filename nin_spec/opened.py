@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nin_spec import network as networks
 from nin_spec.diagnostics import Code, Diagnostic, InputError, SpecError
+from nin_spec.foreign import is_folder
 from nin_spec.language.canonical import Canonical
 from nin_spec.named import ExportedFile, GitRevision, Named, RunFolder, SpecFile, resolve
 from nin_spec.network import Network
@@ -78,6 +79,27 @@ def _renamed(found: Diagnostic, folder: str, name: str) -> Diagnostic:
         return replace(found, message=message)
     source = replace(span.source, name=span.source.name.replace(folder, name))
     return replace(found, message=message, span=replace(span, source=source))
+
+
+def measured(name: Name, changes: Mapping[str, object], overrides: Iterable[str] = ()) -> Path | Network | Run:
+    """What is evaluated or timed: an exported file, a run, or the compiled network of a spec.
+
+    `changes` are options by their flags, as given; only a spec takes them. Raises SpecError, and InputError for an
+    option that would change what is trained or exported; TrainingError for a folder that is not a run.
+    """
+    named = resolve(name)
+    given = [flag for flag, value in changes.items() if value]
+    match named:
+        case ExportedFile() | RunFolder() if given:
+            message = f"{given[0]} belongs to SPEC: a trained or exported network is measured as it is"
+            raise InputError(Diagnostic(Code.BAD_OVERRIDE, message))
+        case ExportedFile(path):
+            return path
+        case SpecFile(path) if is_folder(path):
+            from nin_spec.training.folder import open_run
+
+            return open_run(path)
+    return opened(named, overrides)
 
 
 def model_of(name: str | Path) -> Path | bytes:

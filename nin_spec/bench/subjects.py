@@ -96,13 +96,6 @@ def bench_model(model: Model, **options: Any) -> BenchSubject:
     )
 
 
-def bench_run(path: Path) -> BenchSubject:
-    """A run folder, with its trained weights. Raises TrainingError."""
-    from nin_spec.training.folder import open_run
-
-    return bench_model(open_run(path).model())
-
-
 def bench_file(path: Path, device: Device) -> BenchSubject:
     """An ONNX file, of ours or another tool's. Raises InputError, DeviceError."""
     from nin_spec.evaluation.subjects import embedded_model, input_shape

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,11 +14,11 @@ from nin_spec.bench.contenders import OURS, PEERS, Contender, Entry
 from nin_spec.cli.console import canvas, draws
 from nin_spec.cli.help import Command
 from nin_spec.cli.options import (
-    compile_spec,
     device_option,
     force_option,
     format_option,
     input_option,
+    input_overrides,
     seed_option,
     set_option,
     tell,
@@ -35,6 +36,9 @@ if TYPE_CHECKING:
     from nin_spec.bench.figures import Spread
     from nin_spec.bench.results import Line, Result, Settings
     from nin_spec.bench.subjects import BenchSubject
+    from nin_spec.network import Network
+    from nin_spec.runtime.providers import Device
+    from nin_spec.training.folder import Run
 
 BATCHES = (1, 8, 64)
 PRECISIONS = ("float32", "bfloat16", "float16")
@@ -79,7 +83,27 @@ _LARGEST = 1 << 20
 @click.option("--json", "record", metavar="FILE", type=FILE, help="Also write all results there as JSON.")
 @click.option("--plot", metavar="FILE.png", type=FILE, help="Also plot the throughputs.")
 @force_option
-def bench_command(subject: str, form: str, **given: Any) -> int:
+def bench_command(
+    subject: str,
+    devices: tuple[Device, ...],
+    options: dict[str, str],
+    precisions: str | None,
+    batches: str | None,
+    peers: str | None,
+    threads: int | None,
+    seconds: float,
+    turns: int,
+    timeout: float,
+    no_peak: bool,
+    weights: str | None,
+    overrides: tuple[str, ...],
+    size: str | None,
+    seed: int,
+    form: str,
+    record: str | None,
+    plot: str | None,
+    force: bool,
+) -> int:
     """Measure how fast a network runs here, beside other runtimes.
 
     \b
@@ -100,11 +124,17 @@ def bench_command(subject: str, form: str, **given: Any) -> int:
     Ctrl-C stops and shows what has been measured. The exit code is 1 if a contender failed or computes something else.
     """
     from nin_spec.bench.contest import Contest
+    from nin_spec.opened import measured
 
-    inputs = [subject, given["weights"]]
-    check_outputs(inputs, given)
-    found, entries = open_subject(subject, given), choose_entries(given)
-    contest = Contest(found, entries, choose_settings(given, found), reporter())
+    inputs = [subject, weights]
+    outputs = check_outputs(record, plot, inputs, force=force)
+    devices = tuple(dict.fromkeys(devices)) or ("auto",)
+    changes = {"--set": overrides, "--input": size, "--weights": weights}
+    opened = measured(subject, changes, [*overrides, *input_overrides(size)])
+    found = open_subject(opened, devices[0], weights, seed)
+    entries = choose_entries(devices, options, words(precisions), words(peers))
+    settings = choose_settings(found, sizes(batches), threads, Laps(seconds, turns, timeout, peaks=not no_peak))
+    contest = Contest(found, entries, settings, reporter())
     interrupted = False
     try:
         contest.run()
@@ -117,7 +147,7 @@ def bench_command(subject: str, form: str, **given: Any) -> int:
         click.echo(json.dumps(result.as_dict(), indent=2, ensure_ascii=False))
     else:
         show(result)
-    write_outputs(result, inputs, given)
+    write_outputs(result, outputs, inputs, force=force)
     if interrupted:
         tell(["interrupted"])
         return 130
@@ -127,47 +157,38 @@ def bench_command(subject: str, form: str, **given: Any) -> int:
 # ------------------------------------------------------------------ what was asked for
 
 
-_OUTPUTS = {"record": Kind.BENCH, "plot": Kind.PNG}
-
-
-def check_outputs(inputs: list[str | None], given: dict[str, Any]) -> None:
-    """What can't be written must not show after minutes."""
-    if given["record"] is not None and given["record"] == given["plot"]:
-        raise click.UsageError(f"--json and --plot can't both be {given['plot']}")
-    outputs = {Path(given[key]): kind for key, kind in _OUTPUTS.items() if given[key] is not None}
-    protect(outputs, inputs, force=given["force"])
-    if given["plot"] is not None:
+def check_outputs(record: str | None, plot: str | None, inputs: list[str | None], *, force: bool) -> dict[Path, Kind]:
+    """What is written, by path; what can't be written must not show after minutes."""
+    if record is not None and record == plot:
+        raise click.UsageError(f"--json and --plot can't both be {plot}")
+    outputs = {Path(path): kind for path, kind in ((record, Kind.BENCH), (plot, Kind.PNG)) if path is not None}
+    protect(outputs, inputs, force=force)
+    if plot is not None:
         require("matplotlib", purpose="--plot", extra="bench")
+    return outputs
 
 
-def open_subject(name: str, given: dict[str, Any]) -> BenchSubject:
-    """The run folder, the ONNX file or the spec of that name."""
-    from nin_spec.bench.subjects import bench_file, bench_model, bench_run
+def open_subject(opened: Path | Network | Run, device: Device, weights: str | None, seed: int) -> BenchSubject:
+    """What was opened by its name: an ONNX file, a spec with weights, or a run."""
+    from nin_spec.bench.subjects import bench_file, bench_model
+    from nin_spec.network import Network
 
-    path = Path(name)
-    is_file = path.suffix.lower() == ".onnx"
-    if is_file or path.is_dir():
-        changes = {"--set": given["overrides"], "--input": given["size"], "--weights": given["weights"]}
-        for option in (name for name, value in changes.items() if value):
-            raise click.UsageError(f"{option} belongs to SPEC: a trained or exported network is measured as it is")
-        return bench_file(path, devices_of(given)[0]) if is_file else bench_run(path)
-    network = compile_spec(name, given["overrides"], given["size"])
-    # The values of the weights decide no time: fresh ones need no remark here.
-    model = network.initialise(given["seed"]) if given["weights"] is None else weigh(network, given["weights"], 0)
-    return bench_model(model)
+    match opened:
+        case Path() as path:
+            return bench_file(path, device)
+        case Network() as network:
+            # The values of the weights decide no time: fresh ones need no remark here.
+            return bench_model(network.initialise(seed) if weights is None else weigh(network, weights, seed))
+        case run:
+            return bench_model(run.model())
 
 
-def devices_of(given: dict[str, Any]) -> tuple[Any, ...]:
-    """The devices asked for, each once."""
-    return tuple(dict.fromkeys(given["devices"])) or ("auto",)
-
-
-def choose_entries(given: dict[str, Any]) -> list[Entry]:
+def choose_entries(
+    devices: tuple[Device, ...], options: dict[str, str], arithmetic: list[str], peers: list[str]
+) -> list[Entry]:
     """Ours on each device in each precision, then the peers, on the first device."""
-    devices = devices_of(given)
-    precisions: list[str | None] = [*map(check_precision, words(given["precisions"]))] or [None]
+    precisions: list[str | None] = [*map(check_precision, arithmetic)] or [None]
     several = len(devices) * len(precisions) > 1
-    options = given["options"]
     if options and (len(devices) > 1 or devices == ("auto",)):
         raise click.UsageError("--device-option needs exactly one --device")
     ours = [
@@ -175,7 +196,7 @@ def choose_entries(given: dict[str, Any]) -> list[Entry]:
         for device in devices
         for p in precisions
     ]
-    return [*ours, *(peer_entry(name, devices[0], options) for name in words(given["peers"]))]
+    return [*ours, *(peer_entry(name, devices[0], options) for name in peers)]
 
 
 def check_precision(word: str) -> str:
@@ -207,19 +228,29 @@ def peer_entry(name: str, device: str, options: dict[str, str]) -> Entry:
     raise click.BadParameter(f"unknown contender {name!r}; {hint}, or pass a MODEL.onnx", param_hint="--against")
 
 
-def choose_settings(given: dict[str, Any], subject: BenchSubject) -> Settings:
+@dataclass(frozen=True, slots=True)
+class Laps:
+    """How long each contender runs and how often, in seconds, and whether the machine's own peak is measured."""
+
+    seconds: float
+    turns: int
+    timeout: float
+    peaks: bool
+
+
+def choose_settings(subject: BenchSubject, batches: list[int], threads: int | None, laps: Laps) -> Settings:
     """How it is measured."""
     from nin_spec.bench.results import Settings
     from nin_spec.runtime.providers import available_threads
 
     usual = BATCHES if subject.batch is None else (subject.batch,)
     return Settings(
-        batches=tuple(sizes(given["batches"])) or usual,
-        threads=given["threads"] or available_threads(),
-        seconds=given["seconds"],
-        turns=given["turns"],
-        patience=given["timeout"],
-        peaks=not given["no_peak"],
+        batches=tuple(batches) or usual,
+        threads=threads or available_threads(),
+        seconds=laps.seconds,
+        turns=laps.turns,
+        patience=laps.timeout,
+        peaks=laps.peaks,
     )
 
 
@@ -349,18 +380,19 @@ def peak_note(facts: Any, gflops: Spread) -> str:
     return f"{facts['precision']} peak of this machine: {gflops.median:,.1f} GFLOP/s ({facts['engine']}, {shape})"
 
 
-def write_outputs(result: Result, inputs: list[str | None], given: dict[str, Any]) -> None:
+def write_outputs(result: Result, outputs: dict[Path, Kind], inputs: list[str | None], *, force: bool) -> None:
     """The JSON file and the picture."""
     from nin_spec.seals import sealed
 
-    files: dict[Path, bytes] = {}
-    if given["record"] is not None:
-        text = json.dumps(result.as_dict(), indent=2, ensure_ascii=False) + "\n"
-        files[Path(given["record"])] = sealed(text.encode(), Kind.BENCH)
-    if given["plot"] is not None:
-        from nin_spec.diagrams.charts import bench_png
-
-        files[Path(given["plot"])] = sealed(bench_png(result.as_dict()), Kind.PNG)
+    files = {path: sealed(_content(result, kind), kind) for path, kind in outputs.items()}
     if files:
-        deliver(files, inputs, force=given["force"])
+        deliver(files, inputs, force=force)
         tell(f"wrote {path} ({len(data):,} bytes)" for path, data in files.items())
+
+
+def _content(result: Result, kind: Kind) -> bytes:
+    if kind is Kind.BENCH:
+        return (json.dumps(result.as_dict(), indent=2, ensure_ascii=False) + "\n").encode()
+    from nin_spec.diagrams.charts import bench_png
+
+    return bench_png(result.as_dict())

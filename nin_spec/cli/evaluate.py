@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +16,6 @@ from nin_spec.cli.console import canvas, draws
 from nin_spec.cli.help import Command
 from nin_spec.cli.options import (
     EACH_ALIKE,
-    compile_spec,
     data_option,
     device_options,
     force_option,
@@ -33,6 +33,13 @@ from nin_spec.seals import Kind
 if TYPE_CHECKING:
     from nin_spec.data import Part
     from nin_spec.evaluation import Agreement, Comparison, Evaluation, Subject
+    from nin_spec.network import Network
+    from nin_spec.runtime.providers import Device
+    from nin_spec.training.folder import Run
+    from nin_spec.training.sets import Role
+
+    How = tuple[Device, int | None, Mapping[str, str]]
+    """A device, its threads and its options."""
 
 MATRIX_CLASSES = 20
 """Classes of which a confusion matrix is still read as text."""
@@ -62,7 +69,22 @@ MATRIX_CLASSES = 20
 @format_option("table", "json")
 @click.option("--confusion", metavar="FILE.png", type=FILE, help="Also draw the confusion matrix.")
 @force_option
-def evaluate_command(subject: str, form: str, part_name: Any, **given: Any) -> int:
+def evaluate_command(
+    subject: str,
+    data: str | None,
+    dataset: str | None,
+    part_name: Role,
+    weights: str | None,
+    overrides: tuple[str, ...],
+    device: Device,
+    options: dict[str, str],
+    batch: int,
+    threads: int | None,
+    limit: int | None,
+    form: str,
+    confusion: str | None,
+    force: bool,
+) -> int:
     """Measure the accuracy of a trained network.
 
     \b
@@ -82,82 +104,94 @@ def evaluate_command(subject: str, form: str, part_name: Any, **given: Any) -> i
     A device that is named is used or refused: there is no fallback.
     """
     from nin_spec.evaluation import compare
+    from nin_spec.opened import measured
+    from nin_spec.training.folder import Run
 
-    picture = None if given["confusion"] is None else Path(given["confusion"])
+    picture, inputs = None if confusion is None else Path(confusion), [subject, weights]
     if picture is not None:
-        if picture.suffix.lower() != ".png" and given["confusion"] != STDOUT:
+        if picture.suffix.lower() != ".png" and confusion != STDOUT:
             raise click.BadParameter(
                 f"{picture} is drawn as a PNG: pass {picture.with_suffix('.png')}", param_hint="--confusion"
             )
-        protect({picture: Kind.PNG}, [subject, given["weights"]], force=given["force"])
+        protect({picture: Kind.PNG}, inputs, force=force)
         need("matplotlib", "--confusion")  # its absence must not show after minutes
-    found = open_subject(subject, given)
-    part, total = open_pictures(found, part_name, given, Path(subject))
+    opened = measured(subject, {"--set": overrides}, overrides)
+    found = open_subject(subject, opened, weights, (device, threads, options))
+    run = opened if isinstance(opened, Run) else None
+    part, total = open_pictures(found, run, Asked(part_name, data, dataset, limit))
     tell([*found.remarks, *found.session.remarks])
     if found.session.metadata.weights.startswith("fresh"):
         tell([f"untrained weights ({found.session.metadata.weights}): the accuracy means nothing yet"])
     with progress_bars(len(part)) as progress:
-        comparison = compare(found, part, given["batch"], progress)
+        comparison = compare(found, part, batch, progress)
     if form == "json":
         click.echo(
             json.dumps(as_dict(found, part, total, comparison) | {"split": part_name}, indent=2, ensure_ascii=False)
         )
     else:
-        show(found, part, total, comparison, part_name, whose(subject, given["weights"]))
+        owners = whose(subject, weights) if isinstance(opened, Path) and weights is not None else ("", "")
+        show(found, part, total, comparison, part_name, owners)
     if picture is not None:
-        draw(picture, comparison.onnxruntime, [subject, given["weights"]], force=given["force"])
+        draw(picture, comparison.onnxruntime, inputs, force=force)
     return 0 if comparison.holds else 1
 
 
 # ------------------------------------------------------------------ what, and on which pictures
 
 
-def open_subject(name: str, given: dict[str, Any]) -> Subject:
-    """The run folder, the ONNX file or the spec of that name, with its weights."""
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """Which pictures: of which split of which data set, where it lies, and how many. None is what the subject says."""
+
+    split: Role
+    data: str | None
+    dataset: str | None
+    limit: int | None
+
+
+def open_subject(name: str, opened: Path | Network | Run, weights: str | None, how: How) -> Subject:
+    """What was opened by that name, with its weights, on a device."""
     from nin_spec.evaluation import subject_of_file, subject_of_run, subject_of_spec
-    from nin_spec.named import ExportedFile, resolve
+    from nin_spec.network import Network
 
-    path, weights = Path(name), None if given["weights"] is None else Path(given["weights"])
-    how = (given["device"], given["threads"], given["options"])
-    named = resolve(name)
-    is_run, is_onnx = path.is_dir(), isinstance(named, ExportedFile)
-    if (is_run or is_onnx) and given["overrides"]:
-        raise click.UsageError("--set belongs to SPEC: a trained or exported network can't be changed")
-    if is_run:
-        return subject_of_run(path, weights, *how)
-    if is_onnx:
-        return subject_of_file(path, weights, *how)
-    network = compile_spec(name, given["overrides"], None)
-    if weights is None:
-        message = f"{name} is a spec, and its weights are untrained: pass --weights FILE"
-        raise click.UsageError(f"{message}, or `nin-spec train {name}` and evaluate the run folder")
-    return subject_of_spec(network, weights, *how)
+    file = None if weights is None else Path(weights)
+    match opened:
+        case Path() as path:
+            return subject_of_file(path, file, *how)
+        case Network() as network if file is not None:
+            return subject_of_spec(network, file, *how)
+        case Network():
+            message = f"{name} is a spec, and its weights are untrained: pass --weights FILE"
+            raise click.UsageError(f"{message}, or `nin-spec train {name}` and evaluate the run folder")
+        case run:
+            return subject_of_run(run, file, *how)
 
 
-def open_pictures(subject: Subject, part_name: Any, given: dict[str, Any], path: Path) -> tuple[Part, int]:
-    """The pictures asked for, and how many the split has in all; `path` is what is evaluated."""
+def open_pictures(subject: Subject, run: Run | None, asked: Asked) -> tuple[Part, int]:
+    """The pictures asked for, and how many the split has in all; `run` is what is evaluated, if it is one."""
     from nin_spec.data import open_part, sample
     from nin_spec.data.opening import place_for
     from nin_spec.data.published import doubts
-    from nin_spec.training.folder import open_run
     from nin_spec.training.sets import open_run_part
 
-    location = subject.location if given["data"] is None else Path(given["data"])
-    dataset = given["dataset"] or subject.dataset
-    if given["dataset"] not in {None, subject.dataset} and given["data"] is None:
+    location = subject.location if asked.data is None else Path(asked.data)
+    dataset = asked.dataset or subject.dataset
+    if asked.dataset not in {None, subject.dataset} and asked.data is None:
         location = None  # where another data set lies, the run does not know
     if not dataset:
         if location is None:
             raise click.UsageError("no data set is named: pass --dataset NAME, or --data PATH")
         dataset = location.resolve().stem
-    own = path.is_dir() and dataset == subject.dataset
-    if part_name == "validation" and not own:
+    own = run if dataset == subject.dataset else None
+    if own is not None:
+        part = open_run_part(own, asked.split, location)
+    elif asked.split == "validation":
         raise click.UsageError("--split validation belongs to RUNDIR, whose recipe held it out")
-    part = open_run_part(open_run(path), part_name, location) if own else open_part(dataset, part_name, location)
-    if part_name == "test" or not own:
+    else:
+        part = open_part(dataset, asked.split, location)
+    if asked.split == "test" or own is None:
         tell(f"warning: {doubt}" for doubt in doubts(part, place_for(dataset, location)))
-    limit = given["limit"]
-    return part if limit is None else sample(part, limit, seed=0), len(part)
+    return part if asked.limit is None else sample(part, asked.limit, seed=0), len(part)
 
 
 @contextlib.contextmanager
@@ -210,10 +244,8 @@ def as_dict(subject: Subject, part: Part, total: int, comparison: Comparison) ->
     return {key: found.pop(key) for key in keys} | about | found
 
 
-def whose(subject: str, weights: str | None) -> tuple[str, str]:
+def whose(subject: str, weights: str) -> tuple[str, str]:
     """Whose accuracy onnxruntime's is, and whose torch's, where a file is compared with other weights."""
-    if weights is None or Path(subject).suffix.lower() != ".onnx":
-        return "", ""
     return f": {subject} in onnxruntime", f": its network with {weights} in torch"
 
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from nin_spec.ir.graph import Graph
     from nin_spec.network import Network
     from nin_spec.torch_module import NiNModule
+    from nin_spec.training.folder import Run
 
 Options = Mapping[str, object] | None
 """The device's own, as `nin_spec.runtime.options` has them."""
@@ -78,16 +79,13 @@ def subject_of_spec(
 
 
 def subject_of_run(
-    path: Path,
+    run: Run,
     weights: Path | None = None,
     device: Device = "auto",
     threads: int | None = None,
     options: Options = None,
 ) -> Subject:
-    """A run folder with its trained weights, or others of the same network. Raises TrainingError too."""
-    from nin_spec.training.folder import open_run
-
-    run = open_run(path)
+    """A run with its trained weights, or others of the same network. Raises TrainingError too."""
     if weights is None:
         subject = replace(subject_of(run.model(), device, threads, options), remarks=tuple(run.remarks))
     else:

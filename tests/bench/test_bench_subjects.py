@@ -10,7 +10,7 @@ from bench_specs import SMALL, small_file, small_model
 
 import nin_spec
 from nin_spec.bench.contenders import OURS, PEERS, Entry
-from nin_spec.bench.subjects import bench_file, bench_model, bench_run
+from nin_spec.bench.subjects import bench_file, bench_model
 from nin_spec.cli import execute
 from nin_spec.diagnostics import Code, InputError
 
@@ -41,7 +41,7 @@ def test_a_run_folder_has_its_trained_weights(tmp_path: Path) -> None:
     )
     (tmp_path / "small.yaml").write_text(spec)
     assert execute(["train", str(tmp_path / "small.yaml"), "-o", str(tmp_path / "run"), "--device", "cpu"]) == 0
-    subject = bench_run(tmp_path / "run")
+    subject = bench_model(nin_spec.open_run(tmp_path / "run").model())
     trained = nin_spec.compile(tmp_path / "small.yaml").with_weights(tmp_path / "run" / "last.safetensors")
     assert subject.model is not None
     for name, array in trained.weights.items():

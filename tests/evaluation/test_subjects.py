@@ -87,16 +87,15 @@ def test_a_model_a_spec_and_a_file_are_one_subject(file: Path, tmp_path: Path) -
     assert others[1]["loss"] == pytest.approx(first["loss"], rel=1e-6)
 
 
-def test_a_run_is_its_trained_model(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_a_run_is_its_trained_model(tmp_path: Path) -> None:
     """With its data set and where that lay; other weights of the same network may be given."""
     model = small_model()
     network = nin_spec.compile(nin_spec.loads(SPEC))
-    run = SimpleNamespace(network=network, model=lambda: model, location=tmp_path, dataset="mine", remarks=["r"])
-    monkeypatch.setattr("nin_spec.training.folder.open_run", lambda _: run)
-    found = subject_of_run(tmp_path, device="cpu")
+    run: Any = SimpleNamespace(network=network, model=lambda: model, location=tmp_path, dataset="mine", remarks=["r"])
+    found = subject_of_run(run, device="cpu")
     assert (found.dataset, found.location) == ("mine", tmp_path)
     save(tmp_path / "w.safetensors", small_model(seed=8).weights)
-    other = subject_of_run(tmp_path, tmp_path / "w.safetensors", "cpu")
+    other = subject_of_run(run, tmp_path / "w.safetensors", "cpu")
     assert (other.dataset, other.location) == ("mine", tmp_path)
     assert compare(other, noise()).as_dict() != compare(found, noise()).as_dict()
 
