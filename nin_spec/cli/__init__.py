@@ -19,7 +19,7 @@ from nin_spec.cli.commands import COMMANDS, GROUPS
 from nin_spec.cli.console import coloured, escape_streams, paint
 from nin_spec.cli.help import Group, show_error, write_sections
 from nin_spec.diagnostics import NinSpecError
-from nin_spec.start import begin
+from nin_spec.start import begin, end
 
 _NO_TEXTS = "Python runs with -OO (PYTHONOPTIMIZE=2), which removes the text of this page."
 
@@ -89,7 +89,11 @@ def main(arguments: list[str] | None = None) -> None:
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     # And whoever imports onnxruntime in this process or in one that it starts reports nothing.
     os.environ.update([TELEMETRY])
-    code = execute(arguments)
+    try:
+        code = execute(arguments)
+        end()
+    except KeyboardInterrupt:  # while an error was being reported
+        code = _interrupted()
     if patience := sys.modules.get("nin_spec.runtime.patience"):
         patience.leave(code)
     sys.exit(code)
@@ -114,8 +118,7 @@ def execute(arguments: list[str] | None = None) -> int:
         show_error(error)
         return error.exit_code
     except (click.Abort, KeyboardInterrupt):
-        click.echo("interrupted", err=True)
-        return 130
+        return _interrupted()
     except BrokenPipeError:
         # The reader has gone (`| head`): nothing to say, and nobody to say it to.
         sys.stdout = None
@@ -125,6 +128,11 @@ def execute(arguments: list[str] | None = None) -> int:
         click.echo(f"error: {error.strerror or error}{f': {error.filename}' if error.filename else ''}", err=True)
         return 2
     return result if isinstance(result, int) else 0
+
+
+def _interrupted() -> int:
+    click.echo("interrupted", err=True)
+    return 130
 
 
 def report(error: NinSpecError) -> None:

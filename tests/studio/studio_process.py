@@ -43,8 +43,8 @@ class Studio:
     def end(self) -> int:
         """Ctrl-C; the exit code."""
         self.process.send_signal(signal.SIGINT)
-        code = self.process.wait(20)
-        self._reader.join(5)
+        code = self.process.wait(60)
+        self._reader.join(60)
         assert self.process.stderr is not None
         self.process.stderr.close()
         return code
@@ -69,6 +69,7 @@ def chromium() -> Iterator[Any]:
     api = pytest.importorskip("playwright.sync_api", reason="the studio is tested where playwright is installed")
     if CHROMIUM is None:
         pytest.skip("the studio is tested where a Chromium is installed")
+    api.expect.set_options(timeout=30_000)
     with api.sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         yield browser
@@ -114,6 +115,20 @@ class Tab:
         """Wait until an element holds a text."""
         self.page.locator(selector).filter(has_text=text).first.wait_for()
 
+    def holds(self, selector: str, texts: list[str]) -> None:
+        """Wait until the elements are as many as the texts, and each holds its own, whole."""
+        from playwright.sync_api import expect
 
+        expect(self.page.locator(selector)).to_have_text(texts)
+
+    def accept(self, proposal: str) -> None:
+        """Take the selected proposal by Enter, which CodeMirror heeds once no other list is on its way."""
+        self.says(".cm-tooltip-autocomplete:not(.cm-tooltip-autocomplete-disabled) li[aria-selected]", proposal)
+        self.page.wait_for_timeout(INTERACTION_DELAY_MS)
+        self.page.keyboard.press("Enter")
+
+
+INTERACTION_DELAY_MS = 100
+"""CodeMirror takes no key for a list of proposals in its first 75 ms, so that none is taken unread."""
 VIEW = "document.querySelector('.cm-content').cmView.view"
 """CodeMirror's own view of the editor in the page."""
