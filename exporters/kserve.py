@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from nin_spec.diagnostics import Code, Diagnostic, ExportError
 from nin_spec.exporter import Artifact, Proof
 from nin_spec.exporters.rendering import render
+from nin_spec.exporters.targets import known_targets
 from nin_spec.exporters.triton import DEFAULT_TARGET, TARGET, find_triton, served_name
 from nin_spec.model import Model
 from nin_spec.seals import Kind
@@ -33,7 +34,7 @@ class KServeOptions(BaseModel):
         None, description="Where the folder of --triton is uploaded, as s3://bucket/models; needed."
     )
     service: str | None = Field(None, description="Name of the service; the spec's in lower case if left out.")
-    target: str = Field(DEFAULT_TARGET, description=TARGET)
+    target: str = Field(DEFAULT_TARGET, description=TARGET, examples=known_targets())
     hardware: Literal["cpu", "gpu"] = Field("cpu", description="Where it runs; cpu if left out.")
     cpus: int | str = Field(2, description="Cores of a replica, as 2 or 500m; 2 if left out.")
     memory: int | str = Field("2Gi", description="Memory of a replica, as 2Gi; 2Gi if left out.")

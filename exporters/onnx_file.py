@@ -16,7 +16,7 @@ from nin_spec.analysis.shapes import MACS_CONVENTION, output_kind
 from nin_spec.diagnostics import Code, Diagnostic, ExportError, did_you_mean
 from nin_spec.exporter import Artifact, Proof
 from nin_spec.exporters.onnx_opset import DEFAULT_OPSET, OPSETS, choose_opset, file_ir, readers, where_wrong
-from nin_spec.exporters.targets import Target, find_target
+from nin_spec.exporters.targets import Target, find_target, known_targets
 from nin_spec.model import Model
 from nin_spec.passes.pipeline import PASSES, in_dtype, rewrite
 from nin_spec.seals import Kind
@@ -47,6 +47,7 @@ class OnnxOptions(BaseModel):
     target: str | None = Field(
         None,
         description="Write what a server loads: onnxruntime==1.15, triton==24.10; refuse what it can't run.",
+        examples=known_targets(),
     )
     batch: Literal["dynamic"] | int = Field(
         "dynamic", description="`dynamic` takes any batch size, a number that one alone."
@@ -63,8 +64,11 @@ class OnnxOptions(BaseModel):
         ("scores",),
         description="What the file gives, by comma: scores, probabilities, and top5 (or another number: "
         "top_probabilities and top_classes, best first).",
+        examples=["scores", "probabilities", "top5"],
     )
-    without: Words = Field((), description=f"Passes to leave out, by comma: {', '.join(PASSES)}.")
+    without: Words = Field(
+        (), description=f"Passes to leave out, by comma: {', '.join(PASSES)}.", examples=list(PASSES)
+    )
 
     @field_validator("target")
     @classmethod

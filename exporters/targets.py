@@ -150,6 +150,11 @@ class Target:
         return self.name if self.name.startswith("onnxruntime") else f"{self.name} ({own})"
 
 
+def known_targets() -> list[str]:
+    """Every target by name: the releases of Triton, then the minor releases of onnxruntime."""
+    return [*(f"triton=={name}" for name in TRITON), *(f"onnxruntime=={name}" for name in table().runtimes)]
+
+
 def find_target(text: str) -> Target:
     """`onnxruntime==1.15`, `onnxruntime==1.15.1` or `triton==24.10`. Raises ExportError, naming what is known."""
     server, _, version = (part.strip() for part in text.partition("=="))

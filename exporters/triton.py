@@ -21,7 +21,7 @@ from nin_spec.diagnostics import Code, Diagnostic, ExportError
 from nin_spec.exporter import Artifact, Proof, find
 from nin_spec.exporters.onnx_file import OnnxOptions
 from nin_spec.exporters.rendering import render
-from nin_spec.exporters.targets import Target, find_target
+from nin_spec.exporters.targets import Target, find_target, known_targets
 from nin_spec.model import Model
 from nin_spec.seals import Kind
 
@@ -53,7 +53,7 @@ class TritonOptions(OnnxOptions):
     """What can be chosen about a repository: all that can be about its ONNX file, but for the batch."""
 
     batch: Literal["dynamic"] = Field("dynamic", description="Always `dynamic`: Triton makes the batches.")
-    target: str = Field(DEFAULT_TARGET, description=TARGET)
+    target: str = Field(DEFAULT_TARGET, description=TARGET, examples=known_targets())
     max_batch: int = Field(32, ge=1, le=65536, description="Most rows of a batch; 32 if left out.")
     delay: int = Field(
         0, ge=0, le=10**9, description="Microseconds that a request waits for others to join; 0 if left out."

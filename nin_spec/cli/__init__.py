@@ -12,6 +12,7 @@ from contextlib import redirect_stdout
 from typing import Any
 
 import click
+from click.shell_completion import CompletionItem
 
 from nin_spec import __version__
 from nin_spec.children import TELEMETRY
@@ -47,6 +48,12 @@ class Commands(Group):
             formatter, {title: {n: text for n, (_, text) in group.items()} for title, group in GROUPS.items()}
         )
 
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """The commands that begin so, none of them loaded, and the options."""
+        found = {name: text for group in GROUPS.values() for name, (_, text) in group.items()}
+        named = [CompletionItem(name, help=text) for name, text in found.items() if name.startswith(incomplete)]
+        return [*named, *click.Command.shell_complete(self, ctx, incomplete)]
+
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
@@ -79,6 +86,13 @@ def group() -> None:
       nin-spec evaluate runs/nin_digits      measure its accuracy
 
     SPEC is a YAML file, the name of a shipped network, or - for standard input.
+
+    To complete commands, names and options with the Tab key, put one line into your shell's start file:
+
+    \b
+      eval "$(_NIN_SPEC_COMPLETE=bash_source nin-spec)"       ~/.bashrc
+      eval "$(_NIN_SPEC_COMPLETE=zsh_source nin-spec)"        ~/.zshrc
+      _NIN_SPEC_COMPLETE=fish_source nin-spec | source        ~/.config/fish/config.fish
     """
 
 

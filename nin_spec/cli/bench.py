@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from nin_spec.bench.contenders import OURS, PEERS, Contender, Entry
+from nin_spec.cli import completing
 from nin_spec.cli.console import canvas, draws
 from nin_spec.cli.help import Command
 from nin_spec.cli.options import (
@@ -46,12 +47,31 @@ _LARGEST = 1 << 20
 
 
 @click.command("bench", cls=Command)
-@click.argument("subject", metavar="SPEC|MODEL.onnx|RUNDIR")
-@click.option("--device", "devices", multiple=True, metavar="NAME", help="Measure on this device; may be repeated.")
+@click.argument("subject", metavar="SPEC|MODEL.onnx|RUNDIR", shell_complete=completing.subjects)
+@click.option(
+    "--device",
+    "devices",
+    multiple=True,
+    metavar="NAME",
+    shell_complete=completing.devices,
+    help="Measure on this device; may be repeated.",
+)
 @device_option
-@click.option("--precision", "precisions", metavar="LIST", help="Precisions, for example float32,bfloat16.")
+@click.option(
+    "--precision",
+    "precisions",
+    metavar="LIST",
+    shell_complete=completing.list_of(PRECISIONS),
+    help="Precisions, for example float32,bfloat16.",
+)
 @click.option("--batch", "batches", metavar="LIST", help="Batch sizes.  [default: 1,8,64]")
-@click.option("--against", "peers", metavar="LIST", help=f"Compare with {', '.join(PEERS)}, or other ONNX files.")
+@click.option(
+    "--against",
+    "peers",
+    metavar="LIST",
+    shell_complete=completing.list_of(PEERS),
+    help=f"Compare with {', '.join(PEERS)}, or other ONNX files.",
+)
 @click.option(
     "--threads", type=click.IntRange(1, 4096), metavar="N", help="CPU threads of each contender.  [default: all cores]"
 )

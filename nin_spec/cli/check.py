@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from nin_spec.cli import completing
 from nin_spec.cli.console import coloured, paint, plain
 from nin_spec.cli.gathering import specs_in
 from nin_spec.cli.help import Command
@@ -60,19 +61,34 @@ def _explain(context: click.Context, _parameter: click.Parameter, text: str | No
 
 
 @click.command("check", cls=Command)
-@click.argument("specs", metavar="SPEC|DIR...", nargs=-1, required=True)
+@click.argument("specs", metavar="SPEC|DIR...", nargs=-1, required=True, shell_complete=completing.specs)
 @set_option
 @format_option("text", "json", "github")
 @click.option("--strict", is_flag=True, help="Exit 1 when there are warnings.")
 @click.option("--no-lint", is_flag=True, help="Report errors only.")
-@click.option("--select", metavar="CODES", multiple=True, callback=_codes, help="Run only these rules: NIN901,NIN904.")
-@click.option("--ignore", metavar="CODES", multiple=True, callback=_codes, help="Skip these rules.")
+@click.option(
+    "--select",
+    metavar="CODES",
+    multiple=True,
+    callback=_codes,
+    shell_complete=completing.rules,
+    help="Run only these rules: NIN901,NIN904.",
+)
+@click.option(
+    "--ignore",
+    metavar="CODES",
+    multiple=True,
+    callback=_codes,
+    shell_complete=completing.rules,
+    help="Skip these rules.",
+)
 @click.option("--fix", is_flag=True, help="Apply the fixes that do not change the function computed, in the files.")
 @click.option("--unsafe-fixes", is_flag=True, help="With --fix or --diff: also the fixes that change the function.")
 @click.option("--diff", is_flag=True, help="Show what --fix would change, write nothing; exit 1 if that is anything.")
 @click.option(
     "--explain",
     metavar="CODE",
+    shell_complete=completing.codes,
     is_eager=True,
     expose_value=False,
     callback=_explain,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import click
 
+from nin_spec.cli import completing
 from nin_spec.cli.console import canvas, draws
 from nin_spec.cli.help import Group
 from nin_spec.cli.options import data_option, force_option
@@ -74,7 +75,7 @@ def _here(entry: Entry) -> str:
 
 
 @data_command.command("show")
-@click.argument("name", metavar="NAME")
+@click.argument("name", metavar="NAME", shell_complete=completing.datasets)
 def show_command(name: str) -> None:
     """Show a data set: classes, licence, citation, and files with their SHA-256."""
     from nin_spec.data.catalog import entry_of
@@ -106,7 +107,7 @@ def _megabytes(size: int) -> str:
 
 
 @data_command.command("fetch")
-@click.argument("name", metavar="NAME")
+@click.argument("name", metavar="NAME", shell_complete=completing.datasets)
 @click.option(
     "--to", "target", metavar="DIR", type=FOLDER, help="Folder to write to.  [default: where NAME is looked for]"
 )
@@ -174,7 +175,7 @@ class Bars:
 
 
 @data_command.command("save")
-@click.argument("name", metavar="NAME")
+@click.argument("name", metavar="NAME", shell_complete=completing.datasets)
 @click.argument("folder", metavar="DIR", type=FOLDER)
 @data_option("location")
 @click.option(
@@ -209,7 +210,7 @@ def save_command(name: str, folder: str, location: str | None, part: PartName, c
 
 
 @data_command.command("check")
-@click.argument("dataset", metavar="NAME|DIR")
+@click.argument("dataset", metavar="NAME|DIR", shell_complete=completing.datasets_or_folders)
 @data_option("location")
 def check_command(dataset: str, location: str | None) -> None:
     """Read every picture of a data set and count the classes.

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from nin_spec.cli import completing
 from nin_spec.cli.help import Command
 from nin_spec.cli.options import format_option
 
@@ -19,8 +20,8 @@ _MARKS = {"same": " ", "changed": "~", "removed": "-", "added": "+"}
 
 
 @click.command("diff", cls=Command)
-@click.argument("before", metavar="SPEC|RUNDIR|REV:FILE")
-@click.argument("after", metavar="SPEC|RUNDIR|REV:FILE")
+@click.argument("before", metavar="SPEC|RUNDIR|REV:FILE", shell_complete=completing.specs)
+@click.argument("after", metavar="SPEC|RUNDIR|REV:FILE", shell_complete=completing.specs)
 @format_option("table", "json")
 @click.option("--all", "everything", is_flag=True, help="Also show layers that are the same.")
 @click.option("--exit-code", is_flag=True, help="Exit 1 when the functions differ.")

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from nin_spec.cli import completing
 from nin_spec.cli.console import canvas, draws
 from nin_spec.cli.help import Command
 from nin_spec.cli.options import (
@@ -46,9 +47,11 @@ MATRIX_CLASSES = 20
 
 
 @click.command("evaluate", cls=Command)
-@click.argument("subject", metavar="SPEC|MODEL.onnx|RUNDIR")
+@click.argument("subject", metavar="SPEC|MODEL.onnx|RUNDIR", shell_complete=completing.subjects)
 @data_option()
-@click.option("--dataset", metavar="NAME", help="Use another data set than the recipe's.")
+@click.option(
+    "--dataset", metavar="NAME", shell_complete=completing.datasets, help="Use another data set than the recipe's."
+)
 @click.option(
     "--split",
     "part_name",

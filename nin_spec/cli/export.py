@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from nin_spec.cli import completing
 from nin_spec.cli.drawing import Drawings, drawing_options, drawn
 from nin_spec.cli.exporter_flags import OWN_NAME, Target, derived, own_words, paths_of, targets_of
 from nin_spec.cli.help import Command
@@ -47,7 +48,7 @@ class Proving:
 
 
 @click.command("export", cls=Command)
-@click.argument("spec", metavar="SPEC|RUNDIR", required=False)
+@click.argument("spec", metavar="SPEC|RUNDIR", required=False, shell_complete=completing.specs)
 @set_option
 @input_option
 @weights_option
@@ -61,6 +62,7 @@ class Proving:
     "--device",
     "devices",
     metavar="NAME",
+    shell_complete=completing.devices,
     multiple=True,
     help="Prove parity on this device; may be repeated.  [default: cpu]",
 )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args, get_origin
 
 import click
 
+from nin_spec.cli import completing
 from nin_spec.cli.outputs import FILE
 from nin_spec.diagnostics import Diagnostic, ExportError
 from nin_spec.exporter import NAME, survey
@@ -56,7 +57,14 @@ def derived(command: AnyCommand) -> AnyCommand:
             fields.setdefault(key, (field, []))[1].append(name)
     for key, (field, names) in fields.items():
         text = f"{field.description or ''} ({', '.join(f'--{n}' for n in names)})"
-        command.params.append(click.Option([f"--{key.replace('_', '-')}", key], metavar=_metavar(field), help=text))
+        command.params.append(
+            click.Option(
+                [f"--{key.replace('_', '-')}", key],
+                metavar=_metavar(field),
+                shell_complete=_completer(field),
+                help=text,
+            )
+        )
     command.params += [_refusing(name, why) for name, why in found.refused.items() if _is_free(name, command)]
     if found.refused:
         command.epilog = "\n\n".join(f"Not available: {why.message}." for why in found.refused.values())
@@ -85,6 +93,12 @@ def _refusing(name: str, why: Diagnostic) -> click.Option:
     return click.Option(
         [f"--{name}"], is_flag=False, flag_value=OWN_NAME, hidden=True, expose_value=False, callback=refuse
     )
+
+
+def _completer(field: FieldInfo) -> completing.Completer:
+    """The words that an option takes, else the examples that its field gives; a comma-separated list of them."""
+    words = [word for word in _words(field.annotation) if word != "N"]
+    return completing.any_of(words) if words else completing.list_of(map(str, field.examples or ()))
 
 
 def _metavar(field: FieldInfo) -> str:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from nin_spec.cli import completing
 from nin_spec.cli.help import Command
 from nin_spec.cli.options import force_option, tell, weights_of
 from nin_spec.cli.outputs import FILE, STDOUT, deliver, protect
@@ -21,8 +22,8 @@ if TYPE_CHECKING:
 
 
 @click.command("import", cls=Command)
-@click.argument("model", metavar="MODEL")
-@click.argument("caffemodel", metavar="[WEIGHTS.caffemodel]", required=False)
+@click.argument("model", metavar="MODEL", shell_complete=completing.foreign)
+@click.argument("caffemodel", metavar="[WEIGHTS.caffemodel]", required=False, shell_complete=completing.files)
 @click.option(
     "-o", "--output", metavar="SPEC.yaml", type=FILE, help="Write the spec there.  [default: standard output]"
 )

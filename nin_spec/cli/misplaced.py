@@ -52,11 +52,11 @@ def path_of(option: str) -> str | None:
     """The dotted path of the key that an option is called after: the recipe's first, then the spec's own."""
     word = option.lstrip("-").replace("-", "_").lower()
     word = _OTHER_WORDS.get(word, word)
-    paths = list(_paths())
+    paths = list(settable())
     return word if word in paths else next((path for path in paths if path.rpartition(".")[2] == word), None)
 
 
-def _paths() -> Iterator[str]:
+def settable() -> Iterator[str]:
     """Every key that has one place in a spec: those of the recipe, of the input, and at the top."""
     from nin_spec.language.recipe import Recipe
     from nin_spec.language.schema import Head, Input, Spec

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from nin_spec.cli import completing
+
 if TYPE_CHECKING:
     from nin_spec.model import Model
     from nin_spec.network import Network
@@ -15,11 +17,12 @@ if TYPE_CHECKING:
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
-spec_argument = click.argument("spec", metavar="SPEC|RUNDIR")
+spec_argument = click.argument("spec", metavar="SPEC|RUNDIR", shell_complete=completing.specs)
 set_option = click.option(
     "--set",
     "overrides",
     metavar="PATH=VALUE",
+    shell_complete=completing.overrides,
     multiple=True,
     help="Override one value, for example blocks.0.kernel=7 or head.pool=global_max; may be repeated.",
 )
@@ -40,6 +43,7 @@ seed_option = click.option(
 weights_option = click.option(
     "--weights",
     metavar="FILE|RUNDIR",
+    shell_complete=completing.weights,
     help="Weights to use: a file of nin-spec (safetensors), a state dict of another tool (.pt), or a run's result.",
 )
 
@@ -55,7 +59,7 @@ threads_option = click.option(
 def data_option(name: str = "data") -> Callable[[Function], Function]:
     """--data, as the parameter of that name."""
     text = "Where the data set is: a folder, or an .npz file.  [default: where it was fetched to]"
-    return click.option("--data", name, metavar="PATH", help=text)
+    return click.option("--data", name, metavar="PATH", shell_complete=completing.files, help=text)
 
 
 def limit_option(text: str) -> Callable[[Function], Function]:
@@ -80,7 +84,14 @@ _DEVICE_HELP = (
 
 def device_options(function: Function) -> Function:
     """--device and --device-option."""
-    device = click.option("--device", metavar="NAME", default="auto", show_default=True, help=_DEVICE_HELP)
+    device = click.option(
+        "--device",
+        metavar="NAME",
+        default="auto",
+        show_default=True,
+        shell_complete=completing.devices,
+        help=_DEVICE_HELP,
+    )
     return device(device_option(function))
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from nin_spec.cli import completing
 from nin_spec.cli.gathering import pictures_in
 from nin_spec.cli.help import Command
 from nin_spec.cli.options import device_options, force_option, format_option, tell, threads_option
@@ -23,8 +24,8 @@ _AT_A_TIME = 256
 
 
 @click.command("run", cls=Command)
-@click.argument("model", metavar="MODEL.onnx|RUNDIR")
-@click.argument("files", metavar="FILE|DIR...", nargs=-1, required=True)
+@click.argument("model", metavar="MODEL.onnx|RUNDIR", shell_complete=completing.models)
+@click.argument("files", metavar="FILE|DIR...", nargs=-1, required=True, shell_complete=completing.files)
 @device_options
 @threads_option
 @click.option(

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from nin_spec.cli import completing
 from nin_spec.cli.help import Command
 from nin_spec.cli.options import device_options, tell, threads_option
 from nin_spec.diagnostics import Code, Diagnostic, InputError
@@ -16,7 +17,7 @@ TOKEN = "NIN_SPEC_TOKEN"  # noqa: S105 the variable's name
 
 
 @click.command("serve", cls=Command)
-@click.argument("models", metavar="MODEL.onnx|RUNDIR...", nargs=-1, required=True)
+@click.argument("models", metavar="MODEL.onnx|RUNDIR...", nargs=-1, required=True, shell_complete=completing.models)
 @click.option("--host", metavar="ADDRESS", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option(
     "--port",
@@ -84,6 +85,7 @@ TOKEN = "NIN_SPEC_TOKEN"  # noqa: S105 the variable's name
 @click.option(
     "--token-file",
     metavar="FILE",
+    shell_complete=completing.files,
     help=f"Require the bearer token in FILE, or the one in the environment variable {TOKEN}.",
 )
 @click.option(

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import click
 
+from nin_spec.cli import completing
 from nin_spec.cli.help import Command
 from nin_spec.cli.options import tell
 from nin_spec.extras import require
 
 
 @click.command("studio", cls=Command)
-@click.argument("spec", metavar="[SPEC]", required=False)
+@click.argument("spec", metavar="[SPEC]", required=False, shell_complete=completing.specs)
 @click.option(
     "--port",
     type=click.IntRange(0, 65535),

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from nin_spec.cli import completing
 from nin_spec.cli.console import canvas, draws
 from nin_spec.cli.help import Command
 from nin_spec.cli.options import compile_spec, data_option, input_option, set_option, tell
@@ -37,7 +38,7 @@ _LINE_SECONDS = 30.0
 
 
 @click.command("train", cls=Command)
-@click.argument("target", metavar="SPEC|RUNDIR")
+@click.argument("target", metavar="SPEC|RUNDIR", shell_complete=completing.specs)
 @set_option
 @input_option
 @data_option()
@@ -54,7 +55,12 @@ _LINE_SECONDS = 30.0
     is_flag=True,
     help="Resume the run in RUNDIR, in -o, or the newest of SPEC. Only --data may be changed when resuming.",
 )
-@click.option("--weights", metavar="FILE|RUNDIR", help="Start from these weights instead of fresh ones.")
+@click.option(
+    "--weights",
+    metavar="FILE|RUNDIR",
+    shell_complete=completing.weights,
+    help="Start from these weights instead of fresh ones.",
+)
 @click.option(
     "--device",
     type=click.Choice(["auto", "cpu", "cuda"]),
