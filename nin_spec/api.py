@@ -6,14 +6,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nin_spec.diagnostics import Code, Diagnostic, ExportError, did_you_mean
-from nin_spec.exporter import Artifact, Exporter, artifact_of, find, write
+from nin_spec.exporter import Artifact, make, write
 from nin_spec.files import refuse_url
 from nin_spec.model import Model
 
 if TYPE_CHECKING:
-    from pydantic import BaseModel
-
     from nin_spec.precision import Precision, PrecisionSettings
     from nin_spec.runtime.parity import ParityReport
     from nin_spec.runtime.parity_inputs import Batch
@@ -68,33 +65,6 @@ def make_smaller(model: Model, artifact: Artifact, settings: PrecisionSettings, 
     if parity:
         prove(model, reduced.artifact, device, reduced.pictures)
     return reduced.artifact
-
-
-def make(model: Model, to: str, options: Mapping[str, Any]) -> Artifact:
-    """The artifact of an exporter, from options not yet checked."""
-    exporter = find(to)
-    return artifact_of(exporter, model, check_options(exporter, options))
-
-
-def check_options(exporter: Exporter, options: Mapping[str, Any]) -> BaseModel:
-    """The options of an exporter. Raises ExportError, saying of each wrong one what it can be."""
-    from pydantic import ValidationError
-
-    try:
-        return exporter.Options.model_validate(dict(options))
-    except ValidationError as error:
-        wrong = {str(e["loc"][0]): e.get("ctx", {}).get("error") for e in error.errors(include_url=False)}
-        raise ExportError([_wrong(exporter, key, options.get(key), why) for key, why in wrong.items()]) from None
-
-
-def _wrong(exporter: Exporter, key: str, value: object, why: Exception | None) -> Diagnostic:
-    fields = exporter.Options.model_fields
-    if key not in fields:
-        hint = did_you_mean(key, sorted(fields)) if fields else "it has none"
-        return Diagnostic(Code.EXPORT_OPTION, f"{exporter.name} has no option {key!r}", hint=hint)
-    return Diagnostic(
-        Code.EXPORT_OPTION, f"{exporter.name}: {key} can't be {value!r}", hint=str(why or fields[key].description)
-    )
 
 
 def explain(model: Model, to: str = "onnx", **options: Any) -> dict[str, Any]:

@@ -206,6 +206,33 @@ def _load(point: EntryPoint) -> Exporter:
     return exporter
 
 
+def make(model: Model, to: str, options: Mapping[str, Any]) -> Artifact:
+    """The artifact of an exporter, from options not yet checked."""
+    exporter = find(to)
+    return artifact_of(exporter, model, check_options(exporter, options))
+
+
+def check_options(exporter: Exporter, options: Mapping[str, Any]) -> BaseModel:
+    """The options of an exporter. Raises ExportError, saying of each wrong one what it can be."""
+    from pydantic import ValidationError
+
+    try:
+        return exporter.Options.model_validate(dict(options))
+    except ValidationError as error:
+        wrong = {str(e["loc"][0]): e.get("ctx", {}).get("error") for e in error.errors(include_url=False)}
+        raise ExportError([_wrong(exporter, key, options.get(key), why) for key, why in wrong.items()]) from None
+
+
+def _wrong(exporter: Exporter, key: str, value: object, why: Exception | None) -> Diagnostic:
+    fields = exporter.Options.model_fields
+    if key not in fields:
+        hint = did_you_mean(key, sorted(fields)) if fields else "it has none"
+        return Diagnostic(Code.EXPORT_OPTION, f"{exporter.name} has no option {key!r}", hint=hint)
+    return Diagnostic(
+        Code.EXPORT_OPTION, f"{exporter.name}: {key} can't be {value!r}", hint=str(why or fields[key].description)
+    )
+
+
 def artifact_of(exporter: Exporter, model: Model, options: BaseModel) -> Artifact:
     """The artifact of an exporter, by checked options, which names its models where the exporter says it has some.
 

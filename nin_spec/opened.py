@@ -132,8 +132,8 @@ def model_of(name: str | Path) -> Path | bytes:
 
 def _exported(run: Path) -> bytes:
     """The ONNX file that a run folder's result exports to. Raises TrainingError, ExportError."""
-    from nin_spec import api
+    from nin_spec.exporter import make
     from nin_spec.training.folder import open_run
 
-    (data,) = api.make(open_run(run).model(), "onnx", {}).files.values()
+    (data,) = make(open_run(run).model(), "onnx", {}).files.values()
     return data

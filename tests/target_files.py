@@ -19,8 +19,8 @@ from spec_strategies import specs, to_text
 from target_probes import CARD, CONVOLUTION, Array, Probes, pools, reference, weights_of
 
 import nin_spec
-from nin_spec.api import make
 from nin_spec.diagnostics import ExportError, NinSpecError
+from nin_spec.exporter import make
 from nin_spec.exporters.targets import find_target
 from nin_spec.ir.graph import Graph
 from nin_spec.ir.types import Pair, ShapeError, TensorType

@@ -19,7 +19,7 @@ import torch
 from numpy.typing import NDArray
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
-from nin_spec.api import make
+from nin_spec.exporter import make
 from nin_spec.exporters.onnx_opset import OPSETS, ir_version
 from nin_spec.exporters.targets import form_of, padded_form
 from nin_spec.ir import ops

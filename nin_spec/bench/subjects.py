@@ -80,7 +80,7 @@ class BenchSubject:
 
 def bench_model(model: Model, **options: Any) -> BenchSubject:
     """A model, exported in memory by the ONNX exporter's `options`. Raises ExportError."""
-    from nin_spec.api import make
+    from nin_spec.exporter import make
 
     (data,) = make(model, "onnx", options).files.values()
     batch = options.get("batch")

@@ -134,7 +134,7 @@ def targets_of(
     Raises UsageError for an option of an exporter that is not asked for, which would do nothing, and ExportError for
     a value that an option can't have.
     """
-    from nin_spec.api import check_options
+    from nin_spec.exporter import check_options
 
     options = {key for name in paths for key in exporters[name].Options.model_fields}
     for name, exporter in exporters.items():

@@ -58,7 +58,7 @@ class Subject:
 
 def subject_of(model: Model, device: Device = "cpu", threads: int | None = None, options: Options = None) -> Subject:
     """A model, exported in memory. Raises ExportError for what ONNX can't hold, DeviceError."""
-    from nin_spec.api import make
+    from nin_spec.exporter import make
 
     (data,) = make(model, "onnx", {}).files.values()
     session = open_session(data, device, threads, options=options)

@@ -125,7 +125,7 @@ def outputs(model: Model, x: Array) -> Array:
 
 def exported(model: Model, **options: Any) -> bytes:
     """Our own export of a model, in its own numbers."""
-    from nin_spec.api import make
+    from nin_spec.exporter import make
 
     (data,) = make(model, "onnx", {"dtype": model.graph.input.dtype, **options}).files.values()
     return data

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from conftest import Outcome
 
-from nin_spec.api import make
+from nin_spec.exporter import make
 from nin_spec.importers import budget, proof, regions
 from nin_spec.network import compile as compile_network
 from nin_spec.runtime.parity import ANY, TOLERANCES

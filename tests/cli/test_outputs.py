@@ -150,7 +150,7 @@ def test_a_missing_folder_is_told_before_work_begins(
     option: tuple[str, str], place: Path, nin_spec: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Neither a proof nor a measurement is made for nothing."""
-    for work in ("nin_spec.api.make", "nin_spec.bench.contest.Contest.run", "nin_spec.evaluation.compare"):
+    for work in ("nin_spec.exporter.make", "nin_spec.bench.contest.Contest.run", "nin_spec.evaluation.compare"):
         monkeypatch.setattr(work, lambda *_, **__: pytest.fail("work was done"))
     outcome = nin_spec(*asked(option, place / "nowhere" / FILES[option][0]))
     assert outcome.code == 2

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from noise_parts import noise, refusal, small_model
 
-from nin_spec.api import make
 from nin_spec.diagnostics import Code, DataError
 from nin_spec.evaluation import compare, evaluate, evaluate_module, evaluate_session, subject_of
+from nin_spec.exporter import make
 from nin_spec.model import Model
 from nin_spec.runtime.session import open_session
 from nin_spec.torch_module import build_module

@@ -13,9 +13,9 @@ from noise_parts import foreign, noise, refusal, small_model
 from onnx import TensorProto, helper
 from PIL import Image
 
-from nin_spec.api import make
 from nin_spec.diagnostics import Code, DataError, DeviceError, InputError
 from nin_spec.evaluation.scores import module_scores, session_scores
+from nin_spec.exporter import make
 from nin_spec.model import Model
 from nin_spec.pictures import normalise
 from nin_spec.runtime.classify import classify, stack

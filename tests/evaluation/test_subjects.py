@@ -15,7 +15,6 @@ from noise_parts import SPEC, foreign, noise, refusal, small_model
 from onnx import helper, numpy_helper
 
 import nin_spec
-from nin_spec.api import make
 from nin_spec.diagnostics import Code, DeviceError, InputError, WeightsError
 from nin_spec.evaluation import (
     Subject,
@@ -25,6 +24,7 @@ from nin_spec.evaluation import (
     subject_of_run,
     subject_of_spec,
 )
+from nin_spec.exporter import make
 from nin_spec.seals import Kind, sealed
 from nin_spec.weights import save
 

@@ -13,8 +13,8 @@ from goldens import assert_golden
 from jsonschema import Draft202012Validator
 
 import nin_spec
-from nin_spec.api import make
 from nin_spec.diagnostics import ExportError
+from nin_spec.exporter import make
 
 HERE = Path(__file__).parent
 SCHEMA = Draft202012Validator(json.loads((HERE / "inference_service.schema.json").read_text()))

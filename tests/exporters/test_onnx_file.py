@@ -17,9 +17,8 @@ import torch
 from oracle_graphs import golden, golden_names, hash_input, hash_weights, oracle_graph
 
 import nin_spec
-from nin_spec.api import make
 from nin_spec.diagnostics import ExportError
-from nin_spec.exporter import find
+from nin_spec.exporter import find, make
 from nin_spec.exporters import onnx_file
 from nin_spec.exporters.onnx_rules import RULES
 from nin_spec.ir import ops

@@ -11,8 +11,9 @@ import onnxruntime as ort
 import pytest
 
 import nin_spec
-from nin_spec.api import explain, make
+from nin_spec.api import explain
 from nin_spec.diagnostics import ExportError
+from nin_spec.exporter import make
 
 SPEC = """\
 spec: 1

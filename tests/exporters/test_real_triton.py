@@ -28,8 +28,7 @@ import pytest
 from foreign_clients import clients, run_client
 
 import nin_spec
-from nin_spec.api import make
-from nin_spec.exporter import write
+from nin_spec.exporter import make, write
 
 pytestmark = pytest.mark.long
 

@@ -15,8 +15,8 @@ from target_probes import OPS as EVERY_OP
 from target_probes import Probes, add_pools, pools
 
 import nin_spec
-from nin_spec.api import make
 from nin_spec.diagnostics import ExportError
+from nin_spec.exporter import make
 from nin_spec.exporters import onnx_opset
 from nin_spec.exporters.onnx_opset import OPSETS, choose_opset, ir_version, where_wrong
 from nin_spec.exporters.onnx_pools import choose, ways

@@ -16,8 +16,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import nin_spec
-from nin_spec.api import make
 from nin_spec.diagnostics import ExportError, ParityError
+from nin_spec.exporter import make
 from nin_spec.exporters import onnx_rules
 from nin_spec.exporters.rendering import quoted
 from nin_spec.exporters.targets import TRITON, find_target

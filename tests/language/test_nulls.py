@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from nin_spec import api
 from nin_spec.cli import execute
 from nin_spec.diagnostics import NinSpecError
+from nin_spec.exporter import make
 from nin_spec.language.emit import emit
 from nin_spec.language.load import loads
 from nin_spec.language.schema import Spec
@@ -101,7 +101,7 @@ COMMANDS: list[Callable[[Network], object]] = [
     lambda network: network.hash,
     shown,
     lambda network: network.table,
-    lambda network: api.make(network.initialise(), "onnx", {}),
+    lambda network: make(network.initialise(), "onnx", {}),
 ]
 """What check, show, build and export do with a compiled spec."""
 

@@ -9,10 +9,9 @@ import numpy as np
 import torch
 
 import nin_spec
-from nin_spec.api import make
 from nin_spec.data import open_part
 from nin_spec.evaluation.scores import inputs
-from nin_spec.exporter import Artifact
+from nin_spec.exporter import Artifact, make
 from nin_spec.model import Model
 from nin_spec.torch_module import build_module
 

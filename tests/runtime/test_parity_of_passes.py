@@ -12,8 +12,8 @@ import onnx
 import pytest
 
 import nin_spec
-from nin_spec.api import make
 from nin_spec.diagnostics import ParityError
+from nin_spec.exporter import make
 from nin_spec.ir import ops
 from nin_spec.ir.pixels import Affine
 from nin_spec.model import Model, Preprocessing

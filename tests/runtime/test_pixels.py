@@ -12,8 +12,8 @@ from PIL import Image
 from small_models import content, refusal
 
 import nin_spec
-from nin_spec.api import make
 from nin_spec.diagnostics import InputError
+from nin_spec.exporter import make
 from nin_spec.model import Model
 from nin_spec.runtime.classify import classify
 from nin_spec.runtime.images import load_inputs

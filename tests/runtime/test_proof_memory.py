@@ -220,7 +220,8 @@ torch.set_num_threads(1)
 model = nin_spec.compile(nin_spec.loads(sys.stdin.read())).initialise(0)
 size = int(next(line.split()[1] for line in open("/proc/self/status") if line.startswith("VmSize"))) << 10
 resource.setrlimit(resource.RLIMIT_AS, (size + int(sys.argv[1]),) * 2)
-from nin_spec.api import make, prove
+from nin_spec.api import prove
+from nin_spec.exporter import make
 
 try:
     (report,) = prove(model, make(model, "onnx", {}))

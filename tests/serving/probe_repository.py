@@ -41,7 +41,7 @@ def models() -> list[Model]:
 
 def repository() -> Artifact:
     """Both as one repository for Triton."""
-    from nin_spec.api import make
+    from nin_spec.exporter import make
 
     made = [make(model, "triton", {**OPTIONS[model.graph.name], "threads": 1}) for model in models()]
     return Artifact({name: data for artifact in made for name, data in artifact.files.items()})

@@ -139,7 +139,7 @@ def _export(model: Model, options: dict[str, Any], precision: str) -> ModelProto
     """The file that the model exports to. Raises ForeignModelError where it can't be one of these options."""
     import onnx
 
-    from nin_spec.api import make
+    from nin_spec.exporter import make
     from nin_spec.precision.float16 import to_float16
 
     try:

@@ -11,7 +11,7 @@ from foreign_models import torch_file
 from torch import Tensor, nn
 
 import nin_spec
-from nin_spec.api import make
+from nin_spec.exporter import make
 from nin_spec.importers.chain import Chain
 from nin_spec.importers.decompiler.decompile import decompile
 from nin_spec.importers.decompiler.names import words_of

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from spec_strategies import specs, to_text
 
 import nin_spec
-from nin_spec.api import make
 from nin_spec.diagnostics import ExportError
+from nin_spec.exporter import make
 from nin_spec.model import Model
 from nin_spec.network import Network
 from nin_spec.passes.pipeline import PASSES

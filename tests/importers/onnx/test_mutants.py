@@ -16,7 +16,7 @@ import pytest
 from foreign_models import graph_file
 
 import nin_spec
-from nin_spec.api import make
+from nin_spec.exporter import make
 
 SECONDS, MEGABYTES = 20, 1024
 SPECS = {

@@ -13,8 +13,8 @@ from foreign_models import graph_file, torch_file
 from oracle_graphs import ORACLES, golden, golden_names, hash_input, record
 
 import nin_spec
-from nin_spec.api import make
 from nin_spec.diagnostics import ForeignModelError, ParityError
+from nin_spec.exporter import make
 from nin_spec.importers.decompiler.decompile import Imported
 from nin_spec.importers.onnx.importing import import_onnx
 from nin_spec.importers.proof import run

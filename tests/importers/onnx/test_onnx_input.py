@@ -12,8 +12,8 @@ from foreign_models import graph_file
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from nin_spec.api import make
 from nin_spec.diagnostics import ForeignModelError
+from nin_spec.exporter import make
 from nin_spec.importers.decompiler.decompile import Imported
 from nin_spec.importers.onnx.importing import import_onnx
 from nin_spec.importers.proof import runner
