@@ -10,9 +10,10 @@ In the order of an import:
     proto/          Caffe's format
     wiring.py       which layers run, along the one path
     input.py        what pictures a net takes
-    walk.py         layer by layer
+    walk.py         where a walk along the layers stands
     rules.py        how each layer is read
     fillers.py      how its weights begin
+    path.py         layer by layer, along the path
     recipe.py       what it says of rates and decay
     reference.py    Caffe's definitions, computed
 """

@@ -16,6 +16,7 @@ import numpy as np
 
 from nin_spec.diagnostics import Diagnostic, ForeignModelError, Span
 from nin_spec.importers.caffe import text as caffe_text
+from nin_spec.importers.caffe.forms import new_type
 from nin_spec.importers.caffe.proto import messages
 from nin_spec.importers.caffe.text import read_text
 from nin_spec.importers.chain import Array, refusal
@@ -23,23 +24,6 @@ from nin_spec.importers.chain import Array, refusal
 MAX_BYTES = 1 << 31
 MAX_LAYERS = 1_000
 MAX_AXES = 8
-_NEW_TYPES = {
-    "BNLL": "BNLL",
-    "DUMMY_DATA": "DummyData",
-    "ELTWISE": "Eltwise",
-    "HDF5_DATA": "HDF5Data",
-    "HDF5_OUTPUT": "HDF5Output",
-    "IM2COL": "Im2col",
-    "LRN": "LRN",
-    "MVN": "MVN",
-    "RELU": "ReLU",
-    "SOFTMAX_LOSS": "SoftmaxWithLoss",
-    "TANH": "TanH",
-    "ABSVAL": "AbsVal",
-    "ARGMAX": "ArgMax",
-    "CCCP": "CCCP",
-}
-"""Where the new name of a type is not the old one in other letters: INNER_PRODUCT is InnerProduct."""
 
 
 @dataclass(frozen=True)
@@ -184,16 +168,6 @@ def _layer(message: Any, number: int, span: Span | None) -> Layer:
         hint = "types that BVLC's Caffe lacks are read only from a .prototxt" if span is None else None
         raise located(refusal(name, "it has no type", hint), span)
     return Layer(name, kind, tuple(message.bottom), tuple(message.top), message, span)
-
-
-def new_type(old: str) -> str:
-    """The new name of an old type."""
-    return _NEW_TYPES.get(old) or "".join(part.capitalize() for part in old.split("_"))
-
-
-def old_type(new: str) -> str | None:
-    """The old name of a new type, None where the old form has none."""
-    return next((old for old in messages.V1LayerParameter.LayerType.keys() if new_type(old) == new), None)  # noqa: SIM118
 
 
 def _inputs(net: Any, stem: str) -> dict[str, tuple[int, ...]]:

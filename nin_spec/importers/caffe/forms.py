@@ -24,6 +24,23 @@ MOVED = {
 }
 """Fields of the other form, and where they stand in this one."""
 _UPGRADE = "update the file with Caffe's upgrade_net_proto_text"
+_NEW_TYPES = {
+    "BNLL": "BNLL",
+    "DUMMY_DATA": "DummyData",
+    "ELTWISE": "Eltwise",
+    "HDF5_DATA": "HDF5Data",
+    "HDF5_OUTPUT": "HDF5Output",
+    "IM2COL": "Im2col",
+    "LRN": "LRN",
+    "MVN": "MVN",
+    "RELU": "ReLU",
+    "SOFTMAX_LOSS": "SoftmaxWithLoss",
+    "TANH": "TanH",
+    "ABSVAL": "AbsVal",
+    "ARGMAX": "ArgMax",
+    "CCCP": "CCCP",
+}
+"""Where the new name of a type is not the old one in other letters: INNER_PRODUCT is InnerProduct."""
 
 
 def check_form(outline: Field, source: Source) -> None:
@@ -66,10 +83,18 @@ def _net_of(solver: list[Field]) -> str:
 
 def _other_form(layer: Field) -> str:
     """The first line of a layer, written in the other form."""
-    from nin_spec.importers.caffe.file import new_type, old_type
-
     kind = next((found.value for found in layer.inside if found.name == "type"), "")
     if layer.name == "layer":
         old = old_type(kind)
         return f"write layers {{ type: {old} ... }}" if old else f"the old form has no type {kind!r}: {_UPGRADE}"
     return f'write layer {{ type: "{new_type(kind)}" ... }}'
+
+
+def new_type(old: str) -> str:
+    """The new name of an old type."""
+    return _NEW_TYPES.get(old) or "".join(part.capitalize() for part in old.split("_"))
+
+
+def old_type(new: str) -> str | None:
+    """The old name of a new type, None where the old form has none."""
+    return next((old for old in messages.V1LayerParameter.LayerType.keys() if new_type(old) == new), None)  # noqa: SIM118

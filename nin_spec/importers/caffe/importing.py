@@ -16,6 +16,7 @@ import numpy as np
 from nin_spec.diagnostics import ForeignModelError
 from nin_spec.importers.caffe.file import Layer, Net, blobs_of, dims_of, is_text, located, read_blobs, read_net
 from nin_spec.importers.caffe.input import Size, contract_of, picture_of
+from nin_spec.importers.caffe.path import follow
 from nin_spec.importers.caffe.recipe import recipe_of
 from nin_spec.importers.caffe.reference import forward
 from nin_spec.importers.caffe.walk import CaffeWalk
@@ -58,7 +59,7 @@ def _import(path: Path, caffemodel: str | Path | None, size: tuple[int, ...] | N
     walk = CaffeWalk(Chain(net.name, TensorType(shape)), given)
     contract, remarks = contract_of(wiring, shape[0])
     try:
-        found = decompile(replace(_quiet_rounding(walk.go(wiring)), preprocessing=contract))
+        found = decompile(replace(_quiet_rounding(follow(walk, wiring)), preprocessing=contract))
     except ForeignModelError as error:
         raise _at_layer(error, wiring) from None
     difference = _prove(found, walk, wiring, path.name)

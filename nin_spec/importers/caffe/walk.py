@@ -1,4 +1,4 @@
-"""From the layers of a Caffe net to a chain, each with its numbers: the file's own, or random ones for the proof."""
+"""Where a walk along a Caffe net stands, and each layer's numbers: the file's own, or random ones for the proof."""
 
 from __future__ import annotations
 
@@ -9,21 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from nin_spec.diagnostics import ForeignModelError
-from nin_spec.importers.caffe.file import Layer, array_of, located
-from nin_spec.importers.caffe.wiring import Wiring
-from nin_spec.importers.chain import Array, Chain, reading, refusal
+from nin_spec.importers.caffe.file import Layer, array_of
+from nin_spec.importers.chain import Array, Chain, refusal
 from nin_spec.ir import ops
 
 MAX_PARAMETERS = 1 << 28
 MAX_DRAWN = 1 << 26
 """Parameters that are drawn for the proof of a net without weights."""
-MAX_CELLS = 1 << 24
-MAX_TOTAL = 1 << 25
-MAX_MACS = 1 << 35
-MAX_WINDOWS = 1 << 19
-"""Of one picture: numbers of a layer and of all, multiplications, windows of pools. The proof computes each."""
-_SMALLER = "make the picture smaller in its input_param, input_dim or --size"
 Blobs = dict[str, Array]
 
 
@@ -43,24 +35,6 @@ class CaffeWalk:
     macs: int = 0
     cells: int = 0
     windows: int = 0
-
-    def go(self, wiring: Wiring) -> Chain:
-        """Along the path. Raises ForeignModelError, at the layer."""
-        from nin_spec.importers.caffe.rules import RULES
-
-        for layer in wiring.path:
-            self.used.append({})
-            rule = RULES.get(layer.type)
-            try:
-                if rule is None:
-                    raise refusal(layer.origin, "the language has no word for what this computes")
-                with reading(layer.origin):
-                    rule(self, layer)
-                self._check_size(layer)
-            except ForeignModelError as error:
-                raise located(error, layer.span) from None
-        self._finish(wiring)
-        return self.chain
 
     def add(self, op: ops.Op, layer: Layer, init: Mapping[str, Any] | None = None, **arrays: Array) -> None:
         """A step of the chain."""
@@ -92,29 +66,6 @@ class CaffeWalk:
             if not _same(found[name].shape, shape):
                 raise refusal(layer.origin, f"its {name} have shape {found[name].shape}, and it needs {shape}")
         return {name: array.reshape(shapes[name]) for name, array in found.items()}
-
-    def _check_size(self, layer: Layer) -> None:
-        """What the proof would have to compute so far. Raises ForeignModelError where that is too much."""
-        step = self.chain.steps[-1] if self.chain.steps else None
-        if step is None or step.name != layer.name:
-            return
-        self.cells += step.output.size
-        self.macs += step.op.macs(step.input)
-        self.windows += math.prod(step.op.counts(step.input)) if isinstance(step.op, ops.Pool2d) else 0
-        for what, number, limit in (
-            ("elements per picture", step.output.size, MAX_CELLS),
-            ("elements per picture so far", self.cells, MAX_TOTAL),
-            ("multiplications so far", self.macs, MAX_MACS),
-            ("windows of pools so far", self.windows, MAX_WINDOWS),
-        ):
-            if number > limit:
-                raise refusal(layer.origin, f"{number:,} {what}; the limit of the proof is {limit:,}", _SMALLER)
-
-    def _finish(self, wiring: Wiring) -> None:
-        """Maps of one cell are scores: Caffe's losses take them as they are."""
-        if self.chain.output.is_map and self.chain.output.shape[1:] == (1, 1):
-            origin = wiring.path[-1].origin if wiring.path else wiring.picture
-            self.chain = self.chain.then(ops.Flatten(), origin)
 
 
 def _same(held: tuple[int, ...], shape: tuple[int, ...]) -> bool:

@@ -11,9 +11,10 @@ In the order of an import:
     unfolding.py    the spec's weights from those of such a file
     same_graph.py   such a file compared with what its spec exports to
     input.py        what pictures a file takes
-    walk.py         along the one path from input to output
+    walk.py         where a walk along the graph stands
     rules.py        how each operator is read
     windows.py      those with windows
     rulebook.py     what the rules share
     regions.py      nodes as a function that may be recognised
+    path.py         along the one path from input to output
 """

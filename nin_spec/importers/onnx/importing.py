@@ -22,6 +22,7 @@ from nin_spec.importers.decompiler.decompile import Imported, decompile
 from nin_spec.importers.onnx.file import Source, read_source
 from nin_spec.importers.onnx.input import Layout, contract_of, layout_of
 from nin_spec.importers.onnx.own_file import OwnFile, Restored, own_file, restore
+from nin_spec.importers.onnx.path import follow
 from nin_spec.importers.onnx.walk import Walk
 from nin_spec.importers.proof import TOLERANCE, compare_all, exported, runner, trial_pictures
 from nin_spec.importers.recognise import Affine
@@ -107,7 +108,7 @@ def _with_remarks(error: ForeignModelError, remarks: list[str]) -> ForeignModelE
 def _walked(source: Source, layout: Layout) -> tuple[Walk, Chain]:
     empty = Chain(source.name, layout.input, open_size=layout.open_size)
     walk = Walk(source.fresh(), empty, source.input.name, layout.batch or 1, layout.channels_last)
-    return walk, walk.go()
+    return walk, follow(walk)
 
 
 def _require_one_network(source: Source, layout: Layout, found: Imported, chain: Chain) -> None:

@@ -9,6 +9,8 @@ import numpy as np
 
 from nin_spec.importers.chain import Array
 from nin_spec.importers.onnx.evaluate import attributes, label
+from nin_spec.importers.onnx.walk import Walk
+from nin_spec.importers.onnx.windows import sides_of, window_of
 from nin_spec.importers.recognise import Hinted, response_norms, rounded
 from nin_spec.importers.regions import Region
 from nin_spec.ir import ops
@@ -16,8 +18,6 @@ from nin_spec.ir.types import Padding
 
 if TYPE_CHECKING:
     from onnx import NodeProto
-
-    from nin_spec.importers.onnx.walk import Walk
 
 _POINTWISE = frozenset({
     *("Add", "Sub", "Mul", "Div", "Neg", "Abs", "Reciprocal", "Sqrt", "Pow", "Exp", "Log", "Erf", "Sum", "Mean"),
@@ -69,8 +69,6 @@ def hinted_by(walk: Walk, nodes: Sequence[NodeProto], constants: Mapping[str, Ar
 
     An average may be a pad, a pool and a division by a pool of ones; a response norm has a pool over channels.
     """
-    from nin_spec.importers.onnx.windows import sides_of, window_of
-
     pools = [(node, tuple(attributes(node).get("kernel_shape", ()))) for node in nodes if node.op_type == "AveragePool"]
     pads = (
         [sides_of(walk, node) for node in nodes if node.op_type == "Pad" and len(pools[0][1]) == 2][:1] if pools else []

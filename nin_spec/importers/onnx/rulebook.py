@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING
 
 from nin_spec.importers.chain import Array, refusal
 from nin_spec.importers.onnx.evaluate import label
-from nin_spec.importers.onnx.walk import Rule, Walk
+from nin_spec.importers.onnx.walk import Walk
 
 if TYPE_CHECKING:
     from onnx import NodeProto
 
+Rule = Callable[[Walk, "NodeProto"], bool]
+"""Moves the walk on past a node; False where the node is not of the kind that it knows."""
 RULES: dict[str, Rule] = {}
 
 

@@ -15,6 +15,7 @@ from nin_spec.importers.chain import Array, Chain, reading, refusal
 from nin_spec.importers.decompiler.decompile import Imported, decompile
 from nin_spec.importers.proof import TOLERANCE, compare_all, trial_pictures
 from nin_spec.importers.torch.constants import held_by
+from nin_spec.importers.torch.path import follow
 from nin_spec.importers.torch.regions import name_of
 from nin_spec.importers.torch.walk import BATCH, TorchWalk
 from nin_spec.ir.types import DType, TensorType
@@ -101,7 +102,7 @@ def _chain(program: torch.export.ExportedProgram, module: nn.Module, shape: tupl
         raise refusal(name, "it has more than one input or output, and a classifier has one of each")
     start = next(n for n in program.graph.nodes if n.op == "placeholder" and n.name == signature.user_inputs[0])
     kind: DType = "float64" if _dtype(_parameter(module)) == torch.float64 else "float32"
-    return TorchWalk(program, Chain(name, TensorType(shape, kind)), start, held_by(program)).go()
+    return follow(TorchWalk(program, Chain(name, TensorType(shape, kind)), start, held_by(program)))
 
 
 def _prove(module: nn.Module, found: Imported, shape: tuple[int, int, int], dtype: torch.dtype) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 
 from nin_spec.importers.caffe.file import read_net
 from nin_spec.importers.caffe.input import picture_of
+from nin_spec.importers.caffe.path import follow
 from nin_spec.importers.caffe.proto import messages
 from nin_spec.importers.caffe.text import read_text
 from nin_spec.importers.caffe.walk import CaffeWalk
@@ -52,7 +53,7 @@ def caffemodel(prototxt: Path, target: Path, size: tuple[int, int, int] | None =
     wiring = wire(read_net(prototxt))
     picture = picture_of(read_net(prototxt), wiring, size or (None, None, None), None)
     walk = CaffeWalk(Chain("net", TensorType(picture)), None)
-    walk.go(wiring)
+    follow(walk, wiring)
     arrays = {found.name: list(used.values()) for found, used in zip(wiring.path, walk.used, strict=True)}
     message, _, _ = read_text(prototxt.read_text(), str(prototxt))
     for one in [*message.layer, *message.layers]:

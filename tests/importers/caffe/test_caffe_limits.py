@@ -32,7 +32,7 @@ def test_what_the_proof_cannot_afford_is_refused_with_what_lifts_it(
     """None of these reaches the proof."""
     monkeypatch.setattr("nin_spec.importers.caffe.importing.forward", lambda *_: pytest.fail("it was computed"))
     if message.startswith("16,384,000"):
-        monkeypatch.setattr("nin_spec.importers.caffe.walk.MAX_TOTAL", 1 << 23)
+        monkeypatch.setattr("nin_spec.importers.caffe.path.MAX_TOTAL", 1 << 23)
     last = "p" if "Pooling" in layers[0] else "b"
     with pytest.raises(ForeignModelError, match=message) as caught:
         import_caffe(written(tmp_path, net(*layers, shape=shape, last=last)))

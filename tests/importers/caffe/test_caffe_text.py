@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from nin_spec.diagnostics import ForeignModelError, NinSpecError, Source
 from nin_spec.importers.caffe import text as caffe_text
-from nin_spec.importers.caffe.file import array_of, new_type, old_type, read_net
+from nin_spec.importers.caffe.file import array_of, read_net
+from nin_spec.importers.caffe.forms import new_type, old_type
 from nin_spec.importers.caffe.importing import import_caffe
 from nin_spec.importers.caffe.outline import outline_of
 from nin_spec.importers.caffe.proto import messages

@@ -1,0 +1,167 @@
+"""From the nodes of an ONNX graph to a chain: along the one path from its input to its output.
+
+A node with a rule is taken by its attributes (`rules.py`). What has none, or forks and comes
+together again, is taken as one region and recognised by what it computes. A path that parts for good, a
+residual sum, a second output: those are outside the language, and are named.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from nin_spec.importers.budget import MAX_VALUES
+from nin_spec.importers.chain import Chain, reading, refusal
+from nin_spec.importers.onnx.evaluate import label
+from nin_spec.importers.onnx.regions import hinted_by, region_of, unknowable
+from nin_spec.importers.onnx.rulebook import Rule
+from nin_spec.importers.onnx.rules import RULES
+from nin_spec.importers.onnx.walk import Walk
+from nin_spec.importers.recognise import Affine, recognise
+
+if TYPE_CHECKING:
+    from onnx import NodeProto
+
+_MAX_REGION = 64
+_HEAVY = frozenset(
+    {"Conv", "ConvTranspose", "Gemm", "MatMul", "Einsum", "BatchNormalization", "LRN", "If", "Loop", "Scan"}
+)
+"""Never part of a region: they hold weights, or run graphs of their own."""
+
+_AFTER_PADDING = frozenset({"Conv", "MaxPool", "AveragePool", "Transpose"})
+"""What may follow a padding: a window, which takes it up, and what moves the axes between the two."""
+
+
+def follow(walk: Walk) -> Chain:
+    """Go along to the output. Raises ForeignModelError."""
+    _check_size(walk, f"input {walk.value!r}")
+    while True:
+        _tell_shape(walk)
+        readers = walk.source.readers(walk.value)
+        if walk.value == walk.source.output:
+            if readers:
+                raise refusal(label(readers[0]), "the network's output is used again inside")
+            return _finished(walk)
+        if not readers:
+            raise refusal(walk.value, "nothing uses this value, and it is not the output")
+        with reading(label(readers[0])):
+            _step(walk, readers, RULES.get(readers[0].op_type) if len(readers) == 1 else None)
+        _check_size(walk, label(readers[0]))
+
+
+def _step(walk: Walk, readers: list[NodeProto], rule: Rule | None) -> None:
+    """Past one node by its rule, or past a region."""
+    node = readers[0]
+    if node.domain not in {"", "ai.onnx"}:
+        raise refusal(label(node), f"an operator of the domain {node.domain!r}, which is not ONNX's own")
+    waiting = walk.pad
+    taken = (waiting is None or node.op_type in _AFTER_PADDING) and rule is not None and rule(walk, node)
+    if not taken and waiting is not None:
+        raise refusal(waiting.origin, "padding that no convolution or pool follows")
+    if not taken:
+        _region(walk, readers)
+
+
+def _check_size(walk: Walk, origin: str) -> None:
+    """Raises ForeignModelError where a batch of the value is more than the proof can hold."""
+    walk.source.budget.check_time(origin)
+    numbers = walk.batch * walk.chain.output.size
+    if numbers > MAX_VALUES:
+        why = f"it gives {numbers:,} elements for a batch of {walk.batch:,}; the limit is {MAX_VALUES:,}"
+        raise refusal(origin, why, "export it with an open batch, and a smaller picture")
+
+
+def _finished(walk: Walk) -> Chain:
+    if walk.channels_last and walk.chain.output.is_map and walk.chain.output.shape[1:] != (1, 1):
+        raise refusal(walk.value, "the output is a map with its channels last")
+    return walk.chain
+
+
+def _tell_shape(walk: Walk) -> None:
+    """What asks for the value's shape gets it, and is computed; that of padded maps has no need to be told."""
+    for node in walk.source.users.get(walk.value, []) if walk.pad is None else ():
+        if node.op_type in {"Shape", "Size"} and node.output[0] not in walk.source.constants:
+            shape = np.array(walk.shape, np.int64)
+            start, end = (next((a.i for a in node.attribute if a.name == key), None) for key in ("start", "end"))
+            told = shape[start:end] if node.op_type == "Shape" else np.array(shape.prod())
+            walk.source.constants[node.output[0]] = told
+            walk.source.fold(walk.source.users.get(node.output[0], []))
+
+
+# ------------------------------------------------------------------ regions
+
+
+def _region(walk: Walk, readers: list[NodeProto]) -> None:
+    """Nodes from here to where their paths meet again, as one function: the first such that has a word."""
+    origin = label(readers[0])
+    for nodes, result in _meetings(walk, readers):
+        origin = " ... ".join(dict.fromkeys((label(nodes[0]), label(nodes[-1]))))
+        region = region_of(walk, nodes, result)
+        found = recognise(
+            region, (walk.batch, *walk.chain.output.shape), origin, hinted_by(walk, nodes, region.constants)
+        )
+        if found is None:
+            continue
+        if isinstance(found, Affine):
+            walk.rescale(found, origin)
+        for op in found if isinstance(found, list) else ():
+            walk.add(op, origin)
+        walk.value = result
+        return
+    raise refusal(origin, "the language has no word for what this computes")
+
+
+def _meetings(walk: Walk, readers: list[NodeProto]) -> Iterator[tuple[list[NodeProto], str]]:
+    """Ever more nodes after which one value alone is left, and that value."""
+    met = False
+    known: set[str] = {walk.value}
+    sizes: set[str] = set()  # values that depend on shapes alone
+    inside: list[NodeProto] = []
+    pending = list(readers)
+    while pending and len(inside) < _MAX_REGION:
+        node = next((n for n in _in_order(walk, pending) if _ready(walk, n, known)), None)
+        heavy = node is not None and (node.op_type in _HEAVY or any(a.HasField("g") for a in node.attribute))
+        if node is None or heavy:
+            if met:
+                return
+            _refuse_fork(walk, pending if node is None else [node], heavy=heavy)
+        assert node is not None  # noqa: S101 refused above
+        tells_size = node.op_type in {"Shape", "Size"} or {*node.input} <= {*walk.source.constants, *sizes, ""}
+        if tells_size:
+            sizes.update(node.output)
+        elif why := unknowable(node):
+            if met:
+                return
+            raise refusal(label(node), why)
+        inside.append(node)
+        pending.remove(node)
+        known.update(node.output)
+        for output in node.output:
+            pending += [n for n in walk.source.readers(output) if n not in inside and n not in pending]
+        live = [v for v in known if v and any(n not in inside for n in walk.source.readers(v))]
+        live += [v for v in known if v == walk.source.output]
+        if len(set(live)) == 1 and live[0] in node.output:
+            met = True
+            yield inside, live[0]
+    if not met:
+        _refuse_fork(walk, readers)
+
+
+def _in_order(walk: Walk, nodes: list[NodeProto]) -> list[NodeProto]:
+    place = {id(node): k for k, node in enumerate(walk.source.nodes)}
+    return sorted(nodes, key=lambda node: place[id(node)])
+
+
+def _ready(walk: Walk, node: NodeProto, known: set[str]) -> bool:
+    return all(not name or name in known or name in walk.source.constants for name in node.input)
+
+
+def _refuse_fork(walk: Walk, nodes: list[NodeProto], *, heavy: bool = False) -> None:
+    readers = walk.source.readers(walk.value)
+    if heavy and len(readers) == 1:
+        raise refusal(label(nodes[0]), "the language has no word for it here")
+    names = ", ".join(label(node) for node in readers[:4])
+    why = f"the value {walk.value!r} goes more than one way ({names}), and a network of the language is a chain"
+    raise refusal(label(nodes[0]), why, "residual sums, side branches and further outputs are outside the language")
