@@ -247,4 +247,6 @@ def metadata(model: Model, options: OnnxOptions) -> dict[str, str]:
     }
     if card.dataset:
         facts["dataset"] = card.dataset
+    if options.target:
+        facts["target"] = find_target(options.target).name
     return {f"nin_spec.{key}": value for key, value in facts.items()}

@@ -22,7 +22,8 @@ class ModelInfo:
     """An exported file's card. Another tool's file has none: everything is empty or None.
 
     `input` says whether it takes prepared numbers or the raw picture of its contract. `output` says what the
-    scores are; None where the file doesn't say. `passes` are those that made its graph of the spec's.
+    scores are; None where the file doesn't say. `passes` are those that made its graph of the spec's, and `target`
+    the server that it was written for, empty for none.
     `precision` is that of a file of smaller numbers, else empty, and `max_drop` the budget that it held:
     percentage points of accuracy, None for none.
     """
@@ -37,6 +38,7 @@ class ModelInfo:
     output: Output | None = None
     input: Input = "normalised"
     passes: tuple[str, ...] = ()
+    target: str = ""
     weights: str = ""
     dataset: str = ""
     precision: str = ""
@@ -57,6 +59,7 @@ def read_info(properties: Mapping[str, str]) -> ModelInfo:
         output=_output(ours.get("output")),
         input=_input(ours),
         passes=_texts("passes", ours.get("passes")),
+        target=ours.get("target", ""),
         weights=ours.get("weights", ""),
         dataset=ours.get("dataset", ""),
         precision=ours.get("precision", ""),

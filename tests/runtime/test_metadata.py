@@ -20,6 +20,7 @@ CARD = {
     "preprocessing": Preprocessing(mean=(0.1, 0.2, 0.3), resize="crop").as_dict(),
     "output": "scores",
     "dataset": "cifar10",
+    "target": "triton==24.10",
     "precision": "int8",
     "reduction": {"max_drop": 0.5, "float_layers": []},
 }
@@ -36,6 +37,7 @@ def test_metadata_is_read_back() -> None:
         labels=("a", "b", "c", "d"),
         preprocessing=Preprocessing(mean=(0.1, 0.2, 0.3), resize="crop"),
         output="scores",
+        target="triton==24.10",
         dataset="cifar10",
         precision="int8",
         max_drop=0.5,

@@ -54,8 +54,8 @@ def _import(path: Path, size: tuple[int, ...] | None) -> tuple[Imported, list[st
     own, remarks = _own(source, size)
     if isinstance(own, Restored):
         return own.found, [*remarks, *prove_own(path, own)]
-    layout = layout_of(source, size)
     try:
+        layout = layout_of(source, size)
         walk, chain = _walked(source, layout)
         check_cost(chain, layout.batch or 1, source.name, fixed=layout.batch is not None)
         told, more = contract_of(walk.contract, layout)

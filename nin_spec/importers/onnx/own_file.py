@@ -122,6 +122,7 @@ def _options(own: OwnFile, model: ModelProto) -> dict[str, Any]:
     ]
     return {
         "opset": next((o.version for o in model.opset_import if not o.domain), 0),
+        "target": own.info.target or None,
         "batch": batch.dim_value if batch.HasField("dim_value") else "dynamic",
         "dtype": _dtype(own, model),
         "takes": own.info.input,

@@ -18,6 +18,7 @@ from nin_spec.precision.float16 import to_float16
 from nin_spec.precision.reduction import stamp
 
 OUTPUTS = (("scores",), ("probabilities",), ("scores", "probabilities"), ("scores", "top1"), ("probabilities", "top1"))
+TARGETS = ("onnxruntime==1.12", "onnxruntime==1.16.3", "triton==23.05", "triton==24.10", "onnxruntime==1.27")
 networks = specs().map(lambda data: nin_spec.compile(nin_spec.loads(to_text(data))))
 options: st.SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(
     {
@@ -25,6 +26,7 @@ options: st.SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(
         "outputs": st.sampled_from(OUTPUTS),
         "opset": st.sampled_from([None, 18, 20, 23]),
         "batch": st.sampled_from(["dynamic", "dynamic", 1, 2]),
+        "target": st.sampled_from([None, None, None, *TARGETS]),
         "without": st.sampled_from([(), (), ("fold_batch_norm",), ("fold_input", "pool_first"), tuple(PASSES)]),
     }
 )
