@@ -30,6 +30,11 @@ test: setup  ## set up, then check style and types and run the tests
 test-floors: setup  ## install each dependency at its lower bound, apart, and run the tests there: ONLY=--quick for some
 	$(BIN)/python tests/lower_bounds.py $(FLOORS) $(ONLY)
 
+wheel: setup  ## build sdist and wheel in out/wheel, and try the wheel in a clean environment
+	rm -rf $(OUT)/wheel
+	mkdir -p $(OUT)/wheel
+	bash .ci/wheel $(BIN)/python "$(abspath $(OUT)/wheel)"
+
 bench: setup  ## compare the commands and the graphs with their peers, and judge by the bars
 	$(BIN)/python tests/bench.py
 	$(BIN)/python tests/bench_graphs.py
@@ -59,4 +64,4 @@ pictures: setup  ## take the pictures of the README again; needs playwright and 
 clean:  ## remove what was made here
 	rm -rf $(VENV) $(FLOORS) $(OUT) build dist
 
-.PHONY: help setup demo test test-floors bench bench-graphs bench-training bench-serving bench-studio bench-import targets pictures clean
+.PHONY: help setup demo test test-floors wheel bench bench-graphs bench-training bench-serving bench-studio bench-import targets pictures clean
