@@ -93,9 +93,8 @@ def _described(node: Node, *, open_size: bool) -> str:
     """`a ceil-mode average of an open size`."""
     if not isinstance(node.op, ops.Pool2d):
         return f"a {node.kind}"
-    kind = "average" if isinstance(node.op, ops.AvgPool2d) else "max pool"
     mode = "ceil-mode" if node.op.ceil_mode else "floor-mode"
-    return f"a {mode} {kind} of {'an open' if open_size else 'a fixed'} size"
+    return f"a {mode} {node.op.noun} of {'an open' if open_size else 'a fixed'} size"
 
 
 def _cures(graph: Graph, target: Target, asked: int | None) -> Iterator[str]:

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, assert_never
 
 from nin_spec.exporters.targets import Runtime, form_of, padded_form
 from nin_spec.ir import ops
@@ -38,12 +38,12 @@ class Way:
 def ways(node: Node, *, open_size: bool) -> Iterator[Way]:
     """Every way to write a pool exactly, the plainest first."""
     op = node.op
-    if not isinstance(op, ops.Pool2d):
+    if not isinstance(op, ops.WindowPool):
         raise TypeError(f"{node.name} is a {node.kind}, not a pool")
-    if isinstance(op, ops.AvgPool2d) and op.padding == Padding():
-        op = replace(op, count_include_pad=False)  # there is none to count, and none that is added below may count
+    if not op.counts_padding:
+        op = op.uncounted()  # there is none to count, and none that is added below may count
     yield _direct(op, open_size=open_size)
-    counted = op if isinstance(op, ops.AvgPool2d) and op.count_include_pad else None
+    counted = op if isinstance(op, ops.AvgPool2d) and op.counts_padding else None
     if open_size:
         # Behind padding that became cells a last window may start in it, and would be one too many.
         if counted and not op.may_overhang:
@@ -58,7 +58,7 @@ def ways(node: Node, *, open_size: bool) -> Iterator[Way]:
             yield _direct(explicit, open_size=False)
 
 
-def _direct(op: ops.Pool2d, *, open_size: bool) -> Way:
+def _direct(op: ops.WindowPool, *, open_size: bool) -> Way:
     return Way(form_of(op, open_size=open_size), partial(_pool, op=op))
 
 
@@ -71,12 +71,15 @@ def choose(node: Node, opset: int, runtimes: Sequence[Runtime], *, open_size: bo
 # ------------------------------------------------------------------ writing
 
 
-def _pool(w: Writer, node: Node, op: ops.Pool2d, part: str = "") -> None:
-    if isinstance(op, ops.AvgPool2d):
-        counts = int(op.count_include_pad)
-        w.add("AveragePool", node, **_window(op), count_include_pad=counts, part=part)
-    else:
-        w.add("MaxPool", node, **_window(op), part=part)
+def _pool(w: Writer, node: Node, op: ops.WindowPool, part: str = "") -> None:
+    match op:
+        case ops.MaxPool2d():
+            w.add("MaxPool", node, **_window(op), part=part)
+        case ops.AvgPool2d():
+            counts = int(op.count_include_pad)
+            w.add("AveragePool", node, **_window(op), count_include_pad=counts, part=part)
+        case _:
+            assert_never(op)
 
 
 def _window(op: ops.Pool2d) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -274,19 +274,12 @@ def _channel_shuffle(w: Writer, node: Node, op: ops.ChannelShuffle) -> None:
 # ------------------------------------------------------------------ pools
 
 
-@rule(ops.MaxPool2d)
-def _max_pool(w: Writer, node: Node, _: ops.MaxPool2d) -> None:
-    _pool(w, node)
-
-
-@rule(ops.AvgPool2d)
-def _avg_pool(w: Writer, node: Node, _: ops.AvgPool2d) -> None:
-    _pool(w, node)
-
-
-def _pool(w: Writer, node: Node) -> None:
+def _pool(w: Writer, node: Node, _: ops.WindowPool) -> None:
     """Write a pool the way that the file's runtimes compute rightly."""
     choose(node, w.opset, w.runtimes, open_size=w.open_size).write(w, node)
+
+
+RULES |= dict.fromkeys(get_args(ops.WindowPool), _pool)
 
 
 @rule(ops.AdaptiveAvgPool2d)

@@ -103,10 +103,8 @@ def form_of(op: ops.Op, *, open_size: bool) -> str:
     """What the table calls a node that says an op directly: the op's name, and for a pool what decides its result."""
     if not isinstance(op, ops.Pool2d):
         return type(op).__name__
-    average = isinstance(op, ops.AvgPool2d)
-    words = ["average" if average else "max", "ceil" if op.ceil_mode else "floor", _padding(op.padding)]
-    if isinstance(op, ops.AvgPool2d) and op.count_include_pad and op.padding != Padding():
-        words.append("counted")
+    words = [op.noun.removesuffix(" pool"), "ceil" if op.ceil_mode else "floor", _padding(op.padding)]
+    words += ["counted"] if op.counts_padding else []
     if op.may_overhang:
         words.append("overhanging")
     return " ".join([*words, "open" if open_size else "fixed"])

@@ -11,7 +11,7 @@ import keyword
 import re
 import textwrap
 from collections.abc import Callable, Iterator
-from typing import Any, ClassVar
+from typing import Any, ClassVar, assert_never, get_args
 
 from pydantic import BaseModel, ConfigDict
 
@@ -199,18 +199,23 @@ def _access(tree: Tree, name: str) -> str:
 # ------------------------------------------------------------------ calls
 
 
-def _pool(op: ops.Pool2d, x: str) -> str:
-    kind = "max" if isinstance(op, ops.MaxPool2d) else "avg"
-    count = [f"count_include_pad={op.count_include_pad}"] if isinstance(op, ops.AvgPool2d) else []
+def _pool(op: ops.WindowPool, x: str) -> str:
+    match op:
+        case ops.MaxPool2d():
+            count = []
+        case ops.AvgPool2d():
+            count = [f"count_include_pad={op.count_include_pad}"]
+        case _:
+            assert_never(op)
     if op.even:
         words = [x, _short(op.kernel_size), _short(op.stride)]
         padded = op.padding != Padding()
         words += [f"padding={_short((op.padding.top, op.padding.left))}"] if padded else []
         words += ["ceil_mode=True"] if op.ceil_mode else []
         words += count if padded else []
-        return f"F.{kind}_pool2d({', '.join(words)})"
+        return f"F.{op.word}_pool2d({', '.join(words)})"
     words = [x, str(op.kernel_size), str(op.stride), str(op.padding.lrtb), f"ceil_mode={op.ceil_mode}", *count]
-    return f"uneven_{kind}_pool({', '.join(words)})"
+    return f"uneven_{op.word}_pool({', '.join(words)})"
 
 
 CALLS: dict[type[ops.Op], Callable[[Any, str], str]] = {
@@ -226,8 +231,7 @@ CALLS: dict[type[ops.Op], Callable[[Any, str], str]] = {
     ops.Sigmoid: lambda _, x: f"{x}.sigmoid()",
     ops.Tanh: lambda _, x: f"{x}.tanh()",
     ops.Maxout: lambda op, x: f"maxout({x}, {op.pieces})",
-    ops.MaxPool2d: _pool,
-    ops.AvgPool2d: _pool,
+    **dict.fromkeys(get_args(ops.WindowPool), _pool),
     ops.AdaptiveAvgPool2d: lambda _, x: f"F.adaptive_avg_pool2d({x}, 1)",
     ops.AdaptiveMaxPool2d: lambda _, x: f"F.adaptive_max_pool2d({x}, 1)",
     ops.Dropout: lambda op, x: f"F.dropout({x}, {op.p!r}, self.training)",
@@ -245,8 +249,8 @@ def _steps(graph: Graph) -> Iterator[str]:
     calls: list[tuple[str, str, Node]] = []
     for node in graph:
         begins = ".".join(node.name.split(".")[: 2 if node.name.startswith("blocks.") else 1])
-        before = calls[-1] if calls else None
-        if before and before[0] == begins and isinstance(node.op, _INLINE) and not isinstance(before[2].op, _INLINE):
+        before = calls[-1] if calls and isinstance(node.op, ops.Pointwise) else None
+        if before and before[0] == begins and not isinstance(before[2].op, ops.Pointwise):
             # An activation goes around the layer before it, on one line.
             calls[-1] = (begins, _call(tree, node, before[1]), node)
         else:
@@ -256,9 +260,6 @@ def _steps(graph: Graph) -> Iterator[str]:
             yield f"# {begins}"
             part = begins
         yield f"x = {call}  # {' x '.join(map(str, node.output.shape))}"
-
-
-_INLINE = (ops.ReLU, ops.LeakyReLU, ops.ELU, ops.GELU, ops.SiLU, ops.Mish, ops.Sigmoid, ops.Tanh)
 
 
 def _call(tree: Tree, node: Node, x: str) -> str:

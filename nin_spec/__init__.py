@@ -4,6 +4,7 @@ In the order in which a spec passes through:
 
     language/        text -> nodes with positions -> validated Spec -> canonical form
     specs/           the networks that come along
+    words.py         the language's words for ops
     lower.py         Spec -> Graph; recipe_names.py is what a recipe calls the graph's parameters
     ir/, passes/     the typed chain of ops, and what rewrites it
     network.py       all of that: a compiled spec

@@ -6,7 +6,7 @@ Node names say where a node stands in the spec, and so name its parameters on ev
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 from nin_spec.diagnostics import Code, Diagnostic, Span, SpecError, did_you_mean, nearest, short
@@ -17,6 +17,7 @@ from nin_spec.language.canonical import Canonical
 from nin_spec.language.document import Path_
 from nin_spec.language.schema import Block, Conv, Head, Spec
 from nin_spec.recipe_names import HINT, aliases
+from nin_spec.words import op_of
 
 MAX_PARAMETERS = 500_000_000
 MAX_CELLS = 1 << 31
@@ -74,9 +75,9 @@ class _Lowering:
         if block.shuffle is not None:
             yield f"{name}.shuffle", ops.ChannelShuffle(block.shuffle), (*path, "shuffle")
         if "norm" in block.model_fields_set:
-            yield from _norm(block.norm, f"{name}.norm", (*path, "norm"))
+            yield from _step("norm", block.norm, f"{name}.norm", (*path, "norm"))
         if "activation" in block.model_fields_set:
-            yield from _activation(block.activation, f"{name}.activation", (*path, "activation"))
+            yield from _step("activation", block.activation, f"{name}.activation", (*path, "activation"))
 
     def _conv(self, conv: Conv, i: int, j: int) -> Iterator[Step]:
         path: Path_ = ("blocks", i, "convs", j)
@@ -88,9 +89,9 @@ class _Lowering:
             if step == "conv":
                 yield name("convs"), self._conv_op(conv), path
             elif step == "norm":
-                yield from _norm(conv.norm, name("norms"), (*path, "norm"))
+                yield from _step("norm", conv.norm, name("norms"), (*path, "norm"))
             elif step == "activation":
-                yield from _activation(conv.activation, name("activations"), (*path, "activation"))
+                yield from _step("activation", conv.activation, name("activations"), (*path, "activation"))
             elif step == "dropout" and conv.dropout is not None:
                 yield name("dropouts"), _dropout(conv.dropout), (*path, "dropout")
             elif step == "shuffle" and conv.shuffle is not None:
@@ -103,17 +104,9 @@ class _Lowering:
         return ops.Conv2d(channels, conv.kernel, conv.stride, padding, conv.dilation, conv.groups, conv.bias)
 
     def _pool(self, pool: Any, name: str, path: Path_) -> Iterator[Step]:
-        if pool.kind == "global_avg":
-            yield name, ops.AdaptiveAvgPool2d(), path
-        elif pool.kind == "global_max":
-            yield name, ops.AdaptiveMaxPool2d(), path
-        elif pool.kind != "none":
-            padding = self._padding(pool.padding, pool.kernel, pool.stride)
-            if pool.kind == "max":
-                yield name, ops.MaxPool2d(pool.kernel, pool.stride, padding, pool.ceil_mode), path
-            else:
-                count = pool.count_include_pad
-                yield name, ops.AvgPool2d(pool.kernel, pool.stride, padding, pool.ceil_mode, count), path
+        windowed = "padding" in type(pool).model_fields
+        resolved = {"padding": self._padding(pool.padding, pool.kernel, pool.stride)} if windowed else {}
+        yield from _step("pool", pool, name, path, **resolved)
 
     def _head(self, head: Head) -> Iterator[Step]:
         yield from self._pool(head.pool, "head.pool", ("head", "pool"))
@@ -123,12 +116,12 @@ class _Lowering:
         for k, dense in enumerate(head.dense):
             path: Path_ = ("head", "dense", k)
             yield f"head.dense.{k}", ops.Linear(self._width(dense.units), dense.bias), path
-            yield from _norm(dense.norm, f"head.norms.{k}", (*path, "norm"))
-            yield from _activation(dense.activation, f"head.activations.{k}", (*path, "activation"))
+            yield from _step("norm", dense.norm, f"head.norms.{k}", (*path, "norm"))
+            yield from _step("activation", dense.activation, f"head.activations.{k}", (*path, "activation"))
             if dense.dropout is not None:
                 yield f"head.dropouts.{k}", _dropout(dense.dropout), (*path, "dropout")
-        yield from _norm(head.norm, "head.norm", ("head", "norm"))
-        yield from _activation(head.activation, "head.activation", ("head", "activation"))
+        yield from _step("norm", head.norm, "head.norm", ("head", "norm"))
+        yield from _step("activation", head.activation, "head.activation", ("head", "activation"))
         if head.output != "scores":
             op = ops.Softmax() if head.output == "softmax" else ops.LogSoftmax()
             yield "head.output", op, ("head", "output")
@@ -187,7 +180,7 @@ class _Lowering:
         flat = next(n for n in self.built if n.name == "head.flatten")
         pools: list[tuple[Path_, Any]] = [(("head", "pool"), spec.head.pool)]
         pools += [(("blocks", i, "pool"), b.pool) for i, b in enumerate(spec.blocks)]
-        if not any(p.kind.startswith("global") for _, p in pools):
+        if not any(isinstance(node.op, ops.GlobalPool2d) for node in self.built):
             message = f"input.open: other sizes would leave more than {flat.input.shape[1]}x{flat.input.shape[2]} cells"
             raise self._error(Code.OPEN_SIZE, message, ("head", "pool"), "pool globally: head: {pool: global_avg}")
         convs = [(("blocks", i, "convs", j), c) for i, b in enumerate(spec.blocks) for j, c in enumerate(b.convs or ())]
@@ -227,27 +220,8 @@ def _dropout(dropout: Any) -> ops.Op:
     return ops.Dropout2d(dropout.p) if dropout.by == "channel" else ops.Dropout(dropout.p)
 
 
-def _norm(norm: Any, name: str, path: Path_) -> Iterator[Step]:
-    if norm.kind == "batch":
-        yield name, ops.BatchNorm(norm.eps, norm.momentum, norm.affine is True, norm.affine is not False), path
-    elif norm.kind == "lrn":
-        yield name, ops.LocalResponseNorm(norm.size, norm.alpha, norm.beta, norm.k), path
-
-
-_ACTIVATIONS: dict[str, Callable[[Any], ops.Op]] = {
-    "relu": lambda _: ops.ReLU(),
-    "leaky_relu": lambda a: ops.LeakyReLU(a.slope),
-    "prelu": lambda a: ops.PReLU(a.per_channel, a.init),
-    "elu": lambda a: ops.ELU(a.alpha),
-    "gelu": lambda a: ops.GELU(a.approximate == "tanh"),
-    "silu": lambda _: ops.SiLU(),
-    "mish": lambda _: ops.Mish(),
-    "sigmoid": lambda _: ops.Sigmoid(),
-    "tanh": lambda _: ops.Tanh(),
-    "maxout": lambda a: ops.Maxout(a.pieces),
-}
-
-
-def _activation(activation: Any, name: str, path: Path_) -> Iterator[Step]:
-    if activation.kind != "none":
-        yield name, _ACTIVATIONS[activation.kind](activation), path
+def _step(key: str, given: Any, name: str, path: Path_, **resolved: Any) -> Iterator[Step]:
+    """The step of what stands under a key; none for `none`."""
+    op = op_of(key, given, **resolved)
+    if op is not None:
+        yield name, op, path

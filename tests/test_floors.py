@@ -18,6 +18,7 @@ FLOORS = {
     "nin_spec.language": 1,
     "nin_spec.ir": 1,
     "nin_spec.lower": 2,
+    "nin_spec.words": 2,
     "nin_spec.recipe_names": 2,
     "nin_spec.passes": 2,
     "nin_spec.model": 2,

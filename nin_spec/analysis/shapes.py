@@ -207,7 +207,7 @@ def describe(node: Node) -> str:
             words = [_window(p.kernel_size, p.stride, str(p.padding))]
             words += ["ceil"] if p.ceil_mode else []
             words += ["counts padding"] if isinstance(p, ops.AvgPool2d) and p.count_include_pad else []
-            return " ".join(words)
+            return " ".join([*words, *_numbers(p)])
         case ops.GlobalPool2d():
             return f"{node.input.shape[1]}x{node.input.shape[2]}"
         case ops.Linear(bias=bias):
@@ -218,27 +218,22 @@ def describe(node: Node) -> str:
 
 def _others(op: ops.Op) -> str:
     match op:
-        case ops.Dropout(p=p) | ops.Dropout2d(p=p):
-            return f"p {p:g}"
         case ops.BatchNorm(eps=eps):
             affine = {(True, True): "", (False, True): " shift only", (False, False): " not affine"}
             return f"eps {eps:g}{affine.get((op.scale, op.shift), ' scale only')}"
-        case ops.LocalResponseNorm():
-            return f"size {op.size} alpha {op.alpha:g} beta {op.beta:g} k {op.k:g}"
-        case ops.LeakyReLU(slope=slope):
-            return f"slope {slope:g}"
         case ops.PReLU(per_channel=per_channel):
             return "a slope a channel" if per_channel else "one slope"
-        case ops.ELU(alpha=alpha):
-            return f"alpha {alpha:g}"
         case ops.GELU(approximate=approximate):
             return "tanh" if approximate else ""
         case ops.Maxout(pieces=pieces):
             return f"{pieces} pieces"
-        case ops.ChannelShuffle(groups=groups):
-            return f"groups {groups}"
         case _:
-            return ""
+            return " ".join(_numbers(op))
+
+
+def _numbers(op: ops.Op) -> list[str]:
+    """An op's attributes that are numbers: `slope 0.1`."""
+    return [f"{name} {value:g}" for name, value in vars(op).items() if type(value) in (int, float)]
 
 
 def _x(pair: Pair) -> str:

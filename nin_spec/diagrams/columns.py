@@ -10,6 +10,7 @@ from nin_spec.analysis.shapes import describe
 from nin_spec.ir import ops
 from nin_spec.ir.graph import Node
 from nin_spec.ir.types import Padding, Pair
+from nin_spec.words import step_of
 
 if TYPE_CHECKING:
     from nin_spec.network import Network
@@ -31,29 +32,6 @@ FAMILIES = {
 
 THIN = frozenset({"norm", "activation", "dropout", "shuffle", "output"})
 """Families whose output is as large as their input: drawn thin, in the column before them."""
-
-_OF_OP: dict[type[ops.Op], str] = {
-    ops.Linear: "dense",
-    ops.MaxPool2d: "pool",
-    ops.AvgPool2d: "pool",
-    ops.AdaptiveAvgPool2d: "pool",
-    ops.AdaptiveMaxPool2d: "pool",
-    ops.Flatten: "flat",
-    ops.BatchNorm: "norm",
-    ops.LocalResponseNorm: "norm",
-    ops.Dropout: "dropout",
-    ops.Dropout2d: "dropout",
-    ops.ChannelShuffle: "shuffle",
-    ops.Softmax: "output",
-    ops.LogSoftmax: "output",
-}
-
-_POOLS: dict[type[ops.Op], str] = {
-    ops.MaxPool2d: "max",
-    ops.AvgPool2d: "avg",
-    ops.AdaptiveAvgPool2d: "global avg",
-    ops.AdaptiveMaxPool2d: "global max",
-}
 
 
 @dataclass(frozen=True)
@@ -155,10 +133,21 @@ def _slab(node: Node) -> Slab:
 
 
 def family(node: Node) -> str:
-    """Which of FAMILIES a layer belongs to; what has no row in the table is an activation."""
-    if isinstance(node.op, ops.Conv2d):
-        return "mix" if node.op.kernel_size == (1, 1) else "conv"
-    return _OF_OP.get(type(node.op), "activation")
+    """Which of FAMILIES a layer belongs to."""
+    match node.op:
+        case ops.Conv2d(kernel_size=kernel):
+            return "mix" if kernel == (1, 1) else "conv"
+        case ops.Linear():
+            return "dense"
+        case ops.Flatten():
+            return "flat"
+        case ops.Softmax() | ops.LogSoftmax():
+            return "output"
+        case op:
+            step = step_of(op)
+            if step is None:
+                raise TypeError(f"{node.name}: a {node.kind} belongs to no family of layers")
+            return step
 
 
 def _head(node: Node) -> str:
@@ -166,9 +155,9 @@ def _head(node: Node) -> str:
         case ops.Conv2d() as conv:
             return f"conv {size(conv.kernel_size)}"
         case ops.Pool2d() as pool:
-            return f"{_POOLS[type(pool)]} {size(pool.kernel_size)}"
+            return f"{pool.word} {size(pool.kernel_size)}"
         case ops.GlobalPool2d() as pool:
-            return _POOLS[type(pool)]
+            return f"global {pool.over.word}"
         case ops.Linear():
             return "dense"
         case _:

@@ -7,175 +7,54 @@ follow PyTorch's, where it has the layer. Every shape here leaves out the batch 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Self
 
+from nin_spec.ir.layers import BatchNorm as BatchNorm
+from nin_spec.ir.layers import Conv2d as Conv2d
+from nin_spec.ir.layers import Linear as Linear
+from nin_spec.ir.layers import LocalResponseNorm as LocalResponseNorm
+from nin_spec.ir.op import Op as Op
 from nin_spec.ir.types import Padding, Pair, Parameter, ShapeError, TensorType, end_padding, window_count
-
-
-@dataclass(frozen=True, repr=False, eq=False)
-class Op:
-    """One operation; by default it keeps the shape and owns no parameters."""
-
-    # Written once here: generating them for each op would slow the start of every command.
-    def __eq__(self, other: object) -> bool:
-        return type(self) is type(other) and vars(self) == vars(other)
-
-    def __hash__(self) -> int:
-        return hash((type(self), *vars(self).values()))
-
-    def __repr__(self) -> str:
-        attributes = ", ".join(f"{name}={value!r}" for name, value in vars(self).items())
-        return f"{type(self).__name__}({attributes})"
-
-    def infer(self, x: TensorType) -> TensorType:
-        """The output type for input type `x`. Raises ShapeError if the op can't take it."""
-        return x
-
-    def parameters(self, x: TensorType) -> tuple[Parameter, ...]:
-        """The tensors the op owns, in the order weight, bias, running_mean, running_var."""
-        return ()
-
-    def macs(self, x: TensorType) -> int:
-        """Multiply-accumulates for one image: convolutions and dense layers only, bias not counted."""
-        return 0
-
-    def window(self, x: TensorType) -> tuple[Pair, Pair]:
-        """(extent, stride) in input cells that one output cell sees, for the receptive field."""
-        return (1, 1), (1, 1)
-
-
-# ------------------------------------------------------------------ with weights
-
-
-@dataclass(frozen=True, repr=False, eq=False)
-class Conv2d(Op):
-    """2-d cross-correlation with zero padding; weight (out, in / groups, kh, kw)."""
-
-    out_channels: int
-    kernel_size: Pair
-    stride: Pair = (1, 1)
-    padding: Padding = Padding()
-    dilation: Pair = (1, 1)
-    groups: int = 1
-    bias: bool = True
-
-    @property
-    def extent(self) -> Pair:
-        """Cells from the first to the last tap of the dilated kernel."""
-        (kh, kw), (dh, dw) = self.kernel_size, self.dilation
-        return (kh - 1) * dh + 1, (kw - 1) * dw + 1
-
-    def infer(self, x: TensorType) -> TensorType:
-        c, h, w = x.maps()
-        for what, n in (("input", c), ("output", self.out_channels)):
-            if n % self.groups:
-                raise ShapeError(f"{n} {what} channels can't be split into {self.groups} groups", "groups")
-        (eh, ew), (sh, sw), p = self.extent, self.stride, self.padding
-        oh = window_count(h, eh, sh, p.top, p.bottom)
-        ow = window_count(w, ew, sw, p.left, p.right)
-        if oh < 1 or ow < 1:
-            padded = f"{h + p.top + p.bottom}x{w + p.left + p.right}"
-            raise ShapeError(
-                f"the kernel covers {eh}x{ew} cells and does not fit into {h}x{w} ({padded} with padding)",
-                "kernel",
-                "use a smaller kernel, more padding, or a smaller stride before it",
-            )
-        return x.with_shape(self.out_channels, oh, ow)
-
-    def parameters(self, x: TensorType) -> tuple[Parameter, ...]:
-        shape = (self.out_channels, x.shape[0] // self.groups, *self.kernel_size)
-        return _weight_and_bias(shape, bias=self.bias)
-
-    def macs(self, x: TensorType) -> int:
-        return self.infer(x).size * x.shape[0] // self.groups * math.prod(self.kernel_size)
-
-    def window(self, x: TensorType) -> tuple[Pair, Pair]:
-        return self.extent, self.stride
-
-
-@dataclass(frozen=True, repr=False, eq=False)
-class Linear(Op):
-    """Dense layer over flat features; weight (out, in)."""
-
-    out_features: int
-    bias: bool = True
-
-    def infer(self, x: TensorType) -> TensorType:
-        if x.is_map:
-            raise ShapeError(f"a dense layer needs flat features, but its input is maps {x.shape}")
-        return x.with_shape(self.out_features)
-
-    def parameters(self, x: TensorType) -> tuple[Parameter, ...]:
-        return _weight_and_bias((self.out_features, x.shape[0]), bias=self.bias)
-
-    def macs(self, x: TensorType) -> int:
-        return self.out_features * x.shape[0]
-
-
-def _weight_and_bias(shape: tuple[int, ...], *, bias: bool) -> tuple[Parameter, ...]:
-    fan_in = math.prod(shape[1:])
-    weight = Parameter("weight", shape, "weight", fan_in)
-    return (weight, Parameter("bias", shape[:1], "bias", fan_in)) if bias else (weight,)
-
-
-# ------------------------------------------------------------------ norms
-
-
-@dataclass(frozen=True, repr=False, eq=False)
-class BatchNorm(Op):
-    """Batch normalisation by channel, on maps or flat features (Ioffe and Szegedy 2015).
-
-    `scale` and `shift` say whether the affine part has a learned gain and offset; `momentum` is the
-    weight of the new batch in the running statistics, as in PyTorch.
-    """
-
-    eps: float = 1e-5
-    momentum: float = 0.1
-    scale: bool = True
-    shift: bool = True
-
-    def parameters(self, x: TensorType) -> tuple[Parameter, ...]:
-        shape = x.shape[:1]
-        scale = (Parameter("weight", shape, "scale"),) if self.scale else ()
-        shift = (Parameter("bias", shape, "shift"),) if self.shift else ()
-        mean = Parameter("running_mean", shape, "mean", trainable=False)
-        return (*scale, *shift, mean, Parameter("running_var", shape, "var", trainable=False))
-
-
-@dataclass(frozen=True, repr=False, eq=False)
-class LocalResponseNorm(Op):
-    """x / (k + alpha / size * sum of squares over `size` neighbouring channels) ** beta.
-
-    Alpha is divided by the size, as in Krizhevsky's networks, Caffe, PyTorch and ONNX.
-    """
-
-    size: int
-    alpha: float = 1e-4
-    beta: float = 0.75
-    k: float = 1.0
-
-    def infer(self, x: TensorType) -> TensorType:
-        x.maps()
-        return x
-
 
 # ------------------------------------------------------------------ activations
 
 
+class Activation(Op):
+    """A non-linearity."""
+
+
+class Pointwise(Activation):
+    """An activation of each element by itself, without parameters."""
+
+    def values(self, xp: Any, x: Any) -> Any:
+        """The op's definition: what it gives for an array `x` of the library `xp`, NumPy or one of its functions."""
+        raise NotImplementedError
+
+
 @dataclass(frozen=True, repr=False, eq=False)
-class ReLU(Op):
+class ReLU(Pointwise):
     """max(x, 0)."""
 
+    bounds = (0.0, math.inf)
+
+    def values(self, xp: Any, x: Any) -> Any:
+        return xp.maximum(x, 0)
+
 
 @dataclass(frozen=True, repr=False, eq=False)
-class LeakyReLU(Op):
+class LeakyReLU(Pointwise):
     """x where positive, `slope` x elsewhere."""
 
     slope: float = 0.01
 
+    def values(self, xp: Any, x: Any) -> Any:
+        return xp.where(x > 0, x, self.slope * x)
+
 
 @dataclass(frozen=True, repr=False, eq=False)
-class PReLU(Op):
+class PReLU(Activation):
     """Leaky ReLU with a learned slope: one, or one per channel (He et al. 2015)."""
 
     per_channel: bool = False
@@ -186,41 +65,65 @@ class PReLU(Op):
 
 
 @dataclass(frozen=True, repr=False, eq=False)
-class ELU(Op):
+class ELU(Pointwise):
     """x where positive, alpha (exp x - 1) elsewhere."""
 
     alpha: float = 1.0
 
+    def values(self, xp: Any, x: Any) -> Any:
+        return xp.where(x > 0, x, self.alpha * xp.expm1(xp.minimum(x, 0)))
+
 
 @dataclass(frozen=True, repr=False, eq=False)
-class GELU(Op):
-    """x times the normal distribution function of x, exact or by the tanh approximation."""
+class GELU(Pointwise):
+    """x times the normal distribution function of x, exact or by the tanh approximation (Hendrycks and Gimpel 2016)."""
 
     approximate: bool = False
 
+    def values(self, xp: Any, x: Any) -> Any:
+        if self.approximate:
+            return x / 2 * (1 + xp.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)))
+        return x / 2 * (1 + xp.vectorize(math.erf, otypes=[float])(x / math.sqrt(2)))
+
 
 @dataclass(frozen=True, repr=False, eq=False)
-class SiLU(Op):
+class SiLU(Pointwise):
     """x sigmoid(x)."""
 
+    def values(self, xp: Any, x: Any) -> Any:
+        return x / (1 + xp.exp(-x))
+
 
 @dataclass(frozen=True, repr=False, eq=False)
-class Mish(Op):
+class Mish(Pointwise):
     """x tanh(softplus x)."""
 
+    def values(self, xp: Any, x: Any) -> Any:
+        return x * xp.tanh(xp.logaddexp(0, x))
+
 
 @dataclass(frozen=True, repr=False, eq=False)
-class Sigmoid(Op):
+class Sigmoid(Pointwise):
     """1 / (1 + exp -x)."""
 
+    bounds = (0.0, 1.0)
+
+    def values(self, xp: Any, x: Any) -> Any:
+        return 1 / (1 + xp.exp(-x))
+
 
 @dataclass(frozen=True, repr=False, eq=False)
-class Tanh(Op):
+class Tanh(Pointwise):
     """Hyperbolic tangent."""
 
+    bounds = (-1.0, 1.0)
+
+    def values(self, xp: Any, x: Any) -> Any:
+        return xp.tanh(x)
+
 
 @dataclass(frozen=True, repr=False, eq=False)
-class Maxout(Op):
+class Maxout(Activation):
     """Maximum over groups of `pieces` neighbouring channels (Goodfellow et al. 2013)."""
 
     pieces: int
@@ -237,7 +140,16 @@ class Maxout(Op):
 
 @dataclass(frozen=True, repr=False, eq=False)
 class Pool2d(Op):
-    """Base of max and average pooling. In ceil mode a last, partial window counts."""
+    """Base of the pools with windows. In ceil mode a last, partial window counts.
+
+    Each pool sets its `word`, as in PyTorch's `F.max_pool2d`; its `noun` in a sentence; whether its result depends on
+    how many cells a window has (`divides`); and whether a window of one cell returns the cell (`keeps`).
+    """
+
+    word: ClassVar[str]
+    noun: ClassVar[str]
+    divides: ClassVar[bool] = True
+    keeps: ClassVar[bool] = False
 
     kernel_size: Pair
     stride: Pair
@@ -249,6 +161,19 @@ class Pool2d(Op):
         """True if both ends are padded equally, by at most half the kernel, as PyTorch's pools require."""
         (kh, kw), p = self.kernel_size, self.padding
         return p.symmetric and p.top <= kh // 2 and p.left <= kw // 2
+
+    @property
+    def counts_padding(self) -> bool:
+        """True when cells of its padding count in what it divides by."""
+        return False
+
+    def uncounted(self) -> Self:
+        """The pool whose padding does not count."""
+        return self
+
+    def whole(self) -> GlobalPool2d | None:
+        """The global pool that a single window over all cells amounts to, where the language has it."""
+        return next((kind() for kind in GlobalPool2d.__subclasses__() if kind.over is type(self)), None)
 
     def counts(self, x: TensorType) -> Pair:
         """Windows along each axis."""
@@ -295,6 +220,8 @@ class Pool2d(Op):
 class MaxPool2d(Pool2d):
     """Maximum over each window; padding never wins."""
 
+    word, noun, divides, keeps = "max", "max pool", False, True
+
 
 @dataclass(frozen=True, repr=False, eq=False)
 class AvgPool2d(Pool2d):
@@ -304,12 +231,29 @@ class AvgPool2d(Pool2d):
     padded cells. Cells past the padding, which a ceil-mode window may overlap, never count.
     """
 
+    word, noun, keeps = "avg", "average", True
+
     count_include_pad: bool = False
+
+    @property
+    def counts_padding(self) -> bool:
+        """True with `count_include_pad` and padding to count."""
+        return self.count_include_pad and self.padding != Padding()
+
+    def uncounted(self) -> Self:
+        """The average of real cells."""
+        return replace(self, count_include_pad=False)
+
+
+WindowPool = MaxPool2d | AvgPool2d
+"""Every pool with windows, for `match` statements that mypy holds to be exhaustive."""
 
 
 @dataclass(frozen=True, repr=False, eq=False)
 class GlobalPool2d(Op):
-    """Base of the two global pools: each map becomes one number."""
+    """Base of the global pools: each map becomes one number, by the pool `over` one window."""
+
+    over: ClassVar[type[Pool2d]]
 
     def infer(self, x: TensorType) -> TensorType:
         c, _, _ = x.maps()
@@ -319,15 +263,24 @@ class GlobalPool2d(Op):
         _, h, w = x.maps()
         return (h, w), (1, 1)
 
+    def windowed(self, x: TensorType) -> Pool2d:
+        """The same as a pool with one window."""
+        _, h, w = x.maps()
+        return self.over((h, w), (1, 1))
+
 
 @dataclass(frozen=True, repr=False, eq=False)
 class AdaptiveAvgPool2d(GlobalPool2d):
     """Global average pooling (Lin et al. 2013, section 3.2)."""
 
+    over = AvgPool2d
+
 
 @dataclass(frozen=True, repr=False, eq=False)
 class AdaptiveMaxPool2d(GlobalPool2d):
     """Global maximum pooling."""
+
+    over = MaxPool2d
 
 
 # ------------------------------------------------------------------ the rest
@@ -375,6 +328,8 @@ class Flatten(Op):
 class Softmax(Op):
     """Scores to probabilities."""
 
+    bounds = (0.0, 1.0)
+
 
 @dataclass(frozen=True, repr=False, eq=False)
 class LogSoftmax(Op):
@@ -383,6 +338,10 @@ class LogSoftmax(Op):
 
 def all_ops() -> tuple[type[Op], ...]:
     """Every concrete op, for the completeness tests of the rule tables."""
-    bases = {Op, Pool2d, GlobalPool2d}
     found = [c for c in globals().values() if isinstance(c, type) and issubclass(c, Op)]
-    return tuple(c for c in found if c not in bases)
+    return tuple(c for c in found if not c.__subclasses__())
+
+
+def pointwise() -> Iterator[type[Pointwise]]:
+    """Every activation of each element by itself."""
+    return (kind for kind in all_ops() if issubclass(kind, Pointwise))

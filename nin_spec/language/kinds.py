@@ -28,14 +28,15 @@ def shared(key: str, old: str, new: str) -> frozenset[str]:
     So a max pool that becomes an average pool keeps its window, but Adam does not inherit SGD's learning rate, which is
     orders of magnitude larger and has no default.
     """
-    before, after = (_model(key, kind) for kind in (old, new))
+    before, after = (model_of(key, kind) for kind in (old, new))
     if before is None or after is None:
         return frozenset()
     fields = before.model_fields.items()
     return frozenset(k for k, field in fields if k != "kind" and k in after.model_fields and _same(field, after, k))
 
 
-def _model(key: str, kind: str) -> Any:
+def model_of(key: str, kind: str) -> Any:
+    """The model of a kind that stands under a key of UNIONS, None for one that doesn't."""
     models = models_in(UNIONS[key])
     return next((m for m in models if kind in get_args(m.model_fields["kind"].annotation)), None)
 

@@ -10,10 +10,8 @@ from nin_spec.ir import ops
 from nin_spec.ir.graph import Node
 from nin_spec.lint.finding import Finding, Subject, dotted, layer_of, path_of, size_of
 
-_BENDING = (ops.ReLU, ops.LeakyReLU, ops.PReLU, ops.ELU, ops.GELU, ops.SiLU, ops.Mish, ops.Sigmoid, ops.Tanh)
+_BENDING = (ops.Pointwise, ops.PReLU)
 """Activations that change the order of magnitude or the sign of a score; maxout does not."""
-
-_BOUNDS: dict[type[ops.Op], tuple[int, int]] = {ops.Sigmoid: (0, 1), ops.Tanh: (-1, 1)}
 
 
 def score_activation(subject: Subject) -> Iterator[Finding]:
@@ -39,9 +37,9 @@ def _bent(subject: Subject) -> Iterator[Node]:
 def _harm(op: ops.Op) -> str:
     if isinstance(op, ops.ReLU):
         return "they can't be negative, and a score stuck at 0 gets no gradient"
-    if type(op) in _BOUNDS:
-        low, high = _BOUNDS[type(op)]
-        return f"they stay between {low} and {high}"
+    if _is_bounded(op):
+        low, high = op.bounds
+        return f"they stay between {low:g} and {high:g}"
     return "it weakens the negative ones to no benefit"
 
 
@@ -51,7 +49,7 @@ def two_softmaxes(subject: Subject) -> Iterator[Finding]:
         if _squashes_twice(subject, node):
             path = path_of(node.name)
             classes = subject.network.spec.spec.class_count
-            low, high = _BOUNDS[type(node.op)]
+            low, high = node.op.bounds
             most = math.exp(high) / (math.exp(high) + (classes - 1) * math.exp(low))
             yield Finding(
                 Code.TWO_SOFTMAXES,
@@ -68,7 +66,11 @@ def _squashes_twice(subject: Subject, node: Node) -> bool:
     """Whether a softmax follows a bounded activation: the network's, or that of the training loss."""
     ends = isinstance(subject.nodes[-1].op, ops.Softmax | ops.LogSoftmax)
     classes = subject.network.spec.spec.class_count
-    return type(node.op) in _BOUNDS and classes > 1 and (ends or subject.network.spec.spec.train is not None)
+    return _is_bounded(node.op) and classes > 1 and (ends or subject.network.spec.spec.train is not None)
+
+
+def _is_bounded(op: ops.Op) -> bool:
+    return all(map(math.isfinite, op.bounds))
 
 
 def score_dropout(subject: Subject) -> Iterator[Finding]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from nin_spec.diagnostics import Code
 from nin_spec.ir import ops
@@ -95,5 +96,4 @@ def _last(count: int, word: str) -> str:
 
 def _roundings(node: Node, op: ops.Pool2d) -> tuple[str, str]:
     """The pool's size as it is, and rounded up."""
-    up = type(op)(op.kernel_size, op.stride, op.padding, ceil_mode=True)
-    return size_of(op.counts(node.input)), size_of(up.counts(node.input))
+    return size_of(op.counts(node.input)), size_of(replace(op, ceil_mode=True).counts(node.input))

@@ -24,8 +24,8 @@ def is_identity(node: Node) -> bool:
     match node.op:
         case ops.Dropout() | ops.Dropout2d():
             return True
-        case ops.Pool2d(kernel_size=(1, 1), stride=(1, 1), padding=padding):
-            return padding == Padding()
+        case ops.Pool2d(kernel_size=(1, 1), stride=(1, 1), padding=padding) as pool:
+            return pool.keeps and padding == Padding()
         case ops.ChannelShuffle(groups=groups):
             return groups in {1, node.input.shape[0]}
         case ops.Maxout(pieces=pieces):

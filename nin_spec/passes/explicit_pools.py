@@ -1,7 +1,7 @@
 """Write ceil-mode pools as floor-mode pools with explicit end padding, where the size is fixed.
 
 1. A max pool: padding never wins, so the padding becomes just what its windows touch.
-2. An average that counts no padding: the same, its divisor being the real cells either way.
+2. A pool that counts no padding: the same, its divisor being the real cells either way.
 3. An average that counts padding keeps just the padding that its windows cover. If a ceil-mode window extends past it,
 the pool stays in ceil mode, since its divisor counts some of the cells
    outside the input and not others.
@@ -50,11 +50,9 @@ def evened(op: PoolT, x: TensorType) -> PoolT:
 
 def _explicit(op: ops.Pool2d, node: Node) -> ops.Pool2d:
     reach = op.reach(node.input)
-    if not isinstance(op, ops.AvgPool2d):
-        return replace(op, padding=reach, ceil_mode=False)
-    counted = Padding(*map(min, op.padding, reach)) if op.count_include_pad else Padding()
+    counted = Padding(*map(min, op.padding, reach)) if op.counts_padding else Padding()
     if counted == Padding():
-        return replace(op, padding=reach, ceil_mode=False, count_include_pad=False)
+        return replace(op.uncounted(), padding=reach, ceil_mode=False)
     if counted == reach:
         return replace(op, padding=reach, ceil_mode=False)
     return replace(op, padding=counted)

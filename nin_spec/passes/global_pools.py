@@ -1,14 +1,13 @@
 """Write a pool with a single window over the whole map as a global pool, if the size is fixed.
 
-1. A max pool with a single window over the whole map, and possibly over padding, which never wins.
-2. An average with a single window over the whole map, which counts no cell outside it.
+1. A pool that has a global form, with a single window over the whole map, and possibly over padding.
+2. Not so an average that counts padding.
 """
 
 from __future__ import annotations
 
 from nin_spec.ir import ops
 from nin_spec.ir.graph import Graph, Node
-from nin_spec.ir.types import Padding
 from nin_spec.passes import rebuild
 
 
@@ -25,7 +24,5 @@ def as_global(node: Node) -> ops.Op:
     (kh, kw), (_, h, w), p = op.kernel_size, node.input.maps(), op.padding
     if kh - p.top < h or kw - p.left < w:
         return op
-    if isinstance(op, ops.MaxPool2d):
-        return ops.AdaptiveMaxPool2d()
-    counts = isinstance(op, ops.AvgPool2d) and op.count_include_pad and p != Padding()
-    return op if counts else ops.AdaptiveAvgPool2d()
+    whole = None if op.counts_padding else op.whole()
+    return op if whole is None else whole

@@ -98,20 +98,21 @@ def _inside(start: int, size: int, taps: int, step: int) -> tuple[int, ...]:
 
 
 def _seen(op: ops.Pool2d | ops.GlobalPool2d, x: TensorType) -> tuple[str, str, str]:
-    """`max` or `avg`, and both axes. Averages over single cells are maxima."""
-    down, across = _axes(op, x)
-    average = isinstance(op, ops.AvgPool2d | ops.AdaptiveAvgPool2d)
-    if average and not (down.single and across.single):
-        return "avg", down.shares, across.shares
-    return "max", down.cells, across.cells
+    """The pool's word, and both axes. What keeps single cells is a maximum over them."""
+    pool, (down, across) = _windowed(op, x), _axes(op, x)
+    if pool.keeps and down.single and across.single:
+        return ops.MaxPool2d.word, down.cells, across.cells
+    return (pool.word, down.shares, across.shares) if pool.divides else (pool.word, down.cells, across.cells)
+
+
+def _windowed(op: ops.Pool2d | ops.GlobalPool2d, x: TensorType) -> ops.Pool2d:
+    return op.windowed(x) if isinstance(op, ops.GlobalPool2d) else op
 
 
 def _axes(op: ops.Pool2d | ops.GlobalPool2d, x: TensorType) -> tuple[Axis, Axis]:
-    _, h, w = x.maps()
-    if isinstance(op, ops.GlobalPool2d):
-        op = ops.AvgPool2d((h, w), (1, 1))
-    (kh, kw), (sh, sw), p, (rows, columns) = op.kernel_size, op.stride, op.padding, op.counts(x)
-    counted = p if isinstance(op, ops.AvgPool2d) and op.count_include_pad else Padding()
+    (_, h, w), pool = x.maps(), _windowed(op, x)
+    (kh, kw), (sh, sw), p, (rows, columns) = pool.kernel_size, pool.stride, pool.padding, pool.counts(x)
+    counted = p if pool.counts_padding else Padding()
     return (
         _axis_of_windows(h, rows, kh, sh, p.top, (counted.top, counted.bottom)),
         _axis_of_windows(w, columns, kw, sw, p.left, (counted.left, counted.right)),
@@ -163,11 +164,9 @@ def _plain(op: ops.Op, channels: int) -> ops.Op:
 
 def _plain_pool(op: ops.Pool2d) -> ops.Pool2d:
     op = replace(op, ceil_mode=op.ceil_mode and op.stride != (1, 1))
-    if not isinstance(op, ops.AvgPool2d):
-        return op
-    if op.kernel_size == (1, 1):
+    if op.keeps and op.kernel_size == (1, 1):
         return ops.MaxPool2d(op.kernel_size, op.stride, op.padding, op.ceil_mode)
-    return replace(op, count_include_pad=op.count_include_pad and op.padding != Padding())
+    return op if op.counts_padding else op.uncounted()
 
 
 def drop_repeats(graph: Graph) -> Graph:
@@ -186,4 +185,5 @@ def _keeps(node: Node, *, open_size: bool) -> bool:
         return not node.input.is_map
     if open_size or not isinstance(node.op, ops.Pool2d | ops.GlobalPool2d):
         return False
-    return all(axis.all_in_order for axis in _axes(node.op, node.input))
+    keeps = _windowed(node.op, node.input).keeps
+    return keeps and all(axis.all_in_order for axis in _axes(node.op, node.input))
