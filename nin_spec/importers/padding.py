@@ -9,9 +9,6 @@ from nin_spec.importers.chain import Step, refusal
 from nin_spec.ir import ops
 from nin_spec.ir.types import Padding, TensorType
 
-NON_NEGATIVE = (ops.ReLU, ops.Sigmoid, ops.Softmax)
-"""After these, zeros never win a maximum that sees one cell of the input."""
-
 LOWEST = -1e30
 """Padding below this never wins one."""
 Fill = Literal["zeros", "lowest", "edge"]
@@ -43,7 +40,8 @@ class Pending:
         both = Padding(*(a + b for a, b in zip(op.padding, self.sides, strict=True)))
         match self.fill:
             case "zeros":
-                if last is None or not isinstance(last.op, NON_NEGATIVE):
+                # Zeros never win a maximum that sees one cell of what is not negative.
+                if last is None or last.op.bounds[0] < 0:
                     raise refusal(self.origin, "zeros around a maximum, which may win where the values are negative")
             case "edge":
                 if op.padding != Padding():

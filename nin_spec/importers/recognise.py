@@ -7,18 +7,18 @@ so is a function with a constant that acts on none of these inputs. Operators th
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import Field, dataclass, fields
 from functools import partial
 from itertools import chain, product
-from typing import Any
+from typing import get_args
 
 import numpy as np
 
 from nin_spec.importers.chain import refusal
 from nin_spec.importers.regions import LARGEST, UNBOUNDED, Array, Function, Region, inputs, plain_input
 from nin_spec.ir import ops
+from nin_spec.ir.types import Pair, TensorType
 
 _NUMBERS_OF_A_NORM = 6
 """A response norm has three: alpha, beta and k."""
@@ -31,7 +31,9 @@ _OVERFLOW = 80.0
 """Beyond this float32's exp overflows, and a function that is written with it may be NaN where a word is not."""
 Word = tuple[list[ops.Op], Function]
 """Steps of the language, and what they compute."""
-Hinted = ops.AvgPool2d | ops.LocalResponseNorm
+_HIGHEST = 1e6
+"""The language's limit on the numbers of an activation."""
+Hinted = ops.Pool2d | ops.LocalResponseNorm
 
 
 @dataclass(frozen=True)
@@ -131,23 +133,31 @@ def _flat(pool: Function, x: Array) -> Array:
     return found
 
 
+def _global(op: ops.GlobalPool2d, x: Array) -> Array:
+    found: Array = op.windowed(TensorType(x.shape[1:])).reduce(x, (2, 3))[..., None, None]
+    return found
+
+
 def _pooled() -> Iterator[Word]:
-    pools: tuple[tuple[ops.Op, Function], ...] = (
-        (ops.AdaptiveAvgPool2d(), lambda x: x.mean((2, 3), keepdims=True)),
-        (ops.AdaptiveMaxPool2d(), lambda x: x.max((2, 3), keepdims=True)),
-    )
-    for op, pool in pools:
+    for op in ops.global_pools():
+        pool = partial(_global, op)
         yield [op], pool
         yield [op, ops.Flatten()], partial(_flat, pool)
 
 
-def _activations(function: Function, x: Array) -> Iterator[ops.Op]:
-    """Activations, those with a number first asked for it."""
-    yield from (ops.ReLU(), ops.SiLU(), ops.Mish(), ops.Sigmoid(), ops.Tanh(), ops.GELU(), ops.GELU(approximate=True))
+def _activations(function: Function, x: Array) -> Iterator[ops.Pointwise]:
+    """Activations, those with a number first asked for it: it is what scales them below zero."""
     below = float(np.asarray(function(np.full_like(x, -1.0))).reshape(-1)[0])
-    if 0 < -below < 1e6:
-        yield ops.LeakyReLU(measured(-below))
-        yield ops.ELU(measured(below / float(np.expm1(-1.0))))
+    for kind in ops.pointwise():
+        match fields(kind):
+            case ():
+                yield kind()
+            case (Field(name=name, type="bool"),):
+                yield from (kind(**{name: value}) for value in (False, True))
+            case (Field(name=name, type="float"),):
+                number = below / float(activate(kind(**{name: 1.0}), np.full(1, -1.0))[0])
+                if 0 < number < _HIGHEST:
+                    yield kind(**{name: measured(number)})
 
 
 def rounded(value: float) -> float:
@@ -161,25 +171,20 @@ def measured(value: float) -> float:
     return short if abs(short - value) <= 5e-7 * abs(value) else rounded(value)
 
 
-_FORMULAS: dict[type[ops.Op], Callable[[Array, Any], Array]] = {
-    ops.ReLU: lambda x, _: np.maximum(x, 0),
-    ops.LeakyReLU: lambda x, op: np.where(x > 0, x, op.slope * x),
-    ops.ELU: lambda x, op: np.where(x > 0, x, op.alpha * np.expm1(np.minimum(x, 0))),
-    ops.SiLU: lambda x, _: x / (1 + np.exp(-x)),
-    ops.Sigmoid: lambda x, _: 1 / (1 + np.exp(-x)),
-    ops.Tanh: lambda x, _: np.tanh(x),
-    ops.Mish: lambda x, _: x * np.tanh(np.logaddexp(0, x)),
-    ops.GELU: lambda x, op: x * _normal_share(x, approximate=op.approximate),
-    ops.Softmax: lambda x, _: np.exp(_log_softmax(x)),
-    ops.LogSoftmax: lambda x, _: _log_softmax(x),
-}
-"""What each op computes, by the definitions in nin_spec.ir.ops."""
-
-
 def activate(op: ops.Op, x: Array) -> Array:
-    """An activation's values, in float64."""
+    """The values of an activation or a softmax, in float64."""
+    wide = x.astype(np.float64)
     with np.errstate(over="ignore"):
-        return _FORMULAS[type(op)](x.astype(np.float64), op)
+        match op:
+            case ops.Softmax():
+                found: Array = np.exp(_log_softmax(wide))
+            case ops.LogSoftmax():
+                found = _log_softmax(wide)
+            case ops.Pointwise():
+                found = op.values(np, wide)
+            case _:
+                raise TypeError(f"{type(op).__name__} is not an activation of each element")
+    return found
 
 
 def _log_softmax(x: Array) -> Array:
@@ -188,21 +193,26 @@ def _log_softmax(x: Array) -> Array:
     return found
 
 
-def _normal_share(x: Array, *, approximate: bool) -> Array:
-    """The normal distribution function, or the tanh formula for it."""
-    if approximate:
-        twice: Array = 1 + np.tanh(np.sqrt(2 / np.pi) * (x + 0.044715 * x**3))
-    else:
-        twice = 1 + np.vectorize(math.erf, otypes=[np.float64])(x / np.sqrt(2))
-    return twice / 2
-
-
 def _hinted(op: Hinted) -> Word:
     match op:
-        case ops.AvgPool2d():
-            return [op], partial(average, op)
         case ops.LocalResponseNorm():
             return [op], partial(_response_norm, op)
+        case ops.AvgPool2d():
+            return [op], partial(average, op)
+        case ops.Pool2d():
+            return [op], partial(_windows, op)
+
+
+def window_pools(windows: Iterable[tuple[Pair, Pair]], numbers: Iterable[float]) -> list[ops.Pool2d]:
+    """The pools without padding that a region may be with these windows (kernel, stride), and these numbers in it."""
+    found, kinds = list(dict.fromkeys(numbers))[:_NUMBERS_OF_A_NORM], get_args(ops.WindowPool)
+    own = {kind: [f.name for f in fields(kind) if f.type == "float"] for kind in kinds}
+    return [
+        kind(*window, **dict(zip(own[kind], chosen, strict=True)))
+        for window in windows
+        for kind in kinds
+        for chosen in product(found, repeat=len(own[kind]))
+    ]
 
 
 def response_norms(sizes: Iterable[int], numbers: Iterable[float]) -> list[ops.LocalResponseNorm]:
@@ -231,9 +241,20 @@ def average(op: ops.AvgPool2d, x: Array) -> Array:
 
 
 def _sums(x: Array, op: ops.AvgPool2d) -> Array:
-    windows = np.lib.stride_tricks.sliding_window_view(x, op.kernel_size, (2, 3))
-    found: Array = windows[:, :, :: op.stride[0], :: op.stride[1]].sum((-2, -1))
+    found: Array = _cells(x, op).sum((-2, -1))
     return found
+
+
+def _windows(op: ops.Pool2d, x: Array) -> Array:
+    """A pool of maps without padding."""
+    found: Array = op.reduce(_cells(x, op), (-2, -1))
+    return found
+
+
+def _cells(x: Array, op: ops.Pool2d) -> Array:
+    """The cells of each window, along two more axes."""
+    windows = np.lib.stride_tricks.sliding_window_view(x, op.kernel_size, (2, 3))
+    return windows[:, :, :: op.stride[0], :: op.stride[1]]
 
 
 def _affine(region: Region, shape: tuple[int, ...], origin: str) -> Affine | None:

@@ -173,7 +173,11 @@ class Pool2d(Op):
 
     def whole(self) -> GlobalPool2d | None:
         """The global pool that a single window over all cells amounts to, where the language has it."""
-        return next((kind() for kind in GlobalPool2d.__subclasses__() if kind.over is type(self)), None)
+        return next((pool for pool in global_pools() if pool.over is type(self)), None)
+
+    def reduce(self, cells: Any, axes: tuple[int, ...]) -> Any:
+        """The op's definition: what the cells of a window, which lie along `axes` of an array, come to."""
+        raise NotImplementedError
 
     def counts(self, x: TensorType) -> Pair:
         """Windows along each axis."""
@@ -222,6 +226,9 @@ class MaxPool2d(Pool2d):
 
     word, noun, divides, keeps = "max", "max pool", False, True
 
+    def reduce(self, cells: Any, axes: tuple[int, ...]) -> Any:
+        return cells.max(axes)
+
 
 @dataclass(frozen=True, repr=False, eq=False)
 class AvgPool2d(Pool2d):
@@ -234,6 +241,9 @@ class AvgPool2d(Pool2d):
     word, noun, keeps = "avg", "average", True
 
     count_include_pad: bool = False
+
+    def reduce(self, cells: Any, axes: tuple[int, ...]) -> Any:
+        return cells.mean(axes)
 
     @property
     def counts_padding(self) -> bool:
@@ -345,3 +355,8 @@ def all_ops() -> tuple[type[Op], ...]:
 def pointwise() -> Iterator[type[Pointwise]]:
     """Every activation of each element by itself."""
     return (kind for kind in all_ops() if issubclass(kind, Pointwise))
+
+
+def global_pools() -> Iterator[GlobalPool2d]:
+    """Every pool of whole maps."""
+    return (kind() for kind in all_ops() if issubclass(kind, GlobalPool2d))

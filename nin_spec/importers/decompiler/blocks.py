@@ -13,29 +13,17 @@ from dataclasses import dataclass, field
 from nin_spec.importers.chain import Step, refusal
 from nin_spec.ir import ops
 from nin_spec.ir.types import Padding
+from nin_spec.words import step_of
 
-ACTIVATIONS = (
-    *(ops.ReLU, ops.LeakyReLU, ops.PReLU, ops.ELU, ops.GELU, ops.SiLU, ops.Mish, ops.Sigmoid, ops.Tanh),
-    ops.Maxout,
-)
-KINDS: dict[str, tuple[type[ops.Op], ...]] = {
-    "shuffle": (ops.ChannelShuffle,),
-    "conv": (ops.Conv2d,),
-    "norm": (ops.BatchNorm, ops.LocalResponseNorm),
-    "activation": ACTIVATIONS,
-    "dropout": (ops.Dropout, ops.Dropout2d),
-    "pool": (ops.Pool2d, ops.GlobalPool2d),
-}
-"""The language's word for each op that works on maps."""
 _BARE_ORDER = ("shuffle", "norm", "activation", "pool", "dropout")
 
 
 def kind_of(step: Step) -> str:
     """The language's word for a step on maps. Raises ForeignModelError for one that has none there."""
-    for kind, types in KINDS.items():
-        if isinstance(step.op, types):
-            return kind
-    raise refusal(step.origin, f"{type(step.op).__name__} stands where the language has none")
+    kind = step_of(step.op)
+    if kind is None:
+        raise refusal(step.origin, f"{type(step.op).__name__} stands where the language has none")
+    return kind
 
 
 @dataclass

@@ -6,12 +6,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from nin_spec.importers.chain import Step, refusal
-from nin_spec.importers.decompiler.blocks import ACTIVATIONS
 from nin_spec.importers.decompiler.spelling import spell, spell_init
 from nin_spec.ir import ops
 
 Data = dict[str, Any]
-_ON_FEATURES = (*ACTIVATIONS, ops.BatchNorm, ops.Dropout, ops.Dropout2d, ops.Softmax, ops.LogSoftmax)
+_ON_FEATURES = (ops.Activation, ops.BatchNorm, ops.Dropout, ops.Dropout2d, ops.Softmax, ops.LogSoftmax)
 """What gives the same before and after maps of one cell are flattened."""
 _OUTPUTS = {ops.Softmax: "softmax", ops.LogSoftmax: "log_softmax"}
 
@@ -56,7 +55,7 @@ def spell_head(pool: Step | None, features: Sequence[Step]) -> Data:
         head["dense"] = [_short(item, classes, last=item is dense[-1]) for item in dense]
     if norm := _take(rest, ops.BatchNorm):
         head["norm"] = spell(norm.op)
-    if activation := _take(rest, *ACTIVATIONS):
+    if activation := _take(rest, ops.Activation):
         head["activation"] = spell(activation.op)
     if output := _take(rest, *_OUTPUTS):
         head["output"] = _OUTPUTS[type(output.op)]
@@ -75,7 +74,7 @@ def _dense(layer: Step, rest: list[Step]) -> Data:
     assert isinstance(layer.op, ops.Linear)  # noqa: S101 by its kind
     said: Data = {"units": layer.op.out_features, "bias": layer.op.bias}
     norm = _take(rest, ops.BatchNorm)
-    activation = _take(rest, *ACTIVATIONS)
+    activation = _take(rest, ops.Activation)
     dropout = _take(rest, ops.Dropout, ops.Dropout2d)
     said["norm"] = spell(norm.op) if norm else "none"
     said["activation"] = spell(activation.op) if activation else "none"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from nin_spec.importers.chain import Step
@@ -13,6 +13,7 @@ from nin_spec.importers.decompiler.names import names_of
 from nin_spec.ir import ops
 from nin_spec.ir.types import Padding
 from nin_spec.language.shorthand import short_pair, short_sides
+from nin_spec.words import spelling_of
 
 Data = dict[str, Any]
 SHARED = ("bias", "norm", "activation", "order", "init")
@@ -28,58 +29,15 @@ LANGUAGE: Data = {
 
 def spell(op: ops.Op) -> Any:
     """An op in the language's shortest words."""
-    return _SPELLINGS[type(op)](op)
-
-
-def _batch(op: ops.BatchNorm) -> Any:
-    affine = True if op.scale else "shift" if op.shift else False
-    return _kind("batch", eps=(op.eps, 1e-5), momentum=(op.momentum, 0.1), affine=(affine, True))
-
-
-def _lrn(op: ops.LocalResponseNorm) -> Any:
-    return _kind("lrn", size=(op.size, 5), alpha=(op.alpha, 1e-4), beta=(op.beta, 0.75), k=(op.k, 1.0))
-
-
-def _kind(word: str, **attributes: tuple[Any, Any]) -> Any:
-    """A word, or a mapping with the attributes that are not as usual."""
-    said = {name: value for name, (value, usual) in attributes.items() if value != usual}
-    return {"kind": word, **said} if said else word
-
-
-def _pool(op: ops.Pool2d) -> Data:
-    said: Data = {"kind": "max" if isinstance(op, ops.MaxPool2d) else "avg", "kernel": short_pair(op.kernel_size)}
-    if op.stride != op.kernel_size:
-        said["stride"] = short_pair(op.stride)
-    if op.padding != Padding():
-        said["padding"] = short_sides(op.padding)
-    if op.ceil_mode:
-        said["ceil_mode"] = True
-    if isinstance(op, ops.AvgPool2d) and op.padding != Padding():
-        said["count_include_pad"] = op.count_include_pad
-    return said
-
-
-_SPELLINGS: dict[type[ops.Op], Callable[[Any], Any]] = {
-    ops.ReLU: lambda _: "relu",
-    ops.SiLU: lambda _: "silu",
-    ops.Mish: lambda _: "mish",
-    ops.Sigmoid: lambda _: "sigmoid",
-    ops.Tanh: lambda _: "tanh",
-    ops.LeakyReLU: lambda op: _kind("leaky_relu", slope=(op.slope, 0.01)),
-    ops.PReLU: lambda op: _kind("prelu", per_channel=(op.per_channel, False)),
-    ops.ELU: lambda op: _kind("elu", alpha=(op.alpha, 1.0)),
-    ops.GELU: lambda op: _kind("gelu", approximate=("tanh" if op.approximate else "none", "none")),
-    ops.Maxout: lambda op: {"kind": "maxout", "pieces": op.pieces},
-    ops.BatchNorm: _batch,
-    ops.LocalResponseNorm: _lrn,
-    ops.Dropout: lambda op: op.p,
-    ops.Dropout2d: lambda op: {"p": op.p, "by": "channel"},
-    ops.MaxPool2d: _pool,
-    ops.AvgPool2d: _pool,
-    ops.AdaptiveAvgPool2d: lambda _: "global_avg",
-    ops.AdaptiveMaxPool2d: lambda _: "global_max",
-    ops.ChannelShuffle: lambda op: op.groups,
-}
+    match op:
+        case ops.Dropout(p=p):
+            return p
+        case ops.Dropout2d(p=p):
+            return {"p": p, "by": "channel"}
+        case ops.ChannelShuffle(groups=groups):
+            return groups
+        case _:
+            return spelling_of(op)
 
 
 # ------------------------------------------------------------------ blocks

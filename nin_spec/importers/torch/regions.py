@@ -10,7 +10,7 @@ import torch
 from torch import fx
 
 from nin_spec.importers.chain import Array
-from nin_spec.importers.recognise import Hinted, response_norms, rounded
+from nin_spec.importers.recognise import Hinted, response_norms, rounded, window_pools
 from nin_spec.importers.regions import Region
 from nin_spec.ir import ops
 from nin_spec.ir.types import Padding, Pair
@@ -144,7 +144,7 @@ def pair_of(value: Any, usual: Any = 1) -> Pair:
 
 
 def hinted_by(nodes: Sequence[fx.Node], constants: Mapping[str, Array]) -> list[Hinted]:
-    """The averages and response norms that a region may be, by the windows of its pools and the numbers in it.
+    """The pools and response norms that a region may be, by the windows of its pools and the numbers in it.
 
     An average may be a pad, a pool and a division by a pool of ones; a response norm has a pool over channels.
     """
@@ -155,4 +155,5 @@ def hinted_by(nodes: Sequence[fx.Node], constants: Mapping[str, Array]) -> list[
     averages = [ops.AvgPool2d(*window, Padding(s[2], s[3], s[0], s[1])) for window in windows for s in sides]
     kernels = [arguments_of(node)["kernel_size"] for node in nodes if name_of(node) == "aten.avg_pool3d"]
     numbers = [rounded(float(value.reshape(-1)[0])) for value in constants.values() if value.size == 1]
-    return [*averages, *response_norms([k[0] for k in kernels if list(k[1:]) == [1, 1]], numbers)]
+    norms = response_norms([k[0] for k in kernels if list(k[1:]) == [1, 1]], numbers)
+    return [*averages, *window_pools(windows, numbers), *norms]
