@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, get_args
 
 from hypothesis import strategies as st
 
 from nin_spec.ir.types import window_count
+from nin_spec.language.parts import PlainActivation
 
 Data = dict[str, Any]
 Size = tuple[int, int]
 
-PLAIN = ["none", "relu", "silu", "mish", "sigmoid", "tanh"]
+PLAIN = [*get_args(PlainActivation.model_fields["kind"].annotation)]
 STEPS = ["shuffle", "conv", "norm", "activation", "dropout"]
 
 labels = st.text(st.characters(codec="utf-8", exclude_categories=("Cs", "Cc")), min_size=1, max_size=8)

@@ -8,6 +8,7 @@ In the order of an import:
     budget.py       what an import may take: numbers made, time, and the cost of its proof
     regions.py      what has no operator of its own as a function, and the inputs that it is tried on
     recognise.py    functions recognised by what they compute
+    clipping.py     the activation that clips at the same ends
     padding.py      when padding before a maximum changes nothing
     rescaling.py    a change of scale by channel: in the layer before, or as a norm of its own
     chain.py        what every front end finds: typed steps with their arrays

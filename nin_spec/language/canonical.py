@@ -169,9 +169,9 @@ class _Builder:
     def pool(self, path: Path_, pool: Any) -> dict[str, Any]:
         """A pool with its stride, padding and divisor explicit."""
         data: dict[str, Any] = self.put(path, pool, path)
-        if pool.kind in ("max", "avg"):
+        if "kernel" in data:
             data.setdefault("stride", data["kernel"])
-        if pool.kind == "avg":
+        if "count_include_pad" in type(pool).model_fields:
             data.setdefault("count_include_pad", False)
         for key in data:
             self.origins.setdefault((*path, key), None)

@@ -23,6 +23,7 @@ from nin_spec.exporters.onnx_pools import choose, ways
 from nin_spec.exporters.targets import TABLE, TRITON, Runtime, Table, Target, find_target, form_of, table
 from nin_spec.ir import ops
 from nin_spec.ir.graph import Graph
+from nin_spec.ir.pixels import Affine, ChannelOrder
 from nin_spec.ir.types import Padding, TensorType
 
 
@@ -90,6 +91,12 @@ def test_a_row_that_was_not_measured_is_told_to_the_user(name: str) -> None:
     model = nin_spec.compile("nin_digits").initialise()
     told = [r for r in make(model, "onnx", {"target": f"onnxruntime=={name}"}).remarks if "was not measured" in r]
     assert len(told) == (name != "1.15")
+
+
+def test_every_op_is_measured() -> None:
+    """`make targets` has an op of each kind: those with windows apart, as pools."""
+    measured = {type(op) for op in (*EVERY_OP, *pools())}
+    assert measured == {*ops.all_ops(), Affine, ChannelOrder}
 
 
 def test_every_form_that_is_written_was_measured() -> None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import math
+from typing import Any
 
 import pytest
+from every_word import spellings
 from lint_specs import SCORES, STEM, codes_of, spec_of, told
 
 from nin_spec.diagnostics import Severity
@@ -54,6 +57,14 @@ def test_every_activation_on_the_scores(kind: str, harm: str) -> None:
     ((line, _, text, message),) = told(spec_of(STEM, block), "NIN901")
     assert (line, text) == (7, kind)
     assert harm in message
+
+
+@pytest.mark.parametrize("value", [v for v in spellings("activation") if "maxout" not in str(v)], ids=str)
+def test_every_word_on_the_scores(value: Any) -> None:
+    """Each activation but maxout, which bounds nothing."""
+    written = json.dumps(value)
+    block = f"{{convs: [{{channels: classes, activation: {written}}}], kernel: 7, padding: 3}}"
+    assert "NIN901" in codes_of(spec_of(STEM, block))
 
 
 @pytest.mark.parametrize(

@@ -135,25 +135,29 @@ def _shapes(walk: CaffeWalk, layer: Layer, op: ops.Op) -> dict[str, tuple[int, .
     return {p.name: p.shape for p in op.parameters(walk.chain.output)}
 
 
+_POOLS: dict[int, ops.GlobalPool2d] = {
+    messages.PoolingParameter.MAX: ops.AdaptiveMaxPool2d(),
+    messages.PoolingParameter.AVE: ops.AdaptiveAvgPool2d(),
+}
+
+
 @rule("Pooling")
 def _pooling(walk: CaffeWalk, layer: Layer) -> None:
     """Windows round up unless told otherwise; an average divides by the cells of the window and its padding."""
     param = layer.param("pooling_param")
-    average = param.pool == messages.PoolingParameter.AVE
-    if param.pool == messages.PoolingParameter.STOCHASTIC:
+    pool = _POOLS.get(param.pool)
+    if pool is None:
         raise refusal(layer.origin, "stochastic pooling is outside the language")
     if param.global_pooling:
         if param.kernel_size or param.HasField("kernel_h") or param.HasField("kernel_w"):
             raise refusal(layer.origin, "a global pool has no kernel_size")
-        walk.add(ops.AdaptiveAvgPool2d() if average else ops.AdaptiveMaxPool2d(), layer)
+        walk.add(pool, layer)
         return
     kernel, stride, padding = _window(layer, param)
     up = param.round_mode == messages.PoolingParameter.CEIL
-    op = (
-        ops.AvgPool2d(kernel, stride, padding, up, count_include_pad=padding != Padding())
-        if average
-        else ops.MaxPool2d(kernel, stride, padding, up)
-    )
+    op = pool.over(kernel, stride, padding, up)
+    if isinstance(op, ops.AvgPool2d):
+        op = replace(op, count_include_pad=padding != Padding())
     _check_windows(walk, layer, op)
     walk.add(op, layer)
 

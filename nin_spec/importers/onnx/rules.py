@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from nin_spec.importers.chain import Array, refusal
+from nin_spec.importers.clipping import clip
 from nin_spec.importers.onnx import windows
 from nin_spec.importers.onnx.evaluate import attributes, label
 from nin_spec.importers.onnx.rulebook import RULES, constant, done, needed, on_maps, rule
 from nin_spec.importers.onnx.walk import Walk
 from nin_spec.importers.recognise import Affine, rounded
-from nin_spec.importers.regions import UNBOUNDED
 from nin_spec.ir import ops
 
 if TYPE_CHECKING:
@@ -130,7 +130,7 @@ def _clip(walk: Walk, node: NodeProto) -> bool:
     given = attributes(node)
     said = "min" in given or "max" in given
     ends = (given.get("min"), given.get("max")) if said else (constant(walk, node, 1), constant(walk, node, 2))
-    return clip(walk, node, *ends)
+    return _clipped(walk, node, *ends)
 
 
 @rule("Max", "Min")
@@ -140,22 +140,13 @@ def _bound(walk: Walk, node: NodeProto) -> bool:
     if len(node.input) != 2 or len(others) != 1 or others[0] not in walk.source.constants:
         return False
     end = walk.source.constants[others[0]]
-    return clip(walk, node, end, None) if node.op_type == "Max" else clip(walk, node, None, end)
+    return _clipped(walk, node, end, None) if node.op_type == "Max" else _clipped(walk, node, None, end)
 
 
-def clip(walk: Walk, node: NodeProto, low: Array | float | None, high: Array | float | None) -> bool:
-    """Values between two ends, either of which may be open: a ReLU, nothing, or outside the language."""
-    lowest, highest = (None if end is None else np.asarray(end, np.float64) for end in (low, high))
-    if highest is not None and not (highest >= UNBOUNDED).all():
-        why = f"it clips values at {highest.min():g} (ReLU6 clips at 6), for which the language has no word"
-        raise refusal(label(node), why)
-    if lowest is None or (lowest <= -UNBOUNDED).all():
-        return done(walk, node)
-    if (lowest != 0).any():
-        raise refusal(
-            label(node), f"it clips values below {lowest.max():g}, and the language only has ReLU, which clips below 0"
-        )
-    walk.add(ops.ReLU(), label(node))
+def _clipped(walk: Walk, node: NodeProto, low: Array | float | None, high: Array | float | None) -> bool:
+    op = clip(low, high, label(node))
+    if op is not None:
+        walk.add(op, label(node))
     return done(walk, node)
 
 
@@ -243,7 +234,10 @@ def _transpose(walk: Walk, node: NodeProto) -> bool:
     return done(walk, node)
 
 
-@rule("ReduceMean", "ReduceMax")
+_REDUCED: dict[str, ops.GlobalPool2d] = {"ReduceMean": ops.AdaptiveAvgPool2d(), "ReduceMax": ops.AdaptiveMaxPool2d()}
+
+
+@rule(*_REDUCED)
 def _reduce(walk: Walk, node: NodeProto) -> bool:
     """A global pool, with the flattening that comes of dropped axes."""
     given = attributes(node)
@@ -253,7 +247,7 @@ def _reduce(walk: Walk, node: NodeProto) -> bool:
     axes = {int(a) % 4 for a in np.asarray(found).reshape(-1)}
     if axes != ({1, 2} if walk.channels_last else {2, 3}):
         return False
-    walk.add(ops.AdaptiveAvgPool2d() if node.op_type == "ReduceMean" else ops.AdaptiveMaxPool2d(), label(node))
+    walk.add(_REDUCED[node.op_type], label(node))
     if not given.get("keepdims", 1):
         walk.channels_last = False
         walk.add(ops.Flatten(), label(node))

@@ -12,9 +12,9 @@ import numpy as np
 from torch import fx
 
 from nin_spec.importers.chain import refusal
+from nin_spec.importers.clipping import clip
 from nin_spec.importers.padding import REFUSED, Pending, fill_of
-from nin_spec.importers.regions import UNBOUNDED
-from nin_spec.importers.torch.regions import label_of, name_of, pair_of
+from nin_spec.importers.torch.regions import label_of, pair_of
 from nin_spec.importers.torch.walk import Call, Rule, TorchWalk
 from nin_spec.ir import ops
 from nin_spec.ir.types import Padding
@@ -73,28 +73,30 @@ def _avg_pool(call: Call) -> ops.Op:
     )
 
 
-def _adaptive(average: bool) -> Rule:  # noqa: FBT001
+def _adaptive(pool: ops.GlobalPool2d) -> Rule:
     def rule(call: Call) -> ops.Op | None:
         shape, cells = call.walk.chain.output.shape, pair_of(call.given["output_size"])
         if len(shape) != 3 or any(n % m for n, m in zip(shape[1:], cells, strict=True)):
             return None
         if cells == (1, 1):
-            return ops.AdaptiveAvgPool2d() if average else ops.AdaptiveMaxPool2d()
+            return pool
         window = (shape[1] // cells[0], shape[2] // cells[1])
         if window == (1, 1):
             return None
-        return ops.AvgPool2d(window, window) if average else ops.MaxPool2d(window, window)
+        return pool.over(window, window)
 
     return rule
 
 
-def _mean(call: Call) -> ops.Op | None:
-    axes = call.given["dim"]
-    if axes is None or len(call.walk.chain.output.shape) != 3 or {int(a) % 4 for a in axes} != {2, 3}:
-        return None
-    pool = ops.AdaptiveAvgPool2d() if name_of(call.node) == "aten.mean" else ops.AdaptiveMaxPool2d()
-    call.walk.add(pool, call.node, call.given)
-    return None if call.given["keepdim"] else ops.Flatten()
+def _reduced(pool: ops.GlobalPool2d) -> Rule:
+    def rule(call: Call) -> ops.Op | None:
+        axes = call.given["dim"]
+        if axes is None or len(call.walk.chain.output.shape) != 3 or {int(a) % 4 for a in axes} != {2, 3}:
+            return None
+        call.walk.add(pool, call.node, call.given)
+        return None if call.given["keepdim"] else ops.Flatten()
+
+    return rule
 
 
 def _reshape(call: Call) -> ops.Op | None:
@@ -166,21 +168,13 @@ def _plain(op: ops.Op) -> Rule:
 
 
 def _clip(low: str | float | None, high: str | float | None) -> Rule:
-    """Values between two ends, each an argument, a number or open: a ReLU, nothing, or outside the language."""
+    """Values between two ends, each an argument, a number or open."""
 
     def rule(call: Call) -> ops.Op | None:
         lowest, highest = (call.given[end] if isinstance(end, str) else end for end in (low, high))
         if any(isinstance(end, fx.Node) for end in (lowest, highest)):
             return None
-        if highest is not None and highest < UNBOUNDED:
-            why = f"it clips values at {highest:g} (ReLU6 clips at 6), for which the language has no word"
-            raise refusal(label_of(call.node), why)
-        if lowest is None or lowest <= -UNBOUNDED:
-            return None
-        if lowest != 0:
-            why = f"it clips values below {lowest:g}, and the language only has ReLU, which clips below 0"
-            raise refusal(label_of(call.node), why)
-        return ops.ReLU()
+        return clip(lowest, highest, label_of(call.node))
 
     return rule
 
@@ -204,10 +198,10 @@ RULES: dict[str, Rule] = {
     "aten.max_pool2d": _max_pool,
     "aten.max_pool2d_with_indices": _max_pool,
     "aten.avg_pool2d": _avg_pool,
-    "aten.adaptive_avg_pool2d": _adaptive(average=True),
-    "aten.adaptive_max_pool2d": _adaptive(average=False),
-    "aten.mean": _mean,
-    "aten.amax": _mean,
+    "aten.adaptive_avg_pool2d": _adaptive(ops.AdaptiveAvgPool2d()),
+    "aten.adaptive_max_pool2d": _adaptive(ops.AdaptiveMaxPool2d()),
+    "aten.mean": _reduced(ops.AdaptiveAvgPool2d()),
+    "aten.amax": _reduced(ops.AdaptiveMaxPool2d()),
     "aten.flatten": _reshape,
     "aten.view": _reshape,
     "aten.reshape": _reshape,
