@@ -16,7 +16,7 @@ KEYS = ("norm", "activation", "pool")
 _VALUES: Data = {
     "kernel": [3, 2],
     "stride": [2, 1],
-    "padding": {"top": 1, "bottom": 0, "left": 0, "right": 1},
+    "padding": [1, 0],
     "affine": "shift",
     "size": 3,
     "pieces": 2,

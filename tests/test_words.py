@@ -18,6 +18,7 @@ from jsonschema import Draft202012Validator
 import nin_spec
 from nin_spec.analysis.shapes import describe
 from nin_spec.api import make
+from nin_spec.diagnostics import ForeignModelError
 from nin_spec.diagrams.columns import family
 from nin_spec.importers.onnx.importing import import_onnx
 from nin_spec.importers.recognise import recognise, response_norms, window_pools
@@ -233,7 +234,16 @@ def test_onnx_computes_it_and_it_comes_back(key: str, value: Any, opset: int, tm
     with torch.inference_mode():
         wanted = build_module(model).eval()(torch.from_numpy(x)).numpy()
     np.testing.assert_allclose(session.run(["scores"], {"input": x})[0], wanted, 1e-4, 1e-6)
-    assert same(import_onnx(path)[0].network, network)
+    if written_as_two(value):
+        with pytest.raises(ForeignModelError, match="no word for what this computes"):
+            import_onnx(path)
+    else:
+        assert same(import_onnx(path)[0].network, network)
+
+
+def written_as_two(value: Any) -> bool:
+    """True for an average whose partial windows count padding: a pool and a share, which no importer reads as one."""
+    return isinstance(value, dict) and bool(value.get("ceil_mode") and value.get("count_include_pad"))
 
 
 @every_spelling
