@@ -21,7 +21,7 @@ from nin_spec.api import make
 from nin_spec.diagnostics import ForeignModelError
 from nin_spec.diagrams.columns import family
 from nin_spec.importers.onnx.importing import import_onnx
-from nin_spec.importers.recognise import recognise, response_norms, window_pools
+from nin_spec.importers.recognise import Hinted, recognise, response_norms, window_pools
 from nin_spec.importers.regions import Array, Region
 from nin_spec.importers.torch.importing import import_module
 from nin_spec.ir import ops
@@ -214,7 +214,7 @@ def test_it_is_recognised_by_what_it_computes(op: ops.Op) -> None:
     windows = [(op.kernel_size, op.stride)] if isinstance(op, ops.Pool2d) else []
     sizes = [op.size] if isinstance(op, ops.LocalResponseNorm) else []
     region = Region(lambda x, _: layer(x), {}, pointwise=isinstance(op, ops.Pointwise))
-    hinted = [*window_pools(windows, numbers), *response_norms(sizes, numbers)]
+    hinted: list[Hinted] = [*window_pools(windows, numbers), *response_norms(sizes, numbers)]
     assert recognise(region, (2, 4, 9, 10), "here", hinted) == [op]
 
 

@@ -72,7 +72,7 @@ def test_what_does_not_fit_can_not_be_added(op: ops.Op, message: str) -> None:
 )
 def test_maps_ops_refuse_flat_features(op: ops.Op) -> None:
     """After flattening, what needs maps says so."""
-    with pytest.raises(ShapeError, match="already flat"):
+    with pytest.raises(ShapeError, match="its input is flat"):
         START.then("f", ops.Flatten()).then("n", op)
 
 

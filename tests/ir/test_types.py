@@ -80,7 +80,7 @@ def test_tensor_types() -> None:
     assert (maps.size, maps.bytes, maps.is_map, str(maps)) == (60, 480, True, "float64[3, 4, 5]")
     flat = maps.with_shape(7)
     assert (flat.size, flat.bytes, flat.is_map, str(flat)) == (7, 56, False, "float64[7]")
-    with pytest.raises(ShapeError, match="already flat: 7 features"):
+    with pytest.raises(ShapeError, match="its input is flat: 7 features"):
         flat.maps()
 
 

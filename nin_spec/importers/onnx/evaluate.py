@@ -72,7 +72,7 @@ def numbers_made(node: NodeProto, given: list[Constant]) -> int:
             return _padded(node, given)
         case "Concat":
             return given_sizes
-        case "AveragePool" | "MaxPool":
+        case "AveragePool" | "MaxPool" | "LpPool":
             return pools.numbers_of_pool(node, attributes(node), given[0].shape)
         case _:
             shapes = [array.shape for array in given]
