@@ -17,9 +17,9 @@ from jsonschema import Draft202012Validator
 
 import nin_spec
 from nin_spec.analysis.shapes import describe
-from nin_spec.api import make
 from nin_spec.diagnostics import ForeignModelError
 from nin_spec.diagrams.columns import family
+from nin_spec.exporter import make
 from nin_spec.importers.onnx.importing import import_onnx
 from nin_spec.importers.recognise import Hinted, recognise, response_norms, window_pools
 from nin_spec.importers.regions import Array, Region
