@@ -141,7 +141,7 @@ def plain(job: Job, data: Path | None) -> Result:
     import torch
     import torch.nn.functional as F  # noqa: N812 the field's name
 
-    from nin_spec.data import Frame, open_part
+    from nin_spec.data import Frame, open_split
     from nin_spec.training.optimizer import rate_factor
 
     torch.set_num_threads(job.threads)
@@ -151,7 +151,7 @@ def plain(job: Job, data: Path | None) -> Result:
     assert recipe.gradient_clip is None
     layout = torch.channels_last if job.tuned else torch.contiguous_format
     net = nin_spec.build_module(network.initialise()).to(memory_format=layout).train()  # type: ignore[call-overload]
-    part, (channels, height, width) = open_part(recipe.dataset, "train", data), network.graph.input.shape
+    part, (channels, height, width) = open_split(recipe.dataset, "train", data), network.graph.input.shape
     pictures = part.pictures(np.arange(len(part)), Frame(channels, height, width))
     images, labels = torch.from_numpy(pictures).permute(0, 3, 1, 2).contiguous(), torch.tensor(part.labels)
     contract = network.card.preprocessing

@@ -4,7 +4,7 @@ Each contender trains in a process of its own. Those of one network live side by
 steps, one at a time, so that what the machine does meanwhile hits all alike; then all begin anew. A pair's ratio
 is taken turn by turn: printed are its median, least and greatest, beside the medians of both sides. (Where a
 process's memory happens to lie moves its speed by some percent: hence several rounds, of few turns.) Pictures
-are random bytes in CIFAR-10's own format, and the digits that come with nin-spec. (Of these, ours reads up to
+are random bytes in CIFAR-10's own format, and the digits bundled with nin-spec. (Of these, ours reads up to
 three batches ahead while another has its turn: milliseconds, and the data line tells what they come to.)
 
     throughput   images/s: ours / by hand, same settings and layout in memory  (nin_cifar: at least 0.98)

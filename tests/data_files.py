@@ -14,7 +14,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from nin_spec.data import Frame, Part
+from nin_spec.data import Frame, Split
 from nin_spec.diagnostics import Code, DataError
 
 Pixels = NDArray[np.uint8]
@@ -96,7 +96,7 @@ def npz_bytes(save: Callable[..., None], arrays: dict[str, Any]) -> bytes:
     return buffer.getvalue()
 
 
-def all_of(part: Part, frame: Frame) -> Pixels:
+def all_of(part: Split, frame: Frame) -> Pixels:
     """Every picture of a part."""
     return part.pictures(np.arange(len(part)), frame)
 

@@ -18,7 +18,7 @@ from PIL import Image
 from small_models import content
 
 import nin_spec
-from nin_spec.data.folder import FolderPart
+from nin_spec.data.folder import FolderSplit
 from nin_spec.diagnostics import Code, InputError
 from nin_spec.evaluation.scores import inputs
 from nin_spec.language.load import loads
@@ -69,7 +69,7 @@ def picture(size: tuple[int, int], mode: str) -> Image.Image:
 
 def trained_on(network: Network, path: Path) -> NDArray[Any]:
     """What the first step of a training is given for the picture."""
-    part = FolderPart("x", "train", "x", ("a", "b"), np.array([0]), str(path.parent), (path.name,))
+    part = FolderSplit("x", "train", "x", ("a", "b"), np.array([0]), str(path.parent), (path.name,))
     recipe, frame = recipe_of(network), input_frame(network)
     batches = Batches(part, 1, 0, stored_frame(frame, recipe), (frame.height, frame.width), recipe.augment)
     feed = Feed(
@@ -91,7 +91,7 @@ def recipe_of(network: Network) -> Recipe:
 
 def evaluated_on(network: Network, path: Path) -> NDArray[Any]:
     """What `evaluate` gives the network for the picture."""
-    part = FolderPart("x", "test", "x", ("a", "b"), np.array([0]), str(path.parent), (path.name,))
+    part = FolderSplit("x", "test", "x", ("a", "b"), np.array([0]), str(path.parent), (path.name,))
     shape = cast("tuple[int, int, int]", network.graph.input.shape)
     batch: NDArray[Any]
     (batch,) = inputs(part, network.card.preprocessing, shape, np.float32, 1)
@@ -182,7 +182,7 @@ def test_a_random_crop_is_a_window_of_the_resized_picture(tmp_path: Path) -> Non
     network = network_of(resize, {"augment": {"crop": True}})
     picture((30, 20), "RGB").save(tmp_path / "a.png")
     square = expected(picture((30, 20), "RGB"), resize, (14, 14), 3)
-    part = FolderPart("x", "train", "x", ("a", "b"), np.zeros(40, np.int64), str(tmp_path), ("a.png",) * 40)
+    part = FolderSplit("x", "train", "x", ("a", "b"), np.zeros(40, np.int64), str(tmp_path), ("a.png",) * 40)
     frame = input_frame(network)
     batches = Batches(part, 40, 0, stored_frame(frame, recipe_of(network)), SIZE, Augment(crop=True))
     feed = Feed(network.card.preprocessing, 3, torch.float32, torch.device("cpu"), torch.contiguous_format)

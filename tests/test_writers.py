@@ -59,7 +59,7 @@ ROUND_THE_DOOR = {
     ("nin_spec/studio/downloads.py", "TemporaryDirectory"): "a temporary folder of its own",
     ("nin_spec/training/begin.py", "mkdtemp"): "the new run folder, before it has its name",
     ("nin_spec/training/begin.py", "replace"): "gives the new run folder its name",
-    ("nin_spec/training/begin.py", "rmtree"): "the new run folder that could not get its name",
+    ("nin_spec/training/begin.py", "rmtree"): "the new run folder that could not be renamed",
     ("nin_spec/training/checkpoint.py", "unlink"): "checkpoints of its own run folder",
     ("nin_spec/training/board.py", "rmtree"): "the log of its own run folder",
     ("nin_spec/training/board.py", "EventsWriter"): "the log of its own run folder",

@@ -16,7 +16,7 @@ from nin_spec.cli.options import data_option, force_option
 from nin_spec.cli.outputs import FOLDER
 
 if TYPE_CHECKING:
-    from nin_spec.data import Part, PartName
+    from nin_spec.data import Split, SplitName
     from nin_spec.data.catalog import Entry
     from nin_spec.diagnostics import Diagnostic
 
@@ -183,7 +183,7 @@ class Bars:
 )
 @click.option("--count", type=click.IntRange(1), metavar="N", default=10, show_default=True, help="Number of pictures.")
 @force_option
-def save_command(name: str, folder: str, location: str | None, part: PartName, count: int, force: bool) -> None:
+def save_command(name: str, folder: str, location: str | None, part: SplitName, count: int, force: bool) -> None:
     """Save pictures of a data set as PNG files, for example for `nin-spec run`.
 
     \b
@@ -192,11 +192,11 @@ def save_command(name: str, folder: str, location: str | None, part: PartName, c
     """
     import numpy as np
 
-    from nin_spec.data import open_part
+    from nin_spec.data import open_split
     from nin_spec.data.saving import save_pictures
     from nin_spec.diagnostics import Code, Diagnostic, ExportError
 
-    found = open_part(name, part, Path(location) if location is not None else None)
+    found = open_split(name, part, Path(location) if location is not None else None)
     target = Path(folder)
     try:
         target.mkdir(parents=True, exist_ok=True)
@@ -223,7 +223,7 @@ def check_command(dataset: str, location: str | None) -> None:
       nin-spec data check photos
       nin-spec data check fashion_mnist --data /usr/share/datasets/fashion-mnist
     """
-    from nin_spec.data import check_part
+    from nin_spec.data import check_split
     from nin_spec.data.catalog import CATALOG
     from nin_spec.diagnostics import DataError, counted
 
@@ -233,7 +233,7 @@ def check_command(dataset: str, location: str | None) -> None:
     parts, found = _open_both(name, place)
     with Bars(" pictures") as bars:
         for part in parts:
-            found += check_part(part, partial(bars.show, part.part, len(part)))
+            found += check_split(part, partial(bars.show, part.part, len(part)))
     _show_counts(parts)
     if not found:
         click.echo(f"{counted(sum(map(len, parts)), 'picture')} read, none damaged")
@@ -242,17 +242,17 @@ def check_command(dataset: str, location: str | None) -> None:
         raise DataError(found)
 
 
-def _open_both(name: str, place: Path | None) -> tuple[list[Part], list[Diagnostic]]:
+def _open_both(name: str, place: Path | None) -> tuple[list[Split], list[Diagnostic]]:
     """The splits that can be opened, and what is wrong with the others; a test split may be missing."""
-    from nin_spec.data.opening import inspect_part
+    from nin_spec.data.opening import inspect_split
     from nin_spec.diagnostics import Code, DataError
 
-    parts: list[Part] = []
+    parts: list[Split] = []
     faults: list[Diagnostic] = []
-    names: tuple[PartName, ...] = ("train", "test")
+    names: tuple[SplitName, ...] = ("train", "test")
     for part in names:
         try:
-            opened, wrong = inspect_part(name, part, place)
+            opened, wrong = inspect_split(name, part, place)
             parts.append(opened)
             faults += (d for d in wrong if d not in faults)
         except DataError as error:
@@ -265,7 +265,7 @@ def _open_both(name: str, place: Path | None) -> tuple[list[Part], list[Diagnost
     return parts, faults
 
 
-def _compare(parts: list[Part], name: str, place: Path | None) -> list[Diagnostic]:
+def _compare(parts: list[Split], name: str, place: Path | None) -> list[Diagnostic]:
     """Hold a known data set's files against the published ones. One of their size and other bytes is damaged."""
     from nin_spec.data.catalog import place_of
     from nin_spec.data.faults import damage
@@ -284,7 +284,7 @@ def _compare(parts: list[Part], name: str, place: Path | None) -> list[Diagnosti
     return found
 
 
-def _show_counts(parts: list[Part]) -> None:
+def _show_counts(parts: list[Split]) -> None:
     """Pictures by class and split."""
     import numpy as np
 

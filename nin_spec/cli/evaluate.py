@@ -32,7 +32,7 @@ from nin_spec.extras import need
 from nin_spec.seals import Kind
 
 if TYPE_CHECKING:
-    from nin_spec.data import Part
+    from nin_spec.data import Split
     from nin_spec.evaluation import Agreement, Comparison, Evaluation, Subject
     from nin_spec.network import Network
     from nin_spec.runtime.providers import Device
@@ -170,12 +170,12 @@ def open_subject(name: str, opened: Path | Network | Run, weights: str | None, h
             return subject_of_run(run, file, *how)
 
 
-def open_pictures(subject: Subject, run: Run | None, asked: Asked) -> tuple[Part, int]:
+def open_pictures(subject: Subject, run: Run | None, asked: Asked) -> tuple[Split, int]:
     """The pictures asked for, and how many the split has in all; `run` is what is evaluated, if it is one."""
-    from nin_spec.data import open_part, sample
+    from nin_spec.data import open_split, sample
     from nin_spec.data.opening import place_for
     from nin_spec.data.published import doubts
-    from nin_spec.training.sets import open_run_part
+    from nin_spec.training.sets import open_run_split
 
     location = subject.location if asked.data is None else Path(asked.data)
     dataset = asked.dataset or subject.dataset
@@ -187,11 +187,11 @@ def open_pictures(subject: Subject, run: Run | None, asked: Asked) -> tuple[Part
         dataset = location.resolve().stem
     own = run if dataset == subject.dataset else None
     if own is not None:
-        part = open_run_part(own, asked.split, location)
+        part = open_run_split(own, asked.split, location)
     elif asked.split == "validation":
         raise click.UsageError("--split validation belongs to RUNDIR, whose recipe held it out")
     else:
-        part = open_part(dataset, asked.split, location)
+        part = open_split(dataset, asked.split, location)
     if asked.split == "test" or own is None:
         tell(f"warning: {doubt}" for doubt in doubts(part, place_for(dataset, location)))
     return part if asked.limit is None else sample(part, asked.limit, seed=0), len(part)
@@ -225,7 +225,7 @@ def draw(path: Path, evaluation: Evaluation, inputs: list[str | None], *, force:
 # ------------------------------------------------------------------ the answer
 
 
-def as_dict(subject: Subject, part: Part, total: int, comparison: Comparison) -> dict[str, Any]:
+def as_dict(subject: Subject, part: Split, total: int, comparison: Comparison) -> dict[str, Any]:
     """The answer as plain data."""
     session, found = subject.session, comparison.as_dict()
     info = session.metadata
@@ -253,7 +253,7 @@ def whose(subject: str, weights: str) -> tuple[str, str]:
 
 
 def show(
-    subject: Subject, part: Part, total: int, comparison: Comparison, name: str, owners: tuple[str, str] = ("", "")
+    subject: Subject, part: Split, total: int, comparison: Comparison, name: str, owners: tuple[str, str] = ("", "")
 ) -> None:
     """The totals, how far torch and onnxruntime agree, one row per class, and the confusion matrix."""
     evaluation, session = comparison.onnxruntime, subject.session

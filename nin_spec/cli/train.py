@@ -137,7 +137,7 @@ def train_command(target: str, **given: Any) -> int:
 
     with _stoppable() as stop, joined(given["peer_timeout"]) as world:
         run = _train(world, target, given, stop)
-        return _conclude(run, stop) if world.leads else 0
+        return _conclude(run, stop) if world.is_main else 0
 
 
 def _train(world: World, target: str, given: dict[str, Any], stop: _Stop) -> Run:
@@ -147,7 +147,7 @@ def _train(world: World, target: str, given: dict[str, Any], stop: _Stop) -> Run
     require_same(world, {name: str(value) for name, value in {"SPEC": target, **given}.items() if name != "data"})
     network, folder = None, None
     with agreed(world, click.ClickException):
-        if world.leads:
+        if world.is_main:
             folder = _run_to_resume(target, given) if given["resumed"] else None
             network = _checked(world, target, given) if folder is None else None
     text, name, path = world.broadcast(
@@ -197,7 +197,7 @@ def _checked(world: World, target: str, given: dict[str, Any]) -> Network:
 
     if given["data"] is None and (place := beside(network)) is not None:
         given["data"] = str(place)
-        if world.leads:
+        if world.is_main:
             tell([f"data: {place}, beside the spec"])
     place_for(recipe.dataset, None if given["data"] is None else Path(given["data"]))
     if given["weights"] is not None:
@@ -383,7 +383,7 @@ class Speaker:
         if self.bar is not None and row["step"] == self.steps:
             self.bar.close()
 
-    def told(self, message: str) -> None:
+    def logged(self, message: str) -> None:
         """A warning."""
         self._say(f"warning: {message}", err=True)
 

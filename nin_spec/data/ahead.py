@@ -1,4 +1,4 @@
-"""Reading ahead: the next things are made in a thread while this one is used."""
+"""Prefetching: a thread computes the next items while the current one is used."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ Made = TypeVar("Made")
 
 
 def read_ahead(make: Callable[[Item], Made], items: Iterable[Item], depth: int = 3) -> Generator[Made]:
-    """`make` of each item, in order, at most `depth` of them made before they are asked for.
+    """`make(item)` for each item, in order, computing at most `depth` results ahead.
 
-    What `make` raises is raised where its result would have come. Close the iterator to stop early.
+    An exception of `make` is raised in place of its result. Close the iterator to stop early.
     """
     pool = ThreadPoolExecutor(1, "nin-spec-read-ahead")
     waiting: deque[Future[Made]] = deque()

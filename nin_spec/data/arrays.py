@@ -1,4 +1,4 @@
-"""Parts whose pictures are bytes of one size, in memory or mapped from a file."""
+"""Splits whose pictures are bytes of one size, in memory or memory-mapped."""
 
 from __future__ import annotations
 
@@ -11,27 +11,27 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from nin_spec.data.faults import damaged
-from nin_spec.data.part import Numbers, PartName
+from nin_spec.data.split import Indices, SplitName
 from nin_spec.pictures import Frame, Pixels, to_frame
 
-Reader = Callable[[Numbers], Pixels]
+Reader = Callable[[Indices], Pixels]
 
 
 @dataclass(frozen=True, eq=False)
-class ArrayPart:
-    """`read` gives the raw pictures of some numbers: (n, H, W) gray, or (n, H, W, 1 or 3)."""
+class ArraySplit:
+    """`read` returns the raw pictures at some indices: (n, H, W) gray, or (n, H, W, 1 or 3)."""
 
     dataset: str
-    part: PartName
+    part: SplitName
     where: str
     classes: tuple[str, ...]
-    labels: Numbers
+    labels: Indices
     read: Reader = field(repr=False)
 
-    def pictures(self, indices: Numbers, frame: Frame) -> Pixels:
+    def pictures(self, indices: Indices, frame: Frame) -> Pixels:
         return bring(self.read(indices), frame)
 
-    def evidence(self, indices: Numbers) -> bytes:
+    def evidence(self, indices: Indices) -> bytes:
         """The raw pixels."""
         return self.read(indices).tobytes()
 
@@ -40,7 +40,7 @@ class ArrayPart:
 
 
 def bring(raw: Pixels, frame: Frame) -> Pixels:
-    """Raw pictures in the frame, each as `to_frame` would have it alone; a new array."""
+    """Raw pictures in the frame, each equal to `to_frame` of it alone; a new array."""
     pictures = raw[..., None] if raw.ndim == 3 else raw
     count, height, width, channels = pictures.shape
     if not count:
@@ -52,19 +52,19 @@ def bring(raw: Pixels, frame: Frame) -> Pixels:
         return np.array(pictures, order="C")
     if channels == 1:
         return np.repeat(pictures, 3, axis=-1)
-    # All as one tall picture: luminance is taken pixel by pixel.
+    # All as one tall picture: luminance is computed per pixel.
     tall = Image.fromarray(pictures.reshape(count * height, width, 3)).convert("L")
     return np.array(tall).reshape(count, height, width, 1)
 
 
 @dataclass(frozen=True, eq=False)
 class Blocks:
-    """Arrays of several files, indexed as if they were one; nothing is joined."""
+    """Arrays of several files, indexed as one without concatenation."""
 
     arrays: Sequence[Pixels]
 
-    def take(self, indices: Numbers) -> Pixels:
-        """These items, in this order."""
+    def take(self, indices: Indices) -> Pixels:
+        """The items at these indices, in this order."""
         if len(self.arrays) == 1:
             return np.asarray(self.arrays[0][indices])
         ends = np.cumsum([len(a) for a in self.arrays])
@@ -78,13 +78,13 @@ class Blocks:
         return result
 
 
-def class_numbers(raw: NDArray[np.integer], count: int, path: Path | str, place: Callable[[int], str]) -> Numbers:
-    """Labels as int64, each shown to be a class; `place` says where label number k lies, as `byte 12`."""
+def class_numbers(raw: NDArray[np.integer], count: int, path: Path | str, locate: Callable[[int], str]) -> Indices:
+    """Labels as int64, each checked to be a class; `locate` says where label k is, for example `byte 12`."""
     wrong = np.flatnonzero((raw < 0) | (raw >= count))
     if len(wrong):
         first = int(wrong[0])
-        why = f"{place(first)} holds label {int(raw[first])}, and there are classes 0 to {count - 1}"
-        more = f" ({len(wrong):,} labels are wrong)" if len(wrong) > 1 else ""
+        why = f"{locate(first)} has the label {int(raw[first])}; the classes are 0 to {count - 1}"
+        more = f" ({len(wrong):,} labels are out of range)" if len(wrong) > 1 else ""
         raise damaged(path, why + more)
     labels = raw.astype(np.int64)
     labels.setflags(write=False)
@@ -92,5 +92,5 @@ def class_numbers(raw: NDArray[np.integer], count: int, path: Path | str, place:
 
 
 def numbered(count: int) -> tuple[str, ...]:
-    """Names for classes that have none."""
+    """Class names for a data set without any."""
     return tuple(map(str, range(count)))

@@ -1,7 +1,8 @@
-"""The data sets known by name: what they are, who made them, and which files they are published as.
+"""The data sets known by name: description, authors and published files.
 
 The URLs, sizes and SHA-256 checksums are those of tensorflow_datasets (url_checksums/); the MD5 sums that
-torchvision and the authors of CIFAR publish belong to the same files. No numpy here: `data list` is quick.
+torchvision and the authors of CIFAR publish belong to the same files. This module does not import numpy, so that `data
+list` starts fast.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ ROOT_VARIABLE = "NIN_SPEC_DATA"
 
 @dataclass(frozen=True, slots=True)
 class Download:
-    """A published file: where it is, mirrors in order, its size in bytes and its checksum."""
+    """A published file: its URLs in order of preference, its size in bytes and its checksum."""
 
     name: str
     urls: tuple[str, ...]
@@ -29,7 +30,7 @@ class Download:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A known data set. `shape` is a picture's (C, H, W), `counts` the pictures of (train, test)."""
+    """A known data set. `shape` is a picture's (C, H, W), `counts` are the pictures of (train, test)."""
 
     name: str
     title: str
@@ -48,13 +49,13 @@ class Entry:
 
 
 def data_root() -> Path:
-    """Where data sets lie unless another folder is named: $NIN_SPEC_DATA, else nin-spec/data in the user's cache."""
+    """The default folder of data sets: $NIN_SPEC_DATA, else nin-spec/data in the user's cache."""
     if given := os.environ.get(ROOT_VARIABLE):
         return Path(given)
     if given := os.environ.get("XDG_CACHE_HOME"):
         cache = Path(given)
     else:
-        # Not Path.home(), which raises where there is no home.
+        # Not Path.home(), which raises without a home folder.
         home = os.path.expanduser("~")  # noqa: PTH111
         cache = Path(home) / _CACHES.get(sys.platform, ".cache")
     return cache / "nin-spec" / "data"
@@ -69,9 +70,9 @@ def place_of(name: str) -> Path:
 
 
 def entry_of(name: str) -> Entry:
-    """The data set of that name. Raises DataError DATA_MISSING, which names the nearest one."""
+    """The data set of that name. Raises DataError (DATA_MISSING), which names the nearest one."""
     if name not in CATALOG:
-        raise missing(f"no data set is known as {name!r}", did_you_mean(name, list(CATALOG)))
+        raise missing(f"unknown data set {name!r}", did_you_mean(name, list(CATALOG)))
     return CATALOG[name]
 
 
@@ -92,7 +93,7 @@ possum rabbit raccoon ray road rocket rose sea seal shark shrew skunk skyscraper
 sunflower sweet_pepper table tank telephone television tiger tractor train trout tulip turtle wardrobe whale
 willow_tree wolf woman worm
 """
-"""CIFAR-100's fine labels, in the order of its fine_label_names.txt."""
+"""CIFAR-100's fine labels, in the order of fine_label_names.txt."""
 
 ENTRIES = (
     Entry(

@@ -1,4 +1,4 @@
-"""Looking at a whole part: its fingerprint, its files' headers, and every damaged picture in it."""
+"""Checks of a whole split: its fingerprint, its files' headers, and every damaged picture."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from nin_spec.data.part import Headed, Part, evidence_of
+from nin_spec.data.split import Headed, Split, evidence_of
 from nin_spec.diagnostics import DataError, Diagnostic
 from nin_spec.pictures import Frame
 
@@ -15,11 +15,11 @@ _SAMPLE = 256
 _BATCH = 256
 
 
-def fingerprint(part: Part) -> str:
-    """64 hex digits that tell this part from others: all labels, and 256 pictures spread over it.
+def fingerprint(part: Split) -> str:
+    """64 hex digits that identify this split: a hash of all labels and of 256 pictures spread over it.
 
-    Of folders the pictures' names and sizes count instead of their pixels. Cheap, and so no proof that
-    every pixel is the same.
+    For folders, the pictures' names and sizes are hashed instead of their pixels. Cheap, so it does not prove that
+    every pixel is equal.
     """
     count = len(part)
     sample = np.unique(np.linspace(0, count - 1, min(_SAMPLE, count)).astype(np.int64))
@@ -29,15 +29,15 @@ def fingerprint(part: Part) -> str:
     return digest.hexdigest()
 
 
-def check_headers(part: Part) -> list[Diagnostic]:
-    """One finding for each file that does not begin as a picture does: cheap, before a training. None of arrays."""
+def check_headers(part: Split) -> list[Diagnostic]:
+    """One diagnostic for each file without the header of a picture: cheap, before training. None for arrays."""
     return part.headers(np.arange(len(part))) if isinstance(part, Headed) else []
 
 
-def check_part(part: Part, progress: Callable[[int], object] | None = None) -> list[Diagnostic]:
-    """Read every picture; one finding for each that is damaged.
+def check_split(part: Split, progress: Callable[[int], object] | None = None) -> list[Diagnostic]:
+    """Read every picture; one diagnostic for each damaged one.
 
-    `progress` is told how many pictures have been read so far.
+    `progress` is called with the number of pictures read so far.
     """
     frame, found = Frame(3, 8, 8), list[Diagnostic]()
     for start in range(0, len(part), _BATCH):

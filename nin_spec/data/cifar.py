@@ -1,4 +1,4 @@
-"""CIFAR-10 and CIFAR-100 in their binary version: records of labels and 3,072 bytes, unpacked or in the .tar.gz."""
+"""CIFAR-10 and CIFAR-100, binary version: records of labels and 3,072 bytes, unpacked or in the .tar.gz."""
 
 from __future__ import annotations
 
@@ -11,27 +11,27 @@ from pathlib import Path
 
 import numpy as np
 
-from nin_spec.data.arrays import ArrayPart, Blocks, class_numbers
+from nin_spec.data.arrays import ArraySplit, Blocks, class_numbers
 from nin_spec.data.faults import damaged, missing, unreadable
-from nin_spec.data.part import Numbers, PartName
+from nin_spec.data.split import Indices, SplitName
 from nin_spec.diagnostics import DataError
 from nin_spec.files import write_atomic
 from nin_spec.pictures import Pixels
 
 _PICTURE = 3 * 32 * 32
 _MAX_MEMBER = 50_000 * (2 + _PICTURE)
-"""The largest file published."""
+"""The largest published file."""
 _CHUNK = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """How one of the two is laid out: `limits` are the classes of each label byte, the last being ours."""
+    """The layout of one of the two: `limits` are the class counts of each label byte; the last byte is used."""
 
     title: str
     archive: str
     folder: str
-    files: dict[PartName, tuple[str, ...]]
+    files: dict[SplitName, tuple[str, ...]]
     limits: tuple[int, ...]
     pickles: tuple[str, ...]
 
@@ -59,13 +59,13 @@ LAYOUTS = {
         ("cifar-100-python", "cifar-100-python.tar.gz", "meta"),
     ),
 }
-"""As https://www.cs.toronto.edu/~kriz/cifar.html describes them. CIFAR-100 has coarse labels, then fine ones."""
+"""See https://www.cs.toronto.edu/~kriz/cifar.html. CIFAR-100 has coarse labels, then fine ones."""
 
 
-def open_cifar(dataset: str, part: PartName, location: Path, classes: tuple[str, ...]) -> ArrayPart:
-    """A part from the folder of .bin files, a folder that holds it, or the .tar.gz as it was downloaded.
+def open_cifar(dataset: str, part: SplitName, location: Path, classes: tuple[str, ...]) -> ArraySplit:
+    """A split from the folder of .bin files, its parent folder, or the downloaded .tar.gz.
 
-    There may be fewer records than published, but only whole ones. Raises DataError.
+    There may be fewer records than published, but only complete ones. Raises DataError.
     """
     layout = LAYOUTS[dataset]
     where, files = _find(dataset, layout.files[part], location)
@@ -77,7 +77,7 @@ def open_cifar(dataset: str, part: PartName, location: Path, classes: tuple[str,
     blocks = Blocks(pictures)
     joined = np.concatenate(labels)
     joined.setflags(write=False)
-    return ArrayPart(dataset, part, str(where), classes, joined, lambda indices: _planes(blocks.take(indices)))
+    return ArraySplit(dataset, part, str(where), classes, joined, lambda indices: _planes(blocks.take(indices)))
 
 
 def _planes(flat: Pixels) -> Pixels:
@@ -88,31 +88,31 @@ def _planes(flat: Pixels) -> Pixels:
 def _records(layout: Layout, name: str, data: Pixels) -> Pixels:
     whole, rest = divmod(len(data), layout.record)
     if rest:
-        why = f"records have {layout.record:,} bytes, and the last, from byte {whole * layout.record:,}, has {rest:,}"
+        why = f"records have {layout.record:,} bytes, but the last, at byte {whole * layout.record:,}, has {rest:,}"
         raise damaged(name, why)
     if not whole:
         raise damaged(name, "it is empty")
     return data.reshape(whole, layout.record)
 
 
-def _labels(layout: Layout, name: str, records: Pixels) -> Numbers:
-    """The last of the label bytes, all of them checked."""
+def _labels(layout: Layout, name: str, records: Pixels) -> Indices:
+    """The last label byte of each record; all label bytes are checked."""
     for column, limit in enumerate(layout.limits):
         raw = np.asarray(records[:, column])
-        numbers = class_numbers(raw, limit, name, _place(layout, column))
+        numbers = class_numbers(raw, limit, name, _position(layout, column))
     return numbers
 
 
-def _place(layout: Layout, column: int) -> Callable[[int], str]:
-    """Where a record's label lies."""
+def _position(layout: Layout, column: int) -> Callable[[int], str]:
+    """The position of a record's label, for messages."""
     return lambda k: f"byte {k * layout.record + column:,}"
 
 
-# ------------------------------------------------------------------ where the files are
+# ------------------------------------------------------------------ finding the files
 
 
 def _find(dataset: str, names: tuple[str, ...], location: Path) -> tuple[Path, list[tuple[str, Pixels]]]:
-    """Where the files were found, and each one's name and bytes."""
+    """The path of the files, and each one's name and bytes."""
     layout = LAYOUTS[dataset]
     if location.is_file():
         return location, list(_unpack(location, names))
@@ -120,7 +120,7 @@ def _find(dataset: str, names: tuple[str, ...], location: Path) -> tuple[Path, l
         here = [folder / name for name in names if (folder / name).is_file()]
         if here and len(here) < len(names):
             absent = next(name for name in names if folder / name not in here)
-            raise missing(f"{folder} holds {here[0].name} and no {absent}: {layout.title} is not complete there")
+            raise missing(f"{folder} has {here[0].name} but not {absent}: {layout.title} is incomplete there")
         if here:
             return folder, [(str(path), _map(path)) for path in here]
     if (location / layout.archive).is_file():
@@ -133,11 +133,11 @@ def _absent(dataset: str, names: tuple[str, ...], location: Path) -> DataError:
     pickled = next((name for name in layout.pickles if (location / name).exists()), None)
     if pickled is not None:
         message = (
-            f"{location / pickled} is {layout.title}'s Python version: pickles, which can run any code when they"
-            " are opened, so nin-spec never does"
+            f"{location / pickled} is {layout.title}'s Python version: pickle files, which can run code when loaded, "
+            "so nin-spec never loads them"
         )
-        return missing(message, f"get the binary version, {layout.archive}: nin-spec data fetch {dataset}")
-    return missing(f"{location} holds neither {names[0]} nor {layout.folder}/{names[0]} nor {layout.archive}")
+        return missing(message, f"use the binary version, {layout.archive}: nin-spec data fetch {dataset}")
+    return missing(f"{location} contains neither {names[0]} nor {layout.folder}/{names[0]} nor {layout.archive}")
 
 
 def _map(path: Path) -> Pixels:
@@ -150,19 +150,19 @@ def _map(path: Path) -> Pixels:
 
 
 def _unpack(archive: Path, names: tuple[str, ...]) -> Iterator[tuple[str, Pixels]]:
-    """The members of these names, in this order, read into memory; nothing is written."""
+    """The members with these names, in this order, read into memory."""
     found = members(archive, names)
     for name in names:
         if name not in found:
-            raise missing(f"{archive} holds no {name}: it's cut short, or another archive")
+            raise missing(f"{archive} does not contain {name}: it is truncated, or a different archive")
         yield f"{archive}/{name}", np.frombuffer(found[name], np.uint8)
 
 
 def unpack(dataset: str, folder: Path) -> str:
-    """Write the .bin files of the archive in a folder beside it, unless they are there; in words.
+    """Write the .bin files of the archive to a folder beside it, unless they exist. Returns a message.
 
-    Only the files known by name are taken, whatever paths the archive gives them, so that none can be
-    written elsewhere.
+    Only files with known names are extracted, and their paths in the archive are ignored, so that none can be written
+    elsewhere.
     """
     layout = LAYOUTS[dataset]
     target, names = folder / layout.folder, tuple(name for part in layout.files.values() for name in part)
@@ -170,7 +170,7 @@ def unpack(dataset: str, folder: Path) -> str:
         return f"{target}: already unpacked"
     found = members(folder / layout.archive, names)
     if absent := [name for name in names if name not in found]:
-        raise damaged(folder / layout.archive, f"it holds no {absent[0]}")
+        raise damaged(folder / layout.archive, f"it does not contain {absent[0]}")
     target.mkdir(exist_ok=True)
     for name, data in found.items():
         write_atomic(target / name, data)
@@ -178,7 +178,7 @@ def unpack(dataset: str, folder: Path) -> str:
 
 
 def is_complete(dataset: str, folder: Path) -> bool:
-    """True when the archive is in a folder, or all the .bin files are, there or below it."""
+    """True if a folder has the archive, or all the .bin files, directly or in a subfolder."""
     layout = LAYOUTS[dataset]
     names = [name for part in layout.files.values() for name in part]
     below = (folder, folder / layout.folder)
@@ -186,7 +186,7 @@ def is_complete(dataset: str, folder: Path) -> bool:
 
 
 def members(archive: Path, names: tuple[str, ...]) -> dict[str, bytes]:
-    """The bytes of each regular member whose last name is among these, read to the archive's own checksum.
+    """The bytes of each regular member with one of these base names, read up to the archive's checksum.
 
     Raises DataError.
     """
@@ -210,7 +210,7 @@ def _member(
     if not member.isreg() or name not in names:
         return
     if member.size > _MAX_MEMBER:
-        raise damaged(archive, f"{name} claims {member.size:,} bytes")
+        raise damaged(archive, f"{name} declares {member.size:,} bytes")
     source = tar.extractfile(member)
     if source is not None:
         yield name, source.read()

@@ -1,4 +1,4 @@
-"""The data set that comes along: 1,797 handwritten digits of 8x8 pixels.
+"""The bundled data set: 1,797 handwritten digits of 8x8 pixels.
 
 They are the test set of E. Alpaydin and C. Kaynak, Optical Recognition of Handwritten Digits, UCI Machine
 Learning Repository, 1998, https://doi.org/10.24432/C50P49, licensed CC BY 4.0; in the order of
@@ -12,10 +12,10 @@ from pathlib import Path
 
 import numpy as np
 
-from nin_spec.data.arrays import ArrayPart
+from nin_spec.data.arrays import ArraySplit
+from nin_spec.data.held_out import hold_out
 from nin_spec.data.idx import pair_up
-from nin_spec.data.part import PartName
-from nin_spec.data.split import hold_out
+from nin_spec.data.split import SplitName
 
 _HERE = Path(__file__).resolve().parent
 _SCALED = ((np.arange(256) * 255 + 8) // 16).clip(0, 255).astype(np.uint8)
@@ -24,12 +24,12 @@ TEST_SHARE, SEED = 0.2, 0
 
 
 @cache
-def open_digits(part: PartName) -> ArrayPart:
-    """A fifth of each class is the test part, always the same one; the rest is for training."""
+def open_digits(part: SplitName) -> ArraySplit:
+    """A fixed fifth of each class is the test split; the rest is the training split."""
     images, labels = (_HERE / f"digits-{name}-ubyte.gz" for name in ("images-idx3", "labels-idx1"))
     every = pair_up("digits", part, images, labels, tuple("0123456789"))
     chosen = hold_out(every.labels, TEST_SHARE, SEED)[part == "test"]
     mine = every.labels[chosen]
     mine.setflags(write=False)
-    where = "the digits that come with nin-spec"
-    return ArrayPart("digits", part, where, every.classes, mine, lambda k: _SCALED[every.read(chosen[k])])
+    where = "the digits bundled with nin-spec"
+    return ArraySplit("digits", part, where, every.classes, mine, lambda k: _SCALED[every.read(chosen[k])])

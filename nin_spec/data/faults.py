@@ -1,4 +1,4 @@
-"""The errors of data sets, each with its code: missing, damaged, misfit."""
+"""The errors of data sets, one function per code: missing, damaged, misfit."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from nin_spec.diagnostics import Code, DataError, Diagnostic
 
 
 def missing(message: str, hint: str | None = None) -> DataError:
-    """A data set, or a file of it, is not there."""
+    """A data set, or a file of it, does not exist."""
     return DataError(Diagnostic(Code.DATA_MISSING, message, hint=hint))
 
 
 def damage(path: Path | str, why: str, hint: str | None = None) -> Diagnostic:
-    """A file is truncated, corrupt or mislabelled; `why` says at which byte."""
+    """A file is truncated, corrupt or mislabelled; `why` names the byte."""
     return Diagnostic(Code.DATA_DAMAGED, f"{path} is damaged: {why}", hint=hint)
 
 
@@ -23,16 +23,16 @@ def damaged(path: Path | str, why: str, hint: str | None = None) -> DataError:
 
 
 def misfit(message: str, hint: str | None = None) -> DataError:
-    """A data set that is whole, and not what is wanted."""
+    """A valid data set that does not fit."""
     return DataError(Diagnostic(Code.DATA_MISFIT, message, hint=hint))
 
 
 def unreadable(path: Path | str, error: OSError | ValueError) -> DataError:
-    """The system refuses to open or read a file."""
+    """A file can't be opened or read."""
     reason = getattr(error, "strerror", None) or str(error)
     return missing(f"{path} can't be read: {reason}")
 
 
 def fetch_error(message: str, hint: str | None = None) -> DataError:
-    """A download that failed, or can't be put where it should be."""
+    """A download that failed, or can't be written to its target."""
     return DataError(Diagnostic(Code.DATA_FETCH, message, hint=hint))

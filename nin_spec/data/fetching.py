@@ -1,6 +1,6 @@
-"""Downloads of published files: resumed where they broke off, and believed only by their checksum.
+"""Downloads of published files: resumable, and verified by checksum.
 
-Nothing else in the package reaches the network, and this only when `nin-spec data fetch` asks.
+Nothing else in the package accesses the network, and this only for `nin-spec data fetch`.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ from nin_spec.extras import need
 from nin_spec.files import require_regular
 
 Progress = Callable[[str, int, int], object]
-"""Told a file's name, its size, and how many bytes of it are here."""
+"""Called with a file's name, its size, and the bytes downloaded so far."""
 
 _CHUNK = 1 << 16
 _ATTEMPTS = 4
-"""Of which none brings a byte more, before a server is given up."""
+"""Attempts in a row without a new byte before giving up on a server."""
 _SECONDS = 30.0
 
 
@@ -40,16 +40,16 @@ def fetch(
     replace: bool = False,
     seconds: float = _SECONDS,
 ) -> list[str]:
-    """Bring every file of a data set into a folder, and unpack CIFAR. What was done to each, in words.
+    """Download every file of a data set into a folder, and unpack CIFAR. Returns a message per file.
 
-    A file that is there and whole is left as it is; one that is not the published file is an error, unless
-    `replace`. `seconds` is how long a server may say nothing. Raises DataError DATA_FETCH, which names the
-    URL and what to do by hand, and InputError EXTRA_MISSING without pooch.
+    A complete file is kept; one that is not the published file is an error, unless `replace`. `seconds` is the read
+    timeout. Raises DataError (DATA_FETCH), which names the URL and the manual steps, and InputError (EXTRA_MISSING)
+    without pooch.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise fetch_error(f"{folder} can't be made: {error.strerror}") from None
+        raise fetch_error(f"{folder} can't be created: {error.strerror}") from None
     done = [_bring(download, folder, progress, replace=replace, seconds=seconds) for download in entry.downloads]
     if entry.name in cifar.LAYOUTS:
         done.append(cifar.unpack(entry.name, folder))
@@ -59,40 +59,40 @@ def fetch(
 def _bring(download: Download, folder: Path, progress: Progress, *, replace: bool, seconds: float) -> str:
     path = folder / download.name
     try:
-        for each in (path, _part_of(path)):  # nothing else is read, appended to or replaced
+        for each in (path, _part_of(path)):  # nothing else may be read, appended to or replaced
             require_regular(each)
         there = path.exists()
         whole = there and is_published(path, download)
     except ExportError as error:
         raise fetch_error(
-            error.diagnostics[0].message, f"move it away, or fetch --to another folder than {folder}"
+            error.diagnostics[0].message, f"move it away, or pass --to with a folder other than {folder}"
         ) from None
     except OSError as error:
         raise fetch_error(f"{path} can't be read: {error.strerror}") from None
     if whole:
-        return f"{path}: already there, and whole"
+        return f"{path}: already complete"
     if there and not replace:
-        message = f"{path} is there, and is not the published file"
-        raise fetch_error(message, "move it away, or replace it with --force, or fetch --to another folder")
+        message = f"{path} exists and is not the published file"
+        raise fetch_error(message, "move it away, pass --force to replace it, or pass --to with another folder")
     _from_any(download, path, progress, seconds)
-    return f"{path}: fetched, checksum right"
+    return f"{path}: fetched, checksum verified"
 
 
 def _from_any(download: Download, path: Path, progress: Progress, seconds: float) -> None:
-    """From the first of the mirrors that gives the file."""
+    """Download from the first mirror that serves the file."""
     faults: list[str] = []
     for url in download.urls:
         try:
             return _retrieve(url, download, path, progress, seconds)
         except _FailedError as error:
             faults.append(f"{url}: {error}")
-    hint = f"try again later, which goes on where it broke off; or download it by hand to {path}"
+    hint = f"try again later, which resumes the download; or download it manually to {path}"
     raise fetch_error(f"{download.name} can't be fetched: {'; '.join(faults)}", hint)
 
 
 def _retrieve(url: str, download: Download, path: Path, progress: Progress, seconds: float) -> None:
     pooch = need("pooch", "fetching a data set")
-    # It reports each file; the command does so itself.
+    # pooch logs each file; the command reports them itself.
     pooch.get_logger().setLevel(logging.WARNING)
     try:
         pooch.retrieve(
@@ -102,24 +102,24 @@ def _retrieve(url: str, download: Download, path: Path, progress: Progress, seco
             path=path.parent,
             downloader=_Resuming(path, download, progress, seconds),
         )
-    except ValueError as error:  # of the checksum; pooch has deleted the file
-        raise _FailedError(f"it is not the file it should be, whose SHA-256 is {download.sha256}") from error
-    except OSError as error:  # of the disk: those of the network have been dealt with
+    except ValueError as error:  # a wrong checksum; pooch has deleted the file
+        raise _FailedError(f"it is not the expected file, whose SHA-256 is {download.sha256}") from error
+    except OSError as error:  # of the disk: network errors are handled above
         raise _unwritable(path, error) from None
 
 
 def _part_of(path: Path) -> Path:
-    """Where a download grows until it is whole."""
+    """The path of a partial download."""
     return path.with_name(f"{path.name}.part")
 
 
 class _FailedError(Exception):
-    """One URL did not give the file; another may."""
+    """One URL failed; another may work."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Resuming:
-    """Downloads for pooch: into NAME.part beside the target, which outlives a broken connection."""
+    """Downloader for pooch: writes NAME.part beside the target, which is kept if the connection breaks."""
 
     path: Path
     download: Download
@@ -133,7 +133,7 @@ class _Resuming:
         while (have := _size(beside)) != self.download.size:
             if have > self.download.size:
                 beside.unlink()
-                raise _FailedError(f"it is longer than the {self.download.size:,} bytes it should have")
+                raise _FailedError(f"it is longer than the expected {self.download.size:,} bytes")
             best, vain = max(best, have), 0 if have > best else vain + 1
             if vain >= _ATTEMPTS:
                 raise _FailedError(_reason(fault, have, self.download.size))
@@ -141,12 +141,12 @@ class _Resuming:
         os.replace(beside, output_file)  # noqa: PTH105 a string from pooch
 
     def _attempt(self, url: str, beside: Path) -> Exception | None:
-        """Go on once; why it broke off, if it did."""
+        """One attempt to resume; returns why it failed, if it did."""
         try:
             self._continue(url, beside)
         except urllib.error.HTTPError as error:
             error.close()
-            if error.code == 416:  # the part is no beginning of this file
+            if error.code == 416:  # the partial file is not a prefix of this file
                 beside.unlink(missing_ok=True)
             elif error.code < 500:
                 raise _FailedError(_reason(error, 0, 0)) from None
@@ -156,7 +156,7 @@ class _Resuming:
         return None
 
     def _continue(self, url: str, beside: Path) -> None:
-        """Ask for the rest, and append what comes until it ends or breaks."""
+        """Request the rest, and append it until it ends or breaks."""
         have = _size(beside)
         headers = {"User-Agent": "nin-spec", "Accept-Encoding": "identity"}
         if have:
@@ -168,7 +168,7 @@ class _Resuming:
                 self._copy(answer, file, have if rest else 0)
 
     def _copy(self, answer: Any, file: IO[bytes], have: int) -> None:
-        # One byte more than the file has shows that it is another, and no more is taken.
+        # One byte more than expected shows that it is a different file, and reading stops.
         while have <= self.download.size and (chunk := answer.read(min(_CHUNK, self.download.size + 1 - have))):
             _write(file, chunk)
             have += len(chunk)
@@ -198,9 +198,9 @@ def _size(path: Path) -> int:
 
 
 def _reason(fault: Exception | None, have: int, size: int) -> str:
-    """Why it failed, in a few words."""
+    """The reason of a failure."""
     if isinstance(fault, urllib.error.HTTPError):
-        return f"the server answers {fault.code} {fault.reason}"
+        return f"the server responded {fault.code} {fault.reason}"
     if isinstance(fault, urllib.error.URLError):
         return f"{fault.reason}"
     broke = f"the connection broke after {have:,} of {size:,} bytes"

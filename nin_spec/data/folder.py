@@ -1,9 +1,8 @@
-"""Picture files by class: DIR/train/CLASS/* and DIR/test/CLASS/*, or DIR/CLASS/* alone.
+"""Picture files by class: DIR/train/CLASS/* and DIR/test/CLASS/*, or only DIR/CLASS/*.
 
-A folder may hold a million files, so opening it lists names and opens none of them that is named like a
-picture; a file named otherwise shows by its first bytes whether it is one. Decoding, in a few threads,
-finds what is damaged: all headers before a training, each picture when it is asked for, or every one by
-`nin-spec data check`.
+A folder may have a million files, so opening it only lists names; a file without a picture's extension is identified by
+its first bytes. Decoding, in a few threads, finds damaged files: all headers before training, each picture when it is
+read, or every one in `nin-spec data check`.
 """
 
 from __future__ import annotations
@@ -18,33 +17,33 @@ from pathlib import Path
 import numpy as np
 
 from nin_spec.data.faults import damage, misfit, missing, unreadable
-from nin_spec.data.part import Numbers, PartName
-from nin_spec.data.split import smallest
-from nin_spec.diagnostics import DataError, Diagnostic
+from nin_spec.data.held_out import smallest
+from nin_spec.data.split import Indices, SplitName
+from nin_spec.diagnostics import DataError, Diagnostic, counted
 from nin_spec.pictures import FORMATS, Frame, Pixels, decode, read_header, to_frame
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif")
 TEST_FOLDERS = ("test", "val")
 TEST_SHARE = 0.2
 _OF_SYSTEMS = ("thumbs.db", "ehthumbs.db", "desktop.ini", "__macosx", "$recycle.bin", "@eadir")
-"""What Windows, macOS and network drives leave in folders, in any case of letters; no data set means them."""
+"""Files that Windows, macOS and network drives leave in folders, case-insensitive."""
 _MAGIC = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"BM", b"GIF8", b"RIFF")
 _THREADS = min(8, os.cpu_count() or 1)
 
 
 @dataclass(frozen=True, eq=False)
-class FolderPart:
+class FolderSplit:
     """Picture k is the file `files[k]`, a path below `root`."""
 
     dataset: str
-    part: PartName
+    part: SplitName
     where: str
     classes: tuple[str, ...]
-    labels: Numbers
+    labels: Indices
     root: str = field(repr=False)
     files: tuple[str, ...] = field(repr=False)
 
-    def pictures(self, indices: Numbers, frame: Frame) -> Pixels:
+    def pictures(self, indices: Indices, frame: Frame) -> Pixels:
         result = np.empty((len(indices), frame.height, frame.width, frame.channels), np.uint8)
         with ThreadPoolExecutor(_THREADS) as pool:
             faults = list(pool.map(lambda k: self._read(int(indices[k]), frame, result[k]), range(len(indices))))
@@ -53,7 +52,7 @@ class FolderPart:
         return result
 
     def _read(self, number: int, frame: Frame, into: Pixels) -> Diagnostic | None:
-        """Decode one picture into its place; what is wrong with it, if anything."""
+        """Decode one picture into `into`; returns a diagnostic if it is damaged."""
         path = Path(self.root, self.files[number])
         try:
             picture = decode(path)
@@ -65,14 +64,14 @@ class FolderPart:
             return damage(path, str(error))
         return None
 
-    def headers(self, indices: Numbers) -> list[Diagnostic]:
-        """A finding for each of these files that does not begin as a picture does; no pixel is decoded."""
+    def headers(self, indices: Indices) -> list[Diagnostic]:
+        """A diagnostic for each of these files without the header of a picture; no pixel is decoded."""
         with ThreadPoolExecutor(_THREADS) as pool:
             found = pool.map(lambda k: _header_fault(Path(self.root, self.files[int(k)])), indices)
             return [fault for fault in found if fault is not None]
 
-    def evidence(self, indices: Numbers) -> bytes:
-        """Names below the class folders' parent, and sizes; -1 for a file that has gone."""
+    def evidence(self, indices: Indices) -> bytes:
+        """Names relative to the class folders' parent, and sizes; -1 for a file that no longer exists."""
         lines = (f"{self.files[k]} {_size(Path(self.root, self.files[k]))}\n" for k in indices)
         return "".join(lines).encode(errors="surrogateescape")
 
@@ -103,22 +102,21 @@ def _size(path: Path) -> int:
 
 
 def is_split(folder: Path) -> bool:
-    """True for DIR/train/CLASS/: a folder named train that holds folders."""
+    """True for DIR/train/CLASS/: a folder named train that contains folders."""
     return has_classes(folder / "train")
 
 
 def has_classes(folder: Path) -> bool:
-    """True for a folder that holds folders."""
+    """True for a folder that contains folders."""
     return bool(_classes(folder))
 
 
-def open_folder(dataset: str, part: PartName, folder: Path) -> FolderPart:
-    """A part of a folder of pictures. Classes are the sorted names of the training part's class folders.
+def open_folder(dataset: str, part: SplitName, folder: Path) -> FolderSplit:
+    """A split of a folder of pictures. Classes are the sorted names of the training split's class folders.
 
-    The test part is DIR/test, or else DIR/val. Where there is no DIR/train, DIR holds the class folders
-    itself, and a fixed fifth of each class is the test part, chosen by the names of the files. Hidden
-    files and those of systems (Thumbs.db, desktop.ini) are skipped, links followed. Raises DataError, of all empty
-    classes and files that are not pictures.
+    The test split is DIR/test, else DIR/val. Without DIR/train, DIR contains the class folders, and a fixed fifth of
+    each class, chosen by file names, is the test split. Hidden and system files (Thumbs.db, desktop.ini) are skipped,
+    links are followed. Raises DataError with all empty classes and files that are not pictures.
     """
     found, faults = look_over(dataset, part, folder)
     if faults:
@@ -126,48 +124,50 @@ def open_folder(dataset: str, part: PartName, folder: Path) -> FolderPart:
     return found
 
 
-def look_over(dataset: str, part: PartName, folder: Path) -> tuple[FolderPart, list[Diagnostic]]:
-    """The same of what can be used, with what is wrong with the rest: to check all of it at once."""
+def look_over(dataset: str, part: SplitName, folder: Path) -> tuple[FolderSplit, list[Diagnostic]]:
+    """The same for the usable files, with diagnostics for the rest, to check everything at once."""
     if not is_split(folder):
         return _undivided(dataset, part, folder)
     classes = _classes(folder / "train")
     test = next((folder / name for name in TEST_FOLDERS if _classes(folder / name)), None)
     faults: list[Diagnostic] = []
     if test is not None and (strange := [name for name in _classes(test) if name not in classes]):
-        faults += misfit(f"{test} has classes that {folder / 'train'} has not: {_few(strange)}").diagnostics
+        faults += misfit(f"{test} has classes that {folder / 'train'} does not have: {_few(strange)}").diagnostics
     if part == "train":
         return _listed(dataset, part, folder / "train", classes, faults)
     if test is None:
-        hint = f"put test pictures into {folder / 'test'}/CLASS/, or leave out train/, and a fifth is held out"
-        raise missing(f"{folder} holds train/ and neither test/ nor val/ with class folders", hint)
+        hint = (
+            f"put test pictures into {folder / 'test'}/CLASS/, or remove the train/ level, so that a fifth is held out"
+        )
+        raise missing(f"{folder} has train/ but neither test/ nor val/ with class folders", hint)
     return _listed(dataset, part, test, classes, faults)
 
 
-def _undivided(dataset: str, part: PartName, folder: Path) -> tuple[FolderPart, list[Diagnostic]]:
+def _undivided(dataset: str, part: SplitName, folder: Path) -> tuple[FolderSplit, list[Diagnostic]]:
     classes = _classes(folder)
     if not classes:
         raise missing(
-            f"{folder} holds no class folders",
-            f"pictures lie in {folder}/train/CLASS/ or {folder}/CLASS/; of arrays name the .npz itself",
+            f"{folder} has no class folders",
+            f"put pictures into {folder}/train/CLASS/ or {folder}/CLASS/; for arrays, pass the .npz file",
         )
     every, faults = _listed(dataset, part, folder, classes, [])
     keys = [int.from_bytes(hashlib.sha256(_bytes(name)).digest()[:8], "big") for name in every.files]
     chosen = smallest(every.labels, TEST_SHARE, np.array(keys, np.uint64))[part == "test"]
     share = "a fixed fifth of each class" if part == "test" else "all but a fixed fifth of each class"
-    where = f"{folder} ({share}; there is no train/ in it)"
+    where = f"{folder} ({share}; it has no train/)"
     files = tuple(every.files[k] for k in chosen)
     if not files and not faults:
-        raise misfit(f"{folder} holds too few pictures to hold out a fifth of them for the {part} part")
-    return FolderPart(dataset, part, where, classes, _frozen(every.labels[chosen]), every.root, files), faults
+        raise misfit(f"{folder} has too few pictures to hold out a fifth of them for the {part} split")
+    return FolderSplit(dataset, part, where, classes, _frozen(every.labels[chosen]), every.root, files), faults
 
 
 def _listed(
-    dataset: str, part: PartName, root: Path, classes: tuple[str, ...], faults: list[Diagnostic]
-) -> tuple[FolderPart, list[Diagnostic]]:
-    """Every picture below the class folders, class by class and name by name; what is wrong joins the faults."""
+    dataset: str, part: SplitName, root: Path, classes: tuple[str, ...], faults: list[Diagnostic]
+) -> tuple[FolderSplit, list[Diagnostic]]:
+    """Every picture in the class folders, by class and name; problems are appended to `faults`."""
     if unsayable := [name for name in classes if not name.isprintable()]:
-        message = f"{root} holds class folders whose names can't be printed: {_few(map(ascii, unsayable))}"
-        faults += misfit(message, "rename them: they become the names of classes").diagnostics
+        message = f"{root} has class folders whose names can't be printed: {_few(map(ascii, unsayable))}"
+        faults += misfit(message, "rename them: they become class names").diagnostics
     files: list[str] = []
     strange: list[str] = []
     counts: list[int] = []
@@ -175,19 +175,19 @@ def _listed(
     for name in classes:
         mine, others = _sorted_out(root / name) if name in present else ([], [])
         if not mine and not others and name in present:
-            faults += misfit(f"{root / name} holds no pictures", "remove the folder, or fill it").diagnostics
+            faults += misfit(f"{root / name} has no pictures", "remove the folder, or fill it").diagnostics
         files += [f"{name}/{file}" for file in mine]
         counts.append(len(mine))
         strange += [f"{name}/{file}" for file in others]
     if strange:
-        message = f"{root} holds what is not a picture, {len(strange):,} in all: {_few(strange)}"
-        faults += misfit(message, f"pictures are {', '.join(FORMATS)} files; move the rest away").diagnostics
+        message = f"{root} has {counted(len(strange), 'file')} that are not pictures: {_few(strange)}"
+        faults += misfit(message, f"pictures are {', '.join(FORMATS)} files; move the others away").diagnostics
     labels = np.repeat(np.arange(len(classes)), counts)
-    return FolderPart(dataset, part, str(root), classes, _frozen(labels), str(root), tuple(files)), faults
+    return FolderSplit(dataset, part, str(root), classes, _frozen(labels), str(root), tuple(files)), faults
 
 
 def _sorted_out(folder: Path) -> tuple[list[str], list[str]]:
-    """The names of a class folder's pictures, and of what else lies there; hidden files are neither."""
+    """The names of a class folder's pictures, and of its other entries; hidden files are in neither."""
     pictures, others = list[str](), list[str]()
     for entry in _entries(folder):
         named = entry.name.lower().endswith(SUFFIXES)
@@ -197,7 +197,7 @@ def _sorted_out(folder: Path) -> tuple[list[str], list[str]]:
 
 
 def is_picture(path: Path) -> bool:
-    """Whether a file begins as a picture does, by any name."""
+    """Whether a file has the header of a picture, regardless of its name."""
     try:
         with path.open("rb") as file:
             return file.read(8).startswith(_MAGIC)
@@ -206,7 +206,7 @@ def is_picture(path: Path) -> bool:
 
 
 def _classes(folder: Path) -> tuple[str, ...]:
-    """The names of the folders in a folder, sorted; none if it is not there."""
+    """The sorted names of the folders in a folder; empty if it does not exist."""
     if not folder.is_dir():
         return ()
     return tuple(sorted(entry.name for entry in _entries(folder) if entry.is_dir()))
@@ -221,11 +221,11 @@ def _entries(folder: Path) -> Iterable[os.DirEntry[str]]:
 
 
 def is_passed_over(name: str) -> bool:
-    """True for a hidden file or folder, and for those that a system leaves where pictures lie."""
+    """True for hidden files and folders, and for system files."""
     return name.startswith(".") or name.lower() in _OF_SYSTEMS
 
 
-def _frozen(labels: Numbers) -> Numbers:
+def _frozen(labels: Indices) -> Indices:
     result = labels.astype(np.int64)
     result.setflags(write=False)
     return result

@@ -1,4 +1,4 @@
-"""IDX, the format of MNIST and its kin: a magic number, the sizes, the bytes; with gzip around it or not."""
+"""IDX, the format of MNIST and similar data sets: a magic number, the sizes, the bytes; optionally gzipped."""
 
 from __future__ import annotations
 
@@ -9,23 +9,23 @@ from pathlib import Path
 
 import numpy as np
 
-from nin_spec.data.arrays import ArrayPart, class_numbers, numbered
+from nin_spec.data.arrays import ArraySplit, class_numbers, numbered
 from nin_spec.data.faults import damaged, missing, unreadable
-from nin_spec.data.part import PartName
+from nin_spec.data.split import SplitName
 from nin_spec.pictures import Pixels
 
-PREFIXES: dict[PartName, str] = {"train": "train", "test": "t10k"}
+PREFIXES: dict[SplitName, str] = {"train": "train", "test": "t10k"}
 _CHUNK = 1 << 20
 _MAX_UNPACKED = 8 << 30
 
 
 def open_idx(
-    dataset: str, part: PartName, folder: Path, classes: tuple[str, ...] | None = None, inside: tuple[str, ...] = ()
-) -> ArrayPart:
-    """A part as MNIST is published: train-images-idx3-ubyte and its three companions, .gz or not.
+    dataset: str, part: SplitName, folder: Path, classes: tuple[str, ...] | None = None, inside: tuple[str, ...] = ()
+) -> ArraySplit:
+    """A split in the format of MNIST: train-images-idx3-ubyte and the three related files, .gz or not.
 
-    They lie in the folder, in its raw/, or in one of the subfolders `inside`. Without `classes` there are
-    as many as the labels of both parts name. Raises DataError.
+    The files are in the folder, in its raw/, or in one of the subfolders `inside`. Without `classes`, the largest label
+    of both splits gives their number. Raises DataError.
     """
     images, labels = (find_idx(folder, PREFIXES[part], what, inside) for what in ("images", "labels"))
     if classes is None:
@@ -34,31 +34,31 @@ def open_idx(
     return pair_up(dataset, part, images, labels, classes)
 
 
-def pair_up(dataset: str, part: PartName, images: Path, labels: Path, classes: tuple[str, ...]) -> ArrayPart:
-    """The part that two files hold, shown to belong together."""
+def pair_up(dataset: str, part: SplitName, images: Path, labels: Path, classes: tuple[str, ...]) -> ArraySplit:
+    """The split of two files, checked to belong together."""
     pictures, raw = read_idx(images, 3), read_idx(labels, 1)
     if len(pictures) != len(raw):
-        raise damaged(labels, f"it holds {len(raw):,} labels, and {images.name} holds {len(pictures):,} pictures")
+        raise damaged(labels, f"it has {len(raw):,} labels, but {images.name} has {len(pictures):,} pictures")
     numbers = class_numbers(raw, len(classes), labels, lambda k: f"byte {8 + k}{_unpacked(labels)}")
-    return ArrayPart(dataset, part, str(images), classes, numbers, lambda indices: np.asarray(pictures[indices]))
+    return ArraySplit(dataset, part, str(images), classes, numbers, lambda indices: np.asarray(pictures[indices]))
 
 
 def has_idx(folder: Path, inside: tuple[str, ...] = ()) -> bool:
-    """True when there are training or test pictures in IDX."""
+    """True if the folder has training or test pictures in IDX."""
     return any(_present(folder, prefix, "images", inside) for prefix in PREFIXES.values())
 
 
 def is_complete(folder: Path, inside: tuple[str, ...] = ()) -> bool:
-    """True when both parts have their pictures and labels."""
+    """True if both splits have their pictures and labels."""
     return all(_present(folder, prefix, what, inside) for prefix in PREFIXES.values() for what in ("images", "labels"))
 
 
 def find_idx(folder: Path, prefix: str, what: str, inside: tuple[str, ...] = ()) -> Path:
-    """The file of a part's images or labels; the plain one before the .gz. Raises DataError DATA_MISSING."""
+    """The file of a split's images or labels, preferring the plain one to the .gz. Raises DataError (DATA_MISSING)."""
     path = _present(folder, prefix, what, inside)
     if path is None:
         name = f"{prefix}-{what}-idx{3 if what == 'images' else 1}-ubyte.gz"
-        raise missing(f"{folder} holds no {name} (nor the same without .gz, nor in raw/)")
+        raise missing(f"{folder} does not contain {name} (nor the same without .gz, nor in raw/)")
     return path
 
 
@@ -73,9 +73,9 @@ def _present(folder: Path, prefix: str, what: str, inside: tuple[str, ...]) -> P
 
 
 def read_idx(path: Path, dims: int) -> Pixels:
-    """The array of a file of unsigned bytes with `dims` dimensions; mapped, unless it's packed by gzip.
+    """The array of a file of unsigned bytes with `dims` dimensions; memory-mapped, unless gzipped.
 
-    Raises DataError, which names the byte. Nothing is allocated that the file does not hold.
+    Raises DataError, which names the byte. Sizes are checked before memory is allocated.
     """
     try:
         return _read_packed(path, dims) if _packed(path) else _map_plain(path, dims)
@@ -103,11 +103,11 @@ def _read_packed(path: Path, dims: int) -> Pixels:
             shape = _shape(path, file.read(start), dims)
             size = math.prod(shape)
             if size > _MAX_UNPACKED:
-                raise damaged(path, f"its header promises {size:,} bytes; unpack it with gunzip if that is true")
+                raise damaged(path, f"its header declares {size:,} bytes; unpack it with gunzip if that is correct")
             while len(data) <= size and (chunk := file.read(_CHUNK)):
                 data += chunk
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise damaged(path, f"its gzip stream breaks after {len(data):,} unpacked bytes: {error}") from None
+        raise damaged(path, f"its gzip stream is corrupt after {len(data):,} unpacked bytes: {error}") from None
     _require_length(path, start + len(data), start + size)
     return np.frombuffer(bytes(data), np.uint8).reshape(shape)
 
@@ -118,21 +118,21 @@ def _shape(path: Path, header: bytes, dims: int) -> tuple[int, ...]:
     if header[:4] != wanted[: len(header)]:
         at = next(k for k in range(4) if header[k] != wanted[k])
         kind = "pictures" if dims == 3 else "labels"
-        why = f"byte {at} is {header[at]}, where an IDX file of {kind} (unsigned bytes) has {wanted[at]}"
+        why = f"byte {at} is {header[at]}, but {wanted[at]} in an IDX file of {kind} (unsigned bytes)"
         raise damaged(path, why + _unpacked(path))
     if len(header) < 4 + 4 * dims:
         raise damaged(path, f"it ends at byte {len(header)}, inside the header{_unpacked(path)}")
     shape = tuple(int.from_bytes(header[4 + 4 * k : 8 + 4 * k], "big") for k in range(dims))
     if 0 in shape:
-        raise damaged(path, f"byte {4 + 4 * shape.index(0)} begins a size of 0{_unpacked(path)}")
+        raise damaged(path, f"the size at byte {4 + 4 * shape.index(0)} is 0{_unpacked(path)}")
     return shape
 
 
 def _require_length(path: Path, found: int, wanted: int) -> None:
     if found < wanted:
-        raise damaged(path, f"it ends at byte {found:,} of the {wanted:,} that its header promises{_unpacked(path)}")
+        raise damaged(path, f"it ends at byte {found:,} of the {wanted:,} that its header declares{_unpacked(path)}")
     if found > wanted:
-        raise damaged(path, f"it goes on after byte {wanted:,}, where its header says it ends{_unpacked(path)}")
+        raise damaged(path, f"it has data after byte {wanted:,}, the end according to its header{_unpacked(path)}")
 
 
 def _unpacked(path: Path) -> str:

@@ -1,24 +1,23 @@
-"""Do the classes of a data set and those of a spec mean the same? Said before a step is trained."""
+"""Match the classes of a data set with those of a spec, before training."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from nin_spec.data.faults import misfit
-from nin_spec.data.folder import FolderPart
-from nin_spec.data.part import Numbers, Part
+from nin_spec.data.folder import FolderSplit
+from nin_spec.data.split import Indices, Split
 from nin_spec.data.views import View, renamed, renumbered
 
 Names = tuple[str, ...]
 
 
-def match_classes(part: Part, labels: Names, count: int) -> Part:
-    """The part with the spec's classes; raises DataError DATA_MISFIT where they can't be the same.
+def match_classes(part: Split, labels: Names, count: int) -> Split:
+    """The split with the spec's classes. Raises DataError (DATA_MISFIT) if they can't be the same.
 
-    `labels` are the spec's, empty when it only counts its classes. A folder's classes have no order of
-    their own, so they must bear the spec's names (in any case of letters) and are numbered by them. Other
-    data sets number their classes: there a name both sides know must have one number, and other spellings
-    are taken for the same class.
+    `labels` are the spec's, empty when it only counts its classes. A folder's classes have no order, so their names
+    must be the spec's (case-insensitive), which number them. Other data sets number their classes: a name in both must
+    have the same number, and different names with one number are treated as the same class.
     """
     _require_count(part, labels, count)
     if not labels:
@@ -32,48 +31,50 @@ def match_classes(part: Part, labels: Names, count: int) -> Part:
     return renamed(part, labels)
 
 
-def _require_count(part: Part, labels: Names, count: int) -> None:
+def _require_count(part: Split, labels: Names, count: int) -> None:
     if len(part.classes) != count:
         message = (
-            f"{part.dataset} has {len(part.classes)} classes ({_some(part.classes)}) and the spec has {count}"
+            f"{part.dataset} has {len(part.classes)} classes ({_some(part.classes)}), but the spec has {count}"
             + (f" ({_some(labels)})" if labels else "")
             + f"; read from {part.where}"
         )
-        raise misfit(message, f"set classes: {len(part.classes)} in the spec, or take another data set")
+        raise misfit(message, f"set classes: {len(part.classes)} in the spec, or use another data set")
     if len(part) and not 0 <= int(part.labels.min()) <= int(part.labels.max()) < count:
-        message = f"{part.dataset} has labels {part.labels.min()} to {part.labels.max()}, and the spec {count} classes"
+        message = (
+            f"{part.dataset} has labels {part.labels.min()} to {part.labels.max()}, but the spec has {count} classes"
+        )
         raise misfit(f"{message}; read from {part.where}")
 
 
-def _numbers(part: Part, ours: Names, theirs: Names, labels: Names) -> Numbers:
+def _numbers(part: Split, ours: Names, theirs: Names, labels: Names) -> Indices:
     """The spec's number of each of a folder's classes."""
     place = {name: k for k, name in enumerate(theirs)}
     strange = [name for name, folded in zip(part.classes, ours, strict=True) if folded not in place]
     if strange:
         absent = [label for label, folded in zip(labels, theirs, strict=True) if folded not in ours]
-        message = f"{part.where} has class folders that the spec doesn't name: {_some(strange)}"
-        hint = f"name the folders as the spec its classes (without a folder: {_some(absent)}), or let it count them"
+        message = f"{part.where} has class folders that are not labels of the spec: {_some(strange)}"
+        hint = f"name the folders after the spec's labels (missing: {_some(absent)}), or set the number of classes"
         raise misfit(message, f"{hint}: classes: {len(labels)}")
     return np.array([place[folded] for folded in ours], np.int64)
 
 
-def _require_order(part: Part, ours: Names, theirs: Names, labels: Names) -> None:
+def _require_order(part: Split, ours: Names, theirs: Names, labels: Names) -> None:
     number = {name: k for k, name in enumerate(ours)}
     for k, folded in enumerate(theirs):
         own = number.get(folded, k)
         if own != k:
-            message = f"class {k} of the spec is {labels[k]}, and in {part.dataset} {labels[k]} is class {own}"
+            message = f"class {k} of the spec is {labels[k]}, but in {part.dataset} {labels[k]} is class {own}"
             raise misfit(message, f"list the spec's classes in the data set's order: {', '.join(part.classes)}")
 
 
-def _of_folder(part: Part) -> bool:
+def _of_folder(part: Split) -> bool:
     while isinstance(part, View):
         part = part.base
-    return isinstance(part, FolderPart)
+    return isinstance(part, FolderSplit)
 
 
 def _folded(ours: Names, theirs: Names) -> tuple[Names, Names]:
-    """Both without the case of letters, unless that alone tells two classes apart."""
+    """Both in lower case, unless two classes differ only in case."""
     folded = tuple(tuple(name.casefold() for name in names) for names in (ours, theirs))
     if any(len(set(names)) < len(names) for names in folded):
         return ours, theirs

@@ -1,4 +1,4 @@
-"""A wrong folder is named as a rule because the right one lies in it: look there, and say so."""
+"""If the wrong folder is passed, the right one is usually inside it: find it, and say so in a hint."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ from nin_spec.data import archive, cifar, folder, idx, svhn
 from nin_spec.diagnostics import Code, Diagnostic
 
 TORCHVISION = {"mnist": ("MNIST/raw",), "fashion_mnist": ("FashionMNIST/raw",)}
-"""Where torchvision puts them, below the folder it is given."""
+"""Subfolders that torchvision creates in the folder it is given."""
 _LOOKED_AT = 1000
-"""Entries of folders, so that a mistaken `--data /` costs nothing."""
+"""Limit of folder entries, so that a mistaken `--data /` stays fast."""
 
 
 def hint_at_nearby(faults: Iterable[Diagnostic], dataset: str, location: Path | None) -> list[Diagnostic]:
-    """The faults; where a folder is not the data set, but one in it is, the first says which."""
+    """The diagnostics; if the folder is not the data set but contains it, the first one says where."""
     first, *others = faults
     right = None
     astray = first.code in (Code.DATA_MISSING, Code.DATA_MISFIT)
     if location is not None and astray and location.is_dir() and not folder.is_split(location):
         right = next((place for place in _below(location) if holds(dataset, place)), None)
     if right is not None:
-        first = replace(first, hint=f"{right} looks like it: name that")
+        first = replace(first, hint=f"pass {right}, which looks like the data set")
     return [first, *others]
 
 
 def holds(dataset: str, place: Path) -> bool:
-    """Whether a place looks like a data set's, by the names of its files; none is read."""
+    """Whether a path looks like a data set's, by file names only."""
     match dataset:
         case "mnist" | "fashion_mnist":
             return idx.is_complete(place, TORCHVISION[dataset])
@@ -47,7 +47,7 @@ def _has_both(place: Path) -> bool:
 
 
 def _below(location: Path) -> Iterator[Path]:
-    """What lies in a folder, then what lies in its folders; those that may not be read are passed over."""
+    """The entries of a folder, then those of its subfolders; unreadable ones are skipped."""
     first = list(_entries(location))
     yield from first
     deeper = (entry for place in first if place.is_dir() for entry in _entries(place))

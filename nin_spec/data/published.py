@@ -1,4 +1,4 @@
-"""Is a data set of a known name the published one? Told cheaply before it is trained on, in full by `data check`."""
+"""Whether a data set with a known name is the published one: cheap before training, full in `data check`."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from pathlib import Path
 
 from nin_spec.data.catalog import CATALOG, Download
 from nin_spec.data.nearby import TORCHVISION
-from nin_spec.data.part import Part
+from nin_spec.data.split import Split
 from nin_spec.diagnostics import counted
 
 _HASHED = 64 << 20
-"""Bytes of a file up to which its checksum costs next to nothing."""
+"""Largest file in bytes whose checksum is cheap."""
 
 
-def doubts(part: Part, location: Path | None) -> list[str]:
-    """Why a part, whole as it was opened, is not what its data set is published as; nothing where it may be.
+def doubts(part: Split, location: Path | None) -> list[str]:
+    """Why a complete split is not the published one; empty if it may be.
 
-    Looks at the number of pictures, at the sizes of the files at `location`, and at the SHA-256 of the first.
+    Checks the number of pictures, the sizes of the files at `location`, and the SHA-256 of the first.
     """
     entry = CATALOG.get(part.dataset)
     if entry is None:
@@ -25,7 +25,9 @@ def doubts(part: Part, location: Path | None) -> list[str]:
     found = []
     published = entry.counts[part.part == "test"]
     if len(part) != published:
-        found.append(f"{part.where} has {counted(len(part), 'picture')} ({part.part}), and {entry.title} {published:,}")
+        found.append(
+            f"{part.where} has {counted(len(part), 'picture')} ({part.part}), but {entry.title} has {published:,}"
+        )
     elif location is not None:
         files = published_files(part.dataset, location)
         wrong = [path for path, download in files if path.stat().st_size != download.size]
@@ -34,12 +36,12 @@ def doubts(part: Part, location: Path | None) -> list[str]:
             wrong = [small[0][0]]
         if wrong:
             more = f" and {len(wrong) - 1} more are not the files" if len(wrong) > 1 else " is not the file"
-            found.append(f"{wrong[0]}{more} that {entry.title} is published as")
+            found.append(f"{wrong[0]}{more} published for {entry.title}")
     return found
 
 
 def published_files(dataset: str, location: Path) -> list[tuple[Path, Download]]:
-    """The files at a place that bear the names of the published ones."""
+    """The files at a path that have the names of the published ones."""
     folders = [location / inside for inside in ("", "raw", *TORCHVISION.get(dataset, ()))]
     downloads = CATALOG[dataset].downloads if dataset in CATALOG else ()
     if location.is_file():
@@ -49,7 +51,7 @@ def published_files(dataset: str, location: Path) -> list[tuple[Path, Download]]
 
 
 def is_published(path: Path, download: Download) -> bool:
-    """True when a file is the published one, by size and SHA-256."""
+    """True if a file is the published one, by size and SHA-256."""
     if path.stat().st_size != download.size:
         return False
     with path.open("rb") as file:

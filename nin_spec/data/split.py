@@ -1,56 +1,65 @@
-"""Which pictures are held out: chosen class by class, by a rule that no version of any library changes."""
+"""The interface of every data set: a split, read lazily by index."""
 
 from __future__ import annotations
+
+from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
-from nin_spec.data.part import Numbers
+from nin_spec.diagnostics import Diagnostic
+from nin_spec.pictures import Frame, Pixels
 
-Keys = NDArray[np.uint64]
+SplitName = Literal["train", "test"]
+Indices = NDArray[np.int64]
+
+__all__ = ["Evidence", "Frame", "Headed", "Indices", "Pixels", "Split", "SplitName", "evidence_of"]
 
 
-def hold_out(labels: Numbers, share: float, seed: int) -> tuple[Numbers, Numbers]:
-    """The numbers (kept, held) of the pictures, ascending; `share` of each class is held.
+class Split(Protocol):
+    """The training or the test split of a data set.
 
-    Picture i has the key splitmix64(splitmix64(seed) + i), and the smallest keys of each class are held.
-    Together round(share * n) are held: each class gives the whole part of its share, and those with the
-    largest rest give one more. Raises ValueError unless 0 <= share < 1.
+    `labels` (n,) has each picture's class index; `classes` are the class names, by default ("0", "1", ...). `where` is
+    the folder or file it was read from, for messages.
     """
-    with np.errstate(over="ignore"):
-        keys: Keys = np.arange(len(labels), dtype=np.uint64)
-        keys += _splitmix(np.array([seed % (1 << 64)], np.uint64))
-        return smallest(labels, share, _splitmix(keys))
+
+    @property
+    def dataset(self) -> str: ...
+    @property
+    def part(self) -> SplitName: ...
+    @property
+    def where(self) -> str: ...
+    @property
+    def classes(self) -> tuple[str, ...]: ...
+    @property
+    def labels(self) -> Indices: ...
+
+    def pictures(self, indices: Indices, frame: Frame) -> Pixels:
+        """The pictures at these indices in the frame: (n, height, width, channels), RGB or gray.
+
+        Thread-safe. Raises DataError with every damaged picture among them, its file and, if known, the byte.
+        """
+        ...
+
+    def __len__(self) -> int: ...
 
 
-def smallest(labels: Numbers, share: float, keys: Keys) -> tuple[Numbers, Numbers]:
-    """`hold_out` by keys given: (kept, held). A class never gives its last picture."""
-    if not 0 <= share < 1:
-        raise ValueError(f"a share is at least 0 and less than 1, not {share}")
-    held = np.zeros(len(labels), bool)
-    order = np.lexsort((keys, labels))
-    starts = np.searchsorted(labels[order], np.arange(len(quotas := _quotas(labels, share))))
-    for start, quota in zip(starts, quotas, strict=True):
-        held[order[start : start + quota]] = True
-    return np.flatnonzero(~held), np.flatnonzero(held)
+@runtime_checkable
+class Evidence(Protocol):
+    """A split with a cheap identification of its pictures: pixels, or file names and sizes."""
+
+    def evidence(self, indices: Indices) -> bytes: ...
 
 
-def _quotas(labels: Numbers, share: float) -> Numbers:
-    """How many pictures each class gives."""
-    counts = np.bincount(labels)
-    exact = counts * share
-    quotas = np.floor(exact).astype(np.int64)
-    # Rounded, so that 0.1 * 30 and 3 leave the same rest wherever it is computed.
-    rest = np.round(exact - quotas, 9)
-    for k in np.lexsort((np.arange(len(counts)), -rest))[: max(0, round(len(labels) * share) - int(quotas.sum()))]:
-        quotas[k] += 1
-    capped: Numbers = np.minimum(quotas, np.maximum(counts - 1, 0))
-    return capped
+@runtime_checkable
+class Headed(Protocol):
+    """A split whose pictures are files, with a cheap check of their headers."""
+
+    def headers(self, indices: Indices) -> list[Diagnostic]: ...
 
 
-def _splitmix(x: Keys) -> Keys:
-    """Sebastiano Vigna's splitmix64: a good mixture of 64 bits, by two multiplications."""
-    z = x + np.uint64(0x9E3779B97F4A7C15)
-    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return z ^ (z >> np.uint64(31))
+def evidence_of(part: Split, indices: Indices) -> bytes:
+    """Bytes that identify these pictures: the split's own evidence if it has any."""
+    if isinstance(part, Evidence):
+        return part.evidence(indices)
+    return part.pictures(indices, Frame(3, 32, 32)).tobytes()

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nin_spec.data import Part, match_classes, open_part
+from nin_spec.data import Split, match_classes, open_split
 from nin_spec.diagnostics import Code, DataError, Diagnostic
 from nin_spec.evaluation.agreement import Agreement, agreement_of
 from nin_spec.evaluation.metrics import Evaluation, evaluation_of
@@ -18,7 +18,7 @@ from nin_spec.runtime.metadata import Output
 from nin_spec.runtime.providers import Device
 from nin_spec.runtime.session import Session
 from nin_spec.training.folder import Run
-from nin_spec.training.sets import Role, open_run_part
+from nin_spec.training.sets import Role, open_run_split
 
 if TYPE_CHECKING:
     from nin_spec.torch_module import NiNModule
@@ -77,7 +77,7 @@ class Comparison:
 
 def evaluate(
     model: Model | Run,
-    part: Part | Role = "test",
+    part: Split | Role = "test",
     device: Device = "cpu",
     *,
     data: str | Path | None = None,
@@ -103,19 +103,19 @@ def evaluate(
     return compare(subject_of(model if isinstance(model, Model) else model.model(), device), pictures)
 
 
-def _opened(model: Model | Run, part: Role, location: Path | None, dataset: str | None) -> Part:
+def _opened(model: Model | Run, part: Role, location: Path | None, dataset: str | None) -> Split:
     """The part of that name."""
     if isinstance(model, Run) and dataset in {None, model.dataset}:
-        return open_run_part(model, part, location)
+        return open_run_split(model, part, location)
     if part == "validation":
         raise ValueError("only a run knows its validation part: nin_spec.open_run(folder)")
     name = dataset or (model.card.dataset if isinstance(model, Model) else model.dataset)
     if not name and location is None:
         raise ValueError("the model's spec names no data set: say dataset=NAME, or data=PATH")
-    return open_part(name or Path(str(location)).resolve().stem, part, location)
+    return open_split(name or Path(str(location)).resolve().stem, part, location)
 
 
-def compare(subject: Subject, part: Part, batch: int = BATCH, progress: ProgressOf | None = None) -> Comparison:
+def compare(subject: Subject, part: Split, batch: int = BATCH, progress: ProgressOf | None = None) -> Comparison:
     """The same for a subject. torch goes over all pictures first, then onnxruntime."""
     part = match_classes(part, subject.labels, subject.classes)
     if not len(part):
@@ -141,7 +141,7 @@ def compare(subject: Subject, part: Part, batch: int = BATCH, progress: Progress
 
 def evaluate_module(  # noqa: PLR0913, PLR0917 what it computes, on what, and how
     module: NiNModule,
-    part: Part,
+    part: Split,
     contract: Preprocessing,
     shape: Shape,
     batch: int = BATCH,
@@ -154,7 +154,7 @@ def evaluate_module(  # noqa: PLR0913, PLR0917 what it computes, on what, and ho
 
 def evaluate_session(  # noqa: PLR0913, PLR0917 the same
     session: Session,
-    part: Part,
+    part: Split,
     contract: Preprocessing,
     shape: Shape,
     batch: int = BATCH,

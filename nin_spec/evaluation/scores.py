@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from nin_spec.data.ahead import read_ahead
-from nin_spec.data.part import Part
+from nin_spec.data.split import Split
 from nin_spec.diagnostics import Code, DataError, Diagnostic, InputError
 from nin_spec.model import Preprocessing
 from nin_spec.pictures import Pixels, frame_of, normalise, raw
@@ -38,7 +38,7 @@ BATCH = 256
 
 def module_scores(  # noqa: PLR0913, PLR0917 what it computes, on what, and how
     module: NiNModule,
-    part: Part,
+    part: Split,
     contract: Preprocessing,
     shape: Shape,
     batch: int = BATCH,
@@ -69,7 +69,7 @@ def module_scores(  # noqa: PLR0913, PLR0917 what it computes, on what, and how
 
 def session_scores(  # noqa: PLR0913, PLR0917 the same
     session: Session,
-    part: Part,
+    part: Split,
     contract: Preprocessing,
     shape: Shape,
     batch: int = BATCH,
@@ -86,7 +86,7 @@ def session_scores(  # noqa: PLR0913, PLR0917 the same
 
 
 def inputs(  # noqa: PLR0913, PLR0917 which pictures, and what is made of them
-    part: Part,
+    part: Split,
     contract: Preprocessing,
     shape: Shape,
     dtype: DTypeLike,
@@ -138,7 +138,7 @@ def _row_each(scores: Array, count: int) -> Array:
     return scores
 
 
-def _collect(made: Iterable[Array], part: Part, runtime: str, progress: Progress | None) -> Array:
+def _collect(made: Iterable[Array], part: Split, runtime: str, progress: Progress | None) -> Array:
     """All scores in one array, each batch looked at as it comes."""
     found: list[Array] = []
     for scores in made:
@@ -149,7 +149,7 @@ def _collect(made: Iterable[Array], part: Part, runtime: str, progress: Progress
     return np.concatenate(found)
 
 
-def _check(scores: Array, part: Part, runtime: str, done: int) -> None:
+def _check(scores: Array, part: Split, runtime: str, done: int) -> None:
     if scores.ndim != 2 or scores.shape[1] != len(part.classes):
         message = f"the model gives scores of shape {show(scores.shape)}, and {part.dataset} has {len(part.classes)}"
         raise DataError(Diagnostic(Code.DATA_MISFIT, f"{message} classes"))

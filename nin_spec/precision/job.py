@@ -9,7 +9,7 @@ from typing import Any, cast
 
 import numpy as np
 
-from nin_spec.data import Part
+from nin_spec.data import Split
 from nin_spec.diagnostics import BudgetError, Code, Diagnostic, Span
 from nin_spec.evaluation.scores import Array, Progress, Shape, inputs
 from nin_spec.model import Model
@@ -113,7 +113,7 @@ def span_of(model: Model, value: str) -> Span | None:
     return next((n.span for n in model.graph if n.name == name), None)
 
 
-def batches_of(session: Session, model: Model, part: Part) -> Iterator[Array]:
+def batches_of(session: Session, model: Model, part: Split) -> Iterator[Array]:
     """A part as inputs of the file, in batches; where it fixes their size, the last is filled with its last picture."""
     size = session.input_shape[0]
     shape = cast("Shape", model.graph.input.shape)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from nin_spec.data import Part, PartName, hold_out, match_classes, open_part, subset
+from nin_spec.data import Split, SplitName, hold_out, match_classes, open_split, subset
 from nin_spec.data.views import sample
 from nin_spec.diagnostics import Code, DataError, Diagnostic
 from nin_spec.language.load import loads
@@ -24,9 +24,9 @@ class Pictures:
     `name` is `test`, or `validation` where the recipe holds out a share of the training part.
     """
 
-    calibration: Part
+    calibration: Split
     learned: int
-    evaluation: Part
+    evaluation: Split
     name: str
     whole: int
 
@@ -55,8 +55,8 @@ def open_pictures(model: Model, settings: PrecisionSettings) -> Pictures:
     )
 
 
-def _part(card: ModelCard, dataset: str, part: PartName, location: Path | None) -> Part:
-    return match_classes(open_part(dataset, part, location), card.labels, card.classes)
+def _part(card: ModelCard, dataset: str, part: SplitName, location: Path | None) -> Split:
+    return match_classes(open_split(dataset, part, location), card.labels, card.classes)
 
 
 def _recipe(card: ModelCard) -> Recipe | None:

@@ -9,7 +9,7 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from nin_spec.data import Part
+from nin_spec.data import Split
 from nin_spec.evaluation.metrics import best
 from nin_spec.evaluation.scores import Progress, Shape, session_scores
 from nin_spec.model import Model
@@ -49,7 +49,7 @@ class Trial:
     """A part on one device, and the float32 file's scores of it, against which others are held."""
 
     model: Model
-    part: Part
+    part: Split
     device: str
     scores: Scores
     options: Mapping[str, str] | None = None
@@ -58,7 +58,7 @@ class Trial:
     def begin(
         cls,
         model: Model,
-        part: Part,
+        part: Split,
         session: Session,
         progress: Progress | None,
         options: Mapping[str, str] | None = None,
@@ -79,7 +79,7 @@ class Trial:
         return Outcome(len(found), self.before, int((found == self.part.labels).sum()), same)
 
 
-def scores_of(session: Session, model: Model, part: Part, progress: Progress | None = None) -> Scores:
+def scores_of(session: Session, model: Model, part: Split, progress: Progress | None = None) -> Scores:
     """The scores of a part, prepared as the model's contract says."""
     shape = cast("Shape", model.graph.input.shape)
     return session_scores(session, part, model.card.preprocessing, shape, BATCH, progress)

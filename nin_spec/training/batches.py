@@ -1,7 +1,7 @@
-"""The pictures of each step: which, in which order, with which random changes.
+"""The pictures of each step: shuffling and augmentation.
 
-All of it is a function of the seed, the epoch and the place in it, whoever computes it: a resumed run
-and a run on several processes see the same pictures. The next steps are read while this one computes.
+Everything is a function of the seed, the epoch and the position in it: a resumed run and a run on several processes see
+the same pictures. The next steps are prefetched.
 """
 
 from __future__ import annotations
@@ -14,35 +14,35 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from nin_spec.data import Frame, Part
+from nin_spec.data import Frame, Split
 from nin_spec.data.ahead import read_ahead
-from nin_spec.data.part import Numbers, Pixels
+from nin_spec.data.split import Indices, Pixels
 from nin_spec.language.recipe import Augment
 
-_ORDER, _CHANGES = 0, 1  # streams of random numbers
+_ORDER, _CHANGES = 0, 1  # random streams
 
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """What one process computes of each batch: its part among `ranks`, in `pieces`."""
+    """The share of each batch that one process computes: `rank` of `ranks`, in `micro_batches`."""
 
     rank: int = 0
     ranks: int = 1
-    pieces: int = 1
+    micro_batches: int = 1
 
     def rows(self, batch: int) -> list[tuple[int, int]]:
-        """Rows (start, stop) of the batch, piece by piece."""
+        """The rows (start, stop) of each micro-batch in the batch."""
         first, last = (batch * r // self.ranks for r in (self.rank, self.rank + 1))
-        cuts = [first + (last - first) * k // self.pieces for k in range(self.pieces + 1)]
+        cuts = [first + (last - first) * k // self.micro_batches for k in range(self.micro_batches + 1)]
         return list(pairwise(cuts))
 
 
 @dataclass(frozen=True, slots=True)
-class Piece:
+class MicroBatch:
     """Rows `start` to `stop` of a batch of `total`: pictures (n, H, W, C) and class numbers (n,)."""
 
     pictures: Pixels
-    labels: Numbers
+    labels: Indices
     start: int
     stop: int
     total: int
@@ -50,14 +50,13 @@ class Piece:
 
 @dataclass
 class Batches:
-    """The batches of a training part, numbered by step from 0 over all epochs.
+    """The batches of a training split, numbered by step from 0 over all epochs.
 
-    An epoch has as many whole batches as the part gives; what is left over differs from epoch to epoch.
-    `stored` is the frame that pictures are brought to first; from it, padded, windows of `height` x
-    `width` (`size`) are cut at random.
+    An epoch has only complete batches; the remaining pictures differ from epoch to epoch. Pictures are first resized to
+    the frame `stored`; with padding, random crops of `height` x `width` (`size`) are taken from it.
     """
 
-    part: Part
+    part: Split
     batch_size: int
     seed: int
     stored: Frame
@@ -70,8 +69,8 @@ class Batches:
         self.per_epoch = len(self.part) // self.batch
         self._drawn = lru_cache(maxsize=2)(self._draw)
 
-    def step(self, number: int) -> list[Piece]:
-        """This process's pieces of a step."""
+    def step(self, number: int) -> list[MicroBatch]:
+        """This process's micro-batches of a step."""
         epoch, place = divmod(number, self.per_epoch)
         order, offsets, flips = self._drawn(epoch)
         found = []
@@ -81,15 +80,15 @@ class Batches:
             pictures = cut(pictures, self.size, self.augment.pad_and_crop, offsets[rows])
             if self.augment.flip:
                 pictures = mirror(pictures, flips[rows])
-            found.append(Piece(pictures, self.part.labels[order[rows]], start, stop, self.batch))
+            found.append(MicroBatch(pictures, self.part.labels[order[rows]], start, stop, self.batch))
         return found
 
-    def steps(self, first: int, last: int) -> Generator[list[Piece]]:
-        """The steps from `first` until before `last`, read ahead in a thread."""
+    def steps(self, first: int, last: int) -> Generator[list[MicroBatch]]:
+        """The steps from `first` until before `last`, prefetched in a thread."""
         return read_ahead(self.step, range(first, last))
 
-    def _draw(self, epoch: int) -> tuple[Numbers, NDArray[np.float64], NDArray[np.bool_]]:
-        """An epoch's order, and for each place in it where to cut (0 to 1, two axes) and whether to mirror."""
+    def _draw(self, epoch: int) -> tuple[Indices, NDArray[np.float64], NDArray[np.bool_]]:
+        """An epoch's order, and for each position the crop offset (0 to 1, two axes) and whether to flip."""
         order = self._stream(epoch, _ORDER).permutation(len(self.part))
         stream = self._stream(epoch, _CHANGES)
         return order, stream.random((len(order), 2)), stream.random(len(order)) < 0.5
@@ -99,7 +98,7 @@ class Batches:
 
 
 def cut(pictures: Pixels, size: tuple[int, int], pad: int, offsets: NDArray[np.float64]) -> Pixels:
-    """A window of `size` from each picture, padded with black; offsets (n, 2) in 0 to 1 say where."""
+    """A crop of `size` from each picture, padded with black; offsets (n, 2) are in 0 to 1."""
     if pad:
         pictures = np.pad(pictures, ((0, 0), (pad, pad), (pad, pad), (0, 0)))
     room = pictures.shape[1] - size[0], pictures.shape[2] - size[1]
@@ -112,5 +111,5 @@ def cut(pictures: Pixels, size: tuple[int, int], pad: int, offsets: NDArray[np.f
 
 
 def mirror(pictures: Pixels, flips: NDArray[np.bool_]) -> Pixels:
-    """The pictures, those of `flips` mirrored left to right."""
+    """The pictures, with those of `flips` flipped left to right."""
     return np.where(flips[:, None, None, None], pictures[:, :, ::-1], pictures)

@@ -1,4 +1,4 @@
-"""A training put together: from a network, its recipe and a data set to a run folder."""
+"""Start or resume a training: from a network, its recipe and a data set to a run folder."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pathlib import Path
 import torch
 
 from nin_spec import network as networks
-from nin_spec.data import Part
+from nin_spec.data import Split
 from nin_spec.diagnostics import Code, DataError, Diagnostic, SpecError, TrainingError
 from nin_spec.extras import need
 from nin_spec.files import write_atomic
@@ -48,36 +48,35 @@ def train(  # noqa: PLR0913 keyword-only
 ) -> Run:
     """Train a network by its recipe into a new run folder, and return it: `train(nin_spec.compile("nin_digits"))`.
 
-    `output` is the folder, `runs/NAME` unless said. `data` is where the recipe's data set lies, a folder or
-    an .npz (nin_spec.data.open_part says which); None is what bears its name beside the spec, else where
-    `nin-spec data fetch` puts it. `weights` is a file or a run folder to start from instead of fresh ones. A `reporter`
-    is told how it goes (nin_spec.training.reporter.Reporter has its methods), nobody unless given; `stop` is asked
-    after each step.
+    `output` is the folder, by default `runs/NAME`. `data` is the path of the recipe's data set, a folder or an .npz
+    (see nin_spec.data.open_split); by default, the one with its name beside the spec, else the target of `nin-spec data
+    fetch`. `weights` is a file or a run folder to start from instead of initial weights. `reporter` receives progress
+    (see nin_spec.training.reporter.Reporter); `stop` is polled after each step.
 
-    Under torchrun, Slurm's srun or mpirun, each process calls this, and the pictures are on each machine; process 0
-    alone writes the run folder, so the others need not see it. A process group of torch.distributed that exists
-    already (Ray Train, Accelerate) is used on the current device, and left as it is. Otherwise a process that is
-    stopped, killed or cut off is noticed after `peer_timeout` seconds without a sign of life (0: not watched), and
-    the others end: with PeerLostError, or, where they wait in a collective operation, with exit code 1. Where
-    torchrun restarts the processes, they resume the run folder that they began.
+    Under torchrun, Slurm's srun or mpirun, each process calls this, and the pictures are on each machine; only process
+    0 writes the run folder, so the others need no access to it. An existing torch.distributed process group (Ray Train,
+    Accelerate) is used on the current device, and not destroyed. Otherwise a process that is stopped, killed or
+    disconnected is detected after `peer_timeout` seconds without a heartbeat (0: disabled), and the others end: with
+    PeerLostError, or, while waiting in a collective operation, with exit code 1. If torchrun restarts the processes,
+    they resume their run folder.
 
-    The run has `record` (what came of it), `model()` (the trained network, for `export` and `evaluate`), and
-    `path`; `open_run(path)` opens it again, nin_spec.training.begin.resume goes on with it.
+    The run has `record` (its result), `model()` (the trained network, for `export` and `evaluate`) and `path`;
+    `open_run(path)` opens it again, nin_spec.training.begin.resume resumes it.
 
     Raises:
-        TrainingError: no recipe, one that can't be followed here, or a folder that is taken.
+        TrainingError: no recipe, one that can't be run here, or a folder that exists.
         DataError: a data set that is missing, damaged, or does not fit the network.
-        DeviceError: a device that is not there.
-        DivergedError: the loss is no number any more; the last good weights are kept.
-        PeerLostError: another process was stopped, killed or cut off.
+        DeviceError: a device that is not available.
+        DivergedError: the loss became NaN or infinite; the last good weights are kept.
+        PeerLostError: another process stopped, was killed or lost its connection.
     """
     if not isinstance(network, Network):
-        raise TypeError(f"train takes a network, not {network!r}: nin_spec.compile(a file, or a shipped name)")
+        raise TypeError(f"train takes a network, not {network!r}: pass nin_spec.compile(PATH or a shipped name)")
     with joined(peer_timeout) as world:
         return train_in(world, network, data, output, weights, settings, reporter or Silent(), stop)
 
 
-def train_in(  # noqa: PLR0913, PLR0917 what `train` takes
+def train_in(  # noqa: PLR0913, PLR0917 the arguments of `train`
     world: World,
     network: Network,
     data: Place | None,
@@ -87,7 +86,7 @@ def train_in(  # noqa: PLR0913, PLR0917 what `train` takes
     reporter: Reporter,
     stop: Callable[[], bool],
 ) -> Run:
-    """The same among processes that have met."""
+    """The same in an existing world of processes."""
     data, output, start = (None if place is None else Path(place) for place in (data, output, weights))
     data = beside(network) if data is None else data
     require_same(
@@ -101,24 +100,24 @@ def train_in(  # noqa: PLR0913, PLR0917 what `train` takes
             precision=settings.precision or recipe.precision,
             threads=settings.threads or default_threads(world),
         )
-    settings = TrainSettings(**world.broadcast(asdict(settings)))  # the number of threads, too, decides the last digit
+    settings = TrainSettings(**world.broadcast(asdict(settings)))  # the number of threads also affects the last digit
     device = _agreed_device(settings, world)
     sets = _agreed_sets(network, data, settings, world)
     begun = None
     with agreed(world):
         network = with_labels(network, sets.learned)
-        if world.leads:
+        if world.is_main:
             begun = _begun(network, settings, output, world) if world.restarted else None
             output = begun or output or folders.default_folder(network.card.name)
     target, resumes = world.broadcast([str(output), begun is not None])
     if resumes:
         return _continue(share_run(world, Path(target)), sets, device, world, reporter, stop)
-    # All that can be refused is refused before there is a folder.
+    # Everything is checked before the folder is created.
     with agreed(world):
-        start = weights_file(start) if start is not None and world.leads else None
+        start = weights_file(start) if start is not None and world.is_main else None
         session = TrainingSession(network, recipe, sets, settings, world, device, Path(target), reporter, stop)
         model = session.beginning(start)
-        if world.leads:
+        if world.is_main:
             _create(Path(target), network, sets, settings, world, start)
     with _alone(Path(target), world), connected(world, device):
         return session.run(State(), model, start)
@@ -132,17 +131,17 @@ def resume(
     stop: Callable[[], bool] = lambda: False,
     peer_timeout: float = PEER_TIMEOUT,
 ) -> Run:
-    """Go on where a run stopped, killed or interrupted, with its own settings; `data` where the data has moved.
+    """Resume a run that was killed or interrupted, with its own settings; pass `data` if the data set has moved.
 
-    Process 0 alone reads and writes the folder. Raises what `train` raises, and TrainingError when the folder is no
-    run, has no whole checkpoint, or the data is other data.
+    Only process 0 reads and writes the folder. Raises what `train` raises, and TrainingError if the folder is not a
+    run, has no complete checkpoint, or the data differs.
     """
     with joined(peer_timeout) as world:
         return resume_in(world, path, data, reporter or Silent(), stop)
 
 
 def resume_in(world: World, path: Place, data: Place | None, reporter: Reporter, stop: Callable[[], bool]) -> Run:
-    """The same among processes that have met."""
+    """The same in an existing world of processes."""
     require_same(world, {"run folder": str(path)})
     run = share_run(world, Path(path))
     device = _agreed_device(run.record.settings, world)
@@ -150,7 +149,7 @@ def resume_in(world: World, path: Place, data: Place | None, reporter: Reporter,
     return _continue(run, sets, device, world, reporter, stop)
 
 
-def _continue(  # noqa: PLR0913, PLR0917 what a session takes
+def _continue(  # noqa: PLR0913, PLR0917 the arguments of a session
     run: Run, sets: Sets, device: torch.device, world: World, reporter: Reporter, stop: Callable[[], bool]
 ) -> Run:
     settings = run.record.settings
@@ -171,7 +170,7 @@ def _agreed_device(settings: TrainSettings, world: World) -> torch.device:
 
 
 def _agreed_sets(network: Network, location: Path | None, settings: TrainSettings, world: World) -> Sets:
-    """The pictures, proved usable on every machine, and the same in every process."""
+    """The pictures, checked on every machine to be usable and the same."""
     with agreed(world):
         sets = open_sets(network, location, settings.limit)
         if world.local == 0:
@@ -181,14 +180,14 @@ def _agreed_sets(network: Network, location: Path | None, settings: TrainSetting
     with agreed(world):
         for rank, other in enumerate(said):
             if other != said[0]:
-                message = f"process {rank} ({world.peers[rank]}) has other pictures than process 0"
+                message = f"process {rank} ({world.peers[rank]}) has different pictures from process 0"
                 hint = "copy the same data set to each machine"
                 raise DataError(Diagnostic(Code.DATA_MISFIT, message, hint=hint))
     return sets
 
 
 def _begun(network: Network, settings: TrainSettings, output: Path | None, world: World) -> Path | None:
-    """The run folder that these processes began before they were restarted; None where there was no time for it."""
+    """The run folder of these processes before their restart; None if they had not created one."""
     seal = hashlib.sha256(_spec_of(network)).hexdigest()
     for place in folders.runs_of(network.card.name) if output is None else [output]:
         record = folders.read_record(place) if is_run(place) else None
@@ -198,26 +197,26 @@ def _begun(network: Network, settings: TrainSettings, output: Path | None, world
 
 
 def _same_data(run: Run, sets: Sets) -> None:
-    """Raise TrainingError when the pictures learned from, or those scored on, are others than the run began with."""
+    """Raise TrainingError if the pictures for training or scoring differ from those of the run's start."""
     before, now = run.record.data, sets.record
-    hint = f"say --data with the same pictures, or {_anew(run)}"
+    hint = f"pass --data with the same pictures, or {_restart(run)}"
     if now.train_fingerprint != before.train_fingerprint:
-        raise folders.unusable(run.path, "the data is not what it was trained on", hint)
+        raise folders.unusable(run.path, "the data differs from what it was trained on", hint)
     if before.scored_fingerprint not in {None, now.scored_fingerprint}:
-        raise folders.unusable(run.path, "the pictures that it is scored on are not those that it began with", hint)
+        raise folders.unusable(run.path, "the pictures that it is scored on differ from those at its start", hint)
 
 
 @contextmanager
 def _alone(target: Path, world: World) -> Iterator[None]:
-    """No other training writes into the folder meanwhile. Raises TrainingError when one does."""
+    """Lock the folder against other trainings. Raises TrainingError if it is locked."""
     filelock = need("filelock", "training")
-    lock = filelock.FileLock(target / ".lock", timeout=0)  # the system lets go of it when the process ends
+    lock = filelock.FileLock(target / ".lock", timeout=0)  # the system releases it when the process ends
     with agreed(world):
         try:
-            if world.leads:
+            if world.is_main:
                 lock.acquire()
         except filelock.Timeout:
-            hint = "wait until it is done, or stop it"
+            hint = "wait until it ends, or stop it"
             raise folders.unusable(target, "another process is training in it", hint) from None
         except OSError as error:
             raise folders.unusable(target, f"it can't be locked: {error.strerror}") from None
@@ -227,24 +226,24 @@ def _alone(target: Path, world: World) -> Iterator[None]:
         lock.release()
 
 
-def _anew(run: Run) -> str:
-    """How to begin again with what a run has learned, if it has learned something."""
+def _restart(run: Run) -> str:
+    """How to start again, from a run's weights if it has any."""
     spec = f"nin-spec train {run.path}/spec.yaml"
-    return f"train on from its weights: {spec} --weights {run.path}" if run.has_learned else f"train anew: {spec}"
+    return f"start from its weights: {spec} --weights {run.path}" if run.has_learned else f"start again: {spec}"
 
 
-def with_labels(network: Network, part: Part) -> Network:
-    """The network with the data set's class names, where its spec only counts them.
+def with_labels(network: Network, part: Split) -> Network:
+    """The network with the data set's class names, if its spec has only their number.
 
-    Raises DataError for names that no spec can hold.
+    Raises DataError for names that are not valid labels.
     """
     if network.card.labels:
         return network
     try:
         return networks.compile(language.with_labels(network.spec, part.classes))
     except SpecError as error:
-        hint = "rename the classes of the data set, or list labels of your own under classes in the spec"
-        message = f"the class names of {part.where} can't be the spec's labels"
+        hint = "rename the classes of the data set, or list your own labels under classes in the spec"
+        message = f"the class names of {part.where} are not valid labels"
         found = [replace(d, code=Code.DATA_MISFIT, message=f"{message}: {d.message}") for d in error.diagnostics]
         raise DataError([*found[:-1], replace(found[-1], hint=hint)]) from None
 
@@ -254,10 +253,10 @@ def _spec_of(network: Network) -> bytes:
     return f"# Written by nin-spec train: the resolved spec of this run.\n{network.spec.text}".encode()
 
 
-def _create(  # noqa: PLR0913, PLR0917 what run.json tells
+def _create(  # noqa: PLR0913, PLR0917 the contents of run.json
     target: Path, network: Network, sets: Sets, settings: TrainSettings, world: World, weights: Path | None
 ) -> None:
-    """A new run folder, there with all it needs or not at all. Raises TrainingError when the name is taken."""
+    """Create a complete run folder, or none. Raises TrainingError if the name is taken."""
     folders.require_free(target)
     spec, recipe = _spec_of(network), recipe_of(network)
     record = Record(
@@ -266,7 +265,7 @@ def _create(  # noqa: PLR0913, PLR0917 what run.json tells
         spec_sha256=hashlib.sha256(spec).hexdigest(),
         status="running",
         result="best.safetensors" if recipe.validation else "last.safetensors",
-        chosen="the best epoch on the validation part" if recipe.validation else "the last epoch",
+        chosen="the best epoch on the validation split" if recipe.validation else "the last epoch",
         data=sets.record,
         seed=recipe.seed,
         settings=settings,
@@ -281,9 +280,9 @@ def _create(  # noqa: PLR0913, PLR0917 what run.json tells
             write_atomic(beside / "spec.yaml", spec)
             folders.write_record(beside, record)
             beside.chmod(0o755)
-            beside.replace(target)  # an empty folder may be there already
+            beside.replace(target)  # an empty folder may exist already
         finally:
-            shutil.rmtree(beside, ignore_errors=True)  # still there when it could not get its name
+            shutil.rmtree(beside, ignore_errors=True)  # it remains if it could not be renamed
     except OSError as error:
-        message = f"{target} can't be made: {error.strerror}"
+        message = f"{target} can't be created: {error.strerror}"
         raise TrainingError(Diagnostic(Code.RUN_UNUSABLE, message)) from None

@@ -1,4 +1,4 @@
-"""The rows of metrics.csv for TensorBoard, written as they come to be."""
+"""The rows of metrics.csv for TensorBoard, written after each epoch."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from nin_spec.training.reporter import Row
 
 
 class Board:
-    """Scalars by epoch, in one event file that can be read after each epoch.
+    """Scalars by epoch, in one event file that is readable after each epoch.
 
-    A resumed run writes its story from the beginning, `rows` being the epochs done: what epochs after the checkpoint
-    have written is gone, and a TensorBoard that is open is told to forget it. What can't be written any more, on a
-    full disk, is reported once by `tell`; training continues without it.
+    A resumed run rewrites its history from `rows`, the epochs done: the scalars of epochs after the checkpoint are
+    dropped, also in an open TensorBoard. A write error, for example on a full disk, is reported once through `log`, and
+    training continues without it.
     """
 
     def __init__(self, folder: Path, rows: Iterable[Row], tell: Callable[[str], None]) -> None:

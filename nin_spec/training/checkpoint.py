@@ -1,7 +1,7 @@
-"""Checkpoints: everything that a killed run needs to go on, in one safetensors file each.
+"""Checkpoints: everything needed to resume a run, in one safetensors file each.
 
-The newest two are kept. Each carries the SHA-256 of its tensors, so that a damaged file is known as one,
-and the one before it serves. Nothing is pickled; no random state is kept, for there is none.
+The newest two are kept. Each has the SHA-256 of its tensors, so that a damaged file is detected, and the one before it
+is used. Nothing is pickled; there is no random state to store.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ _NAME = re.compile(r"step-\d{9}\.safetensors")
 
 @dataclass
 class State:
-    """How far training is: `step` steps done; the epoch's sums so far; a row for each epoch done.
+    """Progress of a training: `step` steps done; the epoch's sums so far; a row for each epoch done.
 
-    `loss` and `correct` are summed over the epoch's `seen` pictures. `best` is the epoch chosen so far,
-    and the number it was chosen by. `losses` are those of the latest steps, each a mean over its batch.
+    `loss` and `correct` are summed over the epoch's `seen` pictures. `best` is the best epoch so far, and its score.
+    `losses` are those of the latest steps, each a mean over its batch.
     """
 
     step: int = 0
@@ -46,7 +46,7 @@ class State:
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A state with the tensors that belong to it: `weights/NAME`, `optimizer/NAME/QUANTITY`."""
+    """A state with its tensors: `weights/NAME`, `optimizer/NAME/QUANTITY`."""
 
     state: State
     tensors: Mapping[str, Array] = field(repr=False)
@@ -57,7 +57,7 @@ class Checkpoint:
 
 
 def write_checkpoint(folder: Path, checkpoint: Checkpoint) -> Path:
-    """Write a checkpoint, whole or not at all, then remove all but the newest. Raises ExportError."""
+    """Write a checkpoint atomically, then remove all but the newest two. Raises ExportError."""
     folder.mkdir(exist_ok=True)
     path = folder / f"step-{checkpoint.state.step:09d}.safetensors"
     tensors = dict(checkpoint.tensors)
@@ -69,34 +69,34 @@ def write_checkpoint(folder: Path, checkpoint: Checkpoint) -> Path:
 
 
 def has_checkpoints(folder: Path) -> bool:
-    """Whether there is any, whole or not."""
+    """Whether there are checkpoints, complete or not."""
     return bool(_newest_first(folder))
 
 
 def last_step(folder: Path) -> int:
-    """The step of the newest checkpoint, whole or not; 0 where there is none."""
+    """The step of the newest checkpoint, complete or not; 0 if there is none."""
     return int(_newest_first(folder)[0].stem.partition("-")[2]) if has_checkpoints(folder) else 0
 
 
 def newest_checkpoint(folder: Path) -> tuple[Checkpoint, list[str]]:
-    """The newest whole checkpoint, and a remark for each newer one that is damaged.
+    """The newest valid checkpoint, and a remark for each newer damaged one.
 
-    Raises TrainingError (RUN_UNUSABLE) when there is none.
+    Raises TrainingError (RUN_UNUSABLE) if there is none.
     """
     remarks: list[str] = []
     for path in _newest_first(folder):
         try:
             found = read_checkpoint(path)
         except TrainingError as error:
-            remarks.append(f"{error.diagnostics[0].message}; the one before it serves")
+            remarks.append(f"{error.diagnostics[0].message}; using the one before it")
             continue
         return found, remarks
-    why = "; ".join(remarks) or "it holds no checkpoint"
-    raise _unusable(folder, why, "start again, with another --output")
+    why = "; ".join(remarks) or "it has no checkpoint"
+    raise _unusable(folder, why, "start again with another --output")
 
 
 def read_checkpoint(path: Path) -> Checkpoint:
-    """A checkpoint, proved whole. Raises TrainingError (RUN_UNUSABLE)."""
+    """Read and verify a checkpoint. Raises TrainingError (RUN_UNUSABLE)."""
     try:
         found = read(path)
         text = found.metadata["state"]
@@ -106,18 +106,18 @@ def read_checkpoint(path: Path) -> Checkpoint:
             raise _unusable(path, "its checksum is wrong")
         return Checkpoint(state_from(json.loads(text)), found.tensors)
     except (WeightsError, KeyError, TypeError, ValueError) as error:
-        why = error.diagnostics[0].message if isinstance(error, WeightsError) else "it is no checkpoint"
+        why = error.diagnostics[0].message if isinstance(error, WeightsError) else "it is not a checkpoint"
         raise _unusable(path, why) from None
 
 
 def state_from(data: dict[str, Any]) -> State:
-    """A state from its fields as JSON has them."""
+    """A state from its JSON fields."""
     best = data.pop("best")
     return State(**data, best=None if best is None else (int(best[0]), float(best[1])))
 
 
 def _newest_first(folder: Path) -> list[Path]:
-    """The checkpoints by falling step. Raises TrainingError when the folder can't be read: it is not empty then."""
+    """The checkpoints, newest first. Raises TrainingError if the folder can't be read."""
     try:
         names = [path.name for path in folder.iterdir()]
     except FileNotFoundError:
@@ -136,4 +136,4 @@ def _digest(tensors: Mapping[str, Array], state: str) -> str:
 
 
 def _unusable(path: Path, why: str, hint: str | None = None) -> TrainingError:
-    return TrainingError(Diagnostic(Code.RUN_UNUSABLE, f"{path} can't be continued: {why}", hint=hint))
+    return TrainingError(Diagnostic(Code.RUN_UNUSABLE, f"{path} can't be resumed: {why}", hint=hint))

@@ -1,4 +1,4 @@
-"""What computes a step: the module as it is called, the optimiser, and where they run."""
+"""What computes a step: the module, the optimiser and the device."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from torch import nn
 
 from nin_spec.torch_module import NiNModule
 from nin_spec.training.feed import Feed
-from nin_spec.training.random_layers import Moment
+from nin_spec.training.random_layers import StepContext
 from nin_spec.training.world import World
 
 
 @dataclass(frozen=True)
 class Engine:
-    """`called` is the module as steps call it, compiled and distributed; `bare` the same without either."""
+    """`called` is the module that steps call, compiled and distributed; `bare` is the same without either."""
 
     called: nn.Module
     bare: NiNModule
     optimizer: torch.optim.Optimizer
     feed: Feed
-    moment: Moment
+    context: StepContext
     autocast: Callable[[], contextlib.AbstractContextManager[None]]
     world: World

@@ -1,4 +1,4 @@
-"""From pictures in memory to the network's input, on the device that computes."""
+"""From pictures in memory to the network's input, on the device."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from nin_spec.pictures import Pixels
 
 @dataclass
 class Feed:
-    """Applies the preprocessing contract on a device: the numbers of `nin_spec.pictures.normalise`, bit for bit.
+    """Applies `preprocess` on a device, bit-identical to `nin_spec.pictures.normalise`.
 
-    `channels` is the network's: gray pictures fill each. `layout` is that of the numbers in memory.
+    `channels` is the network's: gray pictures are copied to each. `layout` is the memory format.
     """
 
     contract: Preprocessing
@@ -33,7 +33,7 @@ class Feed:
         return torch.tensor(values, dtype=self.dtype, device=self.device)
 
     def __call__(self, pictures: Pixels) -> Tensor:
-        """(n, H, W, C) bytes to (n, channels, H, W) numbers."""
+        """(n, H, W, C) uint8 to (n, channels, H, W) floats."""
         x = torch.from_numpy(pictures if pictures.flags.writeable else pictures.copy())
         x = x.to(self.device, non_blocking=True).permute(0, 3, 1, 2)
         x = x.flip(1) if self.contract.color == "bgr" else x

@@ -9,7 +9,7 @@ from nin_spec.files import write_atomic
 
 
 def draw_curves(folder: Path, rows: Sequence[Mapping[str, float | int]], title: str, chosen: int | None = None) -> None:
-    """curves.png, the chosen epoch marked. Nothing where no epoch is done."""
+    """Draw curves.png, with the chosen epoch marked, if any epoch is done."""
     if not rows:
         return
     from nin_spec.diagrams.charts import curves_png

@@ -1,14 +1,14 @@
-"""The run folder: what was trained, on what, how, and what came of it. Everything needed to repeat it.
+"""The run folder: what was trained, on what and how, and the result. Everything needed to repeat it.
 
-spec.yaml            the resolved spec, its recipe and the labels included
-run.json             data, seeds, versions, settings, state, and which weights are the result
-metrics.csv          a row for each epoch; the same bytes for the same seed
-timings.csv          how fast each epoch went
+spec.yaml            the resolved spec, with its recipe and labels
+run.json             data, seeds, versions, settings, state, and the file of the result
+metrics.csv          a row per epoch; the same bytes for the same seed
+timings.csv          the speed of each epoch
 best.safetensors     the weights of the best epoch
 last.safetensors     the weights of the last epoch
-checkpoints/         where a killed run goes on
-curves.png           the rows of metrics.csv, drawn at the end
-tensorboard/         the same rows for TensorBoard, each written when its epoch ends
+checkpoints/         the state from which the run resumes
+curves.png           a plot of metrics.csv, drawn at the end
+tensorboard/         the same rows for TensorBoard, written after each epoch
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ Status = Literal["running", "interrupted", "diverged", "finished"]
 
 
 class DataRecord(BaseModel):
-    """Which pictures."""
+    """The data of a run."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -58,7 +58,7 @@ class DataRecord(BaseModel):
 class Record(BaseModel):
     """run.json. `final` is the last row of metrics.csv, `best` that of the epoch in best.safetensors.
 
-    `agents` are the launchers of its processes, by which torchrun's restarted processes know their own run.
+    `agents` are the launchers of its processes, by which processes restarted by torchrun find their run.
     """
 
     model_config = ConfigDict(extra="forbid", ser_json_inf_nan="constants")
@@ -83,7 +83,7 @@ class Record(BaseModel):
 
 @dataclass(frozen=True)
 class Run:
-    """A run folder, read."""
+    """A run folder that was read."""
 
     path: Path
     network: Network
@@ -96,26 +96,26 @@ class Run:
 
     @property
     def location(self) -> Path | None:
-        """Where the data lay, where that was said."""
+        """The path of the data, if it was passed."""
         return None if self.record.data.location is None else Path(self.record.data.location)
 
     @property
     def remarks(self) -> list[str]:
-        """Which weights `model` gives, and what is worth knowing of them."""
-        told = [f"weights: {self.record.result} of {self.path}, those of {self.record.chosen}"]
+        """The weights that `model` returns, and remarks on them."""
+        told = [f"weights: {self.record.result} of {self.path}, from {self.record.chosen}"]
         if self.record.status != "finished":
             done = counted(int(self.record.final.get("epoch", 0)), "epoch")
-            told.append(f"this run is not finished ({self.record.status}, {done} done at the last note)")
+            told.append(f"this run is not finished ({self.record.status}, {done} done at the last record)")
         return told
 
     @property
     def result(self) -> dict[str, float | int]:
-        """The row of metrics.csv of the weights that are the result; empty while no epoch is done."""
+        """The row of metrics.csv for the resulting weights; empty before the first epoch is done."""
         return self.record.final if self.record.result == "last.safetensors" else self.record.best
 
     @property
     def has_learned(self) -> bool:
-        """Whether a step or more is in its weights: they would be missed."""
+        """Whether its weights have had at least one step."""
         last = self.path / "last.safetensors"
         if not last.is_file():
             return bool(self.record.final)
@@ -123,7 +123,7 @@ class Run:
 
     @property
     def longer(self) -> str:
-        """How to train on from the result, as a run of its own."""
+        """The command that continues training from the result, in a new run."""
         return f"nin-spec train {self.path}/spec.yaml --weights {self.path} --set train.epochs=N"
 
     @property
@@ -131,37 +131,37 @@ class Run:
         """The file of the trained weights. Raises TrainingError while there is none."""
         path = self.path / self.record.result
         if not is_run(self.path):
-            raise unusable(self.path, "it is on the machine of process 0, which alone writes it")
+            raise unusable(self.path, "only process 0 writes it, on its machine")
         if not path.is_file():
             hint = f"finish the training first: nin-spec train {self.path} --resume"
             raise unusable(self.path, f"it has no {self.record.result} yet", hint)
         return path
 
     def model(self) -> Model:
-        """The network with the trained weights. Raises TrainingError while there are none."""
+        """The network with the trained weights. Raises TrainingError if there are none yet."""
         return self.network.with_weights(self.weights)
 
 
 def open_run(path: str | Path) -> Run:
-    """A run folder that `train` wrote: its network, its record, and its weights by `run.model()`.
+    """Open a run folder that `train` wrote: its network, its record, and its weights by `run.model()`.
 
-    Raises TrainingError (RUN_UNUSABLE), SpecError when its spec was damaged.
+    Raises TrainingError (RUN_UNUSABLE), or SpecError if its spec is damaged.
     """
     folder = Path(path)
     record = read_record(folder)
     spec = folder / "spec.yaml"
     data = document.read_bytes(spec)
     network = networks.compile(load_source(document.decode(str(spec), data)))
-    hint = "a run's spec.yaml is part of its result: put it back, and train the changed spec as a run of its own"
+    hint = "restore spec.yaml, which is part of the run's result, and train the changed spec in a new run"
     if network.hash != record.hash:
-        raise unusable(folder, "spec.yaml declares another network than the one trained", hint)
+        raise unusable(folder, "spec.yaml declares a different network from the one trained", hint)
     if record.spec_sha256 not in {None, hashlib.sha256(data).hexdigest()}:
-        raise unusable(folder, "spec.yaml was changed after the training began", hint)
+        raise unusable(folder, "spec.yaml was changed after the training started", hint)
     return Run(folder, network, record)
 
 
 def read_record(folder: Path) -> Record:
-    """What run.json says. Raises TrainingError (RUN_UNUSABLE)."""
+    """Read run.json. Raises TrainingError (RUN_UNUSABLE)."""
     try:
         return Record.model_validate_json((folder / RECORD).read_bytes())
     except OSError as error:
@@ -178,7 +178,7 @@ def write_record(folder: Path, record: Record) -> None:
 
 
 def write_rows(path: Path, rows: Sequence[Mapping[str, float | int]]) -> None:
-    """Write a CSV file of rows with equal keys; numbers in full."""
+    """Write a CSV file of rows with equal keys; numbers in full precision."""
     if not rows:
         return
     text = io.StringIO()
@@ -189,7 +189,7 @@ def write_rows(path: Path, rows: Sequence[Mapping[str, float | int]]) -> None:
 
 
 def read_rows(path: Path) -> list[dict[str, float]]:
-    """The rows of such a file; none when it is not there. Raises TrainingError when it is damaged."""
+    """The rows of such a file; empty if it does not exist. Raises TrainingError if it is damaged."""
     if not path.is_file():
         return []
     try:
@@ -200,7 +200,7 @@ def read_rows(path: Path) -> list[dict[str, float]]:
 
 
 def versions_of(packages: Iterable[str]) -> dict[str, str]:
-    """Python's version, ours, and those of installed packages."""
+    """The versions of Python, nin-spec and installed packages."""
     from importlib.metadata import version
     from platform import python_version
 
@@ -208,7 +208,7 @@ def versions_of(packages: Iterable[str]) -> dict[str, str]:
 
 
 def recipe_of(network: Network) -> Recipe:
-    """The recipe. Raises TrainingError when the spec has none."""
+    """The recipe. Raises TrainingError if the spec has none."""
     recipe = network.spec.spec.train
     if recipe is None:
         message = f"{network.card.name} has no recipe: its spec has no train section"
@@ -218,7 +218,7 @@ def recipe_of(network: Network) -> Recipe:
 
 
 def require_free(target: Path) -> None:
-    """Raise TrainingError unless a new run can be made there: the name is free, or an empty folder's."""
+    """Raise TrainingError unless the target is free, or an empty folder."""
     refuse_url(str(target))
     try:
         if not os.path.lexists(target) or (target.is_dir() and not any(target.iterdir())):
@@ -226,10 +226,10 @@ def require_free(target: Path) -> None:
     except OSError as error:
         raise TrainingError(Diagnostic(Code.RUN_UNUSABLE, f"{target} can't be read: {error.strerror}")) from None
     if is_run(target):
-        hint = f"nin-spec train {target} --resume goes on with it; or say another --output"
+        hint = f"run nin-spec train {target} --resume to resume it, or pass another --output"
         raise TrainingError(Diagnostic(Code.RUN_UNUSABLE, f"{target} exists already: it is a run", hint=hint))
-    message = f"{target} exists already, and nin-spec train did not make it"
-    raise TrainingError(Diagnostic(Code.RUN_UNUSABLE, message, hint="say another --output"))
+    message = f"{target} exists already, and was not made by nin-spec train"
+    raise TrainingError(Diagnostic(Code.RUN_UNUSABLE, message, hint="pass another --output"))
 
 
 def default_folder(name: str) -> Path:
@@ -243,12 +243,12 @@ def default_folder(name: str) -> Path:
 
 
 def latest_folder(name: str) -> Path:
-    """The newest run of a name under `runs`, by number. Raises TrainingError when there is none."""
+    """The newest run of a name under `runs`, by number. Raises TrainingError if there is none."""
     found = runs_of(name)
     if not found:
-        message = f"there is no run of {name} under runs/ to resume"
+        message = f"runs/ has no run of {name} to resume"
         raise TrainingError(
-            Diagnostic(Code.RUN_UNUSABLE, message, hint="name the folder: nin-spec train RUNDIR --resume")
+            Diagnostic(Code.RUN_UNUSABLE, message, hint="pass the folder: nin-spec train RUNDIR --resume")
         )
     return found[0]
 
@@ -267,5 +267,5 @@ def _number(path: Path, name: str) -> int | None:
 
 
 def unusable(folder: Path, why: str, hint: str | None = None) -> TrainingError:
-    """The error of a folder that can't be used."""
+    """The error of an unusable folder."""
     return TrainingError(Diagnostic(Code.RUN_UNUSABLE, f"{folder} can't be used as a run: {why}", hint=hint))

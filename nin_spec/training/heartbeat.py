@@ -1,9 +1,9 @@
-"""Signs of life between the processes of a training, so that one that is stopped, killed or cut off is noticed.
+"""Heartbeats between the processes of a training, to detect one that is stopped, killed or disconnected.
 
-Each process has a thread that sends a line to process 0 every few seconds, and process 0 to each. What ends a
-connection without a farewell, or sends nothing for `patience` seconds, is lost; process 0 tells the others which.
-A thread alone can't free a process that waits inside a collective operation for a peer that will never answer:
-where the process does not end by itself within GRACE seconds, the thread ends it, as PyTorch's own watchdog does.
+A thread of each process sends a line to process 0 every few seconds, and process 0 sends one to each. A process that
+closes its connection without a goodbye, or sends nothing for `patience` seconds, is lost; process 0 informs the others.
+A thread can't interrupt a collective operation that waits for a lost peer: if the process does not end within GRACE
+seconds, the thread ends it, as PyTorch's own watchdog does.
 """
 
 from __future__ import annotations
@@ -21,16 +21,17 @@ from collections.abc import Sequence
 from nin_spec.diagnostics import Code, Diagnostic, PeerLostError, TrainingError, render
 
 GRACE = 5.0
-"""Seconds that a process has to end by itself once another is lost."""
+"""Seconds for a process to end by itself once another is lost."""
 
-RESUME_HINT = "the run folder keeps the last checkpoint: start all processes again, with --resume"
+RESUME_HINT = "the run folder has the last checkpoint: start all processes again with --resume"
 _LONGEST_LINE = 1 << 16
 
 
 class Heartbeat:
-    """Watches the peers over `links`, one connected socket each: process 0 has one to every other, they one to it.
+    """Watches the peers over `links`, one connected socket each.
 
-    `names` say who the processes are, by rank. `lost` is the error once a process is lost.
+    Process 0 has a link to every other process, they have one to it. `names` are the processes' descriptions by rank.
+    `lost` is the error once a process is lost.
     """
 
     def __init__(self, rank: int, names: Sequence[str], links: dict[int, socket.socket], patience: float) -> None:
@@ -43,15 +44,15 @@ class Heartbeat:
         self._thread.start()
 
     def leave(self, reason: str | None) -> None:
-        """Say farewell, with the reason where it is an error; process 0 then waits until the others have left.
+        """Send a goodbye, with the reason if it is an error.
 
-        So what process 0 serves to the others stays there while they need it.
+        Process 0 then waits until the others have left, so that what it serves to them stays available.
         """
         self.left.set()
         self._send({"left": reason})
         self._thread.join(self.patience + GRACE)
         for link in self.links.values():
-            # Closed with something unread, a connection is reset, and what was sent last is lost with it.
+            # Closing a connection with unread data resets it, and loses the last message sent.
             with contextlib.suppress(OSError):
                 link.shutdown(socket.SHUT_WR)
                 link.settimeout(GRACE)
@@ -61,7 +62,7 @@ class Heartbeat:
         self.links.clear()
 
     def _watch(self) -> None:
-        """Beat, listen, judge, until nobody is left or somebody is lost."""
+        """Send, listen and check, until every peer has left or one is lost."""
         every = min(self.patience / 5, 5.0)
         heard = dict.fromkeys(self.links, time.monotonic())
         due = 0.0
@@ -69,18 +70,20 @@ class Heartbeat:
             if time.monotonic() >= due:
                 self._send({"beat": True})
                 due = time.monotonic() + every
-            # What has come is read before silence is judged: this process may itself have been stopped meanwhile.
+            # Read messages before checking for silence: this process itself may have been stopped meanwhile.
             for rank in self._readable(due):
                 heard[rank] = time.monotonic()
                 self._read(rank)
             for rank in list(self.links):
                 if time.monotonic() - heard[rank] > self.patience:
-                    self._lose(rank, f"has not answered for {self.patience:g} s: it is stopped, hung or cut off")
+                    self._lose(
+                        rank, f"has not sent a heartbeat for {self.patience:g} s: it is stopped, hung or disconnected"
+                    )
         if self.found.is_set():
             self._end()
 
     def _readable(self, due: float) -> list[int]:
-        """The peers that have sent something; waits a little for it, and not past the next beat."""
+        """The peers that have sent something; waits at most until the next beat."""
         with selectors.DefaultSelector() as selector:
             for rank, link in self.links.items():
                 selector.register(link, selectors.EVENT_READ, rank)
@@ -104,7 +107,7 @@ class Heartbeat:
     def _hear(self, rank: int, told: dict[str, object]) -> None:
         if "lost" in told:
             culprit = int(str(told["lost"]))
-            mine = "has not answered the others, which have ended without it: was it stopped?"
+            mine = "did not respond to the others, which have ended without it: was it stopped?"
             self._lose(culprit, mine if culprit == self.rank else str(told["why"]))
         elif told.get("left") is not None:
             self._lose(rank, f"has ended: {told['left']}")
@@ -116,7 +119,7 @@ class Heartbeat:
             self.links.pop(rank).close()
 
     def _lose(self, rank: int, why: str) -> None:
-        """Take a process for lost, the first alone, and tell the others."""
+        """Mark a process as lost, only the first, and inform the others."""
         if self.found.is_set():
             return
         message = f"process {rank} of {len(self.names)} ({self.names[rank]}) {why}"
@@ -128,12 +131,12 @@ class Heartbeat:
         line = json.dumps(told).encode() + b"\n"
         with self._lock:
             for link in self.links.values():
-                # A full buffer or a closed connection shows when listening.
+                # A full buffer or a closed connection is detected when listening.
                 with contextlib.suppress(OSError):
                     link.send(line)
 
     def _end(self) -> None:
-        """End the process, unless it does so itself."""
+        """End the process, unless it ends by itself."""
         if self.left.wait(GRACE) or self.lost is None:
             return
         for diagnostic in self.lost.diagnostics:
@@ -145,7 +148,7 @@ class Heartbeat:
 
 
 def listen(*, near: bool) -> socket.socket:
-    """Where process 0 is reached: on loopback alone where all are on one machine."""
+    """The listening socket of process 0: only on loopback if all processes are on one machine."""
     if near:
         return socket.create_server(("127.0.0.1", 0))
     if socket.has_dualstack_ipv6():
@@ -154,9 +157,9 @@ def listen(*, near: bool) -> socket.socket:
 
 
 def accept(server: socket.socket, others: int, token: str, seconds: float) -> dict[int, socket.socket]:
-    """The connections of the other processes, each of which says its rank and the token; strangers are dropped.
+    """The connections of the other processes, each of which sends its rank and the token; others are closed.
 
-    Raises TrainingError when some do not come in time.
+    Raises TrainingError if some do not connect in time.
     """
     links: dict[int, socket.socket] = {}
     end = time.monotonic() + seconds
@@ -179,7 +182,7 @@ def accept(server: socket.socket, others: int, token: str, seconds: float) -> di
 
 
 def connect(hosts: Sequence[str], port: int, rank: int, token: str, seconds: float) -> dict[int, socket.socket]:
-    """A connection to process 0, at the first of the hosts that answers. Raises TrainingError when none does."""
+    """A connection to process 0, at the first of the hosts that responds. Raises TrainingError if none does."""
     why = ""
     for host in hosts:
         try:
@@ -187,14 +190,14 @@ def connect(hosts: Sequence[str], port: int, rank: int, token: str, seconds: flo
         except OSError as error:
             why = f"{host}:{port}: {error.strerror or error}"
             continue
-        link.sendall(f"{rank} {token}\n".encode())  # a new connection has room for it
+        link.sendall(f"{rank} {token}\n".encode())  # fits into the buffer of a new connection
         link.setblocking(False)
         return {0: link}
     raise _unreachable(f"process {rank} can't connect to process 0's heartbeat at {why}")
 
 
 def _introduced(link: socket.socket, token: str) -> int | None:
-    """The rank of who connects, where the token is right."""
+    """The rank of a connecting process; None for a wrong token."""
     link.settimeout(5.0)
     said = b""
     try:
@@ -210,5 +213,8 @@ def _introduced(link: socket.socket, token: str) -> int | None:
 
 
 def _unreachable(message: str) -> TrainingError:
-    hint = "let the machines connect on any port, as gloo and NCCL must, or turn the heartbeat off: --peer-timeout 0"
+    hint = (
+        "allow connections between the machines on any port, which gloo and NCCL need too, or pass --peer-timeout "
+        "0 to disable the heartbeat"
+    )
     return TrainingError(Diagnostic(Code.PEER_LOST, message, hint=hint))

@@ -1,8 +1,8 @@
-"""Which processes a launcher started: read from the variables of torchrun, Slurm, and MPI. Loads no torch.
+"""The processes of a launcher, from the environment variables of torchrun, Slurm and MPI. Does not load torch.
 
 torchrun      RANK, WORLD_SIZE, MASTER_ADDR, MASTER_PORT (Kubernetes' PyTorchJob sets the same)
 Slurm         SLURM_PROCID, SLURM_STEP_NUM_TASKS (srun's output environment variables)
-MPI           OMPI_COMM_WORLD_RANK, PMI_RANK, and what other launchers call them
+MPI           OMPI_COMM_WORLD_RANK, PMI_RANK, and the variables of other launchers
 """
 
 from __future__ import annotations
@@ -25,17 +25,17 @@ _MPI = (
     ("Flux", "FLUX_TASK_RANK", "FLUX_JOB_SIZE"),
     ("MPI", "PMI_RANK", "PMI_SIZE"),
 )
-"""Launchers that name a rank and a size, and no place to meet."""
+"""Launchers that set a rank and a size, but no rendezvous address."""
 
 _ALONE = "to train in this process alone, set RANK=0 and WORLD_SIZE=1"
 
 
 @dataclass(frozen=True, slots=True)
 class Launch:
-    """Process `rank` of `size`, which meet at `address`:`port`.
+    """Process `rank` of `size`, which connect at `address`:`port`.
 
-    `local` is its rank among the `neighbours` on its machine, None where the launcher does not say. `by` is the
-    launcher, `job` tells its process group from those of other jobs, `restarts` is how often torchrun restarted it.
+    `local` is its rank among the `neighbours` on its machine, None if unknown. `by` is the launcher, `job` identifies
+    its process group, `restarts` is how often torchrun restarted it.
     """
 
     rank: int = 0
@@ -49,18 +49,18 @@ class Launch:
     restarts: int = 0
 
     @property
-    def place(self) -> str:
-        """Where the processes meet, as a person writes it."""
+    def rendezvous(self) -> str:
+        """The rendezvous address, for messages."""
         return f"{self.address}:{self.port}"
 
 
 def find_launch(env: Mapping[str, str] = os.environ) -> Launch:
-    """The launcher's variables, understood. Raises TrainingError when they contradict themselves or lack an address."""
+    """Parse the launcher's variables. Raises TrainingError if they contradict each other or lack an address."""
     if "RANK" in env or env.get("WORLD_SIZE") == "1":
         return _torchrun(env)
     mpi = next((found for row in _MPI if (found := _pair(env, *row))), None)
     slurm = _pair(env, "Slurm", "SLURM_PROCID", "SLURM_STEP_NUM_TASKS")
-    # mpirun starts its own daemons with srun, so a task number of Slurm's may be that of a daemon.
+    # mpirun starts its own daemons with srun, so Slurm's task number may be that of a daemon.
     daemon = mpi is not None and slurm is not None and (mpi.rank, mpi.size) != (slurm.rank, slurm.size)
     found = mpi if slurm is None or daemon else slurm
     if found is None and "WORLD_SIZE" in env:
@@ -69,22 +69,22 @@ def find_launch(env: Mapping[str, str] = os.environ) -> Launch:
         _require_srun(env)
         return Launch()
     if (size := _number(env, "WORLD_SIZE", found.size)) != found.size:
-        _refuse(f"WORLD_SIZE={size}, and {found.by} started {found.size} processes", "unset WORLD_SIZE")
+        _refuse(f"WORLD_SIZE={size}, but {found.by} started {found.size} processes", "unset WORLD_SIZE")
     return _slurm(env, found) if found is slurm else _mpi(env, found)
 
 
 def agent() -> str:
-    """What started this process: a machine, a process there, and when that began. The same after a restart."""
+    """The launcher of this process: its machine, process id and start time. The same after a restart."""
     parent = os.getppid()
     try:
         begun = Path(f"/proc/{parent}/stat").read_text().rpartition(")")[2].split()[19]
-    except (OSError, IndexError):  # only Linux says
+    except (OSError, IndexError):  # only on Linux
         begun = ""
     return f"{socket.gethostname()}:{parent}:{begun}"
 
 
 def first_host(nodes: str) -> str | None:
-    """The first host of a Slurm node list: node01 of `node[01-04,07],gpu1`. None when it is not a node list."""
+    """The first host of a Slurm node list: node01 of `node[01-04,07],gpu1`. None if it is not a node list."""
     head = re.match(r"(?:[^][,\s]|\[[^][\s]+\])+(?=,|$)", nodes.strip())
     if head is None:
         return None
@@ -93,7 +93,7 @@ def first_host(nodes: str) -> str | None:
 
 
 def tasks_on(nodes: str, index: int) -> int | None:
-    """How many tasks run on a node, by Slurm's list of them: `2(x3),1` is 2, 2, 2, 1. None when it does not say."""
+    """The number of tasks on a node, from Slurm's list: `2(x3),1` is 2, 2, 2, 1. None if it is not listed."""
     for many, times in re.findall(r"(\d+)(?:\(x(\d+)\))?", nodes):
         index -= int(times or 1)
         if index < 0:
@@ -111,7 +111,7 @@ def _torchrun(env: Mapping[str, str]) -> Launch:
         found = ", ".join(f"{key}={env[key]}" for key in keys if key in env)
         _refuse(f"the environment contradicts itself: {found}", "unset them, or start with torchrun")
     if size > 1 and not {"MASTER_ADDR", "MASTER_PORT"} <= set(env):
-        message = f"WORLD_SIZE={size}, and MASTER_ADDR and MASTER_PORT, where the processes meet, are not set"
+        message = f"WORLD_SIZE={size}, but MASTER_ADDR and MASTER_PORT, where the processes connect, are not set"
         _refuse(message, f"set them, or start with torchrun; {_ALONE}")
     restarts = _number(env, "TORCHELASTIC_RESTART_COUNT", 0)
     if size == 1:
@@ -121,32 +121,32 @@ def _torchrun(env: Mapping[str, str]) -> Launch:
 
 
 def _slurm(env: Mapping[str, str], found: Launch) -> Launch:
-    """A task of a step of several that srun started, with where they meet."""
+    """A task of a step with several tasks started by srun, with their rendezvous address."""
     job = f"{env.get('SLURM_JOB_ID', '')}.{env.get('SLURM_STEP_ID', '')}"
     node = _number(env, "SLURM_NODEID", 0)
     neighbours = tasks_on(env.get("SLURM_STEP_TASKS_PER_NODE", ""), node)
     local = _number(env, "SLURM_LOCALID", 0) if "SLURM_LOCALID" in env and neighbours is not None else None
     address = env.get("MASTER_ADDR")
     if address is None:
-        # Loopback needs no name service, and a list of one node is all on this machine.
+        # Loopback needs no name resolution, and a list of one node means this machine.
         alone = neighbours == found.size
         address = "127.0.0.1" if alone else first_host(env.get("SLURM_STEP_NODELIST", env.get("SLURM_NODELIST", "")))
     if address is None:
         _refuse("Slurm's variables do not name the first node", "set MASTER_ADDR to the host of the first task")
-    # Below the ports that systems hand out; the step is in it, for two steps of a job may run side by side.
+    # Below the ephemeral ports; depends on the step, as two steps of a job may run in parallel.
     port = _port(env) if "MASTER_PORT" in env else 20_000 + zlib.crc32(job.encode()) % 10_000
     return Launch(found.rank, found.size, local, neighbours, "Slurm", address, port, job)
 
 
 def _require_srun(env: Mapping[str, str]) -> None:
-    """Refuse a process of a Slurm job of several tasks that srun did not start: are there others, or not?"""
+    """Raise TrainingError in a Slurm job of several tasks without srun: it is unclear whether there are others."""
     if "SLURM_PROCID" in env and "SLURM_STEP_NUM_TASKS" not in env and _number(env, "SLURM_NTASKS", 1) > 1:
-        message = f"Slurm allotted {env['SLURM_NTASKS']} tasks, and this process was not started by srun"
+        message = f"Slurm allocated {env['SLURM_NTASKS']} tasks, but this process was not started by srun"
         _refuse(message, f"start it with srun nin-spec train ..., or with torchrun; {_ALONE}")
 
 
 def _mpi(env: Mapping[str, str], found: Launch) -> Launch:
-    """A process of several that MPI started, with where they meet."""
+    """One of several processes started by MPI, with their rendezvous address."""
     if not {"MASTER_ADDR", "MASTER_PORT"} <= set(env):
         flags = (
             "mpirun -x MASTER_ADDR=HOST -x MASTER_PORT=29500"
@@ -154,14 +154,15 @@ def _mpi(env: Mapping[str, str], found: Launch) -> Launch:
             else "MASTER_ADDR=HOST, MASTER_PORT=29500"
         )
         message = (
-            f"{found.by} started {found.size} processes, and MASTER_ADDR and MASTER_PORT, where they meet, are not set"
+            f"{found.by} started {found.size} processes, but MASTER_ADDR and MASTER_PORT, where they connect, are "
+            "not set"
         )
         _refuse(message, f"set them for every process ({flags}; HOST is that of process 0); {_ALONE}")
     return replace(found, address=env["MASTER_ADDR"], port=_port(env))
 
 
 def _pair(env: Mapping[str, str], by: str, rank_key: str, size_key: str) -> Launch | None:
-    """The process of several that two variables name; None where they are not set, or name one process."""
+    """The process that two variables describe; None if they are not set, or describe a single process."""
     if rank_key not in env or size_key not in env:
         return None
     rank, size = _number(env, rank_key, 0), _number(env, size_key, 1)
@@ -175,7 +176,7 @@ def _pair(env: Mapping[str, str], by: str, rank_key: str, size_key: str) -> Laun
 def _port(env: Mapping[str, str]) -> int:
     port = _number(env, "MASTER_PORT", 0)
     if not 0 < port < 65536:
-        _refuse(f"MASTER_PORT={port} is not a port", "set it to a free one, for example 29500")
+        _refuse(f"MASTER_PORT={port} is not a port", "set it to a free port, for example 29500")
     return port
 
 

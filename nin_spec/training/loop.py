@@ -1,4 +1,4 @@
-"""The steps of a training, from a state to its end."""
+"""The training loop, from a state to the end."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ from torch import Tensor, nn
 
 from nin_spec.diagnostics import Code, Diagnostic, DivergedError
 from nin_spec.language.recipe import Recipe
-from nin_spec.training.batches import Batches, Piece
+from nin_spec.training.batches import Batches, MicroBatch
 from nin_spec.training.board import Board
 from nin_spec.training.checkpoint import State
+from nin_spec.training.checkpointer import Checkpointer
 from nin_spec.training.engine import Engine
 from nin_spec.training.guard import LOOK_AT, Guard
-from nin_spec.training.keeper import Keeper
 from nin_spec.training.optimizer import rate_factor, set_rates
 from nin_spec.training.reporter import Pace, Reporter
 from nin_spec.training.scoring import Scorer
 
 _READ_EVERY = 20
-"""Steps between looks at the losses on a GPU, where each look waits for it."""
+"""Steps between reads of the losses on a GPU, since each read synchronises."""
 
 
 @dataclass
 class Loop:
-    """Follows a recipe; the leading process keeps what is reached, and speaks. `stop` is asked after each step."""
+    """Runs a recipe; the main process writes results and reports progress. `stop` is polled after each step."""
 
     engine: Engine
     recipe: Recipe
@@ -39,7 +39,7 @@ class Loop:
     guard: Guard
     state: State
     reporter: Reporter
-    keeper: Keeper
+    checkpointer: Checkpointer
     stop: Callable[[], bool]
     board: Board | None = None
     unread: list[Tensor] = field(default_factory=list)
@@ -49,38 +49,38 @@ class Loop:
         self.clock = Clock()
 
     def run(self) -> bool:
-        """Train to the end; False when it was asked to stop before. Raises DivergedError."""
+        """Train to the end; returns False if stopped early. Raises DivergedError."""
         engine, state = self.engine, self.state
         engine.called.train()
         self.clock.restart()
         with contextlib.closing(self.batches.steps(state.step, self.steps)) as coming:
-            for pieces in self.clock.watch(coming):
-                if engine.world.leads and state.step in LOOK_AT:
-                    self._look(pieces)
-                self.unread.append(self._step(pieces))
+            for micro_batches in self.clock.watch(coming):
+                if engine.world.is_main and state.step in LOOK_AT:
+                    self._look(micro_batches)
+                self.unread.append(self._step(micro_batches))
                 state.step += 1
                 ends = state.step % self.batches.per_epoch == 0
                 stop = self._due(ends) and self._read()
                 if ends:
                     self._finish_epoch()
                 if stop and state.step < self.steps:
-                    if engine.world.leads:
-                        self.keeper.write(state)
+                    if engine.world.is_main:
+                        self.checkpointer.write(state)
                     return False
-                if not self.unread and engine.world.leads:
-                    self.keeper.note(state)
+                if not self.unread and engine.world.is_main:
+                    self.checkpointer.note(state)
         return True
 
-    def _step(self, pieces: list[Piece]) -> Tensor:
-        """One update; (summed loss, correct, asked to stop) of this process."""
+    def _step(self, micro_batches: list[MicroBatch]) -> Tensor:
+        """One update; returns (summed loss, correct, stop requested) of this process."""
         engine, recipe = self.engine, self.recipe
         factor = rate_factor(recipe.schedule, self.state.step, self.batches.per_epoch, recipe.epochs)
         set_rates(engine.optimizer, factor)
         engine.optimizer.zero_grad(set_to_none=True)
         loss_sum = correct = torch.zeros((), device=engine.feed.device)
-        for k, piece in enumerate(pieces):
-            with self._unsynced(last=k == len(pieces) - 1):
-                loss, right = self._piece(piece)
+        for k, micro_batch in enumerate(micro_batches):
+            with self._unsynced(last=k == len(micro_batches) - 1):
+                loss, right = self._micro_batch(micro_batch)
             loss_sum, correct = loss_sum + loss, correct + right
         if recipe.gradient_clip is not None:
             nn.utils.clip_grad_norm_(engine.bare.parameters(), recipe.gradient_clip)
@@ -88,21 +88,26 @@ class Loop:
         stop = torch.tensor(float(self.stop()), device=loss_sum.device)
         return torch.stack([loss_sum.double(), correct.double(), stop.double()])
 
-    def _piece(self, piece: Piece) -> tuple[Tensor, Tensor]:
-        """Forward and backward of one piece; its summed loss, and how many it got right."""
-        engine, now = self.engine, self.engine.moment
-        now.step, now.start, now.stop, now.total = self.state.step, piece.start, piece.stop, piece.total
-        labels = torch.from_numpy(piece.labels).to(engine.feed.device, non_blocking=True)
+    def _micro_batch(self, micro_batch: MicroBatch) -> tuple[Tensor, Tensor]:
+        """Forward and backward of one micro-batch; returns its summed loss and correct count."""
+        engine, now = self.engine, self.engine.context
+        now.step, now.start, now.stop, now.total = (
+            self.state.step,
+            micro_batch.start,
+            micro_batch.stop,
+            micro_batch.total,
+        )
+        labels = torch.from_numpy(micro_batch.labels).to(engine.feed.device, non_blocking=True)
         with engine.autocast():
-            scores = engine.called(engine.feed(piece.pictures))
+            scores = engine.called(engine.feed(micro_batch.pictures))
         scores = scores.float() if scores.dtype == torch.bfloat16 else scores
         loss = F.cross_entropy(scores, labels, reduction="sum", label_smoothing=self.recipe.label_smoothing)
-        # The mean over the whole batch; DistributedDataParallel averages over the processes, hence their number.
-        (loss * (engine.world.size / piece.total)).backward()  # type: ignore[no-untyped-call]
+        # The mean over the whole batch; DistributedDataParallel averages over processes, hence the factor.
+        (loss * (engine.world.size / micro_batch.total)).backward()  # type: ignore[no-untyped-call]
         return loss.detach(), (scores.detach().argmax(1) == labels).sum()
 
     def _unsynced(self, *, last: bool) -> contextlib.AbstractContextManager[None]:
-        """Gradients travel between processes after the last piece only."""
+        """Synchronise gradients after the last micro-batch only."""
         called = self.engine.called
         if not last and isinstance(called, nn.parallel.DistributedDataParallel):
             return called.no_sync()
@@ -116,7 +121,7 @@ class Loop:
         return ends or self._eager or len(self.unread) >= _READ_EVERY
 
     def _read(self) -> bool:
-        """Take in the losses of the steps since the last look; True when some process was asked to stop."""
+        """Read the losses of the steps since the last read; True if some process was asked to stop."""
         state, batch = self.state, self.batches.batch
         values = self.engine.world.total(torch.stack(self.unread)).tolist()
         first = state.step - len(values) + 1
@@ -125,13 +130,13 @@ class Loop:
             if not math.isfinite(loss):
                 raise self._diverged(number, loss)
             state.loss, state.correct, state.seen = state.loss + loss, state.correct + int(correct), state.seen + batch
-            if self.engine.world.leads:
+            if self.engine.world.is_main:
                 self.reporter.stepped(number, loss / batch)
                 self._tell(self.guard.judge(number, loss / batch))
         return any(stop for *_, stop in values)
 
     def settle(self) -> None:
-        """Take in the losses of steps that are done and were not looked at yet."""
+        """Read the losses of finished steps that are still unread."""
         if self.unread:
             self._read()
 
@@ -150,25 +155,25 @@ class Loop:
         self.engine.called.train()
         state.rows.append(row)
         state.loss, state.correct, state.seen = 0.0, 0, 0
-        if self.engine.world.leads:
+        if self.engine.world.is_main:
             if self.board is not None:
                 self.board.add(row)
             self.reporter.finished_epoch(row, pace)
-            self.keeper.note_epoch(state, pace, last=state.step == self.steps)
+            self.checkpointer.note_epoch(state, pace, last=state.step == self.steps)
         self.clock.restart()
 
-    def _look(self, pieces: list[Piece]) -> None:
-        """Look at the activations of a few of the pictures, as they are in evaluation."""
+    def _look(self, micro_batches: list[MicroBatch]) -> None:
+        """Check the activations of a few pictures, in evaluation mode."""
         bare = self.engine.bare
         bare.eval()
         with torch.no_grad(), self.engine.autocast():
-            self._tell(self.guard.look(bare.trace(self.engine.feed(pieces[0].pictures[:32]))))
+            self._tell(self.guard.look(bare.trace(self.engine.feed(micro_batches[0].pictures[:32]))))
         bare.train()
 
     def _tell(self, messages: Iterable[str]) -> None:
         for message in messages:
             self.state.warnings.append(message)
-            self.reporter.told(message)
+            self.reporter.logged(message)
 
     def _diverged(self, number: int, loss: float) -> DivergedError:
         epoch = (number - 1) // self.batches.per_epoch + 1
@@ -178,23 +183,23 @@ class Loop:
 
 
 class Clock:
-    """How long steps take, and how much of that is waiting for pictures."""
+    """Measures the time of steps, and how much of it is waiting for pictures."""
 
     def restart(self) -> None:
-        """A new epoch begins."""
+        """Start a new epoch."""
         self.begun, self.waited = time.perf_counter(), 0.0
 
-    def watch(self, coming: Iterator[list[Piece]]) -> Iterator[list[Piece]]:
+    def watch(self, coming: Iterator[list[MicroBatch]]) -> Iterator[list[MicroBatch]]:
         """The same steps, timed."""
         while True:
             before = time.perf_counter()
-            pieces = next(coming, None)
+            micro_batches = next(coming, None)
             self.waited += time.perf_counter() - before
-            if pieces is None:
+            if micro_batches is None:
                 return
-            yield pieces
+            yield micro_batches
 
     def pace(self, seen: int) -> Pace:
-        """The epoch until now; `seen` pictures in it, all processes together."""
+        """The pace of the epoch so far, with `seen` pictures over all processes."""
         seconds = time.perf_counter() - self.begun
         return Pace(seconds, seen / seconds, self.waited / seconds)

@@ -1,4 +1,4 @@
-"""The recipe's optimiser: which parameter learns how fast, and how fast at which step."""
+"""The recipe's optimiser: parameter groups and learning rate schedules."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from nin_spec.language.recipe import Recipe, Schedule, StepSchedule
 from nin_spec.recipe_names import fits
 
 Aliases = Callable[[str], Iterable[str]]
-"""The names that a recipe may call a parameter by."""
+"""The names of a parameter in a recipe."""
 
 _RISE, _START, _END = 0.3, 25.0, 1e4
 
@@ -22,10 +22,10 @@ _RISE, _START, _END = 0.3, 25.0, 1e4
 def build_optimizer(
     named: Iterable[tuple[str, nn.Parameter]], recipe: Recipe, aliases: Aliases
 ) -> torch.optim.Optimizer:
-    """PyTorch's optimiser over the parameters, one group for each pair of rate and decay.
+    """PyTorch's optimiser over the parameters, one group per learning rate and weight decay.
 
-    A group's `base_lr` is the recipe's rate times the multiplier of its parameters; `set_rates` makes
-    `lr` of it at each step.
+    A group's `base_lr` is the recipe's learning rate times the multiplier of its parameters; `set_rates` sets `lr` from
+    it at each step.
     """
     groups: dict[tuple[float, bool], list[nn.Parameter]] = {}
     for name, parameter in named:
@@ -48,18 +48,18 @@ def build_optimizer(
 
 
 def multiplier(recipe: Recipe, names: Iterable[str]) -> float:
-    """The factor on the learning rate of a parameter called so; of several patterns that fit, the last."""
+    """The factor on the learning rate of a parameter with these names; the last matching pattern counts."""
     fitting = [factor for pattern, factor in recipe.lr_multipliers.items() if fits(pattern, names)]
     return fitting[-1] if fitting else 1.0
 
 
 def decays(recipe: Recipe, names: Iterable[str]) -> bool:
-    """Whether weight decay touches a parameter called so."""
+    """Whether weight decay applies to a parameter with these names."""
     return not any(fits(pattern, names) for pattern in recipe.no_decay)
 
 
 def set_rates(optimizer: torch.optim.Optimizer, factor: float) -> None:
-    """Each group's learning rate for the next step."""
+    """Set each group's learning rate for the next step."""
     for group in optimizer.param_groups:
         group["lr"] = group["base_lr"] * factor
 
@@ -91,7 +91,7 @@ def _along_cosine(start: float, end: float, share: float) -> float:
 
 
 def state_of(optimizer: torch.optim.Optimizer, named: Iterable[tuple[str, nn.Parameter]]) -> dict[str, torch.Tensor]:
-    """What the optimiser remembers, as `parameter/quantity` -> tensor."""
+    """The optimiser state, as `parameter/quantity` -> tensor."""
     return {
         f"{name}/{key}": value
         for name, parameter in named
@@ -103,7 +103,7 @@ def state_of(optimizer: torch.optim.Optimizer, named: Iterable[tuple[str, nn.Par
 def restore_state(
     optimizer: torch.optim.Optimizer, named: Sequence[tuple[str, nn.Parameter]], state: dict[str, torch.Tensor]
 ) -> bool:
-    """Put back what `state_of` gave; False, and nothing is put back, when it belongs to other parameters."""
+    """Restore the result of `state_of`; returns False, restoring nothing, if it belongs to other parameters."""
     by_name: dict[str, dict[str, Any]] = {}
     for key, value in state.items():
         name, _, quantity = key.rpartition("/")
@@ -117,7 +117,7 @@ def restore_state(
         return False
     for name, parameter in named:
         for quantity, value in by_name.get(name, {}).items():
-            # Counters of steps stay where they are; moments go where their parameter lives, laid out as it is.
+            # Step counters stay on their device; moments get the device and the memory format of their parameter.
             home = torch.empty_like(parameter) if value.shape == parameter.shape else torch.empty_like(value)
             optimizer.state[parameter][quantity] = home.copy_(value)
     return True

@@ -1,4 +1,4 @@
-"""What several processes share so that they compute what one would: weights, gradients, batch norms."""
+"""Shared state of several processes that compute what one would: weights, gradients, batch norms."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from nin_spec.training.world import World, agreed
 
 
 def share_run(world: World, path: Path) -> Run:
-    """The run in a folder that process 0 alone reads, in each. Raises what `open_run` raises."""
+    """Broadcast the run in a folder that only process 0 reads. Raises what `open_run` raises."""
     run = None
     with agreed(world):
-        if world.leads:
+        if world.is_main:
             run = open_run(path)
     told = world.broadcast(None if run is None else [run.network.spec.text, run.record.model_dump_json()])
     if run is not None:
@@ -35,7 +35,7 @@ def share_run(world: World, path: Path) -> Run:
 
 
 def share_weights(world: World, module: nn.Module) -> None:
-    """Give the module of each process the tensors of process 0's."""
+    """Broadcast the tensors of process 0's module."""
     if world.size == 1:
         return
     with torch.no_grad():
@@ -46,7 +46,7 @@ def share_weights(world: World, module: nn.Module) -> None:
 
 
 def share_checkpoint(world: World, checkpoint: Checkpoint | None, device: torch.device) -> Checkpoint | None:
-    """Process 0's checkpoint, in each; `checkpoint` counts in process 0 alone, the only one that reads the folder."""
+    """Broadcast process 0's checkpoint; `checkpoint` is ignored in other processes, which don't read the folder."""
     if world.size == 1:
         return checkpoint
     told = None
@@ -66,9 +66,9 @@ def share_checkpoint(world: World, checkpoint: Checkpoint | None, device: torch.
 
 
 class SharedBatchNorm(nn.Module):
-    """Batch norm over the batch of all processes, in training. PyTorch's SyncBatchNorm has it on GPUs only.
+    """Batch norm over the batch of all processes, in training. PyTorch's SyncBatchNorm supports GPUs only.
 
-    Takes over the parameters and buffers of a BatchNorm1d or 2d, and is that layer in evaluation.
+    Uses the parameters and buffers of a BatchNorm1d or 2d, and equals that layer in evaluation.
     """
 
     def __init__(self, norm: nn.BatchNorm1d | nn.BatchNorm2d) -> None:
@@ -85,7 +85,7 @@ class SharedBatchNorm(nn.Module):
             return F.batch_norm(x, mean, var, self.weight, self.bias, False, 0.0, self.eps)
         wide = x.float() if x.dtype == torch.bfloat16 else x
         axes, shape = [k for k in range(x.ndim) if k != 1], (1, -1, *[1] * (x.ndim - 2))
-        # Two rounds, mean and then squares about it, lose no digits.
+        # Two reductions, the mean and then the squared deviations, lose no digits.
         count = _everywhere(torch.full_like(mean, x.numel() / x.shape[1]))
         centre = _everywhere(wide.sum(axes)) / count
         away = wide - centre.reshape(shape)
@@ -101,7 +101,7 @@ class SharedBatchNorm(nn.Module):
 
 
 def _everywhere(values: Tensor) -> Tensor:
-    """The sum over all processes, through which gradients flow."""
+    """A differentiable sum over all processes."""
     summed: Tensor = _Everywhere.apply(values)  # type: ignore[no-untyped-call]
     return summed
 
@@ -127,9 +127,9 @@ def _summed(values: Tensor) -> Tensor:
 
 
 def share_gradients(module: nn.Module, device: torch.device) -> nn.Module:
-    """The module with gradients averaged over all processes; its buffers are equal in each by what they compute."""
+    """The module with gradients averaged over all processes; its buffers are equal by construction."""
     parallel = nn.parallel.DistributedDataParallel
-    # PyTorch 2.13 renamed it, and warns of the old name.
+    # PyTorch 2.13 renamed it, and warns about the old name.
     known = inspect.signature(parallel).parameters
     keep = "forward_sync_buffers" if "forward_sync_buffers" in known else "broadcast_buffers"
     ids = [device.index] if device.type == "cuda" else None

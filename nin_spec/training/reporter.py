@@ -1,4 +1,4 @@
-"""What a training says while it runs, to whoever listens: the command line, a notebook, nobody."""
+"""The interface through which a training reports progress: to the command line, a notebook, or nothing."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ Row = Mapping[str, float | int]
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """How fast an epoch went: seconds of its steps, pictures a second, and the share spent waiting for data."""
+    """Speed of an epoch: seconds of its steps, pictures per second, and the fraction spent waiting for data."""
 
     seconds: float
     images_per_second: float
@@ -19,10 +19,10 @@ class Pace:
 
 
 class Reporter(Protocol):
-    """Called in the leading process only."""
+    """Receives progress, in the main process only."""
 
     def started(self, facts: Mapping[str, object], step: int, steps: int, batch: int) -> None:
-        """Training begins, `step` of `steps` being done."""
+        """Training starts, with `step` of `steps` done."""
 
     def stepped(self, step: int, loss: float) -> None:
         """A step is done; `loss` is its mean loss."""
@@ -30,12 +30,12 @@ class Reporter(Protocol):
     def finished_epoch(self, row: Row, pace: Pace) -> None:
         """An epoch is done."""
 
-    def told(self, message: str) -> None:
-        """Something that a person should know."""
+    def logged(self, message: str) -> None:
+        """A message for the user."""
 
 
 class Silent:
-    """Says nothing."""
+    """Ignores all events."""
 
     def started(self, facts: Mapping[str, object], step: int, steps: int, batch: int) -> None:
         """Nothing."""
@@ -46,5 +46,5 @@ class Silent:
     def finished_epoch(self, row: Row, pace: Pace) -> None:
         """Nothing."""
 
-    def told(self, message: str) -> None:
+    def logged(self, message: str) -> None:
         """Nothing."""

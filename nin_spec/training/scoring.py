@@ -1,4 +1,4 @@
-"""How good the network is after an epoch, on pictures that it does not learn from."""
+"""Scores of the network after an epoch, on pictures that it is not trained on."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812 the field's name
 
-from nin_spec.data import Frame, Part
+from nin_spec.data import Frame, Split
 from nin_spec.data.ahead import read_ahead
-from nin_spec.data.part import Numbers, Pixels
+from nin_spec.data.split import Indices, Pixels
 from nin_spec.training.engine import Engine
 
 _BATCH = 256
 
 
 class Scorer:
-    """Loss and accuracy over a part, in the training's precision, each process taking its share."""
+    """Loss and accuracy over a split, in the training's precision, divided among the processes."""
 
-    def __init__(self, part: Part, frame: Frame, prefix: str) -> None:
+    def __init__(self, part: Split, frame: Frame, prefix: str) -> None:
         self.part, self.frame, self.prefix = part, frame, prefix
 
     def __call__(self, engine: Engine) -> dict[str, float]:
@@ -37,8 +37,8 @@ class Scorer:
         loss, correct = engine.world.total(found).tolist()
         return {f"{self.prefix}_loss": loss / len(self.part), f"{self.prefix}_accuracy": correct / len(self.part)}
 
-    def _batches(self, rank: int, ranks: int) -> Iterator[tuple[Pixels, Numbers]]:
-        """This process's pictures, the next being read meanwhile."""
+    def _batches(self, rank: int, ranks: int) -> Iterator[tuple[Pixels, Indices]]:
+        """This process's pictures, prefetched."""
         mine = np.arange(rank, len(self.part), ranks)
         cuts = [mine[k : k + _BATCH] for k in range(0, len(mine), _BATCH)]
         pictures = read_ahead(lambda chosen: self.part.pictures(chosen, self.frame), cuts)

@@ -1,4 +1,4 @@
-"""One training in one process: its parts put together, run, and noted."""
+"""One training in one process: sets up, runs and records it."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ from nin_spec.training import folder as folders
 from nin_spec.training.batches import Batches, Share
 from nin_spec.training.board import Board
 from nin_spec.training.checkpoint import State, has_checkpoints, last_step, newest_checkpoint
+from nin_spec.training.checkpointer import Checkpointer
 from nin_spec.training.devices import autocast_for, default_threads, slow_precision
 from nin_spec.training.engine import Engine
 from nin_spec.training.feed import Feed
 from nin_spec.training.finish import draw_curves
 from nin_spec.training.folder import Run
 from nin_spec.training.guard import Guard
-from nin_spec.training.keeper import Keeper
 from nin_spec.training.loop import Loop
 from nin_spec.training.optimizer import build_optimizer
 from nin_spec.training.parallel import share_checkpoint, share_gradients, share_norms, share_run, share_weights
-from nin_spec.training.random_layers import Moment, key_dropout
+from nin_spec.training.random_layers import StepContext, key_dropout
 from nin_spec.training.reporter import Reporter
 from nin_spec.training.scoring import Scorer
 from nin_spec.training.sets import Sets
@@ -44,7 +44,7 @@ from nin_spec.training.settings import Precision, TrainSettings
 from nin_spec.training.world import World, agreed
 
 _MAX_BATCH = 1 << 33
-"""Bytes of a batch of stored pictures, three of which are in memory at once."""
+"""Limit in bytes of a batch of stored pictures, three of which are in memory at once."""
 
 
 @dataclass
@@ -62,7 +62,7 @@ class TrainingSession:
     stop: Callable[[], bool]
 
     def __post_init__(self) -> None:
-        # Asked for now: their absence must not show after hours.
+        # Import them now: a missing package must not fail after hours.
         require("matplotlib", "tensorboardX", "tqdm", purpose="training")
         self.precision: Precision = self.settings.precision or self.recipe.precision
         torch.set_num_threads(self.settings.threads or default_threads(self.world))
@@ -73,102 +73,102 @@ class TrainingSession:
         return self.network.with_weights(weights) if weights else self.network.initialise(self.recipe.seed)
 
     def run(self, state: State, model: Model, weights: Path | None) -> Run:
-        """Train from the beginning; `weights` is where the model's are from."""
-        engine, keeper = self._engine(model)
-        if self.world.leads:
-            keeper.write(state)
-        return self._train(state, engine, keeper, weights)
+        """Train from the start; `weights` is the source of the model's weights."""
+        engine, checkpointer = self._engine(model)
+        if self.world.is_main:
+            checkpointer.write(state)
+        return self._train(state, engine, checkpointer, weights)
 
     def resume(self, run: Run) -> Run:
-        """Train on from the newest checkpoint. Raises TrainingError when there is none, and there should be."""
+        """Resume from the newest checkpoint. Raises TrainingError if it is missing."""
         data = run.record.data.model_copy(update={"location": self.sets.record.location})
         changes = {"status": "running", "data": data, "agents": list(self.world.agents)}
         again = run.record.model_copy(update=changes)
         checkpoint, remarks = None, list[str]()
         with agreed(self.world):
-            # Killed before the first was written, nothing is lost by beginning.
-            if self.world.leads and (has_checkpoints(self.target / "checkpoints") or run.has_learned):
+            # Killed before the first checkpoint: start from the beginning.
+            if self.world.is_main and (has_checkpoints(self.target / "checkpoints") or run.has_learned):
                 checkpoint, remarks = newest_checkpoint(self.target / "checkpoints")
         checkpoint = share_checkpoint(self.world, checkpoint, self.device)
         if checkpoint is None:
-            weights = Path(run.record.started_from) if run.record.started_from and self.world.leads else None
+            weights = Path(run.record.started_from) if run.record.started_from and self.world.is_main else None
             with agreed(self.world):
                 model = self.beginning(weights)
                 self._write(again)
             return self.run(State(), model, weights)
-        engine, keeper = self._engine(self.network.initialise(self.recipe.seed))
+        engine, checkpointer = self._engine(self.network.initialise(self.recipe.seed))
         with agreed(self.world):
-            keeper.restore(checkpoint)
+            checkpointer.restore(checkpoint)
             self._write(again)
-        if self.world.leads:
+        if self.world.is_main:
             for remark in remarks:
-                self.reporter.told(remark)
-        return self._train(checkpoint.state, engine, keeper)
+                self.reporter.logged(remark)
+        return self._train(checkpoint.state, engine, checkpointer)
 
     def _write(self, record: folders.Record) -> None:
-        if self.world.leads:
+        if self.world.is_main:
             folders.write_record(self.target, record)
 
-    def _train(self, state: State, engine: Engine, keeper: Keeper, weights: Path | None = None) -> Run:
+    def _train(self, state: State, engine: Engine, checkpointer: Checkpointer, weights: Path | None = None) -> Run:
         guard = Guard(self.network.graph, self.network.card.classes, state.warnings, state.losses)
         frame = input_frame(self.network)
         scorer = Scorer(self.sets.scored, frame, self.sets.scored_on)
-        loop = Loop(engine, self.recipe, self.batches, scorer, guard, state, self.reporter, keeper, self.stop)
-        if self.world.leads:
-            loop.board = Board(self.target / "tensorboard", state.rows, self.reporter.told)
-        if self.world.leads:
+        loop = Loop(engine, self.recipe, self.batches, scorer, guard, state, self.reporter, checkpointer, self.stop)
+        if self.world.is_main:
+            loop.board = Board(self.target / "tensorboard", state.rows, self.reporter.logged)
+        if self.world.is_main:
             facts = self._facts() | {"weights": None if weights is None else str(weights)}
             self.reporter.started(facts, state.step, loop.steps, self.batches.batch)
             slow = slow_precision(self.device, self.precision)
             for remark in (*self.sets.doubts, *([slow] if slow else [])):
-                self.reporter.told(remark)
+                self.reporter.logged(remark)
         try:
             finished = loop.run()
         except DivergedError as error:
             self._note(state, "diverged")
-            raise error if self.world.leads else DivergedError(()) from None
+            raise error if self.world.is_main else DivergedError(()) from None
         except DataError as error:
             self._give_up(error, loop)
         finally:
             if loop.board is not None:
                 loop.board.close()
-        if self.world.leads:
+        if self.world.is_main:
             self._note(state, "finished" if finished else "interrupted")
             chosen = int(state.best[0]) if state.best and self.sets.scored_on == "validation" else None
             try:
                 draw_curves(self.target, state.rows, self.network.card.name, chosen)
             except ExportError as error:
-                self.reporter.told(f"the curves are not drawn: {error.diagnostics[0].message}")
+                self.reporter.logged(f"the curves are not drawn: {error.diagnostics[0].message}")
         return share_run(self.world, self.target)
 
     def _give_up(self, error: DataError, loop: Loop) -> NoReturn:
-        """Raise the error of a picture that can't be read, with what is left and how to go on."""
-        if not self.world.leads:
+        """Raise the error of an unreadable picture, with what was kept and how to resume."""
+        if not self.world.is_main:
             raise error
         place = self.sets.record.location or self.recipe.dataset
         checkpoints = self.target / "checkpoints"
-        if self.world.size == 1 and (loop.state.rows or last_step(checkpoints)):  # else another may wait for this one
+        if self.world.size == 1 and (loop.state.rows or last_step(checkpoints)):  # else others may wait for it
             loop.settle()
-            loop.keeper.write(loop.state)
+            loop.checkpointer.write(loop.state)
         if last_step(checkpoints):
             self._note(loop.state, "interrupted")
-            said = f"what was learned is kept: mend it, and nin-spec train {self.target} --resume goes on"
+            said = f"progress is kept: repair the file, then resume with nin-spec train {self.target} --resume"
         else:
             shutil.rmtree(self.target)
-            said = f"nothing was learned yet, so {self.target} is removed"
+            said = f"no step was done yet, so {self.target} is removed"
         said += f"; nin-spec data check {place} lists every such picture"
         *others, last = error.diagnostics
         raise DataError([*others, replace(last, hint=said)]) from None
 
     def _note(self, state: State, status: folders.Status) -> None:
-        if self.world.leads:
+        if self.world.is_main:
             record = folders.open_run(self.target).record
             final = dict(state.rows[-1]) if state.rows else {}
             best = dict(state.rows[state.best[0] - 1]) if state.best else {}
             changes: dict[str, object] = {"status": status, "warnings": state.warnings, "final": final, "best": best}
             if self.recipe.validation and best:
                 score = f"{best['validation_accuracy']:.2%} of {counted(self.sets.record.scored_images, 'picture')}"
-                changes["chosen"] = f"epoch {best['epoch']}, the best on the validation part ({score})"
+                changes["chosen"] = f"epoch {best['epoch']}, the best on the validation split ({score})"
             folders.write_record(self.target, record.model_copy(update=changes))
 
     # -------------------------------------------------------------- parts
@@ -189,33 +189,34 @@ class TrainingSession:
         share = Share(self.world.rank, self.world.size, self.settings.accumulate)
         size = (frame.height, frame.width)
         made = Batches(self.sets.learned, recipe.batch_size, recipe.seed, stored, size, recipe.augment, share)
-        if made.batch < share.ranks * share.pieces:
+        if made.batch < share.ranks * share.micro_batches:
             message = (
-                f"a batch of {made.batch} can't be divided among {share.ranks} processes, {share.pieces} pieces each"
+                f"a batch of {made.batch} can't be divided among {share.ranks} processes with {share.micro_batches} "
+                "micro-batches each"
             )
             raise TrainingError(
-                Diagnostic(Code.RECIPE, message, hint="raise batch_size, or use fewer processes or pieces")
+                Diagnostic(Code.RECIPE, message, hint="raise batch_size, or use fewer processes or micro-batches")
             )
-        if made.batch == share.ranks * share.pieces:
+        if made.batch == share.ranks * share.micro_batches:
             self._require_statistics()
         return made
 
     def _require_statistics(self) -> None:
-        """Raise TrainingError when a batch norm would have one number a channel to take the variance of."""
+        """Raise TrainingError if a batch norm would have only one value per channel, which has no variance."""
         for node in self.network.graph:
             if isinstance(node.op, ops.BatchNorm) and math.prod(node.input.shape[1:]) == 1:
-                message = f"batches of one picture leave {node.name} one number a channel, and no variance"
-                hint = "raise batch_size, or take fewer pieces (--accumulate)"
+                message = f"with a batch of one picture, {node.name} has one value per channel, which has no variance"
+                hint = "raise batch_size, or lower --accumulate"
                 raise TrainingError(Diagnostic(Code.RECIPE, message, node.span, hint))
 
-    def _engine(self, model: Any) -> tuple[Engine, Keeper]:
+    def _engine(self, model: Any) -> tuple[Engine, Checkpointer]:
         bare = build_module(model)
-        # The loss takes scores: what turns them into probabilities comes after.
+        # The loss takes raw scores, before any softmax.
         last = self.network.graph.nodes[-1]
         if isinstance(last.op, ops.Softmax | ops.LogSoftmax):
             bare.order = bare.order[:-1]
-        moment = Moment(self.recipe.seed)
-        key_dropout(bare, moment)
+        context = StepContext(self.recipe.seed)
+        key_dropout(bare, context)
         layout = torch.channels_last if self.settings.channels_last else torch.contiguous_format
         bare = bare.to(self.device, memory_format=layout)  # type: ignore[call-overload]
         share_weights(self.world, bare)
@@ -231,16 +232,16 @@ class TrainingSession:
         dtype = next(bare.parameters()).dtype
         channels = self.network.graph.input.shape[0]
         feed = Feed(self.network.card.preprocessing, channels, dtype, self.device, layout)
-        engine = Engine(called, bare, optimizer, feed, moment, autocast_for(self.device, self.precision), self.world)
-        return engine, self._keeper(engine)
+        engine = Engine(called, bare, optimizer, feed, context, autocast_for(self.device, self.precision), self.world)
+        return engine, self._checkpointer(engine)
 
-    def _keeper(self, engine: Engine) -> Keeper:
+    def _checkpointer(self, engine: Engine) -> Checkpointer:
         choose = "validation_accuracy" if self.sets.scored_on == "validation" else "train_loss"
         names = tuple(self.network.graph.parameters())
-        return Keeper(self.target, engine, names, self._about, choose, self.settings.checkpoint_minutes)
+        return Checkpointer(self.target, engine, names, self._about, choose, self.settings.checkpoint_minutes)
 
     def _about(self, step: int) -> dict[str, str]:
-        """What a weights file says of itself."""
+        """The metadata of a weights file."""
         card, seed, total = self.network.card, self.recipe.seed, self.batches.per_epoch * self.recipe.epochs
         trained = f"trained on {self.recipe.dataset}, {step} of {total} steps, seed {seed}"
         facts = {"name": card.name, "hash": card.hash, "dataset": self.recipe.dataset}
@@ -267,16 +268,16 @@ class TrainingSession:
 
 
 def stored_frame(frame: Frame, recipe: Recipe) -> Frame:
-    """What pictures are brought to before augmentation: the input's frame, or the larger one to cut crops from."""
+    """The frame of pictures before augmentation: the input's, or a larger one for crops."""
     if recipe.resize is not None:
         return replace(frame, height=recipe.resize, width=recipe.resize, target=None)
     return frame.whole if recipe.augment.crop or recipe.augment.pad_and_crop else frame
 
 
 def input_frame(network: Network) -> Frame:
-    """What pictures are brought to for the network's input. Raises TrainingError when that is no picture."""
+    """The frame of the network's input. Raises TrainingError if the input is not a picture."""
     channels, height, width = network.graph.input.shape
     if channels not in (1, 3):
-        message = f"pictures have 1 or 3 channels, and the network takes {channels}"
+        message = f"pictures have 1 or 3 channels, but the network takes {channels}"
         raise TrainingError(Diagnostic(Code.RECIPE, message, network.spec.where("input", "channels")))
     return frame_of((channels, height, width), network.card.preprocessing)

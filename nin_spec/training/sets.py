@@ -1,4 +1,4 @@
-"""The pictures of a training: those learned from, those scored on, shown to be usable before it begins."""
+"""The pictures of a training: those trained on and those scored on, checked before it starts."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from nin_spec.data import Part, check_headers, fingerprint, hold_out, match_classes, open_part, sample, subset
+from nin_spec.data import Split, check_headers, fingerprint, hold_out, match_classes, open_split, sample, subset
 from nin_spec.data.opening import place_beside, place_for
 from nin_spec.data.published import doubts
 from nin_spec.diagnostics import MAX_FINDINGS, Code, DataError, Diagnostic, TrainingError, counted
@@ -18,27 +18,27 @@ if TYPE_CHECKING:
     from nin_spec.training.folder import Run
 
 Role = Literal["train", "validation", "test"]
-"""What a run knows pictures as; `train` are those learned from."""
+"""The names of a run's splits; `train` is trained on."""
 
 
 @dataclass(frozen=True)
 class Sets:
-    """The pictures: those learned from, those scored on after each epoch, and what the second are.
+    """The pictures trained on, those scored on after each epoch, and the name of the latter's split.
 
-    `doubts` say why they may not be what their data set's name says.
+    `doubts` are reasons why they may not be the data set of that name.
     """
 
-    learned: Part
-    scored: Part
+    learned: Split
+    scored: Split
     scored_on: Literal["test", "validation"]
     record: DataRecord
     doubts: tuple[str, ...] = ()
 
 
 def open_sets(network: Network, location: Path | None, limit: int | None) -> Sets:
-    """The pictures that the network's recipe names. Raises DataError, TrainingError when none are left to score on."""
+    """The pictures that the network's recipe names. Raises DataError, or TrainingError if none are left to score on."""
     recipe = recipe_of(network)
-    whole = [open_part(recipe.dataset, part, location) for part in ("train", "test")]
+    whole = [open_split(recipe.dataset, part, location) for part in ("train", "test")]
     doubtful = [doubt for part in whole for doubt in doubts(part, place_for(recipe.dataset, location))]
     learned, test = (_prepared(network, part, limit) for part in whole)
     scored = test
@@ -46,10 +46,12 @@ def open_sets(network: Network, location: Path | None, limit: int | None) -> Set
         learned, scored = divide(network, learned)
     scored_on: Literal["test", "validation"] = "validation" if recipe.validation else "test"
     if not len(learned):
-        raise DataError(Diagnostic(Code.DATA_MISFIT, f"{learned.where} holds no pictures to learn from"))
+        raise DataError(Diagnostic(Code.DATA_MISFIT, f"{learned.where} has no pictures to train on"))
     if not len(scored):
-        message = f"{test.where} holds no pictures to score on"
-        raise DataError(Diagnostic(Code.DATA_MISFIT, message, hint="fill it, or hold some out: train.validation: 0.1"))
+        message = f"{test.where} has no pictures to score on"
+        raise DataError(
+            Diagnostic(Code.DATA_MISFIT, message, hint="add pictures, or hold some out: train.validation: 0.1")
+        )
     record = DataRecord(
         dataset=recipe.dataset,
         location=None if location is None else str(location.resolve()),
@@ -63,7 +65,7 @@ def open_sets(network: Network, location: Path | None, limit: int | None) -> Set
 
 
 def beside(network: Network) -> Path | None:
-    """The recipe's data set where it lies beside the spec under its own name, and has no other place; None for none."""
+    """The recipe's data set if it is beside the spec under its own name and not elsewhere, else None."""
     recipe = network.spec.spec.train
     if recipe is None:
         return None
@@ -73,48 +75,48 @@ def beside(network: Network) -> Path | None:
     return place_beside(recipe.dataset, [folder for folder in folders if folder != SHIPPED])
 
 
-def _prepared(network: Network, part: Part, limit: int | None) -> Part:
-    """A part under the network's classes, and no more of it than the limit."""
+def _prepared(network: Network, part: Split, limit: int | None) -> Split:
+    """A split under the network's classes, limited to `limit` pictures."""
     matched = match_classes(part, network.card.labels, network.card.classes)
     return matched if limit is None else sample(matched, limit, recipe_of(network).seed)
 
 
-def divide(network: Network, part: Part) -> tuple[Part, Part]:
-    """A training part as the recipe divides it: (learned from, held out). Raises TrainingError when none are held."""
+def divide(network: Network, part: Split) -> tuple[Split, Split]:
+    """A training split divided by the recipe: (trained on, held out). Raises TrainingError if none are held out."""
     recipe = recipe_of(network)
     kept, held = hold_out(part.labels, recipe.validation, recipe.seed)
     if not len(held):
         message = (
             f"validation: {recipe.validation:g} of {counted(len(part), 'training picture')} in "
-            f"{counted(len(part.classes), 'class', 'classes')} is none, and there is nothing to choose the epoch by"
+            f"{counted(len(part.classes), 'class', 'classes')} is zero pictures, so the best epoch can't be chosen"
         )
-        hint = "raise it, take more pictures, or leave it out: then the test part is scored, and the last epoch kept"
+        hint = "raise it, use more pictures, or remove it to score the test split and keep the last epoch"
         raise TrainingError(Diagnostic(Code.RECIPE, message, network.spec.where("train", "validation"), hint))
     return subset(part, kept), subset(part, held)
 
 
 def require_pictures(sets: Sets) -> None:
-    """Look at the header of every picture file. Raises DataError of all damaged ones: before hours, not after."""
+    """Check the header of every picture file before training. Raises DataError with all damaged ones."""
     found = [*check_headers(sets.learned), *check_headers(sets.scored)]
     if found:
         shown, more = found[:MAX_FINDINGS], len(found) - MAX_FINDINGS
         place = sets.record.location or sets.record.dataset
         hidden = f" ({more:,} not shown)" if more > 0 else ""
         many = counted(len(found), "damaged file")
-        hint = f"{many}{hidden}: mend or move away; nin-spec data check {place} decodes every picture"
+        hint = f"{many}{hidden}: repair or move them; nin-spec data check {place} decodes every picture"
         raise DataError([*shown[:-1], replace(shown[-1], hint=hint)])
 
 
-def open_run_part(run: Run, role: Role, location: Path | None = None) -> Part:
-    """What a run learned from, chose its epoch by, or has never seen; `location` where the data has moved.
+def open_run_split(run: Run, role: Role, location: Path | None = None) -> Split:
+    """A run's train, validation or test split; pass `location` if the data has moved.
 
-    Raises DataError, TrainingError for the validation part of a recipe that has none.
+    Raises DataError, or TrainingError for a validation split that the recipe does not have.
     """
     recipe = recipe_of(run.network)
     if role == "validation" and not recipe.validation:
-        message = f"{run.path} has no validation part: its recipe held nothing out"
-        raise TrainingError(Diagnostic(Code.RECIPE, message, hint="evaluate its test part, or its train part"))
-    part = open_part(recipe.dataset, "test" if role == "test" else "train", location or run.location)
+        message = f"{run.path} has no validation split: its recipe does not hold any out"
+        raise TrainingError(Diagnostic(Code.RECIPE, message, hint="evaluate its test or train split"))
+    part = open_split(recipe.dataset, "test" if role == "test" else "train", location or run.location)
     if role == "test":
         return part
     learned = _prepared(run.network, part, run.record.settings.limit)

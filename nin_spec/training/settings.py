@@ -1,4 +1,4 @@
-"""What a person chooses beside the recipe: how to run it. The recipe alone says what is learned."""
+"""How to run a recipe. What is learned depends on the recipe alone."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ Precision = Literal["float32", "bfloat16"]
 class TrainSettings:
     """How a recipe is run: `train(network, settings=TrainSettings(device="cpu", threads=2))`.
 
-    `precision` None is the recipe's. `accumulate` computes each batch in so many pieces, for machines
-    with little memory; the batch, and so the recipe, stays the same. `limit` takes so many pictures of
-    each part only, of each class alike. A checkpoint is written after each epoch, and every `checkpoint_minutes`.
+    `precision` None is the recipe's. `accumulate` is the number of micro-batches per batch, for machines with little
+    memory; the batch size, and so the recipe, stays the same. `limit` uses only so many pictures of each split,
+    stratified by class. A checkpoint is written after each epoch, and every `checkpoint_minutes`.
     """
 
     device: str = "auto"

@@ -1,8 +1,8 @@
-"""The processes of one training: who they are, how they meet, and what they tell each other. Loads torch when needed.
+"""The processes of one training: their ranks, connection and collective operations. Loads torch when needed.
 
-Plain data (specs, settings, errors) passes through the key-value store at which the processes meet, so that waiting
-for a slow process has no time limit of its own. Tensors pass through a process group of PyTorch.
-In a process group that the caller has initialised, both pass through that group, and it is left as it was.
+Plain data (specs, settings, errors) goes through the key-value store of the rendezvous, so that waiting for a slow
+process has no separate timeout. Tensors go through a PyTorch process group. In a process group that the caller has
+initialised, both go through that group, which is not destroyed.
 """
 
 from __future__ import annotations
@@ -20,24 +20,25 @@ from typing import TYPE_CHECKING, Any
 
 from nin_spec.diagnostics import Code, Diagnostic, NinSpecError, PeerLostError, TrainingError
 from nin_spec.training import heartbeat
+from nin_spec.training.collectives import Collectives, GroupCollectives, StoreCollectives, connect_store, prefixed
 from nin_spec.training.heartbeat import Heartbeat
 from nin_spec.training.launch import Launch, agent, find_launch
-from nin_spec.training.talk import GroupTalk, StoreTalk, Talk, meet, prefixed
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
 PEER_TIMEOUT = 60.0
-"""Seconds without a sign of life after which a process is lost."""
+"""Seconds without a heartbeat after which a process is lost."""
 
 
 @dataclass(frozen=True)
 class World:
-    """This process among all: `rank` of `size`, the `local`-th of the `neighbours` on its machine.
+    """This process among all.
 
-    `peers` say who each is, `agents` what started them. `restarted` where torchrun started them again. `store` is
-    where the process group meets, None in one that the caller has initialised.
+    `rank` of `size`, the `local`-th of the `neighbours` on its machine. `peers` describe each process, `agents` are
+    their launchers. `restarted` is true after a restart by torchrun. `store` is the rendezvous of the process group,
+    None in one that the caller has initialised.
     """
 
     rank: int = 0
@@ -47,16 +48,16 @@ class World:
     peers: tuple[str, ...] = ()
     agents: tuple[str, ...] = ()
     restarted: bool = False
-    talk: Talk | None = field(default=None, repr=False, compare=False)
+    collectives: Collectives | None = field(default=None, repr=False, compare=False)
     store: Any = field(default=None, repr=False, compare=False)
 
     @property
-    def leads(self) -> bool:
-        """True in the one process that writes and speaks."""
+    def is_main(self) -> bool:
+        """True in the one process that writes files and reports progress."""
         return self.rank == 0
 
     def total(self, values: Tensor) -> Tensor:
-        """The sum over all processes, in each."""
+        """The sum over all processes, in every process."""
         if self.size > 1:
             import torch.distributed as dist
 
@@ -64,20 +65,21 @@ class World:
         return values
 
     def broadcast(self, value: Any) -> Any:
-        """Process 0's value, in each: plain data."""
-        return value if self.talk is None else self.talk.broadcast(value, self.rank)
+        """Process 0's value, in every process; plain data."""
+        return value if self.collectives is None else self.collectives.broadcast(value, self.rank)
 
     def all_gather(self, value: Any) -> list[Any]:
-        """The values of all processes, by rank, in each: plain data."""
-        return [value] if self.talk is None else self.talk.all_gather(value, self.rank, self.size)
+        """All processes' values, by rank, in every process; plain data."""
+        return [value] if self.collectives is None else self.collectives.all_gather(value, self.rank, self.size)
 
 
 @contextmanager
 def joined(patience: float = PEER_TIMEOUT) -> Iterator[World]:
-    """The processes of this training, met, and watched by a heartbeat of that `patience` in seconds; 0 is none.
+    """Connect the processes of this training, watched by a heartbeat with a timeout of `patience` seconds.
 
-    Raises TrainingError where they can't meet, PeerLostError once one is stopped, killed or cut off: at most
-    `patience` seconds later, or 5 more where this process waits in a collective operation and has to be ended.
+    0 disables it. Raises TrainingError if they can't connect, PeerLostError once one is stopped, killed or
+    disconnected: at most `patience` seconds later, or 5 more if this process waits in a collective operation and has to
+    be ended.
     """
     if _initialised():
         yield _existing()
@@ -87,18 +89,18 @@ def joined(patience: float = PEER_TIMEOUT) -> Iterator[World]:
         agents = (agent(),) if launch.restarts or "TORCHELASTIC_RUN_ID" in os.environ else ()
         yield World(agents=agents, restarted=launch.restarts > 0)
         return
-    store = meet(launch)
-    talk = StoreTalk(store)
-    world = _introduce(launch, talk, store)
+    store = connect_store(launch)
+    collectives = StoreCollectives(store)
+    world = _introduce(launch, collectives, store)
     beat = _heartbeat(world, launch, patience) if patience else None
-    talk.beat = beat
-    with _watched(beat, talk, world):
+    collectives.beat = beat
+    with _watched(beat, collectives, world):
         yield world
 
 
 @contextmanager
 def connected(world: World, device: torch.device) -> Iterator[None]:
-    """The process group through which tensors pass."""
+    """The process group for tensors."""
     if world.size == 1 or world.store is None:
         yield
         return
@@ -106,7 +108,7 @@ def connected(world: World, device: torch.device) -> Iterator[None]:
     import torch.distributed as dist
 
     if device.type == "cuda":
-        torch.cuda.set_device(device)  # what NCCL sends travels over it
+        torch.cuda.set_device(device)  # the interface that NCCL uses
     backend = "nccl" if device.type == "cuda" else "gloo"
     dist.init_process_group(backend, store=prefixed("group", world.store), rank=world.rank, world_size=world.size)
     try:
@@ -117,10 +119,10 @@ def connected(world: World, device: torch.device) -> Iterator[None]:
 
 @contextmanager
 def agreed(world: World, *kinds: type[Exception]) -> Iterator[None]:
-    """What one process can't begin, none begins: of processes with the same error, only the first reports it.
+    """If the block fails in one process, it fails in all.
 
-    Nothing in it may wait for another process. The others raise an error without a message. `kinds` are errors that
-    count beside NinSpecError.
+    Of processes with the same error, only the first reports it, the others raise an error without a message. The block
+    may not wait for another process. `kinds` are error types handled in addition to NinSpecError.
     """
     own: Exception | None = None
     caught: tuple[type[Exception], ...] = (NinSpecError, *kinds)
@@ -136,7 +138,7 @@ def agreed(world: World, *kinds: type[Exception]) -> Iterator[None]:
 
 
 def require_same(world: World, asked: dict[str, Any]) -> None:
-    """Raise TrainingError when a process was started for another training than process 0."""
+    """Raise TrainingError if a process was started with different arguments from process 0."""
     said = world.all_gather(asked)
     with agreed(world):
         for rank, other in enumerate(said):
@@ -147,29 +149,29 @@ def require_same(world: World, asked: dict[str, Any]) -> None:
 
 
 def _gist(error: Exception) -> str:
-    """What an error says, wherever each process has read it."""
+    """The text of an error, without the paths of this process."""
     return "\n".join(d.message for d in error.diagnostics) if isinstance(error, NinSpecError) else str(error)
 
 
-# ------------------------------------------------------------------ meeting
+# ------------------------------------------------------------------ connecting
 
 
-def _introduce(launch: Launch, talk: Talk, store: Any = None) -> World:
-    """Each says who it is."""
+def _introduce(launch: Launch, collectives: Collectives, store: Any = None) -> World:
+    """Exchange the processes' descriptions."""
     own = {
         "host": socket.gethostname(),
         "pid": os.getpid(),
         "agent": agent(),
         "restarts": launch.restarts,
     }
-    said = talk.all_gather(own, launch.rank, launch.size)
+    said = collectives.all_gather(own, launch.rank, launch.size)
     hosts = [each["host"] for each in said]
     local, neighbours = _neighbours(launch, hosts)
     peers = tuple(f"pid {each['pid']} on {each['host']}" for each in said)
     # The launcher of a caller's group is unknown, and may be torchrun.
     agents = tuple(dict.fromkeys(each["agent"] for each in said)) if launch.by in {"torchrun", ""} else ()
     restarted = any(each["restarts"] > 0 for each in said)
-    return World(launch.rank, launch.size, local, neighbours, peers, agents, restarted, talk, store)
+    return World(launch.rank, launch.size, local, neighbours, peers, agents, restarted, collectives, store)
 
 
 def _neighbours(launch: Launch, hosts: Sequence[str]) -> tuple[int, int]:
@@ -181,29 +183,29 @@ def _neighbours(launch: Launch, hosts: Sequence[str]) -> tuple[int, int]:
 
 
 def _initialised() -> bool:
-    """Whether the caller has a process group. Loads no torch to find out."""
+    """Whether the caller has a process group. Does not load torch."""
     dist = sys.modules.get("torch.distributed")
     return dist is not None and dist.is_available() and dist.is_initialized()
 
 
 def _existing() -> World:
-    """The processes of a group that exists already, which stays the caller's to destroy."""
+    """The processes of an existing group, which the caller destroys."""
     import torch.distributed as dist
 
     rank, size = dist.get_rank(), dist.get_world_size()
     if size == 1:
         return World()
     restarts = int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0"))
-    return _introduce(Launch(rank, size, restarts=restarts), GroupTalk())
+    return _introduce(Launch(rank, size, restarts=restarts), GroupCollectives())
 
 
 # ------------------------------------------------------------------ watching
 
 
 def _heartbeat(world: World, launch: Launch, patience: float) -> Heartbeat:
-    """A heartbeat between process 0 and the others. Raises TrainingError when they can't connect."""
+    """A heartbeat between process 0 and the others. Raises TrainingError if they can't connect."""
     limit, near = max(patience, 10.0), launch.neighbours == launch.size
-    if world.leads:
+    if world.is_main:
         with heartbeat.listen(near=near) as server:
             token = secrets.token_hex(16)
             world.broadcast({"host": socket.gethostname(), "port": server.getsockname()[1], "token": token})
@@ -216,8 +218,8 @@ def _heartbeat(world: World, launch: Launch, patience: float) -> Heartbeat:
 
 
 @contextmanager
-def _watched(beat: Heartbeat | None, talk: StoreTalk, world: World) -> Iterator[None]:
-    """Until all have left; what PyTorch raises when a peer is gone becomes an error that names the peer."""
+def _watched(beat: Heartbeat | None, collectives: StoreCollectives, world: World) -> Iterator[None]:
+    """Run until all have left; PyTorch's errors about a lost peer become an error that names the peer."""
     reason: str | None = "it stopped before its end"
     try:
         yield
@@ -234,7 +236,7 @@ def _watched(beat: Heartbeat | None, talk: StoreTalk, world: World) -> Iterator[
         if beat is not None:
             beat.leave(reason)
         else:
-            _part(talk, world)
+            _await_others(collectives, world)
 
 
 def _of_peers(error: RuntimeError) -> bool:
@@ -245,18 +247,18 @@ def _of_peers(error: RuntimeError) -> bool:
 
 
 def _explained(error: RuntimeError, beat: Heartbeat | None) -> PeerLostError:
-    """The same error, naming the process that is gone, which the heartbeat already knows or soon will."""
+    """The same error, naming the lost process, which the heartbeat detects before or soon after."""
     if beat is not None and beat.found.wait(beat.patience + heartbeat.GRACE) and beat.lost is not None:
         return beat.lost
     message = f"the processes can't reach each other: {str(error).partition(chr(10))[0]}"
     return PeerLostError(Diagnostic(Code.PEER_LOST, message, hint=heartbeat.RESUME_HINT))
 
 
-def _part(talk: StoreTalk, world: World) -> None:
-    """Without a heartbeat: process 0 keeps its store until the others need it no more, or half a minute."""
-    talk.store.set(f"left/{world.rank}", "")
-    if world.leads:
+def _await_others(collectives: StoreCollectives, world: World) -> None:
+    """Without a heartbeat: process 0 keeps its store until the others have left, at most half a minute."""
+    collectives.store.set(f"left/{world.rank}", "")
+    if world.is_main:
         end = time.monotonic() + 30
         with contextlib.suppress(TimeoutError):
             for rank in range(1, world.size):
-                talk.hear(f"left/{rank}", end)
+                collectives.receive(f"left/{rank}", end)

@@ -1,4 +1,4 @@
-"""Weights: made afresh, saved, and read back, ours or another framework's. Needs no torch but to read .pt files."""
+"""Weights: initialised, saved and loaded, ours or another framework's. Loads torch for .pt files only."""
 
 from nin_spec.weights.adopt import Adoption, adopt
 from nin_spec.weights.initial import Init, Scheme, initialise

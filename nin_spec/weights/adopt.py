@@ -1,14 +1,14 @@
-"""Foreign weights: another program's names for the same tensors.
+"""Foreign weights: the same tensors under another program's names.
 
-A file with our names, after any one prefix, is used as it is; for one with most of them, the error names those that
-are missing and those that are not ours. Otherwise its modules (the names up to the last dot) are matched
-with the graph's layers, all or none:
+A file with our names, with or without one prefix, is used directly; for a file with most of them, the error names the
+missing and the unexpected ones. Otherwise its modules (the names up to the last dot) are matched with the graph's
+layers, all or none:
 
-1. in the file's order, where it has one that fits, as a state_dict has;
+1. in the file's order, if it has one that fits, as in a state_dict;
 2. else by shape, and layers of equal shape by the numbers in their names (`net.2` before `net.10`).
 
-A match is proved: every tensor is used exactly once, with an equal shape and an equal last name. What
-can't be proved is refused, and so are two layers of equal shape whose names say nothing of their order.
+A match is unambiguous: every tensor is used exactly once, with an equal shape and an equal last name component.
+Anything else is an error, and so are two layers of equal shape whose names have no order.
 """
 
 from __future__ import annotations
@@ -29,15 +29,16 @@ from nin_spec.weights.naming import Fit, Shapes, by_suffix, complete, explain, f
 Array = NDArray[np.floating[Any]]
 COUNTER = "num_batches_tracked"
 _Groups = dict[str, dict[str, tuple[int, ...]]]
-"""The shapes of each module: `net.0.` has a weight and a bias. The module keeps its last dot."""
+"""The shapes of each module: `net.0.` has a weight and a bias. The module's name includes the last dot."""
 
 
 @dataclass(frozen=True)
 class Adoption:
-    """Weights under the graph's names; `mapping` lists (their name, our name), `remarks` what else to know.
+    """Weights under the graph's names.
 
-    `weights_are` is what the file says of them: `fresh, seed 0` when they are untrained. `by_name` is true where the
-    names are the network's own, after a common prefix at most; `prefix` is that one.
+    `mapping` lists (their name, our name), `remarks` are for the user. `weights_are` is the file's description: `fresh,
+    seed 0` for untrained ones. `by_name` is true if the names are the network's, with at most a common prefix; `prefix`
+    is that prefix.
     """
 
     weights: dict[str, Array] = field(repr=False)
@@ -49,7 +50,7 @@ class Adoption:
 
     @property
     def renamed(self) -> bool:
-        """True when the file had other names."""
+        """True if the file has different names."""
         return any(theirs != ours for theirs, ours in self.mapping)
 
 
@@ -64,9 +65,9 @@ def adopt(  # noqa: PLR0913 keyword-only
 ) -> Adoption:
     """The tensors under the graph's names.
 
-    `ordered` says that the tensors come in the order of the layers, as in a state_dict; `unusable` says of some why
-    they can't be weights. Raises WeightsError: WEIGHTS_MISMATCH naming the tensors that do not fit, WEIGHTS_UNREADABLE
-    where one that is needed is unusable.
+    `ordered` means that the tensors are in the order of the layers, as in a state_dict; `unusable` has reasons why some
+    can't be weights. Raises WeightsError: WEIGHTS_MISMATCH names the tensors that do not fit, WEIGHTS_UNREADABLE a
+    required one that is unusable.
     """
     ours = {name: p.shape for name, p in graph.parameters().items()}
     theirs = {name: array.shape for name, array in tensors.items() if not name.endswith(COUNTER)}
@@ -83,7 +84,7 @@ def adopt(  # noqa: PLR0913 keyword-only
     weights = {our: _converted(file, their, tensors[their], graph.input.dtype) for our, their in mapping.items()}
     for name, p in graph.parameters().items():
         if p.role == "var" and (weights[name] < 0).any():
-            _refuse(f"{file}: {mapping[name]} holds a negative variance")
+            _refuse(f"{file}: {mapping[name]} has a negative variance")
     remarks += _remarks(tensors, mapping, graph, metadata or {})
     pairs = tuple((their, our) for our, their in mapping.items())
     return Adoption(
@@ -97,23 +98,23 @@ def adopt(  # noqa: PLR0913 keyword-only
 
 
 def _own_prefix(file: str, tensors: Mapping[str, Array], theirs: Shapes, ours: Shapes) -> tuple[str | None, list[str]]:
-    """What stands before each of our names in the file, and what to say of it; None where the names are not ours."""
+    """The prefix of our names in the file, with remarks; None if the names are not ours."""
     found = complete(theirs, ours)
     if not found:
         return None, []
     chosen = preferred(found)
     if chosen is None and not all(_same(tensors, found[0], other, ours) for other in found[1:]):
         copies = ", ".join(f"{prefix}*" for prefix in found)
-        hint = "save only the one that is meant: torch.save(net.state_dict(), ...)"
-        _refuse(f"{file} holds {len(found)} networks that fit, and it is unclear which is meant: {copies}", hint)
+        hint = "save only the intended one: torch.save(net.state_dict(), ...)"
+        _refuse(f"{file} has {len(found)} networks that fit; which one to use is ambiguous: {copies}", hint)
     prefix = found[chosen or 0]
     remarks = [f"the names are the network's, after the prefix {prefix!r}"] if prefix else []
     if len(found) > 1:
         rest = ", ".join(f"{other}*" if other else "the names without a prefix" for other in found if other != prefix)
-        remarks.append(f"took {prefix or 'the names without a prefix'}{'*' if prefix else ''}, and not {rest}")
+        remarks.append(f"used {prefix or 'the names without a prefix'}{'*' if prefix else ''}, not {rest}")
     copies_of_ours = {other + name for other in found for name in ours}
     if outside := [name for name in theirs if not name.startswith(prefix) and name not in copies_of_ours]:
-        remarks.append(f"left out {listed(outside)}: without the prefix {prefix!r}")
+        remarks.append(f"ignored {listed(outside)}: without the prefix {prefix!r}")
     return prefix, remarks
 
 
@@ -122,7 +123,7 @@ def _same(tensors: Mapping[str, Array], one: str, other: str, names: Iterable[st
 
 
 def _by_name(file: str, theirs: Shapes, ours: Shapes, prefix: str) -> dict[str, str]:
-    """Our names to theirs. Raises WeightsError where a shape differs."""
+    """Our names to theirs. Raises WeightsError if a shape differs."""
     if any(theirs[prefix + name] != shape for name, shape in ours.items()):
         _refuse_nearly(file, fit(theirs, ours, prefix), theirs, ours)
     return {name: prefix + name for name in ours}
@@ -133,9 +134,9 @@ def _converted(file: str, name: str, array: Array, dtype: str) -> Array:
     with np.errstate(over="ignore"):
         made: Array = np.array(array, dtype=dtype)
     if not np.isfinite(array).all():
-        _refuse(f"{file}: {name} holds numbers that are not finite", "train again, or take an earlier checkpoint")
+        _refuse(f"{file}: {name} has values that are NaN or infinite", "train again, or use an earlier checkpoint")
     if not np.isfinite(made).all():
-        _refuse(f"{file}: {name} holds numbers that {dtype} can't", "say dtype: float64 in the spec")
+        _refuse(f"{file}: {name} has values out of the range of {dtype}", "set dtype: float64 in the spec")
     return made
 
 
@@ -154,7 +155,7 @@ def _grouped(shapes: Shapes) -> _Groups:
 def _match(file: str, theirs: Shapes, ours: Shapes, *, ordered: bool) -> tuple[dict[str, str], bool]:
     """Our names to theirs, and whether the file's order was the network's.
 
-    Where most of the names are ours they decide, and no shape is taken for a name: such a file lacks something.
+    If most of the names are ours, the names decide, and shapes are not matched: such a file is incomplete.
     """
     named = by_suffix(theirs, ours)
     if named is not None and all(theirs[their] == ours[our] for our, their in named.items()):
@@ -170,12 +171,12 @@ def _match(file: str, theirs: Shapes, ours: Shapes, *, ordered: bool) -> tuple[d
         if left or len(pairs) != len(our_groups):
             by_shape = (next((o for o in our_groups if o not in pairs), None), next(iter(left), None))
             _misfit(file, their_groups, our_groups, _first(their_groups, our_groups) if ordered else by_shape)
-        _told_apart(file, their_groups)
+        _require_order(file, their_groups)
     return {f"{our}{last}": f"{pairs[our]}{last}" for our, group in our_groups.items() for last in group}, in_order
 
 
 def _by_shape(theirs: _Groups, ours: _Groups) -> tuple[dict[str, str], list[str]]:
-    """Our modules to theirs of the same shapes, in the natural order of their names; and theirs that are left."""
+    """Our modules to theirs of the same shapes, in the natural order of their names, and the remaining ones."""
     left = sorted(theirs, key=_natural)
     pairs: dict[str, str] = {}
     for our, group in ours.items():
@@ -186,18 +187,18 @@ def _by_shape(theirs: _Groups, ours: _Groups) -> tuple[dict[str, str], list[str]
     return pairs, left
 
 
-def _told_apart(file: str, groups: _Groups) -> None:
-    """Refuse modules of equal shapes whose names do not say which comes first.
+def _require_order(file: str, groups: _Groups) -> None:
+    """Raise WeightsError for modules of equal shapes whose names have no order.
 
-    `net.2` comes before `net.10`, but of `left` and `right` nobody knows.
+    `net.2` comes before `net.10`, but the order of `left` and `right` is unknown.
     """
     seen: dict[frozenset[tuple[str, tuple[int, ...]]], str] = {}
     for name, group in groups.items():
         other = seen.setdefault(frozenset(group.items()), name)
         if re.sub(r"[0-9]+", "0", other) != re.sub(r"[0-9]+", "0", name):
             alike = f"{other.rstrip('.')} and {name.rstrip('.')}"
-            hint = "give the .pt file, which keeps the order, or take the names of `nin-spec build -o`"
-            _refuse(f"{file} fits, but {alike} could be exchanged: nothing says which comes first", hint)
+            hint = "pass the .pt file, which keeps the order, or use the names of `nin-spec build -o`"
+            _refuse(f"{file} fits, but {alike} could be exchanged: their order is unknown", hint)
 
 
 def _natural(name: str) -> list[tuple[int, int, str]]:
@@ -207,7 +208,7 @@ def _natural(name: str) -> list[tuple[int, int, str]]:
     return [(1, 0, part) if n is None else (0, len(n), n) for part, n in zip(parts, numbers, strict=True)]
 
 
-# ------------------------------------------------------------------ saying no
+# ------------------------------------------------------------------ errors
 
 
 def _refuse_nearly(file: str, found: Fit, theirs: Shapes, ours: Shapes) -> NoReturn:
@@ -219,13 +220,13 @@ _Pair = tuple[str | None, str | None]
 
 
 def _first(theirs: _Groups, ours: _Groups) -> _Pair:
-    """The first pair in both orders that does not fit; None where one has ended."""
+    """The first pair in both orders that does not fit; None after the end of one."""
     pairs = itertools.zip_longest(ours, theirs)
     return next((o, t) for o, t in pairs if o is None or t is None or ours[o] != theirs[t])
 
 
 def _misfit(file: str, theirs: _Groups, ours: _Groups, pair: _Pair) -> NoReturn:
-    """Refuse with the counts, where they differ, and the first layer that does not fit."""
+    """Raise WeightsError with the counts, if they differ, and the first layer that does not fit."""
     our, their = pair
     spec = "the spec has no more layers" if our is None else f"the spec's {_describe(our, ours)}"
     found = "the file has no more" if their is None else f"the file's {_describe(their, theirs)}"
@@ -250,13 +251,16 @@ def _remarks(
 
     counters = sum(name.endswith(COUNTER) for name in tensors)
     if counters:
-        yield f"left out {counters} counters of batches ({COUNTER}), which compute nothing"
+        yield f"ignored {counters} batch counters ({COUNTER}), which inference does not use"
     kinds = sorted({str(tensors[name].dtype) for name in mapping.values()} - {graph.input.dtype})
     if kinds:
         yield f"converted from {', '.join(kinds)} to {graph.input.dtype}"
     made_for, own = metadata.get("nin_spec.hash"), semantic_hash(graph)
     if made_for not in {None, own}:
-        yield f"the weights were saved for {made_for}; this spec, {own}, computes another function of the same tensors"
+        yield (
+            f"the weights were saved for {made_for}; this spec, {own}, computes a different function of the same "
+            "tensors"
+        )
 
 
 def _refuse(message: str, hint: str | None = None) -> NoReturn:

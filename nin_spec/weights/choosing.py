@@ -1,4 +1,4 @@
-"""One state dict of the several that a checkpoint may hold: the one that fits, and what is said of the others."""
+"""Choose the state dict that fits among those of a checkpoint, with remarks on the others."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from nin_spec.weights.state import Checkpoint, StateDict
 
 
 def choose(found: Checkpoint, graph: Graph) -> Adoption:
-    """The weights of a checkpoint under the graph's names, of the state dict that fits.
+    """The weights of a checkpoint under the graph's names, from the state dict that fits.
 
-    Names that are the network's come before names that are not, the weights before an average of them. Raises
-    WeightsError where none fits, about the one that comes nearest, and where several fit and nothing tells them apart.
+    The network's own names are preferred to others, the weights to an average of them. Raises WeightsError if none
+    fits, about the nearest one, or if the choice is ambiguous.
     """
     fitting: list[tuple[StateDict, Adoption]] = []
     errors: list[tuple[int, WeightsError]] = []
@@ -52,7 +52,7 @@ def _best(found: Checkpoint, fitting: list[tuple[StateDict, Adoption]]) -> tuple
     first = by_name[0][1].weights
     if chosen is None and not all(_equal(first, adoption) for _, adoption in by_name):
         labels = ", ".join(state.label for state, _ in by_name)
-        message = f"{found.name} holds {len(by_name)} state dicts that fit, and it is unclear which is meant: {labels}"
+        message = f"{found.name} has {len(by_name)} state dicts that fit; which one to use is ambiguous: {labels}"
         raise WeightsError(Diagnostic(Code.WEIGHTS_MISMATCH, message, hint=_alone(by_name[0][0].label)))
     return by_name[chosen or 0]
 
@@ -63,20 +63,20 @@ def _equal(first: dict[str, np.ndarray], adoption: Adoption) -> bool:
 
 def _alone(label: str) -> str:
     keys = "".join(f"[{key!r}]" for key in label.split("."))
-    return f"save only the one that is meant: torch.save(torch.load(FILE){keys}, 'one.pt')"
+    return f"save only the intended one: torch.save(torch.load(FILE){keys}, 'one.pt')"
 
 
 def _chosen(state: StateDict, fit: list[str], unfit: list[str]) -> Iterator[str]:
-    """What was taken, where there was a choice or it is an average."""
+    """Which state dict was used, if there was a choice or it is an average."""
     averaged = ", averaged weights" if is_average(state.label) else ""
     if fit:
         others = listed([_called(label) for label in fit])
-        yield f"of {len(fit) + 1} state dicts that fit took {_called(state.label)}{averaged}, not {others}"
+        yield f"of {len(fit) + 1} state dicts that fit, used {_called(state.label)}{averaged}, not {others}"
         yield f"for another, {_alone(fit[0])}"
     elif unfit or averaged:
-        yield f"took the state dict {_called(state.label)}{averaged}"
+        yield f"used the state dict {_called(state.label)}{averaged}"
     if unfit:
-        yield f"left out {listed([_called(label) for label in unfit])}: not this network's"
+        yield f"ignored {listed([_called(label) for label in unfit])}: not this network's"
 
 
 def _called(label: str) -> str:
@@ -84,7 +84,7 @@ def _called(label: str) -> str:
 
 
 def _beside(state: StateDict, adoption: Adoption) -> Iterator[str]:
-    """What stands beside the tensors that were taken."""
+    """Remarks on the entries beside the tensors that were used."""
     if "n_averaged" in state.counters:
         count = state.counters["n_averaged"]
         none = "" if count else ": nothing was averaged yet"
@@ -93,4 +93,4 @@ def _beside(state: StateDict, adoption: Adoption) -> Iterator[str]:
         yield f"averaged weights: those with the prefix {adoption.prefix!r}"
     rest = [name for name in (*state.counters, *state.others) if name != "n_averaged"]
     if rest:
-        yield f"left out {listed(rest)}, which hold no weights"
+        yield f"ignored {listed(rest)}, which are not weights"

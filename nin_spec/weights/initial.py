@@ -1,7 +1,7 @@
-"""Fresh weights, by the schemes of the published networks.
+"""Initial weights, by the schemes of the published networks.
 
-Each parameter draws from its own stream, keyed by the seed and its place, so that the same seed gives the
-same bytes, and one layer's change leaves the others' numbers alone. Fans are those of torch.nn.init.
+Each parameter draws from its own stream, keyed by the seed and its position, so that the same seed gives the same
+bytes, and a change of one layer does not affect the others. Fans are those of torch.nn.init.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ Array = NDArray[np.floating[Any]]
 
 @dataclass(frozen=True, slots=True)
 class Scheme:
-    """How one layer's weights and biases begin.
+    """Initialisation of one layer's weights and biases.
 
-    `framework` is PyTorch's default: both uniform in +-1 / sqrt(fan_in). The others draw the weights,
-    times `scale`, and set the biases to `bias`, give or take `bias_std`. Sources: Glorot and Bengio 2010
-    (xavier), He et al. 2015 (kaiming, for ReLU).
+    `framework` is PyTorch's default: both uniform in +-1 / sqrt(fan_in). The others draw the weights, times `scale`,
+    and the biases around `bias` with deviation `bias_std`. Sources: Glorot and Bengio 2010 (xavier), He et al. 2015
+    (kaiming, for ReLU).
     """
 
     kind: Literal["framework", "xavier_uniform", "xavier_normal", "kaiming_uniform", "kaiming_normal", "gaussian"] = (
@@ -42,7 +42,7 @@ class Scheme:
 
 @dataclass(frozen=True, slots=True)
 class Init:
-    """The scheme of each node by name, and of those not named."""
+    """The scheme of each node by name, and the default."""
 
     default: Scheme = Scheme()
     by_node: Mapping[str, Scheme] = field(default_factory=dict)
@@ -87,7 +87,7 @@ def _weights(p: Parameter, scheme: Scheme, stream: np.random.Generator) -> Array
         case "kaiming_uniform" | "kaiming_normal":
             std = math.sqrt(2 / fan)
     if scheme.kind.endswith("uniform"):
-        # A uniform distribution of this deviation reaches sqrt(3) times as far.
+        # A uniform distribution of this deviation has the bound sqrt(3) times as large.
         return stream.uniform(-1, 1, p.shape) * (math.sqrt(3) * std * scheme.scale)
     return stream.standard_normal(p.shape) * (std * scheme.scale)
 

@@ -1,7 +1,7 @@
-"""The network's names in a file: after one common prefix, all of them or nearly all.
+"""The network's names in a file: with a common prefix, all of them or nearly all.
 
-A wrapper puts a word before every name: DataParallel `module.`, torch.compile `_orig_mod.`, a LightningModule
-the attribute's own. Which word does not matter, as long as it leaves exactly the network's names.
+Wrappers add a prefix to every name: DataParallel `module.`, torch.compile `_orig_mod.`, a LightningModule the
+attribute's name. Any prefix is accepted if the rest are exactly the network's names.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ _LISTED = 10
 """Names that a message lists in full."""
 
 _AVERAGES = ("ema", "swa", "averag", "shadow", "polyak")
-"""How words begin that mark a running average of the weights."""
+"""Prefixes of words that mark a running average of the weights."""
 
 WRAPPERS = ("", "state_dict", "model_state_dict", "model", "net", "network", "module", "weights", "params")
-"""What training scripts call the weights that they train, the likeliest first."""
+"""Names that training scripts give to the trained weights, the likeliest first."""
 
 
 @dataclass(frozen=True, slots=True)
 class Fit:
-    """A file's names beside the network's, where those stand after `prefix`.
+    """A file's names compared to the network's after `prefix`.
 
-    `missing` are the network's; `surplus` the file's with the prefix that the network does not have; `outside`
-    the file's without the prefix, which belong to something else: a loss, an optimiser, another copy.
+    `missing` are only in the network; `surplus` have the prefix but are only in the file; `outside` are the file's
+    names without the prefix, which belong to something else: a loss, an optimiser, another copy.
     """
 
     prefix: str
@@ -40,7 +40,7 @@ class Fit:
 
 
 def prefixes(names: Iterable[str], ours: Collection[str]) -> Counter[str]:
-    """How many of the network's names have each prefix."""
+    """The number of the network's names with each prefix."""
     lengths = {len(name) for name in ours}
     found: Counter[str] = Counter()
     for name in names:
@@ -49,7 +49,7 @@ def prefixes(names: Iterable[str], ours: Collection[str]) -> Counter[str]:
 
 
 def complete(names: Collection[str], ours: Collection[str]) -> list[str]:
-    """The prefixes that leave exactly the network's names, and beside them other whole copies at most."""
+    """The prefixes after which the names are exactly the network's; the rest may be complete copies."""
     if not ours:
         return []
     whole = [prefix for prefix, count in prefixes(names, ours).items() if count == len(ours)]
@@ -58,7 +58,7 @@ def complete(names: Collection[str], ours: Collection[str]) -> list[str]:
 
 
 def nearly(names: Collection[str], ours: Collection[str]) -> Fit | None:
-    """The fit for the prefix that most of the network's names have; None where that is less than half of them."""
+    """The fit for the most common prefix of the network's names; None if it covers less than half of them."""
     found = prefixes(names, ours).most_common(1)
     if not found or 2 * found[0][1] < len(ours):
         return None
@@ -66,7 +66,7 @@ def nearly(names: Collection[str], ours: Collection[str]) -> Fit | None:
 
 
 def fit(names: Collection[str], ours: Collection[str], prefix: str) -> Fit:
-    """A file's names beside the network's, after a prefix."""
+    """A file's names compared to the network's, after a prefix."""
     inside = {name[len(prefix) :] for name in names if name.startswith(prefix)}
     return Fit(
         prefix,
@@ -77,9 +77,9 @@ def fit(names: Collection[str], ours: Collection[str], prefix: str) -> Fit:
 
 
 def by_suffix(names: Collection[str], ours: Collection[str]) -> dict[str, str] | None:
-    """Our names to the file's, where each of these ends with another of ours, whatever stands before it.
+    """Our names to the file's, if each of these ends with a different one of ours, after any prefix.
 
-    So are the names of a network whose blocks and head stand in two modules of another: two prefixes.
+    For example, a network whose blocks and head are in two modules has two prefixes.
     """
     lengths = sorted({len(name) for name in ours}, reverse=True)
     found: dict[str, str] = {}
@@ -92,9 +92,9 @@ def by_suffix(names: Collection[str], ours: Collection[str]) -> dict[str, str] |
 
 
 def preferred(labels: Sequence[str]) -> int | None:
-    """Which of several copies to take, by what they are called; None where that does not say.
+    """The preferred of several copies, by their names.
 
-    The weights themselves before an average of them, and a name of WRAPPERS before any other.
+    None if ambiguous. The weights are preferred to an average of them, and a name in WRAPPERS to any other.
     """
     ranks = sorted((_rank(label), k) for k, label in enumerate(labels))
     if len(ranks) > 1 and ranks[0][0] == ranks[1][0]:
@@ -108,12 +108,12 @@ def _rank(label: str) -> tuple[bool, int]:
 
 
 def is_average(label: str) -> bool:
-    """Whether a name says that it holds averaged weights: `model_ema`, `swa_model`."""
+    """Whether a name marks averaged weights: `model_ema`, `swa_model`."""
     return any(word.startswith(_AVERAGES) for word in re.findall("[a-z]+", label.lower()))
 
 
 def explain(found: Fit, theirs: Shapes, ours: Shapes) -> tuple[str, str | None]:
-    """What keeps a file whose names are mostly the network's from fitting, and which names may be meant."""
+    """Why a file whose names are mostly the network's does not fit, with suggested names."""
     wrong = [name for name in ours if name not in found.missing and theirs[found.prefix + name] != ours[name]]
     right = len(ours) - len(found.missing) - len(wrong)
     said = [f"{right} of {len(ours)} tensors are right"]
@@ -122,14 +122,14 @@ def explain(found: Fit, theirs: Shapes, ours: Shapes) -> tuple[str, str | None]:
     if found.surplus:
         said.append(f"{listed(found.surplus)} {'is' if len(found.surplus) == 1 else 'are'} not the network's")
     said += [
-        f"{found.prefix}{name} has the shape {show(theirs[found.prefix + name])}, the spec says {show(ours[name])}"
+        f"{found.prefix}{name} has the shape {show(theirs[found.prefix + name])}, in the spec {show(ours[name])}"
         for name in wrong[:_LISTED]
     ]
     return "; ".join(said), "; ".join(_meant(found)) or None
 
 
 def _meant(found: Fit) -> Iterator[str]:
-    """For each surplus name, the missing one that it may be."""
+    """For each surplus name, the missing one that it may stand for."""
     for name in found.surplus[:_LISTED]:
         near = nearest(name[len(found.prefix) :], found.missing)
         if near is not None:

@@ -1,4 +1,4 @@
-"""What a weights file holds: one state dict or several, and what stands beside their tensors."""
+"""The contents of a weights file: one or more state dicts, and other entries."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ Array = NDArray[np.floating[Any]]
 
 @dataclass(frozen=True)
 class StateDict:
-    """Tensors by name in the file's order; `label` is the key that they stand under, empty for the file itself.
+    """Tensors by name in the file's order.
 
-    `unusable` says why a tensor can't be a weight; of such only the shape is there. `counters` are single whole
-    numbers, such as `n_averaged`. `others` are keys that hold no tensor.
+    `label` is their key, empty for the file itself. `unusable` has the reasons why tensors can't be weights; only their
+    shape is stored. `counters` are single integers, such as `n_averaged`. `others` are keys without a tensor.
     """
 
     label: str
@@ -32,7 +32,7 @@ class StateDict:
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A weights file, read; `ordered` says whether the order of its tensors means anything."""
+    """A weights file that was read; `ordered` says whether the order of its tensors is meaningful."""
 
     name: str
     states: tuple[StateDict, ...]
@@ -42,16 +42,16 @@ class Checkpoint:
 
     @property
     def tensors(self) -> Mapping[str, Array]:
-        """Those of the first state dict, the only one of a safetensors file."""
+        """The tensors of the first state dict, the only one in a safetensors file."""
         return self.states[0].tensors
 
 
 def placeholder(shape: tuple[int, ...]) -> Array:
-    """Stands for a tensor that can't be used: its shape, and no memory."""
+    """A placeholder for an unusable tensor: its shape, without memory."""
     found: Array = np.broadcast_to(np.zeros((), np.float32), shape)
     return found
 
 
 def refusal(path: Path, why: str, hint: str | None = None) -> WeightsError:
-    """The error of a file that can't be read as weights."""
+    """The error of a file that is not usable as weights."""
     return WeightsError(Diagnostic(Code.WEIGHTS_UNREADABLE, f"{path} can't be used: {why}", hint=hint))

@@ -1,4 +1,4 @@
-"""Weights files: safetensors written, safetensors and PyTorch checkpoints read. Nothing is ever unpickled."""
+"""Weights files: writes safetensors, reads safetensors and PyTorch checkpoints. Nothing is unpickled."""
 
 from __future__ import annotations
 
@@ -24,23 +24,23 @@ _WHOLE = {"I8", "I16", "I32", "I64", "U8", "U16", "U32", "U64", "BOOL"}
 
 
 def save(path: Path, weights: Mapping[str, Array], metadata: Mapping[str, str] | None = None) -> None:
-    """Write a safetensors file, whole or not at all, the same bytes each time.
+    """Write a safetensors file atomically, with deterministic bytes.
 
-    float32 and float64 arrays. It has no seal (nin_spec.seals): what a training learned is not replaced unasked.
-    Raises ExportError when the path can't be written.
+    float32 and float64 arrays. The file has no seal (nin_spec.seals), so that trained weights are not replaced without
+    --force. Raises ExportError if the path can't be written.
     """
     write_atomic(path, b"".join(_parts(weights, metadata or {})))
 
 
 def sealed_file(weights: Mapping[str, Array], metadata: Mapping[str, str]) -> bytes:
-    """The bytes of such a file with a seal: weights that a command makes again from its arguments."""
+    """The bytes of such a file with a seal, for weights that a command can make again from its arguments."""
     head, *tensors = _parts(weights, {**metadata, KEY: EMPTY})
     return b"".join([seal_header(head, *tensors), *tensors])
 
 
 def _parts(weights: Mapping[str, Array], metadata: Mapping[str, str]) -> list[bytes]:
     """The header with its length before it, then the bytes of each tensor."""
-    # Not by the library: it writes the metadata in the order of a hash map, another one in each process.
+    # Not with the library: it writes the metadata in the order of a hash map, which varies by process.
     header: dict[str, object] = {"__metadata__": dict(sorted(metadata.items()))}
     parts, end = [], 0
     for name, array in weights.items():
@@ -54,17 +54,17 @@ def _parts(weights: Mapping[str, Array], metadata: Mapping[str, str]) -> list[by
 
 
 def load(path: Path, graph: Graph) -> Adoption:
-    """The weights of a file under the graph's names. Raises WeightsError; nothing is loaded in part."""
+    """The weights of a file under the graph's names, all or none. Raises WeightsError."""
     return choose(read(path), graph)
 
 
 def weights_file(path: Path) -> Path:
-    """The file itself; of a run folder that `nin-spec train` wrote, the one that holds its result.
+    """The path itself, or for a run folder of `nin-spec train`, the file with its result.
 
-    Raises WeightsError when there is no such file, or none yet.
+    Raises WeightsError if there is no such file (yet).
     """
     if not path.exists():
-        raise refusal(path, "there is no such file")
+        raise refusal(path, "the file does not exist")
     if not is_run(path):
         return path
     try:
@@ -73,16 +73,16 @@ def weights_file(path: Path) -> Path:
         return path
     result = path / Path(str(record.get("result") if isinstance(record, dict) else None)).name
     if not result.is_file():
-        raise refusal(path, f"it has no {result.name} yet", f"nin-spec train {path} --resume resumes it")
+        raise refusal(path, f"it has no {result.name} yet", f"resume it with nin-spec train {path} --resume")
     return result
 
 
 def read(path: Path) -> Checkpoint:
-    """The tensors of a safetensors file or a PyTorch checkpoint, told apart by their first bytes."""
+    """The tensors of a safetensors file or a PyTorch checkpoint, detected by the first bytes."""
     try:
         mode = path.stat()
         if not stat.S_ISREG(mode.st_mode):
-            hint = "name a file, or a folder that nin-spec train wrote" if path.is_dir() else None
+            hint = "pass a file, or a folder that nin-spec train wrote" if path.is_dir() else None
             raise refusal(path, "it is not a regular file", hint)
         if mode.st_size > MAX_BYTES:
             raise refusal(path, f"{mode.st_size:,} bytes are more than any such network has")
@@ -91,7 +91,7 @@ def read(path: Path) -> Checkpoint:
             data = None if start[:2] in {b"PK", b"\x80\x02"} else start + file.read()
         return read_torch(path) if data is None else _read_safetensors(path, data)
     except FileNotFoundError:
-        raise refusal(path, "there is no such file") from None
+        raise refusal(path, "the file does not exist") from None
     except (OSError, ValueError) as error:
         raise refusal(path, getattr(error, "strerror", None) or str(error)) from None
 
@@ -102,7 +102,7 @@ def _read_safetensors(path: Path, data: bytes) -> Checkpoint:
     try:
         found = deserialize(data)  # type: ignore[no-untyped-call]
     except (SafetensorError, MemoryError) as error:
-        hint = "weights are a .safetensors file or a PyTorch checkpoint (.pt, .pth)"
+        hint = "pass a .safetensors file or a PyTorch checkpoint (.pt, .pth)"
         raise refusal(path, f"it is not a safetensors file ({error})", hint) from None
     header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
     widened = any(view["dtype"] == "BF16" for _, view in found)
@@ -123,7 +123,7 @@ def _state(found: Iterable[tuple[str, Mapping[str, Any]]]) -> StateDict:
         elif kind == "BF16" or kind in _FLOATS:
             tensors[name] = _array(kind, shape, data)
         else:
-            tensors[name], unusable[name] = placeholder(shape), f"holds {kind}, not floating-point numbers"
+            tensors[name], unusable[name] = placeholder(shape), f"has dtype {kind}, not a floating-point dtype"
     return StateDict("", tensors, unusable, counters)
 
 

@@ -1,4 +1,4 @@
-"""PyTorch checkpoints: every state dict in one, by the key that a training script put it under. No code is run."""
+"""PyTorch checkpoints: every state dict in the file, by its key. No code is run."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from nin_spec.weights.state import Array, Checkpoint, StateDict, placeholder, re
 MAX_BYTES = 8 << 30
 WIDENED = ("converted from bfloat16 to float32",)
 _DEPTH = 4
-"""Mappings within mappings that are looked into."""
+"""Depth to which nested mappings are searched."""
 
 
 def read_torch(path: Path) -> Checkpoint:
@@ -27,10 +27,10 @@ def read_torch(path: Path) -> Checkpoint:
     lists = list(_lists(content, ""))
     if not found and lists:
         hint = "copy them into the network (ema.copy_to(net.parameters())), then torch.save(net.state_dict(), ...)"
-        raise refusal(path, f"it holds {lists[0]}, tensors without names, and no state_dict", hint)
+        raise refusal(path, f"it has {lists[0]}, tensors without names, but no state_dict", hint)
     if not found:
-        raise refusal(path, "it holds no state_dict", "save one with torch.save(net.state_dict(), ...)")
-    remarks = (f"left out {', '.join(lists)}: tensors without names",) if lists else ()
+        raise refusal(path, "it has no state_dict", "save one with torch.save(net.state_dict(), ...)")
+    remarks = (f"ignored {', '.join(lists)}: tensors without names",) if lists else ()
     halved = any(
         isinstance(value, torch.Tensor) and value.dtype == torch.bfloat16
         for _, mapping in _mappings(content, "")
@@ -40,7 +40,7 @@ def read_torch(path: Path) -> Checkpoint:
 
 
 def _unpickled(path: Path) -> object:
-    """What torch.load makes of a checkpoint: tensors and plain containers."""
+    """The contents of a checkpoint by torch.load: tensors and plain containers."""
     import pickle
 
     import torch
@@ -51,15 +51,15 @@ def _unpickled(path: Path) -> object:
     except WeightsError:
         raise
     except pickle.UnpicklingError:
-        hint = "save the state_dict alone: torch.save(net.state_dict(), ...); code in a checkpoint is never run"
-        raise refusal(path, "it holds more than tensors", hint) from None
-    except Exception as error:  # noqa: BLE001 a damaged pickle fails in every way there is
+        hint = "save only the state_dict: torch.save(net.state_dict(), ...); code in a checkpoint is never run"
+        raise refusal(path, "it contains more than tensors", hint) from None
+    except Exception as error:  # noqa: BLE001 a damaged pickle may raise anything
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise refusal(path, f"PyTorch can't read it: {reason}") from None
 
 
 def _refuse_bombs(path: Path) -> None:
-    """A checkpoint is a zip archive as a rule, and may be a compressed one."""
+    """A checkpoint is usually a zip archive, and may be compressed."""
     import zipfile
 
     if not zipfile.is_zipfile(path):
@@ -83,7 +83,7 @@ def _mappings(content: object, label: str, depth: int = 0) -> Iterator[tuple[str
 
 
 def _lists(content: object, label: str, depth: int = 0) -> Iterator[str]:
-    """The keys of lists of tensors, as packages for averages keep them."""
+    """The keys of lists of tensors, the format of some packages for averages."""
     import torch
 
     if isinstance(content, list | tuple) and content and all(isinstance(item, torch.Tensor) for item in content):
@@ -118,7 +118,7 @@ def _state(label: str, mapping: Mapping[str, Any]) -> StateDict:
 
 
 def _is_count(value: Any) -> bool:
-    """Whether a tensor is one whole number, or true or false: no weight, but a count of steps, an `initted`."""
+    """Whether a tensor is a single integer or bool: not a weight, but a count of steps or an `initted` flag."""
     return (
         value.ndim == 0
         and not (value.is_floating_point() or value.is_complex() or value.is_quantized)
@@ -127,7 +127,7 @@ def _is_count(value: Any) -> bool:
 
 
 def _fault(value: Any) -> str | None:
-    """Why a tensor is not an array of floating-point numbers, each of them in the file."""
+    """Why a tensor is not a complete floating-point array, else None."""
     import torch
 
     floats = {torch.float16, torch.bfloat16, torch.float32, torch.float64}
@@ -136,7 +136,7 @@ def _fault(value: Any) -> str | None:
     if value.device.type == "meta":
         return "is on the device meta, which stores no numbers"
     if value.device.type != "cpu" or value.dtype not in floats:
-        return f"holds {value.dtype}, not plain floating-point numbers"
+        return f"has dtype {value.dtype}, not a plain floating-point dtype"
     if value.numel() * value.element_size() > value.untyped_storage().nbytes():
-        return f"claims {value.numel():,} numbers, and the file holds fewer"
+        return f"declares {value.numel():,} values, but the file has fewer"
     return None

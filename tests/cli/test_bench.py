@@ -230,7 +230,7 @@ def test_several_devices_are_a_contender_each(nin_spec: Run) -> None:
         (("small.yaml", "--against", "nothing.onnx"), "nothing.onnx can't be used"),
         (("nothing.onnx",), "nothing.onnx can't be used"),
         (("nothing.yaml",), "NIN001"),
-        (("small.yaml", "--json", "nowhere/b.json"), "there is no folder"),
+        (("small.yaml", "--json", "nowhere/b.json"), "does not exist"),
         (("small.yaml", "--json", "small.yaml"), "is an input of this command"),
     ],
 )

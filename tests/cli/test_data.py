@@ -84,9 +84,9 @@ def test_fetch_brings_it_where_it_is_looked_for(
         monkeypatch.setitem(CATALOG, "mnist", replace(CATALOG["mnist"], downloads=downloads))
         first = nin_spec("data", "fetch", "mnist")
         assert first.code == 0
-        assert first.out.count("fetched, checksum right") == 4
+        assert first.out.count("fetched, checksum verified") == 4
         assert "licence: CC BY-SA 3.0; cite: Y. LeCun" in first.err
-        assert nin_spec("data", "fetch", "mnist").out.count("already there, and whole") == 4
+        assert nin_spec("data", "fetch", "mnist").out.count("already complete") == 4
         assert nin_spec("data", "fetch", "mnist", "--to", "here").code == 0
         assert len(list(Path("here").iterdir())) == 4
         server.status = 500
@@ -94,7 +94,7 @@ def test_fetch_brings_it_where_it_is_looked_for(
     assert broken.code == 2
     assert "error NIN804" in broken.err
     assert f"{server.base}" in broken.err
-    assert "download it by hand to there/" in broken.err
+    assert "download it manually to there/" in broken.err
     checked = nin_spec("data", "check", "mnist")
     assert checked.code == 0
     assert checked.out.count(": the published file") == 4
@@ -149,7 +149,7 @@ def test_check_tells_everything_that_is_wrong_with_a_folder(nin_spec: Command, t
     (tmp_path / "train" / "dog" / "001.png").write_bytes(b"no picture")
     out = nin_spec("data", "check", str(tmp_path))
     assert out.code == 2
-    for words in ("emu holds no pictures", "cat/notes.txt", "001.png is damaged", "3 errors"):
+    for words in ("emu has no pictures", "cat/notes.txt", "001.png is damaged", "3 errors"):
         assert words in out.err
     assert out.out.splitlines()[2:5] == ["   class  train  test", "0  cat        3     1", "1  dog        3     0"]
 
@@ -206,4 +206,4 @@ def test_what_is_not_there(nin_spec: Command) -> None:
     assert out.code == 2
     assert "nin-spec data fetch mnist" in out.err
     assert out.err.count("error") == 1
-    assert "no data set is known as 'nowhere'" in nin_spec("data", "check", "nowhere").err
+    assert "unknown data set 'nowhere'" in nin_spec("data", "check", "nowhere").err

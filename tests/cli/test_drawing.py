@@ -61,7 +61,7 @@ def test_overrides_are_drawn() -> None:
         (["--report", "--weights", "w.safetensors"], "--weights belongs to"),
         (["--diagram", "svg", "--explain"], "--explain belongs to"),
         (["--diagram", "svg", "-o", "page", "--report", "page"], "can't both be page"),
-        (["--report", "missing/page.html"], "there is no folder"),
+        (["--report", "missing/page.html"], "does not exist"),
         (["--diagram", "svg", "-o", "notes.svg"], "nin-spec did not write it"),
         ([], "--diagram, --report"),
     ],

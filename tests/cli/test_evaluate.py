@@ -113,13 +113,13 @@ def test_the_table(nin_spec: Run) -> None:
     lines = outcome.out.splitlines()
     assert re.fullmatch(r"accuracy \d+\.\d\d% of 1,438 \(digits train\)", lines[0])
     assert re.fullmatch(r"top-5 \d+\.\d\d%  mean cross-entropy \d\.\d{4}", lines[1])
-    assert lines[2] == "pictures from the digits that come with nin-spec"
+    assert lines[2] == "pictures from the digits bundled with nin-spec"
     assert lines[3].startswith("torch on c")
     assert re.fullmatch(r"both predict the same class for all 1,438; the scores differ by \d\.\de-\d\d .*", lines[4])
     assert lines[6].split() == ["class", "images", "correct", "recall", "precision"]
     assert lines[18].split() == ["true", "\\", "predicted", *map(str, range(10))]
     assert len(lines) == 29
-    assert outcome.err == "weights: last.safetensors of run, those of the last epoch\n"
+    assert outcome.err == "weights: last.safetensors of run, from the last epoch\n"
 
 
 @pytest.mark.usefixtures("here")
@@ -317,7 +317,7 @@ def test_the_parts_of_a_run_are_as_it_knew_them(nin_spec: Run, tmp_path: Path, m
 def test_a_run_that_held_nothing_out_has_no_validation_part(nin_spec: Run) -> None:
     outcome = nin_spec("evaluate", "run", "--split", "validation")
     assert outcome.code == 2
-    assert "its recipe held nothing out" in outcome.err
+    assert "its recipe does not hold any out" in outcome.err
 
 
 @pytest.mark.usefixtures("here")

@@ -154,7 +154,7 @@ def test_a_missing_folder_is_told_before_work_begins(
         monkeypatch.setattr(work, lambda *_, **__: pytest.fail("work was done"))
     outcome = nin_spec(*asked(option, place / "nowhere" / FILES[option][0]))
     assert outcome.code == 2
-    assert f"there is no folder {place / 'nowhere'}" in outcome.err
+    assert f"the folder {place / 'nowhere'} does not exist" in outcome.err
 
 
 @every_file

@@ -65,22 +65,26 @@ def test_labels_may_stand_in_a_column(tmp_path: Path, dtype: Any) -> None:
 @pytest.mark.parametrize(
     ("other", "code", "words"),
     [
-        ({"x_train": np.zeros((6, 4, 3))}, Code.DATA_MISFIT, "x_train in PATH holds float64, and pictures are bytes"),
+        (
+            {"x_train": np.zeros((6, 4, 3))},
+            Code.DATA_MISFIT,
+            "x_train in PATH has dtype float64; pictures must be uint8",
+        ),
         ({"x_train": pixels(6, 3, 8, 8)}, Code.DATA_MISFIT, "write channels last: x.transpose(0, 2, 3, 1)"),
-        ({"x_train": pixels(6, 8, 8, 4)}, Code.DATA_MISFIT, "has shape (6, 8, 8, 4), and pictures are (n, H, W)"),
+        ({"x_train": pixels(6, 8, 8, 4)}, Code.DATA_MISFIT, "has shape (6, 8, 8, 4); pictures must be (n, H, W)"),
         ({"x_train": pixels(6, 0, 8)}, Code.DATA_MISFIT, "has shape (6, 0, 8)"),
         ({"x_train": pixels(6)}, Code.DATA_MISFIT, "has shape (6,)"),
-        ({"x_train": pixels(5, 4, 3)}, Code.DATA_DAMAGED, "y_train holds 6 labels, and x_train 5 pictures"),
+        ({"x_train": pixels(5, 4, 3)}, Code.DATA_DAMAGED, "y_train has 6 labels, but x_train has 5 pictures"),
         (
             {"y_train": np.arange(6) / 2},
             Code.DATA_MISFIT,
-            "y_train in PATH holds float64, and labels are whole numbers",
+            "y_train in PATH has dtype float64; labels must be integers",
         ),
-        ({"y_train": np.zeros((6, 14), int)}, Code.DATA_MISFIT, "one class a picture"),
+        ({"y_train": np.zeros((6, 14), int)}, Code.DATA_MISFIT, "one class per picture"),
         ({"y_train": np.zeros(0, int)}, Code.DATA_MISFIT, "has shape (0,)"),
-        ({"y_train": np.array([0, 0, 0, -1, 0, 0])}, Code.DATA_DAMAGED, "y_train[3] holds label -1"),
-        ({"y_train": np.full(6, 1 << 40)}, Code.DATA_DAMAGED, "can't be a class number"),
-        ({"y_train": np.array([{}] * 6)}, Code.DATA_MISFIT, "holds Python objects, which are never loaded"),
+        ({"y_train": np.array([0, 0, 0, -1, 0, 0])}, Code.DATA_DAMAGED, "y_train[3] has the label -1"),
+        ({"y_train": np.full(6, 1 << 40)}, Code.DATA_DAMAGED, "is too large for a class number"),
+        ({"y_train": np.array([{}] * 6)}, Code.DATA_MISFIT, "contains Python objects, which are never loaded"),
     ],
 )
 @pytest.mark.parametrize("save", SAVES)
@@ -96,14 +100,14 @@ def test_labels_beyond_the_names_are_refused(tmp_path: Path) -> None:
     """Of a known data set the classes are known."""
     path = replace_file(tmp_path / "d.npz", npz_bytes(np.savez, arrays()))
     message = refusal(lambda: open_archive("d", "train", path, ("a", "b")), Code.DATA_DAMAGED)
-    assert "y_train[2] holds label 2, and there are classes 0 to 1 (2 labels are wrong)" in message
+    assert "y_train[2] has the label 2; the classes are 0 to 1 (2 labels are out of range)" in message
 
 
 def test_other_names_are_listed(tmp_path: Path) -> None:
     """What the archive holds, and what a data set holds."""
     path = replace_file(tmp_path / "d.npz", npz_bytes(np.savez, {"a": np.zeros(1), "x_train": np.zeros(1)}))
     message = refusal(lambda: open_archive("d", "train", path), Code.DATA_MISSING)
-    assert "holds a, x_train; a data set holds x_train, y_train, x_test, y_test or train_images" in message
+    assert "has a, x_train; a data set has x_train, y_train, x_test, y_test or train_images" in message
 
 
 @pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
@@ -120,7 +124,7 @@ def test_a_header_that_promises_petabytes_allocates_nothing(tmp_path: Path, meth
     message = refusal(lambda: open_archive("d", "train", tmp_path / "e.npz"), Code.DATA_DAMAGED)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    assert "y_test promises 281,474,976,710,656 bytes of int64, and holds 0" in message
+    assert "y_test declares 281,474,976,710,656 bytes of int64 but has 0" in message
     assert peak < 8_000_000
 
 
@@ -133,7 +137,7 @@ def test_a_header_of_megabytes_is_not_read(tmp_path: Path) -> None:
     message = refusal(lambda: open_archive("d", "train", path), Code.DATA_DAMAGED)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    assert "y_test has no header" in message
+    assert "y_test has an invalid NumPy header" in message
     assert peak < 8_000_000
 
 

@@ -57,6 +57,6 @@ def test_a_number_beyond_the_blocks_is_an_index_error() -> None:
 def test_labels_out_of_range_are_counted() -> None:
     """The first is named; labels can't be changed afterwards."""
     message = refusal(lambda: class_numbers(np.array([0, 7, -1]), 3, "f", lambda k: f"byte {k}"), Code.DATA_DAMAGED)
-    assert "f is damaged: byte 1 holds label 7, and there are classes 0 to 2 (2 labels are wrong)" in message
+    assert "f is damaged: byte 1 has the label 7; the classes are 0 to 2 (2 labels are out of range)" in message
     assert not class_numbers(np.array([0, 1], np.uint8), 2, "f", str).flags.writeable
     assert numbered(3) == ("0", "1", "2")

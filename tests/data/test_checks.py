@@ -7,20 +7,20 @@ from pathlib import Path
 import numpy as np
 from data_files import make_pictures, pixels
 
-from nin_spec.data import ArrayPart, Part, check_part, fingerprint, open_part
+from nin_spec.data import ArraySplit, Split, check_split, fingerprint, open_split
 from nin_spec.diagnostics import Code
 
 
-def part(noise: np.ndarray, labels: np.ndarray) -> Part:
+def part(noise: np.ndarray, labels: np.ndarray) -> Split:
     """A part of these pictures."""
-    return ArrayPart("noise", "train", "here", ("a", "b"), labels, lambda k: noise[k])
+    return ArraySplit("noise", "train", "here", ("a", "b"), labels, lambda k: noise[k])
 
 
 def test_a_fingerprint_follows_labels_pixels_and_count() -> None:
     """Each of them changes it; the name and the place don't."""
     noise, labels = pixels(20, 4, 4), np.arange(20) % 2
     mine = fingerprint(part(noise, labels))
-    assert mine == fingerprint(ArrayPart("other", "test", "there", ("x", "y"), labels, lambda k: noise[k]))
+    assert mine == fingerprint(ArraySplit("other", "test", "there", ("x", "y"), labels, lambda k: noise[k]))
     changed = noise.copy()
     changed[19, 0, 0] ^= 1
     others = [part(changed, labels), part(noise, 1 - labels), part(noise[:19], labels[:19])]
@@ -31,13 +31,13 @@ def test_a_fingerprint_follows_labels_pixels_and_count() -> None:
 def test_a_folders_fingerprint_opens_no_picture(tmp_path: Path) -> None:
     """Names and sizes; it moves with the folder, and changes with a file."""
     make_pictures(tmp_path / "x" / "train", {"a": 3, "b": 2})
-    mine = fingerprint(open_part("p", "train", tmp_path / "x"))
+    mine = fingerprint(open_split("p", "train", tmp_path / "x"))
     (tmp_path / "x").rename(tmp_path / "y")
     picture = tmp_path / "y" / "train" / "a" / "000.png"
     picture.write_bytes(b"?" * picture.stat().st_size)
-    assert fingerprint(open_part("p", "train", tmp_path / "y")) == mine
+    assert fingerprint(open_split("p", "train", tmp_path / "y")) == mine
     picture.rename(picture.with_name("new.png"))
-    assert fingerprint(open_part("p", "train", tmp_path / "y")) != mine
+    assert fingerprint(open_split("p", "train", tmp_path / "y")) != mine
 
 
 def test_a_large_part_is_sampled() -> None:
@@ -48,7 +48,7 @@ def test_a_large_part_is_sampled() -> None:
         asked.extend(indices.tolist())
         return np.zeros((len(indices), 4, 4), np.uint8)
 
-    fingerprint(ArrayPart("big", "train", "here", ("a",), np.zeros(100_000, np.int64), read))
+    fingerprint(ArraySplit("big", "train", "here", ("a",), np.zeros(100_000, np.int64), read))
     assert len(asked) == 256
     assert asked[0] == 0
     assert asked[-1] == 99_999
@@ -60,8 +60,8 @@ def test_a_check_finds_every_damaged_picture(tmp_path: Path) -> None:
     for k in (0, 5, 299):
         (tmp_path / "train" / "a" / f"{k:03d}.png").write_bytes(b"x")
     told: list[int] = []
-    found = check_part(open_part("p", "train", tmp_path), told.append)
+    found = check_split(open_split("p", "train", tmp_path), told.append)
     assert [Path(d.message.split(" is damaged")[0]).stem for d in found] == ["000", "005", "299"]
     assert {d.code for d in found} == {Code.DATA_DAMAGED}
     assert told == [256, 300]
-    assert check_part(open_part("digits", "test")) == []
+    assert check_split(open_split("digits", "test")) == []

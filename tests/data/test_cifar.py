@@ -73,7 +73,7 @@ def test_a_ragged_file_is_named_with_its_last_byte(tmp_path: Path) -> None:
     data = (folder / "data_batch_3.bin").read_bytes()
     replace_file(folder / "data_batch_3.bin", data[:-5])
     message = refusal(lambda: open_cifar("cifar10", "train", folder, TEN), Code.DATA_DAMAGED)
-    assert "data_batch_3.bin is damaged: records have 3,073 bytes, and the last, from byte 9,219, has 3,068" in message
+    assert "data_batch_3.bin is damaged: records have 3,073 bytes, but the last, at byte 9,219, has 3,068" in message
 
 
 @pytest.mark.parametrize(("column", "byte"), [(0, "byte 3,074"), (1, "byte 3,075")])
@@ -84,7 +84,7 @@ def test_labels_out_of_range_are_named_by_their_byte(tmp_path: Path, column: int
     labels[1, column] = 200
     replace_file(folder / "train.bin", cifar_records(labels))
     message = refusal(lambda: open_cifar("cifar100", "train", folder, HUNDRED), Code.DATA_DAMAGED)
-    assert f"{byte} holds label 200" in message
+    assert f"{byte} has the label 200" in message
 
 
 def test_an_empty_file_is_damaged(tmp_path: Path) -> None:
@@ -99,7 +99,7 @@ def test_a_missing_batch_is_named(tmp_path: Path) -> None:
     folder = make_cifar10(tmp_path)
     (folder / "data_batch_4.bin").unlink()
     message = refusal(lambda: open_cifar("cifar10", "train", folder, TEN), Code.DATA_MISSING)
-    assert "holds data_batch_1.bin and no data_batch_4.bin" in message
+    assert "has data_batch_1.bin but not data_batch_4.bin" in message
     assert not is_complete("cifar10", folder)
 
 
@@ -118,8 +118,8 @@ def test_the_python_version_is_refused_with_its_reason(tmp_path: Path, dataset: 
     (tmp_path / name).write_bytes(pickle.dumps({b"data": []}))
     classes = CATALOG[dataset].classes
     message = refusal(lambda: open_cifar(dataset, "train", tmp_path, classes), Code.DATA_MISSING)
-    assert "Python version: pickles, which can run any code" in message
-    assert f"get the binary version, {LAYOUTS[dataset].archive}: nin-spec data fetch {dataset}" in message
+    assert "Python version: pickle files, which can run code" in message
+    assert f"use the binary version, {LAYOUTS[dataset].archive}: nin-spec data fetch {dataset}" in message
 
 
 # ------------------------------------------------------------------ archives
@@ -129,7 +129,7 @@ def test_an_archive_without_the_files_is_refused(tmp_path: Path) -> None:
     """The first that is missing is named."""
     archive = pack(make_cifar100(tmp_path / "src"), tmp_path / "a.tar.gz", "x")
     message = refusal(lambda: open_cifar("cifar10", "train", archive, TEN), Code.DATA_MISSING)
-    assert "holds no data_batch_1.bin" in message
+    assert "does not contain data_batch_1.bin" in message
 
 
 def test_an_archive_writes_nothing_outside_its_folder(tmp_path: Path) -> None:
@@ -158,7 +158,7 @@ def test_an_archive_that_lacks_a_file_is_not_unpacked(tmp_path: Path) -> None:
     folder = make_cifar100(tmp_path / "src")
     (folder / "test.bin").unlink()
     pack(folder, tmp_path / "cifar-100-binary.tar.gz", "cifar-100-binary")
-    assert "holds no test.bin" in refusal(lambda: unpack("cifar100", tmp_path), Code.DATA_DAMAGED)
+    assert "does not contain test.bin" in refusal(lambda: unpack("cifar100", tmp_path), Code.DATA_DAMAGED)
     assert not (tmp_path / "cifar-100-binary").exists()
 
 

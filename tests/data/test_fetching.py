@@ -62,12 +62,12 @@ def test_a_file_is_fetched_once(server: Server, tmp_path: Path) -> None:
     """Into a folder that is made; the second time nothing is asked for."""
     folder, told = tmp_path / "a" / "b", list[tuple[str, int, int]]()
     assert fetch(entry(server), folder, lambda *args: told.append(args)) == [
-        f"{folder / 'x.bin'}: fetched, checksum right"
+        f"{folder / 'x.bin'}: fetched, checksum verified"
     ]
     assert (folder / "x.bin").read_bytes() == DATA
     assert left(folder) == ["x.bin"]
     assert told[-1] == ("x.bin", len(DATA), len(DATA))
-    assert fetch(entry(server), folder) == [f"{folder / 'x.bin'}: already there, and whole"]
+    assert fetch(entry(server), folder) == [f"{folder / 'x.bin'}: already complete"]
     assert len(server.asked) == 1
 
 
@@ -128,8 +128,8 @@ def test_another_file_is_not_believed(server: Server, tmp_path: Path) -> None:
     """Of the right length, and nothing is left of it."""
     server.files["x.bin"] = DATA[::-1]
     message = refusal(lambda: fetch(entry(server), tmp_path), Code.DATA_FETCH)
-    assert f"{server.base}x.bin: it is not the file it should be, whose SHA-256 is " in message
-    assert f"download it by hand to {tmp_path / 'x.bin'}" in message
+    assert f"{server.base}x.bin: it is not the expected file, whose SHA-256 is " in message
+    assert f"download it manually to {tmp_path / 'x.bin'}" in message
     assert left(tmp_path) == []
 
 
@@ -137,7 +137,7 @@ def test_a_longer_file_is_given_up_after_one_byte(server: Server, tmp_path: Path
     """No disk is filled by a server that never ends."""
     server.files["x.bin"] = DATA * 10
     message = refusal(lambda: fetch(entry(server), tmp_path), Code.DATA_FETCH)
-    assert "it is longer than the 300,000 bytes it should have" in message
+    assert "it is longer than the expected 300,000 bytes" in message
     assert left(tmp_path) == []
 
 
@@ -161,7 +161,7 @@ def test_a_servers_refusal_is_passed_on(server: Server, tmp_path: Path, status: 
     """Asked again only where that may help."""
     server.status = status
     message = refusal(lambda: fetch(entry(server), tmp_path), Code.DATA_FETCH)
-    assert f"the server answers {status}" in message
+    assert f"the server responded {status}" in message
     assert len(server.asked) == requests
     assert left(tmp_path) == []
 
@@ -184,7 +184,7 @@ def test_a_file_that_is_there_is_not_replaced_unasked(server: Server, tmp_path: 
     """It may be somebody's own; with `replace` it is, and only once the new one is whole."""
     (tmp_path / "x.bin").write_bytes(b"mine")
     message = refusal(lambda: fetch(entry(server), tmp_path), Code.DATA_FETCH)
-    assert "is there, and is not the published file" in message
+    assert "exists and is not the published file" in message
     server.status = 404
     refusal(lambda: fetch(entry(server), tmp_path, replace=True), Code.DATA_FETCH)
     assert (tmp_path / "x.bin").read_bytes() == b"mine"
@@ -197,7 +197,7 @@ def test_places_that_can_not_be_written(server: Server, tmp_path: Path) -> None:
     """A file where the folder should be, and a folder where the file should be."""
     (tmp_path / "file").touch()
     message = refusal(lambda: fetch(entry(server), tmp_path / "file"), Code.DATA_FETCH)
-    assert f"{tmp_path / 'file'} can't be made: File exists" in message
+    assert f"{tmp_path / 'file'} can't be created: File exists" in message
     (tmp_path / "x.bin.part").mkdir()
     assert "can't be written" in refusal(lambda: fetch(entry(server), tmp_path), Code.DATA_FETCH)
     (tmp_path / "x.bin").mkdir()

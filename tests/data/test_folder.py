@@ -127,7 +127,10 @@ def test_what_is_no_picture_is_named_and_counted(split: Path) -> None:
     (cat / "more").mkdir()
     (cat / "gone.png").symlink_to("nowhere.png")
     message = refusal(lambda: open_folder("pets", "train", split), Code.DATA_MISFIT)
-    assert "not a picture, 8 in all: cat/a.txt, cat/b.txt, cat/c.txt, cat/d.txt, cat/e.txt, and 3 more" in message
+    assert (
+        "8 files that are 8 files that are not pictures: cat/a.txt, cat/b.txt, cat/c.txt, cat/d.txt, cat/e.txt, "
+        "and 3 more"
+    ) in message
 
 
 def test_a_picture_under_another_name_is_one_by_its_first_bytes(split: Path) -> None:
@@ -142,7 +145,7 @@ def test_an_empty_class_folder_is_named(split: Path) -> None:
     """A class without pictures can't be learnt."""
     (split / "train" / "emu").mkdir()
     message = refusal(lambda: open_folder("pets", "train", split), Code.DATA_MISFIT)
-    assert f"{split / 'train' / 'emu'} holds no pictures" in message
+    assert f"{split / 'train' / 'emu'} has no pictures" in message
 
 
 def test_empty_classes_and_foreign_files_are_named_together(split: Path) -> None:
@@ -154,7 +157,7 @@ def test_empty_classes_and_foreign_files_are_named_together(split: Path) -> None
     with pytest.raises(DataError) as caught:
         open_folder("pets", "train", split)
     said = " ".join(d.message for d in caught.value.diagnostics)
-    assert all(word in said for word in ("yak", "emu holds no pictures", "gnu holds no pictures", "cat/notes.txt"))
+    assert all(word in said for word in ("yak", "emu has no pictures", "gnu has no pictures", "cat/notes.txt"))
     part, faults = look_over("pets", "train", split)
     assert (len(part), len(faults)) == (5, 4)
 
@@ -176,7 +179,7 @@ def test_a_class_to_test_that_is_not_trained_is_an_error_at_once(split: Path, pa
     """Also when the training part is opened: before hours of training."""
     make_pictures(split / "test", {"emu": 1, "gnu": 1})
     message = refusal(lambda: open_folder("pets", part, split), Code.DATA_MISFIT)  # type: ignore[arg-type]
-    assert f"{split / 'test'} has classes that {split / 'train'} has not: emu, gnu" in message
+    assert f"{split / 'test'} has classes that {split / 'train'} does not have: emu, gnu" in message
 
 
 def test_training_alone_can_be_opened(tmp_path: Path) -> None:
@@ -219,8 +222,8 @@ def test_without_train_a_fifth_of_each_class_is_held_out(tmp_path: Path) -> None
         f"b/{k:03d}.png" for k in range(15)
     }
     assert not set(train.files) & set(test.files)
-    assert train.where == f"{tmp_path} (all but a fixed fifth of each class; there is no train/ in it)"
-    assert test.where == f"{tmp_path} (a fixed fifth of each class; there is no train/ in it)"
+    assert train.where == f"{tmp_path} (all but a fixed fifth of each class; it has no train/)"
+    assert test.where == f"{tmp_path} (a fixed fifth of each class; it has no train/)"
     assert not is_split(tmp_path)
 
 
@@ -246,4 +249,4 @@ def test_a_folder_without_class_folders_says_where_pictures_belong(tmp_path: Pat
     """Loose pictures have no class."""
     Image.fromarray(pixels(6, 6)).save(tmp_path / "a.png")
     message = refusal(lambda: open_folder("x", "train", tmp_path), Code.DATA_MISSING)
-    assert f"pictures lie in {tmp_path}/train/CLASS/ or {tmp_path}/CLASS/" in message
+    assert f"put pictures into {tmp_path}/train/CLASS/ or {tmp_path}/CLASS/" in message

@@ -65,7 +65,7 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
     make_idx(tmp_path)
     (tmp_path / "train-labels-idx1-ubyte.gz").unlink()
     message = refusal(lambda: open_idx("mnist", "train", tmp_path, TEN), Code.DATA_MISSING)
-    assert f"{tmp_path} holds no train-labels-idx1-ubyte.gz" in message
+    assert f"{tmp_path} does not contain train-labels-idx1-ubyte.gz" in message
 
 
 def test_as_many_labels_as_pictures(tmp_path: Path) -> None:
@@ -73,7 +73,7 @@ def test_as_many_labels_as_pictures(tmp_path: Path) -> None:
     make_idx(tmp_path)
     replace_file(tmp_path / "train-labels-idx1-ubyte.gz", gzip.compress(idx_bytes(np.zeros(11, np.uint8))))
     message = refusal(lambda: open_idx("mnist", "train", tmp_path, TEN), Code.DATA_DAMAGED)
-    assert "holds 11 labels, and train-images-idx3-ubyte.gz holds 12 pictures" in message
+    assert "has 11 labels, but train-images-idx3-ubyte.gz has 12 pictures" in message
 
 
 def test_a_label_that_is_no_class_is_named_by_its_byte(tmp_path: Path) -> None:
@@ -82,7 +82,7 @@ def test_a_label_that_is_no_class_is_named_by_its_byte(tmp_path: Path) -> None:
     labels = np.arange(12, dtype=np.uint8)
     replace_file(tmp_path / "train-labels-idx1-ubyte", idx_bytes(labels))
     message = refusal(lambda: open_idx("mnist", "train", tmp_path, TEN), Code.DATA_DAMAGED)
-    assert "byte 18 holds label 10, and there are classes 0 to 9 (2 labels are wrong)" in message
+    assert "byte 18 has the label 10; the classes are 0 to 9 (2 labels are out of range)" in message
 
 
 @pytest.mark.parametrize(
@@ -90,12 +90,12 @@ def test_a_label_that_is_no_class_is_named_by_its_byte(tmp_path: Path) -> None:
     [
         (b"", "it ends at byte 0, inside the header"),
         (b"\0\0\x08\x03\0\0", "it ends at byte 6, inside the header"),
-        (b"\0\0\x0d\x03" + bytes(12), "byte 2 is 13, where an IDX file of pictures (unsigned bytes) has 8"),
-        (b"\0\0\x08\x01" + bytes(12), "byte 3 is 1, where an IDX file of pictures (unsigned bytes) has 3"),
+        (b"\0\0\x0d\x03" + bytes(12), "byte 2 is 13, but 8 in an IDX file of pictures (unsigned bytes)"),
+        (b"\0\0\x08\x01" + bytes(12), "byte 3 is 1, but 3 in an IDX file of pictures (unsigned bytes)"),
         (b"\x89PNG", "byte 0 is 137"),
-        (idx_bytes(np.zeros((0, 3, 3), np.uint8)), "byte 4 begins a size of 0"),
-        (idx_bytes(pixels(2, 3, 3))[:-1], "it ends at byte 33 of the 34 that its header promises"),
-        (idx_bytes(pixels(2, 3, 3)) + b"x", "it goes on after byte 34"),
+        (idx_bytes(np.zeros((0, 3, 3), np.uint8)), "the size at byte 4 is 0"),
+        (idx_bytes(pixels(2, 3, 3))[:-1], "it ends at byte 33 of the 34 that its header declares"),
+        (idx_bytes(pixels(2, 3, 3)) + b"x", "it has data after byte 34"),
     ],
 )
 @pytest.mark.parametrize("packed", [False, True])

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from data_files import make_idx, make_pictures
 
-from nin_spec.data import open_part
+from nin_spec.data import open_split
 from nin_spec.data.catalog import CATALOG, Download
 from nin_spec.data.published import doubts
 
@@ -28,24 +28,24 @@ def test_the_published_files_raise_no_doubt(tmp_path: Path, monkeypatch: pytest.
     make_idx(tmp_path)
     publish(tmp_path, monkeypatch)
     for which in ("train", "test"):
-        assert doubts(open_part("mnist", which, tmp_path), tmp_path) == []
-        assert doubts(open_part("digits", which), None) == []
-        assert doubts(open_part("mine", which, tmp_path), tmp_path) == []
+        assert doubts(open_split("mnist", which, tmp_path), tmp_path) == []
+        assert doubts(open_split("digits", which), None) == []
+        assert doubts(open_split("mine", which, tmp_path), tmp_path) == []
 
 
 def test_another_count_of_pictures_is_told(tmp_path: Path) -> None:
     """Pictures by class are taken whatever the name, so the name says nothing of them."""
     make_pictures(tmp_path / "train", {"0": 2, "1": 1})
-    (doubt,) = doubts(open_part("mnist", "train", tmp_path), tmp_path)
-    assert doubt == f"{tmp_path / 'train'} has 3 pictures (train), and MNIST 60,000"
+    (doubt,) = doubts(open_split("mnist", "train", tmp_path), tmp_path)
+    assert doubt == f"{tmp_path / 'train'} has 3 pictures (train), but MNIST has 60,000"
 
 
 def test_files_of_other_bytes_or_sizes_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     make_idx(tmp_path)
     publish(tmp_path, monkeypatch, bits="0" * 64)
     first = CATALOG["mnist"].downloads[0].name
-    part = open_part("mnist", "train", tmp_path)
-    assert doubts(part, tmp_path) == [f"{tmp_path / first} is not the file that MNIST is published as"]
+    part = open_split("mnist", "train", tmp_path)
+    assert doubts(part, tmp_path) == [f"{tmp_path / first} is not the file published for MNIST"]
     with (tmp_path / first).open("ab") as file:
         file.write(b"\0")
-    assert doubts(part, tmp_path) == [f"{tmp_path / first} is not the file that MNIST is published as"]
+    assert doubts(part, tmp_path) == [f"{tmp_path / first} is not the file published for MNIST"]

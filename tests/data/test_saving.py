@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from nin_spec.data import open_part, subset
+from nin_spec.data import open_split, subset
 from nin_spec.data.saving import raw_pictures, save_pictures
 from nin_spec.diagnostics import DataError, ExportError
 
 
 def test_saved_pictures_are_the_stored_ones_and_named_by_number_and_class(tmp_path: Path) -> None:
     """Also through a view, whose numbers are its own."""
-    part = open_part("digits", "test")
+    part = open_split("digits", "test")
     chosen = subset(part, np.arange(100, 110))
     made = save_pictures(chosen, np.array([0, 3]), tmp_path)
     assert [p.name for p in made] == [f"test-{k}-{part.labels[100 + k]}.png" for k in (0, 3)]
@@ -30,17 +30,17 @@ def test_a_folder_of_pictures_needs_no_saving(tmp_path: Path) -> None:
             folder.mkdir(parents=True)
             Image.new("L", (4, 4)).save(folder / "1.png")
     with pytest.raises(DataError, match="already"):
-        save_pictures(open_part("mine", "test", tmp_path / "set"), np.array([0]), tmp_path)
+        save_pictures(open_split("mine", "test", tmp_path / "set"), np.array([0]), tmp_path)
 
 
 def test_a_file_that_holds_something_else_is_left(tmp_path: Path) -> None:
     """The same picture may be written again."""
-    part, numbers = open_part("digits", "test"), np.array([0, 1])
+    part, numbers = open_split("digits", "test"), np.array([0, 1])
     first, second = save_pictures(part, numbers, tmp_path)
     assert save_pictures(part, numbers, tmp_path) == [first, second]
     first.unlink()
     second.write_text("mine")
-    with pytest.raises(ExportError, match="holds something else"):
+    with pytest.raises(ExportError, match="exists with different content"):
         save_pictures(part, numbers, tmp_path)
     assert second.read_text() == "mine"
     assert not first.exists()

@@ -45,17 +45,17 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
     """The part asked for decides."""
     make(tmp_path)
     message = refusal(lambda: open_svhn("svhn", "test", tmp_path, TEN), Code.DATA_MISSING)
-    assert f"{tmp_path} holds no test_32x32.mat" in message
+    assert f"{tmp_path} does not contain test_32x32.mat" in message
 
 
 @pytest.mark.parametrize(
     ("variables", "words"),
     [
         ({"X": np.zeros((32, 32, 3, 3))}, "X is float64 (32, 32, 3, 3)"),
-        ({"X": np.zeros((3, 32, 32, 3), np.uint8)}, "X is uint8 (3, 32, 32, 3), where SVHN has uint8 (32, 32, 3, n)"),
-        ({"y": np.ones((4, 1), np.uint8)}, "y is uint8 (4, 1), where 3 pictures have labels (3, 1)"),
-        ({"y": np.array([[1], [2], [11]], np.uint8)}, "y[2] holds label 11"),
-        ({"y": "text"}, "it holds no array of numbers named y"),
+        ({"X": np.zeros((3, 32, 32, 3), np.uint8)}, "X is uint8 (3, 32, 32, 3), but uint8 (32, 32, 3, n) in SVHN"),
+        ({"y": np.ones((4, 1), np.uint8)}, "y is uint8 (4, 1); 3 pictures need integer labels (3, 1)"),
+        ({"y": np.array([[1], [2], [11]], np.uint8)}, "y[2] has the label 11"),
+        ({"y": "text"}, "it has no numeric array named y"),
     ],
 )
 def test_other_variables_are_refused(tmp_path: Path, variables: dict[str, Any], words: str) -> None:
@@ -67,7 +67,7 @@ def test_other_variables_are_refused(tmp_path: Path, variables: dict[str, Any], 
 def test_a_file_without_the_variables_is_refused(tmp_path: Path) -> None:
     """Some other MATLAB file."""
     scipy_io.savemat(tmp_path / "train_32x32.mat", {"z": 1})
-    assert "it holds no array of numbers named X" in refusal(
+    assert "it has no numeric array named X" in refusal(
         lambda: open_svhn("svhn", "train", tmp_path, TEN), Code.DATA_DAMAGED
     )
 

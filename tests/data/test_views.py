@@ -5,18 +5,18 @@ from __future__ import annotations
 import numpy as np
 from data_files import all_of, pixels, refusal
 
-from nin_spec.data import ArrayPart, Frame, Part, fingerprint, subset
-from nin_spec.data.part import evidence_of
+from nin_spec.data import ArraySplit, Frame, Split, fingerprint, subset
+from nin_spec.data.split import evidence_of
 from nin_spec.data.views import renamed, renumbered, sample
 from nin_spec.diagnostics import Code
 
 FRAME = Frame(1, 4, 4)
 
 
-def part(count: int = 6) -> Part:
+def part(count: int = 6) -> Split:
     """Noise with labels 0, 1, 2, 0, ..."""
     noise = pixels(count, 4, 4)
-    return ArrayPart("noise", "train", "here", ("a", "b", "c"), np.arange(count) % 3, lambda k: noise[k])
+    return ArraySplit("noise", "train", "here", ("a", "b", "c"), np.arange(count) % 3, lambda k: noise[k])
 
 
 def test_a_subset_is_numbered_anew() -> None:
@@ -47,5 +47,5 @@ def test_a_sample_is_never_empty() -> None:
     """Of classes of one picture each no share can be taken."""
     assert len(sample(part(9), 3, seed=0)) == 3
     message = refusal(lambda: sample(part(3), 2, seed=0), Code.DATA_MISFIT)
-    assert "too few pictures in each class to take 2" in message
-    assert "take 3 or more" in message
+    assert "too few pictures per class for a stratified sample of 2" in message
+    assert "pass 3 or more" in message

@@ -13,7 +13,7 @@ from onnx import TensorProto, helper
 
 import nin_spec
 from nin_spec.data.faults import damaged
-from nin_spec.data.part import Numbers, PartName
+from nin_spec.data.split import Indices, SplitName
 from nin_spec.diagnostics import Diagnostic, NinSpecError
 from nin_spec.model import Model
 from nin_spec.pictures import Frame, Pixels
@@ -36,14 +36,14 @@ class NoisePart:
     """Pictures in memory (n, H, W, C); number `broken`, if any, can't be read."""
 
     images: Pixels
-    labels: Numbers
+    labels: Indices
     classes: tuple[str, ...]
     broken: int | None = None
     dataset: str = "noise"
-    part: PartName = "test"
+    part: SplitName = "test"
     where: str = "memory"
 
-    def pictures(self, indices: Numbers, frame: Frame) -> Pixels:
+    def pictures(self, indices: Indices, frame: Frame) -> Pixels:
         if self.broken in indices:
             raise damaged(self.where, f"picture {self.broken} is gone")
         found = self.images[indices]

@@ -173,7 +173,7 @@ def test_a_part_without_pictures_is_an_error() -> None:
     """There is nothing to say of it."""
     model = small_model()
     found = refusal(DataError, lambda: session_scores(session_of(model), noise(0), model.card.preprocessing, SHAPE))
-    assert found.message == "the test part of noise has no pictures"
+    assert found.message == "the test split of noise has no pictures"
 
 
 def test_a_row_for_each_picture_or_an_error() -> None:

@@ -82,9 +82,9 @@ def test_an_unused_comment_is_shown() -> None:
 @pytest.mark.parametrize(
     ("comment", "shown", "message"),
     [
-        ("# nin: ignore[NIN94]", "NIN94", "'NIN94' is no rule, and nothing is ignored"),
-        ("# nin: ignore[NIN401]", "NIN401", "'NIN401' is no rule, and nothing is ignored"),
-        ("# nin: ignore[NIN990]", "NIN990", "'NIN990' is no rule, and nothing is ignored"),
+        ("# nin: ignore[NIN94]", "NIN94", "unknown rule 'NIN94'; nothing is ignored"),
+        ("# nin: ignore[NIN401]", "NIN401", "unknown rule 'NIN401'; nothing is ignored"),
+        ("# nin: ignore[NIN990]", "NIN990", "unknown rule 'NIN990'; nothing is ignored"),
         ("# nin: ignore", "# nin: ignore", "the comment does not name a rule; nothing is ignored"),
         ("# nin: ignore[]", "# nin: ignore[]", "the comment does not name a rule; nothing is ignored"),
         ("# nin: ignore NIN901", "# nin: ignore", "the comment does not name a rule; nothing is ignored"),

@@ -10,8 +10,8 @@ import pytest
 from trained_digits import SPEC
 
 import nin_spec
-from nin_spec.data import Frame, open_part
-from nin_spec.data.part import evidence_of
+from nin_spec.data import Frame, open_split
+from nin_spec.data.split import evidence_of
 from nin_spec.diagnostics import DataError
 from nin_spec.model import Model
 from nin_spec.precision.samples import Pictures, open_pictures
@@ -35,7 +35,7 @@ def test_calibration_never_sees_the_test_part() -> None:
     found = open_pictures(model_of(), PrecisionSettings("int8", calibrate=200))
     assert (len(found.calibration), found.learned, len(found.evaluation), found.name) == (200, 1438, 359, "test")
     assert np.bincount(found.calibration.labels).min() >= 18
-    train, test = (open_part("digits", part) for part in ("train", "test"))
+    train, test = (open_split("digits", part) for part in ("train", "test"))
     calibration, evaluation = evidence(found)
     assert calibration <= {evidence_of(train, np.array([k])) for k in range(len(train))}
     assert evaluation == {evidence_of(test, np.array([k])) for k in range(len(test))}
@@ -69,7 +69,7 @@ def test_a_model_without_a_data_set_says_what_to_do() -> None:
 
 def test_data_at_hand_needs_no_recipe(tmp_path: Path) -> None:
     """An archive, named by its file."""
-    train, test = (open_part("digits", part) for part in ("train", "test"))
+    train, test = (open_split("digits", part) for part in ("train", "test"))
     frame = Frame(1, 8, 8)
     arrays: dict[str, Any] = {
         f"{letter}_{name}": value

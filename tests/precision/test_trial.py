@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from trained_digits import bytes_of, scaled, trained
 
-from nin_spec.data import open_part
+from nin_spec.data import open_split
 from nin_spec.precision.trial import Outcome, Trial
 from nin_spec.runtime.session import open_session
 
@@ -31,7 +31,7 @@ def test_points_won_are_told_as_such() -> None:
 
 def test_the_float32_file_is_its_own_measure() -> None:
     """No picture is lost on itself; another file's are counted, and the progress is told in pictures."""
-    model, part = trained(), open_part("digits", "test")
+    model, part = trained(), open_split("digits", "test")
     seen: list[int] = []
     trial = Trial.begin(model, part, open_session(bytes_of(model), "cpu"), seen.append)
     assert sum(seen) == len(part)
@@ -44,7 +44,7 @@ def test_the_float32_file_is_its_own_measure() -> None:
 
 def test_another_network_is_another_result() -> None:
     """Not the float32 file's scores once more."""
-    model, part = trained(), open_part("digits", "test")
+    model, part = trained(), open_split("digits", "test")
     trial = Trial.begin(model, part, open_session(bytes_of(model), "cpu"), None)
     fresh = trained("train.epochs=1")  # the same recipe to us: only its text differs
     assert trial.of(bytes_of(fresh)).same == 359

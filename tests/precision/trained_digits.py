@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 import nin_spec
-from nin_spec.data import open_part
+from nin_spec.data import open_split
 from nin_spec.evaluation.scores import inputs
 from nin_spec.exporter import Artifact, make
 from nin_spec.model import Model
@@ -42,7 +42,7 @@ LAYERS = ("blocks.0.convs.0", "blocks.0.convs.1", "blocks.1.convs.0", "blocks.1.
 def trained(*overrides: str) -> Model:
     """About 97% of the digits' test part."""
     model = nin_spec.compile(nin_spec.loads(SPEC, overrides=overrides)).initialise(1)
-    part = open_part("digits", "train")
+    part = open_split("digits", "train")
     x = torch.from_numpy(np.concatenate([*inputs(part, model.card.preprocessing, (1, 8, 8), "float32", 256)]))
     y = torch.from_numpy(part.labels.copy())
     torch.manual_seed(0)

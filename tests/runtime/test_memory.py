@@ -86,7 +86,7 @@ def test_a_limit_of_the_process_counts(tmp_path: Path, monkeypatch: pytest.Monke
     assert free_memory(machine(tmp_path, {"proc/meminfo": MEMINFO, "proc/self/status": status})) == GIB // 2
 
 
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux says")
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only on Linux")
 def test_this_machine_says_what_is_free() -> None:
     """A plausible number."""
     assert 1 << 20 < (free_memory() or 0) < 1 << 50

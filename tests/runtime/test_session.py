@@ -203,11 +203,11 @@ class OnCuda(Elsewhere):
     def get_provider_graph_assignment_info(self) -> list[Any]:
         """The real nodes under another provider's name."""
 
-        class Part:
+        class Split:
             def __init__(self, part: Any) -> None:
                 self.ep_name, self.get_nodes = "CUDAExecutionProvider", part.get_nodes
 
-        return [Part(part) for part in super().get_provider_graph_assignment_info()]
+        return [Split(part) for part in super().get_provider_graph_assignment_info()]
 
     def run(self, *_: object, **__: object) -> list[Any]:
         """What a convolution without cuDNN answers."""

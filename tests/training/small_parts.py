@@ -9,7 +9,7 @@ import numpy as np
 
 import nin_spec
 from nin_spec.data import Frame
-from nin_spec.data.part import Numbers, PartName, Pixels
+from nin_spec.data.split import Indices, Pixels, SplitName
 from nin_spec.network import Network
 
 
@@ -18,14 +18,14 @@ class Memory:
     """Pictures (n, H, W, C) in memory."""
 
     stored: Pixels
-    labels: Numbers
+    labels: Indices
     classes: tuple[str, ...] = ("a", "b")
     dataset: str = "memory"
-    part: PartName = "train"
+    part: SplitName = "train"
     where: str = "memory"
     asked: list[Frame] = field(default_factory=list)
 
-    def pictures(self, indices: Numbers, frame: Frame) -> Pixels:
+    def pictures(self, indices: Indices, frame: Frame) -> Pixels:
         """The pictures, unresized."""
         self.asked.append(frame)
         return self.stored[indices]

@@ -10,7 +10,7 @@ from small_parts import numbered
 
 from nin_spec.data import Frame
 from nin_spec.language.recipe import Augment
-from nin_spec.training.batches import Batches, Piece, Share, cut, mirror
+from nin_spec.training.batches import Batches, MicroBatch, Share, cut, mirror
 
 
 def batches(count: int = 23, batch: int = 5, seed: int = 1, share: Share | None = None, **changes: object) -> Batches:
@@ -19,9 +19,9 @@ def batches(count: int = 23, batch: int = 5, seed: int = 1, share: Share | None 
     return Batches(numbered(count), batch, seed, Frame(1, 4, 4), (4, 4), augment, share or Share())
 
 
-def numbers(pieces: list[Piece]) -> list[int]:
+def numbers(micro_batches: list[MicroBatch]) -> list[int]:
     """The numbers of the pictures in a step; 0 where the middle was padded away."""
-    return [int(picture.max()) for piece in pieces for picture in piece.pictures]
+    return [int(picture.max()) for micro_batch in micro_batches for picture in micro_batch.pictures]
 
 
 def test_an_epoch_shows_each_picture_at_most_once_and_only_whole_batches() -> None:
@@ -45,19 +45,19 @@ def test_a_batch_larger_than_the_part_is_the_part() -> None:
 
 
 def test_labels_go_with_their_pictures() -> None:
-    (piece,) = batches(flip=True).step(2)
-    assert [int(p.max()) % 2 for p in piece.pictures] == piece.labels.tolist()
+    (micro_batch,) = batches(flip=True).step(2)
+    assert [int(p.max()) % 2 for p in micro_batch.pictures] == micro_batch.labels.tolist()
 
 
-@given(ranks=st.integers(1, 4), pieces=st.integers(1, 3), batch=st.integers(12, 40))
-def test_processes_and_pieces_together_see_what_one_sees(ranks: int, pieces: int, batch: int) -> None:
+@given(ranks=st.integers(1, 4), micro_batches=st.integers(1, 3), batch=st.integers(12, 40))
+def test_processes_and_pieces_together_see_what_one_sees(ranks: int, micro_batches: int, batch: int) -> None:
     """Also the same windows and mirrorings: the pictures are equal, row for row."""
     whole = batches(count=90, batch=batch, pad_and_crop=1, flip=True).step(1)[0]
     each = [
-        batches(count=90, batch=batch, share=Share(rank, ranks, pieces), pad_and_crop=1, flip=True)
+        batches(count=90, batch=batch, share=Share(rank, ranks, micro_batches), pad_and_crop=1, flip=True)
         for rank in range(ranks)
     ]
-    parts = [piece for made in each for piece in made.step(1)]
+    parts = [micro_batch for made in each for micro_batch in made.step(1)]
     assert np.array_equal(np.concatenate([p.pictures for p in parts]), whole.pictures)
     assert np.array_equal(np.concatenate([p.labels for p in parts]), whole.labels)
     assert [p.start for p in parts[1:]] == [p.stop for p in parts[:-1]]

@@ -11,7 +11,7 @@ import torch
 from small_parts import SMALL, small_network
 
 import nin_spec
-from nin_spec.data import Frame, fingerprint, open_part
+from nin_spec.data import Frame, fingerprint, open_split
 from nin_spec.diagnostics import DataError, TrainingError
 from nin_spec.network import Network
 from nin_spec.torch_module import build_module
@@ -19,7 +19,7 @@ from nin_spec.training.begin import resume, train
 from nin_spec.training.feed import Feed
 from nin_spec.training.folder import Run, open_run, read_rows
 from nin_spec.training.reporter import Silent
-from nin_spec.training.sets import open_run_part
+from nin_spec.training.sets import open_run_split
 from nin_spec.training.settings import TrainSettings
 
 ONE = TrainSettings(threads=1)
@@ -60,7 +60,7 @@ def test_the_class_names_of_the_data_set_come_with_the_run(run: Run) -> None:
 
 def test_the_run_s_model_scores_what_its_last_row_says(run: Run) -> None:
     """The kept weights are those that were measured, after a way through the file."""
-    part = open_part("digits", "test")
+    part = open_split("digits", "test")
     module = build_module(run.model())
     feed = Feed(run.network.card.preprocessing, 1, torch.float32, torch.device("cpu"), torch.contiguous_format)
     with torch.no_grad():
@@ -103,7 +103,7 @@ def test_the_best_epoch_is_chosen_on_a_validation_part(tmp_path: Path) -> None:
     best = max(rows, key=lambda row: row["validation_accuracy"])
     assert run.result == run.record.best == best
     share = f"{best['validation_accuracy']:.2%} of 288 pictures"
-    assert run.record.chosen == f"epoch {best['epoch']:g}, the best on the validation part ({share})"
+    assert run.record.chosen == f"epoch {best['epoch']:g}, the best on the validation split ({share})"
     assert run.remarks[0].endswith(f"those of {run.record.chosen}")
 
 
@@ -120,7 +120,7 @@ def test_an_empty_test_part_is_refused_before_a_folder_is_made(tmp_path: Path) -
     data = tmp_path / "digits.npz"
     pictures, labels = np.zeros((20, 8, 8), np.uint8), np.arange(20) % 10
     np.savez(data, x_train=pictures, y_train=labels, x_test=pictures[:10], y_test=labels[:10])
-    with pytest.raises(DataError, match="too few pictures in each class"):
+    with pytest.raises(DataError, match="too few pictures per class"):
         trained_on(data, tmp_path / "run", limit=5)
     assert not (tmp_path / "run").exists()
 
@@ -133,12 +133,12 @@ def trained_on(data: Path, path: Path, **settings: object) -> Run:
 def test_what_a_run_learned_from_and_chose_by_can_be_opened_again(tmp_path: Path) -> None:
     """The division is a function of the recipe and the data."""
     run = train(small_network("none", 0.0, "train.validation=0.2"), output=tmp_path / "run", settings=ONE)
-    learned, held, test = (open_run_part(run, role) for role in ("train", "validation", "test"))
+    learned, held, test = (open_run_split(run, role) for role in ("train", "validation", "test"))
     assert fingerprint(learned) == run.record.data.train_fingerprint
     assert (len(held), len(test)) == (run.record.data.scored_images, 359)
     other = train(small_network(), output=tmp_path / "other", settings=ONE)
-    with pytest.raises(TrainingError, match="has no validation part"):
-        open_run_part(other, "validation")
+    with pytest.raises(TrainingError, match="has no validation split"):
+        open_run_split(other, "validation")
 
 
 def test_places_may_be_text_and_weights_a_run(tmp_path: Path, run: Run) -> None:
@@ -158,7 +158,7 @@ def test_data_that_is_not_what_its_name_says_is_told_at_the_start(tmp_path: Path
     heard: list[str] = []
 
     class Listener(Silent):
-        def told(self, message: str) -> None:
+        def logged(self, message: str) -> None:
             heard.append(message)
 
     data = tmp_path / "digits.npz"

@@ -46,7 +46,7 @@ def test_a_damaged_newest_falls_back_and_says_so(tmp_path: Path) -> None:
     assert found.state.step == 5
     assert len(remarks) == 1
     assert "step-000000006.safetensors" in remarks[0]
-    assert "the one before it serves" in remarks[0]
+    assert "using the one before it" in remarks[0]
 
 
 @given(place=st.floats(0, 0.999), change=st.integers(1, 255))
@@ -76,5 +76,5 @@ def test_all_damaged_is_an_error_that_names_them(tmp_path: Path) -> None:
 
 def test_an_empty_or_missing_folder_is_an_error(tmp_path: Path) -> None:
     for folder in (tmp_path, tmp_path / "none"):
-        with pytest.raises(TrainingError, match="holds no checkpoint"):
+        with pytest.raises(TrainingError, match="has no checkpoint"):
             newest_checkpoint(folder)

@@ -12,12 +12,12 @@ import pytest
 from filelock import FileLock
 from small_parts import small_network
 
-from nin_spec.data import open_part
+from nin_spec.data import open_split
 from nin_spec.diagnostics import DivergedError, TrainingError
 from nin_spec.training.begin import resume, train
 from nin_spec.training.checkpoint import Checkpoint, State, newest_checkpoint, write_checkpoint
+from nin_spec.training.checkpointer import Checkpointer
 from nin_spec.training.folder import Run, open_run
-from nin_spec.training.keeper import Keeper
 from nin_spec.training.settings import TrainSettings
 
 ONE = TrainSettings(threads=1, checkpoint_minutes=0.001)
@@ -40,7 +40,7 @@ def test_what_was_learned_is_never_begun_anew(tmp_path: Path) -> None:
     run = stopped(tmp_path / "run")
     before = (run.path / "last.safetensors").read_bytes()
     shutil.rmtree(run.path / "checkpoints")
-    with pytest.raises(TrainingError, match="it holds no checkpoint"):
+    with pytest.raises(TrainingError, match="it has no checkpoint"):
         resume(run.path)
     assert (run.path / "last.safetensors").read_bytes() == before
 
@@ -52,7 +52,7 @@ def test_checkpoints_that_can_t_be_listed_are_no_missing_ones(tmp_path: Path, mo
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr("pathlib.Path.iterdir", denied)
-    with pytest.raises(TrainingError, match=r"checkpoints can't be continued: it can't be read: Permission denied"):
+    with pytest.raises(TrainingError, match=r"checkpoints can't be resumed: it can't be read: Permission denied"):
         resume(run.path)
 
 
@@ -69,7 +69,7 @@ def test_a_recipe_edited_in_the_run_folder_is_refused(tmp_path: Path) -> None:
     run = stopped(tmp_path / "run")
     spec = run.path / "spec.yaml"
     spec.write_text(spec.read_text().replace("epochs: 2", "epochs: 3"))
-    with pytest.raises(TrainingError, match=r"spec\.yaml was changed after the training began"):
+    with pytest.raises(TrainingError, match=r"spec\.yaml was changed after the training started"):
         resume(run.path)
 
 
@@ -112,7 +112,7 @@ def test_damaged_timings_are_named(tmp_path: Path) -> None:
 
 
 def test_where_the_data_has_moved_to_is_remembered(tmp_path: Path) -> None:
-    digits = {part: open_part("digits", part) for part in ("train", "test")}
+    digits = {part: open_split("digits", part) for part in ("train", "test")}
     arrays = {f"{axis}_{part}": values for part, of in digits.items() for axis, values in pictures_of(of).items()}
     np.savez(tmp_path / "here.npz", **arrays)
     run = stopped(tmp_path / "run", data=tmp_path / "here.npz")
@@ -130,20 +130,20 @@ def pictures_of(part: Any) -> dict[str, Any]:
 
 def test_the_best_epoch_outlives_weights_that_are_no_numbers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Epochs under two seconds share a checkpoint; the best of them is kept when a later one diverges."""
-    whole, choose = Keeper.weights, Keeper._choose
-    begun: list[Keeper] = []
+    whole, choose = Checkpointer.weights, Checkpointer._choose
+    begun: list[Checkpointer] = []
 
-    def first_alone(self: Keeper, state: State) -> None:
+    def first_alone(self: Checkpointer, state: State) -> None:
         if len(state.rows) == 1:
             choose(self, state)
 
-    def broken_at_the_end(self: Keeper) -> dict[str, Any]:
+    def broken_at_the_end(self: Checkpointer) -> dict[str, Any]:
         # Asked for at the beginning, at the end of the first epoch, and then for the last checkpoint.
         begun.append(self)
         return {name: array * (np.nan if len(begun) > 2 else 1) for name, array in whole(self).items()}
 
-    monkeypatch.setattr(Keeper, "_choose", first_alone)
-    monkeypatch.setattr(Keeper, "weights", broken_at_the_end)
+    monkeypatch.setattr(Checkpointer, "_choose", first_alone)
+    monkeypatch.setattr(Checkpointer, "weights", broken_at_the_end)
     with pytest.raises(DivergedError):
         train(
             small_network("none", 0.0, "train.validation=0.2"),

@@ -157,7 +157,7 @@ def test_a_damaged_newest_checkpoint_is_told_and_the_one_before_serves(tmp_path:
     newest.write_bytes(newest.read_bytes()[:-100])
     listener = Listener()
     resume(tmp_path / "run", reporter=listener)
-    assert any(newest.name in m and "the one before it serves" in m for m in listener.heard)
+    assert any(newest.name in m and "using the one before it" in m for m in listener.heard)
     assert same_results(tmp_path / "whole", tmp_path / "run")
 
 
@@ -167,7 +167,7 @@ class Listener(Silent):
     def __init__(self) -> None:
         self.heard: list[str] = []
 
-    def told(self, message: str) -> None:
+    def logged(self, message: str) -> None:
         """Remember it."""
         self.heard.append(message)
 
@@ -228,7 +228,7 @@ def test_files_that_are_no_pictures_are_all_named_before_there_is_a_folder(tmp_p
         train(small_network("none", 0.0, *LIGHTS), data=pictures, output=tmp_path / "run", settings=ONE)
     assert len(caught.value.diagnostics) == 3
     assert caught.value.diagnostics[-1].hint == (
-        f"3 damaged files: mend or move away; nin-spec data check {pictures} decodes every picture"
+        f"3 damaged files: repair or move them; nin-spec data check {pictures} decodes every picture"
     )
     assert not (tmp_path / "run").exists()
 
@@ -247,7 +247,7 @@ def test_a_picture_that_breaks_before_anything_is_learned_leaves_no_folder(tmp_p
     network = small_network("none", 0.0, *LIGHTS)
     with pytest.raises(DataError, match=r"light/57\.png") as caught:
         train(network, data=pictures, output=tmp_path / "run", settings=TrainSettings(threads=1))
-    assert "nothing was learned yet" in str(caught.value)
+    assert "no step was done yet" in str(caught.value)
     assert f"nin-spec data check {pictures} lists every such picture" in str(caught.value)
     assert not (tmp_path / "run").exists()
 
@@ -269,7 +269,7 @@ def test_a_picture_that_breaks_later_leaves_what_was_learned(tmp_path: Path) -> 
     network = small_network("none", 0.0, *LIGHTS, "train.epochs=3")
     train(network, data=pictures, output=tmp_path / "whole", settings=ONE)
     vandal = Vandal(pictures / "train" / "light" / "57.png")
-    with pytest.raises(DataError, match="what was learned is kept"):
+    with pytest.raises(DataError, match="progress is kept"):
         train(network, data=pictures, output=tmp_path / "run", settings=ONE, reporter=vandal)
     assert open_run(tmp_path / "run").record.status == "interrupted"
     vandal.picture.write_bytes(vandal.whole)
@@ -286,7 +286,7 @@ def test_weights_that_do_not_fit_leave_no_folder(tmp_path: Path) -> None:
 
 def test_untrained_weights_are_not_offered_to_go_on_from(tmp_path: Path) -> None:
     """Where the data is other data: the run's weights if it learned something, its spec if not."""
-    for name, steps, offered in (("fresh", 0, "train anew: "), ("some", 5, f"--weights {tmp_path / 'some'}")):
+    for name, steps, offered in (("fresh", 0, "start again: "), ("some", 5, f"--weights {tmp_path / 'some'}")):
         path = train(small_network(), output=tmp_path / name, settings=ONE, stop=StopAfter(max(steps, 1))).path
         if not steps:
             save(
@@ -304,7 +304,7 @@ def test_an_empty_class_folder_is_refused_before_training(tmp_path: Path) -> Non
     pictures = folder_of_pictures(tmp_path / "pictures", 3)
     (pictures / "train" / "none").mkdir()
     network = small_network("none", 0.0, "classes=3", "train.dataset=lights")
-    with pytest.raises(DataError, match="holds no pictures"):
+    with pytest.raises(DataError, match="has no pictures"):
         train(network, data=pictures, output=tmp_path / "run", settings=ONE)
     assert not (tmp_path / "run").exists()
 

@@ -101,7 +101,7 @@ def test_silence_is_found_after_the_patience_and_no_sooner_than_what_has_come_is
     with closing(Ring(5.0)) as ring:
         while not ring.beat.found.wait(0.1):
             ring.say(1, beat=True)
-        assert lost(ring).startswith("process 2 of 3 (pid 3 on c) has not answered for 5 s: it is stopped")
+        assert lost(ring).startswith("process 2 of 3 (pid 3 on c) has not sent a heartbeat for 5 s: it is stopped")
 
 
 def test_strangers_are_dropped_and_process_0_says_who_is_missing() -> None:
@@ -143,10 +143,13 @@ def gang(tmp_path: Path) -> Iterator[list[Popen]]:
 @pytest.mark.parametrize(
     ("number", "victim", "words"),
     [
-        (signal.SIGSTOP, 1, "has not answered for 3 s: it is stopped, hung or cut off"),
+        (signal.SIGSTOP, 1, "has not sent a heartbeat for 3 s: it is stopped, hung or disconnected"),
         (signal.SIGKILL, 0, "was killed or has crashed"),
         pytest.param(
-            signal.SIGSTOP, 0, "has not answered for 3 s: it is stopped, hung or cut off", marks=pytest.mark.long
+            signal.SIGSTOP,
+            0,
+            "has not sent a heartbeat for 3 s: it is stopped, hung or disconnected",
+            marks=pytest.mark.long,
         ),
         pytest.param(signal.SIGKILL, 1, "was killed or has crashed", marks=pytest.mark.long),
     ],

@@ -59,7 +59,7 @@ class Listener(Silent):
     def __init__(self) -> None:
         self.heard: list[str] = []
 
-    def told(self, message: str) -> None:
+    def logged(self, message: str) -> None:
         self.heard.append(message)
 
 
@@ -129,6 +129,6 @@ def test_class_names_that_no_spec_can_hold_are_refused() -> None:
     """With the place of the number that they would replace."""
     network = nin_spec.compile(nin_spec.loads(NORMS, "mine.yaml"))
     part = Memory(np.zeros((2, 8, 8, 1), np.uint8), np.arange(2), ("a" * 250, "b"))
-    with pytest.raises(DataError, match="can't be the spec's labels") as caught:
+    with pytest.raises(DataError, match="are not valid labels") as caught:
         with_labels(network, part)
     assert str(caught.value.diagnostics[0].span) == "mine.yaml:4:10"

@@ -6,25 +6,25 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from nin_spec.training.random_layers import KeyedDropout, Moment, key_dropout
+from nin_spec.training.random_layers import KeyedDropout, StepContext, key_dropout
 
 
-def dropped(moment: Moment, x: Tensor, place: int = 0, p: float = 0.5, *, channels: bool = False) -> Tensor:
+def dropped(context: StepContext, x: Tensor, index: int = 0, p: float = 0.5, *, channels: bool = False) -> Tensor:
     """What a layer in training makes of x."""
-    layer = KeyedDropout(p, place, moment, channels=channels)
+    layer = KeyedDropout(p, index, context, channels=channels)
     result: Tensor = layer(x)
     return result
 
 
 ONES = torch.ones(8, 6, 5, 5)
-WHOLE = Moment(1, 0, 0, 8, 8)
+WHOLE = StepContext(1, 0, 0, 8, 8)
 
 
 def test_the_same_moment_draws_the_same_mask_and_any_other_another() -> None:
     first = dropped(WHOLE, ONES)
     assert torch.equal(first, dropped(WHOLE, ONES))
-    for moment, place in ((Moment(2, 0, 0, 8, 8), 0), (Moment(1, 1, 0, 8, 8), 0), (WHOLE, 1)):
-        assert not torch.equal(first, dropped(moment, ONES, place))
+    for context, index in ((StepContext(2, 0, 0, 8, 8), 0), (StepContext(1, 1, 0, 8, 8), 0), (WHOLE, 1)):
+        assert not torch.equal(first, dropped(context, ONES, index))
 
 
 @pytest.mark.parametrize("channels", [False, True])
@@ -32,7 +32,7 @@ def test_the_same_moment_draws_the_same_mask_and_any_other_another() -> None:
 def test_rows_of_a_batch_get_the_rows_of_its_mask(channels: bool, layout: torch.memory_format) -> None:  # noqa: FBT001
     x = ONES.contiguous(memory_format=layout)
     whole = dropped(WHOLE, x, channels=channels)
-    parts = [dropped(Moment(1, 0, a, b, 8), x[a:b], channels=channels) for a, b in ((0, 3), (3, 8))]
+    parts = [dropped(StepContext(1, 0, a, b, 8), x[a:b], channels=channels) for a, b in ((0, 3), (3, 8))]
     assert torch.equal(torch.cat(parts), whole)
 
 
@@ -41,7 +41,7 @@ def test_a_layout_changes_no_number() -> None:
 
 
 def test_what_is_kept_is_scaled_so_that_the_mean_stays() -> None:
-    found = dropped(Moment(1, 0, 0, 64, 64), torch.ones(64, 6, 20, 20), p=0.25)
+    found = dropped(StepContext(1, 0, 0, 64, 64), torch.ones(64, 6, 20, 20), p=0.25)
     assert sorted(set(found.flatten().tolist())) == [0, pytest.approx(4 / 3)]
     assert found.mean().item() == pytest.approx(1, abs=0.01)
 
@@ -67,7 +67,7 @@ def test_every_dropout_of_a_module_is_replaced_with_a_place_of_its_own() -> None
     net = nn.Sequential(nn.Dropout(0.2), nn.Sequential(nn.Conv2d(6, 6, 1), nn.Dropout2d(0.3)))
     key_dropout(net, WHOLE)
     found = [m for m in net.modules() if isinstance(m, KeyedDropout)]
-    assert [(m.p, m.place, m.channels) for m in found] == [(0.2, 0, False), (0.3, 1, True)]
+    assert [(m.p, m.index, m.channels) for m in found] == [(0.2, 0, False), (0.3, 1, True)]
 
 
 def test_gradients_pass_where_the_values_do() -> None:

@@ -73,4 +73,4 @@ def test_a_folder_in_the_working_folder_is_named(place: Path, capsys: pytest.Cap
     """Where it does not lie beside the spec."""
     Path("mine").mkdir()
     assert execute(["train", str(place / "pets.yaml"), "--set", "train.dataset=mine"]) == 2
-    assert "hint: mine is in the working folder: pass --data mine" in capsys.readouterr().err
+    assert "hint: mine is in the current folder: pass --data mine" in capsys.readouterr().err

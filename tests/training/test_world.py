@@ -13,10 +13,10 @@ from small_parts import small_network
 
 from nin_spec.diagnostics import DataError, TrainingError
 from nin_spec.training.begin import _agreed_sets, train
+from nin_spec.training.collectives import connect_store
 from nin_spec.training.folder import Run, read_rows
 from nin_spec.training.launch import Launch
 from nin_spec.training.settings import TrainSettings
-from nin_spec.training.talk import meet
 from nin_spec.training.world import World, require_same
 
 FLOAT64 = ("--set", "dtype=float64")
@@ -81,7 +81,7 @@ class Said:
 
 def pair(*others: Any) -> World:
     """Process 0 of two, and what process 1 says."""
-    return World(0, 2, 0, 2, ("pid 1 on a", "pid 2 on b"), talk=Said(*others))
+    return World(0, 2, 0, 2, ("pid 1 on a", "pid 2 on b"), collectives=Said(*others))
 
 
 def test_processes_started_for_different_trainings_are_refused() -> None:
@@ -93,21 +93,25 @@ def test_processes_started_for_different_trainings_are_refused() -> None:
 
 
 def test_machines_with_different_pictures_are_refused() -> None:
-    with pytest.raises(DataError, match=r"process 1 \(pid 2 on b\) has other pictures than process 0"):
+    with pytest.raises(DataError, match=r"process 1 \(pid 2 on b\) has different pictures from process 0"):
         _agreed_sets(small_network(), None, ONE, pair(None, ["0", "0", []]))
 
 
 def test_who_does_not_come_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("nin_spec.training.talk.MEET_SECONDS", 0.5)
+    monkeypatch.setattr("nin_spec.training.collectives.MEET_SECONDS", 0.5)
     with pytest.raises(TrainingError, match=r"processes \[1, 2\] did not start within"):
-        meet(Launch(0, 3, by="Slurm", address="127.0.0.1", port=free_port()))
+        connect_store(Launch(0, 3, by="Slurm", address="127.0.0.1", port=free_port()))
 
 
 def test_a_port_that_is_taken_is_told_with_the_cure() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         launch = Launch(0, 2, by="Slurm", address="127.0.0.1", port=taken.getsockname()[1])
-        with pytest.raises(TrainingError, match=r"process 0 of 2 .* can't meet the others at 127\.0\.0\.1") as caught:
-            meet(launch)
+        with pytest.raises(
+            TrainingError,
+            match=r"process 0 of 2 .* can't connect to the others at "
+            r"127\.0\.0\.1",
+        ) as caught:
+            connect_store(launch)
     assert "MASTER_PORT" in str(caught.value)
 
 

@@ -37,24 +37,24 @@ def taken(content: Any, folder: Path) -> tuple[float, str]:
 @pytest.mark.parametrize(
     ("content", "factor", "said"),
     [
-        ({"model": ours(), "model_ema": ours(2), "epoch": 1}, 1, ["took model, not model_ema", "['model_ema']"]),
-        ({"model_ema": ours(2), "model": ours()}, 1, ["took model, not model_ema"]),
-        ({"state_dict": ours(), "state_dict_ema": ours(2), "arch": "nin"}, 1, ["took state_dict, not state_dict_ema"]),
+        ({"model": ours(), "model_ema": ours(2), "epoch": 1}, 1, ["used model, not model_ema", "['model_ema']"]),
+        ({"model_ema": ours(2), "model": ours()}, 1, ["used model, not model_ema"]),
+        ({"state_dict": ours(), "state_dict_ema": ours(2), "arch": "nin"}, 1, ["used state_dict, not state_dict_ema"]),
         ({"ema_state_dict": ours(2), "optimizer": {"state": {0: {"m": torch.ones(3)}}}}, 2, ["averaged weights"]),
-        ({"model": ours(prefix="module."), "best": ours(3)}, 1, ["took model, not best", "after the prefix 'module.'"]),
+        ({"model": ours(prefix="module."), "best": ours(3)}, 1, ["used model, not best", "after the prefix 'module.'"]),
         ({"state_dict": {**ours(prefix="model."), "criterion.weight": torch.ones(4)}}, 1, ["criterion.weight"]),
         ({"checkpoint": {"net": {"state_dict": ours(5)}}, "rng": torch.ones(7)}, 5, ["checkpoint.net.state_dict"]),
-        ({**ours(), "epoch": 7, "arch": "nin"}, 1, ["left out epoch, arch"]),
+        ({**ours(), "epoch": 7, "arch": "nin"}, 1, ["ignored epoch, arch"]),
         ({**ours(prefix="module."), "n_averaged": torch.tensor(5)}, 1, ["averaged weights, n_averaged is 5"]),
         ({**ours(prefix="module."), "n_averaged": torch.tensor(0)}, 1, ["nothing was averaged yet"]),
         (
             {**ours(prefix="ema_model."), **ours(2, "online_model."), "initted": torch.tensor(data=True)},
             2,
-            ["took online_model.*, and not ema_model.*", "initted"],
+            ["used online_model.*, not ema_model.*", "initted"],
         ),
         ({"model": ours(), "ema": {"decay": 0.9, "shadow_params": [torch.ones(2)]}}, 1, ["ema.shadow_params"]),
         ({"model": {n: torch.from_numpy(a) for n, a in foreign(small()).items()}, "ema": ours(2)}, 2, ["averaged"]),
-        ({"a": ours(), "b": ours()}, 1, ["took a, not b"]),
+        ({"a": ours(), "b": ours()}, 1, ["used a, not b"]),
     ],
 )
 def test_what_is_taken_of_a_checkpoint_is_said(content: Any, factor: float, said: list[str], tmp_path: Path) -> None:
@@ -72,7 +72,7 @@ def test_one_state_dict_alone_needs_no_remark(tmp_path: Path) -> None:
 
 def test_two_that_nothing_tells_apart_are_refused(tmp_path: Path) -> None:
     """Both are named, and how to save one alone."""
-    with refused(Code.WEIGHTS_MISMATCH, "it is unclear which is meant: student, teacher") as caught:
+    with refused(Code.WEIGHTS_MISMATCH, "which one to use is ambiguous: student, teacher") as caught:
         taken({"student": ours(), "teacher": ours(2)}, tmp_path)
     assert "['student']" in str(caught.value.diagnostics[0].hint)
 

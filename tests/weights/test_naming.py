@@ -89,7 +89,7 @@ def test_all_names_and_a_wrong_shape_are_counted() -> None:
     """Behind a prefix too."""
     state = {f"net.{n}": a for n, a in values(small()).items()}
     state["net.head.dense.0.weight"] = np.zeros((8, 4), "f4")
-    with refused(Code.WEIGHTS_MISMATCH, r"11 of 12 .*net.head.dense.0.weight has the shape 8x4, the spec says 4x8"):
+    with refused(Code.WEIGHTS_MISMATCH, r"11 of 12 .*net.head.dense.0.weight has the shape 8x4, in the spec 4x8"):
         take(state, small())
 
 
@@ -128,7 +128,7 @@ def test_two_copies_that_nothing_tells_apart_are_refused() -> None:
     other = {f"right.{n}": a for n, a in values(small()).items()}
     assert_same(take({**one, **other}, small()).weights, values(small()))
     other["right.head.dense.0.bias"] = np.ones(4, "f4")
-    with refused(Code.WEIGHTS_MISMATCH, r"it is unclear which is meant: left\.\*, right\.\*"):
+    with refused(Code.WEIGHTS_MISMATCH, r"which one to use is ambiguous: left\.\*, right\.\*"):
         take({**one, **other}, small())
 
 

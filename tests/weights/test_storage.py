@@ -67,7 +67,7 @@ def test_saved_files_are_readable_by_others(tmp_path: Path) -> None:
 
 def test_saving_into_nowhere_is_refused(tmp_path: Path) -> None:
     """A missing folder is an ExportError, and nothing is left behind."""
-    with pytest.raises(ExportError, match="there is no folder"):
+    with pytest.raises(ExportError, match="does not exist"):
         save(tmp_path / "nowhere" / "w.safetensors", values(small()), {})
     assert list(tmp_path.iterdir()) == []
 
@@ -151,7 +151,7 @@ def test_files_of_another_kind_are_refused(data: bytes, tmp_path: Path) -> None:
 def test_what_is_no_file_is_refused(tmp_path: Path) -> None:
     """A missing file, a folder, a pipe (which would wait for ever)."""
     os.mkfifo(tmp_path / "pipe")
-    for name, why in (("missing", "no such file"), (".", "not a regular file"), ("pipe", "not a regular file")):
+    for name, why in (("missing", "does not exist"), (".", "not a regular file"), ("pipe", "not a regular file")):
         with refused(Code.WEIGHTS_UNREADABLE, why):
             load(tmp_path / name, small())
 

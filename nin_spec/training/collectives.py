@@ -1,4 +1,4 @@
-"""Plain data between the processes of a training, through a key-value store or the caller's process group."""
+"""Collective operations on plain data, through a key-value store or the caller's process group."""
 
 from __future__ import annotations
 
@@ -18,24 +18,24 @@ if TYPE_CHECKING:
     from nin_spec.training.heartbeat import Heartbeat
 
 MEET_SECONDS = 600.0
-"""How long the processes wait for the last of them to start."""
+"""Seconds to wait for the last process to start."""
 
 _meetings = itertools.count()
-"""Tells one training from the next of the same process: all processes count alike."""
+"""Distinguishes trainings of the same process; all processes count in the same way."""
 
 
-class Talk(Protocol):
-    """How plain data passes between processes."""
+class Collectives(Protocol):
+    """Collective operations on plain data."""
 
     def all_gather(self, value: Any, rank: int, size: int) -> list[Any]:
-        """The values of all processes, by rank, in each; values are plain data."""
+        """All processes' values, by rank; values are plain data."""
 
     def broadcast(self, value: Any, rank: int) -> Any:
-        """Process 0's value, in each."""
+        """Process 0's value, in every process."""
 
 
-class StoreTalk:
-    """Through a key-value store: each call has a number, which all processes count alike."""
+class StoreCollectives:
+    """Through a key-value store: each call has a number that all processes count in the same way."""
 
     def __init__(self, store: Any) -> None:
         self.store = store
@@ -45,17 +45,17 @@ class StoreTalk:
     def all_gather(self, value: Any, rank: int, size: int) -> list[Any]:
         call = next(self._calls)
         self.store.set(f"{call}/{rank}", json.dumps(value))
-        return [json.loads(self.hear(f"{call}/{other}")) for other in range(size)]
+        return [json.loads(self.receive(f"{call}/{other}")) for other in range(size)]
 
     def broadcast(self, value: Any, rank: int) -> Any:
         call = next(self._calls)
         if rank == 0:
             self.store.set(f"{call}/0", json.dumps(value))
             return value
-        return json.loads(self.hear(f"{call}/0"))
+        return json.loads(self.receive(f"{call}/0"))
 
-    def hear(self, key: str, end: float = math.inf) -> bytes:
-        """A value, waited for until `end`. Raises PeerLostError when it never comes, TimeoutError past the end."""
+    def receive(self, key: str, end: float = math.inf) -> bytes:
+        """Wait for a value until `end`. Raises PeerLostError if its sender is lost, TimeoutError past the end."""
         pause = 0.001
         while not self.store.check([key]):
             if self.beat is not None and self.beat.lost is not None:
@@ -67,8 +67,8 @@ class StoreTalk:
         return bytes(self.store.get(key))
 
 
-class GroupTalk:
-    """Through a process group of the caller's."""
+class GroupCollectives:
+    """Through the caller's process group."""
 
     def all_gather(self, value: Any, rank: int, size: int) -> list[Any]:
         import torch.distributed as dist
@@ -85,8 +85,8 @@ class GroupTalk:
         return box[0]
 
 
-def meet(launch: Launch) -> Any:
-    """The store of this training, apart from that of others. Raises TrainingError where there is none to be had."""
+def connect_store(launch: Launch) -> Any:
+    """The key-value store of this training. Raises TrainingError if the processes can't connect."""
     dist = _distributed()
     end = time.monotonic() + MEET_SECONDS
     try:
@@ -94,18 +94,24 @@ def meet(launch: Launch) -> Any:
         return prefixed(_gather(store, launch, end) if launch.rank == 0 else _report(store, launch, end), store)
     except (dist.DistError, RuntimeError, ValueError) as error:
         why = str(error).splitlines()[0]
-        hint = "set MASTER_ADDR to a name of process 0's machine that all resolve, and MASTER_PORT to a free port there"
+        hint = (
+            "set MASTER_ADDR to a host name of process 0's machine that all can resolve, and MASTER_PORT to a "
+            "free port there"
+        )
     except TimeoutError as error:
         why = f"{error} did not start within {MEET_SECONDS / 60:g} minutes"
         hint = "start all of them; to train in this process alone, set RANK=0 and WORLD_SIZE=1"
-    message = f"process {launch.rank} of {launch.size} ({launch.by}) can't meet the others at {launch.place}: {why}"
+    message = (
+        f"process {launch.rank} of {launch.size} ({launch.by}) can't connect to the others at "
+        f"{launch.rendezvous}: {why}"
+    )
     raise TrainingError(Diagnostic(Code.PEER_LOST, message, hint=hint))
 
 
 def _gather(store: Any, launch: Launch, end: float) -> str:
-    """A new name for this meeting, told to each that reports, until all have it.
+    """A new name for this rendezvous, sent to each process that reports, until all have it.
 
-    A store of torchrun's own outlives processes that are restarted, and still holds what those before them wrote.
+    torchrun's store outlives restarted processes, and still has the keys of their predecessors.
     """
     name = secrets.token_hex(8)
     missing, answered = set(range(1, launch.size)), set[bytes]()
@@ -123,11 +129,11 @@ def _gather(store: Any, launch: Launch, end: float) -> str:
 
 
 def _report(store: Any, launch: Launch, end: float) -> str:
-    """The name that process 0 answers to this process's report, which nobody can have answered before."""
+    """Process 0's response to this process's report, under a key that is never reused."""
     report = secrets.token_hex(8)
     store.set(f"report/{launch.rank}", report)
     try:
-        name = StoreTalk(store).hear(f"answer/{report}", end).decode()
+        name = StoreCollectives(store).receive(f"answer/{report}", end).decode()
     except TimeoutError:
         raise TimeoutError("process 0") from None
     store.set(f"{name}/{launch.rank}", "")
@@ -136,10 +142,10 @@ def _report(store: Any, launch: Launch, end: float) -> str:
 
 @lru_cache
 def _open_store(launch: Launch) -> Any:
-    """Once for each process: what a second training would open again may not be closed yet."""
+    """Once per process: the store of a previous training may still be open."""
     dist = _distributed()
     limit = timedelta(seconds=MEET_SECONDS)
-    if launch.by == "torchrun":  # which may have a store of its own
+    if launch.by == "torchrun":  # which may have its own store
         store, _, _ = next(dist.rendezvous("env://", launch.rank, launch.size, timeout=limit))
         return store
     leads = launch.rank == 0
@@ -147,12 +153,12 @@ def _open_store(launch: Launch) -> Any:
 
 
 def prefixed(name: str, store: Any) -> Any:
-    """A part of a store, with keys of its own."""
+    """A store with prefixed keys."""
     return _distributed().PrefixStore(name, store)
 
 
 def _distributed() -> Any:
-    """torch.distributed, not all of whose names are typed."""
+    """torch.distributed, untyped."""
     import torch.distributed as dist
 
     return dist

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nin_spec.data import hold_out
-from nin_spec.data.split import _splitmix
+from nin_spec.data.held_out import _splitmix
 
 
 @given(st.lists(st.integers(0, 6), max_size=200), st.floats(0, 0.95), st.integers(0, 2**63 - 1))
@@ -51,5 +51,5 @@ def test_a_key_is_splitmix64() -> None:
 @pytest.mark.parametrize("share", [-0.1, 1.0, float("nan")])
 def test_a_share_is_less_than_one(share: float) -> None:
     """Somebody has to be trained on."""
-    with pytest.raises(ValueError, match="a share is at least 0 and less than 1"):
+    with pytest.raises(ValueError, match="share must be at least 0 and less than 1"):
         hold_out(np.zeros(4, np.int64), share, 0)

@@ -1,4 +1,4 @@
-"""Keeps what a training has reached: checkpoints, the best and the last weights, the rows of its epochs."""
+"""Writes the results of a training: checkpoints, the best and the last weights, the rows of its epochs."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from nin_spec.weights.storage import save
 
 Array = NDArray[np.floating[Any]]
 _EPOCH_SECONDS = 2.0
-"""Epochs shorter than this share a checkpoint."""
+"""Epochs shorter than this many seconds share a checkpoint."""
 
 
 @dataclass
-class Keeper:
+class Checkpointer:
     """Writes into a run folder. `names` are the network's parameters, in order.
 
-    `about` says of the weights after a step what their file says of itself.
+    `about` returns the metadata of the weights file after a step.
     """
 
     folder: Path
@@ -43,21 +43,22 @@ class Keeper:
     paces: list[dict[str, float | int]] = field(default_factory=list)
 
     def note(self, state: State) -> None:
-        """A step within an epoch is done: write when it is time."""
+        """After a step within an epoch: write if it is time."""
         if time.monotonic() - self.written > self.minutes * 60:
             self.write(state)
 
     def note_epoch(self, state: State, pace: Pace, *, last: bool) -> None:
-        """An epoch is done: write, unless it was a very short one."""
+        """After an epoch: write, unless it was very short."""
         self._time(state.rows[-1], pace)
         self._choose(state)
         if last or time.monotonic() - self.written > _EPOCH_SECONDS:
             self.write(state)
 
     def write(self, state: State) -> None:
-        """Write everything now. Raises DivergedError rather than keep weights that are no numbers.
+        """Write everything now.
 
-        What the epochs before came to is kept then all the same.
+        Raises DivergedError instead of storing weights that are NaN or infinite; the results of earlier epochs are
+        still written.
         """
         self._write_best()
         write_rows(self.folder / "metrics.csv", state.rows)
@@ -65,7 +66,7 @@ class Keeper:
         weights = self.weights()
         broken = next((n for n, a in weights.items() if not np.isfinite(a).all()), None)
         if broken is not None:
-            message = f"after step {state.step}, {broken} holds values that are no numbers: training has diverged"
+            message = f"after step {state.step}, {broken} has values that are NaN or infinite: training has diverged"
             hint = (
                 "lower optimizer.lr, add a warmup or a gradient_clip; the last good weights are kept in the run folder"
             )
@@ -78,36 +79,36 @@ class Keeper:
         self.written = time.monotonic()
 
     def _write_best(self) -> None:
-        """The weights of the best epoch, once."""
+        """Write the weights of the best epoch, once."""
         if self.best is not None:
             best, step = self.best
             save(self.folder / "best.safetensors", best, self.about(step))
             self.best = None
 
     def weights(self) -> dict[str, Array]:
-        """A copy of the network's tensors by our names."""
+        """A copy of the network's tensors under our names."""
         found = self.engine.bare.state_dict()
-        # In PyTorch's own order of axes, whatever the layout in memory.
+        # In contiguous format, regardless of the memory format.
         return {name: np.array(found[name].detach().cpu().contiguous().numpy()) for name in self.names}
 
     def restore(self, checkpoint: Checkpoint) -> None:
-        """Put a checkpoint's weights and the optimiser's memory back. Raises TrainingError when they are another's."""
+        """Restore a checkpoint's weights and optimiser state. Raises TrainingError if they don't fit."""
         bare = self.engine.bare
         own = bare.state_dict()
         weights, memory = checkpoint.of("weights"), checkpoint.of("optimizer")
         if {n: a.shape for n, a in weights.items()} != {n: tuple(own[n].shape) for n in self.names}:
-            raise unusable(self.folder, "the tensors of its checkpoint are not those of its network")
+            raise unusable(self.folder, "the tensors of its checkpoint do not match its network")
         with torch.no_grad():
             for name, array in weights.items():
                 own[name].copy_(torch.from_numpy(np.array(array)))
         tensors = {k: torch.from_numpy(np.array(v)) for k, v in memory.items()}
         if not restore_state(self.engine.optimizer, list(bare.named_parameters()), tensors):
-            raise unusable(self.folder, "what its checkpoint keeps for the optimiser does not fit its network")
-        done = len(checkpoint.state.rows) if self.engine.world.leads else 0
+            raise unusable(self.folder, "the optimiser state of its checkpoint does not match its network")
+        done = len(checkpoint.state.rows) if self.engine.world.is_main else 0
         self.paces = [dict(row) for row in read_rows(self.folder / "timings.csv")[:done]]
 
     def _time(self, row: Row, pace: Pace) -> None:
-        """Note how fast an epoch went."""
+        """Record the speed of an epoch."""
         self.paces.append(
             {
                 "epoch": row["epoch"],
@@ -118,11 +119,11 @@ class Keeper:
         )
 
     def _choose(self, state: State) -> None:
-        """Remember the weights when the newest epoch is the best so far."""
+        """Remember the weights if the newest epoch is the best so far."""
         row = state.rows[-1]
         if state.best is not None and state.best[0] >= row["epoch"]:
             return
-        # Accuracy is better high, loss low; of equals, the first.
+        # Higher accuracy or lower loss is better; of equal ones, the first wins.
         value = float(row[self.choose_by]) * (1 if self.choose_by.endswith("accuracy") else -1)
         if state.best is None or value > state.best[1]:
             state.best = (int(row["epoch"]), value)
