@@ -1,8 +1,14 @@
-"""What holds for every test: nothing is reported to anyone, and nothing is coloured unasked."""
+"""What holds for every test: nothing is reported to anyone, nothing is coloured unasked, and Hypothesis has profiles.
+
+`default` draws other examples each time, `ci` the same ones, so that a change alone decides whether it passes, and
+`long` many: `HYPOTHESIS_PROFILE=long`, or `make test-long`.
+"""
 
 from __future__ import annotations
 
 import os
+
+from hypothesis import HealthCheck, settings
 
 from nin_spec.children import TELEMETRY
 
@@ -11,3 +17,11 @@ os.environ.update([TELEMETRY])
 
 # As a continuous integration sets it for everything that runs there.
 os.environ.pop("FORCE_COLOR", None)
+
+# No profile judges the time that an example takes, and fixtures are folders, whose files each example overwrites.
+SUPPRESSED = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.function_scoped_fixture]
+COMMON = settings(deadline=None, suppress_health_check=SUPPRESSED)
+settings.register_profile("default", COMMON, max_examples=60)
+settings.register_profile("ci", COMMON, max_examples=60, derandomize=True, database=None, print_blob=True)
+settings.register_profile("long", COMMON, max_examples=1000)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE") or ("ci" if os.environ.get("CI") else "default"))

@@ -7,7 +7,7 @@ import stat
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from nodes import NODES, names_in, node
 
@@ -88,7 +88,6 @@ def test_two_names_of_one_file_are_refused(tmp_path: Path) -> None:
         write_all({tmp_path / "real": b"a", tmp_path / "link": b"b"})
 
 
-@settings(deadline=None)
 @given(
     old=st.lists(st.booleans(), min_size=1, max_size=5),
     fails=st.integers(0, 4),

@@ -11,7 +11,7 @@ from typing import Any, cast
 import numpy as np
 import pytest
 import torch
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image
@@ -133,7 +133,6 @@ resizes: st.SearchStrategy[Any] = st.one_of(
 )
 
 
-@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.tuples(sides, sides), st.sampled_from(MODES), resizes, st.sampled_from([1, 3]))
 def test_a_picture_is_the_same_array_everywhere(size: tuple[int, int], mode: str, resize: Any, channels: int) -> None:
     """Training without augmentation, evaluation, `run` and the server, bit for bit, for pictures of any shape."""

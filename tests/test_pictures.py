@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -76,7 +76,6 @@ def test_the_frame_of_a_gray_contract_has_one_channel() -> None:
 # ------------------------------------------------------------------ the contract
 
 
-@settings(max_examples=60, deadline=None)
 @given(
     st.sampled_from(["rgb", "bgr", "gray"]),
     st.sampled_from([(1, 1), (1, 3), (3, 3)]),

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from examples import many
+from hypothesis import given
 from hypothesis import strategies as st
 from oracle_graphs import golden, golden_names, hash_input, hash_weights, oracle_graph
 
@@ -95,7 +96,7 @@ def naive_pool(x: np.ndarray, op: ops.Pool2d) -> np.ndarray:
     return out
 
 
-@settings(max_examples=300, deadline=None)
+@many
 @given(data=st.data(), ceil_mode=st.booleans(), average=st.booleans(), count=st.booleans())
 def test_pools_follow_their_definition(data: st.DataObject, ceil_mode: bool, average: bool, count: bool) -> None:  # noqa: FBT001
     """Any kernel, stride, side padding, rounding and size, through PyTorch's pools or our own."""

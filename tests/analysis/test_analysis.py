@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from spec_strategies import Data, specs, to_text
 
 from nin_spec.analysis.shapes import analyse
@@ -15,8 +15,6 @@ from nin_spec.ir.types import TensorType
 from nin_spec.language.load import load, loads
 from nin_spec.lower import lower
 from nin_spec.named import shipped_names
-
-quick = settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 
 
 def interval(graph: Graph, upto: int, axis: int, cell: int) -> tuple[int, int]:
@@ -28,7 +26,6 @@ def interval(graph: Graph, upto: int, axis: int, cell: int) -> tuple[int, int]:
     return low, high
 
 
-@quick
 @given(specs())
 def test_receptive_field_and_jump(data: Data) -> None:
     """The field is the span of input cells under one output cell; the jump, how far the next cell's span moves."""
@@ -40,7 +37,6 @@ def test_receptive_field_and_jump(data: Data) -> None:
             assert row.jump[axis] == interval(graph, k, axis, 1)[0] - low
 
 
-@quick
 @given(specs())
 def test_totals_are_those_of_the_graph(data: Data) -> None:
     """Parameters, buffers and peak memory, counted tensor by tensor; the same by layer and by stage."""

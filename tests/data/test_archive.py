@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 from data_files import all_of, npz_bytes, pixels, refusal, replace_file
-from hypothesis import HealthCheck, given, settings
+from examples import many
+from hypothesis import given
 from hypothesis import strategies as st
 
 from nin_spec.data import Frame
@@ -141,7 +142,7 @@ def test_a_header_of_megabytes_is_not_read(tmp_path: Path) -> None:
     assert peak < 8_000_000
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@many
 @given(st.sampled_from([npz_bytes(save, arrays()) for save in SAVES]), st.data())
 def test_any_damage_reads_or_is_a_data_error(tmp_path: Path, whole: bytes, data: st.DataObject) -> None:
     """Cut or changed anywhere: what is read has the right shape, and no other exception comes out."""

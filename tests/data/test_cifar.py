@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from data_files import all_of, cifar_records, make_cifar10, make_cifar100, pack, pixels, refusal, replace_file
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from nin_spec.data import Frame
@@ -162,7 +162,6 @@ def test_an_archive_that_lacks_a_file_is_not_unpacked(tmp_path: Path) -> None:
     assert not (tmp_path / "cifar-100-binary").exists()
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.data())
 def test_a_damaged_archive_reads_right_or_is_a_data_error(tmp_path: Path, data: st.DataObject) -> None:
     """Cut or changed anywhere: the labels are those that were packed, or nothing is believed."""

@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from data_files import all_of, idx_bytes, make_idx, pixels, refusal, replace_file
-from hypothesis import HealthCheck, given, settings
+from examples import many
+from hypothesis import given
 from hypothesis import strategies as st
 
 from nin_spec.data import Frame
@@ -141,7 +142,7 @@ PLAIN = idx_bytes(pixels(3, 4, 2))
 PACKED = gzip.compress(PLAIN, mtime=0)
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@many
 @given(st.sampled_from([PLAIN, PACKED]), st.data())
 def test_any_damage_reads_right_or_is_a_data_error(tmp_path: Path, whole: bytes, data: st.DataObject) -> None:
     """Cut anywhere or changed in any byte, no other exception comes out, and no array of another length."""

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 from data_files import pixels, refusal, replace_file
-from hypothesis import HealthCheck, given, settings
+from examples import many
+from hypothesis import given
 from hypothesis import strategies as st
 
 from nin_spec.data.matlab import read_matlab
@@ -102,7 +103,7 @@ def test_a_bomb_is_not_unpacked(tmp_path: Path) -> None:
     assert peak < 4_000_000
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@many
 @given(st.booleans(), st.data())
 def test_any_damage_reads_or_is_a_data_error(tmp_path: Path, compress: bool, data: st.DataObject) -> None:  # noqa: FBT001
     """Up to three bytes changed, or the end cut off; SciPy's own reader crashes on some of these."""

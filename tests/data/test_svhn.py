@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from data_files import all_of, pixels, refusal, replace_file
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from nin_spec.data import Frame
@@ -72,7 +72,6 @@ def test_a_file_without_the_variables_is_refused(tmp_path: Path) -> None:
     )
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.booleans(), st.data())
 def test_a_damaged_file_is_refused_or_holds_what_fits(tmp_path: Path, compress: bool, data: st.DataObject) -> None:  # noqa: FBT001
     """Cut or changed anywhere, nothing but a DataError comes out."""

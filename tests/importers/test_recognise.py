@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 from foreign_models import graph_file
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
@@ -150,7 +150,6 @@ CHANGES: dict[str, Any] = {
 }
 
 
-@settings(max_examples=60, deadline=None)
 @given(st.sampled_from([*WORDS]), st.sampled_from([*CHANGES]), st.floats(-2, 7).map(lambda e: 10.0**e))
 def test_a_breakpoint_anywhere_is_seen(word: str, change: str, threshold: float) -> None:
     """Each word changed beyond a number from 0.01 to 10,000,000 is refused, or is not a word of the language."""

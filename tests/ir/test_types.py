@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import pytest
-from hypothesis import assume, given, settings
+from examples import many
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from nin_spec.ir.types import Padding, ShapeError, TensorType, end_padding, window_count
@@ -37,7 +38,7 @@ class Axis:
         return len(whole) + counts
 
 
-@settings(max_examples=500, deadline=None, derandomize=True)
+@many
 @given(st.builds(Axis, st.integers(1, 20), st.integers(1, 7), st.integers(1, 5), small, small, st.booleans()))
 def test_windows_are_counted_as_they_stand(axis: Axis) -> None:
     """The formula counts the windows that one finds by trying, wherever one fits."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from examples import many
+from hypothesis import given
 from hypothesis import strategies as st
 
 from nin_spec.diagnostics import Source
@@ -63,7 +64,7 @@ values = st.recursive(
 )
 
 
-@settings(max_examples=300, deadline=None, derandomize=True)
+@many
 @given(st.dictionaries(texts.filter(lambda k: k != "<<"), values, max_size=4))
 def test_emitted_text_reads_back(data: dict[str, object]) -> None:
     """Any text, number or list survives, control characters and words of YAML 1.1 included."""

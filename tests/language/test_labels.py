@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from spec_strategies import Data, specs, to_text
 
@@ -14,8 +14,6 @@ from nin_spec.language.load import load, loads, with_labels
 from nin_spec.named import shipped_names
 from nin_spec.network import Network
 from nin_spec.network import compile as compile_network
-
-QUICK = settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 
 
 def spans_of(network: Network) -> list[Span]:
@@ -49,7 +47,6 @@ def counted(data: Data) -> Data:
     return {**data, "classes": data["classes"] if isinstance(data["classes"], int) else len(data["classes"])}
 
 
-@QUICK
 @given(specs())
 def test_every_place_is_in_the_text_that_was_written(data: Data) -> None:
     """Of a spec of any spelling."""
@@ -57,7 +54,6 @@ def test_every_place_is_in_the_text_that_was_written(data: Data) -> None:
     assert_same_places(compile_network(loads(text, "mine.yaml")), {Source("mine.yaml", text)})
 
 
-@QUICK
 @given(specs(), st.sampled_from(["name=other", "dtype=float64", "input.preprocess.std=0.5"]))
 def test_every_place_is_in_a_file_of_the_family_or_in_an_override(
     tmp_path_factory: pytest.TempPathFactory, data: Data, override: str

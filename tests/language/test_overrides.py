@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any, get_args
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from examples import many
+from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 from spec_strategies import Data, activations, dropouts, inits, names, norms, specs, to_text
@@ -247,7 +248,7 @@ def test_an_editor_takes_what_a_family_may_say(path: str, value: Any) -> None:
     assert [e.message for e in VALIDATOR.iter_errors({"extends": "base.yaml", **nested(path, value)})] == []
 
 
-@settings(max_examples=250, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@many
 @given(st.one_of(likely(), likely(), wild()))
 def test_an_override_and_a_family_are_one_rule(change: tuple[Data, str, Any]) -> None:
     """The same resolved spec and the same hash, or the same errors, for any path and value."""

@@ -9,7 +9,8 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from examples import many
+from hypothesis import given
 from hypothesis import strategies as st
 from spans import assert_inside
 from spec_strategies import Data, specs, to_text
@@ -22,13 +23,6 @@ from nin_spec.lower import lower
 from nin_spec.named import SHIPPED
 
 SHIPPED_TEXTS = {p.stem: p.read_text() for p in sorted(SHIPPED.glob("*.yaml"))}
-
-quick = settings(
-    max_examples=60,
-    deadline=None,
-    derandomize=True,
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
-)
 
 
 def compiled(text: str, overrides: tuple[str, ...] = ()) -> tuple[Canonical, str]:
@@ -46,7 +40,6 @@ def leaves(data: Any, path: tuple[str | int, ...] = ()) -> list[tuple[str | int,
     return [path]
 
 
-@quick
 @given(specs())
 def test_valid_specs_compile_and_reload(data: Data) -> None:
     """A spec within the grammar compiles; its canonical text is a spec of the same data and the same graph."""
@@ -57,14 +50,12 @@ def test_valid_specs_compile_and_reload(data: Data) -> None:
     assert same == graph
 
 
-@quick
 @given(specs())
 def test_emitted_specs_read_back(data: Data) -> None:
     """Our YAML of a spec and its JSON are two spellings of one canonical form."""
     assert loads(emit(data)).data == loads(to_text(data)).data
 
 
-@quick
 @given(specs())
 def test_origins_point_into_the_source(data: Data) -> None:
     """Every value of the canonical form comes from a place in the text that holds it, or from the language."""
@@ -128,7 +119,7 @@ def edit_words(text: str, rng: random.Random) -> str:
 
 
 @pytest.mark.parametrize("edit", [edit_characters, edit_lines, edit_words], ids=lambda f: f.__name__)
-@settings(quick, max_examples=250)
+@many
 @given(name=st.sampled_from(sorted(SHIPPED_TEXTS)), rng=st.randoms(use_true_random=False))
 def test_damaged_specs_are_refused_with_places(
     edit: Callable[[str, random.Random], str], name: str, rng: random.Random
@@ -161,7 +152,6 @@ def json_text(value: Any) -> str:
     return json.dumps(value, ensure_ascii=True).replace("NaN", ".nan").replace("Infinity", ".inf")
 
 
-@settings(quick, max_examples=150)
 @given(data=specs(), value=values, rng=st.randoms(use_true_random=False))
 def test_values_of_other_types_are_refused_with_places(data: Data, value: Any, rng: random.Random) -> None:
     """A value of any type in any place compiles or gives diagnostics, never another error."""
@@ -215,7 +205,7 @@ steps = st.one_of(
 )
 
 
-@settings(quick, max_examples=300)
+@many
 @given(
     name=st.sampled_from(sorted(SHIPPED_TEXTS)),
     paths=st.lists(st.tuples(st.lists(steps, min_size=1, max_size=4), values), min_size=1, max_size=3),
@@ -226,7 +216,6 @@ def test_random_overrides_are_refused_with_places(name: str, paths: list[tuple[l
     attempt(SHIPPED_TEXTS[name], tuple(f"{'.'.join(p)}={json_text(v)}{junk}" for p, v in paths))
 
 
-@quick
 @given(st.text())
 def test_any_text_is_refused_with_places(text: str) -> None:
     """Text that is no spec gives diagnostics, never another error."""

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from jsonschema import Draft202012Validator
 from spec_strategies import Data, specs
 
@@ -84,7 +84,6 @@ def test_the_schema_takes_canonical_specs(path: Path) -> None:
     assert [e.message for e in VALIDATOR.iter_errors(load(path).data)] == []
 
 
-@settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 @given(specs())
 def test_the_schema_takes_generated_specs(data: Data) -> None:
     """Nor in any spec within the grammar."""

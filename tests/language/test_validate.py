@@ -6,7 +6,7 @@ import json
 import re
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from nin_spec.diagnostics import Diagnostic, SpecError
@@ -57,7 +57,6 @@ words = st.from_regex(r"[A-Za-z][A-Za-z0-9_ -]{0,8}", fullmatch=True) | st.text(
 )
 
 
-@settings(deadline=None)
 @given(st.lists(words, min_size=1, max_size=6, unique=True), st.booleans())
 def test_the_list_that_a_mapping_means_is_a_list_of_labels(labels: list[str], by_label: bool) -> None:  # noqa: FBT001
     """Which loads as it stands, in the mapping's order."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from lint_specs import network_of
 from spans import assert_inside
@@ -21,10 +21,6 @@ from nin_spec.lint.fixes import is_safe
 from nin_spec.lint.fixing import Fixed, fix
 from nin_spec.network import Network
 
-SLOW = settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
-)
-
 
 def texts() -> st.SearchStrategy[str]:
     """Specs in flow style, and in block style with a comment behind every line."""
@@ -37,7 +33,6 @@ def texts() -> st.SearchStrategy[str]:
     return st.one_of(specs().map(to_text), blocks)
 
 
-@SLOW
 @given(texts())
 def test_findings_are_in_order_and_in_the_text(text: str) -> None:
     """Each is no error, and stands inside the source; the order is that of the text."""
@@ -51,7 +46,6 @@ def test_findings_are_in_order_and_in_the_text(text: str) -> None:
     assert places == sorted(places)
 
 
-@SLOW
 @given(texts())
 def test_every_finding_can_be_silenced(text: str) -> None:
     """On its line, and at the top of the file; no comment is left over."""
@@ -86,7 +80,6 @@ def check(before: Network, changed: Fixed) -> None:
     assert comments[0] == comments[1]
 
 
-@SLOW
 @given(texts())
 def test_safe_fixes_keep_the_function(text: str) -> None:
     """The layers stay, but for biases that batch norm takes away; where none was, the hash stays too."""
@@ -99,7 +92,6 @@ def test_safe_fixes_keep_the_function(text: str) -> None:
     assert fix(changed.network, lambda f: is_safe(f.code)).done == ()
 
 
-@SLOW
 @given(texts())
 def test_all_fixes_leave_a_spec(text: str) -> None:
     """Also those that change the function; layers come and go only as promised."""
@@ -112,7 +104,6 @@ def test_all_fixes_leave_a_spec(text: str) -> None:
     assert comments[0] == comments[1]
 
 
-@SLOW
 @given(specs(), st.booleans())
 def test_line_ends_stay_alike(data: Data, compact: bool) -> None:  # noqa: FBT001 hypothesis hands it over
     """A text of CR LF is one afterwards, and fixed it says what the same text of LF says."""

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from lint_specs import network_of, spec_of, told
 from spec_strategies import specs, to_text
@@ -177,7 +177,6 @@ def rates(network: Network) -> list[tuple[float, bool]]:
     return [(multiplier(spec.train, names), decays(spec.train, names)) for names in named]
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 @given(patterned())
 def test_a_multiplier_is_told_just_where_taking_it_away_changes_no_rate(data: dict[str, Any]) -> None:
     """The rule and the optimizer agree on every entry of a random recipe."""

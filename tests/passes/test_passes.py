@@ -6,7 +6,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from examples import many
+from hypothesis import given
 from hypothesis import strategies as st
 
 from nin_spec.ir import ops
@@ -70,7 +71,7 @@ def test_padding_that_is_alike_on_both_sides_stays(size: int, *, count_include_p
     assert node.op == pool
 
 
-@settings(max_examples=300, deadline=None)
+@many
 @given(st.data())
 def test_a_floor_pool_padded_alike_is_written_so(data: st.DataObject) -> None:
     """Whatever its windows reach of the padding; one that is rounded up or padded unevenly may need uneven padding."""
@@ -144,7 +145,7 @@ def pools(draw: st.DrawFn) -> tuple[ops.Pool2d, tuple[int, int, int]]:
     return ops.AvgPool2d(kernel, stride, padding, ceil, draw(st.booleans())), size
 
 
-@settings(max_examples=400, deadline=None)
+@many
 @given(pools())
 def test_explicit_pools_compute_the_same(case: tuple[ops.Pool2d, tuple[int, int, int]]) -> None:
     """By the definition, before and after, for any pool and size."""

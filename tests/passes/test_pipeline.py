@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from goldens import assert_golden
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from model_parts import graph_of, model_of, random_weights, run
 from spec_strategies import specs, to_text
 
@@ -117,7 +117,6 @@ def largest_inside(model: Model, x: np.ndarray) -> float:
 
 @pytest.mark.filterwarnings("ignore:dropout2d")  # torch's, of flat features, in training alone
 @pytest.mark.parametrize("pixels", [False, True])
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(spec=specs())
 def test_any_spec_keeps_its_function(pixels: bool, spec: Any) -> None:  # noqa: FBT001
     """Each pass alone and all together, of prepared numbers and of pixels."""

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from oracle_graphs import hash_input, hash_weights
 
@@ -151,7 +151,6 @@ def spellings(draw: st.DrawFn) -> tuple[Graph, Graph]:
     return graph, chain(graph.input, other)
 
 
-@settings(max_examples=120, deadline=None)
 @given(spellings())
 def test_a_respelling_keeps_the_hash_and_the_function(pair: tuple[Graph, Graph]) -> None:
     """However a network is written, its hash is one, and so are its scores for the same tensors in order."""
@@ -160,7 +159,6 @@ def test_a_respelling_keeps_the_hash_and_the_function(pair: tuple[Graph, Graph])
     np.testing.assert_allclose(scores(other), scores(one), rtol=1e-9, atol=1e-12)
 
 
-@settings(max_examples=120, deadline=None)
 @given(graphs(), st.data())
 def test_one_hash_means_one_function(graph: Graph, data: st.DataObject) -> None:
     """An edit either changes the hash or keeps the scores."""

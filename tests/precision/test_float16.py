@@ -7,7 +7,8 @@ from dataclasses import replace
 import numpy as np
 import onnx
 import pytest
-from hypothesis import given, settings
+from examples import few
+from hypothesis import given
 from hypothesis import strategies as st
 from onnx import TensorProto, numpy_helper
 from trained_digits import SPEC, bytes_of, trained
@@ -100,7 +101,7 @@ def test_weights_too_small_for_half_are_counted() -> None:
     assert "fewer than 11 bits" in after[1]
 
 
-@settings(max_examples=30, deadline=None)
+@few
 @given(st.floats(-65504, 65504, width=32))
 def test_a_weight_is_rounded_as_ieee_says(value: float) -> None:
     """To the nearest half number, never to another."""

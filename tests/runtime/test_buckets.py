@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import onnxruntime
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from small_models import content, refusal
 
@@ -33,7 +33,6 @@ def plain(x: np.ndarray[Any, Any]) -> Any:
     return INFERENCE.run(["scores"], {"input": x})[0]
 
 
-@settings(deadline=None, max_examples=60)
 @given(batches=st.lists(st.integers(0, 20), min_size=1, max_size=6), seed=st.integers(0, 9))
 def test_any_run_of_batches_gives_what_plain_runs_give(runner: BucketRunner, batches: list[int], seed: int) -> None:
     """Padded to the next bucket, cut into pieces beyond the largest, one after another through the same buffers."""

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from test_parity import POOL, changed, export, scale, small
 
@@ -137,7 +137,6 @@ def test_an_open_network_is_proved_at_the_sizes_that_fit(monkeypatch: pytest.Mon
     assert {case.images for case in report.cases} == {2, 7}
 
 
-@settings(max_examples=60, deadline=None)
 @given(st.integers(1, 40), st.integers(1, 5), st.integers(1, 3), st.sampled_from([4, 8]), st.integers(10, 36))
 def test_the_plan_keeps_its_promise(size: int, kernel: int, stride: int, itemsize: int, free: int) -> None:
     """More memory never proves less; every batch is kept or told; what is kept fits, and what is not does not."""

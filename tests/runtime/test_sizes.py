@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from hypothesis import given, settings
+from examples import many
+from hypothesis import given
 from hypothesis import strategies as st
 
 import nin_spec
@@ -63,7 +64,7 @@ def faults(op: ops.AvgPool2d) -> list[ops.AvgPool2d]:
     return found
 
 
-@settings(max_examples=300, deadline=None)
+@many
 @given(averages())
 def test_a_fault_that_some_size_shows_is_shown_by_a_size_that_is_tried(op: ops.AvgPool2d) -> None:
     """Another rounding, another divisor, padding that is too short or too long: none hides from every size tried."""
@@ -74,7 +75,6 @@ def test_a_fault_that_some_size_shows_is_shown_by_a_size_that_is_tried(op: ops.A
             assert any(seen(op, size) != seen(wrong, size) for size in tried), (wrong, shown, tried)
 
 
-@settings(max_examples=100, deadline=None)
 @given(averages(), st.integers(30, 5000))
 def test_the_sizes_are_legal_few_and_small(op: ops.AvgPool2d, nominal: int) -> None:
     """The nominal size, the smallest legal one, odd and even ones; none is large because the nominal one is."""

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from nin_spec.language.load import loads
@@ -84,7 +84,6 @@ def test_a_key_is_explained() -> None:
     assert explain(START + "  - pool: {kind: ", "max}") == ""
 
 
-@settings(max_examples=150, deadline=None)
 @given(st.text(alphabet="ab:{}[]-,# \n\"'pooledkind\t", max_size=60))
 def test_no_text_is_too_strange(text: str) -> None:
     """Whatever has been typed so far, there is a place or none, and never an error."""

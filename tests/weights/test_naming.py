@@ -6,7 +6,7 @@ from functools import cache
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from weight_files import Arrays, assert_same, refused, small, take, values
 
@@ -35,7 +35,6 @@ def zeros(graph: Graph, prefix: str = "") -> Arrays:
     return {prefix + name: np.broadcast_to(empty, p.shape) for name, p in graph.parameters().items()}
 
 
-@settings(max_examples=40, deadline=None)
 @given(st.sampled_from(shipped_names()), PREFIXES, st.booleans(), st.booleans())
 def test_any_common_prefix_is_taken_off(name: str, prefix: str, reverse: bool, ordered: bool) -> None:  # noqa: FBT001
     """For any prefix and order; names without it are left out and reported."""
@@ -47,7 +46,6 @@ def test_any_common_prefix_is_taken_off(name: str, prefix: str, reverse: bool, o
     assert (f"the prefix {prefix!r}" in said and "criterion.weight" in said) == bool(prefix)
 
 
-@settings(deadline=None)
 @given(st.data(), st.sampled_from(shipped_names()), PREFIXES, st.booleans())
 def test_what_is_missing_and_what_is_too_much_is_named(
     data: st.DataObject,

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from caffe_nets import HEAD, conv, layer, net, written
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from nin_spec.diagnostics import ForeignModelError
@@ -62,7 +62,6 @@ WINDOWS = st.fixed_dictionaries({
 })  # fmt: skip
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 @given(size=st.integers(1, 12), window=WINDOWS)
 def test_any_pool_is_proved_or_refused(size: int, window: dict[str, Any], tmp_path: Path) -> None:
     """Caffe's rounding and its divisor, over small maps: never anything but an equal result, or a refusal."""

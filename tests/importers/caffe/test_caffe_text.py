@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 from caffe_nets import FOLDER, caffemodel, conv, layer, net, written
-from hypothesis import HealthCheck, given, settings
+from examples import many
+from hypothesis import given
 from hypothesis import strategies as st
 
 from nin_spec.diagnostics import ForeignModelError, NinSpecError, Source
@@ -153,7 +154,7 @@ TEXT = net(conv("c", more="kernel_size: 3 pad: 1"), layer("ReLU", "c"), layer("L
 PIECES = [*"{}<]:#'\\é\n", '"', "-1", "1e9", "nan", "inf", "4294967295", "layers", "TEST"]
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck))
+@many
 @given(start=st.integers(0, len(TEXT)), length=st.integers(0, 12), pieces=st.lists(st.sampled_from(PIECES), max_size=3))
 def test_no_damage_to_a_text_is_a_traceback(start: int, length: int, pieces: list[str], tmp_path: Path) -> None:
     """A piece cut out, others put in: an import, or a refusal."""
@@ -164,7 +165,6 @@ def test_no_damage_to_a_text_is_a_traceback(start: int, length: int, pieces: lis
         assert isinstance(error, ForeignModelError)  # noqa: PT017
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
 @given(place=st.floats(0, 1), piece=st.binary(max_size=6))
 def test_no_damage_to_a_caffemodel_is_a_traceback(place: float, piece: bytes, tmp_path: Path) -> None:
     caffemodel(written(tmp_path, TEXT), tmp_path / "net.caffemodel")

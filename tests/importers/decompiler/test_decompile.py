@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from foreign_models import chain_of
 from goldens import assert_golden
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from spec_strategies import Data, specs, to_text
 
 import nin_spec
@@ -22,7 +22,6 @@ from nin_spec.named import shipped_names
 GOLDENS = Path(__file__).parent / "goldens"
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 @given(specs())
 def test_any_spec_comes_back_as_the_same_function(data: Data) -> None:
     """Over the whole grammar: equal hashes, and each array at its place."""

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
+from examples import few
 from foreign_models import graph_file
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from nin_spec.diagnostics import ForeignModelError
@@ -44,7 +45,7 @@ def takes_the_same_bytes(path: Path, found: Imported) -> None:
     assert np.abs(got - wanted).max() <= 1e-4 * np.abs(wanted).max()
 
 
-@settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck))
+@few
 @given(
     st.sampled_from(["none", "Mul", "Div", "Sub", "Sub then Div", "Div then Sub", "by channel"]),
     st.booleans(),

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from onnx import TensorProto, helper
 
@@ -54,7 +54,6 @@ def by_onnxruntime(node: Any, x: Any, opset: int) -> Any:
     return run(model.SerializeToString(), x)
 
 
-@settings(max_examples=150, deadline=None)
 @given(pools())
 def test_plain_pools_are_those_of_the_reference(case: tuple[Any, Any, int]) -> None:
     node, x, opset = case

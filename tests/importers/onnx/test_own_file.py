@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
-from hypothesis import HealthCheck, given, settings
+from examples import few
+from hypothesis import given
 from onnx import helper, numpy_helper
 from own_files import exported, networks, options, precisions, trained
 
@@ -50,20 +51,10 @@ def comes_back(network: Network, given_: dict[str, Any], precision: str, path: P
     assert not any("the graph is used" in remark for remark in remarks)
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+@few
 @given(networks, options, precisions)
 def test_any_own_file_comes_back(tmp_path: Path, network: Network, given_: dict[str, Any], precision: str) -> None:
     """Over the whole grammar, every way to export and every precision but int8."""
-    comes_back(network, given_, precision, tmp_path / "own.onnx")
-
-
-@pytest.mark.long
-@settings(max_examples=1000, deadline=None, suppress_health_check=list(HealthCheck))
-@given(networks, options, precisions)
-def test_a_thousand_own_files_come_back(
-    tmp_path: Path, network: Network, given_: dict[str, Any], precision: str
-) -> None:
-    """The same at large, by name."""
     comes_back(network, given_, precision, tmp_path / "own.onnx")
 
 

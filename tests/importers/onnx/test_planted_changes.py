@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
-from hypothesis import HealthCheck, Phase, event, given, settings
+from examples import few
+from hypothesis import Phase, event, given, settings
 from hypothesis import strategies as st
 from own_files import exported, networks, options, trained
 from planted import CHANGES
@@ -74,7 +75,7 @@ def _inputs(shape: tuple[int, ...], batch: int, seed: int) -> Iterator[Any]:
 plain = options.map(lambda o: {**o, "takes": "normalised", "outputs": ("scores",)})
 
 
-@settings(max_examples=24, deadline=None, suppress_health_check=list(HealthCheck), phases=[Phase.generate])
+@settings(few, phases=[Phase.generate])
 @given(networks, plain, st.sampled_from(sorted(CHANGES)), st.integers(0, 999), st.booleans())
 def test_a_planted_change_is_seen(  # noqa: PLR0917 what is drawn
     tmp_path: Path,
@@ -84,22 +85,7 @@ def test_a_planted_change_is_seen(  # noqa: PLR0917 what is drawn
     seed: int,
     own: bool,  # noqa: FBT001
 ) -> None:
-    """A sample; with our metadata and without."""
-    outcome(network, given_, planted, seed, tmp_path, own=own)
-
-
-@pytest.mark.long
-@settings(max_examples=450, deadline=None, suppress_health_check=list(HealthCheck), phases=[Phase.generate])
-@given(networks, plain, st.sampled_from(sorted(CHANGES)), st.integers(0, 999), st.booleans())
-def test_three_hundred_planted_changes_are_seen(  # noqa: PLR0917 as above
-    tmp_path: Path,
-    network: Network,
-    given_: dict[str, Any],
-    planted: str,
-    seed: int,
-    own: bool,  # noqa: FBT001
-) -> None:
-    """At large, by name: of half as many networks again, a third have no place for the change."""
+    """With our metadata and without. Of the networks, a third have no place for the change."""
     result = outcome(network, given_, planted, seed, tmp_path, own=own)
     event(f"{planted}: {result}")  # pytest --hypothesis-show-statistics
 

@@ -8,7 +8,8 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from examples import few
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
@@ -94,7 +95,7 @@ def test_indices_that_are_used_are_refused() -> None:
         import_module(Net(lambda x: torch.max(x.flatten(2), 2)[1].float()), (3, 8, 8))
 
 
-@settings(max_examples=25, deadline=None)
+@few
 @given(
     sides=st.tuples(*[st.integers(0, 3)] * 4),
     kernel=st.integers(1, 4),

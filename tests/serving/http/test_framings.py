@@ -10,7 +10,8 @@ from typing import Any
 
 import httpx
 import pytest
-from hypothesis import HealthCheck, given, settings
+from examples import many
+from hypothesis import given
 from server_process import binary_scores, model_file
 from wild_requests import BODY, EXTRA, INFER, SQUEEZED, framings
 
@@ -72,11 +73,8 @@ def check(local: Local, framing: tuple[bytes, dict[str, str]]) -> None:
     assert local.intake.held == 0
 
 
-_SHARED = [HealthCheck.function_scoped_fixture, HealthCheck.too_slow, HealthCheck.data_too_large]
-
-
 @given(framing=framings())
-@settings(max_examples=300, deadline=None, suppress_health_check=_SHARED)
+@many
 def test_any_framing_is_answered_in_json(local: Local, framing: tuple[bytes, dict[str, str]]) -> None:
     """200 or a refusal that says why; never a 5xx but the deliberate 503."""
     check(local, framing)
