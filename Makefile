@@ -4,6 +4,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 OUT ?= out
 FLOORS ?= .venv-floors
+WORKERS ?= 2
 
 .DEFAULT_GOAL := help
 
@@ -25,7 +26,10 @@ test: setup  ## set up, then check style and types and run the tests
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
+
+test-long: setup  ## run what takes minutes, and what Hypothesis tests on many examples
+	HYPOTHESIS_PROFILE=long $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m 'long or hypothesis'
 
 test-floors: setup  ## install each dependency at its lower bound, apart, and run the tests there: ONLY=--quick for some
 	$(BIN)/python tests/lower_bounds.py $(FLOORS) $(ONLY)
@@ -64,4 +68,4 @@ pictures: setup  ## take the pictures of the README again; needs playwright and 
 clean:  ## remove what was made here
 	rm -rf $(VENV) $(FLOORS) $(OUT) build dist
 
-.PHONY: help setup demo test test-floors wheel bench bench-graphs bench-training bench-serving bench-studio bench-import targets pictures clean
+.PHONY: help setup demo test test-long test-floors wheel bench bench-graphs bench-training bench-serving bench-studio bench-import targets pictures clean

@@ -18,6 +18,10 @@ os.environ.update([TELEMETRY])
 # As a continuous integration sets it for everything that runs there.
 os.environ.pop("FORCE_COLOR", None)
 
+# The workers of pytest-xdist share the cores; threads of theirs would wait for one another.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 # No profile judges the time that an example takes, and fixtures are folders, whose files each example overwrites.
 SUPPRESSED = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.function_scoped_fixture]
 COMMON = settings(deadline=None, suppress_health_check=SUPPRESSED)

@@ -27,18 +27,21 @@ def json_schema() -> Schema:
         **({} if description is None else {"description": description}),
         "type": "object",
         "if": {"required": ["extends"], "properties": {"extends": {"type": "string"}}},
-        "then": _family(_changes(complete)),
+        "then": _family(complete),
         "else": complete,
         "$defs": {**defs, **changes},
     }
 
 
-def _family(spec: Schema) -> Schema:
-    """A spec that extends another: its blocks may be changes by name."""
+def _family(complete: Schema) -> Schema:
+    """A spec that extends another: its blocks may be changes by name or index, in one branch.
+
+    Of two branches that a mapping may take, editors report what is wrong in either.
+    """
+    spec = _changes(complete)
     block = {"anyOf": [{"$ref": f"#/$defs/Block{_CHANGES}"}, {"type": "null"}]}
-    by_name = {"type": "object", "additionalProperties": block}
-    options = [*spec["properties"]["blocks"]["anyOf"], by_name]
-    blocks = {**spec["properties"]["blocks"], "anyOf": options}
+    changed = {"type": "object", "additionalProperties": block}
+    blocks = _or_null({"anyOf": [complete["properties"]["blocks"], changed]})
     return {**spec, "properties": {**spec["properties"], "blocks": blocks, "extends": {"type": "string"}}}
 
 
