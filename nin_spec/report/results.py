@@ -32,7 +32,7 @@ class Evaluated(BaseModel):
 
     model: Whose
     dataset: str
-    part: str
+    split: str
     accuracy: float
     images: NonNegativeInt
     classes: list[str]

@@ -187,7 +187,7 @@ def test_a_damaged_evaluation_is_refused(
     run: Path, change: Callable[[dict[str, Any]], str], why: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """With what is wrong, and exit code 2; nothing is written."""
-    whole = {"dataset": "d", "part": "test", "accuracy": 1, "images": 1, "classes": ["a"], "confusion": [[1]]}
+    whole = {"dataset": "d", "split": "test", "accuracy": 1, "images": 1, "classes": ["a"], "confusion": [[1]]}
     target = run.parent / "page.html"
     (run / "evaluation.json").write_text(change(whole | {"model": {"hash": "x"}}))
     try:
@@ -222,7 +222,7 @@ def test_many_classes(count: int, texts: int) -> None:
     table = [[int(i == j) for j in range(count)] for i in range(count)]
     names = [f"<{k}>" for k in range(count)]
     found = Evaluated(
-        model=Whose(hash=""), dataset="", part="", accuracy=1, images=count, classes=names, confusion=table
+        model=Whose(hash=""), dataset="", split="", accuracy=1, images=count, classes=names, confusion=table
     )
     drawing = confusion_svg(found)
     assert drawing.count('class="count') == texts

@@ -59,7 +59,7 @@ def running(folder: Path, *arguments: str, command: tuple[str, ...] = STUDIO) ->
     finally:
         if studio.process.poll() is None:
             studio.end()
-    assert studio.lines == ["Ctrl-C ends it\n"], "".join(studio.lines)
+    assert studio.lines == ["press Ctrl-C to stop\n"], "".join(studio.lines)
 
 
 @contextmanager

@@ -252,4 +252,4 @@ def test_ctrl_c_ends_it(tmp_path: Path) -> None:
     pytest.importorskip("nicegui", reason="the studio is tested where its extra is installed")
     studio = Studio(tmp_path, "nin_digits")
     assert studio.end() == 0
-    assert studio.lines == ["Ctrl-C ends it\n"]
+    assert studio.lines == ["press Ctrl-C to stop\n"]
