@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
 
-from nin_spec.analysis.shapes import MACS_CONVENTION, output_kind
+from nin_spec.analysis.shapes import output_kind
+from nin_spec.analysis.tables import MACS_CONVENTION
 from nin_spec.diagnostics import Code, Diagnostic, ExportError, did_you_mean
 from nin_spec.exporter import Artifact, Proof
 from nin_spec.exporters.onnx_opset import DEFAULT_OPSET, OPSETS, choose_opset, file_ir, readers, where_wrong
@@ -24,7 +25,7 @@ from nin_spec.seals import Kind
 if TYPE_CHECKING:
     from onnx import ModelProto
 
-    from nin_spec.exporters.onnx_rules import Writer
+    from nin_spec.exporters.onnx_writer import Writer
 
 MAX_BYTES = (1 << 31) - (1 << 20)
 """Protocol buffers end at 2 GiB; the rest of the file needs little."""
@@ -177,7 +178,8 @@ def _build(model: Model, made: Model, opset: int, target: Target | None, options
 
     from nin_spec import __version__
     from nin_spec.exporters.onnx_outputs import write_outputs
-    from nin_spec.exporters.onnx_rules import INPUT, Writer
+    from nin_spec.exporters.onnx_rules import write
+    from nin_spec.exporters.onnx_writer import INPUT, Writer
 
     graph = made.graph
     for_whom = readers(opset, target)
@@ -186,7 +188,7 @@ def _build(model: Model, made: Model, opset: int, target: Target | None, options
     element, shape = _write_input(writer, made, options)
     inputs = [helper.make_tensor_value_info(INPUT, element, [batch, *shape])]
     for node in graph:
-        writer.write(node)
+        write(writer, node)
     outputs = [
         helper.make_tensor_value_info(name, kind, [batch, *shape])
         for name, kind, shape in write_outputs(writer, model.graph, options.outputs)

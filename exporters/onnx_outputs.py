@@ -14,7 +14,7 @@ import numpy as np
 from onnx import TensorProto, helper
 
 from nin_spec.analysis.shapes import output_kind
-from nin_spec.exporters.onnx_rules import INPUT, OUTPUT, Writer
+from nin_spec.exporters.onnx_writer import INPUT, OUTPUT, Writer
 from nin_spec.ir.graph import Graph
 
 PROBABILITIES, TOP_PROBABILITIES, TOP_CLASSES = "probabilities", "top_probabilities", "top_classes"

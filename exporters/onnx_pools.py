@@ -24,7 +24,7 @@ from nin_spec.passes.explicit_pools import evened
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from nin_spec.exporters.onnx_rules import Writer
+    from nin_spec.exporters.onnx_writer import Writer
 
 
 @dataclass(frozen=True)

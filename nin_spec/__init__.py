@@ -32,10 +32,11 @@ In the order in which a spec passes through:
     diagrams/        a network drawn, and charts of trainings, evaluations and benches
     report/          one page on a network or a run
     studio/          a local page where a spec is written
-    cli/             the command line, which start.py starts, and __main__.py too
+    cli/             the command line, which start.py starts, and __main__.py too; interrupts.py has its Ctrl-C
 
 Everywhere: diagnostics.py says what is wrong and where, files.py writes whole files, seals.py tells which files still
-are what nin-spec wrote, extras.py asks for packages that an extra brings, children.py starts Python processes.
+are what nin-spec wrote, extras.py asks for packages that an extra brings, children.py starts Python processes,
+printing.py aligns columns.
 
     >>> import nin_spec
     >>> network = nin_spec.compile("nin_cifar")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from difflib import SequenceMatcher
 from typing import Any, Literal
 
-from nin_spec.analysis.shapes import Row
+from nin_spec.analysis.tables import Row
 from nin_spec.ir.text import print_op
 from nin_spec.network import Network
 

@@ -8,7 +8,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from nin_spec.analysis.shapes import ShapeTable, analyse
+from nin_spec.analysis.shapes import analyse
+from nin_spec.analysis.tables import ShapeTable
 from nin_spec.ir.graph import Graph
 from nin_spec.language.canonical import Canonical
 from nin_spec.language.load import load

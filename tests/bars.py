@@ -42,7 +42,7 @@ class Bar:
 
 def verdicts(judged: Sequence[Bar]) -> list[str]:
     """A line for each bar."""
-    from nin_spec.analysis.tables import columns
+    from nin_spec.printing import columns
 
     figures = ["" if bar.figure is None else f"{bar.figure:.3f}" for bar in judged]
     rows = [

@@ -234,7 +234,7 @@ HEADERS = ("spec", "batch", "ms", "images/s", "GFLOP/s", "peak", "/export", "/co
 
 def table(found: Found) -> list[str]:
     """A line for each spec and batch: ours, then our time over each peer's, the median of the turns."""
-    from nin_spec.analysis.tables import columns
+    from nin_spec.printing import columns
 
     rows: list[Sequence[str]] = [HEADERS]
     for name, result in found.items():

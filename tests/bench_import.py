@@ -79,7 +79,7 @@ def of_checkout(checkout: Path, folder: Path, names: Sequence[str]) -> Times:
 
 def table(before: Times, after: Times) -> list[str]:
     """A line for each import, the slowest ratio first, and their sum."""
-    from nin_spec.analysis.tables import columns  # not where each revision has it
+    from nin_spec.printing import columns  # not where each revision has it
 
     rows = [(what, before[what], after[what]) for what in before]
     rows.sort(key=lambda row: row[2] / row[1], reverse=True)

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from oracle_graphs import golden, golden_names, oracle_graph, record
 
-from nin_spec.analysis.shapes import ShapeTable, analyse
+from nin_spec.analysis.shapes import analyse
+from nin_spec.analysis.tables import ShapeTable
 from nin_spec.ir import ops
 from nin_spec.ir.graph import Graph
 from nin_spec.ir.types import Padding

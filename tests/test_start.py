@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from nin_spec import start
+from nin_spec import interrupts
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -94,12 +94,12 @@ def handlers_kept() -> Iterator[None]:
 def test_a_command_has_the_usual_ctrl_c() -> None:
     """It has work of its own to undo: the exception comes back when it begins."""
     with handlers_kept():
-        signal.signal(signal.SIGINT, start._leave)
-        start.begin()
+        signal.signal(signal.SIGINT, interrupts._leave)
+        interrupts.begin()
         with pytest.raises(KeyboardInterrupt):
             signal.raise_signal(signal.SIGINT)
         signal.signal(signal.SIGINT, signal.SIG_IGN)
-        start.begin()
+        interrupts.begin()
         assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
 
 
@@ -108,8 +108,8 @@ def importing(folder: Path, monkeypatch: pytest.MonkeyPatch, text: str) -> None:
     (folder / "interrupted_module.py").write_text(text)
     monkeypatch.syspath_prepend(str(folder))
     monkeypatch.delitem(sys.modules, "interrupted_module", raising=False)
-    signal.signal(signal.SIGINT, start._leave)
-    start.begin()
+    signal.signal(signal.SIGINT, interrupts._leave)
+    interrupts.begin()
     importlib.import_module("interrupted_module")
 
 
@@ -121,7 +121,7 @@ def test_ctrl_c_waits_for_an_import(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         signal.signal(signal.SIGINT, lambda number, _: heard.append(number))
         while not heard:
             pass
-        start.end()
+        interrupts.end()
     assert heard == [signal.SIGINT]
     assert "interrupted_module" in sys.modules
 
@@ -135,7 +135,7 @@ def test_a_second_ctrl_c_does_not_wait(tmp_path: Path, monkeypatch: pytest.Monke
 def test_a_ctrl_c_that_waits_is_dropped_with_the_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The command is done, and nobody would catch the exception."""
     with handlers_kept():
-        text = "import signal\nfrom nin_spec import start\nsignal.raise_signal(signal.SIGINT)\nstart.end()\n"
+        text = "import signal\nfrom nin_spec import interrupts\nsignal.raise_signal(signal.SIGINT)\ninterrupts.end()\n"
         importing(tmp_path, monkeypatch, text)
         assert signal.getitimer(signal.ITIMER_REAL)[0] == 0
         signal.raise_signal(signal.SIGALRM)  # one that was on its way

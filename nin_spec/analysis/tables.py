@@ -1,20 +1,159 @@
-"""The shape table as text, Markdown, CSV and HTML."""
+"""The shape table, and how it is printed: as text, Markdown, CSV and HTML."""
 
 from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
-from nin_spec.analysis.shapes import Row, ShapeTable
-from nin_spec.diagnostics import printable
 from nin_spec.ir.types import Pair
+from nin_spec.printing import columns, memory, pair
 
+MACS_CONVENTION = "multiply-accumulates of convolutions and dense layers, bias not counted"
 HEADERS = ("layer", "op", "", "output", "parameters", "MACs", "field", "jump", "memory", "line")
 _RIGHT = {4, 5, 6, 7, 8, 9}
 _SPARE = ("jump", "memory", "line", "field", "MACs", "")
 """Columns to leave out, in this order, when the terminal is too narrow for all."""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One layer. Shapes leave out the batch axis; memory is that of its output for one image, in bytes."""
+
+    name: str
+    op: str
+    detail: str
+    output_shape: tuple[int, ...]
+    parameters: int
+    macs: int
+    receptive_field: Pair
+    jump: Pair
+    memory: int
+    line: int | None
+    file: str | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain data; square fields as one number."""
+        return {
+            "name": self.name,
+            "op": self.op,
+            "detail": self.detail,
+            "output_shape": list(self.output_shape),
+            "parameters": self.parameters,
+            "macs": self.macs,
+            "receptive_field": _pair(self.receptive_field),
+            "jump": _pair(self.jump),
+            "activation_bytes": self.memory,
+            "line": self.line,
+            "file": self.file,
+        }
+
+
+def _pair(pair: Pair) -> int | list[int]:
+    return pair[0] if pair[0] == pair[1] else list(pair)
+
+
+@dataclass(frozen=True)
+class ShapeTable:
+    """Every layer of a network in order, and the totals.
+
+    `buffers` counts running statistics; `peak_memory` is the largest input and output of one layer together,
+    in bytes for one image; `file` is the spec that was compiled, which a row's own may differ from.
+    """
+
+    name: str
+    hash: str
+    input: tuple[int, ...]
+    dtype: str
+    rows: tuple[Row, ...] = field(repr=False)
+    buffers: int = 0
+    peak_memory: int = 0
+    file: str | None = None
+
+    @property
+    def parameters(self) -> int:
+        """Trainable parameters."""
+        return sum(r.parameters for r in self.rows)
+
+    @property
+    def macs(self) -> int:
+        """Multiply-accumulates for one image."""
+        return sum(r.macs for r in self.rows)
+
+    @property
+    def weight_bytes(self) -> int:
+        """Memory of parameters and running statistics."""
+        return (self.parameters + self.buffers) * (8 if self.dtype == "float64" else 4)
+
+    def as_dict(self) -> dict[str, Any]:
+        """The table as `build --format json` prints it."""
+        return {
+            "name": self.name,
+            "hash": self.hash,
+            "input": list(self.input),
+            "dtype": self.dtype,
+            "layers": [r.as_dict() for r in self.rows],
+            "totals": {
+                "parameters": self.parameters,
+                "buffers": self.buffers,
+                "macs": self.macs,
+                "weight_bytes": self.weight_bytes,
+                "activation_bytes": sum(r.memory for r in self.rows),
+                "peak_activation_bytes": self.peak_memory,
+                "receptive_field": _pair(self.rows[-1].receptive_field),
+            },
+            "macs_convention": MACS_CONVENTION,
+        }
+
+    def stages(self) -> ShapeTable:
+        """The same network with each block's convolutions as one row, `block`."""
+        groups: list[list[Row]] = []
+        for row in self.rows:
+            if groups and _stage(row) is not None and _stage(row) == _stage(groups[-1][0]):
+                groups[-1].append(row)
+            else:
+                groups.append([row])
+        rows = tuple(_fold(g) for g in groups)
+        return replace(self, rows=rows)
+
+    def __str__(self) -> str:
+        return table_text(self, 1000)
+
+    def _repr_html_(self) -> str:
+        return table_html(self)
+
+
+def _stage(row: Row) -> str | None:
+    """The block that a step around a convolution belongs to; None for what stands alone."""
+    top, _, rest = row.name.partition(".")
+    index, _, step = rest.partition(".")
+    alone = top != "blocks" or step in ("pool", "dropout", "norm", "activation", "shuffle")
+    return None if alone else f"{top}.{index}"
+
+
+def _fold(rows: list[Row]) -> Row:
+    last = rows[-1]
+    if _stage(last) is None:
+        return last
+    widths = [str(r.output_shape[0]) for r in rows if r.op == "Conv2d"]
+    return Row(
+        _stage(last) or last.name,
+        "block",
+        "-".join(widths),
+        last.output_shape,
+        sum(r.parameters for r in rows),
+        sum(r.macs for r in rows),
+        last.receptive_field,
+        last.jump,
+        sum(r.memory for r in rows),
+        rows[0].line,
+        rows[0].file,
+    )
+
+
+# ------------------------------------------------------------------ printed
 
 
 def cells(row: Row, *, with_file: bool = False) -> tuple[str, ...]:
@@ -38,20 +177,6 @@ def all_cells(table: ShapeTable) -> list[tuple[str, ...]]:
     """Every row; lines bear their file where a spec extends another."""
     elsewhere = any(r.file not in {None, table.file} for r in table.rows) if table.file else False
     return [cells(r, with_file=elsewhere) for r in table.rows]
-
-
-def pair(value: Pair) -> str:
-    """A square as one number."""
-    return str(value[0]) if value[0] == value[1] else f"{value[0]}x{value[1]}"
-
-
-def memory(size: float) -> str:
-    """Bytes with a binary unit."""
-    for unit in ("B", "KiB", "MiB"):
-        if size < 1024:
-            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
-        size /= 1024
-    return f"{size:.1f} GiB"
 
 
 def totals(table: ShapeTable) -> list[tuple[str, str]]:
@@ -85,20 +210,6 @@ def table_text(table: ShapeTable, width: int) -> str:
 
 def _pick(rows: list[tuple[str, ...]], keep: list[int]) -> list[list[str]]:
     return [[row[i] for i in keep] for row in (HEADERS, *rows)]
-
-
-def columns(rows: Sequence[Sequence[str]], right: Collection[int] = ()) -> list[str]:
-    """Rows of cells as lines, columns two blanks apart, those in `right` flush right."""
-    rows = [[printable(cell) for cell in row] for row in rows]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return [
-        "  ".join(_align(c, w, i in right) for i, (c, w) in enumerate(zip(row, widths, strict=True))).rstrip()
-        for row in rows
-    ]
-
-
-def _align(text: str, width: int, right: bool) -> str:  # noqa: FBT001
-    return text.rjust(width) if right else text.ljust(width)
 
 
 def table_markdown(table: ShapeTable) -> str:

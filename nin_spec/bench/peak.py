@@ -19,7 +19,10 @@ from nin_spec.bench.contenders import Job
 from nin_spec.diagnostics import Code, Diagnostic, InputError
 
 if TYPE_CHECKING:
-    from nin_spec.bench.runners import Array
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Array = NDArray[np.floating[Any]]
 
 SHAPES = ((512, 512, 512), (1024, 1024, 1024), (2048, 2048, 2048), (4096, 1024, 192))
 """(m, k, n): squares, and one that is long and narrow, as a convolution's product is. The first is the smallest."""

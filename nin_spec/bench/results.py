@@ -116,7 +116,7 @@ class Result:
     def as_dict(self) -> dict[str, Any]:
         """The result as `bench --format json` prints it. `ratio` is the first contender's time over this one's."""
         from nin_spec import __version__
-        from nin_spec.analysis.shapes import MACS_CONVENTION
+        from nin_spec.analysis.tables import MACS_CONVENTION
 
         return {
             "generator": f"Written by nin-spec {__version__}",

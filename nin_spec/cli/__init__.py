@@ -20,7 +20,7 @@ from nin_spec.cli.commands import COMMANDS, GROUPS
 from nin_spec.cli.console import coloured, escape_streams, paint
 from nin_spec.cli.help import Group, show_error, write_sections
 from nin_spec.diagnostics import NinSpecError
-from nin_spec.start import begin, end
+from nin_spec.interrupts import begin, end
 
 _NO_TEXTS = "Python runs with -OO (PYTHONOPTIMIZE=2), which removes the text of this page."
 

@@ -326,7 +326,7 @@ HEADERS = ("contender", "batch", "ms", "quartiles", "images/s", "GFLOP/s", "peak
 
 def show(result: Result) -> None:
     """The table for people, with what must be known to read it."""
-    from nin_spec.analysis.tables import columns
+    from nin_spec.printing import columns
 
     rows = [cells(line) for line in result.lines]
     machine, settings = result.machine, result.settings
@@ -381,7 +381,7 @@ def notes(result: Result) -> list[str]:
 
 def contender_lines(result: Result) -> list[str]:
     """A line a contender: what it is, on what it ran, in which numbers, and how long its start took; its options."""
-    from nin_spec.analysis.tables import columns
+    from nin_spec.printing import columns
 
     here = [each for each in result.contenders if not each.is_peak]
     places = [each.facts.get("provider", f"torch on {each.facts['device']}") for each in here]

@@ -25,7 +25,7 @@ from nin_spec.cli.outputs import FILE, deliver, protect
 from nin_spec.seals import Kind
 
 if TYPE_CHECKING:
-    from nin_spec.analysis.shapes import ShapeTable
+    from nin_spec.analysis.tables import ShapeTable
     from nin_spec.network import Network
 
 

@@ -46,8 +46,8 @@ def list_command() -> None:
     Your own need no entry here: `--data PATH` takes a folder with a subfolder per class, DIR/train/CLASS/* and
     DIR/test/CLASS/*, or an .npz file of x_train, y_train, x_test and y_test.
     """
-    from nin_spec.analysis.tables import columns
     from nin_spec.data.catalog import ENTRIES
+    from nin_spec.printing import columns
 
     header = ("name", "pictures", "size", "classes", "to fetch", "here")
     rows = [
@@ -288,7 +288,7 @@ def _show_counts(parts: list[Split]) -> None:
     """Pictures by class and split."""
     import numpy as np
 
-    from nin_spec.analysis.tables import columns
+    from nin_spec.printing import columns
 
     for part in parts:
         click.echo(f"{part.part}: {part.where}")

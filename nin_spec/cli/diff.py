@@ -12,7 +12,7 @@ from nin_spec.cli.help import Command
 from nin_spec.cli.options import format_option
 
 if TYPE_CHECKING:
-    from nin_spec.analysis.shapes import Row
+    from nin_spec.analysis.tables import Row
     from nin_spec.difference import Change, Difference
     from nin_spec.network import Network
 
@@ -63,7 +63,7 @@ def compiled(name: str) -> Network:
 
 def show(difference: Difference, before: str, after: str, *, everything: bool) -> None:
     """The verdict, the layers, the totals, and the other values that differ."""
-    from nin_spec.analysis.tables import columns
+    from nin_spec.printing import columns
 
     click.echo(f"- {before}\n+ {after}\n{verdict(difference)}")
     rows = [cells(c) for c in difference.changes if everything or c.kind != "same" or c.follows]
@@ -103,7 +103,7 @@ def cells(change: Change) -> tuple[str, ...]:
         sides = [value(row) for row in (a, b) if row is not None]
         return " -> ".join(dict.fromkeys(sides))
 
-    from nin_spec.analysis.tables import pair
+    from nin_spec.printing import pair
 
     return (
         mark,

@@ -315,7 +315,7 @@ def reduced_lines(agreement: Agreement, comparison: Comparison, close: str) -> l
 
 def class_lines(evaluation: Evaluation) -> list[str]:
     """One row per class."""
-    from nin_spec.analysis.tables import columns
+    from nin_spec.printing import columns
 
     header = ("class", "images", "correct", "recall", "precision")
     rows = [
@@ -331,7 +331,7 @@ def _share(value: float | None) -> str:
 
 def matrix_lines(evaluation: Evaluation) -> list[str]:
     """The confusion matrix, a row for each true class; classes are columns by number."""
-    from nin_spec.analysis.tables import columns
+    from nin_spec.printing import columns
 
     numbers = [str(k) for k in range(len(evaluation.classes))]
     rows: list[Sequence[str]] = [("true \\ predicted", *numbers)]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from nin_spec.cli.check import Report, Wanted, report_on
+from nin_spec.cli.findings import Report, Wanted, report_on
 from nin_spec.cli.options import tell as remark
 from nin_spec.diagnostics import Code, Diagnostic, ExportError, SpecError, printable
 

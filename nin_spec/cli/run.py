@@ -144,7 +144,7 @@ def as_dict(session: Session, predictions: list[Prediction]) -> dict[str, Any]:
 
 def show(session: Session, predictions: list[Prediction]) -> None:
     """A small table for each input; which device ran it, on standard error."""
-    from nin_spec.analysis.tables import columns
+    from nin_spec.printing import columns
 
     for prediction in predictions:
         rows = [

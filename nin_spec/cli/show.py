@@ -77,7 +77,7 @@ def list_command(form: str) -> None:
 
 
 def _print_list(rows: list[dict[str, Any]]) -> None:
-    from nin_spec.analysis.tables import columns
+    from nin_spec.printing import columns
 
     cells = [
         (r["name"], "x".join(map(str, r["input"])), f"{r['parameters']:,}", f"{r['macs']:,}", r["summary"])

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 
 from nin_spec.diagnostics import Span
 from nin_spec.ir.ops import Op
+from nin_spec.ir.text import print_op
 from nin_spec.ir.types import Parameter, TensorType
 
 
@@ -83,6 +84,17 @@ class Graph:
         return f"<pre>{escape(str(self))}</pre>"
 
     def __str__(self) -> str:
-        from nin_spec.ir.text import print_graph
+        """One line for the input and one per node: name, op with every attribute, output type.
 
-        return print_graph(self)
+        A node that computes another node's value says so.
+        """
+        size = " (open size)" if self.open_size else ""
+        width = max((len(n.name) for n in self.nodes), default=0)
+        head = f"{self.name}: {self.input}{size}"
+        return "\n".join([head, *(_line(n, width) for n in self.nodes)]) + "\n"
+
+
+def _line(node: Node, width: int) -> str:
+    value = node.computes or "a value that the spec does not have"
+    computes = "" if node.computes == node.name else f"  (computes {value})"
+    return f"  {node.name:<{width}}  {print_op(node.op)} -> {node.output}{computes}"

@@ -4,26 +4,8 @@ from __future__ import annotations
 
 from dataclasses import fields
 
-from nin_spec.ir.graph import Graph, Node
 from nin_spec.ir.ops import Op
 from nin_spec.ir.types import Padding
-
-
-def print_graph(graph: Graph) -> str:
-    """One line for the input and one per node: name, op with every attribute, output type.
-
-    A node that computes another node's value says so.
-    """
-    size = " (open size)" if graph.open_size else ""
-    width = max((len(n.name) for n in graph.nodes), default=0)
-    head = f"{graph.name}: {graph.input}{size}"
-    return "\n".join([head, *(_line(n, width) for n in graph.nodes)]) + "\n"
-
-
-def _line(node: Node, width: int) -> str:
-    value = node.computes or "a value that the spec does not have"
-    computes = "" if node.computes == node.name else f"  (computes {value})"
-    return f"  {node.name:<{width}}  {print_op(node.op)} -> {node.output}{computes}"
 
 
 def print_op(op: Op) -> str:

@@ -17,7 +17,7 @@ from nin_spec.language.document import Path_, Table, Value, find
 from nin_spec.language.emit import emit
 
 if TYPE_CHECKING:
-    from nin_spec.language.schema import Block, Conv, Spec
+    from nin_spec.language.schema import Conv, Spec
 
 SPATIAL = ("kernel", "stride", "padding", "dilation")
 """Keys of a block that apply to its first convolution."""
@@ -133,7 +133,7 @@ class _Builder:
         self._mark(path, path)
         if block.name is not None:
             data["name"] = self.put((*path, "name"), block.name, (*path, "name"))
-        convs = list(conv_items(block))
+        convs = list(block.conv_items())
         if convs:
             data["convs"] = [self.conv(spec, i, j, conv, key) for j, (conv, key) in enumerate(convs)]
         else:
@@ -193,16 +193,6 @@ class _Builder:
 def _ordered(model: Any, data: dict[str, Any]) -> dict[str, Any]:
     """The keys in the order of the grammar."""
     return {key: data[key] for key in type(model).model_fields if key in data}
-
-
-def conv_items(block: Block) -> Iterator[tuple[Conv, str]]:
-    """Each convolution of a block, and the key under which it was written."""
-    from nin_spec.language.schema import Conv
-
-    if block.convs is not None:
-        yield from ((conv, "convs") for conv in block.convs)
-    elif block.channels is not None:
-        yield from ((Conv.model_construct({"channels"}, channels=width), "channels") for width in block.channels)
 
 
 def _pick(name: str, scopes: list[tuple[Any, Path_]]) -> tuple[Any, Path_ | None]:

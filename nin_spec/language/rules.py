@@ -129,14 +129,12 @@ def _bare(block: Block, i: int, root: Table) -> Iterator[Diagnostic]:
 
 
 def _convs(spec: Spec, block: Block, i: int, root: Table) -> Iterator[Diagnostic]:
-    from nin_spec.language.canonical import conv_items
-
     path: Path_ = ("blocks", i)
     if block.shuffle is not None:
         message = f"blocks.{i} has convolutions, so set shuffle on one of them"
         hint = "convs: [..., {channels: ..., shuffle: ...}]"
         yield Diagnostic(Code.CONFLICT, message, _key_span(root, *path, "shuffle"), hint)
-    for j, (conv, key) in enumerate(conv_items(block)):
+    for j, (conv, key) in enumerate(block.conv_items()):
         place = (*path, key, j)
         if j == 0 and block.kernel is None and "kernel" not in conv.model_fields_set:
             message = f"blocks.{i} does not set the kernel of its first convolution"

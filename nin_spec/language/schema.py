@@ -7,6 +7,7 @@ description is its documentation. Short spellings (`activation: relu`, `kernel: 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, Discriminator, Field, Tag, model_validator
@@ -124,6 +125,13 @@ class Block(Defaults):
     dropout: Annotated[BlockDropout, Probability] | None = Field(
         None, description="Dropout after the pool, as the paper has it after all blocks but the last (section 4.1)."
     )
+
+    def conv_items(self) -> Iterator[tuple[Conv, str]]:
+        """Each convolution, and the key under which it was written."""
+        if self.convs is not None:
+            yield from ((conv, "convs") for conv in self.convs)
+        elif self.channels is not None:
+            yield from ((Conv.model_construct({"channels"}, channels=width), "channels") for width in self.channels)
 
 
 # ------------------------------------------------------------------ head, input, spec

@@ -33,7 +33,7 @@ class Saved:
         )
 
     def __str__(self) -> str:
-        from nin_spec.analysis.tables import memory
+        from nin_spec.printing import memory
 
         words = [f"{self.macs:,} MACs"] if self.macs else []
         for size, what in ((self.parameter_bytes, "parameters"), (self.activation_bytes, "activations")):
@@ -101,7 +101,7 @@ def explanation_as_dict(passes: Sequence[PassChanges]) -> dict[str, Any]:
 
 def explanation(passes: Sequence[PassChanges]) -> str:
     """The same as text: a heading per pass, a row per change, the totals."""
-    from nin_spec.analysis.tables import columns
+    from nin_spec.printing import columns
 
     if not passes:
         return "no passes: the graph is exported as in the spec"

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nin_spec.analysis.shapes import Row
-from nin_spec.analysis.tables import HEADERS, all_cells, memory, pair
+from nin_spec.analysis.tables import HEADERS, Row, all_cells
 from nin_spec.diagnostics import Diagnostic
 from nin_spec.diagrams.columns import THIN, family, place_names, place_of, times
 from nin_spec.ir.types import Pair
+from nin_spec.printing import memory, pair
 
 if TYPE_CHECKING:
     from nin_spec.network import Network

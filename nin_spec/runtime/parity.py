@@ -15,11 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nin_spec.analysis.shapes import output_kind
-from nin_spec.analysis.tables import memory as shown
 from nin_spec.diagnostics import Code, DeviceError, Diagnostic, InputError, ParityError
 from nin_spec.ir.types import Pair
 from nin_spec.model import Model
 from nin_spec.passes.drop_identities import is_identity
+from nin_spec.printing import memory as shown
 from nin_spec.runtime.arithmetic import numbers_of_file
 from nin_spec.runtime.expected import expected_outputs
 from nin_spec.runtime.installation import import_onnxruntime

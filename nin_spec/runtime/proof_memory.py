@@ -10,11 +10,11 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from nin_spec.analysis.tables import memory as shown
 from nin_spec.diagnostics import DeviceError
 from nin_spec.ir import ops
 from nin_spec.ir.graph import Graph
 from nin_spec.ir.types import Padding, Pair, ShapeError, TensorType
+from nin_spec.printing import memory as shown
 from nin_spec.runtime.memory import shortage
 from nin_spec.runtime.patience import MEMORY
 from nin_spec.runtime.session import PROBE_SIZES

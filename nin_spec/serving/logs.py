@@ -8,6 +8,8 @@ import sys
 from datetime import UTC, datetime
 from typing import Any
 
+from nin_spec.serving.errors import FailedError, ServingError
+
 logger = logging.getLogger("nin_spec.serving")
 _PLAIN = set(vars(logging.makeLogRecord({}))) | {"message", "asctime", "color_message", "taskName"}
 
@@ -35,3 +37,9 @@ def log_to_stderr(level: int = logging.INFO) -> None:
         log = logging.getLogger(name)
         log.handlers, log.propagate = [handler], False
         log.setLevel(least)
+
+
+def tell_failure(error: ServingError, identity: str) -> None:
+    """What is no fault of the client's goes to the log, too."""
+    if isinstance(error, FailedError):
+        logger.error("%s", error.message, extra={"request": identity})

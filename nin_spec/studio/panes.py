@@ -6,9 +6,9 @@ from collections.abc import Iterable
 from html import escape
 from pathlib import Path
 
-from nin_spec.analysis.shapes import Row, ShapeTable
-from nin_spec.analysis.tables import memory, pair
+from nin_spec.analysis.tables import Row, ShapeTable
 from nin_spec.diagnostics import Diagnostic, Severity, printable
+from nin_spec.printing import memory, pair
 from nin_spec.studio.reading import Reading
 
 _MARKS = {Severity.ERROR: "error", Severity.WARNING: "warning", Severity.NOTE: "info"}

@@ -9,7 +9,8 @@ import pytest
 
 import nin_spec
 from nin_spec.analysis import tables
-from nin_spec.analysis.shapes import ShapeTable, analyse
+from nin_spec.analysis.shapes import analyse
+from nin_spec.analysis.tables import ShapeTable
 from nin_spec.language.load import load
 from nin_spec.lower import lower
 
@@ -59,23 +60,6 @@ def test_html_is_escaped(table: ShapeTable) -> None:
     assert "<script>" not in text
     assert "&lt;script&gt;" in text
     assert table._repr_html_().count("<tr>") == len(table.rows) + 1
-
-
-@pytest.mark.parametrize(
-    ("size", "text"),
-    [
-        (0, "0 B"),
-        (1023, "1023 B"),
-        (1024, "1.0 KiB"),
-        (1536, "1.5 KiB"),
-        (5 << 20, "5.0 MiB"),
-        (3 << 30, "3.0 GiB"),
-        (1 << 42, "4096.0 GiB"),
-    ],
-)
-def test_memory_has_a_binary_unit(size: int, text: str) -> None:
-    """B, KiB, MiB, GiB."""
-    assert tables.memory(size) == text
 
 
 def test_lines_of_another_file_bear_its_name() -> None:

@@ -18,6 +18,7 @@ from goldens import assert_golden
 import nin_spec
 from nin_spec.cli import execute
 from nin_spec.exporters import onnx_rules
+from nin_spec.exporters.onnx_writer import Writer
 from nin_spec.ir import ops
 from nin_spec.ir.graph import Node
 from nin_spec.seals import Kind, sealed
@@ -139,7 +140,7 @@ def test_a_wrong_graph_is_not_written(monkeypatch: pytest.MonkeyPatch, capsys: p
     old = sealed(b"old", Kind.ONNX)
     Path("tiny.onnx").write_bytes(old)
 
-    def count_everything(w: onnx_rules.Writer, node: Node, _: ops.AvgPool2d) -> None:
+    def count_everything(w: Writer, node: Node, _: ops.AvgPool2d) -> None:
         w.add("AveragePool", node, kernel_shape=(3, 3), strides=(2, 2), pads=[0, 0, 1, 1], count_include_pad=1)
 
     monkeypatch.setitem(onnx_rules.RULES, ops.AvgPool2d, count_everything)

@@ -19,6 +19,7 @@ import nin_spec
 from nin_spec.diagnostics import ExportError, ParityError
 from nin_spec.exporter import make
 from nin_spec.exporters import onnx_rules
+from nin_spec.exporters.onnx_writer import Writer
 from nin_spec.exporters.rendering import quoted
 from nin_spec.exporters.targets import TRITON, find_target
 from nin_spec.exporters.triton import DEFAULT_TARGET, buckets
@@ -184,7 +185,7 @@ def test_the_file_inside_is_proved(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     """A wrong graph is not written, wherever in the repository it stands."""
     assert len(nin_spec.export(tiny(), "triton", tmp_path / "good")) == 3
 
-    def count_everything(w: onnx_rules.Writer, node: Node, _: ops.AvgPool2d) -> None:
+    def count_everything(w: Writer, node: Node, _: ops.AvgPool2d) -> None:
         w.add("AveragePool", node, kernel_shape=(3, 3), strides=(2, 2), pads=[0, 0, 1, 1], count_include_pad=1)
 
     monkeypatch.setitem(onnx_rules.RULES, ops.AvgPool2d, count_everything)

@@ -16,6 +16,7 @@ import nin_spec
 from nin_spec.diagnostics import Code, DeviceError, Diagnostic, InputError, ParityError
 from nin_spec.exporter import find
 from nin_spec.exporters import onnx_rules
+from nin_spec.exporters.onnx_writer import Writer
 from nin_spec.ir import ops
 from nin_spec.model import Model
 from nin_spec.runtime import parity
@@ -149,7 +150,7 @@ def test_the_inputs_follow_the_seed() -> None:
 def test_a_broken_rule_is_named_at_its_line(monkeypatch: pytest.MonkeyPatch) -> None:
     """The first node that differs, not the last, and the line of the spec that asked for it."""
 
-    def wrong(w: onnx_rules.Writer, node: Any, _: ops.AvgPool2d) -> None:
+    def wrong(w: Writer, node: Any, _: ops.AvgPool2d) -> None:
         w.add("AveragePool", node, kernel_shape=(3, 3), strides=(2, 2), pads=[0, 0, 1, 1], count_include_pad=1)
 
     monkeypatch.setitem(onnx_rules.RULES, ops.AvgPool2d, wrong)

@@ -33,9 +33,8 @@ from nin_spec.serving.errors import (
 )
 from nin_spec.serving.grpc.messages import check_fields, read_message, write_message
 from nin_spec.serving.grpc.proto import messages as pb
-from nin_spec.serving.http.rest import tell_failure
 from nin_spec.serving.limits import LARGE, Hold, Intake
-from nin_spec.serving.logs import logger
+from nin_spec.serving.logs import logger, tell_failure
 from nin_spec.serving.protocol import InferRequest
 from nin_spec.serving.service import Service
 

@@ -19,9 +19,9 @@ from nin_spec.serving.http.guard import Guard
 from nin_spec.serving.http.labelling import Classify, count_of
 from nin_spec.serving.http.openapi import document
 from nin_spec.serving.http.page import html
-from nin_spec.serving.http.rest import CALLER, INFER, Infer, Scope, Send, refusal, request_id, respond, tell_failure
+from nin_spec.serving.http.rest import CALLER, INFER, Infer, Scope, Send, refusal, request_id, respond
 from nin_spec.serving.limits import Hold, Intake, Receive
-from nin_spec.serving.logs import logger
+from nin_spec.serving.logs import logger, tell_failure
 from nin_spec.serving.metrics import exposition
 from nin_spec.serving.service import Service
 

@@ -14,10 +14,10 @@ from itertools import count
 from typing import Any
 from uuid import uuid4
 
-from nin_spec.serving.errors import BadRequestError, FailedError, GoneError, ServingError
+from nin_spec.serving.errors import BadRequestError, GoneError, ServingError
 from nin_spec.serving.http.framing import read_raw, read_request, write_response
 from nin_spec.serving.limits import LARGE, Hold, Intake, Receive
-from nin_spec.serving.logs import logger
+from nin_spec.serving.logs import logger, tell_failure
 from nin_spec.serving.models import Served
 from nin_spec.serving.protocol import InferRequest
 from nin_spec.serving.service import Service
@@ -97,12 +97,6 @@ async def respond(send: Send, status: int, body: bytes, headers: Headers) -> Non
     lines = [*headers, (b"content-length", b"%d" % len(body))]
     await send({"type": "http.response.start", "status": status, "headers": lines})
     await send({"type": "http.response.body", "body": body})
-
-
-def tell_failure(error: ServingError, identity: str) -> None:
-    """What is no fault of the client's goes to the log, too."""
-    if isinstance(error, FailedError):
-        logger.error("%s", error.message, extra={"request": identity})
 
 
 def refusal(error: ServingError) -> tuple[bytes, Headers]:
