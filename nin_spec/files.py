@@ -97,6 +97,13 @@ def refuse_url(path: str) -> None:
         raise ExportError(Diagnostic(Code.EXPORT_PATH, f"{path} is a URL, and only local files are written", hint=hint))
 
 
+def why_missing(path: Path) -> tuple[str, str | None]:
+    """Why nothing is at a path, and the fix where there is one: a URL, of which a `Path` keeps one slash."""
+    if _URL.match(str(path)):
+        return "it is a URL, and only local files are read", "download it, and pass its path"
+    return "it does not exist", None
+
+
 def _mode(path: Path) -> int | None:
     try:
         return path.stat().st_mode

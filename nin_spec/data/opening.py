@@ -11,6 +11,7 @@ from nin_spec.data.faults import missing, unreadable
 from nin_spec.data.nearby import TORCHVISION, hint_at_nearby, holds
 from nin_spec.data.split import Split, SplitName
 from nin_spec.diagnostics import DataError, Diagnostic, did_you_mean
+from nin_spec.files import why_missing
 
 
 def open_split(dataset: str, part: SplitName, location: Path | None = None) -> Split:
@@ -53,7 +54,8 @@ def place_for(dataset: str, location: Path | None = None) -> Path | None:
     """
     if location is not None:
         if not location.exists():
-            raise missing(f"{location} does not exist", f"pass the path of the data set {dataset}")
+            why, cure = why_missing(location)
+            raise missing(f"{location}: {why}", cure or f"pass the path of the data set {dataset}")
         return location
     if dataset not in CATALOG:
         hint = f"{did_you_mean(dataset, list(CATALOG))}; pass --data DIR for your own"

@@ -5,6 +5,7 @@ In the order of an import:
     onnx/           an ONNX file -> a chain
     torch/          an nn.Module -> a chain
     caffe/          a Caffe net -> a chain
+    contents.py     the bytes of a file
     budget.py       what an import may take: numbers made, time, and the cost of its proof
     regions.py      what has no operator of its own as a function, and the inputs that it is tried on
     recognise.py    functions recognised by what they compute

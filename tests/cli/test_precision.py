@@ -166,7 +166,7 @@ def test_options_of_an_exporter_go_together_with_it(run_folder: Path, nin_spec: 
         (["--source", "--precision", "int8"], "--precision belongs to --onnx"),
         (["--onnx", "--precision", "int8", "--max-drop", "0.5x"], "in percentage points"),
         (["--onnx", "--precision", "int4"], "'int4' is not one of"),
-        (["--onnx", "--precision", "int8", "--data", "nowhere"], "there is no nowhere"),
+        (["--onnx", "--precision", "int8", "--data", "nowhere"], "nowhere: it does not exist"),
         (["--onnx", "--precision", "bfloat16", "--device", "cpu"], "bfloat16 can't run on cpu"),
         (["--onnx", "--precision", "int8", "--dtype", "float64"], "float64"),
         (["--onnx", "--precision", "int8", "--max-drop", "none", "--limit", "5"], "--limit would do nothing"),

@@ -63,7 +63,7 @@ def test_unknown_names_need_a_place(tmp_path: Path) -> None:
     message = refusal(lambda: open_split("cifar-100", "train"), Code.DATA_MISSING)
     assert "did you mean 'cifar100'?; pass --data DIR for your own" in message
     message = refusal(lambda: open_split("pets", "train", tmp_path / "none"), Code.DATA_MISSING)
-    assert f"{tmp_path / 'none'} does not exist" in message
+    assert f"{tmp_path / 'none'}: it does not exist" in message
 
 
 @pytest.mark.parametrize("name", ["mnist", "mine"])

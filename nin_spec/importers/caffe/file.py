@@ -6,7 +6,6 @@ A .caffemodel holds the net as well as its numbers. No code of either is run; bl
 from __future__ import annotations
 
 import math
-import stat
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +19,7 @@ from nin_spec.importers.caffe.forms import new_type
 from nin_spec.importers.caffe.proto import messages
 from nin_spec.importers.caffe.text import read_text
 from nin_spec.importers.chain import Array, refusal
+from nin_spec.importers.contents import read_bytes
 
 MAX_BYTES = 1 << 31
 MAX_LAYERS = 1_000
@@ -72,7 +72,7 @@ class Net:
 
 def read_net(path: Path) -> Net:
     """The net in a .prototxt or a .caffemodel. Raises ForeignModelError, with the place where there is one."""
-    data = _read(path, caffe_text.MAX_BYTES if is_text(path) else MAX_BYTES)
+    data = read_bytes(path, caffe_text.MAX_BYTES if is_text(path) else MAX_BYTES)
     if not is_text(path):
         return _net(_binary(path, data), path.stem, [])
     net, outline, source = read_text(data.decode("utf-8", "replace").removeprefix("\ufeff"), str(path))
@@ -86,14 +86,25 @@ def is_text(path: Path) -> bool:
 
 
 def read_blobs(path: Path) -> dict[str, tuple[Any, ...]]:
-    """The blobs of each layer of a .caffemodel that has any, by its name, of any type."""
-    net = _binary(path, _read(path, MAX_BYTES))
-    return {layer.name: tuple(layer.blobs) for layer in net.layer or net.layers if layer.blobs}
+    """The blobs of each layer of a .caffemodel that has any, by its name, of any type. Raises ForeignModelError."""
+    net = _binary(path, read_bytes(path, MAX_BYTES))
+    return _by_name((layer.name, tuple(layer.blobs)) for layer in net.layer or net.layers)
 
 
 def blobs_of(net: Net) -> dict[str, tuple[Any, ...]]:
-    """The blobs of each layer that has any, by its name."""
-    return {layer.name: tuple(layer.message.blobs) for layer in net.layers if layer.message.blobs}
+    """The blobs of each layer that has any, by its name. Raises ForeignModelError."""
+    return _by_name((layer.name, tuple(layer.message.blobs)) for layer in net.layers)
+
+
+def _by_name(layers: Iterable[tuple[str, tuple[Any, ...]]]) -> dict[str, tuple[Any, ...]]:
+    """Those that have blobs. Raises ForeignModelError for two of one name, of which Caffe loads one."""
+    found: dict[str, tuple[Any, ...]] = {}
+    for name, blobs in layers:
+        if blobs and name in found:
+            raise refusal(name, "two layers of this name have weights, which are found by name", "rename one of them")
+        if blobs:
+            found[name] = blobs
+    return found
 
 
 def array_of(blob: Any, origin: str) -> Array:
@@ -120,18 +131,6 @@ def _bytes(blob: Any, origin: str) -> tuple[bytes, str]:
 
 
 # ------------------------------------------------------------------ reading
-
-
-def _read(path: Path, limit: int) -> bytes:
-    try:
-        status = path.stat()
-        if not stat.S_ISREG(status.st_mode):
-            raise refusal(str(path), "it is not a file")
-        if status.st_size > limit:
-            raise refusal(str(path), f"it has {status.st_size:,} bytes; the limit is {limit:,}")
-        return path.read_bytes()
-    except (OSError, ValueError) as error:
-        raise refusal(str(path), f"it can't be read: {getattr(error, 'strerror', None) or error}") from error
 
 
 def _binary(path: Path, data: bytes) -> Any:

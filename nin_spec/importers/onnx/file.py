@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import stat
 from collections import deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from nin_spec.importers.budget import Budget
 from nin_spec.importers.chain import reading, refusal
+from nin_spec.importers.contents import read_bytes
 from nin_spec.importers.onnx.check import check_functions, check_graph, check_texts
 from nin_spec.importers.onnx.evaluate import Constant, evaluate_node, label
 
@@ -173,15 +173,7 @@ def _load(path: Path) -> ModelProto:
     import onnx
     from onnx import inliner
 
-    try:
-        status = path.stat()
-        if not stat.S_ISREG(status.st_mode):
-            raise refusal(str(path), "it is not a file")
-        if status.st_size > MAX_BYTES:
-            raise refusal(str(path), f"it has {status.st_size:,} bytes; the limit is {MAX_BYTES:,}")
-        data = path.read_bytes()
-    except (OSError, ValueError) as error:
-        raise refusal(str(path), f"it can't be read: {getattr(error, 'strerror', None) or error}") from error
+    data = read_bytes(path, MAX_BYTES)
     try:
         model = onnx.load_model_from_string(data)
     except Exception as error:  # protobuf's own error types vary

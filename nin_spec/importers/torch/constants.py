@@ -15,7 +15,7 @@ from torch import fx
 from nin_spec.importers.chain import reading
 from nin_spec.importers.torch.regions import label_of, name_of
 
-_LIFTING = {"aten.detach", "aten.detach_", "aten.alias", "aten.lift_fresh_copy"}
+_LIFTING = {"aten.detach", "aten.alias", "aten.lift_fresh_copy"}
 """Operators through which a tensor that the forward makes comes unchanged."""
 
 

@@ -37,9 +37,12 @@ _GETITEM = "<built-in function getitem>"
 
 
 def name_of(node: fx.Node) -> str:
-    """`aten.conv2d` of an operator, without its overload."""
+    """`aten.relu` of an operator, without its overload; that of aten.relu_, which works in place, is the same."""
     target = node.target
-    return str(target).rpartition(".")[0] if isinstance(target, torch._ops.OpOverload) else str(target)  # noqa: SLF001
+    if not isinstance(target, torch._ops.OpOverload):  # noqa: SLF001
+        return str(target)
+    name = str(target).rpartition(".")[0]
+    return name.removesuffix("_") if target._schema.is_mutable else name  # noqa: SLF001
 
 
 def path_of(node: fx.Node) -> str:
@@ -63,8 +66,8 @@ def unknowable(node: fx.Node) -> bool:
 
 
 def _plain(node: fx.Node) -> str:
-    """`relu` of aten.relu and aten.relu_."""
-    return name_of(node).removeprefix("aten.").removesuffix("_")
+    """`relu` of aten.relu."""
+    return name_of(node).removeprefix("aten.")
 
 
 def region_of(nodes: Sequence[fx.Node], start: fx.Node, tensors: Tensors) -> Region:

@@ -52,3 +52,14 @@ def test_blobs_of_any_shape_are_refused_at_their_layer(dims: list[int], tmp_path
     (tmp_path / "net.caffemodel").write_bytes(message.SerializeToString())
     with pytest.raises(ForeignModelError, match=r"c \(Convolution\): a blob of"):
         import_caffe(path, tmp_path / "net.caffemodel")
+
+
+def test_two_layers_with_weights_and_one_name_are_refused(tmp_path: Path) -> None:
+    """Caffe would load the weights of one of them."""
+    path = written(tmp_path, net(conv("c"), last="c"))
+    message = messages.NetParameter()
+    for _ in range(2):
+        message.layer.add(name="c", type="Convolution").blobs.add().data = b"\0" * 16
+    (tmp_path / "net.caffemodel").write_bytes(message.SerializeToString())
+    with pytest.raises(ForeignModelError, match="c: two layers of this name have weights"):
+        import_caffe(path, tmp_path / "net.caffemodel")

@@ -75,12 +75,13 @@ def random_net(rng: np.random.Generator) -> str:
 
 def in_place(rng: np.random.Generator, blob: str) -> list[str]:
     """None, one or two layers that write the blob that they read."""
+    scale = layer("Scale", blob, "", "scale_param { bias_term: true }", f"{blob}s")
     kinds = [
         [layer("ReLU", blob, name=f"{blob}r", parameters="relu_param { negative_slope: 0.2 }")],
         [layer("ReLU", blob, name=f"{blob}r")],
         [layer("PReLU", blob, name=f"{blob}r")],
         [layer("ELU", blob, name=f"{blob}r", parameters="elu_param { alpha: 0.7 }")],
-        [layer("BatchNorm", blob, name=f"{blob}b"), layer("Scale", blob, "", "scale_param { bias_term: true }", "s")],
+        [layer("BatchNorm", blob, name=f"{blob}b"), scale],
         [layer("LRN", blob, name=f"{blob}l", parameters="lrn_param { local_size: 3 alpha: 0.5 }")],
         [],
     ]  # fmt: skip

@@ -301,3 +301,19 @@ def test_a_refusal_names_the_layer() -> None:
     net = nn.Sequential(nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU6()), nn.AdaptiveAvgPool2d(1), nn.Flatten())
     with pytest.raises(ForeignModelError, match=r"0\.1 \(hardtanh\): it clips values at 6"):
         import_module(net, (3, 8, 8))
+
+
+@pytest.mark.parametrize(
+    ("plain", "in_place"),
+    [
+        *[(kind(), kind(inplace=True)) for kind in (nn.ReLU, nn.SiLU, nn.Mish, nn.ELU, nn.LeakyReLU)],
+        (torch.sigmoid, torch.sigmoid_),
+        (torch.tanh, torch.tanh_),
+        (lambda x: x.clamp_min(0), lambda x: x.clamp_min_(0)),
+        (lambda x: x.add(1), lambda x: x.add_(1)),
+    ],
+)
+def test_an_operator_that_works_in_place_is_the_same(plain: Function, in_place: Function) -> None:
+    assert (
+        import_module(Net(in_place, last=True), (3, 8, 8)).text == import_module(Net(plain, last=True), (3, 8, 8)).text
+    )
