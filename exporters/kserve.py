@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from nin_spec.diagnostics import Code, Diagnostic, ExportError
+from nin_spec.diagnostics import Code, ExportError
 from nin_spec.exporter import Artifact, Proof
 from nin_spec.exporters.rendering import render
 from nin_spec.exporters.targets import known_targets
@@ -111,4 +111,4 @@ def _quantity(key: str, value: int | str) -> str:
 
 
 def _refuse(message: str, hint: str) -> ExportError:
-    return ExportError(Diagnostic(Code.EXPORT_OPTION, message, hint=hint))
+    return ExportError(Code.EXPORT_OPTION, message, hint=hint)

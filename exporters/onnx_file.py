@@ -14,7 +14,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_valida
 
 from nin_spec.analysis.shapes import output_kind
 from nin_spec.analysis.tables import MACS_CONVENTION
-from nin_spec.diagnostics import Code, Diagnostic, ExportError, did_you_mean
+from nin_spec.diagnostics import Code, ExportError, did_you_mean
 from nin_spec.exporter import Artifact, Proof
 from nin_spec.exporters.onnx_opset import DEFAULT_OPSET, OPSETS, choose_opset, file_ir, readers, where_wrong
 from nin_spec.exporters.targets import Target, find_target, known_targets
@@ -154,7 +154,7 @@ def _check(model: Model, options: OnnxOptions) -> None:
 
 
 def _refuse(message: str, hint: str) -> ExportError:
-    return ExportError(Diagnostic(Code.EXPORT_OPTION, message, hint=hint))
+    return ExportError(Code.EXPORT_OPTION, message, hint=hint)
 
 
 def _fits(model: Model, options: OnnxOptions) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from nin_spec.diagnostics import Code, Diagnostic, ExportError
+from nin_spec.diagnostics import Code, ExportError
 from nin_spec.exporters.onnx_pools import ways
 from nin_spec.exporters.targets import Runtime, Target, form_of, table
 from nin_spec.ir import ops
@@ -42,7 +42,7 @@ def _left_open(graph: Graph) -> list[Node]:
 def _vague(graph: Graph, asked: int) -> ExportError:
     node = _left_open(graph)[0]
     message = f"opset {asked} does not define the divisor of {node.name}, a ceil-mode average of an open size"
-    return ExportError(Diagnostic(Code.EXPORT_OPTION, message, node.span, f"use opset {DEFINED} or later"))
+    return ExportError(Code.EXPORT_OPTION, message, node.span, f"use opset {DEFINED} or later")
 
 
 def _for_target(graph: Graph, asked: int | None, target: Target, needed: int) -> int:
@@ -50,7 +50,7 @@ def _for_target(graph: Graph, asked: int | None, target: Target, needed: int) ->
     if asked is not None and asked > runtime.opset:
         message = f"{target} runs opset {runtime.opset} at most, not {asked}"
         hint = "leave --opset out, or name a later target"
-        raise ExportError(Diagnostic(Code.EXPORT_OPTION, message, hint=hint))
+        raise ExportError(Code.EXPORT_OPTION, message, hint=hint)
     if not runtime.versions and needed > runtime.opset:
         # Nobody measured what it makes of a graph that its opsets leave open.
         raise _refused(graph, target, runtime.opset, None)
@@ -86,7 +86,7 @@ def _refused(graph: Graph, target: Target, opset: int, asked: int | None) -> Exp
     at = f" at opset {asked}" if asked is not None else ""
     message = f"{target} can't compute {node.name}{at}, {_described(node, open_size=graph.open_size)}"
     cures = list(_cures(graph, target, asked))
-    return ExportError(Diagnostic(Code.EXPORT_OPTION, message, node.span, ", or ".join(cures)))
+    return ExportError(Code.EXPORT_OPTION, message, node.span, ", or ".join(cures))
 
 
 def _described(node: Node, *, open_size: bool) -> str:

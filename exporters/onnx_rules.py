@@ -12,7 +12,7 @@ from typing import Any, TypeVar, get_args
 
 import numpy as np
 
-from nin_spec.diagnostics import Code, Diagnostic, ExportError
+from nin_spec.diagnostics import Code, ExportError
 from nin_spec.exporters.onnx_pools import choose
 from nin_spec.exporters.onnx_writer import Writer
 from nin_spec.ir import ops
@@ -40,7 +40,7 @@ def write(w: Writer, node: Node) -> None:
     found = RULES.get(type(node.op))
     if found is None:
         message = f"{node.name}: the ONNX exporter has no rule for {node.kind}"
-        raise ExportError(Diagnostic(Code.EXPORT_UNSUPPORTED, message, node.span))
+        raise ExportError(Code.EXPORT_UNSUPPORTED, message, node.span)
     found(w, node, node.op)
 
 

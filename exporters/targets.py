@@ -19,7 +19,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from nin_spec.diagnostics import Code, Diagnostic, ExportError
+from nin_spec.diagnostics import Code, ExportError
 from nin_spec.ir import ops
 from nin_spec.ir.types import Padding
 
@@ -170,4 +170,4 @@ def find_target(text: str) -> Target:
 
 
 def _unknown(message: str, hint: str) -> ExportError:
-    return ExportError(Diagnostic(Code.EXPORT_OPTION, message, hint=hint))
+    return ExportError(Code.EXPORT_OPTION, message, hint=hint)

@@ -15,7 +15,7 @@ from typing import Any, ClassVar, assert_never, get_args
 
 from pydantic import BaseModel, ConfigDict
 
-from nin_spec.diagnostics import Code, Diagnostic, ExportError
+from nin_spec.diagnostics import Code, ExportError
 from nin_spec.exporter import Artifact, Proof
 from nin_spec.exporters.rendering import render
 from nin_spec.ir import ops
@@ -270,7 +270,7 @@ def _call(tree: Tree, node: Node, x: str) -> str:
     rule = CALLS.get(type(node.op))
     if rule is None:
         message = f"{node.name}: the source exporter has no rule for {node.kind}"
-        raise ExportError(Diagnostic(Code.EXPORT_UNSUPPORTED, message, node.span))
+        raise ExportError(Code.EXPORT_UNSUPPORTED, message, node.span)
     return rule(node.op, x)
 
 

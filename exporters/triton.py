@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import BaseModel, Field, field_validator
 
-from nin_spec.diagnostics import Code, Diagnostic, ExportError
+from nin_spec.diagnostics import Code, ExportError
 from nin_spec.exporter import Artifact, Proof, find
 from nin_spec.exporters.onnx_file import OnnxOptions
 from nin_spec.exporters.rendering import render
@@ -143,7 +143,7 @@ def _check(options: TritonOptions, target: Target) -> None:
 
 
 def _refuse(message: str, hint: str) -> ExportError:
-    return ExportError(Diagnostic(Code.EXPORT_OPTION, message, hint=hint))
+    return ExportError(Code.EXPORT_OPTION, message, hint=hint)
 
 
 def preferred_sizes(options: TritonOptions) -> list[int]:

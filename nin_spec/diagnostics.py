@@ -24,7 +24,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum, StrEnum
 from functools import lru_cache
-from typing import ClassVar
+from typing import ClassVar, overload
 
 
 class Severity(StrEnum):
@@ -198,14 +198,25 @@ class Diagnostic:
 
 
 class NinSpecError(Exception):
-    """An error in the user's input, with every diagnostic found."""
+    """An error in the user's input, with every diagnostic found: one by its code and message, or any number."""
 
     exit_code: ClassVar[int] = 2
 
-    def __init__(self, diagnostics: Diagnostic | Iterable[Diagnostic]) -> None:
-        found = (diagnostics,) if isinstance(diagnostics, Diagnostic) else tuple(diagnostics)
-        super().__init__("\n".join(render(d) for d in found))
-        self.diagnostics: tuple[Diagnostic, ...] = found
+    @overload
+    def __init__(self, found: Code, message: str, span: Span | None = None, hint: str | None = None) -> None: ...
+    @overload
+    def __init__(self, found: Diagnostic | Iterable[Diagnostic]) -> None: ...
+    def __init__(
+        self,
+        found: Code | Diagnostic | Iterable[Diagnostic],
+        message: str = "",
+        span: Span | None = None,
+        hint: str | None = None,
+    ) -> None:
+        if isinstance(found, Code):
+            found = Diagnostic(found, message, span, hint)
+        self.diagnostics: tuple[Diagnostic, ...] = (found,) if isinstance(found, Diagnostic) else tuple(found)
+        super().__init__("\n".join(map(render, self.diagnostics)))
 
 
 class SpecError(NinSpecError):

@@ -59,7 +59,7 @@ class Artifact:
         for name in self.files:
             forbidden = "\\" in name or "\0" in name or PureWindowsPath(name).drive
             if forbidden or not {"", ".", ".."}.isdisjoint(name.split("/")):
-                raise ExportError(Diagnostic(Code.EXPORT_PATH, f"an artifact can't hold a file {name!r}"))
+                raise ExportError(Code.EXPORT_PATH, f"an artifact can't hold a file {name!r}")
 
 
 @runtime_checkable
@@ -103,7 +103,7 @@ def _points() -> dict[str, list[EntryPoint]]:
     if not found:
         message = "no exporters are installed, not even those of nin-spec"
         hint = "install nin-spec with pip, from its wheel or its folder: on the path alone it has no entry points"
-        raise ExportError(Diagnostic(Code.EXPORT_OPTION, message, hint=hint))
+        raise ExportError(Code.EXPORT_OPTION, message, hint=hint)
     return found
 
 
@@ -168,7 +168,7 @@ def find(name: str) -> Exporter:
     points = _points()
     if name not in points:
         message = f"there is no exporter {name!r}"
-        raise ExportError(Diagnostic(Code.EXPORT_OPTION, message, hint=did_you_mean(name, sorted(points))))
+        raise ExportError(Code.EXPORT_OPTION, message, hint=did_you_mean(name, sorted(points)))
     return _load(_only(points[name]))
 
 
@@ -177,7 +177,7 @@ def _only(points: list[EntryPoint]) -> EntryPoint:
     if len(points) > 1 and not points[0].value.startswith(_OURS):
         values = " and ".join(point.value for point in points)
         message = f"two exporters are named {points[0].name!r}: {values}"
-        raise ExportError(Diagnostic(Code.EXPORT_OPTION, message, hint="uninstall one of the packages"))
+        raise ExportError(Code.EXPORT_OPTION, message, hint="uninstall one of the packages")
     return points[0]
 
 
@@ -188,7 +188,7 @@ def _load(point: EntryPoint) -> Exporter:
     except (Exception, SystemExit) as error:
         why = "it calls sys.exit" if isinstance(error, SystemExit) else error
         message = f"the exporter {point.name!r} ({point.value}) can't be loaded: {why}"
-        raise ExportError(Diagnostic(Code.EXPORT_OPTION, message, hint="reinstall its package")) from error
+        raise ExportError(Code.EXPORT_OPTION, message, hint="reinstall its package") from error
     options = getattr(exporter, "Options", None)
     if (
         not isinstance(exporter, Exporter)
@@ -198,11 +198,11 @@ def _load(point: EntryPoint) -> Exporter:
     ):
         message = f"the entry point {point.name!r} ({point.value}) is not an exporter of that name"
         hint = "an exporter has a name, Options, a proof and export (nin_spec.exporter.Exporter)"
-        raise ExportError(Diagnostic(Code.EXPORT_OPTION, message, hint=hint))
+        raise ExportError(Code.EXPORT_OPTION, message, hint=hint)
     if taken := KEYWORDS & exporter.Options.model_fields.keys():
         message = f"the exporter {point.name!r} ({point.value}) can't be used"
         why = f"its option {_flag(min(taken))} belongs to nin_spec.export"
-        raise ExportError(Diagnostic(Code.EXPORT_OPTION, f"{message}: {why}", hint=_CURE))
+        raise ExportError(Code.EXPORT_OPTION, f"{message}: {why}", hint=_CURE)
     return exporter
 
 
@@ -248,7 +248,7 @@ def artifact_of(exporter: Exporter, model: Model, options: BaseModel) -> Artifac
         case Proof.PARITY | Proof.NONE:
             return artifact
     message = f"the artifact of the exporter {exporter.name!r} {why}"
-    raise ExportError(Diagnostic(Code.EXPORT_OPTION, message))
+    raise ExportError(Code.EXPORT_OPTION, message)
 
 
 def destinations(artifact: Artifact, target: Path | None) -> dict[Path, bytes]:
@@ -290,6 +290,6 @@ def _make_room(path: Path, folder: Path) -> None:
         inside = path.resolve().is_relative_to(folder.resolve())
     except (OSError, RuntimeError) as error:
         why = getattr(error, "strerror", None) or str(error)
-        raise ExportError(Diagnostic(Code.EXPORT_PATH, f"{path} can't be written: {why}")) from None
+        raise ExportError(Code.EXPORT_PATH, f"{path} can't be written: {why}") from None
     if not inside:
-        raise ExportError(Diagnostic(Code.EXPORT_PATH, f"{path} can't be written: a link leads out of {folder}"))
+        raise ExportError(Code.EXPORT_PATH, f"{path} can't be written: a link leads out of {folder}")

@@ -6,7 +6,7 @@ import importlib
 import importlib.util
 from typing import Any
 
-from nin_spec.diagnostics import Code, Diagnostic, InputError
+from nin_spec.diagnostics import Code, InputError
 
 
 def need(module: str, purpose: str, extra: str = "train") -> Any:
@@ -28,4 +28,4 @@ def require(*modules: str, purpose: str, extra: str = "train") -> None:
 
 def _missing(module: str, purpose: str, extra: str) -> InputError:
     message = f"{purpose} needs {module}, which is not installed"
-    return InputError(Diagnostic(Code.EXTRA_MISSING, message, hint=f"pip install 'nin-spec[{extra}]'"))
+    return InputError(Code.EXTRA_MISSING, message, hint=f"pip install 'nin-spec[{extra}]'")

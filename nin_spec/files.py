@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from nin_spec.diagnostics import Code, Diagnostic, ExportError
+from nin_spec.diagnostics import Code, ExportError
 
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
 _NODES = {
@@ -44,7 +44,7 @@ def write_all(files: Mapping[Path, bytes]) -> None:
     targets = {path: check_target(path) for path in files}
     if len(set(targets.values())) < len(targets):
         names = ", ".join(map(str, files))
-        raise ExportError(Diagnostic(Code.EXPORT_PATH, f"two of these are the same file: {names}"))
+        raise ExportError(Code.EXPORT_PATH, f"two of these are the same file: {names}")
     with ExitStack() as stack:
         staged = [
             (path, target, stack.enter_context(_staged(path, target, files[path]))) for path, target in targets.items()
@@ -94,7 +94,7 @@ def refuse_url(path: str) -> None:
     """Raise ExportError for a path that looks like a URL: `s3://bucket/x` would become a folder `s3:` here."""
     if _URL.match(path):
         hint = "write to a local path, then upload the result with your storage's own tool"
-        raise ExportError(Diagnostic(Code.EXPORT_PATH, f"{path} is a URL, and only local files are written", hint=hint))
+        raise ExportError(Code.EXPORT_PATH, f"{path} is a URL, and only local files are written", hint=hint)
 
 
 def why_missing(path: Path) -> tuple[str, str | None]:
@@ -185,4 +185,4 @@ def _reason(error: Exception) -> str:
 
 
 def _refuse(path: Path, why: str, hint: str | None = None) -> ExportError:
-    return ExportError(Diagnostic(Code.EXPORT_PATH, f"{path} can't be written: {why}", hint=hint))
+    return ExportError(Code.EXPORT_PATH, f"{path} can't be written: {why}", hint=hint)

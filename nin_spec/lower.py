@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from nin_spec.diagnostics import Code, Diagnostic, Span, SpecError, did_you_mean, nearest, short
+from nin_spec.diagnostics import Code, Span, SpecError, did_you_mean, nearest, short
 from nin_spec.ir import ops
 from nin_spec.ir.graph import Graph
 from nin_spec.ir.types import Padding, Pair, ShapeError, TensorType
@@ -169,7 +169,7 @@ class _Lowering:
         made = f" ({' x '.join(map(str, flat.input.shape))})" if not spec.head.dense else ""
         message = f"the head gives {got[0]} scores{made} and the spec declares {spec.class_count} classes"
         hint = "end the last block in `classes` channels and pool globally, or add dense: [classes] to the head"
-        raise SpecError(Diagnostic(Code.SCORES, message, self._last_layer() or self._where(("classes",)), hint))
+        raise SpecError(Code.SCORES, message, self._last_layer() or self._where(("classes",)), hint)
 
     def _last_layer(self) -> Span | None:
         """The layer that decides how many scores there are."""
@@ -204,7 +204,7 @@ class _Lowering:
                     raise self._error(Code.UNKNOWN_PARAMETER, message, path, hint)
 
     def _error(self, code: Code, message: str, path: Path_, hint: str | None = None) -> SpecError:
-        return SpecError(Diagnostic(code, message, self._where(path), hint))
+        return SpecError(code, message, self._where(path), hint)
 
     def _where(self, path: Path_) -> Span:
         return self.canonical.where(*path)

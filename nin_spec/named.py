@@ -98,7 +98,7 @@ def resolve(name: str | Path | Named) -> Named:
     if text == "-":
         return StandardInput()
     if not text:
-        raise SpecError(Diagnostic(Code.FILE_NOT_FOUND, "the name is empty", hint="pass a path; . is this folder"))
+        raise SpecError(Code.FILE_NOT_FOUND, "the name is empty", hint="pass a path; . is this folder")
     if is_run(path):
         return RunFolder(path)
     if text in shipped_names() and not is_file(path):
@@ -106,7 +106,7 @@ def resolve(name: str | Path | Named) -> Named:
     there = os.path.lexists(path)
     if "://" in text and not there:
         message = f"{text} is a URL, and only local files are read"
-        raise SpecError(Diagnostic(Code.FILE_NOT_FOUND, message, hint="download it, and pass its path"))
+        raise SpecError(Code.FILE_NOT_FOUND, message, hint="download it, and pass its path")
     if path.suffix.lower() in MODEL_SUFFIXES or begins_as_onnx(path):
         return ExportedFile(path)
     revision, colon, file = text.partition(":")
@@ -129,10 +129,10 @@ def not_a_spec(named: RunFolder | ExportedFile | GitRevision) -> SpecError:
     match named:
         case RunFolder(path):
             hint = f"its spec is {path / 'spec.yaml'}"
-            return SpecError(Diagnostic(Code.WRONG_KIND, f"{path} is a run folder, not a spec", hint=hint))
+            return SpecError(Code.WRONG_KIND, f"{path} is a run folder, not a spec", hint=hint)
         case ExportedFile(path):
             return SpecError(_of_another_tool(path, ONNX))
         case GitRevision(revision, file):
             message = f"there is no file {revision}:{file}"
             hint = f"only nin-spec diff reads git revisions; elsewhere: git show {revision}:{file} | nin-spec ... -"
-            return SpecError(Diagnostic(Code.FILE_NOT_FOUND, message, hint=hint))
+            return SpecError(Code.FILE_NOT_FOUND, message, hint=hint)

@@ -35,7 +35,7 @@ def opened(name: Name, overrides: Iterable[str] = ()) -> Network | Run:
     if tuple(overrides):
         message = f"{named.path} is a run folder, whose spec can't be changed: --set and --input need a SPEC"
         hint = f"pass {named.path}/spec.yaml to compile another network"
-        raise SpecError(Diagnostic(Code.BAD_OVERRIDE, message, hint=hint))
+        raise SpecError(Code.BAD_OVERRIDE, message, hint=hint)
     return open_run(named.path)
 
 
@@ -92,7 +92,7 @@ def measured(name: Name, changes: Mapping[str, object], overrides: Iterable[str]
     match named:
         case ExportedFile() | RunFolder() if given:
             message = f"{given[0]} belongs to SPEC: a trained or exported network is measured as it is"
-            raise InputError(Diagnostic(Code.BAD_OVERRIDE, message))
+            raise InputError(Code.BAD_OVERRIDE, message)
         case ExportedFile(path):
             return path
         case SpecFile(path) if is_folder(path):
@@ -115,7 +115,7 @@ def model_of(name: str | Path) -> Path | bytes:
         message = found.message.removesuffix(", not a spec") + (
             ", not a model" if found.code is Code.WRONG_KIND else ""
         )
-        raise InputError(Diagnostic(found.code, message, hint=found.hint)) from None
+        raise InputError(found.code, message, hint=found.hint) from None
     match named:
         case ExportedFile(path):
             return path
@@ -127,7 +127,7 @@ def model_of(name: str | Path) -> Path | bytes:
         f"export it with its weights: nin-spec export {name} --onnx --weights FILE; or train it and name the run folder"
     )
     message = f"{name} is a spec, which has no weights to run with"
-    raise InputError(Diagnostic(Code.WRONG_KIND, message, hint=hint))
+    raise InputError(Code.WRONG_KIND, message, hint=hint)
 
 
 def _exported(run: Path) -> bytes:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 from PIL import Image, ImageOps
 
-from nin_spec.diagnostics import Code, Diagnostic, InputError
+from nin_spec.diagnostics import Code, InputError
 from nin_spec.model import Preprocessing
 
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF")
@@ -283,7 +283,7 @@ def _require_one_a_channel(contract: Preprocessing, channels: int) -> None:
     for key, numbers in (("mean", contract.mean), ("std", contract.std)):
         if len(numbers) not in (1, channels):
             message = f"the model's preprocessing has {len(numbers)} numbers in {key}, for {channels} channels"
-            raise InputError(Diagnostic(Code.MODEL_UNREADABLE, message))
+            raise InputError(Code.MODEL_UNREADABLE, message)
 
 
 def preprocess(pixels: Pixels, contract: Preprocessing, channels: int, dtype: DTypeLike) -> Array:

@@ -8,7 +8,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from nin_spec.diagnostics import Code, Diagnostic, Source, SpecError, short
+from nin_spec.diagnostics import Code, Source, SpecError, short
 from nin_spec.language import document, family
 from nin_spec.language.load import MAX_EXTENDS
 from nin_spec.named import SHIPPED
@@ -78,7 +78,7 @@ def _read(revision: str, path: str) -> bytes:
         raise _missing(revision, path, f"it is a {kind}, not a file")
     if int(size) > document.MAX_BYTES:
         message = f"{short(asked)} is larger than {document.MAX_BYTES:,} bytes, the limit of a spec"
-        raise SpecError(Diagnostic(Code.FILE_TOO_LARGE, message))
+        raise SpecError(Code.FILE_TOO_LARGE, message)
     return _git_bytes(asked, "cat-file", "blob", name)
 
 
@@ -117,4 +117,4 @@ def _git_bytes(asked: str, *arguments: str, given: str = "") -> bytes:
 
 def _missing(revision: str, file: str, why: str) -> SpecError:
     message = f"git has no {short(revision)}:{short(file)}: {short(why, 200)}"
-    return SpecError(Diagnostic(Code.FILE_NOT_FOUND, message, hint=_HINT))
+    return SpecError(Code.FILE_NOT_FOUND, message, hint=_HINT)

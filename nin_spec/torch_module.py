@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from nin_spec import torch_layers as layers
-from nin_spec.diagnostics import Code, Diagnostic, ExportError
+from nin_spec.diagnostics import Code, ExportError
 from nin_spec.ir import ops
 from nin_spec.ir.graph import Graph, Node
 from nin_spec.ir.pixels import Affine, ChannelOrder
@@ -112,7 +112,7 @@ def _layer(node: Node) -> nn.Module:
     rule = RULES.get(type(node.op))
     if rule is None:
         message = f"{node.name}: there is no torch layer for {node.kind}"
-        raise ExportError(Diagnostic(Code.EXPORT_UNSUPPORTED, message, node.span))
+        raise ExportError(Code.EXPORT_UNSUPPORTED, message, node.span)
     return rule(node.op, node.input)
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
-from nin_spec.diagnostics import Code, Diagnostic, InputError
+from nin_spec.diagnostics import Code, InputError
 from nin_spec.extras import require
 
 RunnerName = Literal["session", "bare", "inference", "torch", "torch-compile", "peak"]
@@ -44,7 +44,7 @@ def _check_compiler() -> None:
     if not any(shutil.which(name) for name in ([asked] if asked else ["g++", "clang++", "cl"])):
         message = f"--against torch-compile needs a C++ compiler, and there is no {asked or 'g++'} on the path"
         hint = "install one (apt install g++), name it in the variable CXX, or leave torch-compile out"
-        raise InputError(Diagnostic(Code.BENCH_CONTENDER, message, hint=hint))
+        raise InputError(Code.BENCH_CONTENDER, message, hint=hint)
 
 
 OURS = Contender("nin-spec", "the exported file in our session", "session", "file")

@@ -16,7 +16,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from nin_spec.bench.contenders import Job
-from nin_spec.diagnostics import Code, Diagnostic, InputError
+from nin_spec.diagnostics import Code, InputError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -100,7 +100,7 @@ def refuse_emulated(precision: str) -> None:
     known = torch.cpu.get_capabilities()
     if precision in NATIVE and known.get("architecture") == "x86_64" and not any(map(known.get, NATIVE[precision])):
         message = f"this processor has none of {', '.join(NATIVE[precision])}: {precision} has no peak of its own here"
-        raise InputError(Diagnostic(Code.BENCH_CONTENDER, message))
+        raise InputError(Code.BENCH_CONTENDER, message)
 
 
 def best_product(precision: str, threads: int) -> tuple[Product, list[dict[str, Any]]]:
@@ -115,7 +115,7 @@ def best_product(precision: str, threads: int) -> tuple[Product, list[dict[str, 
         reached.extend((product.gflops(), product) for product in tried)
     if not reached:
         message = f"no library here multiplies matrices of {precision}"
-        raise InputError(Diagnostic(Code.BENCH_CONTENDER, message))
+        raise InputError(Code.BENCH_CONTENDER, message)
     # What was disturbed for a moment must not win or lose by that: the best run again.
     finalists = [product for _, product in sorted(reached, key=lambda each: -each[0])[:_FINALISTS]]
     best = max(finalists, key=Product.gflops)

@@ -104,7 +104,7 @@ def bench_file(path: Path, device: Device) -> BenchSubject:
     session = open_session(path, device, 1)  # of one thread: none is left that could disturb
     if session.dtype.kind != "f" or session.takes_pixels:
         message = f"{path} can't be measured: its input is raw pixels or {session.dtype}, and the bench makes tensors"
-        raise InputError(Diagnostic(Code.MODEL_UNREADABLE, message, hint="export it without --takes pixels"))
+        raise InputError(Code.MODEL_UNREADABLE, message, hint="export it without --takes pixels")
     found = embedded_model(path, session)
     return BenchSubject(
         name=session.metadata.name or path.stem,

@@ -194,14 +194,14 @@ def save_command(name: str, folder: str, location: str | None, part: SplitName, 
 
     from nin_spec.data import open_split
     from nin_spec.data.saving import save_pictures
-    from nin_spec.diagnostics import Code, Diagnostic, ExportError
+    from nin_spec.diagnostics import Code, ExportError
 
     found = open_split(name, part, Path(location) if location is not None else None)
     target = Path(folder)
     try:
         target.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise ExportError(Diagnostic(Code.EXPORT_PATH, f"{target} can't be created: {error.strerror}")) from None
+        raise ExportError(Code.EXPORT_PATH, f"{target} can't be created: {error.strerror}") from None
     made = save_pictures(found, np.arange(min(count, len(found))), target, replace=force)
     click.echo(f"wrote {len(made)} pictures to {target}, named by split, number and class")
 

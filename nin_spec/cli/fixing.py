@@ -10,7 +10,7 @@ import click
 
 from nin_spec.cli.findings import Report, Wanted, report_on
 from nin_spec.cli.options import tell as remark
-from nin_spec.diagnostics import Code, Diagnostic, ExportError, SpecError, printable
+from nin_spec.diagnostics import Code, ExportError, SpecError, printable
 
 if TYPE_CHECKING:
     from nin_spec.lint.finding import Finding
@@ -69,5 +69,5 @@ def save(path: Path, fixed: Fixed) -> None:
     mark = BOM_UTF8 if data.startswith(BOM_UTF8) else b""
     if data.removeprefix(mark) != fixed.before.text.encode():
         message = f"{path} was changed while it was read; nothing is written"
-        raise ExportError(Diagnostic(Code.EXPORT_PATH, message, hint="run the command again"))
+        raise ExportError(Code.EXPORT_PATH, message, hint="run the command again")
     write_atomic(path, mark + fixed.text.encode())

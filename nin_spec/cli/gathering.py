@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from nin_spec.diagnostics import Code, Diagnostic, InputError, SpecError, counted
+from nin_spec.diagnostics import Code, InputError, SpecError, counted
 from nin_spec.foreign import is_folder, says_spec
 from nin_spec.named import is_run
 
@@ -40,7 +40,7 @@ def _specs_below(folder: Path) -> list[str]:
             if texts
             else "specs are .yaml files that begin with `spec: 1`"
         )
-        raise SpecError(Diagnostic(Code.FILE_NOT_FOUND, message, hint=hint))
+        raise SpecError(Code.FILE_NOT_FOUND, message, hint=hint)
     return specs
 
 
@@ -56,7 +56,7 @@ def pictures_in(names: tuple[str, ...]) -> tuple[list[Path], list[str]]:
     for name in names:
         folder = Path(name)
         if not name:
-            raise InputError(Diagnostic(Code.INPUT_UNUSABLE, "the name of an input is empty", hint="pass a path"))
+            raise InputError(Code.INPUT_UNUSABLE, "the name of an input is empty", hint="pass a path")
         if not is_folder(folder):
             found.append(folder)
             continue
@@ -64,7 +64,7 @@ def pictures_in(names: tuple[str, ...]) -> tuple[list[Path], list[str]]:
         inputs = [path for path in files if path.suffix.lower() in {*SUFFIXES, ".npy"} or is_picture(path)]
         if not inputs:
             hint = "inputs are pictures, or arrays (.npy)"
-            raise InputError(Diagnostic(Code.INPUT_UNUSABLE, f"{folder} holds no pictures", hint=hint))
+            raise InputError(Code.INPUT_UNUSABLE, f"{folder} holds no pictures", hint=hint)
         found += inputs
         if passed := [path.name for path in files if path not in set(inputs)]:
             more = f" and {len(passed) - 3:,} more" if len(passed) > 3 else ""
@@ -84,7 +84,7 @@ def _walk(folder: Path, *, without_runs: bool = False) -> Iterator[Path]:
             found = sorted(entries, key=lambda entry: entry.name)
     except OSError as error:
         message = f"{folder} can't be read: {error.strerror}"
-        raise InputError(Diagnostic(Code.FILE_UNREADABLE, message)) from None
+        raise InputError(Code.FILE_UNREADABLE, message) from None
     for entry in found:
         if is_passed_over(entry.name):
             continue

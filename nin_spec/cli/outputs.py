@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 
 import click
 
-from nin_spec.diagnostics import Code, Diagnostic, ExportError
+from nin_spec.diagnostics import Code, ExportError
 from nin_spec.files import check_target, refuse_url, write_all
 from nin_spec.seals import Kind, kind_of, kind_of_bytes
 
@@ -158,4 +158,4 @@ def _stdout() -> Any:
 
 
 def _refuse(message: str, hint: str) -> NoReturn:
-    raise ExportError(Diagnostic(Code.EXPORT_PATH, message, hint=hint))
+    raise ExportError(Code.EXPORT_PATH, message, hint=hint)

@@ -10,7 +10,7 @@ import click
 from nin_spec.cli import completing
 from nin_spec.cli.help import Command
 from nin_spec.cli.options import device_options, tell, threads_option
-from nin_spec.diagnostics import Code, Diagnostic, InputError
+from nin_spec.diagnostics import Code, InputError
 from nin_spec.extras import require
 
 TOKEN = "NIN_SPEC_TOKEN"  # noqa: S105 the variable's name
@@ -172,7 +172,7 @@ def _check_ports(host: str, port: int, grpc_port: int | None) -> None:
 
     if port and port == grpc_port:
         message = f"--port and --grpc-port are both {port}"
-        raise InputError(Diagnostic(Code.SERVE_UNUSABLE, message, hint="REST and gRPC need different ports"))
+        raise InputError(Code.SERVE_UNUSABLE, message, hint="REST and gRPC need different ports")
     for number, option in ((port, "--port"), (grpc_port, "--grpc-port")):
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         try:
@@ -180,9 +180,7 @@ def _check_ports(host: str, port: int, grpc_port: int | None) -> None:
                 socket.create_server((host, number), family=family).close()
         except OSError as error:
             message = f"can't listen on {host}:{number}: {error.strerror or error}"
-            raise InputError(
-                Diagnostic(Code.SERVE_UNUSABLE, message, hint=f"pass another {option} or --host")
-            ) from None
+            raise InputError(Code.SERVE_UNUSABLE, message, hint=f"pass another {option} or --host") from None
 
 
 def _token(path: str | None) -> bytes | None:
@@ -194,7 +192,7 @@ def _token(path: str | None) -> bytes | None:
         return _one_token(path, Path(path).read_bytes())
     except OSError as error:
         message = f"{path} can't be read: {error.strerror}"
-        raise InputError(Diagnostic(Code.SERVE_UNUSABLE, message, hint="pass a file that holds one line")) from None
+        raise InputError(Code.SERVE_UNUSABLE, message, hint="pass a file that holds one line") from None
 
 
 def _one_token(source: str, content: bytes) -> bytes:
@@ -202,9 +200,7 @@ def _one_token(source: str, content: bytes) -> bytes:
     token = content.strip()
     if not token or b"\n" in token:
         message = f"{source} must hold exactly one token"
-        raise InputError(
-            Diagnostic(Code.SERVE_UNUSABLE, message, hint="write one line, for example with `openssl rand -hex 32`")
-        )
+        raise InputError(Code.SERVE_UNUSABLE, message, hint="write one line, for example with `openssl rand -hex 32`")
     return token
 
 
@@ -214,4 +210,4 @@ def _check_exposure(host: str, token: bytes | None, *, insecure: bool) -> None:
         return
     message = f"{host} can be reached from other machines, and anyone could send requests"
     hint = f"pass --token-file FILE (or set {TOKEN}), or pass --insecure"
-    raise InputError(Diagnostic(Code.SERVE_UNUSABLE, message, hint=hint))
+    raise InputError(Code.SERVE_UNUSABLE, message, hint=hint)

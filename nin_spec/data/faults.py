@@ -9,7 +9,7 @@ from nin_spec.diagnostics import Code, DataError, Diagnostic
 
 def missing(message: str, hint: str | None = None) -> DataError:
     """A data set, or a file of it, does not exist."""
-    return DataError(Diagnostic(Code.DATA_MISSING, message, hint=hint))
+    return DataError(Code.DATA_MISSING, message, hint=hint)
 
 
 def damage(path: Path | str, why: str, hint: str | None = None) -> Diagnostic:
@@ -24,7 +24,7 @@ def damaged(path: Path | str, why: str, hint: str | None = None) -> DataError:
 
 def misfit(message: str, hint: str | None = None) -> DataError:
     """A valid data set that does not fit."""
-    return DataError(Diagnostic(Code.DATA_MISFIT, message, hint=hint))
+    return DataError(Code.DATA_MISFIT, message, hint=hint)
 
 
 def unreadable(path: Path | str, error: OSError | ValueError) -> DataError:
@@ -35,4 +35,4 @@ def unreadable(path: Path | str, error: OSError | ValueError) -> DataError:
 
 def fetch_error(message: str, hint: str | None = None) -> DataError:
     """A download that failed, or can't be written to its target."""
-    return DataError(Diagnostic(Code.DATA_FETCH, message, hint=hint))
+    return DataError(Code.DATA_FETCH, message, hint=hint)

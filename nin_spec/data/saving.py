@@ -13,7 +13,7 @@ from nin_spec.data.arrays import ArraySplit
 from nin_spec.data.faults import missing
 from nin_spec.data.split import Indices, Split
 from nin_spec.data.views import View
-from nin_spec.diagnostics import Code, Diagnostic, ExportError
+from nin_spec.diagnostics import Code, ExportError
 from nin_spec.files import write_atomic
 from nin_spec.pictures import Pixels
 
@@ -34,7 +34,7 @@ def save_pictures(part: Split, indices: Indices, folder: Path, *, replace: bool 
     for path, content in made.items():
         if not replace and path.is_file() and path.read_bytes() != content:
             hint = "pass another folder, or --force"
-            raise ExportError(Diagnostic(Code.EXPORT_PATH, f"{path} exists with different content", hint=hint))
+            raise ExportError(Code.EXPORT_PATH, f"{path} exists with different content", hint=hint)
     for path, content in made.items():
         write_atomic(path, content)
     return list(made)

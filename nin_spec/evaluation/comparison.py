@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nin_spec.data import Split, match_classes, open_split
-from nin_spec.diagnostics import Code, DataError, Diagnostic
+from nin_spec.diagnostics import Code, DataError
 from nin_spec.evaluation.agreement import Agreement, agreement_of
 from nin_spec.evaluation.metrics import Evaluation, evaluation_of
 from nin_spec.evaluation.scores import BATCH, Progress, Shape, module_scores, session_scores, torch_threads
@@ -119,7 +119,7 @@ def compare(subject: Subject, part: Split, batch: int = BATCH, progress: Progres
     """The same for a subject. torch goes over all pictures first, then onnxruntime."""
     part = match_classes(part, subject.labels, subject.classes)
     if not len(part):
-        raise DataError(Diagnostic(Code.DATA_MISFIT, f"{part.where} holds no pictures: there is nothing to score"))
+        raise DataError(Code.DATA_MISFIT, f"{part.where} holds no pictures: there is nothing to score")
     given = (part, subject.contract, subject.shape, batch)
     output = subject.session.metadata.output
     ours = None

@@ -16,7 +16,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from nin_spec.data.ahead import read_ahead
 from nin_spec.data.split import Split
-from nin_spec.diagnostics import Code, DataError, Diagnostic, InputError
+from nin_spec.diagnostics import Code, DataError, InputError
 from nin_spec.model import Preprocessing
 from nin_spec.pictures import Pixels, frame_of, normalise, raw
 from nin_spec.runtime.memory import ran_out, shortage
@@ -96,9 +96,9 @@ def inputs(  # noqa: PLR0913, PLR0917 which pictures, and what is made of them
     """The part's pictures in order as inputs (n, C, H, W), or as the raw ones of a contract, read ahead."""
     if shape[0] not in (1, 3):
         message = f"a picture has 1 or 3 channels, and the model takes {show(shape)}"
-        raise InputError(Diagnostic(Code.INPUT_UNUSABLE, message))
+        raise InputError(Code.INPUT_UNUSABLE, message)
     if not len(part):
-        raise DataError(Diagnostic(Code.DATA_MISFIT, f"the {part.part} part of {part.dataset} has no pictures"))
+        raise DataError(Code.DATA_MISFIT, f"the {part.part} part of {part.dataset} has no pictures")
     frame = frame_of(shape, contract)
     numbers = np.arange(len(part))
     cuts = [numbers[k : k + batch] for k in range(0, len(numbers), batch)]
@@ -134,7 +134,7 @@ def _row_each(scores: Array, count: int) -> Array:
     """The same scores. Raises InputError unless there is a row for each of so many pictures."""
     if not scores.ndim or len(scores) != count:
         message = f"the model gives scores of shape {show(scores.shape)} for a batch of {count}"
-        raise InputError(Diagnostic(Code.MODEL_UNREADABLE, message, hint="it must give one row a picture"))
+        raise InputError(Code.MODEL_UNREADABLE, message, hint="it must give one row a picture")
     return scores
 
 
@@ -152,12 +152,12 @@ def _collect(made: Iterable[Array], part: Split, runtime: str, progress: Progres
 def _check(scores: Array, part: Split, runtime: str, done: int) -> None:
     if scores.ndim != 2 or scores.shape[1] != len(part.classes):
         message = f"the model gives scores of shape {show(scores.shape)}, and {part.dataset} has {len(part.classes)}"
-        raise DataError(Diagnostic(Code.DATA_MISFIT, f"{message} classes"))
+        raise DataError(Code.DATA_MISFIT, f"{message} classes")
     finite = np.isfinite(scores).all(1)
     if not finite.all():
         message = f"in {runtime} the scores of picture {done + int(finite.argmin())} are not finite numbers"
         hint = "the weights are damaged, or their training diverged"
-        raise InputError(Diagnostic(Code.MODEL_UNREADABLE, message, hint=hint))
+        raise InputError(Code.MODEL_UNREADABLE, message, hint=hint)
 
 
 @contextlib.contextmanager

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
-from nin_spec.diagnostics import Code, DeviceError, Diagnostic, InputError, SpecError, WeightsError
+from nin_spec.diagnostics import Code, DeviceError, InputError, SpecError, WeightsError
 from nin_spec.evaluation.scores import Array, Shape
 from nin_spec.model import Model, Preprocessing
 from nin_spec.pictures import raw
@@ -284,7 +284,7 @@ def _class_count(path: Path, session: Session, contract: Preprocessing, shape: S
 
 
 def _unusable(path: Path, why: str, hint: str | None = None) -> InputError:
-    return InputError(Diagnostic(Code.MODEL_UNREADABLE, f"{path} can't be evaluated: {why}", hint=hint))
+    return InputError(Code.MODEL_UNREADABLE, f"{path} can't be evaluated: {why}", hint=hint)
 
 
 # ------------------------------------------------------------------ torch
@@ -309,4 +309,4 @@ def _module(model: Model, device: Device, session: Session) -> NiNModule:
         return module
     message = f"{device} can't be used: onnxruntime has it, and PyTorch does not"
     hint = "install a PyTorch with CUDA (https://pytorch.org/get-started/locally), or ask for cpu"
-    raise DeviceError(Diagnostic(Code.DEVICE_UNAVAILABLE, message, hint=hint))
+    raise DeviceError(Code.DEVICE_UNAVAILABLE, message, hint=hint)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nin_spec.diagnostics import Code, Diagnostic, ForeignModelError, NinSpecError, short
+from nin_spec.diagnostics import Code, ForeignModelError, NinSpecError, short
 from nin_spec.ir.ops import Op
 from nin_spec.ir.types import ShapeError, TensorType
 from nin_spec.model import Preprocessing
@@ -87,4 +87,4 @@ def reading(origin: str, what: str = "it can't be read") -> Iterator[None]:
 
 def refusal(origin: str, why: str, hint: str | None = None) -> ForeignModelError:
     """What is outside the language, at the original's own name."""
-    return ForeignModelError(Diagnostic(Code.IMPORT, f"{origin}: {why}", hint=hint))
+    return ForeignModelError(Code.IMPORT, f"{origin}: {why}", hint=hint)

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from nin_spec.diagnostics import Code, Diagnostic, ParityError
+from nin_spec.diagnostics import Code, ParityError
 from nin_spec.importers.chain import Array, reading
 from nin_spec.model import Model, Preprocessing
 
@@ -112,7 +112,7 @@ def _apart(mine: Array, theirs: Array) -> float:
 def differs(name: str, difference: float) -> ParityError:
     """The error of a network that is not the original."""
     message = f"the imported network differs from {name}: relative difference {difference:.2e}"
-    return ParityError(Diagnostic(Code.PARITY, message, hint="please report it"))
+    return ParityError(Code.PARITY, message, hint="please report it")
 
 
 # ------------------------------------------------------------------ running

@@ -107,31 +107,27 @@ def read_bytes(path: Path, missing: Span | None = None) -> bytes:
         mode = path.stat().st_mode
         if not stat.S_ISREG(mode):
             what = "a directory" if stat.S_ISDIR(mode) else "not a regular file"
-            raise SpecError(Diagnostic(Code.FILE_UNREADABLE, f"{short(str(path), 200)} is {what}", missing))
+            raise SpecError(Code.FILE_UNREADABLE, f"{short(str(path), 200)} is {what}", missing)
         with path.open("rb") as file:
             return file.read(MAX_BYTES + 1)
     except FileNotFoundError:
-        raise SpecError(
-            Diagnostic(Code.FILE_NOT_FOUND, f"the file {short(str(path), 200)} does not exist", missing)
-        ) from None
+        raise SpecError(Code.FILE_NOT_FOUND, f"the file {short(str(path), 200)} does not exist", missing) from None
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         message = f"{short(str(path), 200)} can't be read: {reason}"
-        raise SpecError(Diagnostic(Code.FILE_UNREADABLE, message, missing)) from None
+        raise SpecError(Code.FILE_UNREADABLE, message, missing) from None
 
 
 def decode(name: str, data: bytes) -> Source:
     """Bytes to a source. Raises SpecError if they are too many or not UTF-8."""
     if len(data) > MAX_BYTES:
-        raise SpecError(
-            Diagnostic(Code.FILE_TOO_LARGE, f"{name} is larger than {MAX_BYTES:,} bytes, the limit of a spec")
-        )
+        raise SpecError(Code.FILE_TOO_LARGE, f"{name} is larger than {MAX_BYTES:,} bytes, the limit of a spec")
     try:
         return Source(name, data.decode("utf-8-sig"))
     except UnicodeDecodeError as error:
         line = data[: error.start].count(b"\n") + 1
         message = f"{name} is not UTF-8: byte {error.start} (line {line}) is 0x{data[error.start]:02x}"
-        raise SpecError(Diagnostic(Code.NOT_UTF8, message)) from None
+        raise SpecError(Code.NOT_UTF8, message) from None
 
 
 def parse(source: Source) -> Node:

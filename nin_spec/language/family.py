@@ -154,10 +154,10 @@ def override(root: Table, argument: str) -> Table:
     if not equals or not re.fullmatch(r"[^\s.]+(\.[^\s.]+)*", path) or len(steps) > MAX_DEPTH:
         message = f"{short(argument)!r} is not an override"
         hint = "write path=value, for example blocks.0.kernel=7"
-        raise SpecError(Diagnostic(Code.BAD_OVERRIDE, message, span, hint))
+        raise SpecError(Code.BAD_OVERRIDE, message, span, hint)
     if steps[0] == "extends":
         message = "extends is read before any override"
-        raise SpecError(Diagnostic(Code.BAD_OVERRIDE, message, span, "write a spec that extends the other one"))
+        raise SpecError(Code.BAD_OVERRIDE, message, span, "write a spec that extends the other one")
     route = _Route({steps[-1]: Entry(span, _value(source, len(path) + 1, text))}, span)
     for step in reversed(steps[:-1]):
         route = _Route({step: Entry(span, route)}, span)

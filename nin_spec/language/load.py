@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from nin_spec.diagnostics import Code, Diagnostic, Source, Span, SpecError, did_you_mean, short
+from nin_spec.diagnostics import Code, Source, Span, SpecError, did_you_mean, short
 from nin_spec.language import document, family
 from nin_spec.language.canonical import Canonical, canonicalise
 from nin_spec.language.document import Entry, Items, Table, Value
@@ -50,7 +50,7 @@ def loads(text: str, name: str = "<string>", overrides: Iterable[str] = (), *, a
     """The same from a text. Set `alone` for a spec embedded in a foreign file: it may not name local files."""
     source = document.decode(name, text.encode("utf-8", "surrogatepass"))
     if alone and (found := _root(source).entries.get("extends")):
-        raise SpecError(Diagnostic(Code.CONFLICT, "a spec embedded in another file can't use extends", found.node.span))
+        raise SpecError(Code.CONFLICT, "a spec embedded in another file can't use extends", found.node.span)
     return load_source(source, overrides)
 
 
@@ -80,7 +80,7 @@ def read(spec: str | Path | Named) -> Source:
     match resolve(spec):
         case StandardInput():
             if sys.stdin is None:
-                raise SpecError(Diagnostic(Code.FILE_UNREADABLE, "standard input is closed"))
+                raise SpecError(Code.FILE_UNREADABLE, "standard input is closed")
             return document.decode("<stdin>", sys.stdin.buffer.read(document.MAX_BYTES + 1))
         case ShippedSpec() as shipped:
             return document.read_file(shipped.path)
@@ -97,7 +97,7 @@ def _read_file(path: Path) -> Source:
         return document.read_file(path)
     hint = did_you_mean(name, shipped_names()) + "  (`nin-spec list` shows them)"
     message = f"{short(name)!r} is neither a file nor a shipped spec"
-    raise SpecError(Diagnostic(Code.FILE_NOT_FOUND, message, None, hint))
+    raise SpecError(Code.FILE_NOT_FOUND, message, None, hint)
 
 
 def _is_name(name: str) -> bool:
@@ -119,21 +119,21 @@ def _root(source: Source) -> Table:
     root = document.parse(source)
     if not isinstance(root, Table):
         hint = "a spec begins with `spec: 1` and `name: ...`"
-        raise SpecError(Diagnostic(Code.YAML_NOT_A_MAPPING, "a spec is a mapping", root.span, hint))
+        raise SpecError(Code.YAML_NOT_A_MAPPING, "a spec is a mapping", root.span, hint)
     return root
 
 
 def _base(source: Source, reference: Entry, chain: Sequence[Path]) -> Table:
     span, value = reference.node.span, reference.node
     if not isinstance(value, Value) or not isinstance(value.value, str):
-        raise SpecError(Diagnostic(Code.WRONG_TYPE, "extends: expected a file or the name of a shipped spec", span))
+        raise SpecError(Code.WRONG_TYPE, "extends: expected a file or the name of a shipped spec", span)
     path = family.base_path(value.value, source, SHIPPED)
     base = _base_source(value.value, path, span)
     own = Path(source.name).resolve()
     if path.resolve() in (*chain, own):
-        raise SpecError(Diagnostic(Code.EXTENDS_CYCLE, f"{path} extends itself", span))
+        raise SpecError(Code.EXTENDS_CYCLE, f"{path} extends itself", span)
     if len(chain) >= MAX_EXTENDS:
-        raise SpecError(Diagnostic(Code.EXTENDS_CYCLE, f"more than {MAX_EXTENDS} specs extend each other", span))
+        raise SpecError(Code.EXTENDS_CYCLE, f"more than {MAX_EXTENDS} specs extend each other", span)
     return _extended(base, (*chain, own))
 
 
@@ -145,4 +145,4 @@ def _base_source(reference: str, path: Path, span: Span) -> Source:
         if found.code is not Code.FILE_NOT_FOUND or path.parent != SHIPPED:
             raise
         hint = did_you_mean(reference, shipped_names())
-        raise SpecError(Diagnostic(found.code, f"unknown shipped spec {short(reference)!r}", span, hint)) from None
+        raise SpecError(found.code, f"unknown shipped spec {short(reference)!r}", span, hint) from None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from nin_spec.diagnostics import Code, Diagnostic, ExportError
+from nin_spec.diagnostics import Code, ExportError
 from nin_spec.precision.settings import Precision
 
 
@@ -56,5 +56,5 @@ def remark_on(precision: Precision, device: str) -> str | None:
         return None
     if found.instead:
         message = f"{precision} can't run on {device}: {found.why}"
-        raise ExportError(Diagnostic(Code.EXPORT_OPTION, message, hint=found.instead))
+        raise ExportError(Code.EXPORT_OPTION, message, hint=found.instead)
     return f"{precision} on {device}: {found.why}"

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from onnx import ModelProto, NodeProto, TensorProto, helper, load_from_string, numpy_helper, shape_inference
 
-from nin_spec.diagnostics import Code, Diagnostic, ExportError, Span
+from nin_spec.diagnostics import Code, ExportError, Span
 
 LARGEST = float(np.finfo(np.float16).max)
 SMALLEST_NORMAL = float(np.finfo(np.float16).smallest_normal)
@@ -37,7 +37,7 @@ def too_large(what: str, span: Span | None = None) -> ExportError:
     """The error of a number that half doesn't have."""
     message = f"{what}, and float16 ends at {LARGEST:g}"
     hint = "ask for --precision bfloat16, which has float32's range, or float32"
-    return ExportError(Diagnostic(Code.EXPORT_OPTION, message, span, hint))
+    return ExportError(Code.EXPORT_OPTION, message, span, hint)
 
 
 # ------------------------------------------------------------------ weights

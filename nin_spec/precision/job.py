@@ -10,7 +10,7 @@ from typing import Any, cast
 import numpy as np
 
 from nin_spec.data import Split
-from nin_spec.diagnostics import BudgetError, Code, Diagnostic, Span
+from nin_spec.diagnostics import BudgetError, Code, Span
 from nin_spec.evaluation.scores import Array, Progress, Shape, inputs
 from nin_spec.model import Model
 from nin_spec.precision.calibration import Ranges, calibrate
@@ -80,7 +80,7 @@ class Job:
         """The error of a file that loses too much."""
         message = f"{why}, and {self.budget:g} are allowed on the {self.known.name} pictures of the data set"
         hint = "allow more (--max-drop), or take a wider precision"
-        return BudgetError(Diagnostic(Code.BUDGET, message, hint=hint))
+        return BudgetError(Code.BUDGET, message, hint=hint)
 
     def line_of(self, layer: str) -> str:
         """`spec.yaml:12`, where the spec asks for a layer."""

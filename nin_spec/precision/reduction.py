@@ -11,7 +11,7 @@ import numpy as np
 from onnx import ModelProto, TensorProto, load_from_string
 
 from nin_spec.data.views import sample
-from nin_spec.diagnostics import Code, Diagnostic, ExportError
+from nin_spec.diagnostics import Code, ExportError
 from nin_spec.evaluation.scores import Shape, inputs
 from nin_spec.exporter import Artifact
 from nin_spec.model import Model
@@ -77,7 +77,7 @@ def _prepare(model: Model, data: bytes, settings: PrecisionSettings, device: str
 def _require_float32(data: bytes) -> None:
     if any(t.data_type == TensorProto.DOUBLE for t in load_from_string(data).graph.initializer):
         message = "a float64 file is not made smaller: float32 comes between"
-        raise ExportError(Diagnostic(Code.EXPORT_OPTION, message, hint="leave --dtype float64 or --precision out"))
+        raise ExportError(Code.EXPORT_OPTION, message, hint="leave --dtype float64 or --precision out")
 
 
 # ------------------------------------------------------------------ precisions
@@ -113,7 +113,7 @@ def _bfloat16(job: Job) -> bytes:
 def _int8(job: Job) -> bytes:
     if not layers_of(job.data):
         message = "int8 has nothing to quantise: the one layer with weights makes the scores, and those stay in float"
-        raise ExportError(Diagnostic(Code.EXPORT_OPTION, message, hint="leave --precision out"))
+        raise ExportError(Code.EXPORT_OPTION, message, hint="leave --precision out")
     ranges = job.ranges()
     used = job.known.calibration
     job.watch.say(

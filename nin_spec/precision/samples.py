@@ -7,7 +7,7 @@ from pathlib import Path
 
 from nin_spec.data import Split, SplitName, hold_out, match_classes, open_split, subset
 from nin_spec.data.views import sample
-from nin_spec.diagnostics import Code, DataError, Diagnostic
+from nin_spec.diagnostics import Code, DataError
 from nin_spec.language.load import loads
 from nin_spec.language.recipe import Recipe
 from nin_spec.model import Model, ModelCard
@@ -39,7 +39,7 @@ def open_pictures(model: Model, settings: PrecisionSettings) -> Pictures:
         message = f"{settings.precision} is measured on pictures, and nothing here names a data set"
         hint = "say --data DIR, or write a recipe (train: {dataset: ...}) into the spec"
         hint += "" if settings.precision == "int8" else "; --max-drop none writes a file that nobody measured"
-        raise DataError(Diagnostic(Code.DATA_MISSING, message, hint=hint))
+        raise DataError(Code.DATA_MISSING, message, hint=hint)
     learned = _part(model.card, dataset, "train", settings.data)
     if recipe is not None and recipe.validation:
         kept, held = hold_out(learned.labels, recipe.validation, recipe.seed)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import Literal, get_args
 
-from nin_spec.diagnostics import Code, Diagnostic, ExportError, did_you_mean
+from nin_spec.diagnostics import Code, ExportError, did_you_mean
 from nin_spec.exporter import Artifact
 
 Precision = Literal["float32", "float16", "bfloat16", "int8"]
@@ -75,4 +75,4 @@ def renamed(artifact: Artifact, precision: Precision) -> Artifact:
 
 
 def _refuse(message: str, hint: str) -> ExportError:
-    return ExportError(Diagnostic(Code.EXPORT_OPTION, message, hint=hint))
+    return ExportError(Code.EXPORT_OPTION, message, hint=hint)

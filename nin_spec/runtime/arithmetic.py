@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, get_args
 
-from nin_spec.diagnostics import Code, DeviceError, Diagnostic, InputError
+from nin_spec.diagnostics import Code, DeviceError, InputError
 from nin_spec.runtime.metadata import PREFIX
 from nin_spec.runtime.options import Arithmetic, Shape
 
@@ -65,7 +65,7 @@ def _held(kinds: list[str], properties: Mapping[str, str]) -> tuple[str, str]:
     declared = properties.get(f"{PREFIX}precision", stored)
     if declared not in _KNOWN:
         message = f"the file's metadata is damaged: {PREFIX}precision is none of {', '.join(_KNOWN)}"
-        raise InputError(Diagnostic(Code.MODEL_UNREADABLE, message, hint="export the model again"))
+        raise InputError(Code.MODEL_UNREADABLE, message, hint="export the model again")
     return (stored if declared == "bfloat16" else declared), declared
 
 
@@ -82,7 +82,7 @@ def settle(device: str, numbers: Numbers, asked: str | None, has: frozenset[str]
     wanted = asked or numbers.declared
     if numbers.held not in {wanted, "float32"}:
         message = f"the file holds {numbers.held}, and can't be computed in {wanted}"
-        raise DeviceError(Diagnostic(Code.DEVICE_OPTION, message, hint=f"export it with --precision {wanted}"))
+        raise DeviceError(Code.DEVICE_OPTION, message, hint=f"export it with --precision {wanted}")
     if wanted in (has or {numbers.held}):
         return wanted, ()
     if wanted == numbers.held == "float16":  # wider arithmetic does no harm, and is no gain either
@@ -91,4 +91,4 @@ def settle(device: str, numbers: Numbers, asked: str | None, has: frozenset[str]
     message = f"{device} can't compute in {wanted} here{own}"
     elsewhere = "run it on openvino, or " if wanted == "bfloat16" and device != "openvino" else ""
     hint = elsewhere + ("ask for another precision" if asked else "export with --precision float32")
-    raise DeviceError(Diagnostic(Code.DEVICE_UNAVAILABLE, message, hint=hint))
+    raise DeviceError(Code.DEVICE_UNAVAILABLE, message, hint=hint)

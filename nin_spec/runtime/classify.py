@@ -9,7 +9,7 @@ from itertools import groupby
 import numpy as np
 from numpy.typing import NDArray
 
-from nin_spec.diagnostics import Code, Diagnostic, InputError
+from nin_spec.diagnostics import Code, InputError
 from nin_spec.runtime.images import NamedInput
 from nin_spec.runtime.metadata import Output
 from nin_spec.runtime.patience import RUNNING, within
@@ -76,7 +76,7 @@ def _scores(session: Session, batch: Array) -> Array:
     scores = within(RUNNING, "the model", "running it", lambda: session.run(batch))
     if scores.shape[:1] != batch.shape[:1] or scores.ndim != 2:
         message = f"the model gives {show(scores.shape)} for {len(batch)} inputs, not one score a class"
-        raise InputError(Diagnostic(Code.MODEL_UNREADABLE, message))
+        raise InputError(Code.MODEL_UNREADABLE, message)
     return scores[:count]
 
 
@@ -84,7 +84,7 @@ def _predict(session: Session, name: str, scores: Array, top: int) -> Prediction
     labels = session.metadata.labels
     if labels and len(labels) != len(scores):
         message = f"the model names {len(labels)} classes and gives {len(scores)} scores"
-        raise InputError(Diagnostic(Code.MODEL_UNREADABLE, message))
+        raise InputError(Code.MODEL_UNREADABLE, message)
     probabilities = probabilities_of(scores, session.metadata.output)
     best = np.argsort(-scores, kind="stable")[:top]
     rows = tuple(

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from nin_spec.diagnostics import Code, DeviceError, Diagnostic, InputError
+from nin_spec.diagnostics import Code, DeviceError, InputError
 from nin_spec.runtime import plugins
 from nin_spec.runtime.arithmetic import Numbers, numbers_of_file, numbers_of_session, settle
 from nin_spec.runtime.failures import error_types, explain_failure, unreadable, without_noise
@@ -118,7 +118,7 @@ def _asked(target: Target, precision: str | None) -> str | None:
     option = target.options.asked_precision()
     if precision is not None and option not in {None, precision}:
         message = f"{target.provider.device}: precision is said twice, {precision} and {option}"
-        raise DeviceError(Diagnostic(Code.DEVICE_OPTION, message, hint="say it once"))
+        raise DeviceError(Code.DEVICE_OPTION, message, hint="say it once")
     return precision or option
 
 
@@ -159,4 +159,4 @@ def _misread(file: File, text: str) -> InputError:
 def unavailable(provider: Provider, why: str, remedy: str) -> DeviceError:
     """The error for a device that can't run here."""
     message = f"{provider.device} ({provider.name}) can't run here: {why}"
-    return DeviceError(Diagnostic(Code.DEVICE_UNAVAILABLE, message, hint=remedy or None))
+    return DeviceError(Code.DEVICE_UNAVAILABLE, message, hint=remedy or None)

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from functools import cache
 
-from nin_spec.diagnostics import Code, Diagnostic, InputError
+from nin_spec.diagnostics import Code, InputError
 from nin_spec.runtime.installation import import_onnxruntime
 
 
@@ -84,7 +84,7 @@ def without_noise(text: str) -> str:
 
 def unreadable(name: str, message: str, hint: str | None = None) -> InputError:
     """The error for a model file that can't be used."""
-    return InputError(Diagnostic(Code.MODEL_UNREADABLE, f"{name} can't be used: {message}", hint=hint))
+    return InputError(Code.MODEL_UNREADABLE, f"{name} can't be used: {message}", hint=hint)
 
 
 @cache

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nin_spec.diagnostics import Code, Diagnostic, InputError
+from nin_spec.diagnostics import Code, InputError
 from nin_spec.pictures import FORMATS, PictureTooLargeError, decode, frame_of, preprocess, raw, to_frame
 from nin_spec.runtime.session import Array, Session, fits, show
 
@@ -130,4 +130,4 @@ def _load_picture(path: Path, session: Session) -> Array:
 
 
 def _unusable(path: Path, why: str, hint: str | None = None) -> InputError:
-    return InputError(Diagnostic(Code.INPUT_UNUSABLE, f"{path} can't be used: {why}", hint=hint))
+    return InputError(Code.INPUT_UNUSABLE, f"{path} can't be used: {why}", hint=hint)

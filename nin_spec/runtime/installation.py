@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nin_spec.children import TELEMETRY
-from nin_spec.diagnostics import Code, DeviceError, Diagnostic
+from nin_spec.diagnostics import Code, DeviceError
 
 if TYPE_CHECKING:
     from importlib.metadata import Distribution
@@ -78,7 +78,7 @@ def _without_telemetry() -> Iterator[None]:
 def _broken(message: str) -> DeviceError:
     install = f"{INSTALL_GPU} ({INSTALL_CPU} without an NVIDIA GPU)" if HAS_GPU_WHEELS else INSTALL_CPU
     hint = instead_of(onnxruntime_packages(), install)
-    return DeviceError(Diagnostic(Code.DEVICE_UNAVAILABLE, message, hint=hint))
+    return DeviceError(Code.DEVICE_UNAVAILABLE, message, hint=hint)
 
 
 def instead_of(packages: Sequence[str], install: str) -> str:

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from nin_spec.diagnostics import Code, DeviceError, Diagnostic
+from nin_spec.diagnostics import Code, DeviceError
 
 ROOT = Path("/")
 _FAILED = ("allocate memory", "not enough memory", "bad_alloc", "out of memory")
@@ -87,7 +87,7 @@ def _kilobytes(path: Path) -> dict[str, int]:
 
 def shortage(message: str, hint: str) -> DeviceError:
     """The error of work that there is not enough memory for."""
-    return DeviceError(Diagnostic(Code.MEMORY, message, hint=hint))
+    return DeviceError(Code.MEMORY, message, hint=hint)
 
 
 def ran_out(error: Exception) -> bool:

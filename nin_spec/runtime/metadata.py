@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, cast, get_args
 
-from nin_spec.diagnostics import Code, Diagnostic, InputError
+from nin_spec.diagnostics import Code, InputError
 from nin_spec.language.shorthand import MAX_CELLS
 from nin_spec.model import Preprocessing
 
@@ -148,4 +148,4 @@ def _json(key: str, text: str) -> Any:
 def _bad(key: str, what: str) -> InputError:
     message = f"the file's metadata is damaged: {PREFIX}{key} {what}"
     hint = "export the model again, with this version of nin-spec"
-    return InputError(Diagnostic(Code.MODEL_UNREADABLE, message, hint=hint))
+    return InputError(Code.MODEL_UNREADABLE, message, hint=hint)

@@ -186,7 +186,7 @@ def _fixed_batch(data: bytes) -> int | None:
     try:
         return next(iter(numbers_of_file(data).input_shape), None)
     except ValueError as error:
-        raise InputError(Diagnostic(Code.MODEL_UNREADABLE, f"the exported file can't be read: {error}")) from error
+        raise InputError(Code.MODEL_UNREADABLE, f"the exported file can't be read: {error}") from error
 
 
 def _itemsize(data: bytes, device: Device, options: Mapping[str, object] | None) -> int:
@@ -205,7 +205,7 @@ def tolerance_of(precision: str, provider: str) -> Tolerance:
     if found is None:
         known = ", ".join(dict.fromkeys(name for name, _ in TOLERANCES))
         message = f"parity is proved for {known}, and the file computes in {precision}"
-        raise InputError(Diagnostic(Code.MODEL_UNREADABLE, message))
+        raise InputError(Code.MODEL_UNREADABLE, message)
     return found
 
 
@@ -234,7 +234,7 @@ def _run(session: Session, x: NDArray[Any]) -> dict[str, NDArray[Any]]:
         session.run(x)  # refuses what does not fit
     except InputError as error:
         message = f"the exported file does not take what its spec allows: {error.diagnostics[0].message}"
-        raise ParityError(Diagnostic(Code.PARITY, message)) from error
+        raise ParityError(Code.PARITY, message) from error
     names = [node.name for node in session.inference.get_outputs()]
     return dict(zip(names, session.inference.run(names, {session.input_name: x}), strict=True))
 

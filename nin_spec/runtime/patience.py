@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
-from nin_spec.diagnostics import Code, Diagnostic, InputError
+from nin_spec.diagnostics import Code, InputError
 
 T = TypeVar("T")
 
@@ -53,7 +53,7 @@ def within(seconds: float, name: str, what: str, call: Callable[[], T], memory: 
     if why is not None:
         _left.append(thread)
         hint = "a network of this language is opened in seconds: check where the file comes from"
-        raise InputError(Diagnostic(Code.MODEL_UNREADABLE, f"{name} can't be used: {why}", hint=hint))
+        raise InputError(Code.MODEL_UNREADABLE, f"{name} can't be used: {why}", hint=hint)
     if raised:
         raise raised[0]
     result: T = found[0]

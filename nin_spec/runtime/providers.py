@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from nin_spec.diagnostics import Code, DeviceError, Diagnostic, nearest
+from nin_spec.diagnostics import Code, DeviceError, nearest
 from nin_spec.runtime import plugins
 from nin_spec.runtime.arithmetic import intel_arithmetic
 from nin_spec.runtime.installation import (
@@ -181,12 +181,12 @@ def lookup(device: Device) -> Provider:
     message = f"{device!r} is not a device here"
     if device in _KNOWN_PLUGINS:
         message = f"{device} can't be used: its plug-in is not installed"
-        raise DeviceError(Diagnostic(Code.DEVICE_UNAVAILABLE, message, hint=f"pip install 'nin-spec[{device}]'"))
+        raise DeviceError(Code.DEVICE_UNAVAILABLE, message, hint=f"pip install 'nin-spec[{device}]'")
     choices = ["auto", *found]
     near = "cuda" if device == "gpu" else nearest(device, choices)
     asked = f"did you mean {near!r}? " if near else ""
     hint = f"{asked}there are {', '.join(choices)}, and what an onnxruntime-ep-* package adds"
-    raise DeviceError(Diagnostic(Code.DEVICE_UNAVAILABLE, message, hint=hint))
+    raise DeviceError(Code.DEVICE_UNAVAILABLE, message, hint=hint)
 
 
 def explain(device: Device) -> ProviderStatus:

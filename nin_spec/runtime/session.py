@@ -16,7 +16,7 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from nin_spec.diagnostics import Code, DeviceError, Diagnostic, InputError
+from nin_spec.diagnostics import Code, DeviceError, InputError
 from nin_spec.runtime.buckets import BucketRunner, Place
 from nin_spec.runtime.creation import File, Request, create_settled, find_target, unavailable
 from nin_spec.runtime.failures import error_types, unreadable, without_noise
@@ -102,7 +102,7 @@ class Session:
     def _misfit(self, x: NDArray[Any]) -> InputError:
         wanted = f"{self.dtype} of shape {show(self.input_shape)}"
         message = f"the model takes {wanted}, and was given {x.dtype} of shape {show(x.shape)}"
-        return InputError(Diagnostic(Code.INPUT_UNUSABLE, message))
+        return InputError(Code.INPUT_UNUSABLE, message)
 
     def _failure(self, x: NDArray[Any], error: Exception) -> InputError | DeviceError:
         why = without_noise(str(error))
@@ -111,9 +111,9 @@ class Session:
         ):
             message = f"{self.device} can't run a batch of shape {show(x.shape)}: {why}"
             code = Code.MEMORY if ran_out(error) else Code.DEVICE_UNAVAILABLE
-            return DeviceError(Diagnostic(code, message, hint="try a smaller batch"))
+            return DeviceError(code, message, hint="try a smaller batch")
         message = f"the model can't take an input of shape {show(x.shape)}: {why}"
-        return InputError(Diagnostic(Code.INPUT_UNUSABLE, message))
+        return InputError(Code.INPUT_UNUSABLE, message)
 
 
 def fits(shape: tuple[int, ...], declared: Shape) -> bool:
@@ -154,7 +154,7 @@ def open_session(  # noqa: PLR0913 keywords
         return _open(File.of(model), lookup(device), request, choice=f"{device}, as asked")
     if options:
         message, hint = "auto takes no options: which exist depends on the device", "name the device"
-        raise DeviceError(Diagnostic(Code.DEVICE_OPTION, message, hint=hint))
+        raise DeviceError(Code.DEVICE_OPTION, message, hint=hint)
     return _open_best(File.of(model), request)
 
 
@@ -174,7 +174,7 @@ def _open_best(file: File, request: Request) -> Session:
         except DeviceError as error:
             refused.append(error.diagnostics[0].message.partition(";")[0])
     hint = "say --device and --precision, and `nin-spec doctor` shows which devices work"
-    raise DeviceError(Diagnostic(Code.DEVICE_UNAVAILABLE, f"no device works here: {'; '.join(refused)}", hint=hint))
+    raise DeviceError(Code.DEVICE_UNAVAILABLE, f"no device works here: {'; '.join(refused)}", hint=hint)
 
 
 def _open(file: File, provider: Provider, request: Request, *, choice: str) -> Session:
@@ -232,7 +232,7 @@ def _with_buckets(session: Session, options: DeviceOptions) -> Session:
         message = f"{session.device}: CUDA graphs need an open batch and fixed sizes, and the model takes and gives "
         message += " and ".join(show(shape) for shape in shapes)
         hint = "export it with a fixed size and an open batch, or leave enable_cuda_graph out"
-        raise DeviceError(Diagnostic(Code.DEVICE_OPTION, message, hint=hint))
+        raise DeviceError(Code.DEVICE_OPTION, message, hint=hint)
     (taken, given) = (cast("tuple[int, ...]", shape[1:]) for shape in shapes)
     kind = next(node.type for node in session.inference.get_outputs() if node.name == session.output_name)
     scores = (session.output_name, given, np.dtype(_DTYPES[kind]))
@@ -261,7 +261,7 @@ def _refuse_fallback(provider: Provider, inference: Any, placement: Mapping[str,
     more = f" and {len(elsewhere) - 8} more" if len(elsewhere) > 8 else ""
     message = f"{provider.name} doesn't run the whole model; elsewhere: {', '.join(elsewhere[:8])}{more}"
     hint = f"{provider.device} has no kernel for these: change them in the spec, or ask for cpu"
-    raise DeviceError(Diagnostic(Code.DEVICE_FALLBACK, message, hint=hint))
+    raise DeviceError(Code.DEVICE_FALLBACK, message, hint=hint)
 
 
 def _input(inference: Any, name: str) -> tuple[Any, np.dtype[Any]]:

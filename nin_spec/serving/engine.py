@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nin_spec.diagnostics import Code, Diagnostic, InputError, NinSpecError
+from nin_spec.diagnostics import Code, InputError, NinSpecError
 from nin_spec.runtime.session import PROBE_SIZES, Session, open_session
 from nin_spec.serving.errors import BadRequestError, FailedError
 from nin_spec.serving.protocol import TensorSpec
@@ -143,7 +143,7 @@ def open_engine(
     if session.runner is not None and len(engine.inputs) + len(engine.outputs) > 2:
         message = f"{path}: CUDA graphs are made for one input and one output, and the model has more"
         hint = "leave enable_cuda_graph out, or export the model without the other outputs"
-        raise InputError(Diagnostic(Code.SERVE_UNUSABLE, message, hint=hint))
+        raise InputError(Code.SERVE_UNUSABLE, message, hint=hint)
     return engine
 
 
@@ -162,7 +162,7 @@ def _declared(path: Path, nodes: Sequence[Any]) -> tuple[TensorSpec, ...]:
     for node in nodes:
         if node.type not in _KINDS:
             message = f"{path}: {node.name!r} is a {node.type}, which the protocol has no name for"
-            raise InputError(Diagnostic(Code.SERVE_UNUSABLE, message, hint="export it with tensors of numbers alone"))
+            raise InputError(Code.SERVE_UNUSABLE, message, hint="export it with tensors of numbers alone")
     return tuple(TensorSpec(node.name, _KINDS[node.type], _shape(node.shape)) for node in nodes)
 
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from nin_spec.diagnostics import Code, Diagnostic, InputError, NinSpecError, WeightsError
+from nin_spec.diagnostics import Code, InputError, NinSpecError, WeightsError
 from nin_spec.opened import model_of
 from nin_spec.serving.batcher import Batcher, Limits
 from nin_spec.serving.engine import Engine, Plan, open_engine, open_lane, plan
@@ -38,7 +38,7 @@ def parse_source(text: str) -> Source:
     name, colon, version = name.partition(":")
     if not _NAME.fullmatch(name) or (colon and not _VERSION.fullmatch(version)):
         message = f"{text!r} names no model: a name is letters, digits, '.', '_' and '-', a version a positive number"
-        raise InputError(Diagnostic(Code.SERVE_UNUSABLE, message, hint="write NAME=FILE.onnx or NAME:2=FILE.onnx"))
+        raise InputError(Code.SERVE_UNUSABLE, message, hint="write NAME=FILE.onnx or NAME:2=FILE.onnx")
     return Source(Path(path), name, version or "1")
 
 
@@ -84,7 +84,7 @@ def open_model(source: Source, choice: Choice) -> Opened:
     lane = None if choice.delay else open_lane(engine, content, choice.options)
     if lane and stamp_of(source.path) != stamp:  # two files would answer under one name
         message = f"{source.path} changed while it was opened"
-        raise InputError(Diagnostic(Code.SERVE_UNUSABLE, message, hint="try again once it is written"))
+        raise InputError(Code.SERVE_UNUSABLE, message, hint="try again once it is written")
     found = plan(engine, choice.rows, lane)
     logger.info(
         found.remark,
@@ -119,7 +119,7 @@ def open_all(sources: Sequence[Source], choice: Choice) -> list[Opened]:
         if key in seen:
             message = f"{seen[key]} and {model.source.path} are both version {key[1]} of {key[0]!r}"
             hint = f"name them apart: {key[0]}:1={seen[key]} {key[0]}:2={model.source.path}"
-            raise InputError(Diagnostic(Code.SERVE_UNUSABLE, message, hint=hint))
+            raise InputError(Code.SERVE_UNUSABLE, message, hint=hint)
         seen[key] = model.source.path
     return opened
 

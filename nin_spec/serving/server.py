@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import uvicorn
 
-from nin_spec.diagnostics import Code, Diagnostic, InputError
+from nin_spec.diagnostics import Code, InputError
 from nin_spec.serving.http.app import App
 from nin_spec.serving.http.connection import Connection
 from nin_spec.serving.http.guard import Guard
@@ -155,7 +155,7 @@ class Server(uvicorn.Server):
         except SystemExit:
             where = f"{self.settings.host}:{self.settings.port}"
             message = f"{where} can't be listened on: it is taken, not an address of this machine, or not allowed"
-            raise InputError(Diagnostic(Code.SERVE_UNUSABLE, message, hint="say another --port or --host")) from None
+            raise InputError(Code.SERVE_UNUSABLE, message, hint="say another --port or --host") from None
         self._tasks.append(asyncio.create_task(self._hurry()))
         if self.settings.reload:
             self._tasks.append(asyncio.create_task(self.service.repository.watch(self.settings.reload)))

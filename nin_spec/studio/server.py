@@ -15,7 +15,7 @@ from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, Response
 from nicegui import core, ui
 
-from nin_spec.diagnostics import Code, Diagnostic, InputError
+from nin_spec.diagnostics import Code, InputError
 from nin_spec.diagrams import colours
 from nin_spec.studio.completion import complete, explain
 from nin_spec.studio.editor import SCRIPT, Editor
@@ -71,7 +71,7 @@ def _listen(port: int) -> socket.socket:
         listening.bind((_HOST, port))
     except OSError as error:
         message = f"{_HOST}:{port} can't be listened on: {error.strerror}"
-        raise InputError(Diagnostic(Code.SERVE_UNUSABLE, message, hint="say another --port")) from None
+        raise InputError(Code.SERVE_UNUSABLE, message, hint="say another --port") from None
     return listening
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 
-from nin_spec.diagnostics import Code, Diagnostic, InputError, short
+from nin_spec.diagnostics import Code, InputError, short
 from nin_spec.files import write_atomic
 from nin_spec.language import document
 from nin_spec.language.load import read
@@ -75,7 +75,7 @@ def open_spec(spec: str | None) -> Workspace:
     named, path = resolve(spec), Path(spec)
     if isinstance(named, StandardInput):
         message = "the studio needs a file that it can write, not standard input"
-        raise InputError(Diagnostic(Code.SERVE_UNUSABLE, message, hint="say FILE.yaml"))
+        raise InputError(Code.SERVE_UNUSABLE, message, hint="say FILE.yaml")
     if isinstance(named, ShippedSpec):
         return _new(Path(f"{named.name}.yaml"), _plain(read(named).text))
     if path.suffix in {".yaml", ".yml"} and not path.exists() and path.parent.is_dir():

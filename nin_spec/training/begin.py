@@ -14,7 +14,7 @@ import torch
 
 from nin_spec import network as networks
 from nin_spec.data import Split
-from nin_spec.diagnostics import Code, DataError, Diagnostic, SpecError, TrainingError
+from nin_spec.diagnostics import Code, DataError, SpecError, TrainingError
 from nin_spec.extras import need
 from nin_spec.files import write_atomic
 from nin_spec.language import load as language
@@ -182,7 +182,7 @@ def _agreed_sets(network: Network, location: Path | None, settings: TrainSetting
             if other != said[0]:
                 message = f"process {rank} ({world.peers[rank]}) has different pictures from process 0"
                 hint = "copy the same data set to each machine"
-                raise DataError(Diagnostic(Code.DATA_MISFIT, message, hint=hint))
+                raise DataError(Code.DATA_MISFIT, message, hint=hint)
     return sets
 
 
@@ -285,4 +285,4 @@ def _create(  # noqa: PLR0913, PLR0917 the contents of run.json
             shutil.rmtree(beside, ignore_errors=True)  # it remains if it could not be renamed
     except OSError as error:
         message = f"{target} can't be created: {error.strerror}"
-        raise TrainingError(Diagnostic(Code.RUN_UNUSABLE, message)) from None
+        raise TrainingError(Code.RUN_UNUSABLE, message) from None

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nin_spec.diagnostics import Code, Diagnostic, TrainingError, WeightsError
+from nin_spec.diagnostics import Code, TrainingError, WeightsError
 from nin_spec.weights.storage import read, save
 
 Array = NDArray[np.floating[Any]]
@@ -136,4 +136,4 @@ def _digest(tensors: Mapping[str, Array], state: str) -> str:
 
 
 def _unusable(path: Path, why: str, hint: str | None = None) -> TrainingError:
-    return TrainingError(Diagnostic(Code.RUN_UNUSABLE, f"{path} can't be resumed: {why}", hint=hint))
+    return TrainingError(Code.RUN_UNUSABLE, f"{path} can't be resumed: {why}", hint=hint)

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from nin_spec.diagnostics import Code, Diagnostic, DivergedError
+from nin_spec.diagnostics import Code, DivergedError
 from nin_spec.training.checkpoint import Checkpoint, State, write_checkpoint
 from nin_spec.training.engine import Engine
 from nin_spec.training.folder import read_rows, unusable, write_rows
@@ -70,7 +70,7 @@ class Checkpointer:
             hint = (
                 "lower optimizer.lr, add a warmup or a gradient_clip; the last good weights are kept in the run folder"
             )
-            raise DivergedError(Diagnostic(Code.DIVERGED, message, hint=hint))
+            raise DivergedError(Code.DIVERGED, message, hint=hint)
         save(self.folder / "last.safetensors", weights, self.about(state.step))
         memory = state_of(self.engine.optimizer, self.engine.bare.named_parameters())
         tensors = {f"weights/{n}": a for n, a in weights.items()}

@@ -11,7 +11,7 @@ from datetime import timedelta
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Protocol
 
-from nin_spec.diagnostics import Code, Diagnostic, TrainingError
+from nin_spec.diagnostics import Code, TrainingError
 from nin_spec.training.launch import Launch
 
 if TYPE_CHECKING:
@@ -105,7 +105,7 @@ def connect_store(launch: Launch) -> Any:
         f"process {launch.rank} of {launch.size} ({launch.by}) can't connect to the others at "
         f"{launch.rendezvous}: {why}"
     )
-    raise TrainingError(Diagnostic(Code.PEER_LOST, message, hint=hint))
+    raise TrainingError(Code.PEER_LOST, message, hint=hint)
 
 
 def _gather(store: Any, launch: Launch, end: float) -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from nin_spec.diagnostics import Code, DeviceError, Diagnostic
+from nin_spec.diagnostics import Code, DeviceError
 from nin_spec.training.world import World, agreed
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ def choose_device(name: str, world: World) -> torch.device:
     if not torch.cuda.is_available():
         built = torch.version.cuda
         why = "this PyTorch is built without CUDA" if built is None else f"PyTorch (CUDA {built}) finds no GPU"
-        raise DeviceError(Diagnostic(Code.DEVICE_UNAVAILABLE, f"cuda can't be used: {why}", hint="pass --device cpu"))
+        raise DeviceError(Code.DEVICE_UNAVAILABLE, f"cuda can't be used: {why}", hint="pass --device cpu")
     # The same seed must give the same weights on a GPU, too.
     torch.backends.cudnn.deterministic = True
     torch.backends.cudnn.benchmark = False
@@ -38,7 +38,7 @@ def choose_device(name: str, world: World) -> torch.device:
         return torch.device("cuda", 0)
     if max(world.neighbours, world.local + 1) > gpus:
         message = f"{world.neighbours} processes need a GPU each, but this machine has {gpus}"
-        raise DeviceError(Diagnostic(Code.DEVICE_UNAVAILABLE, message, hint="start one process per GPU"))
+        raise DeviceError(Code.DEVICE_UNAVAILABLE, message, hint="start one process per GPU")
     return torch.device("cuda", world.local)
 
 
@@ -51,7 +51,7 @@ def require_own_gpu(world: World, device: torch.device) -> None:
         for rank, gpu in enumerate(chosen):
             if gpu and chosen.index(gpu) < rank:
                 message = f"processes {chosen.index(gpu)} and {rank} have the same GPU"
-                raise DeviceError(Diagnostic(Code.DEVICE_UNAVAILABLE, message, hint="start one process per GPU"))
+                raise DeviceError(Code.DEVICE_UNAVAILABLE, message, hint="start one process per GPU")
 
 
 def default_threads(world: World) -> int:

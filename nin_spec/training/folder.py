@@ -26,7 +26,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from nin_spec import __version__
 from nin_spec import network as networks
-from nin_spec.diagnostics import Code, Diagnostic, TrainingError, counted
+from nin_spec.diagnostics import Code, TrainingError, counted
 from nin_spec.files import refuse_url, write_atomic
 from nin_spec.language import document
 from nin_spec.language.load import load_source
@@ -213,7 +213,7 @@ def recipe_of(network: Network) -> Recipe:
     if recipe is None:
         message = f"{network.card.name} has no recipe: its spec has no train section"
         hint = "add train: {dataset: ..., epochs: ..., optimizer: {kind: adamw, lr: 0.001}}; see nin-spec schema"
-        raise TrainingError(Diagnostic(Code.RECIPE, message, network.spec.root, hint))
+        raise TrainingError(Code.RECIPE, message, network.spec.root, hint)
     return recipe
 
 
@@ -224,12 +224,12 @@ def require_free(target: Path) -> None:
         if not os.path.lexists(target) or (target.is_dir() and not any(target.iterdir())):
             return
     except OSError as error:
-        raise TrainingError(Diagnostic(Code.RUN_UNUSABLE, f"{target} can't be read: {error.strerror}")) from None
+        raise TrainingError(Code.RUN_UNUSABLE, f"{target} can't be read: {error.strerror}") from None
     if is_run(target):
         hint = f"run nin-spec train {target} --resume to resume it, or pass another --output"
-        raise TrainingError(Diagnostic(Code.RUN_UNUSABLE, f"{target} exists already: it is a run", hint=hint))
+        raise TrainingError(Code.RUN_UNUSABLE, f"{target} exists already: it is a run", hint=hint)
     message = f"{target} exists already, and was not made by nin-spec train"
-    raise TrainingError(Diagnostic(Code.RUN_UNUSABLE, message, hint="pass another --output"))
+    raise TrainingError(Code.RUN_UNUSABLE, message, hint="pass another --output")
 
 
 def default_folder(name: str) -> Path:
@@ -247,9 +247,7 @@ def latest_folder(name: str) -> Path:
     found = runs_of(name)
     if not found:
         message = f"runs/ has no run of {name} to resume"
-        raise TrainingError(
-            Diagnostic(Code.RUN_UNUSABLE, message, hint="pass the folder: nin-spec train RUNDIR --resume")
-        )
+        raise TrainingError(Code.RUN_UNUSABLE, message, hint="pass the folder: nin-spec train RUNDIR --resume")
     return found[0]
 
 
@@ -268,4 +266,4 @@ def _number(path: Path, name: str) -> int | None:
 
 def unusable(folder: Path, why: str, hint: str | None = None) -> TrainingError:
     """The error of an unusable folder."""
-    return TrainingError(Diagnostic(Code.RUN_UNUSABLE, f"{folder} can't be used as a run: {why}", hint=hint))
+    return TrainingError(Code.RUN_UNUSABLE, f"{folder} can't be used as a run: {why}", hint=hint)

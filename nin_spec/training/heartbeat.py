@@ -18,7 +18,7 @@ import threading
 import time
 from collections.abc import Sequence
 
-from nin_spec.diagnostics import Code, Diagnostic, PeerLostError, TrainingError, render
+from nin_spec.diagnostics import Code, PeerLostError, TrainingError, render
 
 GRACE = 5.0
 """Seconds for a process to end by itself once another is lost."""
@@ -123,7 +123,7 @@ class Heartbeat:
         if self.found.is_set():
             return
         message = f"process {rank} of {len(self.names)} ({self.names[rank]}) {why}"
-        self.lost = PeerLostError(Diagnostic(Code.PEER_LOST, message, hint=RESUME_HINT))
+        self.lost = PeerLostError(Code.PEER_LOST, message, hint=RESUME_HINT)
         self.found.set()
         self._send({"lost": rank, "why": why})
 
@@ -217,4 +217,4 @@ def _unreachable(message: str) -> TrainingError:
         "allow connections between the machines on any port, which gloo and NCCL need too, or pass --peer-timeout "
         "0 to disable the heartbeat"
     )
-    return TrainingError(Diagnostic(Code.PEER_LOST, message, hint=hint))
+    return TrainingError(Code.PEER_LOST, message, hint=hint)

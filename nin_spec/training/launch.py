@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NoReturn
 
-from nin_spec.diagnostics import Code, Diagnostic, TrainingError
+from nin_spec.diagnostics import Code, TrainingError
 
 _MPI = (
     ("Open MPI", "OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE"),
@@ -188,4 +188,4 @@ def _number(env: Mapping[str, str], key: str, otherwise: int) -> int:
 
 
 def _refuse(message: str, hint: str) -> NoReturn:
-    raise TrainingError(Diagnostic(Code.RECIPE, message, hint=hint))
+    raise TrainingError(Code.RECIPE, message, hint=hint)

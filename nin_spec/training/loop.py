@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812 the field's name
 from torch import Tensor, nn
 
-from nin_spec.diagnostics import Code, Diagnostic, DivergedError
+from nin_spec.diagnostics import Code, DivergedError
 from nin_spec.language.recipe import Recipe
 from nin_spec.training.batches import Batches, MicroBatch
 from nin_spec.training.board import Board
@@ -179,7 +179,7 @@ class Loop:
         epoch = (number - 1) // self.batches.per_epoch + 1
         message = f"the loss of step {number} (epoch {epoch}) is {loss}: training has diverged"
         hint = "lower optimizer.lr, add a warmup or a gradient_clip; the last good weights are kept in the run folder"
-        return DivergedError(Diagnostic(Code.DIVERGED, message, hint=hint))
+        return DivergedError(Code.DIVERGED, message, hint=hint)
 
 
 class Clock:

@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from nin_spec.data import Frame, frame_of
-from nin_spec.diagnostics import Code, DataError, Diagnostic, DivergedError, ExportError, TrainingError, counted
+from nin_spec.diagnostics import Code, DataError, DivergedError, ExportError, TrainingError, counted
 from nin_spec.extras import require
 from nin_spec.ir import ops
 from nin_spec.language.recipe import Recipe
@@ -180,12 +180,12 @@ class TrainingSession:
         if room < 0:
             message = f"pictures resized to {recipe.resize} are smaller than the input, {frame.height}x{frame.width}"
             span = self.network.spec.where("train", "resize")
-            raise TrainingError(Diagnostic(Code.RECIPE, message, span, "resize to at least the input's size"))
+            raise TrainingError(Code.RECIPE, message, span, "resize to at least the input's size")
         held = recipe.batch_size * stored.height * stored.width * stored.channels
         if held > _MAX_BATCH:
             message = f"a batch of {recipe.batch_size} pictures of {stored.height}x{stored.width} is {held:,} bytes"
             hint = "lower resize or batch_size"
-            raise TrainingError(Diagnostic(Code.RECIPE, message, self.network.spec.where("train"), hint))
+            raise TrainingError(Code.RECIPE, message, self.network.spec.where("train"), hint)
         share = Share(self.world.rank, self.world.size, self.settings.accumulate)
         size = (frame.height, frame.width)
         made = Batches(self.sets.learned, recipe.batch_size, recipe.seed, stored, size, recipe.augment, share)
@@ -194,9 +194,7 @@ class TrainingSession:
                 f"a batch of {made.batch} can't be divided among {share.ranks} processes with {share.micro_batches} "
                 "micro-batches each"
             )
-            raise TrainingError(
-                Diagnostic(Code.RECIPE, message, hint="raise batch_size, or use fewer processes or micro-batches")
-            )
+            raise TrainingError(Code.RECIPE, message, hint="raise batch_size, or use fewer processes or micro-batches")
         if made.batch == share.ranks * share.micro_batches:
             self._require_statistics()
         return made
@@ -207,7 +205,7 @@ class TrainingSession:
             if isinstance(node.op, ops.BatchNorm) and math.prod(node.input.shape[1:]) == 1:
                 message = f"with a batch of one picture, {node.name} has one value per channel, which has no variance"
                 hint = "raise batch_size, or lower --accumulate"
-                raise TrainingError(Diagnostic(Code.RECIPE, message, node.span, hint))
+                raise TrainingError(Code.RECIPE, message, node.span, hint)
 
     def _engine(self, model: Any) -> tuple[Engine, Checkpointer]:
         bare = build_module(model)
@@ -279,5 +277,5 @@ def input_frame(network: Network) -> Frame:
     channels, height, width = network.graph.input.shape
     if channels not in (1, 3):
         message = f"pictures have 1 or 3 channels, but the network takes {channels}"
-        raise TrainingError(Diagnostic(Code.RECIPE, message, network.spec.where("input", "channels")))
+        raise TrainingError(Code.RECIPE, message, network.spec.where("input", "channels"))
     return frame_of((channels, height, width), network.card.preprocessing)

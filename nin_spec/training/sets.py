@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 from nin_spec.data import Split, check_headers, fingerprint, hold_out, match_classes, open_split, sample, subset
 from nin_spec.data.opening import place_beside, place_for
 from nin_spec.data.published import doubts
-from nin_spec.diagnostics import MAX_FINDINGS, Code, DataError, Diagnostic, TrainingError, counted
+from nin_spec.diagnostics import MAX_FINDINGS, Code, DataError, TrainingError, counted
 from nin_spec.named import SHIPPED
 from nin_spec.training.folder import DataRecord, recipe_of
 
@@ -46,12 +46,10 @@ def open_sets(network: Network, location: Path | None, limit: int | None) -> Set
         learned, scored = divide(network, learned)
     scored_on: Literal["test", "validation"] = "validation" if recipe.validation else "test"
     if not len(learned):
-        raise DataError(Diagnostic(Code.DATA_MISFIT, f"{learned.where} has no pictures to train on"))
+        raise DataError(Code.DATA_MISFIT, f"{learned.where} has no pictures to train on")
     if not len(scored):
         message = f"{test.where} has no pictures to score on"
-        raise DataError(
-            Diagnostic(Code.DATA_MISFIT, message, hint="add pictures, or hold some out: train.validation: 0.1")
-        )
+        raise DataError(Code.DATA_MISFIT, message, hint="add pictures, or hold some out: train.validation: 0.1")
     record = DataRecord(
         dataset=recipe.dataset,
         location=None if location is None else str(location.resolve()),
@@ -91,7 +89,7 @@ def divide(network: Network, part: Split) -> tuple[Split, Split]:
             f"{counted(len(part.classes), 'class', 'classes')} is zero pictures, so the best epoch can't be chosen"
         )
         hint = "raise it, use more pictures, or remove it to score the test split and keep the last epoch"
-        raise TrainingError(Diagnostic(Code.RECIPE, message, network.spec.where("train", "validation"), hint))
+        raise TrainingError(Code.RECIPE, message, network.spec.where("train", "validation"), hint)
     return subset(part, kept), subset(part, held)
 
 
@@ -115,7 +113,7 @@ def open_run_split(run: Run, role: Role, location: Path | None = None) -> Split:
     recipe = recipe_of(run.network)
     if role == "validation" and not recipe.validation:
         message = f"{run.path} has no validation split: its recipe does not hold any out"
-        raise TrainingError(Diagnostic(Code.RECIPE, message, hint="evaluate its test or train split"))
+        raise TrainingError(Code.RECIPE, message, hint="evaluate its test or train split")
     part = open_split(recipe.dataset, "test" if role == "test" else "train", location or run.location)
     if role == "test":
         return part

@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from nin_spec.diagnostics import Code, Diagnostic, NinSpecError, PeerLostError, TrainingError
+from nin_spec.diagnostics import Code, NinSpecError, PeerLostError, TrainingError
 from nin_spec.training import heartbeat
 from nin_spec.training.collectives import Collectives, GroupCollectives, StoreCollectives, connect_store, prefixed
 from nin_spec.training.heartbeat import Heartbeat
@@ -145,7 +145,7 @@ def require_same(world: World, asked: dict[str, Any]) -> None:
             if different := [key for key, value in other.items() if said[0].get(key) != value]:
                 message = f"process {rank} ({world.peers[rank]}) and process 0 differ in {', '.join(different)}"
                 hint = "start all with the same command; to train separately in each, set RANK=0 and WORLD_SIZE=1"
-                raise TrainingError(Diagnostic(Code.RECIPE, message, hint=hint))
+                raise TrainingError(Code.RECIPE, message, hint=hint)
 
 
 def _gist(error: Exception) -> str:
@@ -251,7 +251,7 @@ def _explained(error: RuntimeError, beat: Heartbeat | None) -> PeerLostError:
     if beat is not None and beat.found.wait(beat.patience + heartbeat.GRACE) and beat.lost is not None:
         return beat.lost
     message = f"the processes can't reach each other: {str(error).partition(chr(10))[0]}"
-    return PeerLostError(Diagnostic(Code.PEER_LOST, message, hint=heartbeat.RESUME_HINT))
+    return PeerLostError(Code.PEER_LOST, message, hint=heartbeat.RESUME_HINT)
 
 
 def _await_others(collectives: StoreCollectives, world: World) -> None:

@@ -22,7 +22,7 @@ from typing import Any, NoReturn
 import numpy as np
 from numpy.typing import NDArray
 
-from nin_spec.diagnostics import Code, Diagnostic, WeightsError
+from nin_spec.diagnostics import Code, WeightsError
 from nin_spec.ir.graph import Graph
 from nin_spec.weights.naming import Fit, Shapes, by_suffix, complete, explain, fit, listed, nearly, preferred, show
 
@@ -80,7 +80,7 @@ def adopt(  # noqa: PLR0913 keyword-only
             remarks.append("the file's order is not the network's: matched by shape, equal shapes by number")
     for their in mapping.values():
         if why := (unusable or {}).get(their):
-            raise WeightsError(Diagnostic(Code.WEIGHTS_UNREADABLE, f"{file} can't be used: {their} {why}"))
+            raise WeightsError(Code.WEIGHTS_UNREADABLE, f"{file} can't be used: {their} {why}")
     weights = {our: _converted(file, their, tensors[their], graph.input.dtype) for our, their in mapping.items()}
     for name, p in graph.parameters().items():
         if p.role == "var" and (weights[name] < 0).any():
@@ -264,4 +264,4 @@ def _remarks(
 
 
 def _refuse(message: str, hint: str | None = None) -> NoReturn:
-    raise WeightsError(Diagnostic(Code.WEIGHTS_MISMATCH, message, hint=hint))
+    raise WeightsError(Code.WEIGHTS_MISMATCH, message, hint=hint)

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from nin_spec.diagnostics import Code, Diagnostic, WeightsError
+from nin_spec.diagnostics import Code, WeightsError
 from nin_spec.ir.graph import Graph
 from nin_spec.weights.adopt import Adoption, adopt
 from nin_spec.weights.naming import is_average, listed, preferred, prefixes
@@ -53,7 +53,7 @@ def _best(found: Checkpoint, fitting: list[tuple[StateDict, Adoption]]) -> tuple
     if chosen is None and not all(_equal(first, adoption) for _, adoption in by_name):
         labels = ", ".join(state.label for state, _ in by_name)
         message = f"{found.name} has {len(by_name)} state dicts that fit; which one to use is ambiguous: {labels}"
-        raise WeightsError(Diagnostic(Code.WEIGHTS_MISMATCH, message, hint=_alone(by_name[0][0].label)))
+        raise WeightsError(Code.WEIGHTS_MISMATCH, message, hint=_alone(by_name[0][0].label))
     return by_name[chosen or 0]
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nin_spec.diagnostics import Code, Diagnostic, WeightsError
+from nin_spec.diagnostics import Code, WeightsError
 
 Array = NDArray[np.floating[Any]]
 
@@ -54,4 +54,4 @@ def placeholder(shape: tuple[int, ...]) -> Array:
 
 def refusal(path: Path, why: str, hint: str | None = None) -> WeightsError:
     """The error of a file that is not usable as weights."""
-    return WeightsError(Diagnostic(Code.WEIGHTS_UNREADABLE, f"{path} can't be used: {why}", hint=hint))
+    return WeightsError(Code.WEIGHTS_UNREADABLE, f"{path} can't be used: {why}", hint=hint)

@@ -15,7 +15,7 @@ import pytest
 from fake_plugins import install
 from small_models import has_nvidia_driver
 
-from nin_spec.diagnostics import Code, DeviceError, Diagnostic
+from nin_spec.diagnostics import Code, DeviceError
 from nin_spec.runtime import doctor, installation
 from nin_spec.runtime import session as session_module
 from nin_spec.runtime.doctor import Report, Torch, diagnose
@@ -95,7 +95,7 @@ def test_a_device_that_cannot_run_the_model_is_not_usable(monkeypatch: pytest.Mo
     """The proof counts, not the provider's presence."""
 
     def fail(*_: object) -> None:
-        raise DeviceError(Diagnostic(Code.DEVICE_UNAVAILABLE, "it melts", hint="cool it"))
+        raise DeviceError(Code.DEVICE_UNAVAILABLE, "it melts", hint="cool it")
 
     monkeypatch.setattr(session_module, "open_session", fail)
     (cpu,) = (d for d in diagnose().devices if d.device == "cpu")

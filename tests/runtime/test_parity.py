@@ -13,7 +13,7 @@ import torch
 from onnx import numpy_helper
 
 import nin_spec
-from nin_spec.diagnostics import Code, DeviceError, Diagnostic, InputError, ParityError
+from nin_spec.diagnostics import Code, DeviceError, InputError, ParityError
 from nin_spec.exporter import find
 from nin_spec.exporters import onnx_rules
 from nin_spec.exporters.onnx_writer import Writer
@@ -241,7 +241,7 @@ def test_a_failure_stays_one_where_its_nodes_can_not_be_looked_at(monkeypatch: p
 
     def once(data: bytes, device: str, **more: Any) -> Session:
         if opened:
-            raise DeviceError(Diagnostic(Code.DEVICE_FALLBACK, "elsewhere: one node"))
+            raise DeviceError(Code.DEVICE_FALLBACK, "elsewhere: one node")
         opened.append(data)
         return open_session(data, device, **more)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 
-from nin_spec.diagnostics import Code, Diagnostic, ForeignModelError, Source, Span
+from nin_spec.diagnostics import Code, ForeignModelError, Source, Span
 
 MAX_DEPTH = 32
 MAX_FIELDS = 50_000
@@ -36,7 +36,7 @@ class Field:
 
 def refused(message: str, span: Span, hint: str | None = None) -> ForeignModelError:
     """What is wrong at a place of the text."""
-    return ForeignModelError(Diagnostic(Code.IMPORT, message, span, hint))
+    return ForeignModelError(Code.IMPORT, message, span, hint)
 
 
 def check_lines(source: Source) -> None:

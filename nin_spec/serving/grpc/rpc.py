@@ -21,7 +21,7 @@ import grpc
 from google.protobuf.message import DecodeError
 from google.protobuf.wrappers_pb2 import Int32Value, StringValue
 
-from nin_spec.diagnostics import Code, Diagnostic, InputError
+from nin_spec.diagnostics import Code, InputError
 from nin_spec.serving.errors import (
     BadRequestError,
     FailedError,
@@ -276,6 +276,6 @@ async def listen(service: Service, door: Door, host: str, port: int) -> Rpc:
         bound = server.add_insecure_port(f"{where}:{port}")
     except RuntimeError:
         message = f"{where}:{port} can't be listened on: it is taken, not an address of this machine, or not allowed"
-        raise InputError(Diagnostic(Code.SERVE_UNUSABLE, message, hint="say another --grpc-port or --host")) from None
+        raise InputError(Code.SERVE_UNUSABLE, message, hint="say another --grpc-port or --host") from None
     await server.start()
     return Rpc(server, f"grpc://{where}:{bound}", door)
