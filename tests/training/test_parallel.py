@@ -51,7 +51,10 @@ LAUNCHER = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--np
 
 @pytest.mark.parametrize(
     ("arguments", "words"),
-    [(("--data", "nowhere"), "nowhere: it does not exist"), (("--limit", "5", "--set", "train.validation=0.1"), "is none")],
+    [
+        (("--data", "nowhere"), "nowhere: it does not exist"),
+        (("--limit", "5", "--set", "train.validation=0.1"), "is none"),
+    ],
 )
 def test_an_error_that_all_have_is_said_once(tmp_path: Path, arguments: tuple[str, ...], words: str) -> None:
     spec = str(small_spec(tmp_path))
