@@ -75,16 +75,18 @@ class Process:
             time.sleep(0.02)
 
     def stop(self, number: int = signal.SIGTERM) -> int:
-        """The exit status after a signal."""
+        """The exit status after a signal, once all that it wrote is in `lines`."""
         self.process.send_signal(number)
-        return self.process.wait(60)
+        status = self.process.wait(60)
+        self._reader.join(60)
+        return status
 
     def end(self) -> None:
         """Gone, whatever it was doing."""
         if self.process.poll() is None:
             self.process.kill()
         self.process.wait()
-        self._reader.join(10)
+        self._reader.join(60)
         assert self.process.stderr is not None
         self.process.stderr.close()
 

@@ -133,7 +133,7 @@ def gang(tmp_path: Path) -> Iterator[list[Popen]]:
     spec = small_spec(tmp_path)
     port = free_port()
     run = (*NIN_SPEC, "train", str(spec), "-o", "run", "--threads", "1", "--set", "train.epochs=100000")
-    command = (*run, "--peer-timeout", "3")
+    command = (*run, "--peer-timeout", "10")
     with together(tmp_path, [command, command], announced(0, 2, port), announced(1, 2, port)) as processes:
         assert processes[0].stdout is not None
         assert processes[0].stdout.readline().startswith("epoch")
@@ -143,12 +143,12 @@ def gang(tmp_path: Path) -> Iterator[list[Popen]]:
 @pytest.mark.parametrize(
     ("number", "victim", "words"),
     [
-        (signal.SIGSTOP, 1, "has not sent a heartbeat for 3 s: it is stopped, hung or disconnected"),
+        (signal.SIGSTOP, 1, "has not sent a heartbeat for 10 s: it is stopped, hung or disconnected"),
         (signal.SIGKILL, 0, "was killed or has crashed"),
         pytest.param(
             signal.SIGSTOP,
             0,
-            "has not sent a heartbeat for 3 s: it is stopped, hung or disconnected",
+            "has not sent a heartbeat for 10 s: it is stopped, hung or disconnected",
             marks=pytest.mark.long,
         ),
         pytest.param(signal.SIGKILL, 1, "was killed or has crashed", marks=pytest.mark.long),
