@@ -111,13 +111,13 @@ def check_command(
         raise click.UsageError("--unsafe-fixes needs --fix or --diff")
     if fix and (run := next((spec for spec in specs if is_run(spec)), None)):
         raise click.UsageError(f"{run} is a run folder, and --fix does not change the spec of a trained network")
-    specs = tuple(specs_in(specs))
+    named = specs_in(specs)
     if fix or diff:
         from nin_spec.cli.fixing import fix_all
 
-        changes, reports = fix_all(specs, wanted, write=not diff, unsafe=unsafe_fixes)
+        changes, reports = fix_all(tuple(named), wanted, write=not diff, unsafe=unsafe_fixes)
     else:
-        changes, reports = 0, {spec: examine(spec, overrides, wanted) for spec in specs}
+        changes, reports = 0, {spec: examine(name, overrides, wanted) for spec, name in named.items()}
     show(reports, form)
     found = {d.severity for report in reports.values() for d in report.found}
     if Severity.ERROR in found:

@@ -15,7 +15,7 @@ GROUPS: dict[str, dict[str, tuple[str, str]]] = {
         "import": ("nin_spec.cli.importing", "Convert a network of another tool into a spec, with proof."),
     },
     "Train": {
-        "train": ("nin_spec.cli.train", "Train a network by the recipe in its spec."),
+        "train": ("nin_spec.cli.training.command", "Train a network by the recipe in its spec."),
         "evaluate": ("nin_spec.cli.evaluate", "Measure the accuracy of a trained network."),
         "data": ("nin_spec.cli.data", "List, fetch, check and save data sets."),
     },

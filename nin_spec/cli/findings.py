@@ -10,6 +10,7 @@ from nin_spec.diagnostics import Code, Diagnostic, Severity, SpecError
 
 if TYPE_CHECKING:
     from nin_spec.lint.finding import Finding
+    from nin_spec.named import SpecFile
     from nin_spec.network import Network
 
 Wanted = Callable[[Diagnostic], bool]
@@ -38,7 +39,7 @@ def chosen(select: frozenset[str], ignore: frozenset[str], *, no_lint: bool, ove
     return wanted
 
 
-def examine(spec: str, overrides: tuple[str, ...], wanted: Wanted) -> Report:
+def examine(spec: str | SpecFile, overrides: tuple[str, ...], wanted: Wanted) -> Report:
     """Everything wrong with a spec, or else what the rules find in it."""
     from nin_spec.opened import compile as compile_network
 

@@ -8,31 +8,31 @@ from pathlib import Path
 
 from nin_spec.diagnostics import Code, InputError, SpecError, counted
 from nin_spec.foreign import is_folder, says_spec
-from nin_spec.named import is_run
+from nin_spec.named import SpecFile, is_run
 
 _SPECS = (".yaml", ".yml")
 
 
-def specs_in(names: tuple[str, ...]) -> list[str]:
+def specs_in(names: tuple[str, ...]) -> dict[str, str | SpecFile]:
     """The specs that the names stand for: of a run folder its own, of another folder every one in it, once each.
 
-    Raises SpecError for a folder without any.
+    Each by what it is called; a file that was found here need not be told apart again. Raises SpecError for a folder
+    without any.
     """
-    found: list[str] = []
+    found: dict[str, str | SpecFile] = {}
     for name in names:
         folder = Path(name)
         if not name or not is_folder(folder):  # Path("") is the working folder, and nobody named that
-            found.append(name)
-        elif is_run(folder):
-            found.append(str(folder / "spec.yaml"))
+            found[name] = name
         else:
-            found += _specs_below(folder)
-    return list(dict.fromkeys(found))
+            files = [folder / "spec.yaml"] if is_run(folder) else _specs_below(folder)
+            found |= {str(file): SpecFile(file) for file in files}
+    return found
 
 
-def _specs_below(folder: Path) -> list[str]:
+def _specs_below(folder: Path) -> list[Path]:
     texts = [path for path in _walk(folder, without_runs=True) if path.suffix.lower() in _SPECS and path.is_file()]
-    specs = [str(path) for path in texts if says_spec(path)]
+    specs = [path for path in texts if says_spec(path)]
     if not specs:
         message = f"{folder} contains no specs"
         hint = (

@@ -16,6 +16,7 @@ import click
 
 from nin_spec.diagnostics import Code, ExportError
 from nin_spec.files import check_target, refuse_url, write_all
+from nin_spec.named import is_run
 from nin_spec.seals import Kind, kind_of, kind_of_bytes
 
 STDOUT = "-"
@@ -70,17 +71,6 @@ Content = Kind | bytes | None
 
 _TEXT = {Kind.SPEC, Kind.SOURCE, Kind.TRITON, Kind.KSERVE, Kind.SVG, Kind.MERMAID, Kind.DOT, Kind.REPORT, Kind.BENCH}
 
-_OF_A_RUN = {
-    "spec.yaml",
-    "run.json",
-    "metrics.csv",
-    "timings.csv",
-    "best.safetensors",
-    "last.safetensors",
-    "curves.png",
-}
-"""What a run folder holds, nin_spec.training.folder says why."""
-
 
 def protect(outputs: Mapping[Path, Content], inputs: Iterable[str | None], *, force: bool) -> None:
     """Refuse what can't be written, and to write over what the command reads or what a person may have made.
@@ -117,8 +107,14 @@ def _protect_inputs(path: Path, given: list[Path]) -> None:
     """Raise ExportError for a file that the command reads; not even `--force` replaces it."""
     if any(path.samefile(other) for other in given if other.is_file()):
         _refuse(f"{path} is an input of this command", "pass another path")
-    if path.name in _OF_A_RUN and any(path.parent.samefile(run) for run in given if run.is_dir()):
+    if any(path.parent.samefile(run) for run in given if is_run(run)) and _is_of_a_run(path):
         _refuse(f"{path} belongs to the run", "pass another path")
+
+
+def _is_of_a_run(path: Path) -> bool:
+    from nin_spec.training.folder import FILES
+
+    return path.name in FILES
 
 
 def _replaceable(path: Path, content: Content, standing: Mapping[Path, Kind | None]) -> bool:

@@ -117,10 +117,9 @@ def train_in(  # noqa: PLR0913, PLR0917 the arguments of `train`
         start = weights_file(start) if start is not None and world.is_main else None
         session = TrainingSession(network, recipe, sets, settings, world, device, Path(target), reporter, stop)
         model = session.beginning(start)
-        if world.is_main:
-            _create(Path(target), network, sets, settings, world, start)
+        record = _create(Path(target), network, sets, settings, world, start) if world.is_main else None
     with _alone(Path(target), world), connected(world, device):
-        return session.run(State(), model, start)
+        return session.run(State(), model, start, record)
 
 
 def resume(
@@ -137,13 +136,12 @@ def resume(
     run, has no complete checkpoint, or the data differs.
     """
     with joined(peer_timeout) as world:
-        return resume_in(world, path, data, reporter or Silent(), stop)
+        require_same(world, {"run folder": str(path)})
+        return resume_in(world, share_run(world, Path(path)), data, reporter or Silent(), stop)
 
 
-def resume_in(world: World, path: Place, data: Place | None, reporter: Reporter, stop: Callable[[], bool]) -> Run:
-    """The same in an existing world of processes."""
-    require_same(world, {"run folder": str(path)})
-    run = share_run(world, Path(path))
+def resume_in(world: World, run: Run, data: Place | None, reporter: Reporter, stop: Callable[[], bool]) -> Run:
+    """The same, for an open run, in an existing world of processes."""
     device = _agreed_device(run.record.settings, world)
     sets = _agreed_sets(run.network, run.location if data is None else Path(data), run.record.settings, world)
     return _continue(run, sets, device, world, reporter, stop)
@@ -255,8 +253,8 @@ def _spec_of(network: Network) -> bytes:
 
 def _create(  # noqa: PLR0913, PLR0917 the contents of run.json
     target: Path, network: Network, sets: Sets, settings: TrainSettings, world: World, weights: Path | None
-) -> None:
-    """Create a complete run folder, or none. Raises TrainingError if the name is taken."""
+) -> Record:
+    """Create a complete run folder, or none, and return its run.json. Raises TrainingError if the name is taken."""
     folders.require_free(target)
     spec, recipe = _spec_of(network), recipe_of(network)
     record = Record(
@@ -286,3 +284,4 @@ def _create(  # noqa: PLR0913, PLR0917 the contents of run.json
     except OSError as error:
         message = f"{target} can't be created: {error.strerror}"
         raise TrainingError(Code.RUN_UNUSABLE, message) from None
+    return record

@@ -38,6 +38,19 @@ if TYPE_CHECKING:
     from nin_spec.language.recipe import Recipe
     from nin_spec.model import Model
 
+FILES = frozenset(
+    {
+        "spec.yaml",
+        RECORD,
+        "metrics.csv",
+        "timings.csv",
+        "best.safetensors",
+        "last.safetensors",
+        "curves.png",
+    }
+)
+"""The files of a run folder: no command writes another one in their place."""
+
 Status = Literal["running", "interrupted", "diverged", "finished"]
 
 

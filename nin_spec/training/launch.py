@@ -113,11 +113,15 @@ def _torchrun(env: Mapping[str, str]) -> Launch:
     if size > 1 and not {"MASTER_ADDR", "MASTER_PORT"} <= set(env):
         message = f"WORLD_SIZE={size}, but MASTER_ADDR and MASTER_PORT, where the processes connect, are not set"
         _refuse(message, f"set them, or start with torchrun; {_ALONE}")
-    restarts = _number(env, "TORCHELASTIC_RESTART_COUNT", 0)
     if size == 1:
-        return Launch(0, 1, 0, 1, "torchrun", restarts=restarts)
+        return Launch(0, 1, 0, 1, "torchrun", restarts=restarts(env))
     place = env["MASTER_ADDR"], _port(env)
-    return Launch(rank, size, local, neighbours, "torchrun", *place, restarts=restarts)
+    return Launch(rank, size, local, neighbours, "torchrun", *place, restarts=restarts(env))
+
+
+def restarts(env: Mapping[str, str]) -> int:
+    """How often torchrun has restarted the processes; 0 without torchrun. Raises TrainingError."""
+    return _number(env, "TORCHELASTIC_RESTART_COUNT", 0)
 
 
 def _slurm(env: Mapping[str, str], found: Launch) -> Launch:

@@ -26,12 +26,19 @@ def share_run(world: World, path: Path) -> Run:
     with agreed(world):
         if world.is_main:
             run = open_run(path)
-    told = world.broadcast(None if run is None else [run.network.spec.text, run.record.model_dump_json()])
+    return shared(world, run)
+
+
+def shared(world: World, run: Run | None) -> Run:
+    """The run that process 0 has opened, in each; `run` counts in process 0 alone."""
+    told = None
+    if run is not None:
+        told = [str(run.path), run.network.spec.text, run.record.model_dump_json()]
+    path, text, record = world.broadcast(told)
     if run is not None:
         return run
-    text, record = told
-    network = networks.compile(loads(text, str(path / "spec.yaml")))
-    return Run(path, network, Record.model_validate_json(record))
+    network = networks.compile(loads(text, str(Path(path) / "spec.yaml")))
+    return Run(Path(path), network, Record.model_validate_json(record))
 
 
 def share_weights(world: World, module: nn.Module) -> None:

@@ -31,7 +31,7 @@ from nin_spec.training.devices import autocast_for, default_threads, slow_precis
 from nin_spec.training.engine import Engine
 from nin_spec.training.feed import Feed
 from nin_spec.training.finish import draw_curves
-from nin_spec.training.folder import Run
+from nin_spec.training.folder import Record, Run
 from nin_spec.training.guard import Guard
 from nin_spec.training.loop import Loop
 from nin_spec.training.optimizer import build_optimizer
@@ -72,18 +72,18 @@ class TrainingSession:
         """The network before the first step. Raises WeightsError."""
         return self.network.with_weights(weights) if weights else self.network.initialise(self.recipe.seed)
 
-    def run(self, state: State, model: Model, weights: Path | None) -> Run:
+    def run(self, state: State, model: Model, weights: Path | None, record: Record | None) -> Run:
         """Train from the start; `weights` is the source of the model's weights."""
         engine, checkpointer = self._engine(model)
         if self.world.is_main:
             checkpointer.write(state)
-        return self._train(state, engine, checkpointer, weights)
+        return self._train(state, engine, checkpointer, record, weights)
 
     def resume(self, run: Run) -> Run:
         """Resume from the newest checkpoint. Raises TrainingError if it is missing."""
         data = run.record.data.model_copy(update={"location": self.sets.record.location})
         changes = {"status": "running", "data": data, "agents": list(self.world.agents)}
-        again = run.record.model_copy(update=changes)
+        again = run.record.model_copy(update=changes) if self.world.is_main else None
         checkpoint, remarks = None, list[str]()
         with agreed(self.world):
             # Killed before the first checkpoint: start from the beginning.
@@ -95,7 +95,7 @@ class TrainingSession:
             with agreed(self.world):
                 model = self.beginning(weights)
                 self._write(again)
-            return self.run(State(), model, weights)
+            return self.run(State(), model, weights, again)
         engine, checkpointer = self._engine(self.network.initialise(self.recipe.seed))
         with agreed(self.world):
             checkpointer.restore(checkpoint)
@@ -103,13 +103,20 @@ class TrainingSession:
         if self.world.is_main:
             for remark in remarks:
                 self.reporter.logged(remark)
-        return self._train(checkpoint.state, engine, checkpointer)
+        return self._train(checkpoint.state, engine, checkpointer, again)
 
-    def _write(self, record: folders.Record) -> None:
-        if self.world.is_main:
+    def _write(self, record: Record | None) -> None:
+        if record is not None:
             folders.write_record(self.target, record)
 
-    def _train(self, state: State, engine: Engine, checkpointer: Checkpointer, weights: Path | None = None) -> Run:
+    def _train(
+        self,
+        state: State,
+        engine: Engine,
+        checkpointer: Checkpointer,
+        record: Record | None,
+        weights: Path | None = None,
+    ) -> Run:
         guard = Guard(self.network.graph, self.network.card.classes, state.warnings, state.losses)
         frame = input_frame(self.network)
         scorer = Scorer(self.sets.scored, frame, self.sets.scored_on)
@@ -125,15 +132,15 @@ class TrainingSession:
         try:
             finished = loop.run()
         except DivergedError as error:
-            self._note(state, "diverged")
+            self._note(record, state, "diverged")
             raise error if self.world.is_main else DivergedError(()) from None
         except DataError as error:
-            self._give_up(error, loop)
+            self._give_up(error, loop, record)
         finally:
             if loop.board is not None:
                 loop.board.close()
         if self.world.is_main:
-            self._note(state, "finished" if finished else "interrupted")
+            self._note(record, state, "finished" if finished else "interrupted")
             chosen = int(state.best[0]) if state.best and self.sets.scored_on == "validation" else None
             try:
                 draw_curves(self.target, state.rows, self.network.card.name, chosen)
@@ -141,7 +148,7 @@ class TrainingSession:
                 self.reporter.logged(f"the curves are not drawn: {error.diagnostics[0].message}")
         return share_run(self.world, self.target)
 
-    def _give_up(self, error: DataError, loop: Loop) -> NoReturn:
+    def _give_up(self, error: DataError, loop: Loop, record: Record | None) -> NoReturn:
         """Raise the error of an unreadable picture, with what was kept and how to resume."""
         if not self.world.is_main:
             raise error
@@ -151,7 +158,7 @@ class TrainingSession:
             loop.settle()
             loop.checkpointer.write(loop.state)
         if last_step(checkpoints):
-            self._note(loop.state, "interrupted")
+            self._note(record, loop.state, "interrupted")
             said = f"progress is kept: repair the file, then resume with nin-spec train {self.target} --resume"
         else:
             shutil.rmtree(self.target)
@@ -160,9 +167,8 @@ class TrainingSession:
         *others, last = error.diagnostics
         raise DataError([*others, replace(last, hint=said)]) from None
 
-    def _note(self, state: State, status: folders.Status) -> None:
-        if self.world.is_main:
-            record = folders.open_run(self.target).record
+    def _note(self, record: Record | None, state: State, status: folders.Status) -> None:
+        if record is not None:
             final = dict(state.rows[-1]) if state.rows else {}
             best = dict(state.rows[state.best[0] - 1]) if state.best else {}
             changes: dict[str, object] = {"status": status, "warnings": state.warnings, "final": final, "best": best}

@@ -22,7 +22,7 @@ from nin_spec.diagnostics import Code, NinSpecError, PeerLostError, TrainingErro
 from nin_spec.training import heartbeat
 from nin_spec.training.collectives import Collectives, GroupCollectives, StoreCollectives, connect_store, prefixed
 from nin_spec.training.heartbeat import Heartbeat
-from nin_spec.training.launch import Launch, agent, find_launch
+from nin_spec.training.launch import Launch, agent, find_launch, restarts
 
 if TYPE_CHECKING:
     import torch
@@ -195,8 +195,7 @@ def _existing() -> World:
     rank, size = dist.get_rank(), dist.get_world_size()
     if size == 1:
         return World()
-    restarts = int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0"))
-    return _introduce(Launch(rank, size, restarts=restarts), GroupCollectives())
+    return _introduce(Launch(rank, size, restarts=restarts(os.environ)), GroupCollectives())
 
 
 # ------------------------------------------------------------------ watching

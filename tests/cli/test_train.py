@@ -99,10 +99,10 @@ def test_resume_takes_the_newest_run_of_a_spec(nin_spec: Command) -> None:
         ),
         (("runs/small", "--resume", "--set", "train.epochs=3"), "leave out --set"),
         (("small.yaml", "-o", "runs/small", "--resume", "--set", "train.epochs=3"), "another network or recipe"),
-        (("small.yaml", "-o", "runs/small", "--resume", "--set", "train.epochs=3"), "(other: train.epochs)"),
+        (("small.yaml", "-o", "runs/small", "--resume", "--set", "train.epochs=3"), "(differs in: train.epochs)"),
         (
             ("small.yaml", "-o", "runs/small", "--resume", "--set", "blocks.0.kernel=5", "--set", "blocks.0.padding=2"),
-            "(other: blocks.0.convs.0.kernel, blocks.0.convs.0.padding)",
+            "(differs in: blocks.0.convs.0.kernel, blocks.0.convs.0.padding)",
         ),
         (("small.yaml", "-o", "runs/small", "--resume", "--accumulate", "2"), "leave out --accumulate"),
         (("runs/small", "--resume", "--threads", "2"), "leave out --threads"),

@@ -1,0 +1,128 @@
+"""How a training run is reported: a bar on a terminal, a line per epoch, and what it came to."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import time
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from nin_spec.cli.console import canvas, draws
+from nin_spec.cli.options import tell
+from nin_spec.diagnostics import counted
+
+if TYPE_CHECKING:
+    from nin_spec.training.folder import Run
+    from nin_spec.training.reporter import Pace, Row
+
+_LINE_SECONDS = 30.0
+"""Between lines about a long epoch, where no progress bar can be drawn."""
+
+
+class Speaker:
+    """Reports progress: a bar on a terminal, and a line per epoch."""
+
+    def __init__(self) -> None:
+        self.bar: Any = None
+        self.heard = True
+        self.steps = self.batch = self.first = 0
+        self.begun = self.said = time.monotonic()
+
+    def started(self, facts: Mapping[str, object], step: int, steps: int, batch: int) -> None:
+        """What is trained, on what, how."""
+        shares = int(str(facts["processes"])) * int(str(facts["pieces"]))
+        processes = counted(int(str(facts["processes"])), "process", "processes")
+        divided = (
+            f" = {processes} x {counted(int(str(facts['pieces'])), 'micro-batch', 'micro-batches')}"
+            if shares > 1
+            else ""
+        )
+        pictures = f"{facts['train_images']:,} {facts['dataset']} pictures"
+        what = f"{facts['network']}: {facts['parameters']:,} parameters, on {pictures}"
+        scored = f"scored on {facts['scored_images']:,} ({facts['scored_on']})"
+        work = f"{counted(int(str(facts['epochs'])), 'epoch')}, {counted(steps, 'step')} of {batch}{divided}"
+        place = f"{facts['device']}, {counted(int(str(facts['threads'])), 'thread')}, {facts['precision']}"
+        if facts["weights"] is not None:
+            place += f"; from {facts['weights']}"
+        after = f", resumed after step {step:,}" if step else ""
+        tell([f"{what}, {scored}", f"{work}; {place}", f"run folder: {facts['folder']}{after}"])
+        self.steps, self.batch, self.first = steps, batch, step
+        self.begun = self.said = time.monotonic()
+        if draws():
+            from nin_spec.extras import need
+
+            self.bar = need("tqdm", "training").tqdm(total=steps, initial=step, unit="step", leave=False, file=canvas())
+
+    def stepped(self, step: int, loss: float) -> None:
+        """The bar moves; without one, a line from time to time."""
+        if self.bar is not None:
+            self.bar.set_postfix_str(f"loss {loss:.3f}, {self._rate(step):,.0f} images/s", refresh=False)
+            self.bar.update(1)
+        elif time.monotonic() - self.said > _LINE_SECONDS:
+            self.said = time.monotonic()
+            self._say(
+                f"  step {step:,}/{self.steps:,}: loss {loss:.4f}, {self._rate(step):,.0f} images/s, {self._left(step)}"
+            )
+
+    def finished_epoch(self, row: Row, pace: Pace) -> None:
+        """A line with the result of the epoch."""
+        part = next(k.removesuffix("_accuracy") for k in row if k.endswith("_accuracy") and not k.startswith("train"))
+        self.said = time.monotonic()
+        learned = f"loss {row['train_loss']:.4f}, {part} loss {row[f'{part}_loss']:.4f}"
+        speed = f"{pace.images_per_second:,.0f} images/s, data {pace.data_share:.1%} of a step"
+        self._say(
+            f"epoch {row['epoch']:>3}: {learned}, {part} accuracy {row[f'{part}_accuracy']:.2%}; "
+            f"lr {row['lr']:.2g}, {speed}, {self._left(int(row['step']))}"
+        )
+        if self.bar is not None and row["step"] == self.steps:
+            self.bar.close()
+
+    def logged(self, message: str) -> None:
+        """A warning."""
+        self._say(f"warning: {message}", err=True)
+
+    def _say(self, text: str, *, err: bool = False) -> None:
+        if self.bar is not None:
+            self.bar.clear()
+        if not (err or self.heard):
+            return
+        try:
+            click.echo(text, err=err)
+        except OSError as error:
+            # `| head` has gone, or the disk of the log is full: hours of training are worth more than a line.
+            self.heard = False
+            sys.stdout = None
+            with contextlib.suppress(OSError):
+                click.echo(f"warning: standard output is closed ({error.strerror}); training continues", err=True)
+
+    def _rate(self, step: int) -> float:
+        return (step - self.first) * self.batch / max(time.monotonic() - self.begun, 1e-9)
+
+    def _left(self, step: int) -> str:
+        done = max(step - self.first, 1)
+        seconds = round((time.monotonic() - self.begun) / done * (self.steps - step))
+        minutes, seconds = divmod(seconds, 60)
+        hours, minutes = divmod(minutes, 60)
+        return f"{hours}:{minutes:02}:{seconds:02} left"
+
+
+def conclude(run: Run, stopped: int) -> int:
+    """Print the result and what to do next, and return the exit code; `stopped` is the one of an interrupted run."""
+    record = run.record
+    if record.status == "interrupted":
+        click.echo(f"interrupted; to resume: nin-spec train {run.path} --resume", err=True)
+        return stopped
+    validation = record.data.scored_on == "validation"
+    score = run.result.get(f"{record.data.scored_on}_accuracy")
+    if score is not None:
+        of = f"{record.data.scored_images:,} {record.data.dataset} pictures ({record.data.scored_on})"
+        best = f"epoch {run.result['epoch']}, the best of {record.final['epoch']}"
+        click.echo(f"accuracy {score:.2%} of {of}, after {best if validation else 'the last epoch'}")
+    click.echo(f"wrote {run.path}: {record.result}, the weights of {record.chosen}; metrics.csv, curves.png")
+    if validation:
+        tell(["the test split was not used: evaluate measures on it"])
+    tell([f"next: nin-spec evaluate {run.path}", f"      nin-spec export {run.path} --onnx"])
+    return 0
