@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import operator
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -38,6 +39,12 @@ class Bar:
         """Plain data."""
         bar = f"{self.sign} {self.value:g}"
         return {"what": self.what, "bar": bar, "figure": self.figure, "of": self.of, "verdict": self.verdict}
+
+
+def geometric_mean(numbers: Iterable[float]) -> float:
+    """The mean of ratios: a half and a double come to one."""
+    found = list(numbers)
+    return math.exp(math.fsum(map(math.log, found)) / len(found))
 
 
 def verdicts(judged: Sequence[Bar]) -> list[str]:

@@ -18,11 +18,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from bars import Bar, verdicts
+from bars import Bar, geometric_mean, verdicts
 from bench_kernels import same_kernels, unlike
 
 from nin_spec.bench.contenders import OURS, PEERS, Contender, Entry, Job
-from nin_spec.bench.figures import Spread, geometric_mean
+from nin_spec.bench.figures import Spread
 from nin_spec.diagnostics import NinSpecError, render
 
 if TYPE_CHECKING:

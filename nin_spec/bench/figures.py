@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import statistics
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
@@ -50,9 +49,3 @@ def ratios(ours: Turns, theirs: Turns) -> Spread:
     """
     pairs = zip(ours, theirs, strict=False)
     return spread_of(statistics.median(a) / statistics.median(b) for a, b in pairs)
-
-
-def geometric_mean(numbers: Iterable[float]) -> float:
-    """The mean of ratios: a half and a double come to one."""
-    found = list(numbers)
-    return math.exp(math.fsum(map(math.log, found)) / len(found))

@@ -111,21 +111,13 @@ def has_classes(folder: Path) -> bool:
     return bool(_classes(folder))
 
 
-def open_folder(dataset: str, part: SplitName, folder: Path) -> FolderSplit:
-    """A split of a folder of pictures. Classes are the sorted names of the training split's class folders.
-
-    The test split is DIR/test, else DIR/val. Without DIR/train, DIR contains the class folders, and a fixed fifth of
-    each class, chosen by file names, is the test split. Hidden and system files (Thumbs.db, desktop.ini) are skipped,
-    links are followed. Raises DataError with all empty classes and files that are not pictures.
-    """
-    found, faults = look_over(dataset, part, folder)
-    if faults:
-        raise DataError(faults)
-    return found
-
-
 def look_over(dataset: str, part: SplitName, folder: Path) -> tuple[FolderSplit, list[Diagnostic]]:
-    """The same for the usable files, with diagnostics for the rest, to check everything at once."""
+    """A split of a folder of pictures: the usable files, with diagnostics for the rest, to check everything at once.
+
+    Classes are the sorted names of the training split's class folders. The test split is DIR/test, else DIR/val.
+    Without DIR/train, DIR contains the class folders, and a fixed fifth of each class, chosen by file names, is the
+    test split. Hidden and system files (Thumbs.db, desktop.ini) are skipped, links are followed.
+    """
     if not is_split(folder):
         return _undivided(dataset, part, folder)
     classes = _classes(folder / "train")

@@ -11,7 +11,7 @@ comparison.py   all of it, put together
 """
 
 from nin_spec.evaluation.agreement import Agreement, Disagreement
-from nin_spec.evaluation.comparison import Comparison, compare, evaluate, evaluate_module, evaluate_session
+from nin_spec.evaluation.comparison import Comparison, compare, evaluate
 from nin_spec.evaluation.metrics import ClassRow, Evaluation, confusion, evaluation_of
 from nin_spec.evaluation.subjects import Subject, subject_of, subject_of_file, subject_of_run, subject_of_spec
 
@@ -25,8 +25,6 @@ __all__ = [
     "compare",
     "confusion",
     "evaluate",
-    "evaluate_module",
-    "evaluate_session",
     "evaluation_of",
     "subject_of",
     "subject_of_file",

@@ -11,12 +11,11 @@ from nin_spec.data import Split, match_classes, open_split
 from nin_spec.diagnostics import Code, DataError
 from nin_spec.evaluation.agreement import Agreement, agreement_of
 from nin_spec.evaluation.metrics import Evaluation, evaluation_of
-from nin_spec.evaluation.scores import BATCH, Progress, Shape, module_scores, session_scores, torch_threads
+from nin_spec.evaluation.scores import BATCH, Progress, module_scores, session_scores, torch_threads
 from nin_spec.evaluation.subjects import Subject, subject_of
-from nin_spec.model import Model, Preprocessing
+from nin_spec.model import Model
 from nin_spec.runtime.metadata import Output
 from nin_spec.runtime.providers import Device
-from nin_spec.runtime.session import Session
 from nin_spec.training.folder import Run
 from nin_spec.training.sets import Role, open_run_split
 
@@ -137,32 +136,6 @@ def compare(subject: Subject, part: Split, batch: int = BATCH, progress: Progres
         subject.session.metadata.precision,
         subject.session.metadata.max_drop,
     )
-
-
-def evaluate_module(  # noqa: PLR0913, PLR0917 what it computes, on what, and how
-    module: NiNModule,
-    part: Split,
-    contract: Preprocessing,
-    shape: Shape,
-    batch: int = BATCH,
-    progress: Progress | None = None,
-) -> Evaluation:
-    """Evaluate a module where it lies, on a part with its classes; `shape` is its input (C, H, W)."""
-    scores = module_scores(module, part, contract, shape, batch, progress)
-    return evaluation_of(scores, part.labels, part.classes, output_of(module))
-
-
-def evaluate_session(  # noqa: PLR0913, PLR0917 the same
-    session: Session,
-    part: Split,
-    contract: Preprocessing,
-    shape: Shape,
-    batch: int = BATCH,
-    progress: Progress | None = None,
-) -> Evaluation:
-    """Evaluate an open model file; the loss is None where the file doesn't say what its scores are."""
-    scores = session_scores(session, part, contract, shape, batch, progress)
-    return evaluation_of(scores, part.labels, part.classes, session.metadata.output)
 
 
 def output_of(module: NiNModule) -> Output:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from nin_spec.diagnostics import Code, Source, Span, SpecError, did_you_mean, short
@@ -28,13 +27,6 @@ from nin_spec.named import (
 )
 
 MAX_EXTENDS = 16
-
-
-@dataclass(frozen=True, slots=True)
-class Override:
-    """One value from the command line: `argument` is the whole `path=value`."""
-
-    argument: str
 
 
 def load(spec: str | Path | Named, overrides: Iterable[str] = ()) -> Canonical:

@@ -6,10 +6,11 @@ import itertools
 import math
 
 import pytest
+from bars import geometric_mean
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nin_spec.bench.figures import Spread, geometric_mean, ratios, spread_of
+from nin_spec.bench.figures import Spread, ratios, spread_of
 
 times = st.floats(1e-6, 1e3)
 

@@ -11,10 +11,19 @@ from data_files import all_of, make_pictures, pixels, refusal
 from PIL import Image
 
 from nin_spec.data import Frame, check_headers, subset
-from nin_spec.data.folder import is_split, look_over, open_folder
+from nin_spec.data.folder import FolderSplit, is_split, look_over
+from nin_spec.data.split import SplitName
 from nin_spec.diagnostics import Code, DataError
 
 FRAME = Frame(3, 6, 6)
+
+
+def open_folder(dataset: str, part: SplitName, folder: Path) -> FolderSplit:
+    """A split of a folder in which nothing is wrong. Raises DataError of all that is."""
+    found, faults = look_over(dataset, part, folder)
+    if faults:
+        raise DataError(faults)
+    return found
 
 
 @pytest.fixture

@@ -10,7 +10,9 @@ import pytest
 from noise_parts import noise, refusal, small_model
 
 from nin_spec.diagnostics import Code, DataError
-from nin_spec.evaluation import compare, evaluate, evaluate_module, evaluate_session, subject_of
+from nin_spec.evaluation import compare, evaluate, evaluation_of, subject_of
+from nin_spec.evaluation.comparison import output_of
+from nin_spec.evaluation.scores import module_scores, session_scores
 from nin_spec.exporter import make
 from nin_spec.model import Model
 from nin_spec.runtime.session import open_session
@@ -46,10 +48,13 @@ def test_both_runtimes_agree(overrides: tuple[str, ...]) -> None:
     assert (found.torch.confusion.sum(0) > 0).sum() > 1
     assert found.torch.confusion.tolist() == found.onnxruntime.confusion.tolist()
     given = (part, model.card.preprocessing, (3, 6, 8))
-    alone = evaluate_module(build_module(model), *given)
+    module = build_module(model)
+    alone = evaluation_of(module_scores(module, *given), part.labels, part.classes, output_of(module))
     assert alone.headline() == found.torch.headline()
     (data,) = make(model, "onnx", {}).files.values()
-    assert evaluate_session(open_session(data, "cpu"), *given).headline() == found.onnxruntime.headline()
+    session = open_session(data, "cpu")
+    other = evaluation_of(session_scores(session, *given), part.labels, part.classes, session.metadata.output)
+    assert other.headline() == found.onnxruntime.headline()
     assert alone.loss == pytest.approx(found.onnxruntime.loss, rel=1e-5)
 
 
