@@ -1,7 +1,7 @@
 """How each op is written in ONNX: one rule an op, found by its type.
 
 Every rule keeps the function exactly. Where opsets differ, the rule writes what the one at hand has:
-Mish is an op from opset 18, GELU from 20.
+Hardswish is an op from opset 14, Mish from 18, GELU from 20.
 """
 
 from __future__ import annotations
@@ -164,6 +164,18 @@ def _silu(w: Writer, node: Node, _: ops.SiLU) -> None:
     x = w.value
     w.add("Sigmoid", node, part="sigmoid")
     w.add("Mul", node, x)
+
+
+@rule(ops.Hardswish)
+def _hardswish(w: Writer, node: Node, _: ops.Hardswish) -> None:
+    if w.opset >= 14 and w.dtype == np.float32:
+        w.add("HardSwish", node)
+        return
+    x = w.value  # the op's own definition has its sixth in 32 bits
+    w.add("Add", node, _number(w, node, "three", 3.0), part="shifted")
+    w.add("Clip", node, _number(w, node, "zero", 0.0), _number(w, node, "six", 6.0), part="clipped")
+    w.add("Mul", node, x, part="product")
+    w.add("Div", node, f"{node.name}/six")
 
 
 @rule(ops.Mish)

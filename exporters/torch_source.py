@@ -227,6 +227,7 @@ CALLS: dict[type[ops.Op], Callable[[Any, str], str]] = {
     ops.ELU: lambda op, x: f"F.elu({x}, {op.alpha!r})",
     ops.GELU: lambda op, x: f"F.gelu({x}" + (', approximate="tanh")' if op.approximate else ")"),
     ops.SiLU: lambda _, x: f"F.silu({x})",
+    ops.Hardswish: lambda _, x: f"F.hardswish({x})",
     ops.Mish: lambda _, x: f"F.mish({x})",
     ops.Sigmoid: lambda _, x: f"{x}.sigmoid()",
     ops.Tanh: lambda _, x: f"{x}.tanh()",

@@ -69,6 +69,7 @@ RULES: dict[type[ops.Op], Rule] = {
     ops.ELU: lambda op, _: nn.ELU(op.alpha),
     ops.GELU: lambda op, _: nn.GELU("tanh" if op.approximate else "none"),
     ops.SiLU: lambda _, __: nn.SiLU(),
+    ops.Hardswish: lambda _, __: nn.Hardswish(),
     ops.Mish: lambda _, __: nn.Mish(),
     ops.Sigmoid: lambda _, __: nn.Sigmoid(),
     ops.Tanh: lambda _, __: nn.Tanh(),

@@ -81,6 +81,7 @@ WORDS: dict[str, dict[str, Word]] = {
         "elu": Word(ops.ELU),
         "gelu": Word(ops.GELU, _gelu_fields, _gelu_keys),
         "silu": Word(ops.SiLU),
+        "hardswish": Word(ops.Hardswish),
         "mish": Word(ops.Mish),
         "sigmoid": Word(ops.Sigmoid),
         "tanh": Word(ops.Tanh),

@@ -88,6 +88,7 @@ OPS: tuple[ops.Op, ...] = (
     ops.GELU(),
     ops.GELU(approximate=True),
     ops.SiLU(),
+    ops.Hardswish(),
     ops.Mish(),
     ops.Sigmoid(),
     ops.Tanh(),

@@ -95,6 +95,16 @@ class SiLU(Pointwise):
 
 
 @dataclass(frozen=True, repr=False, eq=False)
+class Hardswish(Pointwise):
+    """x relu6(x + 3) / 6, a SiLU in straight lines (Howard et al. 2019)."""
+
+    bounds = (-0.375, math.inf)
+
+    def values(self, xp: Any, x: Any) -> Any:
+        return x * xp.clip(x + 3, 0, 6) / 6
+
+
+@dataclass(frozen=True, repr=False, eq=False)
 class Mish(Pointwise):
     """x tanh(softplus x)."""
 

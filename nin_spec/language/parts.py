@@ -21,7 +21,7 @@ class Strict(BaseModel):
 class PlainActivation(Strict):
     """An activation without parameters."""
 
-    kind: Literal["none", "relu", "silu", "mish", "sigmoid", "tanh"]
+    kind: Literal["none", "relu", "silu", "hardswish", "mish", "sigmoid", "tanh"]
 
 
 class LeakyReLU(Strict):
@@ -63,7 +63,10 @@ class Maxout(Strict):
 Activation = Annotated[
     PlainActivation | LeakyReLU | PReLU | ELU | GELU | Maxout,
     Field(discriminator="kind"),
-    Kind("none", "relu", "leaky_relu", "prelu", "elu", "gelu", "silu", "mish", "sigmoid", "tanh", full=("maxout",)),
+    Kind(
+        *("none", "relu", "leaky_relu", "prelu", "elu", "gelu", "silu", "hardswish", "mish", "sigmoid", "tanh"),
+        full=("maxout",),
+    ),
 ]
 
 

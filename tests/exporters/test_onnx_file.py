@@ -43,6 +43,7 @@ EVERY_OP = [
     ops.GELU(),
     ops.GELU(approximate=True),
     ops.SiLU(),
+    ops.Hardswish(),
     ops.Mish(),
     ops.MaxPool2d((3, 2), (2, 1), Padding(1, 0, 0, 1), ceil_mode=True),
     ops.AvgPool2d((3, 3), (2, 2), Padding(1, 1, 1, 1), ceil_mode=True, count_include_pad=True),

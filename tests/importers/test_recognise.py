@@ -50,8 +50,7 @@ CLIPS: dict[str, Nodes] = {
     "Clip": [("Clip", ["c", "n0", "n100"], ["last"], {})],
     "Clip from below": [("Clip", ["c", "minus"], ["last"], {})],
     "HardSigmoid": [("HardSigmoid", ["c"], ["last"], {})],
-    "HardSwish": [("HardSwish", ["c"], ["last"], {})],
-    "hard swish by hand": [
+    "six times a hard swish": [
         ("Add", ["c", "n3"], ["a"], {}),
         ("Clip", ["a", "n0", "n6"], ["b"], {}),
         ("Mul", ["c", "b"], ["last"], {}),
@@ -110,6 +109,20 @@ def test_what_acts_only_on_large_values_is_refused(name: str, tmp_path: Path) ->
         ([("Min", ["c", "high"], ["a"], {}), ("Max", ["a", "low"], ["last"], {})], "activation: none"),
         ([("ThresholdedRelu", ["c"], ["last"], {"alpha": 0.0})], "blocks"),
         ([("Celu", ["c"], ["last"], {})], "activation: elu"),
+        ([("HardSwish", ["c"], ["last"], {})], "activation: hardswish"),
+        (
+            [("HardSigmoid", ["c"], ["a"], {"alpha": 1 / 6, "beta": 0.5}), ("Mul", ["c", "a"], ["last"], {})],
+            "activation: hardswish",
+        ),
+        (
+            [
+                ("Add", ["c", "n3"], ["a"], {}),
+                ("Clip", ["a", "n0", "n6"], ["b"], {}),
+                ("Mul", ["c", "b"], ["d"], {}),
+                ("Div", ["d", "n6"], ["last"], {}),
+            ],
+            "activation: hardswish",
+        ),
         (
             [
                 ("Greater", ["c", "n0"], ["a"], {}),
@@ -195,8 +208,8 @@ class By(nn.Module):
         nn.ReLU6(),
         nn.Hardtanh(0, 20),
         nn.Hardtanh(-1e6, 1e6),
-        nn.Hardswish(),
         nn.Hardsigmoid(),
+        lambda x: x * nn.functional.relu6(x + 3) / 6.01,
         nn.Threshold(0.01, 0),
         nn.Threshold(-1e6, 0),
         nn.SELU(),
@@ -226,6 +239,13 @@ def test_modules_that_act_only_on_large_values_are_refused(function: Any) -> Non
         (lambda x: torch.maximum(x, torch.tensor(0.0)), "blocks"),
         (lambda x: torch.where(x > 0, x, 0.1 * x), "slope: 0.1"),
         (lambda x: x * torch.tanh(nn.functional.softplus(x)), "mish"),
+        (nn.Hardswish(), "hardswish"),
+        (nn.Hardswish(inplace=True), "hardswish"),
+        (nn.functional.hardswish, "hardswish"),
+        (lambda x: x * nn.functional.hardsigmoid(x), "hardswish"),
+        (lambda x: x * nn.functional.relu6(x + 3) / 6, "hardswish"),
+        (lambda x: x * (nn.functional.relu6(x + 3) * (1 / 6)), "hardswish"),
+        (lambda x: x * (x + 3).clamp(0, 6) / 6, "hardswish"),
         (lambda x: 0.5 * x * (1 + torch.erf(x / 2**0.5)), "gelu"),
         (lambda x: 0.5 * x * (1 + torch.tanh((2 / torch.pi) ** 0.5 * (x + 0.044715 * x**3))), "approximate: tanh"),
     ],

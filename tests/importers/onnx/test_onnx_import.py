@@ -223,7 +223,7 @@ def test_an_open_size_needs_a_nominal_one(tmp_path: Path) -> None:
         ),
         ([("Conv", ["x", "W"], ["c"], {}), ("Clip", ["c", "low", "six"], ["last"], {}), *GAP],
          {"W": W, "low": np.float32(0), "six": np.float32(6)}, r"it clips values at 6 \(ReLU6"),
-        ([("Conv", ["x", "W"], ["c"], {}), ("HardSwish", ["c"], ["last"], {}), *GAP], {"W": W}, "has no word"),
+        ([("Conv", ["x", "W"], ["c"], {}), ("HardSigmoid", ["c"], ["last"], {}), *GAP], {"W": W}, "has no word"),
         ([("ConvTranspose", ["x", "T"], ["last"], {}), *GAP], {"T": V[:3]}, "has no word for it"),
         ([("Conv", ["x", "x"], ["last"], {}), *GAP], {}, "is computed, and the language's weights are constants"),
         ([("Conv", ["x", "gone"], ["last"], {}), *GAP], {}, "no node produces its input 'gone'"),
