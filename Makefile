@@ -26,10 +26,10 @@ test: setup  ## set up, then check style and types and run the tests
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 test-long: setup  ## run what takes minutes, and what Hypothesis tests on many examples
-	HYPOTHESIS_PROFILE=long $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -m 'long or hypothesis'
+	HYPOTHESIS_PROFILE=long $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder -m 'long or hypothesis'
 
 test-floors: setup  ## install each dependency at its lower bound, apart, and run the tests there: ONLY=--quick for some
 	$(BIN)/python tests/lower_bounds.py $(FLOORS) $(ONLY)
