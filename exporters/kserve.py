@@ -67,11 +67,13 @@ def facts(model: Model, options: KServeOptions) -> dict[str, Any]:
     if options.hardware == "gpu":
         limits["nvidia.com/gpu"] = str(options.gpus)
     elif "gpus" in options.model_fields_set:
-        raise _refuse("--gpus needs --hardware gpu", "add --hardware gpu, or leave --gpus out")
+        raise ExportError(
+            Code.EXPORT_OPTION, "--gpus needs --hardware gpu", hint="add --hardware gpu, or leave --gpus out"
+        )
     most = options.replicas if options.max_replicas is None else options.max_replicas
     if most < options.replicas:
         message = f"--max-replicas {most} is less than --replicas {options.replicas}"
-        raise _refuse(message, "raise --max-replicas, or lower --replicas")
+        raise ExportError(Code.EXPORT_OPTION, message, hint="raise --max-replicas, or lower --replicas")
     return {
         "hash": model.card.hash,
         "model": served_name(model),
@@ -90,25 +92,27 @@ def service_name(model: Model, options: KServeOptions) -> str:
     name = re.sub(r"[^a-z0-9]+", "-", model.graph.name.lower()).strip("-") if asked is None else asked
     if not _NAME.fullmatch(name):
         hint = "at most 63 lower-case letters, digits and -, from a letter to a letter or digit: --service NAME"
-        raise _refuse(f"{name!r} can't be the name of a service", hint)
+        raise ExportError(Code.EXPORT_OPTION, f"{name!r} can't be the name of a service", hint=hint)
     return name
 
 
 def _location(uri: str | None) -> str:
     if uri is None:
         hint = "upload the folder of --triton, and say where: --storage-uri s3://bucket/models"
-        raise _refuse("an InferenceService needs the place that its model repository is fetched from", hint)
+        raise ExportError(
+            Code.EXPORT_OPTION,
+            "an InferenceService needs the place that its model repository is fetched from",
+            hint=hint,
+        )
     scheme, separator, rest = uri.partition("://")
     if scheme not in SCHEMES or not separator or not re.fullmatch(r"[!-~]+", rest):
-        raise _refuse(f"KServe can't fetch from {uri!r}", f"name a folder by one of {', '.join(SCHEMES)}")
+        raise ExportError(
+            Code.EXPORT_OPTION, f"KServe can't fetch from {uri!r}", hint=f"name a folder by one of {', '.join(SCHEMES)}"
+        )
     return uri
 
 
 def _quantity(key: str, value: int | str) -> str:
     if not _QUANTITY.fullmatch(str(value)):
-        raise _refuse(f"{key} can't be {value!r}", "write a number, or one as 500m, 2Gi")
+        raise ExportError(Code.EXPORT_OPTION, f"{key} can't be {value!r}", hint="write a number, or one as 500m, 2Gi")
     return str(value)
-
-
-def _refuse(message: str, hint: str) -> ExportError:
-    return ExportError(Code.EXPORT_OPTION, message, hint=hint)

@@ -146,15 +146,13 @@ def _check(model: Model, options: OnnxOptions) -> None:
     from nin_spec.exporters.onnx_outputs import top_of
 
     if options.batch != "dynamic" and not 1 <= options.batch <= 1 << 20:
-        raise _refuse(f"batch can't be {options.batch}", f"say dynamic, or a number from 1 to {1 << 20}")
+        raise ExportError(
+            Code.EXPORT_OPTION, f"batch can't be {options.batch}", hint=f"say dynamic, or a number from 1 to {1 << 20}"
+        )
     top, classes = top_of(options.outputs) or 0, model.graph.output.shape[0]
     if top > classes:
         message = f"top{top} asks for more classes than the network has ({classes})"
-        raise _refuse(message, f"say top{classes} or fewer")
-
-
-def _refuse(message: str, hint: str) -> ExportError:
-    return ExportError(Code.EXPORT_OPTION, message, hint=hint)
+        raise ExportError(Code.EXPORT_OPTION, message, hint=f"say top{classes} or fewer")
 
 
 def _fits(model: Model, options: OnnxOptions) -> None:
@@ -164,11 +162,15 @@ def _fits(model: Model, options: OnnxOptions) -> None:
     size = sum(w.size for w in model.weights.values()) * np.dtype(options.dtype).itemsize
     if size > MAX_BYTES:
         hint = "ask for --dtype float32: it takes half" if options.dtype == "float64" else "use fewer channels or units"
-        raise _refuse(f"the weights take {size:,} bytes, and one ONNX file holds at most 2 GiB", hint)
+        raise ExportError(
+            Code.EXPORT_OPTION, f"the weights take {size:,} bytes, and one ONNX file holds at most 2 GiB", hint=hint
+        )
     largest = np.finfo(options.dtype).max
     for name, array in model.weights.items():
         if array.size and not np.all(np.abs(array) <= largest):
-            raise _refuse(f"{name} holds a number that {options.dtype} can't", "ask for --dtype float64")
+            raise ExportError(
+                Code.EXPORT_OPTION, f"{name} holds a number that {options.dtype} can't", hint="ask for --dtype float64"
+            )
 
 
 def _build(model: Model, made: Model, opset: int, target: Target | None, options: OnnxOptions) -> ModelProto:

@@ -157,17 +157,21 @@ def find_target(text: str) -> Target:
     """`onnxruntime==1.15`, `onnxruntime==1.15.1` or `triton==24.10`. Raises ExportError, naming what is known."""
     server, _, version = (part.strip() for part in text.partition("=="))
     if server not in ("onnxruntime", "triton") or not version:
-        raise _unknown(f"{text!r} is not a target", "write onnxruntime==1.15 or triton==24.10")
+        raise ExportError(
+            Code.EXPORT_OPTION, f"{text!r} is not a target", hint="write onnxruntime==1.15 or triton==24.10"
+        )
     known = table().runtimes
     if server == "triton":
         if version not in TRITON:
-            raise _unknown(f"it is not known which onnxruntime is in Triton {version}", f"known: {', '.join(TRITON)}")
+            raise ExportError(
+                Code.EXPORT_OPTION,
+                f"it is not known which onnxruntime is in Triton {version}",
+                hint=f"known: {', '.join(TRITON)}",
+            )
         return Target(f"triton=={version}", TRITON[version], known[TRITON[version]])
     minor = ".".join(version.split(".")[:2])
     if minor not in known or not version.replace(".", "").isdigit():
-        raise _unknown(f"it is not known what onnxruntime {version} loads", f"known: {', '.join(known)}")
+        raise ExportError(
+            Code.EXPORT_OPTION, f"it is not known what onnxruntime {version} loads", hint=f"known: {', '.join(known)}"
+        )
     return Target(f"onnxruntime=={version}", minor, known[minor])
-
-
-def _unknown(message: str, hint: str) -> ExportError:
-    return ExportError(Code.EXPORT_OPTION, message, hint=hint)

@@ -118,7 +118,9 @@ def find_triton(text: str) -> Target:
     """The release that `triton==YY.MM` names. Raises ExportError for another server, and for an unknown release."""
     target = find_target(text)
     if not target.name.startswith("triton=="):
-        raise _refuse(f"{target.name} is no release of Triton", f"write it as {DEFAULT_TARGET}")
+        raise ExportError(
+            Code.EXPORT_OPTION, f"{target.name} is no release of Triton", hint=f"write it as {DEFAULT_TARGET}"
+        )
     return target
 
 
@@ -126,24 +128,38 @@ def served_name(model: Model) -> str:
     """What Triton calls the model, and its folder. Raises ExportError for a name that can't be a folder's."""
     name = model.graph.name
     if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]*", name):
-        raise _refuse(f"Triton can't serve a model of the name {name!r}", "name it by letters, digits, _, -")
+        raise ExportError(
+            Code.EXPORT_OPTION,
+            f"Triton can't serve a model of the name {name!r}",
+            hint="name it by letters, digits, _, -",
+        )
     return name
 
 
 def _check(options: TritonOptions, target: Target) -> None:
     """Raise ExportError for options that contradict each other."""
     if options.tensorrt != "off" and options.hardware != "gpu":
-        raise _refuse("--tensorrt needs --hardware gpu", "add --hardware gpu, or leave --tensorrt out")
+        raise ExportError(
+            Code.EXPORT_OPTION, "--tensorrt needs --hardware gpu", hint="add --hardware gpu, or leave --tensorrt out"
+        )
     if options.tensorrt != "off" and target.name < f"triton=={TENSORRT_SINCE}":
-        raise _refuse(f"TensorRT options are written for Triton {TENSORRT_SINCE} and later", "name a later --target")
+        raise ExportError(
+            Code.EXPORT_OPTION,
+            f"TensorRT options are written for Triton {TENSORRT_SINCE} and later",
+            hint="name a later --target",
+        )
     if options.threads is not None and options.hardware != "cpu":
-        raise _refuse("threads are those of a copy on the CPU", "leave --threads out, or say --hardware cpu")
+        raise ExportError(
+            Code.EXPORT_OPTION,
+            "threads are those of a copy on the CPU",
+            hint="leave --threads out, or say --hardware cpu",
+        )
     if any(size > options.max_batch for size in preferred_sizes(options)):
-        raise _refuse(f"a preferred batch is larger than the largest, {options.max_batch}", "raise --max-batch")
-
-
-def _refuse(message: str, hint: str) -> ExportError:
-    return ExportError(Code.EXPORT_OPTION, message, hint=hint)
+        raise ExportError(
+            Code.EXPORT_OPTION,
+            f"a preferred batch is larger than the largest, {options.max_batch}",
+            hint="raise --max-batch",
+        )
 
 
 def preferred_sizes(options: TritonOptions) -> list[int]:
@@ -184,7 +200,11 @@ def describe(model: Model, value: ValueInfoProto, *, labels: bool) -> Value:
     kind = KINDS.get(TensorProto.DataType.Name(value.type.tensor_type.elem_type))
     batch, *axes = value.type.tensor_type.shape.dim or (None,)
     if kind is None or batch is None or not batch.dim_param:
-        raise _refuse(f"{value.name!r} is not a batch of numbers that Triton has", "export it with --onnx alone")
+        raise ExportError(
+            Code.EXPORT_OPTION,
+            f"{value.name!r} is not a batch of numbers that Triton has",
+            hint="export it with --onnx alone",
+        )
     open_axes = dict(zip(("height", "width"), model.graph.input.shape[1:], strict=False))
     dims = tuple(-1 if axis.dim_param else axis.dim_value for axis in axes)
     example = tuple(open_axes.get(axis.dim_param, axis.dim_value) for axis in axes)

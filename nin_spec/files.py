@@ -72,11 +72,11 @@ def check_target(path: Path) -> Path:
         require_regular(path)
         target = Path(os.path.realpath(path))
         if not target.parent.is_dir():
-            raise _refuse(path, f"the folder {target.parent} does not exist", f"mkdir -p {target.parent}")
+            raise _unwritable(path, f"the folder {target.parent} does not exist", f"mkdir -p {target.parent}")
         if not os.access(target.parent, os.W_OK):
-            raise _refuse(path, f"the folder {target.parent} is read-only")
+            raise _unwritable(path, f"the folder {target.parent} is read-only")
     except (OSError, ValueError) as error:
-        raise _refuse(path, _reason(error)) from None
+        raise _unwritable(path, _reason(error)) from None
     return target
 
 
@@ -84,10 +84,10 @@ def require_regular(path: Path) -> None:
     """Raise ExportError unless the path, links resolved, is a regular file; OSError if `stat` fails."""
     mode = _mode(path)
     if mode is not None and stat.S_ISDIR(mode):
-        raise _refuse(path, "it is a folder", f"pass {path}/NAME")
+        raise _unwritable(path, "it is a folder", f"pass {path}/NAME")
     if mode is not None and not stat.S_ISREG(mode):
         what = _NODES.get(stat.S_IFMT(mode), "not a regular file")
-        raise _refuse(path, f"it is {what}", "pass the path of a regular file; `-` is standard output")
+        raise _unwritable(path, f"it is {what}", "pass the path of a regular file; `-` is standard output")
 
 
 def refuse_url(path: str) -> None:
@@ -119,7 +119,7 @@ def _staged(path: Path, target: Path, data: bytes) -> Iterator[Path]:
         # Not named after the target: a name that already has 255 bytes could not be extended.
         handle, name = tempfile.mkstemp(prefix=".nin-spec-", suffix=".part", dir=target.parent)
     except OSError as error:
-        raise _refuse(path, _reason(error)) from None
+        raise _unwritable(path, _reason(error)) from None
     beside = Path(name)
     try:
         with os.fdopen(handle, "wb") as file:
@@ -129,7 +129,7 @@ def _staged(path: Path, target: Path, data: bytes) -> Iterator[Path]:
         beside.chmod(mode)
         yield beside
     except OSError as error:
-        raise _refuse(path, _reason(error)) from None
+        raise _unwritable(path, _reason(error)) from None
     finally:
         beside.unlink(missing_ok=True)
 
@@ -143,7 +143,7 @@ def _kept(path: Path, target: Path) -> Iterator[Path | None]:
     try:
         folder = tempfile.mkdtemp(prefix=".nin-spec-", suffix=".kept", dir=target.parent)
     except OSError as error:
-        raise _refuse(path, _reason(error)) from None
+        raise _unwritable(path, _reason(error)) from None
     kept = Path(folder, "old")
     try:
         try:
@@ -152,7 +152,7 @@ def _kept(path: Path, target: Path) -> Iterator[Path | None]:
             shutil.copy2(target, kept)
         yield kept
     except OSError as error:
-        raise _refuse(path, _reason(error)) from None
+        raise _unwritable(path, _reason(error)) from None
     finally:
         kept.unlink(missing_ok=True)
         Path(folder).rmdir()
@@ -162,7 +162,7 @@ def _rename(path: Path, beside: Path, target: Path) -> None:
     try:
         os.replace(beside, target)  # noqa: PTH105
     except OSError as error:
-        raise _refuse(path, _reason(error)) from None
+        raise _unwritable(path, _reason(error)) from None
 
 
 def _restore(kept: Path | None, target: Path) -> None:
@@ -184,5 +184,5 @@ def _reason(error: Exception) -> str:
     return getattr(error, "strerror", None) or str(error)
 
 
-def _refuse(path: Path, why: str, hint: str | None = None) -> ExportError:
+def _unwritable(path: Path, why: str, hint: str | None = None) -> ExportError:
     return ExportError(Code.EXPORT_PATH, f"{path} can't be written: {why}", hint=hint)

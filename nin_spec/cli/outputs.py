@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable, Mapping
 from contextlib import redirect_stdout
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import click
 
@@ -95,7 +95,7 @@ def protect(outputs: Mapping[Path, Content], inputs: Iterable[str | None], *, fo
                 if kind is None
                 else f"it is a file of another kind ({kind})"
             )
-            _refuse(f"{path} exists, and {owner}", "pass another path, or --force")
+            raise ExportError(Code.EXPORT_PATH, f"{path} exists, and {owner}", hint="pass another path, or --force")
 
 
 def _refuses_binary(content: Content) -> bool:
@@ -106,9 +106,9 @@ def _refuses_binary(content: Content) -> bool:
 def _protect_inputs(path: Path, given: list[Path]) -> None:
     """Raise ExportError for a file that the command reads; not even `--force` replaces it."""
     if any(path.samefile(other) for other in given if other.is_file()):
-        _refuse(f"{path} is an input of this command", "pass another path")
+        raise ExportError(Code.EXPORT_PATH, f"{path} is an input of this command", hint="pass another path")
     if any(path.parent.samefile(run) for run in given if is_run(run)) and _is_of_a_run(path):
-        _refuse(f"{path} belongs to the run", "pass another path")
+        raise ExportError(Code.EXPORT_PATH, f"{path} belongs to the run", hint="pass another path")
 
 
 def _is_of_a_run(path: Path) -> bool:
@@ -151,7 +151,3 @@ def deliver(files: Mapping[Path, bytes], inputs: Iterable[str | None], *, force:
 def _stdout() -> Any:
     """Standard output, though the command's text may go elsewhere."""
     return click.get_current_context().meta.get(_META, sys.stdout)
-
-
-def _refuse(message: str, hint: str) -> NoReturn:
-    raise ExportError(Code.EXPORT_PATH, message, hint=hint)

@@ -39,12 +39,18 @@ class PrecisionSettings:
 
     def __post_init__(self) -> None:
         if self.precision not in PRECISIONS:
-            raise _refuse(f"{self.precision!r} is not a precision", did_you_mean(str(self.precision), PRECISIONS))
+            raise ExportError(
+                Code.EXPORT_OPTION,
+                f"{self.precision!r} is not a precision",
+                hint=did_you_mean(str(self.precision), PRECISIONS),
+            )
         if self.max_drop is not None and not 0 <= self.max_drop <= 100:
-            raise _refuse(f"max_drop can't be {self.max_drop}", _DROP)
+            raise ExportError(Code.EXPORT_OPTION, f"max_drop can't be {self.max_drop}", hint=_DROP)
         for name, count in (("calibrate", self.calibrate), ("limit", self.limit)):
             if count is not None and count < 1:
-                raise _refuse(f"{name} can't be {count}", "say how many pictures, 1 at least")
+                raise ExportError(
+                    Code.EXPORT_OPTION, f"{name} can't be {count}", hint="say how many pictures, 1 at least"
+                )
 
 
 _DROP = "say it in percentage points, 0 to 100, as 0.5% or 0.5; or none, to measure nothing"
@@ -60,7 +66,7 @@ def parse_drop(text: str) -> float | None:
     match = re.fullmatch(r"\s*(\d{1,3}(?:\.\d{1,9})?|\.\d{1,9})\s*%?\s*", text)
     points = float(match[1]) if match else math.nan
     if not 0 <= points <= 100:
-        raise _refuse(f"--max-drop can't be {text!r}", _DROP)
+        raise ExportError(Code.EXPORT_OPTION, f"--max-drop can't be {text!r}", hint=_DROP)
     return points
 
 
@@ -72,7 +78,3 @@ def renamed(artifact: Artifact, precision: Precision) -> Artifact:
     names = {name: str(path.with_name(f"{path.stem}.{precision}{path.suffix}")) for name, path in paths.items()}
     files = {names.get(name, name): data for name, data in artifact.files.items()}
     return replace(artifact, files=files, models=tuple(names.values()))
-
-
-def _refuse(message: str, hint: str) -> ExportError:
-    return ExportError(Code.EXPORT_OPTION, message, hint=hint)

@@ -14,7 +14,6 @@ import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import NoReturn
 
 from nin_spec.diagnostics import Code, TrainingError
 
@@ -69,7 +68,9 @@ def find_launch(env: Mapping[str, str] = os.environ) -> Launch:
         _require_srun(env)
         return Launch()
     if (size := _number(env, "WORLD_SIZE", found.size)) != found.size:
-        _refuse(f"WORLD_SIZE={size}, but {found.by} started {found.size} processes", "unset WORLD_SIZE")
+        raise TrainingError(
+            Code.RECIPE, f"WORLD_SIZE={size}, but {found.by} started {found.size} processes", hint="unset WORLD_SIZE"
+        )
     return _slurm(env, found) if found is slurm else _mpi(env, found)
 
 
@@ -109,10 +110,12 @@ def _torchrun(env: Mapping[str, str]) -> Launch:
     if not (0 <= rank < size and 0 <= (local or 0) < many <= size):
         keys = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE")
         found = ", ".join(f"{key}={env[key]}" for key in keys if key in env)
-        _refuse(f"the environment contradicts itself: {found}", "unset them, or start with torchrun")
+        raise TrainingError(
+            Code.RECIPE, f"the environment contradicts itself: {found}", hint="unset them, or start with torchrun"
+        )
     if size > 1 and not {"MASTER_ADDR", "MASTER_PORT"} <= set(env):
         message = f"WORLD_SIZE={size}, but MASTER_ADDR and MASTER_PORT, where the processes connect, are not set"
-        _refuse(message, f"set them, or start with torchrun; {_ALONE}")
+        raise TrainingError(Code.RECIPE, message, hint=f"set them, or start with torchrun; {_ALONE}")
     if size == 1:
         return Launch(0, 1, 0, 1, "torchrun", restarts=restarts(env))
     place = env["MASTER_ADDR"], _port(env)
@@ -136,7 +139,11 @@ def _slurm(env: Mapping[str, str], found: Launch) -> Launch:
         alone = neighbours == found.size
         address = "127.0.0.1" if alone else first_host(env.get("SLURM_STEP_NODELIST", env.get("SLURM_NODELIST", "")))
     if address is None:
-        _refuse("Slurm's variables do not name the first node", "set MASTER_ADDR to the host of the first task")
+        raise TrainingError(
+            Code.RECIPE,
+            "Slurm's variables do not name the first node",
+            hint="set MASTER_ADDR to the host of the first task",
+        )
     # Below the ephemeral ports; depends on the step, as two steps of a job may run in parallel.
     port = _port(env) if "MASTER_PORT" in env else 20_000 + zlib.crc32(job.encode()) % 10_000
     return Launch(found.rank, found.size, local, neighbours, "Slurm", address, port, job)
@@ -146,7 +153,9 @@ def _require_srun(env: Mapping[str, str]) -> None:
     """Raise TrainingError in a Slurm job of several tasks without srun: it is unclear whether there are others."""
     if "SLURM_PROCID" in env and "SLURM_STEP_NUM_TASKS" not in env and _number(env, "SLURM_NTASKS", 1) > 1:
         message = f"Slurm allocated {env['SLURM_NTASKS']} tasks, but this process was not started by srun"
-        _refuse(message, f"start it with srun nin-spec train ..., or with torchrun; {_ALONE}")
+        raise TrainingError(
+            Code.RECIPE, message, hint=f"start it with srun nin-spec train ..., or with torchrun; {_ALONE}"
+        )
 
 
 def _mpi(env: Mapping[str, str], found: Launch) -> Launch:
@@ -161,7 +170,9 @@ def _mpi(env: Mapping[str, str], found: Launch) -> Launch:
             f"{found.by} started {found.size} processes, but MASTER_ADDR and MASTER_PORT, where they connect, are "
             "not set"
         )
-        _refuse(message, f"set them for every process ({flags}; HOST is that of process 0); {_ALONE}")
+        raise TrainingError(
+            Code.RECIPE, message, hint=f"set them for every process ({flags}; HOST is that of process 0); {_ALONE}"
+        )
     return replace(found, address=env["MASTER_ADDR"], port=_port(env))
 
 
@@ -173,14 +184,18 @@ def _pair(env: Mapping[str, str], by: str, rank_key: str, size_key: str) -> Laun
     if size == 1:
         return None
     if not 0 <= rank < size:
-        _refuse(f"the environment contradicts itself: {rank_key}={rank}, {size_key}={size}", _ALONE)
+        raise TrainingError(
+            Code.RECIPE, f"the environment contradicts itself: {rank_key}={rank}, {size_key}={size}", hint=_ALONE
+        )
     return Launch(rank, size, by=by)
 
 
 def _port(env: Mapping[str, str]) -> int:
     port = _number(env, "MASTER_PORT", 0)
     if not 0 < port < 65536:
-        _refuse(f"MASTER_PORT={port} is not a port", "set it to a free port, for example 29500")
+        raise TrainingError(
+            Code.RECIPE, f"MASTER_PORT={port} is not a port", hint="set it to a free port, for example 29500"
+        )
     return port
 
 
@@ -188,8 +203,6 @@ def _number(env: Mapping[str, str], key: str, otherwise: int) -> int:
     try:
         return int(env.get(key, otherwise))
     except ValueError:
-        _refuse(f"{key}={env[key]} is not a whole number", f"unset it; {_ALONE}")
-
-
-def _refuse(message: str, hint: str) -> NoReturn:
-    raise TrainingError(Code.RECIPE, message, hint=hint)
+        raise TrainingError(
+            Code.RECIPE, f"{key}={env[key]} is not a whole number", hint=f"unset it; {_ALONE}"
+        ) from None

@@ -84,7 +84,7 @@ def adopt(  # noqa: PLR0913 keyword-only
     weights = {our: _converted(file, their, tensors[their], graph.input.dtype) for our, their in mapping.items()}
     for name, p in graph.parameters().items():
         if p.role == "var" and (weights[name] < 0).any():
-            _refuse(f"{file}: {mapping[name]} has a negative variance")
+            raise WeightsError(Code.WEIGHTS_MISMATCH, f"{file}: {mapping[name]} has a negative variance")
     remarks += _remarks(tensors, mapping, graph, metadata or {})
     pairs = tuple((their, our) for our, their in mapping.items())
     return Adoption(
@@ -106,7 +106,11 @@ def _own_prefix(file: str, tensors: Mapping[str, Array], theirs: Shapes, ours: S
     if chosen is None and not all(_same(tensors, found[0], other, ours) for other in found[1:]):
         copies = ", ".join(f"{prefix}*" for prefix in found)
         hint = "save only the intended one: torch.save(net.state_dict(), ...)"
-        _refuse(f"{file} has {len(found)} networks that fit; which one to use is ambiguous: {copies}", hint)
+        raise WeightsError(
+            Code.WEIGHTS_MISMATCH,
+            f"{file} has {len(found)} networks that fit; which one to use is ambiguous: {copies}",
+            hint=hint,
+        )
     prefix = found[chosen or 0]
     remarks = [f"the names are the network's, after the prefix {prefix!r}"] if prefix else []
     if len(found) > 1:
@@ -134,9 +138,17 @@ def _converted(file: str, name: str, array: Array, dtype: str) -> Array:
     with np.errstate(over="ignore"):
         made: Array = np.array(array, dtype=dtype)
     if not np.isfinite(array).all():
-        _refuse(f"{file}: {name} has values that are NaN or infinite", "train again, or use an earlier checkpoint")
+        raise WeightsError(
+            Code.WEIGHTS_MISMATCH,
+            f"{file}: {name} has values that are NaN or infinite",
+            hint="train again, or use an earlier checkpoint",
+        )
     if not np.isfinite(made).all():
-        _refuse(f"{file}: {name} has values out of the range of {dtype}", "set dtype: float64 in the spec")
+        raise WeightsError(
+            Code.WEIGHTS_MISMATCH,
+            f"{file}: {name} has values out of the range of {dtype}",
+            hint="set dtype: float64 in the spec",
+        )
     return made
 
 
@@ -198,7 +210,9 @@ def _require_order(file: str, groups: _Groups) -> None:
         if re.sub(r"[0-9]+", "0", other) != re.sub(r"[0-9]+", "0", name):
             alike = f"{other.rstrip('.')} and {name.rstrip('.')}"
             hint = "pass the .pt file, which keeps the order, or use the names of `nin-spec build -o`"
-            _refuse(f"{file} fits, but {alike} could be exchanged: their order is unknown", hint)
+            raise WeightsError(
+                Code.WEIGHTS_MISMATCH, f"{file} fits, but {alike} could be exchanged: their order is unknown", hint=hint
+            )
 
 
 def _natural(name: str) -> list[tuple[int, int, str]]:
@@ -213,7 +227,7 @@ def _natural(name: str) -> list[tuple[int, int, str]]:
 
 def _refuse_nearly(file: str, found: Fit, theirs: Shapes, ours: Shapes) -> NoReturn:
     message, hint = explain(found, theirs, ours)
-    _refuse(f"{file} does not fit: {message}", hint or _HINT)
+    raise WeightsError(Code.WEIGHTS_MISMATCH, f"{file} does not fit: {message}", hint=hint or _HINT)
 
 
 _Pair = tuple[str | None, str | None]
@@ -233,7 +247,9 @@ def _misfit(file: str, theirs: _Groups, ours: _Groups, pair: _Pair) -> NoReturn:
     a, b = sum(map(len, theirs.values())), sum(map(len, ours.values()))
     counts = f"it has {a} tensors in {len(theirs)} layers, the network {b} in {len(ours)}; "
     same = (a, len(theirs)) == (b, len(ours))
-    _refuse(f"{file} does not fit: {'' if same else counts}{spec}, {found}", _HINT)
+    raise WeightsError(
+        Code.WEIGHTS_MISMATCH, f"{file} does not fit: {'' if same else counts}{spec}, {found}", hint=_HINT
+    )
 
 
 _HINT = "nothing was loaded; the network must have the same layers, in the same order, as the checkpoint"
@@ -261,7 +277,3 @@ def _remarks(
             f"the weights were saved for {made_for}; this spec, {own}, computes a different function of the same "
             "tensors"
         )
-
-
-def _refuse(message: str, hint: str | None = None) -> NoReturn:
-    raise WeightsError(Code.WEIGHTS_MISMATCH, message, hint=hint)

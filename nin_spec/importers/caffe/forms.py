@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from nin_spec.diagnostics import Source, nearest
-from nin_spec.importers.caffe.outline import Field, refused
+from nin_spec.diagnostics import Code, ForeignModelError, Source, nearest
+from nin_spec.importers.caffe.outline import Field
 from nin_spec.importers.caffe.proto import messages
 
 _NETS = frozenset({"net", "train_net", "test_net"})
@@ -48,15 +48,18 @@ def check_form(outline: Field, source: Source) -> None:
     layers = [found for found in outline.inside if found.name in {"layer", "layers"}]
     solver = [found for found in outline.inside if found.name in _SOLVER]
     if solver and not layers:
-        raise refused(
-            "this is a solver, which trains a net; import takes the net", solver[0].span(source), _net_of(solver)
+        raise ForeignModelError(
+            Code.IMPORT,
+            "this is a solver, which trains a net; import takes the net",
+            solver[0].span(source),
+            _net_of(solver),
         )
     new = [found for found in layers if found.name == "layer"]
     old = [found for found in layers if found.name == "layers"]
     if new and old:
         odd = new if len(new) <= len(old) else old
         message = "the net has both `layer` and `layers`, the new form and the old"
-        raise refused(message, odd[0].span(source), _other_form(odd[0]))
+        raise ForeignModelError(Code.IMPORT, message, odd[0].span(source), _other_form(odd[0]))
 
 
 def hint_for(unknown: Field, message: Any) -> str:

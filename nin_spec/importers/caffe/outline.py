@@ -34,17 +34,12 @@ class Field:
         return Span(source, self.line, self.column, max(len(self.name), 1))
 
 
-def refused(message: str, span: Span, hint: str | None = None) -> ForeignModelError:
-    """What is wrong at a place of the text."""
-    return ForeignModelError(Code.IMPORT, message, span, hint)
-
-
 def check_lines(source: Source) -> None:
     """Raises ForeignModelError for a line that the library's parser would take minutes for."""
     for k, line in enumerate(source.text.split("\n"), 1):
         if len(line) > MAX_LINE:
             message = f"the line has {len(line):,} characters; the limit is {MAX_LINE:,}"
-            raise refused(message, Span(source, k, 1))
+            raise ForeignModelError(Code.IMPORT, message, Span(source, k, 1))
 
 
 def outline_of(source: Source) -> Field:
@@ -77,6 +72,6 @@ def outline_of(source: Source) -> Field:
 
 def _check_limits(depth: int, fields: int, span: Span) -> None:
     if depth > MAX_DEPTH:
-        raise refused(f"nested more than {MAX_DEPTH} deep: no net is like that", span)
+        raise ForeignModelError(Code.IMPORT, f"nested more than {MAX_DEPTH} deep: no net is like that", span)
     if fields > MAX_FIELDS:
-        raise refused(f"more than {MAX_FIELDS:,} fields: no net is like that", span)
+        raise ForeignModelError(Code.IMPORT, f"more than {MAX_FIELDS:,} fields: no net is like that", span)

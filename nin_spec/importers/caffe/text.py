@@ -13,9 +13,9 @@ from typing import Any
 
 from google.protobuf import text_format
 
-from nin_spec.diagnostics import ForeignModelError, Source, Span, short
+from nin_spec.diagnostics import Code, ForeignModelError, Source, Span, short
 from nin_spec.importers.caffe.forms import MOVED, check_form, hint_for
-from nin_spec.importers.caffe.outline import Field, check_lines, outline_of, refused
+from nin_spec.importers.caffe.outline import Field, check_lines, outline_of
 from nin_spec.importers.caffe.proto import messages
 
 MAX_BYTES = 1 << 20
@@ -45,7 +45,9 @@ def read_text(text: str, name: str) -> tuple[Any, Field, Source]:
     net = messages.NetParameter()
     for unknown, message in _unknown(outline, net.DESCRIPTOR):
         hint = hint_for(unknown, message)
-        raise refused(f"no field {short(unknown.name)!r} is known here", unknown.span(source), hint)
+        raise ForeignModelError(
+            Code.IMPORT, f"no field {short(unknown.name)!r} is known here", unknown.span(source), hint
+        )
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)  # the library decodes odd escapes by an old way
@@ -73,4 +75,4 @@ def _at(source: Source, error: text_format.ParseError) -> ForeignModelError:
     message = str(error).removeprefix(f"{line}:{column} : ")
     # The library quotes the whole line; the rendering shows it better.
     message = re.sub(r"^'.*': (?=\S)", "", message, flags=re.DOTALL)
-    return refused(short(message, 160), Span(source, line, column))
+    return ForeignModelError(Code.IMPORT, short(message, 160), Span(source, line, column))
