@@ -62,7 +62,7 @@ targets: setup  ## measure every onnxruntime release and write exporters/targets
 	$(BIN)/python tests/measure_targets.py $(ONLY)
 
 pictures: setup  ## take the pictures of the README again; needs playwright and a Chromium
-	$(BIN)/python tests/take_page_pictures.py
+	$(BIN)/python tests/take_diagram_picture.py
 	$(BIN)/python tests/take_studio_picture.py
 
 clean:  ## remove what was made here

@@ -32,6 +32,7 @@ In the order in which a spec passes through:
     diagrams/        a network drawn, and charts of trainings, evaluations and benches
     report/          one page on a network or a run
     studio/          a local page where a spec is written
+    guide/           a Markdown page per topic, printed by `nin-spec guide`
     cli/             the command line, which start.py starts, and __main__.py too; interrupts.py has its Ctrl-C
 
 Everywhere: diagnostics.py says what is wrong and where, files.py writes whole files, seals.py tells which files still

@@ -7,7 +7,9 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
+import pytest
 from hypothesis import HealthCheck, settings
 
 from nin_spec.children import TELEMETRY
@@ -29,3 +31,13 @@ settings.register_profile("default", COMMON, max_examples=60)
 settings.register_profile("ci", COMMON, max_examples=60, derandomize=True, database=None, print_blob=True)
 settings.register_profile("long", COMMON, max_examples=1000)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE") or ("ci" if os.environ.get("CI") else "default"))
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The run folder of the one training that the README and the guides share."""
+    from documents import TRAINED, run
+
+    folder = tmp_path_factory.mktemp("trained")
+    run(TRAINED, folder)
+    return folder / "runs" / "digits"

@@ -12,21 +12,19 @@ from PIL import Image
 sys.path.insert(0, str(Path(__file__).parent / "studio"))
 from studio_process import CHROMIUM, Tab, running
 
-PICTURES = Path(__file__).parent / "pictures"
+PICTURE = Path(__file__).parent / "pictures" / "studio.png"
 
 
 def main() -> None:
-    """nin_cifar as it comes, in light and in dark."""
+    """nin_cifar as it comes."""
     from playwright.sync_api import sync_playwright
 
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        with running(Path(folder), "nin_cifar") as studio:
-            for scheme, name in (("light", "studio.png"), ("dark", "studio_dark.png")):
-                with Tab(browser, studio, color_scheme=scheme) as tab:
-                    tab.page.wait_for_timeout(800)  # the editor's colours fade in
-                    data = tab.page.screenshot()
-                    Image.open(io.BytesIO(data)).quantize(96).save(PICTURES / name, optimize=True)
+        with running(Path(folder), "nin_cifar") as studio, Tab(browser, studio, color_scheme="light") as tab:
+            tab.page.wait_for_timeout(800)  # the editor's colours fade in
+            data = tab.page.screenshot()
+            Image.open(io.BytesIO(data)).quantize(96).save(PICTURE, optimize=True)
 
 
 if __name__ == "__main__":

@@ -28,6 +28,7 @@ GROUPS: dict[str, dict[str, tuple[str, str]]] = {
         "serve": ("nin_spec.cli.serve", "Serve models over the Open Inference Protocol v2."),
     },
     "Tools": {
+        "guide": ("nin_spec.cli.guide", "Print a guide, or list the topics."),
         "studio": ("nin_spec.cli.studio", "Edit a spec in a local web page that shows its network as you type."),
         "schema": ("nin_spec.cli.show", "Print the JSON Schema of the language, for editors."),
         "doctor": ("nin_spec.cli.doctor", "Show versions, and which devices work here."),

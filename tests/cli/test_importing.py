@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from conftest import Outcome
 
+from nin_spec import guide
 from nin_spec.exporter import make
 from nin_spec.importers import budget, proof, regions
 from nin_spec.network import compile as compile_network
@@ -134,11 +135,11 @@ def test_caffe_files_that_do_not_go_together_are_refused(
 
 
 def test_the_guide_says_what_proven_means(nin_spec: Run) -> None:
-    """README and help give the figures that the code keeps, and what is not proven."""
-    readme = " ".join((Path(__file__).resolve().parents[2] / "README.md").read_text().split())
+    """Guide and help give the figures that the code keeps, and what is not proven."""
+    page = " ".join(guide.markdown("import").split())
     shown = " ".join(nin_spec("import", "--help").out.split())
     tried = f"from {_power(regions.SMALLEST)} to {_power(regions.LARGEST)}"
-    for text in (readme, shown):
+    for text in (page, shown):
         assert tried in text
         for word in ("training", "dtype", "preprocessing that the file does not state", "--size", "open batch"):
             assert word in text
@@ -151,7 +152,7 @@ def test_the_guide_says_what_proven_means(nin_spec: Run) -> None:
         f"2^{math.log2(budget.MAX_VALUES):g} numbers in one layer's maps",
         f"more than {budget.MAX_SECONDS:g} s of CPU time",
     ):
-        assert figure in readme
+        assert figure in page
 
 
 def _power(number: float) -> str:
