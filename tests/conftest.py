@@ -37,7 +37,12 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE") or ("ci" if os.enviro
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The run folder of the one training that the README and the guides share."""
     from documents import TRAINED, run
+    from filelock import FileLock
 
-    folder = tmp_path_factory.mktemp("trained")
-    run(TRAINED, folder)
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "trained"  # which workers share
+    folder.mkdir(exist_ok=True)
+    with FileLock(folder / "lock"):
+        if not (folder / "runs" / "digits").exists():
+            run(TRAINED, folder)
     return folder / "runs" / "digits"

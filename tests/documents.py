@@ -20,15 +20,19 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
+from itertools import product
 from pathlib import Path
+from typing import Any
 from urllib.request import urlopen
 
 import click
 import pytest
 from foreign_clients import clients
+
+from nin_spec import guide
 
 ROOT = Path(__file__).resolve().parent.parent
 COLUMNS = 72
@@ -203,6 +207,36 @@ def walk(document: Path, folder: Path, trained: Path) -> Iterator[Walk]:
         yield going
     finally:
         going.close()
+
+
+def guide_blocks(topics: Iterable[str]) -> list[Any]:
+    """A parameter (topic, index) for each block of these guides."""
+    pages = {topic: guide.FOLDER / f"{topic}.md" for topic in topics}
+    return [
+        pytest.param(topic, index, id=name) for topic, page in pages.items() for index, name in enumerate(names(page))
+    ]
+
+
+@contextmanager
+def walk_guides(topics: Iterable[str], factory: pytest.TempPathFactory, trained: Path) -> Iterator[dict[str, Walk]]:
+    """These guides, each in a folder that is empty but for `photos`, pictures by class, which readers bring."""
+    with ExitStack() as stack:
+        going = {}
+        for topic in topics:
+            folder = factory.mktemp(topic)
+            photographs(folder / "photos")
+            going[topic] = stack.enter_context(walk(guide.FOLDER / f"{topic}.md", folder, trained))
+        yield going
+
+
+def photographs(folder: Path) -> None:
+    """Pictures by class, in two splits."""
+    from PIL import Image
+
+    for split, name, number in product(("train", "test"), ("cat", "dog"), range(6)):
+        place = folder / split / name
+        place.mkdir(parents=True, exist_ok=True)
+        Image.effect_noise((40, 32), 20 + 40 * (name == "dog")).convert("RGB").save(place / f"{number}.jpg")
 
 
 def run(command: str, folder: Path, code: int = 0, *, shown: bool = False) -> str:

@@ -1,52 +1,23 @@
-"""The guides say what is so: every block runs, every link leads somewhere, every topic is listed."""
+"""The guides are plain, narrow and complete; the modules beside this one run them, in shards."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from contextlib import ExitStack
-from itertools import product
-from pathlib import Path
 
 import pytest
-from documents import COLUMNS, ROOT, Walk, blocks, names, walk
+import test_guides_deploy
+import test_guides_spec
+import test_guides_train
+from documents import COLUMNS, ROOT, blocks
 
 from nin_spec import guide
 
-RUN = [
-    pytest.param(topic, index, id=name)
-    for topic in guide.TOPICS
-    for index, name in enumerate(names(guide.FOLDER / f"{topic}.md"))
-]
-"""Every block of every guide."""
 
-
-@pytest.fixture(scope="module")
-def walks(tmp_path_factory: pytest.TempPathFactory, trained: Path) -> Iterator[dict[str, Walk]]:
-    """Each guide in a folder of its own, empty but for `photos`, which readers bring."""
-    going: dict[str, Walk] = {}
-    with ExitStack() as stack:
-        for topic in guide.TOPICS:
-            folder = tmp_path_factory.mktemp(topic)
-            going[topic] = stack.enter_context(walk(guide.FOLDER / f"{topic}.md", folder, trained))
-        photographs(going["data"].folder / "photos")
-        yield going
-
-
-def photographs(folder: Path) -> None:
-    """Pictures by class, in two splits."""
-    from PIL import Image
-
-    for split, name, number in product(("train", "test"), ("cat", "dog"), range(6)):
-        place = folder / split / name
-        place.mkdir(parents=True, exist_ok=True)
-        Image.effect_noise((40, 32), 20 + 40 * (name == "dog")).convert("RGB").save(place / f"{number}.jpg")
-
-
-@pytest.mark.parametrize(("topic", "index"), RUN)
-def test_a_block_does_what_it_shows(walks: dict[str, Walk], topic: str, index: int) -> None:
-    """After the blocks before it in its guide."""
-    walks[topic].through(index)
+def test_every_guide_is_run() -> None:
+    """By one of the modules beside this one."""
+    assert sorted([*test_guides_spec.TOPICS, *test_guides_train.TOPICS, *test_guides_deploy.TOPICS]) == sorted(
+        guide.TOPICS
+    )
 
 
 def test_every_guide_is_a_topic() -> None:
