@@ -209,5 +209,5 @@ def _check_exposure(host: str, token: bytes | None, *, insecure: bool) -> None:
     if host in {"127.0.0.1", "::1", "localhost"} or token or insecure:
         return
     message = f"{host} can be reached from other machines, and anyone could send requests"
-    hint = f"pass --token-file FILE (or set {TOKEN}), or pass --insecure"
+    hint = f"pass --token-file FILE (or set {TOKEN}), or pass --insecure; see `nin-spec guide serving`"
     raise InputError(Code.SERVE_UNUSABLE, message, hint=hint)

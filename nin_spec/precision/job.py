@@ -79,7 +79,7 @@ class Job:
     def exceeded(self, why: str) -> BudgetError:
         """The error of a file that loses too much."""
         message = f"{why}, and {self.budget:g} are allowed on the {self.known.name} pictures of the data set"
-        hint = "allow more (--max-drop), or take a wider precision"
+        hint = "allow more (--max-drop), or take a wider precision; see `nin-spec guide precision`"
         return BudgetError(Code.BUDGET, message, hint=hint)
 
     def line_of(self, layer: str) -> str:

@@ -225,7 +225,9 @@ def recipe_of(network: Network) -> Recipe:
     recipe = network.spec.spec.train
     if recipe is None:
         message = f"{network.card.name} has no recipe: its spec has no train section"
-        hint = "add train: {dataset: ..., epochs: ..., optimizer: {kind: adamw, lr: 0.001}}; see nin-spec schema"
+        hint = (
+            "add train: {dataset: ..., epochs: ..., optimizer: {kind: adamw, lr: 0.001}}; see `nin-spec guide training`"
+        )
         raise TrainingError(Code.RECIPE, message, network.spec.root, hint)
     return recipe
 

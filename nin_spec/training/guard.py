@@ -21,7 +21,7 @@ JUDGE_AT = frozenset({100, 200, 500, 1000, 2000, 5000})
 """Steps after which the loss is checked."""
 
 _WINDOW, _NEAR, _DEAD = 50, 0.01, 0.9
-_FIX = "try init: {kind: kaiming_normal}, norm: batch, a smaller lr, or a warmup"
+_FIX = "try init: {kind: kaiming_normal}, norm: batch, a smaller lr, or a warmup (`nin-spec guide training`)"
 
 
 class Guard:

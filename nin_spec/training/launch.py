@@ -26,7 +26,7 @@ _MPI = (
 )
 """Launchers that set a rank and a size, but no rendezvous address."""
 
-_ALONE = "to train in this process alone, set RANK=0 and WORLD_SIZE=1"
+_ALONE = "to train in this process alone, set RANK=0 and WORLD_SIZE=1; see `nin-spec guide clusters`"
 
 
 @dataclass(frozen=True, slots=True)

@@ -252,7 +252,10 @@ def _misfit(file: str, theirs: _Groups, ours: _Groups, pair: _Pair) -> NoReturn:
     )
 
 
-_HINT = "nothing was loaded; the network must have the same layers, in the same order, as the checkpoint"
+_HINT = (
+    "nothing was loaded; the network must have the same layers, in the same order, as the checkpoint; "
+    "see `nin-spec guide weights`"
+)
 
 
 def _describe(module: str, groups: _Groups) -> str:

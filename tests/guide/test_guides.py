@@ -59,3 +59,11 @@ def test_every_guide_is_in_the_readme() -> None:
     readme = (ROOT / "README.md").read_text()
     for topic in guide.TOPICS:
         assert f"(nin_spec/guide/{topic}.md)" in readme
+
+
+def test_every_guide_in_a_message_is_a_topic() -> None:
+    """Hints and help name guides that can be printed."""
+    code = "".join(path.read_text(encoding="utf-8") for path in sorted((ROOT / "nin_spec").rglob("*.py")))
+    named = set(re.findall(r"nin-spec guide ([a-z]+)", code))
+    assert {"clusters", "precision", "serving"} <= named
+    assert named <= set(guide.TOPICS)
