@@ -21,8 +21,8 @@ def guide_command(topic: str | None) -> None:
 
     The reference of the language is a page of its own: `nin-spec schema --format markdown`.
     """
-    from nin_spec.analysis.tables import columns
     from nin_spec.diagnostics import did_you_mean
+    from nin_spec.printing import columns
 
     if topic is None:
         click.echo("\n".join(columns([(topic, guide.summary(topic)) for topic in guide.TOPICS])))
