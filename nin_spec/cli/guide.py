@@ -12,7 +12,7 @@ from nin_spec.cli.help import Command
 @click.command("guide", cls=Command)
 @click.argument("topic", metavar="[TOPIC]", required=False, shell_complete=any_of(guide.TOPICS))
 def guide_command(topic: str | None) -> None:
-    """Print the guide on TOPIC, or list the topics.
+    """Print a guide, or list the topics.
 
     \b
       nin-spec guide
