@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from torch import Tensor, nn
 
 from nin_spec.diagnostics import ForeignModelError
 from nin_spec.importers.onnx.importing import import_onnx
-from nin_spec.importers.recognise import recognise
+from nin_spec.importers.recognise import recognise, window_pools
 from nin_spec.importers.regions import Array, Region
 from nin_spec.importers.torch.importing import import_module
 from nin_spec.ir import ops
@@ -253,3 +254,24 @@ def test_modules_that_act_only_on_large_values_are_refused(function: Any) -> Non
 def test_modules_that_compute_a_word_are_that_word(function: Any, word: str) -> None:
     """However they are spelled."""
     assert word in import_module(By(function), (3, 8, 8)).text
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class LpPool2d(ops.Pool2d):
+    """A pool that the language could have."""
+
+    p: float = 2.0
+
+    def reduce(self, cells: Any, axes: tuple[int, ...]) -> Any:
+        return (np.abs(cells) ** self.p).sum(axes) ** (1 / self.p)
+
+
+def test_a_new_pool_is_recognised_by_its_window_and_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither importer needs a rule for it."""
+    monkeypatch.setattr(ops, "WindowPool", ops.MaxPool2d | LpPool2d)
+    wanted = LpPool2d((3, 2), (2, 2), p=4.0)
+    windows = np.lib.stride_tricks.sliding_window_view
+    region = Region(lambda x, _: wanted.reduce(windows(x, (3, 2), (2, 3))[:, :, ::2, ::2], (-2, -1)))
+    hinted = window_pools([((3, 2), (2, 2))], [2.0, 4.0])
+    assert len(hinted) == 3
+    assert recognise(region, (1, 2, 9, 8), "here", hinted) == [wanted]

@@ -78,7 +78,8 @@ def hinted_by(walk: Walk, nodes: Sequence[NodeProto], constants: Mapping[str, Ar
     averages = [ops.AvgPool2d(*window, Padding(*pad[2], *pad[3])) for window in windows for pad in pads]
     sizes = [int(kernel[0]) for _, kernel in pools if len(kernel) == 3 and kernel[1:] == (1, 1)]
     numbers = [rounded(float(value.reshape(-1)[0])) for value in constants.values() if value.size == 1]
-    return [*averages, *window_pools(windows, numbers), *response_norms(sizes, numbers)]
+    own = [float(v) for node, _ in pools for v in attributes(node).values() if type(v) is int]
+    return [*averages, *window_pools(windows, [*own, *numbers]), *response_norms(sizes, numbers)]
 
 
 def _is_column(constant: Array) -> bool:
