@@ -27,6 +27,7 @@ from nin_spec.cli.options import (
     weights_option,
 )
 from nin_spec.cli.outputs import FILE, deliver, protect
+from nin_spec.cli.printer import is_quiet, quiet_option
 from nin_spec.diagnostics import printable
 from nin_spec.extras import require
 from nin_spec.seals import Kind
@@ -102,6 +103,7 @@ _LARGEST = 1 << 20
 @format_option("table", "json")
 @click.option("--json", "record", metavar="FILE", type=FILE, help="Also write all results there as JSON.")
 @click.option("--plot", metavar="FILE.png", type=FILE, help="Also plot the throughputs.")
+@quiet_option
 @force_option
 def bench_command(
     subject: str,
@@ -298,7 +300,7 @@ def reporter() -> Callable[[str, float | None], None]:
         text = what if left is None else f"{what}; {clock(left)} left"
         if draws():
             click.echo(f"\r\x1b[K{printable(text)[:78]}", file=canvas(), nl=False)
-        elif time.monotonic() - said["at"] >= 1:
+        elif not is_quiet() and time.monotonic() - said["at"] >= 1:
             said["at"] = time.monotonic()
             click.echo(text, err=True)
 

@@ -12,6 +12,7 @@ from typing import IO, TextIO, cast
 
 import click
 
+from nin_spec.cli.printer import is_quiet
 from nin_spec.diagnostics import Diagnostic, Severity, escaped, printable, render
 
 FILE_WIDTH = 1000
@@ -26,8 +27,8 @@ def terminal_width() -> int:
 
 
 def draws() -> bool:
-    """Whether standard error is a terminal on which a bar can be drawn; one of 0 columns is treated as a pipe is."""
-    if not sys.stderr.isatty():
+    """Whether to draw bars: where standard error is a terminal with any columns, and without --quiet."""
+    if is_quiet() or not sys.stderr.isatty():
         return False
     try:
         return os.get_terminal_size(sys.stderr.fileno()).columns > 0

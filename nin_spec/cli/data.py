@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -12,8 +13,9 @@ import click
 from nin_spec.cli import completing
 from nin_spec.cli.console import canvas, draws
 from nin_spec.cli.help import Group
-from nin_spec.cli.options import data_option, force_option
+from nin_spec.cli.options import data_option, force_option, tell
 from nin_spec.cli.outputs import FOLDER
+from nin_spec.cli.printer import Printer, printer_option, quiet_option
 
 if TYPE_CHECKING:
     from nin_spec.data import Split, SplitName
@@ -40,7 +42,8 @@ def data_command() -> None:
 
 
 @data_command.command("list")
-def list_command() -> None:
+@printer_option
+def list_command(printer: Printer) -> None:
     """List the data sets known by name, and where they are.
 
     Your own need no entry here: `--data PATH` takes a folder with a subfolder per class, DIR/train/CLASS/* and
@@ -61,7 +64,29 @@ def list_command() -> None:
         )
         for entry in ENTRIES
     ]
-    click.echo("\n".join(columns([header, *rows], right={1, 3, 4})))
+    printer.line("\n".join(columns([header, *rows], right={1, 3, 4})))
+    printer.document([_as_dict(entry) for entry in ENTRIES])
+
+
+def _as_dict(entry: Entry) -> dict[str, Any]:
+    """A known data set as plain data; `folder` is null where it is included or not here."""
+    from nin_spec.data.catalog import place_of
+    from nin_spec.data.opening import is_here
+
+    train, test = entry.counts
+    return {
+        "name": entry.name,
+        "title": entry.title,
+        "pictures": {"train": train, "test": test},
+        "shape": list(entry.shape),
+        "classes": list(entry.classes),
+        "source": entry.source,
+        "licence": entry.licence,
+        "citation": entry.citation,
+        "included": not entry.downloads,
+        "folder": str(place_of(entry.name)) if entry.downloads and is_here(entry.name) else None,
+        "files": [asdict(download) for download in entry.downloads],
+    }
 
 
 def _here(entry: Entry) -> str:
@@ -76,7 +101,8 @@ def _here(entry: Entry) -> str:
 
 @data_command.command("show")
 @click.argument("name", metavar="NAME", shell_complete=completing.datasets)
-def show_command(name: str) -> None:
+@printer_option
+def show_command(name: str, printer: Printer) -> None:
     """Show a data set: classes, licence, citation, and files with their SHA-256."""
     from nin_spec.data.catalog import entry_of
 
@@ -92,11 +118,12 @@ def show_command(name: str) -> None:
         ("here", _here(entry)),
     ]
     for key, value in facts:
-        click.echo(f"{key:<10}{value}")
+        printer.line(f"{key:<10}{value}")
     for download in entry.downloads:
-        click.echo(f"{'file':<10}{download.name}, {download.size:,} bytes, sha256 {download.sha256}")
+        printer.line(f"{'file':<10}{download.name}, {download.size:,} bytes, sha256 {download.sha256}")
         for url in download.urls:
-            click.echo(f"{'':<10}{url}")
+            printer.line(f"{'':<10}{url}")
+    printer.document(_as_dict(entry))
 
 
 def _megabytes(size: int) -> str:
@@ -112,7 +139,9 @@ def _megabytes(size: int) -> str:
     "--to", "target", metavar="DIR", type=FOLDER, help="Folder to write to.  [default: where NAME is looked for]"
 )
 @force_option
-def fetch_command(name: str, target: str | None, force: bool) -> None:
+@printer_option
+@quiet_option
+def fetch_command(name: str, target: str | None, printer: Printer, *, force: bool) -> None:
     """Download a known data set, check its SHA-256, and unpack CIFAR.
 
     Run it again after a broken connection and it resumes; files that are complete are kept.
@@ -127,12 +156,15 @@ def fetch_command(name: str, target: str | None, force: bool) -> None:
     entry = entry_of(name)
     folder = Path(target) if target is not None else place_of(name)
     if not entry.downloads:
-        click.echo(f"{name} is included in nin-spec: nothing to fetch")
+        printer.line(f"{name} is included in nin-spec: nothing to fetch")
+        printer.document({"name": name, "folder": None, "done": []})
         return
     with Bars() as bars:
         done = fetch(entry, folder, bars.show, replace=force)
-    click.echo("\n".join(done))
-    click.echo(f"licence: {entry.licence}; cite: {entry.citation}", err=True)
+    printer.line("\n".join(done))
+    tell([f"licence: {entry.licence}; cite: {entry.citation}"])
+    facts = {"licence": entry.licence, "citation": entry.citation}
+    printer.document({"name": name, "folder": str(folder), "done": done, **facts})
 
 
 class Bars:
@@ -183,7 +215,10 @@ class Bars:
 )
 @click.option("--count", type=click.IntRange(1), metavar="N", default=10, show_default=True, help="Number of pictures.")
 @force_option
-def save_command(name: str, folder: str, location: str | None, part: SplitName, count: int, force: bool) -> None:
+@printer_option
+def save_command(
+    name: str, folder: str, location: str | None, part: SplitName, count: int, printer: Printer, *, force: bool
+) -> None:
     """Save pictures of a data set as PNG files, for example for `nin-spec run`.
 
     \b
@@ -203,7 +238,8 @@ def save_command(name: str, folder: str, location: str | None, part: SplitName, 
     except OSError as error:
         raise ExportError(Code.EXPORT_PATH, f"{target} can't be created: {error.strerror}") from None
     made = save_pictures(found, np.arange(min(count, len(found))), target, replace=force)
-    click.echo(f"wrote {len(made)} pictures to {target}, named by split, number and class")
+    printer.line(f"wrote {len(made)} pictures to {target}, named by split, number and class")
+    printer.document({"dataset": name, "split": part, "files": [str(path) for path in made]})
 
 
 # ------------------------------------------------------------------ check
@@ -212,7 +248,9 @@ def save_command(name: str, folder: str, location: str | None, part: SplitName, 
 @data_command.command("check")
 @click.argument("dataset", metavar="NAME|DIR", shell_complete=completing.datasets_or_folders)
 @data_option("location")
-def check_command(dataset: str, location: str | None) -> None:
+@printer_option
+@quiet_option
+def check_command(dataset: str, location: str | None, printer: Printer) -> None:
     """Read every picture of a data set and count the classes.
 
     Lists every damaged file, every empty class and every file that is not a picture; if there is one, the exit code is
@@ -234,10 +272,26 @@ def check_command(dataset: str, location: str | None) -> None:
     with Bars(" pictures") as bars:
         for part in parts:
             found += check_split(part, partial(bars.show, part.part, len(part)))
-    _show_counts(parts)
+    counts = _counts(parts)
+    _show_counts(parts, counts, printer)
     if not found:
-        click.echo(f"{counted(sum(map(len, parts)), 'picture')} read, none damaged")
-    found += _compare(parts, name, place)
+        printer.line(f"{counted(sum(map(len, parts)), 'picture')} read, none damaged")
+    remarks, damaged = _compare(parts, name, place)
+    for remark in remarks:
+        printer.line(remark)
+    found += damaged
+    printer.document(
+        {
+            "dataset": name,
+            "splits": {part.part: {"where": part.where, "pictures": len(part)} for part in parts},
+            "classes": [
+                {"name": label, **{part.part: n[k] for part, n in zip(parts, counts, strict=True)}}
+                for k, label in enumerate(parts[0].classes)
+            ],
+            "remarks": remarks,
+            "errors": [diagnostic.as_dict() for diagnostic in found],
+        }
+    )
     if found:
         raise DataError(found)
 
@@ -257,7 +311,7 @@ def _open_both(name: str, place: Path | None) -> tuple[list[Split], list[Diagnos
             faults += (d for d in wrong if d not in faults)
         except DataError as error:
             if part == "test" and parts and all(d.code is Code.DATA_MISSING for d in error.diagnostics):
-                click.echo(f"no test split: {error.diagnostics[0].message}", err=True)
+                tell([f"no test split: {error.diagnostics[0].message}"])
             else:
                 faults += (d for d in error.diagnostics if d not in faults)
     if not parts:
@@ -265,35 +319,41 @@ def _open_both(name: str, place: Path | None) -> tuple[list[Split], list[Diagnos
     return parts, faults
 
 
-def _compare(parts: list[Split], name: str, place: Path | None) -> list[Diagnostic]:
-    """Hold a known data set's files against the published ones. One of their size and other bytes is damaged."""
+def _compare(parts: list[Split], name: str, place: Path | None) -> tuple[list[str], list[Diagnostic]]:
+    """What comparing the files of a known data set with the published ones says, and which files are damaged.
+
+    A file is damaged if it has the published size and other bytes.
+    """
     from nin_spec.data.catalog import place_of
     from nin_spec.data.faults import damage
     from nin_spec.data.published import doubts, is_published, published_files
 
-    found: list[Diagnostic] = []
-    for doubt in (d for part in parts for d in doubts(part, None)):
-        click.echo(f"not as published: {doubt}")
+    damaged: list[Diagnostic] = []
+    remarks = [f"not as published: {doubt}" for part in parts for doubt in doubts(part, None)]
     for path, download in published_files(name, place or place_of(name)):
         if is_published(path, download):
-            click.echo(f"{path}: the published file")
+            remarks.append(f"{path}: the published file")
         elif path.stat().st_size == download.size:
-            found.append(damage(path, f"its SHA-256 is not that of the published file, {download.sha256}"))
+            damaged.append(damage(path, f"its SHA-256 is not that of the published file, {download.sha256}"))
         else:
-            click.echo(f"{path}: not the published file, which has {download.size:,} bytes")
-    return found
+            remarks.append(f"{path}: not the published file, which has {download.size:,} bytes")
+    return remarks, damaged
 
 
-def _show_counts(parts: list[Split]) -> None:
-    """Pictures by class and split."""
+def _counts(parts: list[Split]) -> list[list[int]]:
+    """For each split the number of pictures of each class."""
     import numpy as np
 
+    return [np.bincount(part.labels, minlength=len(part.classes)).tolist() for part in parts]
+
+
+def _show_counts(parts: list[Split], counts: list[list[int]], printer: Printer) -> None:
+    """Pictures by class and split."""
     from nin_spec.printing import columns
 
     for part in parts:
-        click.echo(f"{part.part}: {part.where}")
-    counts = [np.bincount(part.labels, minlength=len(part.classes)) for part in parts]
+        printer.line(f"{part.part}: {part.where}")
     header = ("", "class", *(part.part for part in parts))
     rows = [(str(k), name, *(f"{count[k]:,}" for count in counts)) for k, name in enumerate(parts[0].classes)]
     total = ("", "all", *(f"{len(part):,}" for part in parts))
-    click.echo("\n".join(columns([header, *rows, total], right={0, 2, 3})))
+    printer.line("\n".join(columns([header, *rows, total], right={0, 2, 3})))

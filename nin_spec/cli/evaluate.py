@@ -25,9 +25,11 @@ from nin_spec.cli.options import (
     set_option,
     tell,
     threads_option,
+    warn,
     weights_option,
 )
 from nin_spec.cli.outputs import FILE, STDOUT, deliver, protect
+from nin_spec.cli.printer import quiet_option
 from nin_spec.extras import need
 from nin_spec.seals import Kind
 
@@ -71,6 +73,7 @@ MATRIX_CLASSES = 20
 @limit_option(EACH_ALIKE)
 @format_option("table", "json")
 @click.option("--confusion", metavar="FILE.png", type=FILE, help="Also draw the confusion matrix.")
+@quiet_option
 @force_option
 def evaluate_command(
     subject: str,
@@ -193,7 +196,7 @@ def open_pictures(subject: Subject, run: Run | None, asked: Asked) -> tuple[Spli
     else:
         part = open_split(dataset, asked.split, location)
     if asked.split == "test" or own is None:
-        tell(f"warning: {doubt}" for doubt in doubts(part, place_for(dataset, location)))
+        warn(doubt for doubt in doubts(part, place_for(dataset, location)))
     return part if asked.limit is None else sample(part, asked.limit, seed=0), len(part)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -21,11 +21,13 @@ from nin_spec.cli.options import (
     seed_option,
     set_option,
     tell,
+    warn,
     weigh,
     weights_option,
 )
 from nin_spec.cli.outputs import STDOUT, deliver, protect, require_sole
 from nin_spec.cli.precision import Reduction, make_smaller, precision_options, settings_of
+from nin_spec.cli.printer import Printer, printer_option, quiet_option
 from nin_spec.exporter import Proof, survey
 from nin_spec.precision.settings import renamed
 
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
     from nin_spec.model import Model
     from nin_spec.network import Network
     from nin_spec.precision.settings import Precision, PrecisionSettings
+    from nin_spec.runtime.parity import ParityReport
     from nin_spec.runtime.providers import Device
     from nin_spec.training.folder import Run
 
@@ -67,8 +70,11 @@ class Proving:
     help="Prove parity on this device; may be repeated.  [default: cpu]",
 )
 @device_option
+@printer_option
+@quiet_option
 def export_command(
     spec: str | None,
+    printer: Printer,
     overrides: tuple[str, ...],
     size: str | None,
     weights: str | None,
@@ -121,7 +127,7 @@ def export_command(
     its session to compute in bfloat16 (--device openvino).
     """
     found = survey(_OWN)
-    tell(f"warning: {why.message}" for why in found.refused.values())
+    warn(why.message for why in found.refused.values())
     paths = paths_of(found.exporters, of_exporters)
     spec = _require_spec(spec, paths)
     drawings, proving = Drawings(diagram, output, report), Proving(devices, options, no_parity)
@@ -138,17 +144,17 @@ def export_command(
     protect(pictures, inputs, force=force)
     require_sole([*pictures, *map(Path, paths.values())])
     made: dict[str, Artifact] = {}
+    facts: dict[str, dict[str, Any]] = {}
     if targets:
         model, settings = _model(subject, weights, seed), _with_data(settings, subject)
         made = _made(model, targets, settings)
         for name, artifact in made.items():
             protect(placed(name, artifact, paths[name]), inputs, force=force)
-        made = {name: _proved(model, name, made[name], settings, proving, explain=explain) for name in made}
+        for name, artifact in made.items():
+            made[name], facts[name] = _proved(model, name, artifact, settings, proving, printer, explain=explain)
     files = _laid_out(made, paths, pictures)
     deliver(files, inputs, force=force)
-    for path, content in files.items():
-        if path != Path(STDOUT):
-            click.echo(f"wrote {path} ({len(content):,} bytes)")
+    _conclude(subject, files, facts, printer)
 
 
 # ------------------------------------------------------------------ what was asked for
@@ -225,33 +231,68 @@ def _made(model: Model, targets: Mapping[str, Target], settings: PrecisionSettin
 
 
 def _proved(
-    model: Model, name: str, artifact: Artifact, settings: PrecisionSettings, proving: Proving, *, explain: bool
-) -> Artifact:
-    """The artifact, proved and in the precision asked for, all of it told."""
-    from nin_spec.passes.changes import explanation
+    model: Model,
+    name: str,
+    artifact: Artifact,
+    settings: PrecisionSettings,
+    proving: Proving,
+    printer: Printer,
+    *,
+    explain: bool,
+) -> tuple[Artifact, dict[str, Any]]:
+    """The artifact, proved and in the precision asked for, and the facts about it, printed too."""
+    from nin_spec.passes.changes import explanation, explanation_as_dict
 
     tell(artifact.remarks)
+    facts: dict[str, Any] = {"remarks": list(artifact.remarks)}
     if explain:
-        click.echo(explanation(artifact.passes))
+        printer.line(explanation(artifact.passes))
+        facts |= explanation_as_dict(artifact.passes)
     smaller = name == "onnx" and settings.precision != "float32"
-    _prove(model, artifact, ("cpu",) if smaller else proving.devices, proving)
+    reports = _prove(model, artifact, ("cpu",) if smaller else proving.devices, proving, printer)
+    facts["parity"] = [report.as_dict() for report in reports]
     if not smaller:
-        return artifact
-    return make_smaller(model, artifact, settings, proving.devices, parity=not proving.skipped)
+        return artifact, facts
+    made, more = make_smaller(model, artifact, settings, proving.devices, printer, parity=not proving.skipped)
+    return made, {**facts, **more, "parity": [*facts["parity"], *more["parity"]], "precision": settings.precision}
 
 
-def _prove(model: Model, artifact: Artifact, devices: Sequence[Device], proving: Proving) -> None:
-    """The parity of the artifact on each device, told, unless it was not asked for."""
+def _prove(
+    model: Model, artifact: Artifact, devices: Sequence[Device], proving: Proving, printer: Printer
+) -> list[ParityReport]:
+    """The parity of the artifact on each device, printed too; none where it was not asked for."""
     from nin_spec import api
 
     asked = proving.devices or ("cpu",)
+    reports: list[ParityReport] = []
     for device in () if proving.skipped else devices or ("cpu",):
         options = proving.options if device in asked else None
-        for report in api.prove(model, artifact, device, options=options):
-            click.echo(str(report))
+        reports += api.prove(model, artifact, device, options=options)
+    for report in reports:
+        printer.line(str(report))
+    return reports
 
 
 # ------------------------------------------------------------------ written
+
+
+def _conclude(
+    subject: Network | Run, files: Mapping[Path, bytes], facts: Mapping[str, Mapping[str, Any]], printer: Printer
+) -> None:
+    """Print what was written."""
+    from nin_spec.opened import network_of
+
+    card = network_of(subject).card
+    written = [(path, len(content)) for path, content in files.items() if path != Path(STDOUT)]
+    for path, size in written:
+        printer.line(f"wrote {path} ({size:,} bytes)")
+    printer.document(
+        {
+            "network": {"name": card.name, "hash": card.hash},
+            "files": [{"path": str(path), "bytes": size} for path, size in written],
+            "exports": facts,
+        }
+    )
 
 
 def placed(name: str, artifact: Artifact, target: str) -> dict[Path, bytes]:

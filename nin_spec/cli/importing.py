@@ -13,6 +13,7 @@ from nin_spec.cli import completing
 from nin_spec.cli.help import Command
 from nin_spec.cli.options import force_option, tell, weights_of
 from nin_spec.cli.outputs import FILE, STDOUT, deliver, protect
+from nin_spec.cli.printer import Printer, printer_option, quiet_option
 from nin_spec.diagnostics import ForeignModelError, printable
 from nin_spec.foreign import foreign
 from nin_spec.seals import Kind, sealed
@@ -39,8 +40,17 @@ if TYPE_CHECKING:
     help="Input channels and size, where the file leaves them open; also HxW, or one number for a square.",
 )
 @force_option
+@printer_option
+@quiet_option
 def import_command(
-    model: str, caffemodel: str | None, output: str | None, weights: str | None, size: str | None, force: bool
+    model: str,
+    caffemodel: str | None,
+    output: str | None,
+    weights: str | None,
+    size: str | None,
+    printer: Printer,
+    *,
+    force: bool,
 ) -> None:
     """Convert a network of another tool into a spec, with proof.
 
@@ -85,15 +95,31 @@ def import_command(
         files[Path(weights)] = weights_of(found.model)
     deliver(files, [model, caffemodel], force=force)
     if output is None:
-        click.echo(text, nl=False)
+        printer.line(text.rstrip("\n"))
     elif spec is None:
         deliver({Path(STDOUT): sealed(text.encode(), Kind.SPEC)}, [], force=force)
     else:
-        click.echo(f"wrote {output} ({found.network.table.parameters:,} parameters, {found.network.hash})")
+        printer.line(f"wrote {output} ({found.network.table.parameters:,} parameters, {found.network.hash})")
     if weights is not None:
-        click.echo(f"wrote {weights} ({len(found.model.weights)} tensors)", err=spec is None)
+        wrote = f"wrote {weights} ({len(found.model.weights)} tensors)"
+        # Beside a spec on standard output it is a remark.
+        if spec is None:
+            tell([wrote])
+        else:
+            printer.line(wrote)
     if spec is not None:
         tell([f"next: nin-spec build {output}"])
+    printer.document(
+        {
+            "network": {"name": found.network.card.name, "hash": found.network.hash},
+            "parameters": found.network.table.parameters,
+            "spec": output,
+            "text": text if spec is None else None,
+            "weights": weights,
+            "tensors": len(found.model.weights),
+            "remarks": list(remarks),
+        }
+    )
 
 
 def bring(

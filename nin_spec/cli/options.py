@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from nin_spec.cli import completing
+from nin_spec.cli.printer import is_quiet
 
 if TYPE_CHECKING:
     from nin_spec.model import Model
@@ -171,7 +172,17 @@ def weights_of(model: Model) -> bytes:
 
 
 def tell(lines: Iterable[str]) -> None:
-    """What is worth knowing and is not the result."""
+    """What is worth knowing and is not the result; with --quiet nothing."""
+    if not is_quiet():
+        _print(lines)
+
+
+def warn(lines: Iterable[str]) -> None:
+    """What is probably wrong, though the command goes through."""
+    _print(f"warning: {line}" for line in lines)
+
+
+def _print(lines: Iterable[str]) -> None:
     from nin_spec.diagnostics import printable
 
     for line in lines:

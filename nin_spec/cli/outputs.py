@@ -7,20 +7,19 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Collection, Iterable, Mapping
-from contextlib import redirect_stdout
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import click
 
+from nin_spec.cli.printer import STDOUT_OWNER, claim_stdout
 from nin_spec.diagnostics import Code, ExportError
 from nin_spec.files import check_target, refuse_url, write_all
 from nin_spec.named import is_run
 from nin_spec.seals import Kind, kind_of, kind_of_bytes
 
 STDOUT = "-"
-_META = "nin_spec.stdout"
 
 
 class OutputFile(click.Path):
@@ -30,10 +29,7 @@ class OutputFile(click.Path):
         """The path as it was given."""
         path = _local(value)
         if path == STDOUT and ctx is not None:
-            if _META in ctx.meta:
-                raise click.UsageError("only one output can be -, standard output")
-            ctx.meta[_META] = sys.stdout
-            ctx.with_resource(redirect_stdout(sys.stderr))
+            claim_stdout(ctx)
         return path
 
 
@@ -150,4 +146,4 @@ def deliver(files: Mapping[Path, bytes], inputs: Iterable[str | None], *, force:
 
 def _stdout() -> Any:
     """Standard output, though the command's text may go elsewhere."""
-    return click.get_current_context().meta.get(_META, sys.stdout)
+    return click.get_current_context().meta.get(STDOUT_OWNER, sys.stdout)

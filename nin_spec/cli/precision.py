@@ -12,6 +12,7 @@ import click
 
 from nin_spec.cli.console import canvas, draws
 from nin_spec.cli.options import EACH_ALIKE, data_option, limit_option
+from nin_spec.cli.printer import Printer
 from nin_spec.extras import need
 from nin_spec.precision.fitness import remark_on
 from nin_spec.precision.settings import CALIBRATE, MAX_DROP, PRECISIONS, Precision, PrecisionSettings, parse_drop
@@ -104,31 +105,43 @@ def _refuse_idle(asked: Reduction, *, measures: bool) -> None:
 
 
 def make_smaller(
-    model: Model, artifact: Artifact, settings: PrecisionSettings, devices: Sequence[Any], *, parity: bool
-) -> Artifact:
-    """The artifact in another precision, measured on the first of the devices and proved on each, all of it told."""
+    model: Model,
+    artifact: Artifact,
+    settings: PrecisionSettings,
+    devices: Sequence[Any],
+    printer: Printer,
+    *,
+    parity: bool,
+) -> tuple[Artifact, dict[str, Any]]:
+    """The artifact in another precision, and the facts: measured on the first of the devices, proved on each."""
     from nin_spec import api
     from nin_spec.precision.fitness import DEFAULT_DEVICE
     from nin_spec.precision.job import Watch
-    from nin_spec.precision.reduction import reduce
+    from nin_spec.precision.reduction import facts_of, reduce
 
     places = devices or (DEFAULT_DEVICE[settings.precision],)
     for device in places[1:]:
         if remark := remark_on(settings.precision, device):
-            click.echo(remark)
-    with _Bars() as bars:
+            printer.step(remark)
+    with _Bars(printer) as bars:
         made = reduce(model, artifact, settings, places[0], Watch(bars.say, bars.progress))
-    for device in places if parity else ():
-        for report in api.prove(model, made.artifact, device, made.pictures, options=settings.options):
-            click.echo(str(report))
-    return made.artifact
+    reports = [
+        report
+        for device in (places if parity else ())
+        for report in api.prove(model, made.artifact, device, made.pictures, options=settings.options)
+    ]
+    for report in reports:
+        printer.line(str(report))
+    (file,) = made.artifact.models
+    facts = facts_of(made.artifact.files[file])
+    return made.artifact, {"reduction": facts, "parity": [report.as_dict() for report in reports]}
 
 
 class _Bars:
-    """Lines on standard output, and one bar at a time on standard error, where that is a terminal."""
+    """Lines as they come, and one bar at a time on standard error, where that is a terminal."""
 
-    def __init__(self) -> None:
-        self.shows = draws() and find_spec("tqdm") is not None
+    def __init__(self, printer: Printer) -> None:
+        self.printer, self.shows = printer, draws() and find_spec("tqdm") is not None
         self.bar: Any = None
 
     def __enter__(self) -> Self:
@@ -146,7 +159,7 @@ class _Bars:
     def say(self, line: str) -> None:
         """A line, below which no bar stays."""
         self.close()
-        click.echo(line)
+        self.printer.step(line)
 
     def progress(self, name: str, total: int) -> Callable[[int], Any] | None:
         """A new bar in place of the last one."""

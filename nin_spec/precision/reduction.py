@@ -174,6 +174,13 @@ def stamp(data: bytes, precision: Precision, facts: Mapping[str, Any] | None = N
     return written
 
 
+def facts_of(data: bytes) -> dict[str, Any]:
+    """What a file says of how its precision was made and measured; empty where it says nothing."""
+    said = {p.key: p.value for p in load_from_string(data).metadata_props}
+    facts: dict[str, Any] = json.loads(said.get("nin_spec.reduction", "{}"))
+    return facts
+
+
 def _proof(job: Job) -> Batch | None:
     """Pictures for the parity of int8, which knows the range of pictures alone; None for what takes noise."""
     if job.settings.precision != "int8":

@@ -13,8 +13,9 @@ from nin_spec.cli import completing
 from nin_spec.cli.help import Command
 from nin_spec.cli.options import data_option, input_option, open_spec, set_option, tell
 from nin_spec.cli.outputs import FOLDER
+from nin_spec.cli.printer import Printer, printer_option, quiet_option
 from nin_spec.cli.training.arguments import PRECISIONS, Arguments
-from nin_spec.cli.training.progress import Speaker, conclude
+from nin_spec.cli.training.progress import ProgressReporter, conclude
 from nin_spec.cli.training.resuming import run_to_resume
 from nin_spec.cli.training.stopping import Stop, stoppable
 
@@ -95,7 +96,9 @@ if TYPE_CHECKING:
     metavar="S",
     help="With several processes: stop if one of them has not responded for S seconds; 0 waits forever.",
 )
-def train_command(**given: Any) -> int:
+@printer_option
+@quiet_option
+def train_command(printer: Printer, **given: Any) -> int:
     """Train a network by the recipe in its spec.
 
     \b
@@ -125,7 +128,7 @@ def train_command(**given: Any) -> int:
     asked = Arguments(**given)
     with stoppable() as stop, joined(asked.peer_timeout) as world:
         run = _train(world, asked, stop)
-        return conclude(run, stop.code) if world.is_main else 0
+        return conclude(run, stop.code, printer) if world.is_main else 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,9 +155,9 @@ def _train(world: World, asked: Arguments, stop: Stop) -> Run:
     from nin_spec.training.parallel import shared
 
     if world.broadcast(run is not None):
-        return resume_in(world, shared(world, run), data, Speaker(), stop)
+        return resume_in(world, shared(world, run), data, ProgressReporter(), stop)
     network, weights = _shared_start(world, start)
-    return train_in(world, network, data, asked.output, weights, asked.settings, Speaker(), stop)
+    return train_in(world, network, data, asked.output, weights, asked.settings, ProgressReporter(), stop)
 
 
 def _shared_start(world: World, start: _Start | None) -> tuple[Network, str | None]:

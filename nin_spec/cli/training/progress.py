@@ -12,6 +12,7 @@ import click
 
 from nin_spec.cli.console import canvas, draws
 from nin_spec.cli.options import tell
+from nin_spec.cli.printer import Printer, is_quiet
 from nin_spec.diagnostics import counted
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ _LINE_SECONDS = 30.0
 """Between lines about a long epoch, where no progress bar can be drawn."""
 
 
-class Speaker:
+class ProgressReporter:
     """Reports progress: a bar on a terminal, and a line per epoch."""
 
     def __init__(self) -> None:
@@ -87,7 +88,7 @@ class Speaker:
     def _say(self, text: str, *, err: bool = False) -> None:
         if self.bar is not None:
             self.bar.clear()
-        if not (err or self.heard):
+        if not err and (is_quiet() or not self.heard):
             return
         try:
             click.echo(text, err=err)
@@ -109,20 +110,44 @@ class Speaker:
         return f"{hours}:{minutes:02}:{seconds:02} left"
 
 
-def conclude(run: Run, stopped: int) -> int:
+def conclude(run: Run, stopped: int, printer: Printer) -> int:
     """Print the result and what to do next, and return the exit code; `stopped` is the one of an interrupted run."""
     record = run.record
+    printer.document(_summary(run))
     if record.status == "interrupted":
         click.echo(f"interrupted; to resume: nin-spec train {run.path} --resume", err=True)
         return stopped
     validation = record.data.scored_on == "validation"
-    score = run.result.get(f"{record.data.scored_on}_accuracy")
+    score = _accuracy(run)
     if score is not None:
         of = f"{record.data.scored_images:,} {record.data.dataset} pictures ({record.data.scored_on})"
         best = f"epoch {run.result['epoch']}, the best of {record.final['epoch']}"
-        click.echo(f"accuracy {score:.2%} of {of}, after {best if validation else 'the last epoch'}")
-    click.echo(f"wrote {run.path}: {record.result}, the weights of {record.chosen}; metrics.csv, curves.png")
+        printer.line(f"accuracy {score:.2%} of {of}, after {best if validation else 'the last epoch'}")
+    printer.line(f"wrote {run.path}: {record.result}, the weights of {record.chosen}; metrics.csv, curves.png")
     if validation:
         tell(["the test split was not used: evaluate measures on it"])
     tell([f"next: nin-spec evaluate {run.path}", f"      nin-spec export {run.path} --onnx"])
     return 0
+
+
+def _accuracy(run: Run) -> float | None:
+    """The accuracy of the result on the split that the run was scored on; None while no epoch is done."""
+    return run.result.get(f"{run.record.data.scored_on}_accuracy")
+
+
+def _summary(run: Run) -> dict[str, Any]:
+    """What came of a run, as plain data."""
+    record = run.record
+    return {
+        "run": str(run.path),
+        "status": record.status,
+        "network": {"name": record.name, "hash": record.hash},
+        "dataset": record.data.dataset,
+        "split": record.data.scored_on,
+        "images": {"train": record.data.train_images, record.data.scored_on: record.data.scored_images},
+        "accuracy": _accuracy(run),
+        "epoch": run.result.get("epoch"),
+        "epochs": record.final.get("epoch", 0),
+        "weights": str(run.path / record.result),
+        "files": sorted(str(path) for path in run.path.iterdir() if path.is_file()),
+    }
