@@ -17,7 +17,7 @@ from nin_spec.language.canonical import Canonical
 from nin_spec.language.document import Path_
 from nin_spec.language.schema import Block, Conv, Head, Spec
 from nin_spec.recipe_names import HINT, aliases
-from nin_spec.words import op_of
+from nin_spec.words import DROPOUTS, OUTPUTS, op_of
 
 MAX_PARAMETERS = 500_000_000
 MAX_CELLS = 1 << 31
@@ -123,8 +123,7 @@ class _Lowering:
         yield from _step("norm", head.norm, "head.norm", ("head", "norm"))
         yield from _step("activation", head.activation, "head.activation", ("head", "activation"))
         if head.output != "scores":
-            op = ops.Softmax() if head.output == "softmax" else ops.LogSoftmax()
-            yield "head.output", op, ("head", "output")
+            yield "head.output", OUTPUTS[head.output](), ("head", "output")
 
     # -------------------------------------------------------------- values
 
@@ -217,7 +216,7 @@ def _same(size: int, extent: int, stride: int) -> tuple[int, int]:
 
 
 def _dropout(dropout: Any) -> ops.Op:
-    return ops.Dropout2d(dropout.p) if dropout.by == "channel" else ops.Dropout(dropout.p)
+    return DROPOUTS[dropout.by](dropout.p)
 
 
 def _step(key: str, given: Any, name: str, path: Path_, **resolved: Any) -> Iterator[Step]:

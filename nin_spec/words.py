@@ -96,6 +96,12 @@ WORDS: dict[str, dict[str, Word]] = {
 }
 """The words by the key that they stand under. `none`, for no op at all, is understood."""
 
+DROPOUTS: dict[str, type[ops.Dropout | ops.Dropout2d]] = {"element": ops.Dropout, "channel": ops.Dropout2d}
+"""What a dropout drops by."""
+
+OUTPUTS: dict[str, type[ops.Op]] = {"softmax": ops.Softmax, "log_softmax": ops.LogSoftmax}
+"""What a head may end in, other than scores."""
+
 STEPS: dict[str, tuple[type[ops.Op], ...]] = {
     "shuffle": (ops.ChannelShuffle,),
     "conv": (ops.Conv2d,),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import onnx
@@ -29,13 +29,15 @@ from nin_spec.ir.graph import Graph, Node
 from nin_spec.ir.types import Padding, TensorType
 from nin_spec.language.json_schema import json_schema
 from nin_spec.language.load import loads
+from nin_spec.language.parts import Dropout
 from nin_spec.language.reference import markdown
+from nin_spec.language.schema import Head
 from nin_spec.network import Network
 from nin_spec.passes.normal_form import semantic_hash
 from nin_spec.passes.pipeline import PASSES
 from nin_spec.studio.completion import complete
 from nin_spec.torch_module import build_module
-from nin_spec.words import STEPS, WORDS, spelling_of
+from nin_spec.words import DROPOUTS, OUTPUTS, STEPS, WORDS, spelling_of
 
 SPELLINGS = [(key, value) for key in KEYS for value in spellings(key)]
 every_spelling = pytest.mark.parametrize(("key", "value"), SPELLINGS, ids=[json.dumps(v) for _, v in SPELLINGS])
@@ -70,8 +72,14 @@ def test_every_op_has_a_word_or_a_step_of_its_own() -> None:
     """No op is out of reach of the language, and none has two words."""
     worded = [word.op for words in WORDS.values() for word in words.values()]
     assert len(worded) == len(set(worded))
-    unworded = {ops.Conv2d, ops.Linear, ops.Dropout, ops.Dropout2d, ops.ChannelShuffle, ops.Flatten}
-    assert {*worded, *unworded, ops.Softmax, ops.LogSoftmax} == set(ops.all_ops())
+    unworded = {ops.Conv2d, ops.Linear, ops.ChannelShuffle, ops.Flatten}
+    assert {*worded, *unworded, *DROPOUTS.values(), *OUTPUTS.values()} == set(ops.all_ops())
+
+
+def test_dropouts_and_outputs_are_all_in_the_table() -> None:
+    """Their words are choices of the grammar, not kinds."""
+    assert set(DROPOUTS) == set(get_args(Dropout.model_fields["by"].annotation))
+    assert {"scores", *OUTPUTS} == set(get_args(Head.model_fields["output"].annotation))
 
 
 @pytest.mark.parametrize("key", KEYS)

@@ -8,11 +8,12 @@ from typing import Any
 from nin_spec.importers.chain import Step, refusal
 from nin_spec.importers.decompiler.spelling import spell, spell_init
 from nin_spec.ir import ops
+from nin_spec.words import OUTPUTS
 
 Data = dict[str, Any]
-_ON_FEATURES = (ops.Activation, ops.BatchNorm, ops.Dropout, ops.Dropout2d, ops.Softmax, ops.LogSoftmax)
+_ON_FEATURES = (ops.Activation, ops.BatchNorm, ops.Dropout, ops.Dropout2d, *OUTPUTS.values())
 """What gives the same before and after maps of one cell are flattened."""
-_OUTPUTS = {ops.Softmax: "softmax", ops.LogSoftmax: "log_softmax"}
+_OUTPUTS = {op: word for word, op in OUTPUTS.items()}
 
 
 def split_head(steps: Sequence[Step], *, late: bool = True) -> tuple[list[Step], Step | None, list[Step]]:
