@@ -16,7 +16,7 @@ from click.shell_completion import CompletionItem
 
 from nin_spec import __version__
 from nin_spec.children import TELEMETRY
-from nin_spec.cli.commands import COMMANDS, GROUPS
+from nin_spec.cli.commands import COMMANDS, GROUPS, TOPICS
 from nin_spec.cli.console import coloured, escape_streams, paint
 from nin_spec.cli.help import Group, show_error, write_sections
 from nin_spec.diagnostics import NinSpecError
@@ -38,6 +38,8 @@ class Commands(Group):
             return None
         module = importlib.import_module(COMMANDS[cmd_name])
         command: click.Command = getattr(module, f"{cmd_name}_command")
+        if cmd_name in TOPICS:
+            command.epilog = f"Guide: nin-spec guide {TOPICS[cmd_name]}"
         if sys.flags.optimize >= 2:
             command.epilog = _NO_TEXTS
         return command

@@ -35,4 +35,23 @@ GROUPS: dict[str, dict[str, tuple[str, str]]] = {
     },
 }
 
+TOPICS = {
+    "build": "language",
+    "check": "lint",
+    "show": "language",
+    "diff": "language",
+    "schema": "language",
+    "import": "import",
+    "train": "training",
+    "evaluate": "training",
+    "data": "data",
+    "export": "export",
+    "run": "devices",
+    "doctor": "devices",
+    "bench": "benchmarks",
+    "serve": "serving",
+    "studio": "studio",
+}
+"""The guide that each command's help names."""
+
 COMMANDS = {name: module for group in GROUPS.values() for name, (module, _) in group.items()}

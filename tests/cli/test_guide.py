@@ -8,6 +8,7 @@ import pytest
 from conftest import Outcome
 
 from nin_spec import guide
+from nin_spec.cli.commands import COMMANDS, TOPICS
 
 Run = Callable[..., Outcome]
 
@@ -41,6 +42,13 @@ def test_a_wrong_topic_names_the_nearest(nin_spec: Run, asked: str, hint: str) -
     outcome = nin_spec("guide", asked)
     assert outcome.code == 2
     assert f"no guide {asked!r}; {hint}" in outcome.err
+
+
+def test_the_help_of_a_command_names_its_guide(nin_spec: Run) -> None:
+    """One that is printed."""
+    assert set(TOPICS) <= set(COMMANDS)
+    assert set(TOPICS.values()) <= set(guide.TOPICS)
+    assert nin_spec("train", "--help").out.endswith("\n  Guide: nin-spec guide training\n")
 
 
 def test_topics_complete() -> None:

@@ -48,7 +48,7 @@ def decompile(chain: Chain) -> Imported:
             continue
         if _ops(network.graph) == [_comparable(step.op) for step in _flattened(chain)]:
             return Imported(text, network, _model(chain, network))
-    raise refusal(chain.name, why, "the network lies outside the language")
+    raise refusal(chain.name, why, "the network lies outside the language; see `nin-spec guide import`")
 
 
 def _words(value: Any) -> int:
