@@ -16,12 +16,8 @@ from nin_spec.ir.types import Pair
 def analyse(graph: Graph, hash_: str = "", file: str | None = None) -> ShapeTable:
     """The shape table of a graph, compiled from the spec `file`."""
     rows: list[Row] = []
-    reach, jump = (1, 1), (1, 1)
     buffers = 0
-    for node in graph:
-        extent, stride = node.op.window(node.input)
-        reach = (reach[0] + (extent[0] - 1) * jump[0], reach[1] + (extent[1] - 1) * jump[1])
-        jump = (jump[0] * stride[0], jump[1] * stride[1])
+    for node, (reach, jump) in zip(graph, graph.receptive_fields(), strict=True):
         sizes = [(p.trainable, p.size) for p in node.op.parameters(node.input)]
         buffers += sum(size for trainable, size in sizes if not trainable)
         rows.append(

@@ -7,13 +7,13 @@ are identified by name.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from nin_spec.diagnostics import Span
 from nin_spec.ir.ops import Op
 from nin_spec.ir.text import print_op
-from nin_spec.ir.types import Parameter, TensorType
+from nin_spec.ir.types import Pair, Parameter, TensorType
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +67,24 @@ class Graph:
             raise ValueError(f"two nodes named {name!r}")
         node = Node(name, op, self.output, op.infer(self.output), span, name if computes is None else computes)
         return replace(self, nodes=(*self.nodes, node))
+
+    def rebuilt(self, steps: Iterable[tuple[Node, Op]], start: Graph | None = None) -> Graph:
+        """A graph of ops, each named and placed as the node it stands for; after `start`, else from the same input."""
+        built = replace(self, nodes=()) if start is None else start
+        for node, op in steps:
+            built = built.then(node.name, op, node.span, computes=node.computes)
+        return built
+
+    def receptive_fields(self) -> list[tuple[Pair, Pair]]:
+        """(field, jump) after each node: the input cells that one of its cells sees, and from one cell to the next."""
+        found: list[tuple[Pair, Pair]] = []
+        reach, jump = (1, 1), (1, 1)
+        for node in self.nodes:
+            extent, stride = node.op.window(node.input)
+            reach = (reach[0] + (extent[0] - 1) * jump[0], reach[1] + (extent[1] - 1) * jump[1])
+            jump = (jump[0] * stride[0], jump[1] * stride[1])
+            found.append((reach, jump))
+        return found
 
     def parameters(self) -> dict[str, Parameter]:
         """Every tensor of the network by name, in layer order."""

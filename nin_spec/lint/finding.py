@@ -63,12 +63,7 @@ class Subject:
 
     def field(self, end: int) -> Pair:
         """The receptive field of a cell of the input of layer `end`."""
-        reach, jump = (1, 1), (1, 1)
-        for node in self.nodes[:end]:
-            extent, stride = node.op.window(node.input)
-            reach = (reach[0] + (extent[0] - 1) * jump[0], reach[1] + (extent[1] - 1) * jump[1])
-            jump = (jump[0] * stride[0], jump[1] * stride[1])
-        return reach
+        return self.network.graph.receptive_fields()[end - 1][0] if end else (1, 1)
 
     def convolutions(self) -> Iterator[tuple[Node, ops.Conv2d]]:
         """Each convolution with its op."""

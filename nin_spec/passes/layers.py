@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from nin_spec.ir import ops
-from nin_spec.ir.graph import Graph, Node
+from nin_spec.ir.graph import Node
 from nin_spec.ir.ops import Op
 from nin_spec.ir.pixels import Affine
 from nin_spec.ir.types import Padding
@@ -53,9 +53,7 @@ def layers_of(model: Model) -> Iterator[Layer]:
 def model_of(model: Model, layers: Iterable[Layer]) -> Model:
     """`model` made of other layers, from the same input."""
     kept = list(layers)
-    built = Graph(model.graph.name, model.graph.input, open_size=model.graph.open_size)
-    for layer in kept:
-        built = built.then(layer.node.name, layer.op, layer.node.span, computes=layer.node.computes)
+    built = model.graph.rebuilt((layer.node, layer.op) for layer in kept)
     weights = {f"{layer.node.name}.{name}": array for layer in kept for name, array in layer.arrays.items()}
     return Model(built, {name: weights[name] for name in built.parameters()}, model.card)
 

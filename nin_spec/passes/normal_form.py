@@ -26,7 +26,7 @@ from nin_spec.ir import ops
 from nin_spec.ir.graph import Graph, Node
 from nin_spec.ir.text import print_op
 from nin_spec.ir.types import Padding, Pair, TensorType
-from nin_spec.passes import chain, rebuild, run_passes
+from nin_spec.passes import rebuild, run_passes
 from nin_spec.passes.drop_identities import drop_identities
 from nin_spec.passes.explicit_pools import explicit_pools
 from nin_spec.passes.global_pools import global_pools
@@ -44,7 +44,8 @@ def semantic_hash(graph: Graph) -> str:
 
 def normal_form(graph: Graph) -> Graph:
     """The graph with every rule applied; only the strides and paddings of its windows are as written."""
-    return run_passes(graph, [plain_ops, explicit_pools, global_pools, drop_identities, drop_repeats])
+    rules = (plain_ops, explicit_pools, global_pools, drop_identities, drop_repeats)
+    return run_passes(graph, {rule.__name__: rule for rule in rules})[-1].after
 
 
 # ------------------------------------------------------------------ windows
@@ -176,7 +177,7 @@ def drop_repeats(graph: Graph) -> Graph:
         again = isinstance(node.op, ops.ReLU) and kept and isinstance(kept[-1][1], ops.ReLU)
         if not again and not _keeps(node, open_size=graph.open_size):
             kept.append((node, node.op))
-    return chain(graph, kept)
+    return graph.rebuilt(kept)
 
 
 def _keeps(node: Node, *, open_size: bool) -> bool:

@@ -6,10 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from nin_spec.ir.graph import Graph
 from nin_spec.ir.types import DType
 from nin_spec.model import Model
-from nin_spec.passes import Pass, PassError
+from nin_spec.passes import Pass, Step, run_passes
 from nin_spec.passes.drop_identities import drop_identities
 from nin_spec.passes.explicit_pools import explicit_pools
 from nin_spec.passes.fold_batch_norm import fold_batch_norm
@@ -49,7 +48,7 @@ PASSES: dict[str, ModelPass] = {
 class Rewriting:
     """A model rewritten, and the model before and after each pass."""
 
-    steps: tuple[tuple[str, Model, Model], ...]
+    steps: tuple[Step[Model], ...]
     model: Model
 
     @property
@@ -65,27 +64,15 @@ def rewrite(model: Model, passes: Sequence[str] = tuple(PASSES), *, pixels: bool
 
     Raises PassError for a pass that changes the type of the input or the output.
     """
-    now = pixel_input(model) if pixels else model
-    steps: list[tuple[str, Model, Model]] = []
-    for name, run in PASSES.items():
-        if name in passes:
-            after = run(now)
-            _check(name, now.graph, after.graph, [step[0] for step in steps])
-            steps.append((name, now, after))
-            now = after
-    return Rewriting(tuple(steps), now)
-
-
-def _check(name: str, before: Graph, after: Graph, ran: Sequence[str]) -> None:
-    if (before.input, before.output) != (after.input, after.output):
-        tail = f" after {', '.join(ran)}" if ran else ""
-        raise PassError(f"{name} turned {before.input} -> {before.output} into {after.input} -> {after.output}{tail}")
+    start = pixel_input(model) if pixels else model
+    steps = run_passes(start, {name: run for name, run in PASSES.items() if name in passes})
+    return Rewriting(tuple(steps), steps[-1].after if steps else start)
 
 
 def in_dtype(model: Model, dtype: DType) -> Model:
     """The model in another dtype, its weights rounded."""
-    built = Graph(model.graph.name, replace(model.graph.input, dtype=dtype), open_size=model.graph.open_size)
-    for node in model.graph:
-        built = built.then(node.name, node.op, node.span, computes=node.computes)
+    graph = model.graph
+    start = replace(graph, input=replace(graph.input, dtype=dtype), nodes=())
+    built = graph.rebuilt(((node, node.op) for node in graph), start)
     weights: Mapping[str, Any] = {name: array.astype(dtype, copy=False) for name, array in model.weights.items()}
     return Model(built, weights, model.card)

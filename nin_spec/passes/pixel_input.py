@@ -29,8 +29,7 @@ def pixel_input(model: Model) -> Model:
         built = built.then(NORMALISE, op, computes="")
     arrays = {f"{NORMALISE}.weight": factor, f"{NORMALISE}.bias": offset}
     own = {name: arrays[name].astype(graph.input.dtype) for name in built.parameters()}
-    for node in graph:
-        built = built.then(node.name, node.op, node.span, computes=node.computes)
+    built = graph.rebuilt(((node, node.op) for node in graph), built)
     return Model(built, own | dict(model.weights), model.card)
 
 

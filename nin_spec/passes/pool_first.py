@@ -15,7 +15,6 @@ from nin_spec.ir import ops
 from nin_spec.ir.graph import Graph, Node
 from nin_spec.ir.pixels import Affine, ChannelOrder
 from nin_spec.ir.types import Padding
-from nin_spec.passes import chain
 
 _PASSED_OVER = (ops.BatchNorm, ops.ChannelShuffle, ops.Dropout, ops.Dropout2d, Affine, ChannelOrder)
 
@@ -50,7 +49,7 @@ def _moved(graph: Graph, pool: str) -> Graph:
         return graph
     run = [replace(nodes[at], computes=""), *(replace(node, computes="") for node in nodes[start:at])]
     run[-1] = replace(run[-1], computes=nodes[at].computes)
-    return chain(graph, ((node, node.op) for node in (*nodes[:start], *run, *nodes[at + 1 :])))
+    return graph.rebuilt((node, node.op) for node in (*nodes[:start], *run, *nodes[at + 1 :]))
 
 
 def _is_single(op: ops.Op) -> bool:

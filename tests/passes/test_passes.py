@@ -109,8 +109,8 @@ def test_a_broken_pass_is_named() -> None:
     def shrink(graph: Graph) -> Graph:
         return rebuild(graph, lambda _: ops.MaxPool2d((2, 2), (2, 2)))
 
-    with pytest.raises(PassError, match=r"test_passes turned .* after drop_identities"):
-        run_passes(chain(ops.ReLU()), [drop_identities, shrink])
+    with pytest.raises(PassError, match=r"shrink turned .* after drop_identities"):
+        run_passes(chain(ops.ReLU()), {"drop_identities": drop_identities, "shrink": shrink})
 
 
 def pool(x: np.ndarray, op: ops.Pool2d) -> np.ndarray:

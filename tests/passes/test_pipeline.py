@@ -180,4 +180,4 @@ def test_passes_are_switched_by_name() -> None:
     """What is not named does not run."""
     kept = rewrite(showcase(), [name for name in PASSES if name not in FOLDS]).model
     assert kept.weights.keys() == showcase().weights.keys()
-    assert [name for name, _, _ in rewrite(showcase(), ["pool_first"]).steps] == ["pool_first"]
+    assert [step.name for step in rewrite(showcase(), ["pool_first"]).steps] == ["pool_first"]
