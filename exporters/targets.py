@@ -1,4 +1,4 @@
-"""Servers that a file is made for, and what each can load and compute, as measured with the real releases.
+"""Target servers, and what each can load and compute, as measured with the real releases.
 
 `targets.json` holds a row for each minor release of onnxruntime: its highest opset, its highest IR version, and the
 opsets at which it computes a form of node wrongly, or not at all. `make targets` measures the rows from 1.15 on, with
@@ -28,7 +28,7 @@ TABLE = Path(__file__).with_name("targets.json")
 
 @dataclass(frozen=True, slots=True)
 class Runtime:
-    """What a minor release of onnxruntime loads and computes.
+    """What a minor release of onnxruntime can load and compute.
 
     `versions` are the patch releases that were measured, none for a row from its documentation. `faults` gives the
     opsets at which a form of node (`form_of`) is wrong or has no kernel.
@@ -41,7 +41,7 @@ class Runtime:
     faults: Mapping[str, frozenset[int]] = field(default_factory=dict)
 
     def computes(self, form: str, opset: int) -> bool:
-        """True when nodes of a form run at an opset, and are right."""
+        """True if nodes of a form run at an opset with correct results."""
         return opset <= self.opset and opset not in self.faults.get(form, ())
 
 
@@ -78,7 +78,7 @@ TRITON = {
 
 @cache
 def table() -> Table:
-    """The measured table, read when first asked for."""
+    """The measured table, read on first use."""
     return read_table(json.loads(TABLE.read_text(encoding="utf-8")))
 
 
@@ -100,7 +100,7 @@ def _unmeasured(row: Runtime, earliest: Runtime) -> Runtime:
 
 
 def form_of(op: ops.Op, *, open_size: bool) -> str:
-    """What the table calls a node that says an op directly: the op's name, and for a pool what decides its result."""
+    """The table's name for a node of an op: the op's name, and for a pool what affects its result."""
     if not isinstance(op, ops.Pool2d):
         return type(op).__name__
     words = [op.noun.removesuffix(" pool"), "ceil" if op.ceil_mode else "floor", _padding(op.padding)]
@@ -111,7 +111,7 @@ def form_of(op: ops.Op, *, open_size: bool) -> str:
 
 
 def padded_form(op: ops.AvgPool2d) -> str:
-    """What the table calls a Pad node with an average of an open size behind it that has no padding of its own."""
+    """The table's name for a Pad node followed by an unpadded average of an open size."""
     return f"average {'ceil' if op.ceil_mode else 'floor'} behind zeros open"
 
 
@@ -126,7 +126,7 @@ def _padding(padding: Padding) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A server: its name, the minor release of its onnxruntime, and what that loads and computes."""
+    """A server: its name, the minor release of its onnxruntime, and what that can load and compute."""
 
     name: str
     version: str
@@ -134,7 +134,7 @@ class Target:
 
     @property
     def remark(self) -> str | None:
-        """What is to be known of the row: that nobody measured it."""
+        """A remark for a row that was not measured."""
         if self.runtime.versions:
             return None
         earliest = table().measured[0].name
@@ -165,13 +165,11 @@ def find_target(text: str) -> Target:
         if version not in TRITON:
             raise ExportError(
                 Code.EXPORT_OPTION,
-                f"it is not known which onnxruntime is in Triton {version}",
+                f"the onnxruntime version of Triton {version} is unknown",
                 hint=f"known: {', '.join(TRITON)}",
             )
         return Target(f"triton=={version}", TRITON[version], known[TRITON[version]])
     minor = ".".join(version.split(".")[:2])
     if minor not in known or not version.replace(".", "").isdigit():
-        raise ExportError(
-            Code.EXPORT_OPTION, f"it is not known what onnxruntime {version} loads", hint=f"known: {', '.join(known)}"
-        )
+        raise ExportError(Code.EXPORT_OPTION, f"onnxruntime {version} is unknown", hint=f"known: {', '.join(known)}")
     return Target(f"onnxruntime=={version}", minor, known[minor])

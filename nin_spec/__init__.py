@@ -1,39 +1,39 @@
 """nin-spec: a specification language and model compiler for Network-in-Network image classifiers.
 
-In the order in which a spec passes through:
+In the order in which a spec is processed:
 
     language/        text -> nodes with positions -> validated Spec -> canonical form
-    specs/           the networks that come along
+    specs/           the bundled networks
     words.py         the language's words for ops
-    lower.py         Spec -> Graph; recipe_names.py is what a recipe calls the graph's parameters
-    ir/, passes/     the typed chain of ops, and what rewrites it
+    lower.py         Spec -> Graph; recipe_names.py names the graph's parameters in a recipe
+    ir/, passes/     the typed chain of ops, and its rewrites
     network.py       all of that: a compiled spec
     analysis/        the shape table, and its printed forms
     difference.py    two networks side by side
-    revisions.py     a spec as it was in a revision of git
-    lint/            what is legal and probably not meant
+    revisions.py     a spec at a git revision
+    lint/            rules for what is legal but probably unintended
     weights/         initialisation, safetensors, adoption of foreign state dicts
     model.py         Graph, weights and card: what is exported
     torch_module.py  Model -> nn.Module, with torch_layers.py for what PyTorch lacks
-    exporter.py      how exporters are found, and files written
+    exporter.py      finds exporters, and writes their files
     exporters/       Model -> files: ONNX, PyTorch source, a Triton repository, a KServe manifest
-    api.py           made, proved, then written
+    api.py           export: make, prove, write
     named.py         what a person named: a spec, a run folder, a file; foreign.py knows other tools' files
     opened.py        what that opens to: a network, a run, a model
     importers/       networks of other tools -> specs, with proof
     data/            data sets: read, checked, split, fetched
-    pictures.py      what is done to a picture, in training and in service alike
-    training/        a recipe followed, into a run folder
+    pictures.py      preprocessing of pictures, the same in training and serving
+    training/        runs a recipe, into a run folder
     evaluation/      accuracy, through torch and onnxruntime
     precision/       a float32 file -> float16, bfloat16, int8, within a budget
     runtime/         onnxruntime sessions, parity, doctor
-    bench/           how fast it runs, beside its peers and the machine's peak
+    bench/           speed, compared to other runtimes and the machine's peak
     serving/         models behind the Open Inference Protocol
     diagrams/        a network drawn, and charts of trainings, evaluations and benches
-    report/          one page on a network or a run
-    studio/          a local page where a spec is written
+    report/          an HTML report on a network or a run
+    studio/          a local web page to edit a spec
     guide/           a Markdown page per topic, printed by `nin-spec guide`
-    cli/             the command line, which start.py starts, and __main__.py too; interrupts.py has its Ctrl-C
+    cli/             the command line, started by start.py and __main__.py; interrupts.py has its Ctrl-C
 
 Everywhere: diagnostics.py says what is wrong and where, files.py writes whole files, seals.py tells which files still
 are what nin-spec wrote, extras.py asks for packages that an extra brings, children.py starts Python processes,
@@ -74,9 +74,9 @@ if TYPE_CHECKING:
     from nin_spec.training.settings import TrainSettings as TrainSettings
 
 __version__ = "0.2.0.dev0"
-"""The one place that says it (PEP 440); the package's metadata and everything that is written take it from here."""
+"""The version (PEP 440), used by the package's metadata and in every file that is written."""
 
-# Loaded when first used, so that `import nin_spec` costs nothing.
+# Loaded on first use, so that `import nin_spec` is fast.
 _HOMES = {
     "NinSpecError": "nin_spec.diagnostics",
     "load": "nin_spec.language.load",
@@ -97,8 +97,8 @@ _HOMES = {
     "import_onnx": "nin_spec.importers.onnx.importing",
     "import_module": "nin_spec.importers.torch.importing",
 }
-# A package that is called as its function: `nin_spec.lint.lint(network)`. A function of that name would be
-# hidden as soon as anything imported the package.
+# A package with a function of the same name: `nin_spec.lint.lint(network)`. Importing the package would hide the
+# function.
 _PACKAGES = ("lint",)
 
 __all__ = [

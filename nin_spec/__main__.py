@@ -1,8 +1,8 @@
-"""`python -m nin_spec`: the command line, as `torchrun -m nin_spec train ...` starts it."""
+"""`python -m nin_spec`: the command line, also for `torchrun -m nin_spec train ...`."""
 
 import sys
 
-# `-m` puts the working folder first on the path, where a file called click.py would be taken for the package.
+# `-m` puts the current folder first on the path, where a file click.py would shadow the package.
 if not sys.flags.safe_path:
     del sys.path[0]
 

@@ -1,4 +1,4 @@
-"""What Python users call to export, and the command line too: made, proved, then written."""
+"""Export, for Python and the command line: make, prove, then write."""
 
 from __future__ import annotations
 
@@ -28,16 +28,15 @@ def export(
 ) -> list[Path]:
     """Export a model and write the files: `export(model, "onnx", "nin.onnx", opset=19)`.
 
-    `to` names an exporter, `options` are its own. An ONNX file is proved first, in onnxruntime on the
-    CPU, unless `parity` is false. In another `precision` its loss of accuracy is measured, and must stay
-    below half a point: `precision=nin_spec.PrecisionSettings("int8", max_drop=1, data=Path("pictures"))` says
-    more.
+    `to` names an exporter, `options` are its options. An ONNX file is first proved in onnxruntime on the CPU, unless
+    `parity` is false. In another `precision` its loss of accuracy is measured, and must stay below half a percentage
+    point; `precision=nin_spec.PrecisionSettings("int8", max_drop=1, data=Path("pictures"))` sets the details.
 
     Raises:
-        ExportError: an option that can't be had, or a path that is not writable.
-        ParityError: the file computes something else than the spec declares; nothing is written.
+        ExportError: an option that is not available, or a path that is not writable.
+        ParityError: the file does not compute what the spec declares; nothing is written.
         BudgetError: it loses more accuracy than allowed; nothing is written.
-        DataError: pictures to measure it on that are missing or don't fit.
+        DataError: pictures for the measurement are missing or don't fit.
     """
     from nin_spec.precision import PrecisionSettings
 
@@ -55,7 +54,7 @@ def export(
 
 
 def make_smaller(model: Model, artifact: Artifact, settings: PrecisionSettings, *, parity: bool = True) -> Artifact:
-    """The artifact of an ONNX export in another precision, measured and proved where that is computed."""
+    """The artifact of an ONNX export in another precision, measured and proved on its device."""
     from nin_spec.precision.fitness import DEFAULT_DEVICE
     from nin_spec.precision.reduction import reduce
     from nin_spec.precision.settings import renamed
@@ -68,7 +67,7 @@ def make_smaller(model: Model, artifact: Artifact, settings: PrecisionSettings, 
 
 
 def explain(model: Model, to: str = "onnx", **options: Any) -> dict[str, Any]:
-    """What each pass did to the graph of an export, and what that saved, as plain data; nothing is written."""
+    """What each pass did to the graph of an export, and its savings, as plain data; nothing is written."""
     from nin_spec.passes.changes import explanation_as_dict
 
     return explanation_as_dict(make(model, to, options).passes)

@@ -1,4 +1,4 @@
-"""What tells two networks apart: layers that came, went or changed, and whether the function did."""
+"""The difference of two networks: layers added, removed or changed, and whether the function changed."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Kind = Literal["same", "changed", "removed", "added"]
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One layer of either network, or of both; `kind` tells of what it does, not of what follows from its input."""
+    """One layer of either network, or of both; `kind` is about what it does, not about its input."""
 
     kind: Kind
     before: Row | None
@@ -24,7 +24,7 @@ class Change:
 
     @property
     def follows(self) -> bool:
-        """Whether a layer that is the same gives another shape, sees another field or costs something else."""
+        """Whether an unchanged layer has a different shape, receptive field or cost."""
         return self.kind == "same" and _consequences(self.before) != _consequences(self.after)
 
     def as_dict(self) -> dict[str, Any]:
@@ -39,7 +39,7 @@ def _consequences(row: Row | None) -> object:
 
 @dataclass(frozen=True)
 class Difference:
-    """Two networks side by side. `same_function` is what their semantic hashes say."""
+    """Two networks side by side. `same_function` compares their semantic hashes."""
 
     before: Network
     after: Network
@@ -47,12 +47,12 @@ class Difference:
 
     @property
     def same_function(self) -> bool:
-        """True when both compute the same scores, given the same tensors."""
+        """True if both compute the same scores, given the same tensors."""
         return self.before.hash == self.after.hash
 
     @property
     def same_text(self) -> bool:
-        """True when nothing at all differs, recipes and names included."""
+        """True if nothing differs, including recipes and names."""
         return self.before.spec.data == self.after.spec.data
 
     def values(self) -> Iterator[tuple[str, Any, Any]]:
@@ -71,9 +71,9 @@ class Difference:
 
 
 def compare(before: Network, after: Network) -> Difference:
-    """The difference of two networks, their layers matched by what they do, in order."""
+    """The difference of two networks, with layers matched by their ops, in order."""
     old, new = before.table.rows, after.table.rows
-    # What a layer does, whatever comes in: its op, as the graph prints it.
+    # What a layer does, independent of its input: its op, as printed in the graph.
     a, b = ([print_op(node.op) for node in network.graph] for network in (before, after))
     matcher = SequenceMatcher(a=a, b=b, autojunk=False)
     changes: list[Change] = []
@@ -86,7 +86,7 @@ def compare(before: Network, after: Network) -> Difference:
 
 
 def _paired(old: list[Row], new: list[Row]) -> Iterator[Change]:
-    """Layers of one op are one that changed, in order; the others went or came."""
+    """Layers of the same kind of op are paired as changed, in order; the others were removed or added."""
     for row in old:
         match = next((k for k, other in enumerate(new) if other.op == row.op), None)
         if match is None:

@@ -1,8 +1,8 @@
-"""Exporters: how a model becomes files, how they are found, and how the files are written.
+"""Exporters: the interface, discovery, and writing of files.
 
 An exporter is a class with a `name`, an `Options` model, the `proof` that its files need and a pure `export`. It is
-found by its entry point in the group `nin_spec.exporters`, the built-in ones included, so that one from another package
-is a peer of ours. The command line derives a flag from each name and an option from each field of `Options`.
+found by its entry point in the group `nin_spec.exporters`, like the built-in ones. The command line derives a flag from
+each name and an option from each field of `Options`.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Proof(Enum):
 
 @dataclass(frozen=True)
 class Artifact:
-    """What an exporter makes: relative POSIX paths and their bytes, and remarks worth telling.
+    """An exporter's result: relative POSIX paths and their bytes, and remarks for the user.
 
     `models` are the paths of its ONNX files, of which parity is proved.
     `passes` is what each pass did to the graph before it was written, where the exporter runs any. `kinds` says by
@@ -59,12 +59,12 @@ class Artifact:
         for name in self.files:
             forbidden = "\\" in name or "\0" in name or PureWindowsPath(name).drive
             if forbidden or not {"", ".", ".."}.isdisjoint(name.split("/")):
-                raise ExportError(Code.EXPORT_PATH, f"an artifact can't hold a file {name!r}")
+                raise ExportError(Code.EXPORT_PATH, f"an artifact can't contain a file {name!r}")
 
 
 @runtime_checkable
 class Exporter(Protocol):
-    """Makes an artifact of a model. `export` is pure: the same model and options, the same bytes."""
+    """Makes an artifact from a model. `export` is pure: the same model and options give the same bytes."""
 
     name: ClassVar[str]
     Options: ClassVar[type[BaseModel]]
@@ -77,14 +77,14 @@ class Exporter(Protocol):
 
 @dataclass(frozen=True)
 class Survey:
-    """The exporters that can be used, by name, and what is wrong with each other one that is installed."""
+    """The usable exporters by name, and a diagnostic for each other installed one."""
 
     exporters: Mapping[str, Exporter]
     refused: Mapping[str, Diagnostic]
 
 
 NAME = re.compile(r"[a-z][a-z0-9_-]*")
-"""What an exporter may be named: it becomes a flag."""
+"""Pattern of an exporter's name, which becomes a flag."""
 
 KEYWORDS = frozenset({"model", "to", "path", "parity", "precision"})
 """The parameters of nin_spec.export: no option may be called so."""
@@ -94,7 +94,7 @@ _CURE = "rename it in its package, or uninstall the package"
 
 
 def _points() -> dict[str, list[EntryPoint]]:
-    """The entry points by name, ours first; the same one found twice is one."""
+    """The entry points by name, ours first, without duplicates."""
     found: dict[str, list[EntryPoint]] = {}
     for point in sorted(entry_points(group=GROUP), key=lambda point: (not point.value.startswith(_OURS), point.name)):
         same = found.setdefault(point.name, [])
@@ -102,16 +102,16 @@ def _points() -> dict[str, list[EntryPoint]]:
             same.append(point)
     if not found:
         message = "no exporters are installed, not even those of nin-spec"
-        hint = "install nin-spec with pip, from its wheel or its folder: on the path alone it has no entry points"
+        hint = "install nin-spec with pip, from its wheel or its folder: otherwise it has no entry points"
         raise ExportError(Code.EXPORT_OPTION, message, hint=hint)
     return found
 
 
 def survey(reserved: Collection[str] = ()) -> Survey:
-    """Every exporter, each kept apart from the faults of the others.
+    """Every exporter, isolated from the errors of the others.
 
-    `reserved` are the words of a command line that no exporter may take, flags and parameters. What can't be loaded is
-    refused, and so is what has a name or an option of another's: nin-spec's own come first, then the rest by name.
+    `reserved` are flags and parameters that no exporter may use. An exporter that can't be loaded is rejected, and so
+    is one with a name or an option of another: nin-spec's own have priority, then the rest by name.
     """
     found: dict[str, Exporter] = {}
     refused: dict[str, Diagnostic] = {}
@@ -138,10 +138,10 @@ def survey(reserved: Collection[str] = ()) -> Survey:
 
 
 def _clash(exporter: Exporter, words: Mapping[str, str], types: Mapping[str, object]) -> str | None:
-    """What an exporter takes that belongs to another, if anything."""
+    """A clash of an exporter's name or options with another's, if any."""
     name, fields = exporter.name, exporter.Options.model_fields
     if not NAME.fullmatch(name):
-        return "its name can't be a flag: use lower-case letters, digits, - and _, beginning with a letter"
+        return "its name can't be a flag: use lower-case letters, digits, - and _, starting with a letter"
     if owner := words.get(_flag(name)) or words.get(f"to_{name}"):
         return f"{_flag(name)} belongs to {owner}"
     if name in types:
@@ -159,21 +159,21 @@ def _flag(word: str) -> str:
 
 
 def discover() -> dict[str, Exporter]:
-    """Every exporter that can be used by name, sorted."""
+    """The names of all usable exporters, sorted."""
     return dict(survey().exporters)
 
 
 def find(name: str) -> Exporter:
-    """The exporter of that name; loads no other. Raises ExportError when there is none."""
+    """The exporter of that name; loads no other. Raises ExportError if it is unknown."""
     points = _points()
     if name not in points:
-        message = f"there is no exporter {name!r}"
+        message = f"unknown exporter {name!r}"
         raise ExportError(Code.EXPORT_OPTION, message, hint=did_you_mean(name, sorted(points)))
     return _load(_only(points[name]))
 
 
 def _only(points: list[EntryPoint]) -> EntryPoint:
-    """The one of a name: ours, or the only one. Raises ExportError for several of other packages."""
+    """The exporter of a name: ours, or the only one. Raises ExportError for several."""
     if len(points) > 1 and not points[0].value.startswith(_OURS):
         values = " and ".join(point.value for point in points)
         message = f"two exporters are named {points[0].name!r}: {values}"
@@ -184,7 +184,7 @@ def _only(points: list[EntryPoint]) -> EntryPoint:
 def _load(point: EntryPoint) -> Exporter:
     try:
         exporter = point.load()()
-    # The code of another package may raise anything, sys.exit included, and is not to take the others with it.
+    # Another package's code may raise anything, including SystemExit, and must not break the others.
     except (Exception, SystemExit) as error:
         why = "it calls sys.exit" if isinstance(error, SystemExit) else error
         message = f"the exporter {point.name!r} ({point.value}) can't be loaded: {why}"
@@ -207,13 +207,13 @@ def _load(point: EntryPoint) -> Exporter:
 
 
 def make(model: Model, to: str, options: Mapping[str, Any]) -> Artifact:
-    """The artifact of an exporter, from options not yet checked."""
+    """The artifact of an exporter, from unchecked options."""
     exporter = find(to)
     return artifact_of(exporter, model, check_options(exporter, options))
 
 
 def check_options(exporter: Exporter, options: Mapping[str, Any]) -> BaseModel:
-    """The options of an exporter. Raises ExportError, saying of each wrong one what it can be."""
+    """Validate the options of an exporter. Raises ExportError with the valid values of each wrong one."""
     from pydantic import ValidationError
 
     try:
@@ -252,7 +252,7 @@ def artifact_of(exporter: Exporter, model: Model, options: BaseModel) -> Artifac
 
 
 def destinations(artifact: Artifact, target: Path | None) -> dict[Path, bytes]:
-    """Where `write` puts an artifact's files, and what it writes there: their bytes, sealed where they have a kind.
+    """The target paths of an artifact's files and their bytes, sealed if they have a kind.
 
     A single file goes to `target`, several below the folder `target`; without a target they go to the
     current folder under their own names.
@@ -269,7 +269,7 @@ def _sealed(name: str, data: bytes, kinds: Mapping[str, Kind]) -> bytes:
 
 
 def write(artifact: Artifact, target: Path | None = None) -> list[Path]:
-    """Write an artifact to its destinations, all of its files or none, and return the paths. Raises ExportError."""
+    """Write all of an artifact's files or none, and return their paths. Raises ExportError."""
     files = destinations(artifact, target)
     make_room(files, target)
     write_all(files)
@@ -277,14 +277,14 @@ def write(artifact: Artifact, target: Path | None = None) -> list[Path]:
 
 
 def make_room(paths: Iterable[Path], target: Path | None) -> None:
-    """Make the folders that files need below the folder `target`. Raises ExportError where a link leads out of it."""
+    """Create the folders of files below the folder `target`. Raises ExportError if a link leads out of it."""
     for path in paths:
         if path != target:
             _make_room(path, target or Path())
 
 
 def _make_room(path: Path, folder: Path) -> None:
-    """Make the folders that a file needs below `folder`; refuse where a link leads out of it."""
+    """Create the folders of a file below `folder`. Raises ExportError if a link leads out of it."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         inside = path.resolve().is_relative_to(folder.resolve())

@@ -1,4 +1,4 @@
-"""Packages that an extra brings: loaded when first needed, and asked for by name when missing."""
+"""Packages of optional extras: imported on first use, with a clear error if missing."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from nin_spec.diagnostics import Code, InputError
 
 
 def need(module: str, purpose: str, extra: str = "train") -> Any:
-    """The module, imported. Raises InputError (EXTRA_MISSING) that says what it is for and how to get it."""
+    """Import a module. Raises InputError (EXTRA_MISSING) with its purpose and how to install it."""
     try:
         return importlib.import_module(module)
     except ModuleNotFoundError as error:
@@ -20,7 +20,7 @@ def need(module: str, purpose: str, extra: str = "train") -> Any:
 
 
 def require(*modules: str, purpose: str, extra: str = "train") -> None:
-    """Raise the same for the first module that is not installed; load none."""
+    """Raise the same error for the first module that is not installed, without importing any."""
     for module in modules:
         if importlib.util.find_spec(module) is None:
             raise _missing(module, purpose, extra)

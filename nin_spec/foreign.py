@@ -1,4 +1,4 @@
-"""Files of other tools by their names: what each is, and the way from it into nin-spec."""
+"""Files of other tools, by name: what each is, and how to import it."""
 
 from __future__ import annotations
 
@@ -10,32 +10,32 @@ MODEL_SUFFIXES = (".onnx", ".ort")
 """Files that onnxruntime runs."""
 
 _TEXTS = (".json", ".cfg", ".txt", ".conf", ".ini")
-"""Suffixes that a spec may have, too: its content tells."""
+"""Suffixes that a spec may have, too: decided by content."""
 
 
 @dataclass(frozen=True, slots=True)
 class Foreign:
-    """What a file is, and how a network comes from it; `{file}` and `{stem}` stand for its name."""
+    """What a file is, and how to import it; `{file}` and `{stem}` are replaced by its name."""
 
     what: str
     way: str
 
     def way_from(self, path: Path) -> str:
-        """The way in from one file."""
+        """How to import one file."""
         return self.way.format(file=path, stem=path.with_suffix(""))
 
 
 _IMPORT = "then nin-spec import {stem}.onnx -o {stem}.yaml --weights {stem}.safetensors"
-_WEIGHTS = "the network comes from a spec: nin-spec export SPEC --onnx --weights {file}"
+_WEIGHTS = "it has no network: nin-spec export SPEC --onnx --weights {file}"
 _PYTORCH = Foreign(
-    "a PyTorch checkpoint", f"{_WEIGHTS}; a module is imported in Python: nin_spec.import_module(module, inputs)"
+    "a PyTorch checkpoint", f"{_WEIGHTS}; to import a module, use Python: nin_spec.import_module(module, inputs)"
 )
 _KERAS = Foreign("a Keras model", f"export it, model.export('{{stem}}.onnx', format='onnx') in Keras 3, {_IMPORT}")
 _TENSORFLOW = Foreign("a TensorFlow graph", f"convert it with tf2onnx (--graphdef {{file}}), {_IMPORT}")
 _CAFFE = Foreign("a Caffe net", "nin-spec import {file} -o {stem}.yaml")
-_ENGINE = Foreign("a TensorRT engine", "it can't be read back: use the ONNX file that it was built from")
-_ARRAYS = Foreign("a file of arrays", "it is an input of nin-spec run, or a data set: --data {file}")
-_PICTURE = Foreign("a picture", "the model comes first: nin-spec run MODEL.onnx {file}")
+_ENGINE = Foreign("a TensorRT engine", "it can't be read: use the ONNX file from which it was built")
+_ARRAYS = Foreign("a file of arrays", "use it as an input of nin-spec run, or as a data set: --data {file}")
+_PICTURE = Foreign("a picture", "pass the model first: nin-spec run MODEL.onnx {file}")
 
 FOREIGN = {
     **dict.fromkeys((".pt", ".pth", ".ckpt", ".bin", ".tar"), _PYTORCH),
@@ -57,23 +57,24 @@ FOREIGN = {
     ),
     ".json": Foreign(
         "JSON without a spec in it",
-        f"a Keras or MXNet network is loaded there, with its weights, and exported to ONNX, {_IMPORT}",
+        f"load a Keras or MXNet network there, with its weights, and export it to ONNX, {_IMPORT}",
     ),
     **dict.fromkeys((".engine", ".plan", ".trt"), _ENGINE),
     **dict.fromkeys((".npy", ".npz"), _ARRAYS),
     **dict.fromkeys((".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif"), _PICTURE),
-    ".py": Foreign("Python code", "a PyTorch module is imported in Python: nin_spec.import_module(module, inputs)"),
-    ".ipynb": Foreign("a notebook", "a PyTorch module is imported in it: nin_spec.import_module(module, inputs)"),
+    ".py": Foreign("Python code", "to import a PyTorch module, use Python: nin_spec.import_module(module, inputs)"),
+    ".ipynb": Foreign("a notebook", "to import a PyTorch module, run nin_spec.import_module(module, inputs) in it"),
 }
 """By the suffix, in lower case."""
 
 ONNX = Foreign(
-    "an ONNX file", "nin-spec import {file} -o {stem}.yaml makes a spec of it; run, serve and evaluate take it as it is"
+    "an ONNX file",
+    "nin-spec import {file} -o {stem}.yaml makes a spec from it; run, serve and evaluate take it directly",
 )
 
 
 def foreign(path: Path) -> Foreign | None:
-    """What a file is that is not a spec, by its name, and by its content where a spec may be called so."""
+    """The kind of a file that is not a spec, by its name, and by its content for suffixes that a spec may have."""
     suffix = path.suffix.lower()
     if suffix in _TEXTS and is_file(path) and says_spec(path):
         return None
@@ -81,15 +82,15 @@ def foreign(path: Path) -> Foreign | None:
 
 
 def is_file(path: Path) -> bool:
-    """Whether there is such a file; a name that no file can have, of 5,000 letters, names none."""
+    """Whether a file exists; False for an invalid name, for example one of 5,000 letters."""
     try:
         return path.is_file()
     except OSError:
-        return False  # who reads it says what is wrong
+        return False  # the reader reports the error
 
 
 def is_folder(path: Path) -> bool:
-    """The same of a folder."""
+    """The same for a folder."""
     try:
         return path.is_dir()
     except OSError:
@@ -97,23 +98,23 @@ def is_folder(path: Path) -> bool:
 
 
 def begins_as_onnx(path: Path) -> bool:
-    """Whether a file begins with the version of ONNX's format, by any name; no text does."""
+    """Whether a file starts with the version field of the ONNX format; no text file does."""
     if not is_file(path):
         return False
     try:
         with path.open("rb") as file:
             start = file.read(2)
     except OSError:
-        return False  # who reads it says what is wrong
+        return False  # the reader reports the error
     return len(start) == 2 and start[0] == 8 and 1 <= start[1] < 32
 
 
 def says_spec(path: Path) -> bool:
-    """Whether a text file is meant as a spec: its first 64 KB have a version, a spec that it extends, or blocks."""
+    """Whether a text file is probably a spec: its first 64 KB contain `spec`, `extends` or `blocks`."""
     try:
         with path.open("rb") as file:
             start = file.read(65536)
     except OSError:
-        return True  # who reads it says what is wrong
+        return True  # the reader reports the error
     key = rb"""^[ \t{]*["']?(?:spec["']?[ \t]*:[ \t]*["']?[0-9]|extends["']?[ \t]*:|blocks["']?[ \t]*:)"""
     return re.search(key, start, re.MULTILINE) is not None

@@ -10,7 +10,7 @@ import os
 import signal
 import sys
 
-TYPE_CHECKING = False  # without `typing`, which takes time
+TYPE_CHECKING = False  # without `typing`, which is slow to import
 if TYPE_CHECKING:
     from types import FrameType
     from typing import NoReturn

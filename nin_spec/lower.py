@@ -1,6 +1,6 @@
-"""From a canonical spec to a typed graph: the only place that sees both.
+"""From a canonical spec to a typed graph: the only module that imports both.
 
-Node names say where a node stands in the spec, and so name its parameters on every back end:
+Node names are paths in the spec, and name the parameters in every back end:
 `blocks.0.convs.1`, `blocks.0.norms.1`, `blocks.0.pool`, `head.dense.0`.
 """
 
@@ -23,7 +23,7 @@ MAX_PARAMETERS = 500_000_000
 MAX_CELLS = 1 << 31
 
 Step = tuple[str, ops.Op, Path_]
-"""A node's name, its op, and the path of the value that asked for it."""
+"""A node's name, its op, and the path of its value in the spec."""
 
 
 def lower(canonical: Canonical) -> Graph:
@@ -166,16 +166,16 @@ class _Lowering:
             return
         flat = next(n for n in self.built if n.name == "head.flatten")
         made = f" ({' x '.join(map(str, flat.input.shape))})" if not spec.head.dense else ""
-        message = f"the head gives {got[0]} scores{made} and the spec declares {spec.class_count} classes"
+        message = f"the head outputs {got[0]} scores{made}, but the spec declares {spec.class_count} classes"
         hint = "end the last block in `classes` channels and pool globally, or add dense: [classes] to the head"
         raise SpecError(Code.SCORES, message, self._last_layer() or self._where(("classes",)), hint)
 
     def _last_layer(self) -> Span | None:
-        """The layer that decides how many scores there are."""
+        """The layer that determines the number of scores."""
         return next((n.span for n in reversed(self.built.nodes) if isinstance(n.op, ops.Conv2d | ops.Linear)), None)
 
     def _open(self, spec: Spec) -> None:
-        """An open size needs a network whose parameters and padding do not depend on it."""
+        """With an open size, parameters and padding must not depend on the size."""
         flat = next(n for n in self.built if n.name == "head.flatten")
         pools: list[tuple[Path_, Any]] = [(("head", "pool"), spec.head.pool)]
         pools += [(("blocks", i, "pool"), b.pool) for i, b in enumerate(spec.blocks)]
@@ -186,10 +186,10 @@ class _Lowering:
         for path, window in [*pools, *convs]:
             if getattr(window, "padding", None) == "same" and window.stride != (1, 1):
                 message = "input.open: the padding `same` with a stride depends on the size"
-                raise self._error(Code.OPEN_SIZE, message, (*path, "padding"), "give the padding in cells")
+                raise self._error(Code.OPEN_SIZE, message, (*path, "padding"), "set the padding in cells")
 
     def _recipe(self, spec: Spec) -> None:
-        """A parameter that a recipe names must exist; lint tells of a pattern with `*` that fits none."""
+        """A parameter named in a recipe must exist; lint reports a pattern with `*` that matches none."""
         if spec.train is None:
             return
         known = {alias for name in self.built.parameters() for alias in aliases(name, spec)}

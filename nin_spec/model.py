@@ -1,4 +1,4 @@
-"""A model is a graph with its weights and its card: what a spec declares beyond the layers."""
+"""A model: a graph with its weights and its card, the spec's metadata."""
 
 from __future__ import annotations
 
@@ -17,13 +17,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Preprocessing:
-    """How a picture becomes the network's input: resize, then (pixel * scale - mean) / std by channel.
+    """From a picture to the network's input: resize, then (pixel * scale - mean) / std per channel.
 
-    `mean` and `std` are in units of the scaled pixel, one number a channel. `layout` and `dtype` are
-    those of the raw picture that a client holds (HWC bytes as a rule); the network always takes
-    channels first. `resize` is what happens to a picture of another size: `stretch` it to `target`
-    (height, width), or scale it in its proportions until it just covers that, and `crop`; the centre of the
-    input's size is kept. Without a target the input's size is it.
+    `mean` and `std` are in units of the scaled pixel, one number per channel. `layout` and `dtype` are those of the
+    client's raw picture (usually HWC uint8); the network always takes channels first. `resize` applies to a picture of
+    another size: `stretch` resizes it to `target` (height, width), `crop` scales it, keeping its aspect ratio, until it
+    just covers the target; the centre of the input's size is kept. The default target is the input's size.
     """
 
     scale: float = 1 / 255
@@ -36,7 +35,7 @@ class Preprocessing:
     target: tuple[int, int] | None = None
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain data as the exported file carries it, spelt as in a spec: `resize` without a target is a word."""
+        """Plain data for the exported file, spelt as in a spec: `resize` without a target is a word."""
         data = asdict(self)
         target = data.pop("target")
         if target is not None and self.resize == "stretch":
@@ -47,13 +46,13 @@ class Preprocessing:
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Preprocessing:
-        """The contract that `as_dict` wrote, or a canonical spec has; TypeError when a key is unknown."""
+        """From the data of `as_dict` or of a canonical spec; TypeError for an unknown key."""
         lists = {k: tuple(v) for k, v in data.items() if isinstance(v, list)}
         return cls(**{**data, **lists, **_resize_of(data.get("resize", "stretch"))})
 
 
 def _resize_of(value: object) -> dict[str, Any]:
-    """`resize` and `target` of what stands under `resize`."""
+    """`resize` and `target` from the value of `resize`."""
     match value:
         case {"kind": kind, **rest} if not rest:
             return {"resize": kind}
@@ -70,11 +69,11 @@ def _resize_of(value: object) -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True)
 class ModelCard:
-    """What travels in the exported file beside the graph.
+    """Metadata of the exported file, beside the graph.
 
-    `spec` is the canonical YAML, `hash` the semantic hash of the function; `labels` is empty when the
-    spec only counts its classes. `weights` says where they come from, where that matters: `fresh, seed 0`.
-    `dataset` is the data set that the recipe names, empty without a recipe.
+    `spec` is the canonical YAML, `hash` the semantic hash of the function; `labels` is empty if the spec only has the
+    number of classes. `weights` is their origin, for example `fresh, seed 0`. `dataset` is that of the recipe, empty
+    without a recipe.
     """
 
     name: str
@@ -90,7 +89,7 @@ class ModelCard:
 
 @dataclass(frozen=True)
 class Model:
-    """A graph and the array of each of its parameters, by name and in layer order."""
+    """A graph and the arrays of its parameters, by name and in layer order."""
 
     graph: Graph
     weights: Weights

@@ -1,4 +1,4 @@
-"""A compiled spec: its graph, its table, its hash, and the models that weights make of it."""
+"""A compiled spec: its graph, table and hash, and models with weights."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Network:
-    """A compiled spec, without weights. Costs no torch."""
+    """A compiled spec, without weights. Does not load torch."""
 
     spec: Canonical
     graph: Graph = field(repr=False)
@@ -41,7 +41,7 @@ class Network:
 
     @cached_property
     def card(self) -> ModelCard:
-        """What an exported file says of itself."""
+        """The metadata of an exported file."""
         spec = self.spec.spec
         contract = self.spec.data["input"]["preprocess"]
         return ModelCard(
@@ -56,7 +56,7 @@ class Network:
         )
 
     def initialise(self, seed: int = 0) -> Model:
-        """A model with fresh weights by the spec's `init`; the same seed gives the same bytes."""
+        """A model with weights initialised by the spec's `init`; the same seed gives the same bytes."""
         from nin_spec.weights import initialise
 
         card = replace(self.card, weights=f"fresh, seed {seed}")
@@ -67,13 +67,13 @@ class Network:
         return self.adopt(path)[0]
 
     def adopt(self, path: str | Path) -> tuple[Model, list[str]]:
-        """The same, with what is worth knowing: the mapping of foreign names, and what was converted."""
+        """The same, with remarks on the mapping of foreign names and conversions."""
         from nin_spec.weights import load as load_weights
         from nin_spec.weights import weights_file
 
         file = weights_file(Path(path))
         adoption = load_weights(file, self.graph)
-        remarks = [f"weights: {len(adoption.mapping)} tensors from {file}, each used once, every shape equal"]
+        remarks = [f"weights: {len(adoption.mapping)} tensors from {file}, each used once, with equal shapes"]
         if not adoption.by_name:
             remarks += [f"  {theirs} -> {ours}" for theirs, ours in adoption.mapping]
         card = replace(self.card, weights=adoption.weights_are)
@@ -105,7 +105,7 @@ def compile(spec: Canonical | str | Path | Named, overrides: Iterable[str] = ())
     """
     if isinstance(spec, Canonical):
         if tuple(overrides):
-            raise ValueError("overrides apply when a spec is loaded; give them to load()")
+            raise ValueError("overrides apply when a spec is loaded; pass them to load()")
         return Network(spec, lower(spec))
     canonical = load(spec, overrides)
     return Network(canonical, lower(canonical))

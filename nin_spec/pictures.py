@@ -1,4 +1,4 @@
-"""Pictures to arrays, in one way: what serving, evaluation and training do to a picture is defined here alone."""
+"""Pictures to arrays: the preprocessing of serving, evaluation and training."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ Array = NDArray[np.floating[Any]]
 Box = tuple[int, int, int, int]
 Size = tuple[int, int]
 
-_MAX_PIXELS = 1 << 27  # where Pillow's own limit was switched off
+_MAX_PIXELS = 1 << 27  # if Pillow's own limit was disabled
 MOST_BYTES = 768 << 20
-"""Memory that one picture may take on its way to a frame."""
+"""Limit of the memory in bytes for preprocessing one picture."""
 _LOADED = {"1": 1, "L": 1, "P": 1, "I;16": 2, "I;16L": 2, "I;16B": 2, "I;16N": 2}
-"""Bytes of a pixel in Pillow's memory (its Storage.c), 4 in every other mode."""
+"""Bytes per pixel in Pillow's memory (its Storage.c), 4 in every other mode."""
 _WEBP_BYTES = 12
-"""Bytes of a pixel that the decoder of WebP holds beside the picture (measured)."""
+"""Bytes per pixel that the WebP decoder uses in addition (measured)."""
 _STRIP = 1 << 20
-"""Pixels of 16 bits that are scaled to 8 at once."""
+"""Number of 16-bit pixels scaled to 8 bits at once."""
 _ORIENTATION = 0x0112
 """EXIF's tag."""
 _16_BIT = ("I;16", "I;16L", "I;16B", "I;16N", "I")
@@ -37,10 +37,10 @@ _16_BIT = ("I;16", "I;16L", "I;16B", "I;16N", "I")
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """What pictures are brought to: channels (1 gray, 3 RGB), height, width, and how another size gets there.
+    """The format of preprocessed pictures: channels (1 gray, 3 RGB), height, width, and how to resize.
 
-    `resize` and `target` (height, width) are the preprocessing contract's: `stretch` to the target, or scale until it
-    is just covered and `crop`. Of the result the centre of the frame's size is kept; without a target that is all.
+    `resize` and `target` (height, width) are those of `preprocess`: `stretch` to the target, or scale until it is just
+    covered and `crop`. The centre of the frame's size is kept; without a target, that is the whole picture.
     """
 
     channels: int
@@ -50,12 +50,12 @@ class Frame:
     target: tuple[int, int] | None = None
 
     def keeps(self, height: int, width: int) -> bool:
-        """Whether a picture of this size is in the frame as it is."""
+        """Whether a picture of this size already fits the frame."""
         return (height, width) == (self.height, self.width) and self.target in {None, (height, width)}
 
     @property
     def whole(self) -> Frame:
-        """The frame of the resized picture from which this one keeps the centre."""
+        """The frame of the resized picture, before the centre crop."""
         height, width = self.target or (self.height, self.width)
         return replace(self, height=height, width=width, target=None)
 
@@ -65,9 +65,9 @@ Shape = tuple[int, int | None, int | None]
 
 
 def frame_of(shape: Shape, contract: Preprocessing, own: tuple[int, int] = (0, 0)) -> Frame:
-    """The frame of a network's input: one channel where the contract is gray, for any C.
+    """The frame of a network's input: one channel if `preprocess` is gray, for any C.
 
-    `own` is the (width, height) of the picture, which an open side takes: its own, or what the target scales it to.
+    `own` is the (width, height) of the picture, which sets open sides, scaled to the target if there is one.
     """
     channels, height, width = shape
     if contract.target is not None and None in {height, width}:
@@ -80,10 +80,10 @@ def frame_of(shape: Shape, contract: Preprocessing, own: tuple[int, int] = (0, 0
 
 
 class _Quiet:
-    """Pillow's remarks silenced, its limit on pixels an error, while any thread decodes.
+    """Suppress Pillow's warnings, and turn its limit on pixels into an error, while any thread decodes.
 
-    `warnings.catch_warnings` alone restores the wrong filters when threads overlap: here the first to
-    come sets them and the last to go restores them.
+    `warnings.catch_warnings` restores the wrong filters if threads overlap: here the first thread sets them and the
+    last restores them.
     """
 
     def __init__(self) -> None:
@@ -119,14 +119,14 @@ def decode(path: Path | IO[bytes]) -> Image.Image:
     with _quiet, Image.open(path, formats=FORMATS) as picture:
         _check_cost(picture, decoding_cost(picture))
         picture.load()
-        if _is_turned(picture):  # a PNG may say so behind its pixels
+        if _is_turned(picture):  # a PNG may have it after its pixels
             _check_cost(picture, 2 * _loaded(picture))
             ImageOps.exif_transpose(picture, in_place=True)
         return picture
 
 
 class PictureTooLargeError(ValueError):
-    """A picture would take more memory than it may."""
+    """Preprocessing a picture would take too much memory."""
 
 
 def _check_cost(picture: Image.Image, cost: int) -> None:
@@ -144,20 +144,20 @@ def _is_turned(picture: Image.Image) -> bool:
 
 
 def decoding_cost(picture: Image.Image) -> int:
-    """Bytes that it takes to decode a picture, of which only the header was read, and to turn it upright."""
+    """Bytes needed to decode a picture, from its header, and to apply its orientation."""
     pixels = picture.width * picture.height
     beside = 0
     if picture.format == "WEBP":
         beside = _WEBP_BYTES * pixels
     elif picture.info.get("progressive"):
         beside = 2 * len(picture.getbands()) * pixels  # every coefficient is kept until the last scan
-    if picture.format != "PNG" and _is_turned(picture):  # a PNG would be decoded to tell
+    if picture.format != "PNG" and _is_turned(picture):  # finding it would decode a PNG
         beside = max(beside, _loaded(picture))
     return _loaded(picture) + beside
 
 
 def framing_cost(picture: Image.Image, frame: Frame) -> int:
-    """Bytes that a decoded picture takes while it is brought to a frame, itself included."""
+    """Bytes needed to bring a decoded picture to a frame, including the picture."""
     target = frame.target or (frame.height, frame.width)
     scaled, _ = fit(picture.size, (frame.width, frame.height), frame.resize, target[::-1])
     work = _work_mode(picture.mode, frame)
@@ -171,13 +171,13 @@ def framing_cost(picture: Image.Image, frame: Frame) -> int:
 
 
 def memory_of(path: Path | IO[bytes], frame: Frame) -> int:
-    """Bytes that a picture takes on its way to a frame, by its header. Raises what Pillow raises."""
+    """Bytes needed to preprocess a picture, from its header. Raises what Pillow raises."""
     with _quiet, Image.open(path, formats=FORMATS) as picture:
         return max(decoding_cost(picture), framing_cost(picture, frame))
 
 
 def read_header(path: Path | IO[bytes]) -> tuple[int, int]:
-    """A picture's width and height, nothing of it decoded. Raises what Pillow raises; safe in several threads."""
+    """A picture's width and height, without decoding it. Raises what Pillow raises; thread-safe."""
     with _quiet, Image.open(path, formats=FORMATS) as picture:
         return picture.size
 
@@ -206,12 +206,12 @@ def to_frame(picture: Image.Image, frame: Frame) -> Pixels:
 
 
 def _work_mode(mode: str, frame: Frame) -> str:
-    """What a picture is scaled in: gray stays gray until the end, where its three channels are alike."""
+    """The mode for scaling: gray pictures stay gray until the end, as their three channels are equal."""
     return "L" if frame.channels == 1 or mode in {"1", "L", *_16_BIT} else "RGB"
 
 
 def to_mode(picture: Image.Image, mode: str) -> Image.Image:
-    """8-bit gray or RGB. Transparency is dropped, as Pillow's `convert("RGB")` in training pipelines does."""
+    """8-bit gray or RGB. Transparency is dropped, as with Pillow's `convert("RGB")` in training pipelines."""
     if picture.mode in _16_BIT:
         picture = _scaled_to_8_bits(picture)
     return picture if picture.mode == mode else picture.convert(mode)
@@ -229,7 +229,7 @@ def _scaled_to_8_bits(picture: Image.Image) -> Image.Image:
 
 
 def fit(own: Size, size: Size, how: str, target: Size | None = None) -> tuple[Size, Box]:
-    """The size to scale a picture to, and the box (left, top, right, bottom) to keep of it; sizes are (width, height).
+    """The size to scale a picture to, and the box (left, top, right, bottom) to crop; sizes are (width, height).
 
     `crop` scales until the picture just covers the target, `stretch` to the target; the centre of `size` is kept, as
     torchvision's Resize and CenterCrop do.
@@ -255,9 +255,8 @@ def _scaled(own: Size, target: Size, how: str) -> Size:
 def normalise(pictures: Pixels, contract: Preprocessing, dtype: DTypeLike, channels: int | None = None) -> Array:
     """(pixel * scale - mean) / std by channel: (n, H, W, 1 or 3) gray or RGB bytes to (n, channels, H, W).
 
-    `channels` is the network's, where that is more than the pictures have: gray pixels fill each. Every
-    picture gets the bits that it would get alone. Raises InputError when the contract's numbers are not
-    one a channel.
+    `channels` is the network's; gray pixels are copied to each. The result for a picture does not depend on the others.
+    Raises InputError unless `preprocess` has one number per channel.
     """
     channels = pictures.shape[-1] if channels is None else channels
     _require_one_a_channel(contract, channels)
@@ -274,7 +273,7 @@ def normalise(pictures: Pixels, contract: Preprocessing, dtype: DTypeLike, chann
 
 
 def raw(pictures: Pixels, contract: Preprocessing, dtype: DTypeLike) -> NDArray[Any]:
-    """Pictures as the contract's raw ones: (n, H, W, 1 or 3) gray or RGB bytes in its layout, as `dtype`."""
+    """Raw pictures as declared in `preprocess`: (n, H, W, 1 or 3) gray or RGB bytes in its layout, as `dtype`."""
     arranged = pictures if contract.layout == "HWC" else pictures.transpose(0, 3, 1, 2)
     return np.ascontiguousarray(arranged, dtype)
 

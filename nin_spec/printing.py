@@ -8,7 +8,7 @@ from nin_spec.diagnostics import printable
 
 
 def columns(rows: Sequence[Sequence[str]], right: Collection[int] = ()) -> list[str]:
-    """Rows of cells as lines, columns two blanks apart, those in `right` flush right."""
+    """Rows of cells as lines, columns two spaces apart, those in `right` right-aligned."""
     rows = [[printable(cell) for cell in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return [

@@ -1,4 +1,4 @@
-"""The names by which a recipe speaks of parameters: what fits, and the right spelling of what fits nothing."""
+"""The names of parameters in a recipe: matching, and suggestions for patterns without a match."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ HINT = "parameters are named as `nin-spec build` names layers: blocks.0.convs.1.
 
 
 def aliases(parameter: str, spec: Spec) -> tuple[str, ...]:
-    """What a recipe may call a parameter: its name, and the same with its block's name."""
+    """The names of a parameter in a recipe: its name, and the same with its block's name."""
     top, _, rest = parameter.partition(".")
     index, _, last = rest.partition(".")
     name = spec.blocks[int(index)].name if top == "blocks" else None
@@ -24,19 +24,19 @@ def aliases(parameter: str, spec: Spec) -> tuple[str, ...]:
 
 
 def trainable(graph: Graph, spec: Spec) -> dict[str, tuple[str, ...]]:
-    """Each parameter that an optimiser changes, with its aliases; the statistics of batch norms are not among them."""
+    """Each trainable parameter with its aliases, without the statistics of batch norms."""
     roles = {name: p.role for name, p in graph.parameters().items()}
     return {name: aliases(name, spec) for name, role in roles.items() if role not in {"mean", "var"}}
 
 
 def fits(pattern: str, names: Iterable[str]) -> bool:
-    """Whether a pattern fits one of a parameter's names. Only `*` is special: brackets and `?` are letters."""
+    """Whether a pattern matches one of a parameter's names. Only `*` is special: brackets and `?` are literal."""
     literal = pattern.replace("[", "[[]").replace("?", "[?]")
     return any(fnmatchcase(name, literal) for name in names)
 
 
 def suggestion(pattern: str, names: Iterable[str]) -> str | None:
-    """The pattern that was probably meant by one that fits nothing: another word at one place, so that it fits."""
+    """The likely correction of a pattern without a match: a different word at one position, so that it matches."""
     parts, found = pattern.split("."), set[str]()
     if len(parts) > _MAX_PARTS:
         return None
@@ -49,7 +49,7 @@ def suggestion(pattern: str, names: Iterable[str]) -> str | None:
 
 
 def _words(parts: list[str], place: int, names: list[str]) -> set[str]:
-    """What stands in the names at a place of the pattern, where all of the rest fits."""
+    """The words of the names at a position of the pattern, if the rest matches."""
     pieces = [re.sub(r"(\\\*)+", ".*", re.escape(part)) for part in parts]
     pieces[place] = r"([^.]*).*" if parts[place].endswith("*") else r"([^.]*)"
     regex = re.compile(r"\.".join(pieces))

@@ -1,4 +1,4 @@
-"""A spec as it was in a revision of git, with what it extends: read from git's objects, one file at a time."""
+"""A spec at a git revision, with the specs that it extends: read from git's objects, file by file."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ from nin_spec.named import SHIPPED
 
 _HINT = "write REVISION:path, for example HEAD~1:specs/mine.yaml"
 _TIMEOUT = 60.0
-"""Seconds that git may take for one object."""
+"""Timeout of git in seconds, per object."""
 _TOLD = {
     "missing": "there is none",
-    "dangling": "it is a symbolic link that leads nowhere",
-    "loop": "it is a symbolic link that leads to itself",
-    "notdir": "a folder of its path is a file",
-    "symlink": "it is a symbolic link that leads out of the repository",
+    "dangling": "it is a dangling symbolic link",
+    "loop": "it is a symbolic link to itself",
+    "notdir": "a parent of its path is a file",
+    "symlink": "it is a symbolic link out of the repository",
     "ambiguous": "the revision is ambiguous",
 }
 
 
 def restore(revision: str, file: str, folder: Path) -> Path:
-    """The spec as it was, written below `folder` in the repository's own layout beside the files that it extends.
+    """Write the spec at a revision below `folder`, in the repository's layout, with the files that it extends.
 
-    `file` is relative to the working folder, as git's own `REV:./path`. Raises SpecError.
+    `file` is relative to the current folder, like git's `REV:./path`. Raises SpecError.
     """
-    # Before git runs: it would take such a revision for an option.
+    # Checked first: git would read such a revision as an option.
     if revision.startswith("-") or any(c in f"{revision}{file}" for c in "\n\0"):
         raise _missing(revision, file, "not a revision")
     path = posixpath.normpath(posixpath.join(_prefix(revision, file), file))
@@ -51,7 +51,7 @@ def restore(revision: str, file: str, folder: Path) -> Path:
 
 
 def _extended(place: Path, data: bytes) -> Path | None:
-    """The file that a spec extends; None where the revision is not asked: shipped, absolute, or a text with faults."""
+    """The file that a spec extends; None if it is not in the revision: shipped, absolute, or an invalid spec."""
     try:
         root = document.parse(Source(str(place), data.decode("utf-8-sig")))
     except (SpecError, UnicodeDecodeError):
@@ -67,7 +67,7 @@ def _extended(place: Path, data: bytes) -> Path | None:
 def _read(revision: str, path: str) -> bytes:
     """A file of the revision's tree; symbolic links inside the tree are followed. Raises SpecError."""
     asked = f"{revision}:{path}"
-    # git names the object, or after a word of its own says what it could not find.
+    # git prints the object, or a status word and what it could not find.
     answer = _git(asked, "cat-file", "--batch-check", "--follow-symlinks", given=asked).split()
     if answer[-1:] and answer[-1] in _TOLD:
         raise _missing(revision, path, _TOLD[answer[-1]])
@@ -83,7 +83,7 @@ def _read(revision: str, path: str) -> bytes:
 
 
 def _prefix(revision: str, file: str) -> str:
-    """The working folder, as the repository's own paths begin."""
+    """The current folder, relative to the repository's root."""
     return _git(f"{revision}:{file}", "rev-parse", "--show-prefix").strip("\n")
 
 
@@ -96,10 +96,10 @@ def _git_bytes(asked: str, *arguments: str, given: str = "") -> bytes:
     command = shutil.which("git")
     if command is None:
         raise _missing(revision, file, "git is not installed")
-    # A clone without all objects would fetch the missing ones.
+    # A partial clone would fetch missing objects.
     environment = os.environ | {"GIT_NO_LAZY_FETCH": "1", "GIT_OPTIONAL_LOCKS": "0", "GIT_TERMINAL_PROMPT": "0"}
     try:
-        done = subprocess.run(  # noqa: S603 git, and no shell
+        done = subprocess.run(  # noqa: S603 git, without a shell
             [command, *arguments],
             input=os.fsencode(f"{given}\n"),
             env=environment,

@@ -1,9 +1,9 @@
-"""Seals: how a file shows that it still is what nin-spec wrote, and of which kind it is.
+"""Seals: checksums that show that a file is unchanged since nin-spec wrote it, and its kind.
 
-A seal is a line of text, `nin-spec seal: svg sha256:...`, with the SHA-256 of everything else in the file. It stands
-at the end, in the form that the kind has for a remark (a comment, a metadata property, a text chunk); in a safetensors
-file, whose end belongs to its tensors, it stands in the header. A file that was edited, or that another program wrote,
-has no valid seal, and is not replaced without being asked. The same content gets the same seal.
+A seal is a line of text, `nin-spec seal: svg sha256:...`, with the SHA-256 of everything else in the file. It is at the
+end of the file, in a form that the kind allows (a comment, a metadata property, a text chunk); in a safetensors file,
+which ends with its tensors, it is in the header. A file that was edited, or written by another program, has no valid
+seal, and is not replaced without --force. The same content has the same seal.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ Buffer = bytes | memoryview
 
 
 class Kind(StrEnum):
-    """What a file is. One kind is never replaced by another unasked."""
+    """The kind of a file. A file is not replaced by one of another kind without --force."""
 
     ONNX = "onnx"
     WEIGHTS = "safetensors"
@@ -38,14 +38,14 @@ class Kind(StrEnum):
 
 
 KEY = "nin_spec.seal"
-"""The metadata property that holds the seal of an ONNX or a safetensors file."""
+"""The metadata property with the seal of an ONNX or a safetensors file."""
 
 _ANY = re.compile(rb"nin-spec seal: ([a-z]+) sha256:[0-9a-f]{64}")
 _HEADER = re.compile(rb'"nin_spec\.seal":"nin-spec seal: safetensors sha256:([0-9a-f]{64})"')
 _WINDOW = 256
-"""Bytes at the end of a file that hold any seal."""
+"""Bytes at the end of a file that contain any seal."""
 _MAX_HEADER = 100 << 20
-"""The largest header of a safetensors file, as the format has it."""
+"""The largest header that the safetensors format allows."""
 
 
 def seal(kind: Kind, digest: str) -> str:
@@ -54,17 +54,17 @@ def seal(kind: Kind, digest: str) -> str:
 
 
 EMPTY = seal(Kind.WEIGHTS, "0" * 64)
-"""The place of a seal whose digest is not known yet."""
+"""The placeholder of a seal whose digest is not known yet."""
 
 
 def sealed(data: bytes, kind: Kind) -> bytes:
-    """The content with its seal at the end. Not for safetensors, which `seal_header` seals."""
+    """The content with its seal at the end; for safetensors, use `seal_header`."""
     rest = data.removesuffix(_ENDS.get(kind, b""))
     return rest + _ending(kind, sha256(rest).hexdigest())
 
 
 def seal_header(header: bytes, *tensors: bytes) -> bytes:
-    """The header of a safetensors file, its length before it, with the digest in place of EMPTY under KEY."""
+    """The header of a safetensors file after its length, with the digest in place of EMPTY under KEY."""
     found = _HEADER.search(header)
     if found is None:
         raise ValueError(f"the header has no {KEY}")
@@ -75,17 +75,17 @@ def seal_header(header: bytes, *tensors: bytes) -> bytes:
 
 
 def kind_of(path: Path) -> Kind | None:
-    """The kind of a regular file that still is what nin-spec wrote; None for any other. Raises OSError."""
+    """The kind of a regular file that is unchanged since nin-spec wrote it, else None. Raises OSError."""
     with path.open("rb") as file:
         if claimed(file) is None:
             return None
-        # Mapped: a weights file may be larger than the memory.
+        # Memory-mapped: a weights file may be larger than the memory.
         with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content, memoryview(content) as view:
             return kind_of_bytes(view)
 
 
 def claimed(file: BinaryIO) -> Kind | None:
-    """The kind that a file claims to be by a seal, valid or not: what it costs to look at one is little."""
+    """The kind in a file's seal, without validating it, which is cheap."""
     size = file.seek(0, 2)
     file.seek(max(0, size - _WINDOW))
     kind = _last(file.read(_WINDOW))
@@ -127,20 +127,20 @@ def _comment(before: str, after: str = "") -> Callable[[bytes], bytes]:
 
 
 def _property(text: bytes) -> bytes:
-    """One more metadata property of an ONNX file: protobuf reads a message in parts as it reads it whole."""
+    """One more metadata property of an ONNX file: protobuf concatenates repeated fields."""
     entry = b"\x0a" + bytes([len(KEY)]) + KEY.encode() + b"\x12" + bytes([len(text)]) + text
     return b"\x72" + bytes([len(entry)]) + entry  # field 14 of ModelProto, metadata_props
 
 
 def _chunk(text: bytes) -> bytes:
-    """A text chunk of a PNG file, before the chunk that ends it."""
+    """A text chunk of a PNG file, before the final chunk."""
     body = b"tEXtSeal\0" + text
     return (len(body) - 4).to_bytes(4, "big") + body + zlib.crc32(body).to_bytes(4, "big") + _IEND
 
 
 _IEND = b"\0\0\0\0IEND\xae\x42\x60\x82"
 _ENDS = {Kind.PNG: _IEND, Kind.BENCH: b"\n}\n"}
-"""What a kind's files end with, after the seal as before it."""
+"""The end of a kind's files, after the seal."""
 _ENDINGS: dict[str, Callable[[bytes], bytes]] = {
     Kind.ONNX: _property,
     Kind.SPEC: _comment("# "),

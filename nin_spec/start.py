@@ -1,4 +1,4 @@
-"""The first lines of the command line, before anything is loaded that takes time."""
+"""The start of the command line, before any slow imports."""
 
 
 def start() -> None:

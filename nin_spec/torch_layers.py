@@ -1,7 +1,6 @@
-"""Layers that PyTorch lacks: uneven padding, and maxout.
+"""Layers that PyTorch lacks: asymmetric padding, and maxout.
 
-The functions speak of plain numbers and torch alone, so that the source exporter can copy them into the
-files that it writes.
+The functions use only plain numbers and torch, so that the source exporter can copy them into its files.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from nin_spec.ir.types import end_padding, window_count
 def touched(
     x: Tensor, kernel: tuple[int, int], stride: tuple[int, int], sides: tuple[int, ...], *, ceil_mode: bool
 ) -> tuple[list[int], list[int]]:
-    """The padding that windows over (N, C, H, W) touch, and what of it is declared, as (left, right, top, bottom).
+    """The padding that windows over (N, C, H, W) cover, and its declared part, as (left, right, top, bottom).
 
     `sides` is the declared padding in that order. In ceil mode a last, partial window counts when it starts
     inside the input or the padding before it.
@@ -40,7 +39,7 @@ def uneven_max_pool(
     return F.max_pool2d(F.pad(x, reach, value=float("-inf")), kernel, stride)
 
 
-def uneven_avg_pool(  # noqa: PLR0913 what an average is made of
+def uneven_avg_pool(  # noqa: PLR0913 the parameters of an average
     x: Tensor,
     kernel: tuple[int, int],
     stride: tuple[int, int],
@@ -63,7 +62,7 @@ def maxout(x: Tensor, pieces: int) -> Tensor:
 
 
 class PaddedConv2d(nn.Conv2d):
-    """A convolution whose sides are padded apart; `pads` is (left, right, top, bottom)."""
+    """A convolution with a separate padding per side; `pads` is (left, right, top, bottom)."""
 
     def __init__(self, *args: Any, pads: tuple[int, ...], **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -79,7 +78,7 @@ class PaddedConv2d(nn.Conv2d):
 
 
 class UnevenPool2d(nn.Module):
-    """A pool with a padding for each side; `count_include_pad` is None for the maximum."""
+    """A pool with a separate padding per side; `count_include_pad` is None for the maximum."""
 
     def __init__(
         self,
@@ -125,7 +124,7 @@ class Maxout(nn.Module):
 
 
 class Affine(nn.Module):
-    """x * weight + bias by channel, with the one or the other."""
+    """x * weight + bias per channel; either may be missing."""
 
     def __init__(self, channels: int, *, scale: bool, shift: bool) -> None:
         super().__init__()
@@ -140,7 +139,7 @@ class Affine(nn.Module):
 
 
 class ChannelOrder(nn.Module):
-    """Channels picked by number."""
+    """Selects channels by index."""
 
     def __init__(self, order: tuple[int, ...]) -> None:
         super().__init__()

@@ -1,6 +1,6 @@
-"""Models as nn.Modules: the only place that builds torch layers, and the reference for every back end.
+"""Models as nn.Modules: the only module that builds torch layers, and the reference for every back end.
 
-One rule an op, found by its type. Layers are PyTorch's own wherever those compute the op exactly;
+One rule per op, found by its type. Layers are PyTorch's if those compute the op exactly;
 `torch_layers.py` has the rest. Names are the graph's, so a `state_dict` has our parameter names.
 """
 
@@ -35,7 +35,7 @@ def _conv(op: ops.Conv2d, x: TensorType) -> nn.Module:
 def _batch_norm(op: ops.BatchNorm, x: TensorType) -> nn.Module:
     kind = nn.BatchNorm2d if x.is_map else nn.BatchNorm1d
     norm = kind(x.shape[0], op.eps, op.momentum, affine=op.scale or op.shift)
-    # PyTorch has both or none: what is missing stays at its neutral value, and is no parameter.
+    # PyTorch has both or none: a missing one keeps its neutral value, and is not a parameter.
     if not op.scale:
         norm.register_parameter("weight", None)
     if not op.shift:
@@ -88,7 +88,7 @@ RULES: dict[type[ops.Op], Rule] = {
 
 
 class NiNModule(nn.Module):
-    """A network as a chain of layers under the graph's names. Takes (N, C, H, W), gives (N, classes)."""
+    """A network as a chain of layers under the graph's names. Maps (N, C, H, W) to (N, classes)."""
 
     def __init__(self, graph: Graph) -> None:
         super().__init__()
@@ -112,16 +112,16 @@ class NiNModule(nn.Module):
 def _layer(node: Node) -> nn.Module:
     rule = RULES.get(type(node.op))
     if rule is None:
-        message = f"{node.name}: there is no torch layer for {node.kind}"
+        message = f"{node.name}: no torch layer for {node.kind}"
         raise ExportError(Code.EXPORT_UNSUPPORTED, message, node.span)
     return rule(node.op, node.input)
 
 
 def _place(root: nn.Module, name: str, layer: nn.Module) -> None:
-    """Register a layer under a dotted name, making the containers on the way."""
+    """Register a layer under a dotted name, creating containers as needed."""
     *path, last = name.split(".")
     for part in path:
-        below = dict(root.named_children()).get(part)  # a child may be named like a method of Module
+        below = dict(root.named_children()).get(part)  # a child may have the name of a method of Module
         if below is None:
             below = nn.Module()
             root.add_module(part, below)
@@ -130,7 +130,7 @@ def _place(root: nn.Module, name: str, layer: nn.Module) -> None:
 
 
 def build_module(model: Model | Graph) -> NiNModule:
-    """The nn.Module of a model, with its weights, or of a bare graph, with PyTorch's own initial ones.
+    """The nn.Module of a model with its weights, or of a graph with PyTorch's initial weights.
 
     In evaluation mode; the dtype is the graph's. Raises ExportError for an op without a rule.
     """

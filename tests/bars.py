@@ -42,7 +42,7 @@ class Bar:
 
 
 def geometric_mean(numbers: Iterable[float]) -> float:
-    """The mean of ratios: a half and a double come to one."""
+    """The geometric mean of ratios."""
     found = list(numbers)
     return math.exp(math.fsum(map(math.log, found)) / len(found))
 

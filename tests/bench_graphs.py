@@ -92,7 +92,7 @@ def lacks(features: Iterable[str], openvino: str) -> dict[str, str]:
     """Why a number format is not judged on this machine, "" where it is. `openvino` is what keeps that from running."""
 
     def without(wanted: Sequence[str]) -> str:
-        return "" if set(features).intersection(wanted) else f"this processor has none of {', '.join(wanted)}"
+        return "" if set(features).intersection(wanted) else f"this CPU has none of {', '.join(wanted)}"
 
     return {"bfloat16": without(FAST_BFLOAT16) or openvino, "int8": without(FAST_INT8)}
 

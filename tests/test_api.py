@@ -76,5 +76,5 @@ def test_a_notebook_shows_spec_table_and_graph() -> None:
 
 def test_overrides_belong_to_loading() -> None:
     """A loaded spec is what it is."""
-    with pytest.raises(ValueError, match="give them to load"):
+    with pytest.raises(ValueError, match="pass them to load"):
         nin_spec.compile(nin_spec.load("nin_cifar"), ["blocks.0.kernel=3"])

@@ -1,8 +1,8 @@
 """The shape table: shapes, parameters, MACs, receptive field and memory of every layer.
 
-MACs count multiply-accumulates of convolutions and dense layers, bias not counted. The receptive
-field is the extent of input cells that one output cell sees, jump the distance between the fields of
-neighbouring cells (Araujo et al. 2019, "Computing receptive fields of CNNs").
+MACs count multiply-accumulates of convolutions and dense layers, bias not counted. The receptive field is the extent of
+the input that one output cell sees, jump the distance between the fields of neighbouring cells (Araujo et al. 2019,
+"Computing receptive fields of CNNs").
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def analyse(graph: Graph, hash_: str = "", file: str | None = None) -> ShapeTabl
 
 
 def output_kind(graph: Graph) -> str:
-    """What a network ends in: scores, probabilities or log_probabilities."""
+    """The kind of a network's output: scores, probabilities or log_probabilities."""
     last = graph.nodes[-1].op if graph.nodes else None
     if isinstance(last, ops.Softmax):
         return "probabilities"
@@ -48,7 +48,7 @@ def output_kind(graph: Graph) -> str:
 
 
 def describe(node: Node) -> str:
-    """A layer's attributes in a few words: `5x5 /2 pad 2`."""
+    """A layer's attributes in short: `5x5 /2 pad 2`."""
     match node.op:
         case ops.Conv2d() as c:
             words = [_window(c.kernel_size, c.stride, str(c.padding))]
@@ -75,7 +75,7 @@ def _others(op: ops.Op) -> str:
             affine = {(True, True): "", (False, True): " shift only", (False, False): " not affine"}
             return f"eps {eps:g}{affine.get((op.scale, op.shift), ' scale only')}"
         case ops.PReLU(per_channel=per_channel):
-            return "a slope a channel" if per_channel else "one slope"
+            return "one slope per channel" if per_channel else "one slope"
         case ops.GELU(approximate=approximate):
             return "tanh" if approximate else ""
         case ops.Maxout(pieces=pieces):

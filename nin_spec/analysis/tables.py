@@ -20,7 +20,7 @@ _SPARE = ("jump", "memory", "line", "field", "MACs", "")
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One layer. Shapes leave out the batch axis; memory is that of its output for one image, in bytes."""
+    """One layer. Shapes exclude the batch axis; memory is that of its output for one image, in bytes."""
 
     name: str
     op: str
@@ -60,7 +60,7 @@ class ShapeTable:
     """Every layer of a network in order, and the totals.
 
     `buffers` counts running statistics; `peak_memory` is the largest input and output of one layer together,
-    in bytes for one image; `file` is the spec that was compiled, which a row's own may differ from.
+    in bytes for one image; `file` is the compiled spec; a row's own file may differ.
     """
 
     name: str
@@ -88,7 +88,7 @@ class ShapeTable:
         return (self.parameters + self.buffers) * (8 if self.dtype == "float64" else 4)
 
     def as_dict(self) -> dict[str, Any]:
-        """The table as `build --format json` prints it."""
+        """The table in the form of `build --format json`."""
         return {
             "name": self.name,
             "hash": self.hash,
@@ -126,7 +126,7 @@ class ShapeTable:
 
 
 def _stage(row: Row) -> str | None:
-    """The block that a step around a convolution belongs to; None for what stands alone."""
+    """The block of a step around a convolution; None for a separate step."""
     top, _, rest = row.name.partition(".")
     index, _, step = rest.partition(".")
     alone = top != "blocks" or step in ("pool", "dropout", "norm", "activation", "shuffle")
@@ -157,7 +157,7 @@ def _fold(rows: list[Row]) -> Row:
 
 
 def cells(row: Row, *, with_file: bool = False) -> tuple[str, ...]:
-    """A row as people read it; `with_file` names the file that the line is in."""
+    """A row as text; `with_file` adds the line's file."""
     file = f"{Path(row.file).name}:" if with_file and row.file else ""
     return (
         row.name,
@@ -174,7 +174,7 @@ def cells(row: Row, *, with_file: bool = False) -> tuple[str, ...]:
 
 
 def all_cells(table: ShapeTable) -> list[tuple[str, ...]]:
-    """Every row; lines bear their file where a spec extends another."""
+    """Every row; lines include their file if a spec extends another."""
     elsewhere = any(r.file not in {None, table.file} for r in table.rows) if table.file else False
     return [cells(r, with_file=elsewhere) for r in table.rows]
 
@@ -183,16 +183,16 @@ def totals(table: ShapeTable) -> list[tuple[str, str]]:
     """The totals as labelled values."""
     found = [
         ("parameters", f"{table.parameters:,}"),
-        ("MACs", f"{table.macs:,} an image (convolutions and dense layers, bias not counted)"),
+        ("MACs", f"{table.macs:,} per image (convolutions and dense layers, bias not counted)"),
         ("weights", memory(table.weight_bytes)),
-        ("activations", f"{memory(table.peak_memory)} at the peak, an image"),
+        ("activations", f"{memory(table.peak_memory)} at the peak, per image"),
         ("semantic hash", table.hash),
     ]
     return [*found[:1], ("buffers", f"{table.buffers:,}"), *found[1:]] if table.buffers else found
 
 
 def table_text(table: ShapeTable, width: int) -> str:
-    """Aligned text that fits `width` columns where it can, with the totals below."""
+    """Aligned text, within `width` columns if possible, with the totals below."""
     rows = all_cells(table)
     keep = list(range(len(HEADERS)))
     dropped = []
@@ -203,7 +203,7 @@ def table_text(table: ShapeTable, width: int) -> str:
         keep.remove(HEADERS.index(name))
     right = {i for i, column in enumerate(keep) if column in _RIGHT}
     title = f"{table.name}  {table.dtype}[{', '.join(map(str, table.input))}]"
-    note = [f"not shown for want of width: {', '.join(dropped)}"] if dropped else []
+    note = [f"columns hidden (terminal too narrow): {', '.join(dropped)}"] if dropped else []
     foot = [f"{k:<15}{v}" for k, v in totals(table)]
     return "\n".join([title, "", *columns(_pick(rows, keep), right), "", *foot, *note])
 
@@ -223,7 +223,7 @@ def table_markdown(table: ShapeTable) -> str:
 
 
 def table_csv(table: ShapeTable) -> str:
-    """Comma-separated values, one line a layer, numbers without separators."""
+    """Comma-separated values, one line per layer, numbers without separators."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(table.rows[0].as_dict())
@@ -234,7 +234,7 @@ def table_csv(table: ShapeTable) -> str:
 
 
 def table_html(table: ShapeTable) -> str:
-    """What a notebook shows."""
+    """The table in a notebook."""
     from html import escape
 
     head = "".join(f"<th>{h}</th>" for h in HEADERS)

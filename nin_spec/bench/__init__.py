@@ -1,15 +1,15 @@
-"""Bench: how fast a network runs here, beside its peers and beside what the machine can do.
+"""Bench: how fast a network runs, compared to other runtimes and to the machine's peak.
 
-figures.py      medians, spreads and ratios of laps
+figures.py      medians, spreads and ratios of turns
 subjects.py     what can be measured: a model, a run folder, an ONNX file
-contenders.py   the table of who can compute it
-worker.py       one contender in a process of its own; runners.py and peak.py are what it runs
-process.py      that process, as seen from here
-sameness.py     whether contenders compute the same, before any time is taken
-schedule.py     who is measured when, and how long it will take
-contest.py      all of it, put together
-results.py      what came of it, as data
-machine.py      where it was measured
+contenders.py   the table of contenders
+worker.py       one contender in a separate process; runners.py and peak.py are what it runs
+process.py      the parent's side of that process
+sameness.py     checks that contenders compute the same, before measuring
+schedule.py     the order of measurements, and the time left
+contest.py      the modules above put together
+results.py      the results, as data
+machine.py      facts about the machine
 
 Nothing is imported here: a worker's start is measured too.
 """

@@ -1,4 +1,4 @@
-"""Who can compute a network: a row each. Another contender needs another row, and a runner if it has a new way."""
+"""The table of contenders. A new contender needs a row, and possibly a runner."""
 
 from __future__ import annotations
 
@@ -18,9 +18,8 @@ RunnerName = Literal["session", "bare", "inference", "torch", "torch-compile", "
 class Contender:
     """One way to compute a network.
 
-    `runner` names what its worker runs, `source` whether that is the subject's own file, one that
-    PyTorch exports of the same weights before, or the weights themselves; `check` raises InputError
-    where something that it needs is not here.
+    `runner` names what its worker runs, `source` says whether that is the subject's file, an export of the same weights
+    by PyTorch, or the weights; `check` raises InputError if something that it needs is missing.
     """
 
     name: str
@@ -42,8 +41,8 @@ def _check_export() -> None:
 def _check_compiler() -> None:
     asked = os.environ.get("CXX")
     if not any(shutil.which(name) for name in ([asked] if asked else ["g++", "clang++", "cl"])):
-        message = f"--against torch-compile needs a C++ compiler, and there is no {asked or 'g++'} on the path"
-        hint = "install one (apt install g++), name it in the variable CXX, or leave torch-compile out"
+        message = f"--against torch-compile needs a C++ compiler, but {asked or 'g++'} is not on the path"
+        hint = "install one (apt install g++), set the variable CXX to it, or remove torch-compile"
         raise InputError(Code.BENCH_CONTENDER, message, hint=hint)
 
 
@@ -67,14 +66,14 @@ PEERS: dict[str, Contender] = {
         ),
     )
 }  # fmt: skip
-"""What --against takes, by name; besides, it takes other ONNX files."""
+"""The names that --against takes, in addition to other ONNX files."""
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A contender in a contest: under which label, on which device, in which precision (None: the file's own).
+    """A contender in a contest: its label, device and precision (None: the file's own).
 
-    `file` is another ONNX file than the subject's; `only` are the batches that it runs at, none meaning all;
+    `file` is an ONNX file other than the subject's; `only` are the batch sizes that it runs at, empty for all;
     `options` are those of the device, as nin_spec.runtime.options reads them.
     """
 
@@ -89,9 +88,10 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """What a worker is told of its contender. `spec` and `weights` are files, empty where there is no model.
+    """The job of a worker.
 
-    `passes` are those that the weights have gone through, None for the spec's own; `output` is what the file gives.
+    `spec` and `weights` are files, empty if there is no model. `passes` are those applied to the weights, None for the
+    spec's own; `output` is the kind of the file's output.
     """
 
     runner: RunnerName

@@ -1,4 +1,4 @@
-"""The contest: contenders opened, shown to compute the same, and measured in turns, one at a time."""
+"""The contest: opens contenders, checks that they compute the same, and measures them in turns, one at a time."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from nin_spec.bench.subjects import BenchSubject, refuse_misfits
 from nin_spec.diagnostics import InputError, NinSpecError
 
 Progress = Callable[[str, float | None], None]
-"""Told what begins, and how many seconds are left where that can be said."""
+"""Called with what starts, and the estimated seconds left if known."""
 
 PEAK = Contender("peak", "the best matrix product of this machine", "peak", "file")
 
@@ -29,10 +29,10 @@ _RESTLESS = 0.05
 
 
 class Contest:
-    """One subject, its contenders, the first of them being what the others are compared with.
+    """One subject and its contenders; the others are compared with the first.
 
-    `run` measures, and may be interrupted; `result` says what has been measured until then. `machine` is what
-    machine_facts said before the first of several contests, which themselves keep the machine busy.
+    `run` measures, and may be interrupted; `result` returns what has been measured so far. `machine` is the result of
+    machine_facts from before the first of several contests, since contests themselves load the machine.
     """
 
     def __init__(
@@ -61,8 +61,8 @@ class Contest:
         """Measure everything.
 
         Raises:
-            NinSpecError: a contender that can't be had here, before anything is measured.
-            KeyboardInterrupt: it was stopped; the workers have ended.
+            NinSpecError: a contender that is not available, before anything is measured.
+            KeyboardInterrupt: it was interrupted; the workers have ended.
         """
         refuse_misfits(self.subject, self.entries, self.settings.batches)
         if busy := busy_remark(self.machine):
@@ -79,7 +79,7 @@ class Contest:
         self.complete = True
 
     def result(self) -> Result:
-        """What is known now."""
+        """The result so far."""
         subject, settings = self.subject, self.settings
         return Result(
             name=subject.name,
@@ -99,7 +99,7 @@ class Contest:
     # -------------------------------------------------------------- opening
 
     def _open(self, entry: Entry, folder: Path, stack: ExitStack) -> None:
-        """Start a contender's worker. One that dies or is silent is out of the contest; the others go on."""
+        """Start a contender's worker. If it dies or does not respond, it is dropped; the others continue."""
         settings = self.settings
         self.progress(f"opening {entry.label}", None)
         device = self._devices.get(entry.device, entry.device)
@@ -118,7 +118,7 @@ class Contest:
         self._since[entry.label] = time.perf_counter()
         facts = answer["facts"]
         if entry.contender.is_ours:
-            # What "auto" took is what its peers run on.
+            # The peers run on the device that "auto" chose.
             self._devices.setdefault(entry.device, facts["device"])
         opened = Opened(
             entry.label, entry.contender.title, facts, answer["seconds"], answer["torch"], entry.contender is PEAK
@@ -126,7 +126,7 @@ class Contest:
         self.laps.opened.append(opened)
 
     def _open_peaks(self, folder: Path, stack: ExitStack) -> None:
-        """A peak for each precision that a contender on the processor computes in."""
+        """A peak for each precision in which a contender computes on the CPU."""
         found = [o.facts["precision"] for o in self.laps.opened if o.facts["device"] in ON_THE_PROCESSOR]
         for precision in dict.fromkeys(found):
             entry = Entry(f"peak {precision}", PEAK, precision=precision)
@@ -160,7 +160,7 @@ class Contest:
         self.progress(f"batch {step.batch}, {doing}: {step.label}", left)
 
     def _take(self, step: Step, folder: Path) -> None:
-        """One step. What goes wrong with a contender is noted, and ends its part in the contest."""
+        """One step. A failure of a contender is recorded, and drops it from the contest."""
         time.sleep(SETTLE)
         try:
             if step.kind == "ready":
@@ -176,7 +176,7 @@ class Contest:
             self._leave_out(step, error.diagnostics[0].message)
 
     def _make_ready(self, step: Step, folder: Path) -> None:
-        """The batch computed once, and compared with what the first contender made of it."""
+        """Compute the batch once, and compare the result with the first contender's."""
         place = folder / f"scores-{step.batch}.npy"
         inputs = str(folder / f"inputs-{step.batch}.npy")
         answer = self._ask(step.label, "ready", inputs=inputs, scores=str(place), seconds=self.settings.seconds / 2)
@@ -196,7 +196,7 @@ class Contest:
         return str(next(o.facts["precision"] for o in self.laps.opened if o.label == label))
 
     def _ask(self, label: str, deed: str, **what: Any) -> dict[str, Any]:
-        """An answer; the processor time that the worker took while it had nothing to do is noted."""
+        """A worker's response; CPU time that the worker used while idle is recorded."""
         waited = time.perf_counter() - self._since[label]
         answer = self._workers[label].ask(deed, self.settings.patience, **what)
         self._since[label] = time.perf_counter()

@@ -1,4 +1,4 @@
-"""Medians, spreads and ratios of laps. A turn is the list of run times that a contender had in one lap."""
+"""Medians, spreads and ratios of turns. A turn is the list of run times of one timed measurement."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ Turns = Sequence[Sequence[float]]
 
 @dataclass(frozen=True, slots=True)
 class Spread:
-    """Of `count` numbers the median, the quartiles `low` and `high`, the least and the most."""
+    """Median, quartiles `low` and `high`, minimum and maximum of `count` numbers."""
 
     median: float
     low: float
@@ -21,7 +21,7 @@ class Spread:
     count: int
 
     def scaled(self, factor: float) -> Spread:
-        """The same in another unit, by a positive factor."""
+        """The same in another unit, scaled by a positive factor."""
         numbers = (self.median, self.low, self.high, self.least, self.most)
         median, low, high, least, most = (n * factor for n in numbers)
         return Spread(median, low, high, least, most, self.count)
@@ -32,10 +32,10 @@ class Spread:
 
 
 def spread_of(numbers: Iterable[float]) -> Spread:
-    """The spread of one number or more; quartiles between two numbers are interpolated."""
+    """The spread of at least one number; quartiles are interpolated."""
     found = sorted(numbers)
     if not found:
-        raise ValueError("no numbers have no spread")
+        raise ValueError("no numbers given")
     low, high = found[0], found[0]
     if len(found) > 1:
         low, _, high = statistics.quantiles(found, n=4, method="inclusive")
@@ -43,9 +43,9 @@ def spread_of(numbers: Iterable[float]) -> Spread:
 
 
 def ratios(ours: Turns, theirs: Turns) -> Spread:
-    """Our median over theirs, turn by turn: what slows a whole turn slows both, and leaves the ratio alone.
+    """Our median over theirs, turn by turn: a slow turn affects both, and leaves the ratio unchanged.
 
-    A turn that either lacks, as the contest was stopped in it, doesn't count.
+    A turn that either lacks, because the contest was interrupted, does not count.
     """
     pairs = zip(ours, theirs, strict=False)
     return spread_of(statistics.median(a) / statistics.median(b) for a, b in pairs)

@@ -1,4 +1,4 @@
-"""Where something was measured: what of a machine decides how fast it is, and whether it was busy."""
+"""Facts about the machine that affect measurements, and whether it was busy."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from nin_spec import __version__
 
 PACKAGES = ("numpy", "onnx", "onnxscript", "torch")
 BUSY = 0.25
-"""The load a core, above which the machine has something else to do."""
+"""Load per core above which the machine counts as busy."""
 
 
 def machine_facts() -> dict[str, Any]:
-    """Processor, its features, cores, versions, and the load of the last minute (None where it isn't known)."""
+    """CPU, its features, cores, versions, and the load of the last minute (None if unknown)."""
     from nin_spec.runtime.doctor import describe_cpu
     from nin_spec.runtime.installation import onnxruntime_packages
 
@@ -38,8 +38,8 @@ def _version(package: str) -> str | None:
 
 
 def busy_remark(facts: dict[str, Any]) -> str | None:
-    """What to say of a machine that was busy before the bench began."""
+    """A remark for a machine that was busy before the bench started."""
     load, cores = facts["load_before"], facts["cores"]
     if load is None or load <= BUSY * cores:
         return None
-    return f"the machine was busy before (load {load:g} on {cores} cores): these numbers are spoilt"
+    return f"the machine was busy before the bench (load {load:g} on {cores} cores): these figures are unreliable"

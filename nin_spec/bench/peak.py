@@ -1,7 +1,7 @@
-"""The machine's own peak: how fast its best matrix product is, in a precision, with so many threads.
+"""The machine's peak: the speed of its best matrix product in a precision, with a number of threads.
 
-The best of several libraries and shapes is found once, and then runs its laps in turn with the contenders,
-so that a share of the peak compares what was measured side by side.
+The best of several libraries and shapes is found once, and then takes turns with the contenders, so that the fraction
+of the peak compares simultaneous measurements.
 """
 
 from __future__ import annotations
@@ -25,18 +25,18 @@ if TYPE_CHECKING:
     Array = NDArray[np.floating[Any]]
 
 SHAPES = ((512, 512, 512), (1024, 1024, 1024), (2048, 2048, 2048), (4096, 1024, 192))
-"""(m, k, n): squares, and one that is long and narrow, as a convolution's product is. The first is the smallest."""
+"""(m, k, n): square shapes, and a long narrow one like a convolution's. The first is the smallest."""
 
 NATIVE = {
     "bfloat16": ("avx512_bf16", "amx_bf16"),
     "float16": ("avx512_fp16", "amx_fp16"),
     "int8": ("avx512_vnni", "avx_vnni", "amx_int8"),
 }
-"""Instructions, by torch.cpu's names, without any of which a precision is only emulated on x86."""
+"""Instructions, by torch.cpu's names; without all of them a precision is only emulated on x86."""
 
 _RUNS, _SECONDS, _FINALISTS = 3, 0.3, 3
 _HOPELESS = 4
-"""An engine that many times slower than the best at the smallest shape is not tried at the others."""
+"""An engine this many times slower than the best at the smallest shape is not tried at the others."""
 
 
 @dataclass(frozen=True)
@@ -49,12 +49,12 @@ class Product:
 
     @property
     def operations(self) -> int:
-        """Multiplications and additions of one run."""
+        """Multiplications and additions per run."""
         m, k, n = self.shape
         return 2 * m * k * n
 
     def gflops(self) -> float:
-        """Billions of operations a second, the median of some runs after one to warm up."""
+        """Billions of operations per second, the median of some runs after a warm-up."""
         self.run()
         laps: list[float] = []
         end = time.perf_counter() + _SECONDS
@@ -66,7 +66,7 @@ class Product:
 
 
 class PeakRunner:
-    """The best product that was found; it has the same work at every batch size."""
+    """The best product found; its work is the same at every batch size."""
 
     def __init__(self, job: Job) -> None:
         refuse_emulated(job.precision or "float32")
@@ -90,21 +90,23 @@ class PeakRunner:
         return None
 
     def rest(self) -> None:
-        """The matrices are small."""
+        """Nothing to release: the matrices are small."""
 
 
 def refuse_emulated(precision: str) -> None:
-    """Raise InputError (BENCH_CONTENDER) for a precision that this processor has no instructions for."""
+    """Raise InputError (BENCH_CONTENDER) for a precision that this CPU only emulates."""
     import torch
 
     known = torch.cpu.get_capabilities()
     if precision in NATIVE and known.get("architecture") == "x86_64" and not any(map(known.get, NATIVE[precision])):
-        message = f"this processor has none of {', '.join(NATIVE[precision])}: {precision} has no peak of its own here"
+        message = (
+            f"this CPU has none of {', '.join(NATIVE[precision])}: {precision} is emulated and has no separate peak"
+        )
         raise InputError(Code.BENCH_CONTENDER, message)
 
 
 def best_product(precision: str, threads: int) -> tuple[Product, list[dict[str, Any]]]:
-    """The fastest product, and what each one that was tried came to."""
+    """The fastest product, and the speed of each one that was tried."""
     import torch
 
     torch.set_num_threads(threads)
@@ -114,9 +116,9 @@ def best_product(precision: str, threads: int) -> tuple[Product, list[dict[str, 
         tried = (product for product in products(precision, shape, threads) if product.engine not in hopeless)
         reached.extend((product.gflops(), product) for product in tried)
     if not reached:
-        message = f"no library here multiplies matrices of {precision}"
+        message = f"no installed library multiplies matrices in {precision}"
         raise InputError(Code.BENCH_CONTENDER, message)
-    # What was disturbed for a moment must not win or lose by that: the best run again.
+    # The best ones run again, so that a short disturbance does not decide.
     finalists = [product for _, product in sorted(reached, key=lambda each: -each[0])[:_FINALISTS]]
     best = max(finalists, key=Product.gflops)
     return best, [{"engine": p.engine, "shape": list(p.shape), "gflops": round(g, 1)} for g, p in reached]
@@ -128,7 +130,7 @@ def _hopeless(reached: list[tuple[float, Product]]) -> set[str]:
 
 
 def products(precision: str, shape: tuple[int, int, int], threads: int) -> Iterator[Product]:
-    """Each library's product of that shape, where it has one."""
+    """Each library's product of that shape, if it has one."""
     import torch
 
     m, k, n = shape
@@ -153,7 +155,7 @@ def _numpy_product(a: Array, b: Array) -> Array:
 
 
 def _in_onnxruntime(op: str, dtype: str, shape: tuple[int, int, int], threads: int) -> Callable[[], Any]:
-    """A product with a constant right side, which onnxruntime packs beforehand as it does a layer's weights."""
+    """A product with a constant right side, which onnxruntime prepacks like a layer's weights."""
     import numpy as np
     from onnx import helper, numpy_helper
 

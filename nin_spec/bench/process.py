@@ -1,4 +1,4 @@
-"""A worker's process as seen from the one that measures: started, asked, waited for with patience, ended."""
+"""The parent's side of a worker process: start, requests with a timeout, end."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from nin_spec.diagnostics import Code, Diagnostic, NinSpecError
 COMMAND = children.python("-X", "faulthandler", "-m", "nin_spec.bench.worker")
 _TAIL = 12
 _GRACE, _LINGER = 30, 2
-"""Seconds that a process may take to be gone when it was killed, and when its output is closed."""
+"""Seconds for a process to end after it was killed, or after its output closed."""
 
 
 class WorkerError(Exception):
-    """A worker died, or didn't answer in time. `stderr` is the end of what it said."""
+    """A worker died, or didn't respond in time. `stderr` is the end of its output."""
 
     def __init__(self, reason: str, stderr: str) -> None:
         super().__init__(reason)
@@ -32,7 +32,7 @@ class WorkerError(Exception):
 
 
 class WorkerProcess:
-    """One worker. Use as a context manager: whatever happens, its process ends."""
+    """One worker. A context manager that always ends the process."""
 
     def __init__(self, folder: Path, threads: int, command: tuple[str, ...] = COMMAND) -> None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -45,7 +45,7 @@ class WorkerProcess:
                 stderr=log,
                 text=True,
                 env=environment(folder, threads),
-                # Its own group: an interrupt reaches this process alone, which then ends the group whole.
+                # A separate process group: an interrupt reaches only this process, which then ends the group.
                 start_new_session=True,
             )
         self.answers: queue.SimpleQueue[str | None] = queue.SimpleQueue()
@@ -59,7 +59,7 @@ class WorkerProcess:
         self.stop()
 
     def _listen(self) -> None:
-        """Hand over each answer; None at the end. A thread, as pipes can't be waited on everywhere."""
+        """Queue each response, then None. In a thread, as not every platform can wait on pipes."""
         if self.process.stdout:
             with self.process.stdout as lines:
                 for line in lines:
@@ -67,11 +67,11 @@ class WorkerProcess:
         self.answers.put(None)
 
     def ask(self, deed: str, patience: float, **what: Any) -> dict[str, Any]:
-        """Have something done, and return the answer.
+        """Send a request, and return the response.
 
         Raises:
-            WorkerError: the worker died, or took more than `patience` seconds; it is ended then.
-            NinSpecError: the worker says that it can't be done here, and why.
+            WorkerError: the worker died, or took more than `patience` seconds and was ended.
+            NinSpecError: the worker reports why the request is not possible.
         """
         try:
             if self.process.stdin:
@@ -80,7 +80,7 @@ class WorkerProcess:
             line = self.answers.get(timeout=patience)
         except queue.Empty:
             self.stop()
-            raise WorkerError(f"no answer within {patience:g} s; it was ended", self._said()) from None
+            raise WorkerError(f"no response within {patience:g} s; it was ended", self._said()) from None
         except OSError:
             line = None
         if line is None:
@@ -98,7 +98,7 @@ class WorkerProcess:
             return "it closed its output, and was ended"
         if code < 0:
             return f"it was killed by {signal.Signals(-code).name}"
-        return f"it ended with status {code}"
+        return f"it exited with status {code}"
 
     def _said(self) -> str:
         lines = self.log.read_text(errors="replace").strip().splitlines()
@@ -112,22 +112,22 @@ class WorkerProcess:
         else:
             self.process.kill()
         self.process.wait(_GRACE)
-        with contextlib.suppress(OSError):  # what was not yet sent has nobody to go to
+        with contextlib.suppress(OSError):  # unsent data has no receiver
             if self.process.stdin:
                 self.process.stdin.close()
-        # Not longer: what left the group may hold the pipe open for ever.
+        # Limited: a process that left the group may keep the pipe open forever.
         self.listener.join(_LINGER)
 
 
 def environment(folder: Path, threads: int) -> dict[str, str]:
-    """This process's, with every library's threads said, and what torch.compile makes kept in the folder."""
+    """This process's environment, with every library's number of threads, and torch.compile's cache in the folder."""
     count = str(threads)
     return children.environment(
         OMP_NUM_THREADS=count,
         MKL_NUM_THREADS=count,
         OPENBLAS_NUM_THREADS=count,
         TORCHINDUCTOR_CACHE_DIR=str(folder / "inductor"),
-        # More would be processes that live on beside the measurement.
+        # More would be processes that keep running during the measurement.
         TORCHINDUCTOR_COMPILE_THREADS="1",
     )
 
@@ -146,6 +146,6 @@ _ERRORS: Mapping[str, type[NinSpecError]] = {
 
 
 def refusal(answer: Mapping[str, Any]) -> NinSpecError:
-    """The error that a worker met, made again here."""
+    """The error that a worker reported."""
     found = [Diagnostic(Code[code], message, hint=hint) for code, message, hint in answer["diagnostics"]]
     return _ERRORS.get(answer["refused"], NinSpecError)(found)

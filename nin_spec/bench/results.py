@@ -1,4 +1,4 @@
-"""What came of a bench, as data. Times are seconds here; JSON says its units in its keys."""
+"""The results of a bench, as data. Times are in seconds; in JSON, keys name the unit."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from nin_spec.bench.figures import Spread, Turns, ratios, spread_of
 
 FORMAT = 1
 ON_THE_PROCESSOR = frozenset({"cpu", "openvino"})
-"""Devices whose speed is told as a share of the processor's peak."""
+"""Devices whose speed is reported as a fraction of the CPU's peak."""
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """How it is measured: in `turns` laps of so many `seconds` each, `peaks` beside them or not.
+    """How to measure.
 
-    `patience` is how many seconds a worker may be silent.
+    `turns` turns of `seconds` each, with or without `peaks`. `patience` is the timeout of a worker in seconds.
     """
 
     batches: tuple[int, ...]
@@ -30,7 +30,7 @@ class Settings:
 
 @dataclass(frozen=True)
 class Opened:
-    """A contender that is there: its facts, how long it took to start, and whether torch was loaded for that."""
+    """An opened contender: its facts, its start time, and whether torch was loaded."""
 
     label: str
     title: str
@@ -48,7 +48,7 @@ class Opened:
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """A contender that died, was silent, was refused a batch, or computes something else; `stderr` is what it said."""
+    """A contender that died, timed out, failed on a batch, or computes something else; `stderr` is its output."""
 
     label: str
     batch: int | None
@@ -58,10 +58,10 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """One contender at one batch size: the time of a batch, and what follows from it.
+    """One contender at one batch size: the time of a batch, and derived figures.
 
-    `first` is the first run, with what was compiled for it. `share` is of the peak of its precision, `ratio`
-    our time over its own, both turn by turn; None where there is nothing to compare with.
+    `first` is the first run, including compilation. `share` is the fraction of its precision's peak, `ratio` our time
+    over its time, both turn by turn; None if there is nothing to compare with.
     """
 
     label: str
@@ -93,7 +93,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Result:
-    """Everything that was measured; `complete` is False where it was stopped before the end."""
+    """Everything that was measured; `complete` is False if it was interrupted."""
 
     name: str
     hash: str
@@ -110,11 +110,11 @@ class Result:
     generator: str = field(default="")
 
     def line(self, label: str, batch: int) -> Line | None:
-        """The line of a contender at a batch size, where it was measured."""
+        """The line of a contender at a batch size, if measured."""
         return next((found for found in self.lines if (found.label, found.batch) == (label, batch)), None)
 
     def as_dict(self) -> dict[str, Any]:
-        """The result as `bench --format json` prints it. `ratio` is the first contender's time over this one's."""
+        """The result in the form of `bench --format json`. `ratio` is the first contender's time over this one's."""
         from nin_spec import __version__
         from nin_spec.analysis.tables import MACS_CONVENTION
 
@@ -143,9 +143,9 @@ class Result:
 
 @dataclass
 class Laps:
-    """What the contest notes as it goes: the runs of each lap, and the first run, by label and batch.
+    """Records of the contest: the runs of each turn, and the first run, by label and batch.
 
-    `ours` is the label of the contender that the others are compared with.
+    `ours` is the label of the contender with which the others are compared.
     """
 
     ours: str
@@ -154,7 +154,7 @@ class Laps:
     first: dict[tuple[str, int], float] = field(default_factory=dict)
 
     def peaks(self) -> dict[str, Spread]:
-        """Billions of operations a second of each peak that ran, over all its laps."""
+        """Billions of operations per second of each measured peak, over all its turns."""
         found = {}
         for each in (o for o in self.opened if o.is_peak):
             runs = [t for (label, _), turns in self.turns.items() if label == each.label for lap in turns for t in lap]
@@ -163,7 +163,7 @@ class Laps:
         return found
 
     def lines(self, batches: Sequence[int], macs: int | None) -> list[Line]:
-        """A line for each contender at each batch size that has a lap."""
+        """A line for each contender at each batch size with a turn."""
         rows = [(o, b) for b in batches for o in self.opened if not o.is_peak and self.turns.get((o.label, b))]
         return [self._line(opened, batch, macs) for opened, batch in rows]
 
@@ -183,7 +183,7 @@ class Laps:
         )
 
     def _share(self, opened: Opened, batch: int, operations: int | None, turns: Turns) -> Spread | None:
-        """Operations a second over those of the peak of the same precision."""
+        """Operations per second over those of the same precision's peak."""
         if operations is None or opened.facts["device"] not in ON_THE_PROCESSOR:
             return None
         precision = opened.facts["precision"]

@@ -1,6 +1,6 @@
-"""What a worker runs: each way to compute a network, opened from a job. Heavy libraries load as needed.
+"""What a worker runs: each way to compute a network, opened from a job. Libraries load on demand.
 
-What is timed is the call that `ready` returns and nothing else: from an array in memory to scores in memory.
+Only the call that `ready` returns is timed: from an array in memory to scores in memory.
 """
 
 from __future__ import annotations
@@ -26,24 +26,24 @@ if TYPE_CHECKING:
 
 
 class Runner(Protocol):
-    """One way to compute a network. `facts` says on what and how it really computes."""
+    """One way to compute a network. `facts` reports its actual device and precision."""
 
     facts: dict[str, Any]
 
     def around(self) -> AbstractContextManager[Any]:
-        """What the calls of a lap are made in."""
+        """The context of the calls of a turn."""
         ...
 
     def ready(self, x: Array) -> Callable[[], Any]:
-        """The call that computes this batch (N, C, H, W), once each time."""
+        """A function that computes this batch (N, C, H, W) once per call."""
         ...
 
     def scores(self, result: Any) -> Array | None:
-        """What a call returned, as an array; None where it is no network that is computed."""
+        """The result of a call as an array; None if it does not compute a network."""
         ...
 
     def rest(self) -> None:
-        """Give memory back while others are measured."""
+        """Release memory while others are measured."""
         ...
 
 
@@ -81,12 +81,12 @@ class SessionRunner:
 
 
 class InferenceRunner(SessionRunner):
-    """The same without what our session adds to a run: onnxruntime alone, in the same settings."""
+    """The same without our session's overhead: only onnxruntime, with the same settings."""
 
     def ready(self, x: Array) -> Callable[[], Any]:
         padded = super().ready(x)
         if self.session.runner is not None:
-            return padded  # what is recorded is replayed from its own buffers alone
+            return padded  # CUDA graphs replay only from their own buffers
         return partial(self.session.inference.run, [self.session.output_name], {self.session.input_name: self.x})
 
     def scores(self, result: Any) -> Array | None:
@@ -95,7 +95,7 @@ class InferenceRunner(SessionRunner):
 
 
 class BareRunner:
-    """A file in onnxruntime as anybody opens it: the CPU provider, its threads, and every default."""
+    """A file in plain onnxruntime: the CPU provider, its threads, and defaults otherwise."""
 
     def __init__(self, job: Job) -> None:
         ort = import_onnxruntime()
@@ -124,13 +124,13 @@ class BareRunner:
 
 
 def _session_facts(inference: Any, dtype: str, job: Job) -> dict[str, Any]:
-    """The precision is the one asked for, else what the file says of itself, else that of its numbers."""
+    """The requested precision, else that of the file's metadata, else that of its tensors."""
     said = inference.get_modelmeta().custom_metadata_map.get("nin_spec.precision")
     return {"dtype": dtype, "precision": job.precision or said or dtype}
 
 
 def _shrink(inference: Any, feed: dict[str, Array]) -> None:
-    """Have the CPU provider's arena give back what a large batch left in it, by a run of one image."""
+    """Shrink the CPU provider's arena after a large batch, by a run of one image."""
     ort = import_onnxruntime()
     if inference.get_providers()[0] != "CPUExecutionProvider":
         return
@@ -151,7 +151,7 @@ class TorchRunner:
         import torch
 
         torch.set_num_threads(job.threads)
-        torch.backends.cudnn.allow_tf32 = False  # nor does our session round factors to 10 bits
+        torch.backends.cudnn.allow_tf32 = False  # our session does not round factors to 10 bits either
         self.module = sequence(job).to(torch_device(job.device))
         self.dtype = next((p.dtype for p in self.module.parameters()), torch.float32)
         self.facts = {"device": torch_device(job.device), "precision": job.dtype, "dtype": job.dtype}
@@ -169,7 +169,7 @@ class TorchRunner:
     def _call(self, module: Callable[[Tensor], Tensor], x: Tensor) -> Callable[[], Tensor]:
         if self.facts["device"] == "cpu":
             return partial(module, x)
-        # As onnxruntime does: the batch comes from the processor's memory, and the scores go back there.
+        # Like onnxruntime: the batch comes from host memory, and the scores return there.
         return lambda: module(x.to(self.facts["device"])).cpu()
 
     def scores(self, result: Any) -> Array | None:
@@ -177,28 +177,28 @@ class TorchRunner:
         return array
 
     def rest(self) -> None:
-        """PyTorch keeps none of the processor's memory."""
+        """Nothing to release: PyTorch does not cache host memory."""
 
 
 class CompiledRunner(TorchRunner):
-    """The same through torch.compile, anew for each batch, so that no shape is compiled less well than alone."""
+    """The same through torch.compile, compiled separately for each batch size, at its best for each shape."""
 
     def ready(self, x: Array) -> Callable[[], Any]:
         import torch
 
         torch.compiler.reset()
-        # fullgraph: what can't be compiled is an error, and not run as it is in silence.
+        # fullgraph: an op that can't be compiled is an error instead of a silent fallback.
         compiled = torch.compile(self.module, fullgraph=True, dynamic=False)
         return self._call(compiled, torch.from_numpy(x).to(self.dtype))
 
 
 def torch_device(device: str) -> str:
-    """PyTorch's device for one of ours: what runs on an NVIDIA GPU runs on it here too."""
+    """PyTorch's device for one of ours: cuda for providers on NVIDIA GPUs."""
     return "cuda" if device in {"cuda", "tensorrt"} else "cpu"
 
 
 def sequence(job: Job) -> nn.Sequential:
-    """The job's network with its weights, in the numbers of the file."""
+    """The job's network with its weights, in the file's dtype."""
     import torch
 
     from nin_spec.torch_module import build_module
@@ -210,7 +210,7 @@ def sequence(job: Job) -> nn.Sequential:
 
 
 def model_of(job: Job) -> Model:
-    """The job's network with its weights; of a file the graph that its passes made, whose weights they are."""
+    """The job's network with its weights; for a file, the graph after its passes, to which the weights belong."""
     from nin_spec.evaluation.subjects import as_given, graph_after
     from nin_spec.model import Model
     from nin_spec.network import compile as compile_network
@@ -245,7 +245,7 @@ def export_with_torch(job: Job) -> None:
 
 
 def make_runner(job: Job) -> Runner:
-    """The runner that a job names."""
+    """The runner of a job."""
     from nin_spec.bench.peak import PeakRunner
 
     runners: dict[str, Callable[[Job], Runner]] = {

@@ -1,4 +1,4 @@
-"""Whether contenders compute the same: only then are their times compared."""
+"""Check that contenders compute the same: only then are their times compared."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ TOLERANCES = {
     # 11 and 8 bits of each factor, through some ten layers.
     "float16": 2e-2,
     "bfloat16": 1e-1,
-    # Coarse by intent, and judged as accuracy when the file is made; another network is off by more.
+    # Coarse on purpose, as accuracy is checked when the file is made; a different network is off by more.
     "int8": 5e-1,
 }
-"""Largest difference of two contenders relative to the largest score, by the less precise of them."""
+"""Largest allowed difference of two contenders relative to the largest score, by the less precise of them."""
 
 
 @dataclass
 class Judge:
-    """Keeps what the first contender gave at each batch size, and holds the others against it."""
+    """Stores the first contender's scores at each batch size, and compares the others with them."""
 
     first: dict[int, tuple[str, str, Array]] = field(default_factory=dict)
 
     def objection(self, label: str, batch: int, precision: str, scores: Array) -> str | None:
-        """Why these scores are not those of the first contender; None where they are, or for the first itself."""
+        """Why these scores differ from the first contender's; None if they don't, or for the first itself."""
         if batch not in self.first:
             self.first[batch] = (label, precision, scores)
             return None
@@ -39,16 +39,16 @@ class Judge:
         apart = difference(scores, wanted)
         if apart <= allowed:
             return None
-        return f"it computes something else than {other}: {_describe(scores, wanted, apart)}, allowed {allowed:g}"
+        return f"its scores differ from those of {other}: {_describe(scores, wanted, apart)}, allowed {allowed:g}"
 
 
 def tolerance(precision: str) -> float:
-    """How far the scores of a precision may be off; of one that isn't known, no further than float32's."""
+    """The tolerance of a precision; for an unknown one, float32's."""
     return TOLERANCES.get(precision, TOLERANCES["float32"])
 
 
 def difference(got: Array, wanted: Array) -> float:
-    """The largest difference relative to the largest wanted value; infinite for another shape or no number."""
+    """The largest difference relative to the largest expected value; infinite for a different shape or NaN."""
     if got.shape != wanted.shape or not (np.isfinite(got).all() and np.isfinite(wanted).all()):
         return float("inf")
     largest = float(np.abs(wanted).max(initial=0.0))
@@ -59,4 +59,4 @@ def difference(got: Array, wanted: Array) -> float:
 def _describe(got: Array, wanted: Array, apart: float) -> str:
     if got.shape != wanted.shape:
         return f"shape {got.shape} instead of {wanted.shape}"
-    return "a score that is no number" if apart == float("inf") else f"scores {apart:.1e} of the largest apart"
+    return "a NaN score" if apart == float("inf") else f"scores {apart:.1e} of the largest apart"

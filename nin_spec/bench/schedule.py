@@ -1,4 +1,4 @@
-"""Who is measured when: in turns, every other one backwards, so that no place in the row is favoured."""
+"""The order of measurements: in turns, every other one reversed, so that no position is favoured."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 SETTLE = 0.1
-"""Seconds between two laps, in which the threads of the last contender stop spinning."""
+"""Seconds between two measurements, in which the threads of the last contender stop spinning."""
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One contender (by its label) gets ready for a batch size, or runs a lap at it."""
+    """One contender (by its label) prepares a batch size, or runs a turn at it."""
 
     kind: Literal["ready", "lap"]
     label: str
@@ -21,7 +21,7 @@ class Step:
 
 
 def schedule(labels: Sequence[tuple[str, Sequence[int]]], batches: Sequence[int], turns: int) -> list[Step]:
-    """Every step in order. Each label comes with the batches that it runs at, none meaning all."""
+    """Every step in order. Each label has the batch sizes that it runs at, empty for all."""
     steps = []
     for batch in batches:
         row = [label for label, only in labels if not only or batch in only]
@@ -33,21 +33,21 @@ def schedule(labels: Sequence[tuple[str, Sequence[int]]], batches: Sequence[int]
 
 @dataclass
 class Forecast:
-    """How long the rest will take, from what was done. `seconds` is the length of a lap."""
+    """Estimates the remaining time from finished steps. `seconds` is the length of a turn."""
 
     seconds: float
     known: dict[tuple[str, str], tuple[int, float]] = field(default_factory=dict)
 
     def learn(self, step: Step, took: float) -> None:
-        """A step took so many seconds."""
+        """Record the seconds that a step took."""
         self.known[step.kind, step.label] = (step.batch, took)
 
     def left(self, steps: Sequence[Step]) -> float:
-        """Seconds for these steps."""
+        """Estimated seconds for these steps."""
         return sum(map(self._cost, steps))
 
     def _cost(self, step: Step) -> float:
-        """What the last one of its kind took; a lap of long runs grows with the batch, a short one doesn't."""
+        """The time of the last step of its kind; turns with long runs grow with the batch size, short ones don't."""
         usual = self.seconds + SETTLE
         batch, took = self.known.get((step.kind, step.label), (step.batch, usual))
         if step.kind == "lap" and took > 2 * usual:

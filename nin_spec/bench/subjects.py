@@ -1,4 +1,4 @@
-"""What can be measured: a model in memory, a run folder, an ONNX file. Each becomes files that workers open."""
+"""What can be measured: a model in memory, a run folder, an ONNX file. Each is written to files for workers."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ Shape = tuple[int, ...]
 
 @dataclass(frozen=True)
 class BenchSubject:
-    """What is measured. `file` is the ONNX file, or its bytes; `shape` is the input (C, H, W).
+    """What is measured. `file` is the ONNX file or its bytes; `shape` is the input (C, H, W).
 
-    `model` is None where the peers in PyTorch can't be made, and `no_model` says why. `batch` is the one
-    that the file takes, None for any; `macs` are those of one image, None where they are not known. `passes` are
-    those that the model has gone through, None for a spec's own; `output` is what the file says that it gives.
+    `model` is None if the PyTorch contenders are not possible, and `no_model` says why. `batch` is the file's fixed
+    batch size, None for any; `macs` are per image, None if unknown. `passes` are those applied to the model, None for a
+    spec's own; `output` is the file's declared output kind.
     """
 
     name: str
@@ -43,7 +43,7 @@ class BenchSubject:
     output: str | None = None
 
     def lay_out(self, folder: Path, batches: Sequence[int]) -> None:
-        """Write into a folder what workers read: the file, the spec and its weights, the inputs."""
+        """Write the files for workers into a folder: the file, the spec and its weights, the inputs."""
         if isinstance(self.file, bytes):
             (folder / "model.onnx").write_bytes(self.file)
         if self.model is not None:
@@ -59,7 +59,7 @@ class BenchSubject:
         return np.random.default_rng(batch).standard_normal((batch, *self.shape), dtype=np.float32)
 
     def job(self, entry: Entry, folder: Path, device: str, threads: int) -> Job:
-        """What the worker of an entry is told."""
+        """The job of an entry's worker."""
         own = str(folder / "model.onnx") if isinstance(self.file, bytes) else str(self.file.resolve())
         file = str(folder / "peer.onnx") if entry.contender.source == "peer file" else entry.file or own
         has = self.model is not None
@@ -101,9 +101,11 @@ def bench_file(path: Path, device: Device) -> BenchSubject:
     from nin_spec.evaluation.subjects import embedded_model, input_shape
     from nin_spec.runtime.session import open_session
 
-    session = open_session(path, device, 1)  # of one thread: none is left that could disturb
+    session = open_session(path, device, 1)  # with one thread, so that none remains to disturb the measurement
     if session.dtype.kind != "f" or session.takes_pixels:
-        message = f"{path} can't be measured: its input is raw pixels or {session.dtype}, and the bench makes tensors"
+        message = (
+            f"{path} can't be measured: its input is raw pixels or {session.dtype}, but the bench passes float tensors"
+        )
         raise InputError(Code.MODEL_UNREADABLE, message, hint="export it without --takes pixels")
     found = embedded_model(path, session)
     return BenchSubject(
@@ -122,15 +124,19 @@ def bench_file(path: Path, device: Device) -> BenchSubject:
 
 
 def refuse_misfits(subject: BenchSubject, entries: Sequence[Entry], batches: Sequence[int]) -> None:
-    """Raise InputError for what can be told before any work: a peer without a model, a batch that isn't taken."""
+    """Raise InputError for problems known in advance: a peer without a model, an unsupported batch size."""
     wrong = []
     if subject.batch is not None and set(batches) != {subject.batch}:
-        message = f"{subject.name} takes batches of {subject.batch} alone"
-        wrong.append(Diagnostic(Code.BENCH_CONTENDER, message, hint=f"--batch {subject.batch}, or export it for any"))
+        message = f"{subject.name} takes only batches of {subject.batch}"
+        wrong.append(
+            Diagnostic(
+                Code.BENCH_CONTENDER, message, hint=f"pass --batch {subject.batch}, or export it with an open batch"
+            )
+        )
     for entry in entries:
         if subject.model is None and entry.contender.source in {"weights", "peer file"}:
-            message = f"{entry.label} needs the network in PyTorch, which can't be had: {subject.no_model}"
-            hint = "give the SPEC with --weights, or leave this contender out"
+            message = f"{entry.label} needs the network in PyTorch, which is not available: {subject.no_model}"
+            hint = "pass the SPEC with --weights, or remove this contender"
             wrong.append(Diagnostic(Code.BENCH_CONTENDER, message, hint=hint))
     if wrong:
         raise InputError(wrong)

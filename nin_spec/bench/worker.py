@@ -1,14 +1,14 @@
-"""One contender in a process of its own: it reads a line of JSON, does that, answers with one, and waits.
+"""One contender in a separate process: it reads a request as a line of JSON, responds with another, and waits.
 
-Started by process.py as `python -m nin_spec.bench.worker`. It ends when its input does. Waiting, it does
-nothing: no two contenders ever work at once.
+Started by process.py as `python -m nin_spec.bench.worker`. It exits at the end of its input, and is idle while waiting:
+contenders never run at the same time.
 """
 
 from __future__ import annotations
 
 import time
 
-_BEGUN = time.perf_counter()  # before anything is imported that a session needs
+_BEGUN = time.perf_counter()  # before importing anything that a session needs
 
 import gc  # noqa: E402
 import json  # noqa: E402
@@ -27,14 +27,14 @@ _NANO = 1e9
 
 
 class Worker:
-    """What a worker keeps between messages. The methods below are what it can be asked."""
+    """The state of a worker between requests. The methods below are the requests."""
 
     def __init__(self) -> None:
         self.runner: Any = None
         self.call: Callable[[], Any] | None = None
 
     def open(self, job: Message) -> Message:
-        """Open a job's contender; `seconds` counts from the start of this process, imports included."""
+        """Open a job's contender; `seconds` counts from the start of this process, including imports."""
         from nin_spec.bench.runners import make_runner
 
         self.runner = make_runner(Job(**job))
@@ -49,9 +49,9 @@ class Worker:
         return {"seconds": time.perf_counter() - _BEGUN}
 
     def ready(self, inputs: str, scores: str, seconds: float) -> Message:
-        """Take a batch, compute it once, save the scores, and warm up for so long.
+        """Load a batch, compute it once, save the scores, and warm up for `seconds`.
 
-        `first` is the first run, with all that is compiled or searched in it, `usual` the last one.
+        `first` is the first run, including compilation and search, `usual` the last one.
         """
         import numpy as np
 
@@ -69,18 +69,18 @@ class Worker:
         return {"first": first, "usual": warm[-1] / _NANO, "scores": found is not None}
 
     def lap(self, seconds: float) -> Message:
-        """Run for so long, once at least after a run that doesn't count, and tell each run's time in ns."""
+        """Run for `seconds`, at least once, after an untimed run; returns each run's time in ns."""
         if self.call is None:
             raise RuntimeError("a lap before a batch")
         with self.runner.around():
-            self.call()  # the caches still hold what the last contender used
+            self.call()  # the caches still contain the last contender's data
             found = timed(self.call, seconds, 1)
         self.runner.rest()
         return {"laps": found}
 
 
 def timed(call: Callable[[], Any], seconds: float, least: int) -> list[int]:
-    """The times of runs in ns, until so many seconds are over and so many runs done."""
+    """The times of runs in ns, until `seconds` have passed and `least` runs are done."""
     laps: list[int] = []
     gc.collect()
     gc.disable()
@@ -98,7 +98,7 @@ def timed(call: Callable[[], Any], seconds: float, least: int) -> list[int]:
 
 
 def answer(worker: Worker, message: Message) -> Message:
-    """What a message asks for, done; or the diagnostics of what can't be."""
+    """The response to a request, or its diagnostics."""
     deeds: dict[str, Callable[..., Message]] = {
         "open": worker.open,
         "prepare": worker.prepare,
@@ -114,8 +114,8 @@ def answer(worker: Worker, message: Message) -> Message:
 
 
 def main() -> None:
-    """Answer until there is no more to answer."""
-    # What libraries print must not come between the answers.
+    """Respond to requests until the end of the input."""
+    # Output of libraries must not mix with the responses.
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
     worker = Worker()

@@ -1,8 +1,8 @@
 """A network as a picture: SVG to scale, and Mermaid and dot for those who draw themselves; and charts of what it did.
 
 columns.py    layers to columns, columns to groups
-layout.py     columns to places on rows of a width
-drawing.py    places to SVG
+layout.py     positions of columns in rows of a given width
+drawing.py    positioned columns to SVG
 chains.py     the same columns as Mermaid and dot
 charts.py     trainings, evaluations and benches
 """

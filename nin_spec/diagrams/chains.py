@@ -1,4 +1,4 @@
-"""The network as Mermaid and as dot: a box a column, blocks as frames."""
+"""The network as Mermaid and as dot: a box per column, blocks as frames."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _OTHER = "#eef1f4"
 
 
 def mermaid(network: Network) -> str:
-    """A Mermaid flowchart, as GitHub draws it from a fenced block."""
+    """A Mermaid flowchart, which GitHub renders in a fenced block."""
     lines = ["---", f"title: {_mermaid_title(network.graph.name)}", "---", "%% Written by nin-spec", "flowchart LR"]
     names = []
     used: dict[str, list[str]] = {}
@@ -73,7 +73,7 @@ def _family(column: Column) -> str:
 
 
 def _mermaid(text: str) -> str:
-    """A text in quotes: what Mermaid or the page would read as markup, as entity codes."""
+    """A quoted text, with Mermaid's and HTML's markup as entity codes."""
     return "".join(c if c.isalnum() or c in " .,×-_/" else f"#{ord(c)};" for c in text)
 
 

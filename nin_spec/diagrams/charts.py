@@ -1,7 +1,7 @@
-"""Pictures of a training, an evaluation and a bench, as PNG; the same numbers give the same bytes.
+"""Charts of a training, an evaluation and a bench, as PNG; the same numbers give the same bytes.
 
-Drawn by matplotlib (the extra `train`) without its global state. The colours are told apart by
-people who see fewer of them too: Okabe and Ito's for curves, lightness alone for cells.
+Drawn by matplotlib (the extra `train`) without its global state. The colours suit colour-blind readers: Okabe and Ito's
+palette for curves, only lightness for cells.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 Row = Mapping[str, float | int | None]
 
 COUNTED = 20
-"""Classes up to which the counts are written into the cells."""
+"""Most classes for which the counts are written into the cells."""
 
 _BLUE, _ORANGE, _INK, _BAR, _GRID = "#0072b2", "#d55e00", "#333333", "#b8b8b8", "#dddddd"
 _DPI = 150
 _BEHIND = {"facecolor": "white", "edgecolor": "none", "pad": 0.6}
-_FONT = "DejaVu Sans"  # comes with matplotlib: the same letters on every machine
+_FONT = "DejaVu Sans"  # ships with matplotlib: the same glyphs on every machine
 _STYLE = {
     "font.family": _FONT,
     "font.size": 9,
@@ -39,15 +39,15 @@ _STYLE = {
 
 
 def confusion_png(confusion: NDArray[np.int64], labels: Sequence[str]) -> bytes:
-    """A confusion matrix (C, C), rows being true classes: each cell shaded by its share of its row.
+    """A confusion matrix (C, C) with true classes as rows: each cell is shaded by its fraction of the row.
 
-    The shade grows with the root of the share, so that rare confusions are seen as well. Up to 20 classes
-    the counts are written too. Raises InputError (EXTRA_MISSING) without matplotlib.
+    The shade grows with the square root of the fraction, so that rare confusions are visible. For up to 20 classes the
+    counts are written, too. Raises InputError (EXTRA_MISSING) without matplotlib.
     """
     matplotlib = _matplotlib()
     count = len(labels)
     side = 2.2 + 0.5 * count if count <= COUNTED else min(2.5 + 0.115 * count, 24)
-    with matplotlib.rc_context({**_STYLE, "font.size": max(9, side)}):  # seen whole, a large picture is seen small
+    with matplotlib.rc_context({**_STYLE, "font.size": max(9, side)}):  # a large picture is viewed scaled down
         figure = matplotlib.figure.Figure((side + 2, side + 1.2), layout="constrained")
         axes = figure.add_subplot()
         shares = confusion / confusion.sum(1, keepdims=True).clip(1)
@@ -66,7 +66,7 @@ def confusion_png(confusion: NDArray[np.int64], labels: Sequence[str]) -> bytes:
 
 
 def _name_classes(axes: Any, labels: Sequence[str], side: float) -> None:
-    """Class names on both axes, a line around each cell; where there are too many, every so many."""
+    """Class names on both axes, a line around each cell; with too many classes, only some names."""
     count, size = len(labels), 9 if len(labels) <= COUNTED else 6
     every = max(1, round(count * size * 1.1 / (side * 72)))
     places = range(0, count, every)
@@ -86,7 +86,7 @@ def _name_classes(axes: Any, labels: Sequence[str], side: float) -> None:
 
 
 def _plain(text: str, instead: str, limit: int = 24) -> str:
-    """A text as it stands, for `$` begins no formula; cut at the limit, `instead` where the font lacks letters."""
+    """A text with `$` escaped, cut at the limit; `instead` if the font lacks glyphs."""
     manager = need("matplotlib.font_manager", "drawing")
     letters = manager.get_font(manager.findfont(_FONT)).get_charmap()
     if not all(ord(letter) in letters for letter in text):
@@ -95,7 +95,7 @@ def _plain(text: str, instead: str, limit: int = 24) -> str:
 
 
 def _write_counts(axes: Any, confusion: NDArray[np.int64], shares: NDArray[np.float64]) -> None:
-    """Each count, dark on light cells and light on dark ones; nothing where there is none."""
+    """Each non-zero count, dark on light cells and light on dark ones."""
     size = 8 if confusion.max() < 10_000 else 6.5
     for (row, column), number in _cells(confusion):
         if number:
@@ -148,7 +148,7 @@ def curves_png(rows: Sequence[Row], title: str, chosen: int | None = None) -> by
 
 
 def _draw_pair(axes: Any, rows: Sequence[Row], quantity: str) -> None:
-    """The quantity in training, and on the pictures held back; the legend says where they ended."""
+    """The quantity in training and on held-out pictures; the legend has the last values."""
     held = "validation" if any(f"validation_{quantity}" in row for row in rows) else "test"
     form = ".2%" if quantity == "accuracy" else ".4g"
     _draw(axes, rows, f"train_{quantity}", _BLUE, form)
@@ -158,7 +158,7 @@ def _draw_pair(axes: Any, rows: Sequence[Row], quantity: str) -> None:
 
 
 def _draw(axes: Any, rows: Sequence[Row], key: str, colour: str, form: str) -> None:
-    """One curve, of the rows that have it, labelled by its last number."""
+    """One curve, of the rows that have it, labelled with its last value."""
     points = [(row["epoch"], row[key]) for row in rows if row.get(key) is not None]
     if not points:
         return
@@ -172,9 +172,9 @@ def _draw(axes: Any, rows: Sequence[Row], key: str, colour: str, form: str) -> N
 
 
 def bench_png(result: Mapping[str, Any]) -> bytes:
-    """Throughputs of a bench, a panel for each batch size, from the dict that `bench --format json` prints.
+    """Throughputs of a bench, a panel per batch size, from the dict that `bench --format json` prints.
 
-    Whiskers are the quartiles; a line marks what the peak of the first contender's precision would give. Raises
+    Whiskers are the quartiles; a line marks the peak of the first contender's precision. Raises
     InputError (EXTRA_MISSING) without matplotlib.
     """
     matplotlib = _matplotlib()
@@ -183,7 +183,7 @@ def bench_png(result: Mapping[str, Any]) -> bytes:
     heights = [len(rows) + 0.8 for rows in panels] or [1.0]
     with matplotlib.rc_context(_STYLE):
         figure = matplotlib.figure.Figure((8, 1.1 + 0.34 * sum(heights)), layout="constrained")
-        figure.suptitle(_plain(f"{result['name']}: images a second", "", 100), x=0.012, ha="left", fontweight="bold")
+        figure.suptitle(_plain(f"{result['name']}: images/s", "", 100), x=0.012, ha="left", fontweight="bold")
         grid = figure.add_gridspec(len(heights), 1, height_ratios=heights)
         for place, (batch, rows) in enumerate(zip(batches, panels, strict=True)):
             axes = figure.add_subplot(grid[place, 0])
@@ -194,7 +194,7 @@ def bench_png(result: Mapping[str, Any]) -> bytes:
 
 
 def _draw_throughputs(axes: Any, rows: Sequence[Mapping[str, Any]]) -> None:
-    """A bar a contender, ours in colour, the number at its end."""
+    """A bar per contender, ours in colour, with the number at its end."""
     for place, row in enumerate(rows):
         rate, latency = row["images_per_second"], row["latency_ms"]
         low, high = (row["batch"] * 1e3 / latency[key] for key in ("high", "low"))
@@ -215,7 +215,7 @@ def _draw_throughputs(axes: Any, rows: Sequence[Mapping[str, Any]]) -> None:
 
 
 def _mark_peak(axes: Any, result: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> None:
-    """Where the machine's peak would be, as the first contender's share of it says."""
+    """A line at the machine's peak, from the first contender's fraction of it."""
     share = rows[0]["share_of_peak"]
     if share is None:
         return
@@ -233,7 +233,7 @@ def _mark_peak(axes: Any, result: Mapping[str, Any], rows: Sequence[Mapping[str,
 
 
 def _matplotlib() -> Any:
-    """The library, with the parts of it used here."""
+    """matplotlib, with the modules used here."""
     matplotlib = need("matplotlib", "drawing")
     for part in ("figure", "colors", "ticker", "backends.backend_agg"):
         need(f"matplotlib.{part}", "drawing")
@@ -242,7 +242,7 @@ def _matplotlib() -> Any:
 
 def _png(figure: Any) -> bytes:
     data = io.BytesIO()
-    figure.draw_without_rendering()  # the layout is found in two rounds where an axis keeps its aspect
-    # In place of matplotlib's own version; it also marks the file as one that may be written again.
+    figure.draw_without_rendering()  # the layout needs two rounds if an axis keeps its aspect ratio
+    # Instead of matplotlib's version; it also marks the file as one that may be overwritten.
     figure.savefig(data, format="png", dpi=_DPI, metadata={"Software": "Written by nin-spec"})
     return data.getvalue()

@@ -1,4 +1,4 @@
-"""A network as columns: what changes the maps begins one, what only passes over them joins it."""
+"""A network as columns: a layer that changes the maps starts one, element-wise layers join it."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ FAMILIES = {
     "shuffle": "channel shuffle",
     "output": "softmax",
 }
-"""The families of layers, as the legend names them."""
+"""The families of layers, with their names in the legend."""
 
 THIN = frozenset({"norm", "activation", "dropout", "shuffle", "output"})
-"""Families whose output is as large as their input: drawn thin, in the column before them."""
+"""Families whose output has the size of their input: drawn thin, in the column before them."""
 
 
 @dataclass(frozen=True)
 class Slab:
-    """One layer's output: its channels, the rows of its maps, and what is said of it in full."""
+    """One layer's output: its channels, the rows of its maps, and its full title."""
 
     family: str
     channels: int
@@ -46,13 +46,13 @@ class Slab:
 
     @property
     def thin(self) -> bool:
-        """True for what only passes over the maps."""
+        """True for layers that keep the size of the maps."""
         return self.family in THIN
 
 
 @dataclass(frozen=True)
 class Column:
-    """A layer that changes the maps and those that pass over them after it; `marks` are the kernel's."""
+    """A layer that changes the maps and the thin ones after it; `marks` describe the kernel."""
 
     slabs: tuple[Slab, ...]
     head: str
@@ -61,7 +61,7 @@ class Column:
 
     @property
     def extras(self) -> tuple[tuple[str, str], ...]:
-        """The family and word of each thin slab."""
+        """The family and label of each thin slab."""
         return tuple((s.family, s.word) for s in self.slabs if s.thin)
 
 
@@ -74,7 +74,7 @@ class Group:
 
 
 def groups_of(network: Network) -> list[Group]:
-    """The input, each block under its name, and the head."""
+    """The input, each block with its name, and the head."""
     x = network.graph.input
     title = f"input: {x}" + (", or another size" if network.graph.open_size else "")
     first = Slab("input", x.shape[0], x.shape[1], title, "input")
@@ -102,12 +102,12 @@ def place_of(name: str) -> str:
 
 
 def place_names(network: Network) -> dict[str, str]:
-    """What each block is called: its own name, else its place."""
+    """The display name of each block: its own name, else its path."""
     return {f"blocks.{i}": b.name or f"blocks.{i}" for i, b in enumerate(network.spec.spec.blocks)}
 
 
 def _columns(nodes: Iterable[Node]) -> Iterator[Column]:
-    """Each layer that changes the maps with the thin ones after it; thin ones at the start stand alone."""
+    """Each layer that changes the maps with the thin ones after it; thin ones at the start are separate."""
     held: list[Node] = []
     for node in nodes:
         if held and family(node) not in THIN:

@@ -1,4 +1,4 @@
-"""The network as SVG, drawn to scale: light, dark or on paper, without scripts, the same bytes each time."""
+"""The network as SVG, drawn to scale: light, dark or for print, without scripts, with deterministic bytes."""
 
 from __future__ import annotations
 
@@ -48,17 +48,17 @@ _DARK = {
     "shuffle": "#d3b45a",
     "output": "#f08a82",
 }
-"""Okabe and Ito's hues; each family differs from its neighbours in lightness as well."""
+"""Okabe and Ito's hues; each family also differs from its neighbours in lightness."""
 
 MARGIN = 10
 MARK = "<!-- Written by nin-spec -->"
 
 
 def svg(network: Network, width: int = 1120) -> str:
-    """The network to scale in a picture at most about `width` pixels wide; what does not fit goes on below.
+    """The network to scale, about `width` pixels wide at most; the rest continues below.
 
-    Each layer is a block: as high as its maps have rows, as wide as the root of its channels. The legend
-    states the scale. The text is a whole SVG document and can stand in a page as it is.
+    Each layer is a block: its height is linear in the rows of its maps, its width in the square root of its channels.
+    The legend states the scale. The text is a complete SVG document that can be embedded in a page.
     """
     groups = groups_of(network)
     scale = scale_of(groups, width)
@@ -87,14 +87,14 @@ def svg(network: Network, width: int = 1120) -> str:
 
 
 def _described(network: Network, groups: Sequence[Group]) -> str:
-    """The picture in words."""
+    """A text description of the picture."""
     told = [", ".join(f"{c.head or c.slabs[0].word} to {c.shape}" for c in g.columns) for g in groups[1:]]
     blocks = "; ".join(f"{g.name}: {text}" for g, text in zip(groups[1:], told, strict=True))
     return f"Input {groups[0].columns[0].shape}; {blocks}. {network.table.parameters:,} parameters."
 
 
 def _style() -> str:
-    """Colours by family as custom properties; everything is named below the picture's own class."""
+    """Colours by family as custom properties, scoped to the picture's class."""
     here = ".nin-diagram"
     fills = "".join(
         f"{here} .{f}{{fill:var(--{f});stroke:var(--{f})}}{here} .t-{f}{{fill:var(--{f})}}" for f in FAMILIES
@@ -112,7 +112,7 @@ def _style() -> str:
 
 
 def colours(*, dark: bool) -> str:
-    """The declarations of a diagram's colours, for a page that chooses between light and dark itself."""
+    """The declarations of a diagram's colours, for a page with its own light and dark modes."""
     return _colours(_DARK if dark else _LIGHT)
 
 
@@ -124,7 +124,7 @@ def _colours(palette: dict[str, str]) -> str:
 
 
 def _row(row: Row) -> Iterator[str]:
-    """The cards, what leads from column to column, the columns, and what is written."""
+    """The cards, the connections between columns, the columns, and the texts."""
     places = [place for card in row.cards for place in card.places]
     for card in row.cards:
         yield from _card(card, row)
@@ -152,7 +152,7 @@ def _between(before: Place, after: Place, axis: float) -> str:
 
 
 def _slabs(place: Place, axis: float) -> Iterator[str]:
-    """Each layer, the whole of what is known of it as its tooltip; a hair line keeps the smallest in sight."""
+    """Each layer, with its full title as a tooltip; a hairline keeps the smallest visible."""
     for slab, x, width, high in place.drawn:
         yield (
             f'<rect class="{slab.family}" x="{number(x)}" y="{number(axis - high / 2)}" {_size(width, high)} '
@@ -170,7 +170,7 @@ def _lines(place: Place, y: float) -> Iterator[str]:
 
 
 def _legend(groups: Sequence[Group], scale: Scale, top: float, width: float) -> tuple[list[str], float]:
-    """The families that occur and the scale; and where the legend ends."""
+    """The families that occur and the scale; returns the end of the legend, too."""
     there = {s.family for g in groups for c in g.columns for s in c.slabs}
     lines: list[str] = []
     x, y = 0.0, top
@@ -186,7 +186,7 @@ def _legend(groups: Sequence[Group], scale: Scale, top: float, width: float) -> 
 
 
 def _scale(groups: Sequence[Group], scale: Scale, y: float) -> tuple[list[str], float]:
-    """A bar for so many rows and one for so many channels, with the rule of each."""
+    """A bar for a number of rows and one for a number of channels, with the rule of each."""
     slabs = [s for g in groups for c in g.columns for s in c.slabs]
     rows = round_below(max(1, min(30 / scale.row, max(s.rows for s in slabs))))
     channels = round_below(max(s.channels for s in slabs))
@@ -202,7 +202,7 @@ def _scale(groups: Sequence[Group], scale: Scale, y: float) -> tuple[list[str], 
 
 
 def round_below(value: float) -> int:
-    """The largest power of two that is no larger."""
+    """The largest power of two not above a value."""
     return 1 << (int(value).bit_length() - 1)
 
 
@@ -220,12 +220,12 @@ def _size(width: float, height: float) -> str:
 
 
 def number(value: float) -> str:
-    """Six digits, so that ratios hold and bytes stay."""
+    """Six digits, enough for ratios and stable bytes."""
     return f"{value:.6g}"
 
 
 def escaped(text: str) -> str:
-    """Text as XML takes it; what no XML may hold is replaced."""
+    """Text escaped for XML; characters that XML forbids are replaced."""
     from xml.sax.saxutils import escape
 
     legal = "".join(

@@ -1,7 +1,7 @@
-"""Where each column of a diagram stands: in rows of a given width, a block kept together where it fits.
+"""The layout of a diagram: columns in rows of a given width, blocks kept together if they fit.
 
-Heights are linear in the rows of the maps and widths go by the square root of the channels; one scale
-holds for the whole picture. Units are CSS pixels.
+Heights are linear in the rows of the maps, widths in the square root of the channels; one scale applies to the whole
+picture. Units are CSS pixels.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from nin_spec.diagrams.columns import Column, Group, Slab
 LINE = 13.5
 """From one line of text to the next."""
 
-_LETTER, _BOLD = 6.4, 7.0  # of a sans serif at 10 pixels, widely reckoned: the fonts of machines differ
+_LETTER, _BOLD = 6.4, 7.0  # of a sans serif at 10 pixels, a generous estimate: fonts differ between machines
 _GAP, _PAD, _THIN, _STRETCH = 8, 6, 4, 20
 _HEADER, _ROOM, _BETWEEN = 24, 12, 8
 _LEAST = 36
@@ -24,7 +24,7 @@ _LEAST = 36
 
 @dataclass(frozen=True)
 class Scale:
-    """Pixels for a row of a map, and for the square root of a channel."""
+    """Pixels per row of a map, and per square root of a channel."""
 
     row: float
     root: float
@@ -34,13 +34,13 @@ class Scale:
         return self.row * slab.rows
 
     def width(self, slab: Slab) -> float:
-        """By the root of the channels; thin slabs are as thin as each other."""
+        """By the square root of the channels; thin slabs have equal width."""
         return _THIN if slab.thin else self.root * math.sqrt(slab.channels)
 
 
 @dataclass(frozen=True)
 class Place:
-    """A column at its place: the left edge and width of the column, and of what is drawn in it."""
+    """A positioned column: the left edge and width of the column, and of its slabs."""
 
     column: Column
     x: float
@@ -56,7 +56,7 @@ class Place:
 
 @dataclass(frozen=True)
 class Card:
-    """A block, or as much of it as fits a row."""
+    """A block, or as much of it as fits into a row."""
 
     name: str
     x: float
@@ -66,7 +66,7 @@ class Card:
 
 @dataclass(frozen=True)
 class Row:
-    """Cards side by side: the top edge, the axis on which the maps are centred, where the text starts, the end."""
+    """Cards side by side: the top edge, the axis that centres the maps, the start of the text, the bottom edge."""
 
     cards: tuple[Card, ...]
     top: float
@@ -76,21 +76,21 @@ class Row:
 
 
 def scale_of(groups: Sequence[Group], width: float) -> Scale:
-    """The largest map and the most channels fill what is theirs, which is less where the picture is narrow."""
+    """The scale at which the largest map and the most channels fill their space in the picture."""
     slabs = [s for g in groups for c in g.columns for s in c.slabs]
     tall = min(220.0, 60 + width / 5)
     return Scale(tall / max(s.rows for s in slabs), 40 / math.sqrt(max(s.channels for s in slabs)))
 
 
 def lines_of(column: Column) -> list[tuple[str, str]]:
-    """What stands below a column: the kind of each line and its text."""
+    """The lines below a column: the kind of each and its text."""
     head = [("head", column.head)] if column.head else []
     marks = [("mark", mark) for mark in column.marks]
     return [*head, ("shape", column.shape), *marks, *column.extras]
 
 
 def rows_of(groups: Sequence[Group], width: float, scale: Scale) -> list[Row]:
-    """The rows from the top, each as high as what stands in it."""
+    """The rows from the top, each as high as its content."""
     rows: list[Row] = []
     top = 0.0
     for parts in _wrapped(groups, width, scale):
@@ -118,7 +118,7 @@ def _wrapped(groups: Sequence[Group], width: float, scale: Scale) -> Iterator[li
 
 
 def _cut(columns: tuple[Column, ...], width: float, scale: Scale) -> Iterator[tuple[Column, ...]]:
-    """The columns in as few pieces as fit, each about as long."""
+    """The columns in as few parts as fit, of about equal length."""
     needed = _card_width(columns, scale)
     pieces = min(len(columns), max(1, math.ceil((needed - 2 * _PAD) / max(1, width - 2 * _PAD))))
     while pieces < len(columns) and max(_card_width(p, scale) for p in _pieces(columns, pieces)) > width:

@@ -1,10 +1,10 @@
-"""Evaluation: how well a trained network names the classes of pictures, in torch and in onnxruntime alike.
+"""Evaluation: how well a trained network classifies pictures, in torch and in onnxruntime.
 
 metrics.py      scores and true classes to accuracy, confusion, loss
 scores.py       the scores of every picture, in one runtime
 agreement.py    where two runtimes differ
 subjects.py     what can be evaluated: a model, a run folder, an ONNX file
-comparison.py   all of it, put together
+comparison.py   the modules above put together
 
 >>> from nin_spec.evaluation import evaluate
 >>> evaluate(model, part).accuracy  # doctest: +SKIP

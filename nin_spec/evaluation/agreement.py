@@ -1,4 +1,4 @@
-"""Whether two runtimes say the same of the same pictures."""
+"""Whether two runtimes predict the same classes for the same pictures."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ SHOWN = 20
 
 @dataclass(frozen=True, slots=True)
 class Disagreement:
-    """A picture, by its number in the part, its true class, and the class that each runtime gives it.
+    """A picture, by its index in the split, its true class, and the class that each runtime predicts.
 
-    `margin` is how far torch's scores of the two classes lie apart: next to nothing where rounding decides.
+    `margin` is the difference of torch's scores of the two classes: tiny if rounding decides.
     """
 
     image: int
@@ -28,7 +28,7 @@ class Disagreement:
 
 @dataclass(frozen=True, slots=True)
 class Agreement:
-    """For how many of the pictures both give the same class, and the largest difference of two scores.
+    """The number of pictures for which both predict the same class, and the largest difference of scores.
 
     `first` are the first 20 pictures where they differ.
     """
@@ -40,7 +40,7 @@ class Agreement:
 
     @property
     def complete(self) -> bool:
-        """True when they differ nowhere."""
+        """True if they never differ."""
         return self.same == self.images
 
     def as_dict(self) -> dict[str, Any]:
@@ -49,9 +49,9 @@ class Agreement:
 
 
 def agreement_of(torch: Scores, onnxruntime: Scores, labels: Classes) -> Agreement:
-    """Of two arrays of scores (n, classes) for pictures of the classes `labels` (n,).
+    """The agreement of two arrays of scores (n, classes) for pictures of the classes `labels` (n,).
 
-    Of equal scores that of the lowest class counts.
+    Among equal scores the lowest class wins.
     """
     ours, theirs = best(torch), best(onnxruntime)
     apart = np.flatnonzero(ours != theirs)

@@ -23,16 +23,16 @@ if TYPE_CHECKING:
     from nin_spec.torch_module import NiNModule
 
 ProgressOf = Callable[[str], Progress]
-"""Makes the progress of a runtime, `torch` or `onnxruntime`."""
+"""Creates the progress callback of a runtime, `torch` or `onnxruntime`."""
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """What onnxruntime came to, and where there is a module to compare with, torch and how far they agree.
+    """The evaluation of onnxruntime, and if there is a module to compare with, that of torch and their agreement.
 
-    `not_compared` says why there is none. `precision` is that of a file of smaller numbers, which may name another
-    class here and there: what counts is that no more than `max_drop` points of accuracy are lost, where it has such
-    a budget.
+    `not_compared` says why there is none. `precision` is set for a reduced-precision file, which may predict different
+    classes for some pictures: the criterion then is its budget, a loss of at most `max_drop` points of accuracy, if it
+    has one.
     """
 
     onnxruntime: Evaluation
@@ -44,17 +44,17 @@ class Comparison:
 
     @property
     def accuracy(self) -> float:
-        """That of onnxruntime, which is what will be served."""
+        """The accuracy in onnxruntime, as in serving."""
         return self.onnxruntime.accuracy
 
     @property
     def drop(self) -> float | None:
-        """Percentage points of accuracy that onnxruntime lost beside torch; None without torch."""
+        """Percentage points of accuracy that onnxruntime loses compared to torch; None without torch."""
         return None if self.torch is None else 100 * (self.torch.correct - self.onnxruntime.correct) / self.torch.images
 
     @property
     def holds(self) -> bool:
-        """True when both say the same everywhere; in smaller numbers, when the budget holds."""
+        """True if both always agree; in reduced precision, if the loss is within the budget."""
         if self.agreement is None or self.drop is None:
             return True
         if self.precision:
@@ -82,16 +82,16 @@ def evaluate(
     data: str | Path | None = None,
     dataset: str | None = None,
 ) -> Comparison:
-    """Evaluate a model, or what a run came to, in torch and exported in onnxruntime: `evaluate(model, "test")`.
+    """Evaluate a model or a run's result in torch and, exported, in onnxruntime: `evaluate(model, "test")`.
 
-    `part` is `test` or `train` of the data set that the model's recipe names, or `dataset`, read from the
-    folder or .npz `data`, else from where it was fetched to (of a run, from where it lay). Of a run, `train`
-    are the pictures learned from, and `validation` those that its epoch was chosen by. Or it is a Part of
-    your own, from nin_spec.data.open_part("mnist", "test", Path("mnist")).
+    `part` is the split `test` or `train` of the recipe's data set, or of `dataset`, read from the folder or .npz
+    `data`, else from its fetched location (for a run, from its recorded path). For a run, `train` has the pictures
+    trained on, and `validation` those that chose its epoch. It may also be a Split, from
+    nin_spec.data.open_split("mnist", "test", Path("mnist")).
 
     Raises:
-        DataError: pictures that can't be read, none at all, or classes that are not the model's.
-        TrainingError: a run without a validation part, or without weights yet.
+        DataError: unreadable pictures, none at all, or classes that are not the model's.
+        TrainingError: a run without a validation split, or without weights yet.
         DeviceError: the device can't run here.
         InputError: scores that are not finite.
     """
@@ -103,22 +103,22 @@ def evaluate(
 
 
 def _opened(model: Model | Run, part: Role, location: Path | None, dataset: str | None) -> Split:
-    """The part of that name."""
+    """The split of that name."""
     if isinstance(model, Run) and dataset in {None, model.dataset}:
         return open_run_split(model, part, location)
     if part == "validation":
-        raise ValueError("only a run knows its validation part: nin_spec.open_run(folder)")
+        raise ValueError("only a run has a validation split: pass nin_spec.open_run(folder)")
     name = dataset or (model.card.dataset if isinstance(model, Model) else model.dataset)
     if not name and location is None:
-        raise ValueError("the model's spec names no data set: say dataset=NAME, or data=PATH")
+        raise ValueError("the model's spec does not name a data set: pass dataset=NAME, or data=PATH")
     return open_split(name or Path(str(location)).resolve().stem, part, location)
 
 
 def compare(subject: Subject, part: Split, batch: int = BATCH, progress: ProgressOf | None = None) -> Comparison:
-    """The same for a subject. torch goes over all pictures first, then onnxruntime."""
+    """The same for a subject. torch evaluates all pictures first, then onnxruntime."""
     part = match_classes(part, subject.labels, subject.classes)
     if not len(part):
-        raise DataError(Code.DATA_MISFIT, f"{part.where} holds no pictures: there is nothing to score")
+        raise DataError(Code.DATA_MISFIT, f"{part.where} has no pictures to score")
     given = (part, subject.contract, subject.shape, batch)
     output = subject.session.metadata.output
     ours = None
@@ -139,7 +139,7 @@ def compare(subject: Subject, part: Split, batch: int = BATCH, progress: Progres
 
 
 def output_of(module: NiNModule) -> Output:
-    """What a module's scores are, by its last layer."""
+    """The kind of a module's scores, by its last layer."""
     from torch import nn
 
     last = module.get_submodule(module.order[-1])

@@ -1,4 +1,4 @@
-"""Scores and true classes to the numbers that people ask for. Pure data: the command line prints it."""
+"""Metrics from scores and true classes, as pure data; the command line prints it."""
 
 from __future__ import annotations
 
@@ -19,10 +19,9 @@ _TOP = 5
 
 @dataclass(frozen=True, slots=True)
 class ClassRow:
-    """One class: its pictures, how many of them were recognised, how often it was said at all.
+    """One class: its pictures, how many were classified correctly, how often it was predicted.
 
-    `recall` is the share of its pictures that were recognised, None where it has none; `precision` the
-    share of what was said to be it that is, None where nothing was.
+    `recall` is correct / images, None without images; `precision` is correct / predicted, None without predictions.
     """
 
     label: str
@@ -32,12 +31,12 @@ class ClassRow:
 
     @property
     def recall(self) -> float | None:
-        """Recognised of its pictures."""
+        """Correct over images."""
         return self.correct / self.images if self.images else None
 
     @property
     def precision(self) -> float | None:
-        """Right of what was said to be it."""
+        """Correct over predicted."""
         return self.correct / self.predicted if self.predicted else None
 
     def as_dict(self) -> dict[str, Any]:
@@ -47,11 +46,11 @@ class ClassRow:
 
 @dataclass(frozen=True, eq=False)
 class Evaluation:
-    """How well scores name the classes of pictures.
+    """The result of an evaluation.
 
-    `confusion` (C, C) counts pictures, a row for each true class, a column for each predicted one.
-    `in_top5` counts pictures whose class is among the five best, None where there are no more than five;
-    `loss` is the mean cross-entropy in nats, None where the model doesn't say what its scores are.
+    `confusion` (C, C) counts pictures, a row per true class, a column per predicted one. `in_top5` counts pictures
+    whose class is among the five best, None for at most five classes; `loss` is the mean cross-entropy in nats, None if
+    the model doesn't declare the kind of its scores.
     """
 
     classes: tuple[str, ...]
@@ -66,17 +65,17 @@ class Evaluation:
 
     @property
     def correct(self) -> int:
-        """Pictures whose best class is theirs."""
+        """Pictures that were classified correctly."""
         return int(self.confusion.trace())
 
     @property
     def accuracy(self) -> float:
-        """Correct of all, 0 to 1."""
+        """Top-1 accuracy, 0 to 1."""
         return self.correct / self.images
 
     @property
     def top5(self) -> float | None:
-        """Among the five best, of all, 0 to 1; None where there are no more than five classes."""
+        """Top-5 accuracy, 0 to 1; None for at most five classes."""
         return None if self.in_top5 is None else self.in_top5 / self.images
 
     @property
@@ -86,7 +85,7 @@ class Evaluation:
         return tuple(ClassRow(c, *map(int, row)) for c, row in zip(self.classes, counts, strict=True))
 
     def headline(self) -> dict[str, Any]:
-        """The totals alone, as plain data."""
+        """Only the totals, as plain data."""
         keys = ("accuracy", "top5", "loss", "images", "correct")
         return {key: getattr(self, key) for key in keys}
 
@@ -100,9 +99,9 @@ class Evaluation:
 
 
 def evaluation_of(scores: Scores, labels: Classes, classes: tuple[str, ...], output: Output | None) -> Evaluation:
-    """The evaluation of `scores` (n, C), finite, for pictures of the classes `labels` (n,), at least one.
+    """The evaluation of finite `scores` (n, C) for pictures of the classes `labels` (n,), at least one.
 
-    `output` says what the scores are, for the loss.
+    `output` is the kind of the scores, for the loss.
     """
     table = confusion(labels, best(scores), len(classes))
     in_top5 = int((ranks(scores, labels) < _TOP).sum()) if len(classes) > _TOP else None
@@ -110,20 +109,20 @@ def evaluation_of(scores: Scores, labels: Classes, classes: tuple[str, ...], out
 
 
 def best(scores: Scores) -> Classes:
-    """The best class of each row; of equal scores the lowest index."""
+    """The best class of each row; for equal scores, the lowest index."""
     found: Classes = scores.argmax(1)
     return found
 
 
 def confusion(labels: Classes, predicted: Classes, classes: int) -> Classes:
-    """Counts (C, C): a row for each true class, a column for each predicted one."""
+    """Counts (C, C): a row per true class, a column per predicted one."""
     pairs = np.bincount(labels * classes + predicted, minlength=classes * classes)
     counts: Classes = pairs.reshape(classes, classes).astype(np.int64, copy=False)
     return counts
 
 
 def ranks(scores: Scores, labels: Classes) -> Classes:
-    """The place of the true class in each row, from 0: so many classes score more, or as much at a lower index."""
+    """The rank of the true class in each row, from 0; among equal scores, the lower index is first."""
     own = np.take_along_axis(scores, labels[:, None], 1)
     earlier = np.arange(scores.shape[1]) < labels[:, None]
     places: Classes = ((scores > own) | ((scores == own) & earlier)).sum(1)
@@ -131,7 +130,7 @@ def ranks(scores: Scores, labels: Classes) -> Classes:
 
 
 def mean_loss(scores: Scores, labels: Classes, output: Output | None) -> float | None:
-    """The mean cross-entropy, -log of the true class's probability, in nats; None where `output` is."""
+    """The mean cross-entropy, -log of the true class's probability, in nats; None if `output` is None."""
     if output is None:
         return None
     own = _LOG_PROBABILITIES[output](scores.astype(np.float64))
@@ -145,7 +144,7 @@ def _log_softmax(scores: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _log(probabilities: NDArray[np.float64]) -> NDArray[np.float64]:
-    # A probability that float32 rounded to 0 would make the mean infinite, whatever the others are.
+    # A probability that float32 rounded to 0 would make the mean infinite.
     smallest = float(np.finfo(np.float32).tiny)
     result: NDArray[np.float64] = np.log(np.maximum(probabilities, smallest))
     return result

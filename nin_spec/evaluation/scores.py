@@ -1,7 +1,7 @@
-"""The scores of every picture of a part, in torch or in onnxruntime.
+"""The scores of every picture of a split, in torch or in onnxruntime.
 
-Pictures are prepared as `nin-spec run` prepares them, the next batch in a thread while this one is
-computed. One runtime goes over all of them before the other begins: their thread pools would fight.
+Pictures are preprocessed as in `nin-spec run`, the next batch in a thread while this one is computed. The runtimes run
+one after the other, since their thread pools would compete.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ if TYPE_CHECKING:
 Array = NDArray[np.floating[Any]]
 Shape = tuple[int, int, int]
 Progress = Callable[[int], None]
-"""Told after each batch how many pictures it had."""
+"""Called after each batch with its number of pictures."""
 
 BATCH = 256
 
 
-def module_scores(  # noqa: PLR0913, PLR0917 what it computes, on what, and how
+def module_scores(  # noqa: PLR0913, PLR0917 model, data and settings
     module: NiNModule,
     part: Split,
     contract: Preprocessing,
@@ -46,11 +46,10 @@ def module_scores(  # noqa: PLR0913, PLR0917 what it computes, on what, and how
     *,
     pixels: bool = False,
 ) -> Array:
-    """The module's scores (n, classes) on the device where it lies; it is left in the mode it was in.
+    """The module's scores (n, classes) on its device; its training mode is restored.
 
-    `shape` is the network's input (C, H, W); with `pixels` the module takes raw ones, channels first.
-    Raises DataError or InputError for what doesn't fit or is not finite, DeviceError when the device has too
-    little memory.
+    `shape` is the network's input (C, H, W); with `pixels` the module takes raw ones, channels first. Raises DataError
+    or InputError for a misfit or non-finite scores, DeviceError if the device runs out of memory.
     """
     import torch
 
@@ -75,9 +74,9 @@ def session_scores(  # noqa: PLR0913, PLR0917 the same
     batch: int = BATCH,
     progress: Progress | None = None,
 ) -> Array:
-    """The session's scores (n, classes). A batch that the model fixes is kept, the last one filled with zeros.
+    """The session's scores (n, classes). If the model has a fixed batch size, the last batch is padded with zeros.
 
-    Raises DataError or InputError for what doesn't fit or is not finite.
+    Raises DataError or InputError for a misfit or non-finite scores.
     """
     fixed = session.input_shape[0]
     raw_as = contract if session.takes_pixels else None
@@ -85,7 +84,7 @@ def session_scores(  # noqa: PLR0913, PLR0917 the same
     return _collect((_run(session, x, fixed or len(x)) for x in coming), part, "onnxruntime", progress)
 
 
-def inputs(  # noqa: PLR0913, PLR0917 which pictures, and what is made of them
+def inputs(  # noqa: PLR0913, PLR0917 pictures and preprocessing
     part: Split,
     contract: Preprocessing,
     shape: Shape,
@@ -93,12 +92,12 @@ def inputs(  # noqa: PLR0913, PLR0917 which pictures, and what is made of them
     batch: int,
     raw_as: Preprocessing | None = None,
 ) -> Iterator[Array]:
-    """The part's pictures in order as inputs (n, C, H, W), or as the raw ones of a contract, read ahead."""
+    """The split's pictures in order as inputs (n, C, H, W), or as raw pixels, prefetched."""
     if shape[0] not in (1, 3):
-        message = f"a picture has 1 or 3 channels, and the model takes {show(shape)}"
+        message = f"a picture has 1 or 3 channels, but the model takes {show(shape)}"
         raise InputError(Code.INPUT_UNUSABLE, message)
     if not len(part):
-        raise DataError(Code.DATA_MISFIT, f"the {part.part} part of {part.dataset} has no pictures")
+        raise DataError(Code.DATA_MISFIT, f"the {part.part} split of {part.dataset} has no pictures")
     frame = frame_of(shape, contract)
     numbers = np.arange(len(part))
     cuts = [numbers[k : k + batch] for k in range(0, len(numbers), batch)]
@@ -123,7 +122,7 @@ def _forward(module: NiNModule, x: torch.Tensor) -> Array:
 
 
 def _run(session: Session, x: Array, size: int) -> Array:
-    """The scores of a batch that is filled up to `size`."""
+    """The scores of a batch that is padded to `size`."""
     if len(x) == size:
         return _row_each(_bounded(session, x), len(x))
     filled = np.concatenate([x, np.zeros((size - len(x), *x.shape[1:]), x.dtype)])
@@ -131,15 +130,15 @@ def _run(session: Session, x: Array, size: int) -> Array:
 
 
 def _row_each(scores: Array, count: int) -> Array:
-    """The same scores. Raises InputError unless there is a row for each of so many pictures."""
+    """The same scores. Raises InputError unless they have `count` rows."""
     if not scores.ndim or len(scores) != count:
-        message = f"the model gives scores of shape {show(scores.shape)} for a batch of {count}"
-        raise InputError(Code.MODEL_UNREADABLE, message, hint="it must give one row a picture")
+        message = f"the model returns scores of shape {show(scores.shape)} for a batch of {count}"
+        raise InputError(Code.MODEL_UNREADABLE, message, hint="it must return one row per picture")
     return scores
 
 
 def _collect(made: Iterable[Array], part: Split, runtime: str, progress: Progress | None) -> Array:
-    """All scores in one array, each batch looked at as it comes."""
+    """All scores in one array, checked batch by batch."""
     found: list[Array] = []
     for scores in made:
         _check(scores, part, runtime, done=sum(map(len, found)))
@@ -151,18 +150,18 @@ def _collect(made: Iterable[Array], part: Split, runtime: str, progress: Progres
 
 def _check(scores: Array, part: Split, runtime: str, done: int) -> None:
     if scores.ndim != 2 or scores.shape[1] != len(part.classes):
-        message = f"the model gives scores of shape {show(scores.shape)}, and {part.dataset} has {len(part.classes)}"
+        message = f"the model returns scores of shape {show(scores.shape)}, but {part.dataset} has {len(part.classes)}"
         raise DataError(Code.DATA_MISFIT, f"{message} classes")
     finite = np.isfinite(scores).all(1)
     if not finite.all():
-        message = f"in {runtime} the scores of picture {done + int(finite.argmin())} are not finite numbers"
+        message = f"in {runtime} the scores of picture {done + int(finite.argmin())} are NaN or infinite"
         hint = "the weights are damaged, or their training diverged"
         raise InputError(Code.MODEL_UNREADABLE, message, hint=hint)
 
 
 @contextlib.contextmanager
 def _exact(device: torch.device) -> Iterator[None]:
-    """On a GPU, convolutions without TF32, which rounds their factors to 10 bits."""
+    """Disable TF32 on a GPU, which rounds the factors of convolutions to 10 bits."""
     if device.type != "cuda":
         yield
         return
@@ -174,7 +173,7 @@ def _exact(device: torch.device) -> Iterator[None]:
 
 @contextlib.contextmanager
 def torch_threads(count: int) -> Iterator[None]:
-    """PyTorch with so many threads."""
+    """Set PyTorch's number of threads."""
     import torch
 
     before = torch.get_num_threads()
@@ -186,5 +185,5 @@ def torch_threads(count: int) -> Iterator[None]:
 
 
 def _bounded(session: Session, x: Array) -> Array:
-    """A batch's scores; a run that never ends is given up."""
+    """A batch's scores; a run that never ends is abandoned."""
     return within(RUNNING, "the model", "running it", lambda: session.run(x))

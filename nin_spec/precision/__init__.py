@@ -1,15 +1,15 @@
-"""Smaller numbers on a budget: an exported float32 file made into one of another precision, and measured.
+"""Reduced precision on a budget: converts an exported float32 file to another precision, and measures it.
 
-settings.py     what is asked for
+settings.py     the settings
 fitness.py      which device has kernels for which precision
-samples.py      on which pictures a file is calibrated, and on which it is measured
-trial.py        how many pictures a file still names right
-calibration.py  the smallest and largest of each value, on real pictures
-float16.py      half numbers between two casts
-int8.py         quantised by onnxruntime, integer kernels throughout
-job.py          what the making of one file stands on
-search.py       the layers that lose most, left in float until the budget holds
-reduction.py    all of it, put together
+samples.py      the pictures for calibration and for measurement
+trial.py        the accuracy of a file
+calibration.py  the range of each value, on real pictures
+float16.py      float16 between two casts
+int8.py         quantised by onnxruntime, with integer kernels
+job.py          the inputs of one conversion
+search.py       keeps the most sensitive layers in float until the budget holds
+reduction.py    the modules above put together
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ __all__ = ["PRECISIONS", "Precision", "PrecisionSettings", "Watch", "reduce"]
 
 
 def __getattr__(name: str) -> Any:
-    # Loaded when used: the settings alone cost no onnxruntime, and the command line's help needs no more.
+    # Loaded on first use: the settings, all that the command line's help needs, don't load onnxruntime.
     if name == "Watch":
         from nin_spec.precision.job import Watch
 

@@ -1,8 +1,8 @@
-"""The smallest and largest that each value of a file gets, on real pictures.
+"""The range of each value of a file, on real pictures.
 
 Minimum and maximum, and no percentile: over trained networks the percentiles of 99.99 and 99.999 and the
-entropy gave the same accuracy within one picture in five hundred, and a value that is cut off is a choice
-that nobody made. Where a range is too wide for 8 bits, the layers at its ends are left in float.
+entropy gave the same accuracy within one picture in five hundred, and clipping values would be an arbitrary choice. If
+a range is too wide for 8 bits, the adjacent layers stay in float.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from nin_spec.runtime.installation import import_onnxruntime
 _quantization = import_onnxruntime("quantization")
 
 Ranges: TypeAlias = Mapping[str, Any]
-"""By value: onnxruntime's own (TensorsData), for its quantiser."""
+"""Ranges by value name, in onnxruntime's type (TensorsData) for its quantiser."""
 
 
 class _Reader:
-    """One batch, in the form that onnxruntime's calibrators read."""
+    """One batch, in the interface of onnxruntime's calibrators."""
 
     def __init__(self, name: str, batch: Array) -> None:
         self.coming = [{name: batch}]
@@ -41,7 +41,7 @@ def calibrate(data: bytes, name: str, batches: Iterable[Array], progress: Progre
             augmented_model_path=str(Path(folder, "open.onnx")),
             calibrate_method=_quantization.CalibrationMethod.MinMax,
         )
-        # A batch at a time, so that memory doesn't grow with their number.
+        # One batch at a time, to bound memory.
         for batch in batches:
             calibrator.collect_data(_Reader(name, batch))
             if progress is not None:

@@ -1,8 +1,8 @@
-"""A float32 file made into one of half numbers (IEEE binary16): typed weights and arithmetic.
+"""Convert a float32 file to float16 (IEEE binary16): weights and arithmetic.
 
-Input and scores stay float32, so that clients need not know: two casts cost nothing beside a convolution.
-onnxruntime.transformers has such a conversion; it cuts weights that are too large to 65504, raises those
-that are too small to 6e-8, tells neither, and changes sys.path when imported.
+Input and scores stay float32, so that clients are unaffected: two casts are cheap compared to a convolution.
+onnxruntime.transformers has such a conversion, but it silently clips large weights to 65504 and raises small ones to
+6e-8, and changes sys.path on import.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ SMALLEST_NORMAL = float(np.finfo(np.float16).smallest_normal)
 _HALF, _FULL = int(TensorProto.FLOAT16), int(TensorProto.FLOAT)
 _SUFFIX = {_HALF: "float16", _FULL: "float32"}
 _FULL_OPS = {"Cast", "Softmax", "LogSoftmax", "Exp", "TopK", "ArgMax", "Identity"}
-"""What stays in float32: a probability below 6e-8 would be 0 in half. Identity only gives one another name."""
+"""Ops that stay in float32: a probability below 6e-8 would be 0 in float16. Identity only renames one."""
 
 
 def to_float16(data: bytes) -> tuple[bytes, list[str]]:
-    """The file in half numbers, and what its weights lost. Raises ExportError for a weight beyond 65504."""
+    """The file in float16, and remarks on rounded weights. Raises ExportError for a weight beyond 65504."""
     proto = load_from_string(data)
     floats = _floats(proto)
     remarks = _halve_weights(proto)
@@ -34,9 +34,9 @@ def to_float16(data: bytes) -> tuple[bytes, list[str]]:
 
 
 def too_large(what: str, span: Span | None = None) -> ExportError:
-    """The error of a number that half doesn't have."""
-    message = f"{what}, and float16 ends at {LARGEST:g}"
-    hint = "ask for --precision bfloat16, which has float32's range, or float32"
+    """The error of a number beyond float16's range."""
+    message = f"{what}; the largest float16 is {LARGEST:g}"
+    hint = "pass --precision bfloat16, which has float32's range, or float32"
     return ExportError(Code.EXPORT_OPTION, message, span, hint)
 
 
@@ -44,13 +44,13 @@ def too_large(what: str, span: Span | None = None) -> ExportError:
 
 
 def _halve_weights(proto: ModelProto) -> list[str]:
-    """Every float32 initializer in half, in place; what was lost."""
+    """Convert every float32 initializer in place; returns remarks on lost precision."""
     total, gone, fewer = 0, 0, 0
     for tensor in (t for t in proto.graph.initializer if t.data_type == _FULL):
         array = numpy_helper.to_array(tensor)
         size = float(np.abs(array).max(initial=0.0))
         if not size <= LARGEST:
-            raise too_large(f"{tensor.name} holds a weight of magnitude {size:.3g}")
+            raise too_large(f"{tensor.name} has a weight of magnitude {size:.3g}")
         half = array.astype(np.float16)
         total += array.size
         gone += int(np.count_nonzero((array != 0) & (half == 0)))
@@ -66,28 +66,28 @@ def _halve_weights(proto: ModelProto) -> list[str]:
 
 @dataclass
 class _Casting:
-    """Nodes being written, and by value and type the name under which a value is had in that type."""
+    """The nodes being written, and the names of values by type."""
 
     outputs: frozenset[str]
     names: dict[tuple[str, int], str]
     nodes: list[NodeProto] = field(default_factory=list)
 
     def had(self, value: str, kind: int) -> str:
-        """The name of a value in that type, cast if it is not there yet."""
+        """The name of a value in that type, with a cast if needed."""
         if (value, kind) not in self.names:
             name = self.free(value, kind)
             source = self.names[value, _HALF if kind == _FULL else _FULL]
-            node = f"{value}/{_SUFFIX[kind]}"  # an output's own name may be that of the node that makes it
+            node = f"{value}/{_SUFFIX[kind]}"  # an output's name may be that of the node that computes it
             self.nodes.append(helper.make_node("Cast", [source], [name], name=node, to=kind))
             self.names[value, kind] = name
         return self.names[value, kind]
 
     def free(self, value: str, kind: int) -> str:
-        """Under which name a value is made by a cast: an output of the file keeps its own, in float32."""
+        """The name of a cast's result: an output of the file keeps its name, in float32."""
         return value if kind == _FULL and value in self.outputs else f"{value}/{_SUFFIX[kind]}"
 
     def add(self, node: NodeProto, floats: frozenset[str]) -> None:
-        """A node that computes in half, or in float32 where half won't do."""
+        """Add a node that computes in float16, or in float32 if needed."""
         kind = _FULL if node.op_type in _FULL_OPS else _HALF
         made = NodeProto()
         made.CopyFrom(node)
@@ -100,7 +100,7 @@ class _Casting:
 
 
 def _halve_nodes(proto: ModelProto, floats: frozenset[str]) -> None:
-    """Every node in half, in place, with casts at the input and at the outputs."""
+    """Convert every node in place, with casts at the input and at the outputs."""
     graph = proto.graph
     outputs = [o.name for o in graph.output if o.name in floats]
     casting = _Casting(frozenset(outputs), {(i.name, _FULL): i.name for i in graph.input if i.name in floats})
@@ -109,12 +109,12 @@ def _halve_nodes(proto: ModelProto, floats: frozenset[str]) -> None:
     for name in outputs:
         casting.had(name, _FULL)
     graph.ClearField("node")
-    graph.ClearField("value_info")  # of types that are no longer theirs
+    graph.ClearField("value_info")  # their types are outdated
     graph.node.extend(casting.nodes)
 
 
 def _floats(proto: ModelProto) -> frozenset[str]:
-    """The float32 values of a file, its weights left out."""
+    """The float32 values of a file, without weights."""
     graph = shape_inference.infer_shapes(proto, strict_mode=True).graph
     values = (*graph.input, *graph.value_info, *graph.output)
     return frozenset(v.name for v in values if v.type.tensor_type.elem_type == _FULL)

@@ -1,12 +1,12 @@
-"""A float32 file made into one of 8-bit integers, by onnxruntime's quantiser, in its QDQ form.
+"""Convert a float32 file to int8 by onnxruntime's quantiser, in QDQ form.
 
-Values are unsigned, weights signed, a scale for each output channel, and weights keep to 7 bits. Unsigned
+Values are unsigned, weights signed with a scale per output channel and 7 bits. Unsigned
 by signed is what every kernel of onnxruntime's CPU provider computes fastest. The 7 bits are for x86
 without VNNI: its vpmaddubsw adds two products in 16 bits, where 255 * 127 * 2 saturates and 255 * 64 * 2
-does not. With 8 bits the same file gave scores 15 times as wrong on such a machine as on others
-(measured); unsigned weights, which are exact there too, run slower than float32.
+does not. With 8 bits the errors of the same file's scores were 15 times as large on such a machine as on others
+(measured); unsigned weights, which are exact there, too, run slower than float32.
 
-What follows the last weights stays in float: it costs nothing, and scores of 8 bits would tie.
+Layers after the last weights stay in float: they are cheap, and 8-bit scores would tie.
 """
 
 from __future__ import annotations
@@ -30,19 +30,19 @@ _quantization = import_onnxruntime("quantization")
 WEIGHTED = ("Conv", "Gemm")
 _RECTIFIERS = ("Relu", "LeakyRelu")
 _QUANTISED = (*WEIGHTED, *_RECTIFIERS, "MaxPool", "AveragePool", "Pad")
-"""What has an integer kernel; anything else between them computes in float, its input and output converted."""
+"""Ops with an integer kernel; others compute in float, with converted input and output."""
 _INTEGER_KERNELS = ("QLinearConv", "QGemm")
 
 
 def layers_of(data: bytes) -> list[str]:
-    """The nodes that hold weights to quantise, in order."""
+    """The nodes with weights to quantise, in order."""
     proto = load_from_string(data)
     tail = _tail(proto)
     return [n.name for n in proto.graph.node if n.op_type in WEIGHTED and n.name not in tail]
 
 
 def quantise(data: bytes, ranges: Ranges, float_layers: Collection[str] = ()) -> bytes:
-    """The file in int8 but for some layers. The same input, the same bytes."""
+    """The file in int8 except for some layers, deterministic."""
     given: ModelProto = load_from_string(data)
     proto = shape_inference.infer_shapes(given)
     excluded = [*float_layers, *_tail(proto)]
@@ -56,7 +56,7 @@ def quantise(data: bytes, ranges: Ranges, float_layers: Collection[str] = ()) ->
     made: ModelProto = quantiser.model.model
     _keep_float(made, float_layers)
     made.graph.ClearField("value_info")
-    # The quantiser writes its own name over these, and a remark of its own beside them.
+    # The quantiser overwrites these with its own name, and adds a comment.
     made.producer_name, made.producer_version = given.producer_name, given.producer_version
     made.ClearField("metadata_props")
     made.metadata_props.extend(given.metadata_props)
@@ -65,10 +65,10 @@ def quantise(data: bytes, ranges: Ranges, float_layers: Collection[str] = ()) ->
 
 
 def _keep_float(proto: ModelProto, float_layers: Collection[str]) -> None:
-    """Hide from onnxruntime that a float layer stands between two integer ones: it would quantise its weights.
+    """Hide a float layer between two integer ones from onnxruntime, which would quantise its weights.
 
-    Its optimiser WeightBiasQuantization does so, with one scale for all channels, wherever a convolution reads
-    what a DequantizeLinear gives. A Clip at float's own bounds changes no number and stands between the two.
+    Its optimiser WeightBiasQuantization does so, with one scale for all channels, if a convolution's input is a
+    DequantizeLinear. A Clip at float's bounds between the two changes nothing else.
     """
     converted = {n.output[0] for n in proto.graph.node if n.op_type == "DequantizeLinear"}
     for k, node in reversed([*enumerate(proto.graph.node)]):
@@ -85,10 +85,9 @@ def _keep_float(proto: ModelProto, float_layers: Collection[str]) -> None:
 
 
 def _tail(proto: ModelProto) -> set[str]:
-    """The nodes that make scores of maps: what follows the last weights, their activation left out.
+    """The nodes from maps to scores: those after the last weights, except their activation.
 
-    Where no pool follows a last convolution, it gives the scores themselves, on maps of one cell, and stays in
-    float with the rest.
+    A last convolution without a pool after it computes the scores on 1x1 maps, and stays in float, too.
     """
     nodes = list(proto.graph.node)
     last = max((k for k, n in enumerate(nodes) if n.op_type in WEIGHTED), default=-1)
@@ -98,7 +97,7 @@ def _tail(proto: ModelProto) -> set[str]:
 
 
 def macs_of(data: bytes) -> dict[str, int]:
-    """Multiply-accumulates of each node with weights, for one image; empty where the file leaves its size open."""
+    """Multiply-accumulates of each node with weights, for one image; empty for an open size."""
     graph = shape_inference.infer_shapes(load_from_string(data)).graph
     sizes = {t.name: math.prod(t.dims) for t in graph.initializer}
     shapes = {v.name: v.type.tensor_type.shape.dim for v in (*graph.value_info, *graph.output)}
@@ -109,7 +108,7 @@ def macs_of(data: bytes) -> dict[str, int]:
 
 
 def integer_kernels(data: bytes) -> int:
-    """How many of a file's layers onnxruntime's CPU provider computes by integer kernels, by its optimised graph."""
+    """The number of layers that onnxruntime's CPU provider computes by integer kernels, from its optimised graph."""
     ort = import_onnxruntime()
     options = ort.SessionOptions()
     options.log_severity_level = 4

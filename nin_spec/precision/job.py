@@ -1,4 +1,4 @@
-"""What the making of one file stands on: the float32 file, the pictures, the budget, and who is told."""
+"""The inputs of one conversion: the float32 file, the pictures, the budget, and the reporter."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from nin_spec.runtime.session import Session
 
 @dataclass(frozen=True)
 class Watch:
-    """Who is told what happens, line by line, and shown how far a piece of work is."""
+    """Receives messages, line by line, and progress."""
 
     say: Callable[[str], None] = lambda _: None
     progress: Callable[[str, int], Progress | None] = lambda _, __: None
@@ -30,7 +30,7 @@ class Watch:
 
 @dataclass(frozen=True)
 class Job:
-    """`data` is the float32 file and `session` holds it on the device that measures; `pictures` where there are any."""
+    """`data` is the float32 file and `session` is its session on the measuring device; `pictures` if there are any."""
 
     model: Model
     data: bytes = field(repr=False)
@@ -46,7 +46,7 @@ class Job:
         return calibrate(self.data, self.session.input_name, batches, self.watch.progress("calibrating", len(part)))
 
     def begin(self) -> Trial:
-        """The float32 file over the evaluation pictures, which is told."""
+        """Measure and report the float32 file on the evaluation pictures."""
         pictures = self.known
         part = pictures.evaluation
         progress = self.watch.progress("float32", len(part))
@@ -57,38 +57,38 @@ class Job:
         return trial
 
     def attempt(self, trial: Trial, data: bytes, name: str) -> Outcome:
-        """What a reduced file comes to, which is told."""
+        """Measure and report a reduced file."""
         outcome = trial.of(data, self.watch.progress(self.settings.precision, len(trial.part)))
         self.watch.say(f"{name}: {outcome} (allowed: {self.budget:g} points)")
         return outcome
 
     @property
     def known(self) -> Pictures:
-        """The pictures, of a job that has some."""
+        """The pictures. Raises without pictures."""
         if self.pictures is None:
-            raise ValueError("this job was given no pictures")
+            raise ValueError("this job has no pictures")
         return self.pictures
 
     @property
     def budget(self) -> float:
-        """Points that may be lost, of a job that measures."""
+        """The allowed loss in points. Raises without a budget."""
         if self.settings.max_drop is None:
-            raise ValueError("this job measures nothing")
+            raise ValueError("this job has no budget")
         return self.settings.max_drop
 
     def exceeded(self, why: str) -> BudgetError:
-        """The error of a file that loses too much."""
-        message = f"{why}, and {self.budget:g} are allowed on the {self.known.name} pictures of the data set"
-        hint = "allow more (--max-drop), or take a wider precision; see `nin-spec guide precision`"
+        """The error of a file that exceeds the budget."""
+        message = f"{why}; {self.budget:g} are allowed on the {self.known.name} pictures of the data set"
+        hint = "raise --max-drop, or use a wider precision; see `nin-spec guide precision`"
         return BudgetError(Code.BUDGET, message, hint=hint)
 
     def line_of(self, layer: str) -> str:
-        """`spec.yaml:12`, where the spec asks for a layer."""
+        """The position of a layer in the spec: `spec.yaml:12`."""
         span = span_of(self.model, layer)
         return f"{Path(span.source.name).name}:{span.line}" if span else ""
 
     def facts(self, outcome: Outcome | None, float_layers: Sequence[str] = (), *, calibrated: bool) -> dict[str, Any]:
-        """What the file says of its making, as plain data. What was not measured is null."""
+        """The file's metadata on the conversion, as plain data. Values not measured are null."""
         found: dict[str, Any] = {"max_drop": None if outcome is None else self.budget, "float_layers": [*float_layers]}
         if calibrated:
             used = self.known.calibration
@@ -108,13 +108,13 @@ class Job:
 
 
 def span_of(model: Model, value: str) -> Span | None:
-    """Where the spec asks for the layer that makes a value of the file."""
+    """The span in the spec of the layer that computes a value of the file."""
     name = value.partition("/")[0]
     return next((n.span for n in model.graph if n.name == name), None)
 
 
 def batches_of(session: Session, model: Model, part: Split) -> Iterator[Array]:
-    """A part as inputs of the file, in batches; where it fixes their size, the last is filled with its last picture."""
+    """A split as inputs of the file, in batches; a fixed batch size is padded with the last picture."""
     size = session.input_shape[0]
     shape = cast("Shape", model.graph.input.shape)
     contract = model.card.preprocessing

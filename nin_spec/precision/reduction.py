@@ -1,4 +1,4 @@
-"""A float32 file made into one of smaller numbers: made, measured against its budget, and told step by step."""
+"""Convert a float32 file to a reduced precision, measure it against the budget, and report each step."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from nin_spec.runtime.session import open_session
 
 @dataclass(frozen=True)
 class Reduced:
-    """A file of another precision, not yet proved, and `pictures` to prove int8 on, for which noise won't do."""
+    """A file of another precision, not yet proved, and `pictures` to prove int8 on, which noise does not suit."""
 
     artifact: Artifact
     pictures: Batch | None = None
@@ -46,7 +46,7 @@ def reduce(
     """The artifact with its float32 ONNX file in another precision, measured on `device` within the budget.
 
     Raises:
-        ExportError: a weight that the precision can't hold, or a device that can't compute in it.
+        ExportError: a weight out of the precision's range, or a device that can't compute in it.
         DataError: pictures that are missing, damaged, or not of the model's classes.
         DeviceError: the device can't run here.
         BudgetError: more accuracy is lost than `settings.max_drop` allows.
@@ -62,11 +62,11 @@ def reduce(
 
 
 def _prepare(model: Model, data: bytes, settings: PrecisionSettings, device: str | None, watch: Watch) -> Job:
-    """The job, once its device is shown to work and its pictures to be there."""
+    """The job, after checking its device and its pictures."""
     place = device or DEFAULT_DEVICE[settings.precision]
     remark = remark_on(settings.precision, place)
     session = open_session(data, cast("Any", place), options=settings.options)
-    # What `auto` took is known only now.
+    # The device that `auto` chose is known only now.
     remark = remark or remark_on(settings.precision, session.device)
     if remark:
         watch.say(remark)
@@ -76,8 +76,8 @@ def _prepare(model: Model, data: bytes, settings: PrecisionSettings, device: str
 
 def _require_float32(data: bytes) -> None:
     if any(t.data_type == TensorProto.DOUBLE for t in load_from_string(data).graph.initializer):
-        message = "a float64 file is not made smaller: float32 comes between"
-        raise ExportError(Code.EXPORT_OPTION, message, hint="leave --dtype float64 or --precision out")
+        message = "a float64 file can't be converted directly: export it in float32"
+        raise ExportError(Code.EXPORT_OPTION, message, hint="remove --dtype float64 or --precision")
 
 
 # ------------------------------------------------------------------ precisions
@@ -93,27 +93,27 @@ def _float16(job: Job) -> bytes:
 
 
 def _refuse_overflow(job: Job) -> None:
-    """Raise ExportError, at the spec's line, where a value leaves half's range: on a CPU it would not show."""
+    """Raise ExportError, at the spec's line, if a value leaves float16's range, which a CPU would not show."""
     sizes = largest(job.ranges())
     values = (value for node in load_from_string(job.data).graph.node for value in node.output)
     for name in (job.session.input_name, *values):
         size = sizes.get(name, 0.0)
         if not size <= LARGEST:
-            raise too_large(f"{name} gets as large as {size:.3g} on training pictures", span_of(job.model, name))
+            raise too_large(f"{name} reaches {size:.3g} on training pictures", span_of(job.model, name))
 
 
 def _bfloat16(job: Job) -> bytes:
     job.watch.say(
-        "the file stays float32 and asks for bfloat16 in its metadata (nin_spec.precision): nin-spec's sessions "
-        "follow where the provider can; another program is to set its provider's own option"
+        "the file stays float32 and requests bfloat16 in its metadata (nin_spec.precision): nin-spec's sessions use "
+        "it if the provider can; other programs must set their provider's own option"
     )
     return _measured(job, stamp(job.data, "bfloat16"))
 
 
 def _int8(job: Job) -> bytes:
     if not layers_of(job.data):
-        message = "int8 has nothing to quantise: the one layer with weights makes the scores, and those stay in float"
-        raise ExportError(Code.EXPORT_OPTION, message, hint="leave --precision out")
+        message = "int8 has nothing to quantise: the only layer with weights computes the scores, which stay in float"
+        raise ExportError(Code.EXPORT_OPTION, message, hint="remove --precision")
     ranges = job.ranges()
     used = job.known.calibration
     job.watch.say(
@@ -130,7 +130,7 @@ _MAKERS: Mapping[Precision, Callable[[Job], bytes]] = {"float16": _float16, "bfl
 
 
 def _measured(job: Job, data: bytes) -> bytes:
-    """The file with its facts, when it holds the budget. Raises BudgetError."""
+    """The file with its metadata, if it is within the budget. Raises BudgetError."""
     precision, outcome = job.settings.precision, None
     if job.settings.max_drop is not None:
         outcome = job.attempt(job.begin(), data, precision)
@@ -140,29 +140,29 @@ def _measured(job: Job, data: bytes) -> bytes:
 
 
 def _finish(job: Job, data: bytes, outcome: Outcome | None, float_layers: tuple[str, ...] = ()) -> bytes:
-    """The file with what it says of its making; what is worth knowing of it is told."""
+    """The file with its metadata; remarks are reported."""
     precision = job.settings.precision
     if outcome is None:
-        job.watch.say(f"{precision}: what it costs in accuracy was not measured (no budget)")
+        job.watch.say(f"{precision}: the loss of accuracy was not measured (no budget)")
     if precision == "int8":
         job.watch.say(_integer_share(job, data, float_layers))
     return stamp(data, precision, job.facts(outcome, float_layers, calibrated=precision == "int8"))
 
 
 def _integer_share(job: Job, data: bytes, float_layers: tuple[str, ...]) -> str:
-    """How much of the network is computed in integers, by the graph that the CPU provider makes of the file."""
+    """The fraction of the network computed in integers, from the CPU provider's optimised graph."""
     layers = layers_of(job.data)
     macs = macs_of(job.data)
     quantised = sum(macs.get(name, 0) for name in layers if name not in float_layers)
     share = f", {quantised / sum(macs.values()):.1%} of the MACs" if macs else ""
     return (
-        f"int8: {len(layers) - len(float_layers)} of {len(layers)} layers{share}; onnxruntime's CPU provider computes "
-        f"{integer_kernels(data)} by integer kernels, and what makes scores of the last map stays in float"
+        f"int8: {len(layers) - len(float_layers)} of {len(layers)} layers{share}; onnxruntime's CPU provider "
+        f"computes {integer_kernels(data)} by integer kernels; the nodes from the last maps to the scores stay in float"
     )
 
 
 def stamp(data: bytes, precision: Precision, facts: Mapping[str, Any] | None = None) -> bytes:
-    """The file with what it says of its precision in its metadata."""
+    """The file with its precision in its metadata."""
     proto: ModelProto = load_from_string(data)
     said = {p.key: p.value for p in proto.metadata_props} | {"nin_spec.precision": precision}
     if facts is not None:
@@ -182,13 +182,13 @@ def facts_of(data: bytes) -> dict[str, Any]:
 
 
 def _proof(job: Job) -> Batch | None:
-    """Pictures for the parity of int8, which knows the range of pictures alone; None for what takes noise."""
+    """Pictures for the parity of int8, which is calibrated on pictures; None for precisions that take noise."""
     if job.settings.precision != "int8":
         return None
     part = sample(job.known.evaluation, sum(BATCHES), SEED)
     given = next(batches_of(job.session, job.model, part))
     shape = cast("Shape", job.model.graph.input.shape)
     x = next(inputs(part, job.model.card.preprocessing, shape, np.float64, len(part)))
-    # A file that fixes its batch takes fewer, or is filled with the last picture.
+    # A file with a fixed batch takes fewer, or is padded with the last picture.
     rows = np.minimum(np.arange(len(given)), len(x) - 1)
     return given, x[rows]

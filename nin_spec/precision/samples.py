@@ -1,4 +1,4 @@
-"""On which pictures a file is calibrated, and on which it is measured: never the same ones."""
+"""The pictures for calibration and for measurement, which are disjoint."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from nin_spec.model import Model, ModelCard
 from nin_spec.precision.settings import PrecisionSettings
 
 SEED = 0
-"""Of every choice of pictures: two exports choose the same."""
+"""Seed of the choice of pictures, the same in every export."""
 
 
 @dataclass(frozen=True)
 class Pictures:
-    """`calibration` are some of those learned from, `learned` in all; `evaluation` are some of `name`, `whole` in all.
+    """`calibration`: of the `learned` training pictures; `evaluation`: of the `whole` pictures of split `name`.
 
-    `name` is `test`, or `validation` where the recipe holds out a share of the training part.
+    `name` is `test`, or `validation` if the recipe holds out a part of the training split.
     """
 
     calibration: Split
@@ -32,13 +32,13 @@ class Pictures:
 
 
 def open_pictures(model: Model, settings: PrecisionSettings) -> Pictures:
-    """The pictures for a model. Raises DataError where it names no data set, or the set is missing or misfits."""
+    """The pictures for a model. Raises DataError if its data set is unknown, missing or misfits."""
     recipe = _recipe(model.card)
     dataset = model.card.dataset or _named_by(settings.data)
     if not dataset:
-        message = f"{settings.precision} is measured on pictures, and nothing here names a data set"
-        hint = "say --data DIR, or write a recipe (train: {dataset: ...}) into the spec"
-        hint += "" if settings.precision == "int8" else "; --max-drop none writes a file that nobody measured"
+        message = f"{settings.precision} is measured on pictures, but the spec does not name a data set"
+        hint = "pass --data DIR, or add a recipe (train: {dataset: ...}) to the spec"
+        hint += "" if settings.precision == "int8" else "; pass --max-drop none to write the file without measuring it"
         raise DataError(Code.DATA_MISSING, message, hint=hint)
     learned = _part(model.card, dataset, "train", settings.data)
     if recipe is not None and recipe.validation:

@@ -1,7 +1,7 @@
-"""The layers that lose most in int8, left in float one after another until the budget holds.
+"""Keep the most sensitive layers in float, one after another, until int8 is within the budget.
 
-Each layer is quantised alone, and the error of the scores ranks it: on training pictures, without their
-labels, so that the ranking owes nothing to the pictures that measure the result.
+Each layer is quantised alone and ranked by the error of the scores, on training pictures without labels, so that the
+ranking is independent of the pictures that measure the result.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from nin_spec.precision.trial import Outcome, Scores, scores_of
 from nin_spec.runtime.session import open_session
 
 RANKED_ON = 128
-"""Pictures for the ranking: errors of some percent and more are to be told apart, and each costs a run a layer."""
+"""Number of pictures for the ranking: enough to distinguish errors of some percent, each costs a run per layer."""
 
 
 @dataclass(frozen=True, slots=True)
 class Loss:
-    """A layer, and the error of the scores when it alone is quantised, relative to their own size (RMS)."""
+    """A layer, and the relative error of the scores (RMS) when only it is quantised."""
 
     layer: str
     error: float
@@ -32,7 +32,7 @@ class Loss:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A file within the budget: the layers left in float, and what it came to."""
+    """A file within the budget: the layers left in float, and its outcome."""
 
     data: bytes
     float_layers: tuple[str, ...]
@@ -40,7 +40,7 @@ class Found:
 
 
 def search(job: Job, ranges: Ranges) -> Found:
-    """The first file within the budget, each one told. Raises BudgetError when one layer of int8 is too many."""
+    """The first file within the budget, reporting each attempt. Raises BudgetError if none is."""
     trial = job.begin()
     data = quantise(job.data, ranges)
     outcome = job.attempt(trial, data, f"int8, all {len(layers_of(job.data))} layers")
@@ -54,8 +54,7 @@ def search(job: Job, ranges: Ranges) -> Found:
         outcome = job.attempt(trial, data, f"with {kept[-1]} ({job.line_of(kept[-1])}) in float")
         if outcome.within(job.budget):
             job.watch.say(
-                f"how many layers stay in float was decided on these {job.known.name} pictures, "
-                "so what they lose is a choice made on them"
+                f"the number of float layers was chosen on these {job.known.name} pictures, so their loss is biased"
             )
             return Found(data, kept, outcome)
     raise job.exceeded(
@@ -64,7 +63,7 @@ def search(job: Job, ranges: Ranges) -> Found:
 
 
 def rank(job: Job, ranges: Ranges) -> list[Loss]:
-    """Every layer of the float32 file, those that lose most first."""
+    """Every layer of the float32 file, the most sensitive first."""
     part = sample(job.known.calibration, RANKED_ON, SEED)
     layers = layers_of(job.data)
     progress = job.watch.progress("ranking layers", len(part) * (len(layers) + 1))
@@ -79,7 +78,7 @@ def rank(job: Job, ranges: Ranges) -> list[Loss]:
 
 
 def relative_error(got: Scores, wanted: Scores) -> float:
-    """The root mean square of the difference, by that of what is wanted."""
+    """The root mean square of the difference, relative to that of the expected values."""
     difference, size = (float(np.sqrt(np.mean(np.square(x)))) for x in (got.astype(np.float64) - wanted, wanted))
     return difference / size if size else difference
 
@@ -87,7 +86,7 @@ def relative_error(got: Scores, wanted: Scores) -> float:
 def tell_ranking(job: Job, order: list[Loss]) -> None:
     """Each layer with its error and its line."""
     job.watch.say(
-        f"that is too much; the error of the scores where one layer alone is in int8 ({RANKED_ON} pictures at most):"
+        f"that exceeds the budget; the error of the scores with only one layer in int8 (at most {RANKED_ON} pictures):"
     )
     for loss in order:
         job.watch.say(f"  {loss.error:8.2%}  {loss.layer}  {job.line_of(loss.layer)}")

@@ -1,4 +1,4 @@
-"""What can be said about a precision: which, measured on what, and how much accuracy it may cost."""
+"""Precision settings: the precision, the pictures for measurement, and the allowed loss of accuracy."""
 
 from __future__ import annotations
 
@@ -21,13 +21,11 @@ CALIBRATE = 512
 
 @dataclass(frozen=True, slots=True)
 class PrecisionSettings:
-    """How a float32 file becomes one of `precision`.
+    """How to convert a float32 file to `precision`.
 
-    `max_drop` is the budget, in percentage points of accuracy; None measures nothing. `data` is where the
-    data set lies, where `nin-spec data fetch` puts it unless said. `calibrate` pictures of the training part
-    show int8 the range of each value, `limit` of the evaluation part are measured, all unless said.
-
-    Raises ExportError for what can't be.
+    `max_drop` is the budget in percentage points of accuracy; None disables measuring. `data` is the path of the data
+    set, by default where `nin-spec data fetch` puts it. `calibrate` is the number of training pictures for the ranges
+    of int8, `limit` that of the evaluation pictures, by default all. Raises ExportError for invalid values.
     """
 
     precision: Precision
@@ -49,17 +47,17 @@ class PrecisionSettings:
         for name, count in (("calibrate", self.calibrate), ("limit", self.limit)):
             if count is not None and count < 1:
                 raise ExportError(
-                    Code.EXPORT_OPTION, f"{name} can't be {count}", hint="say how many pictures, 1 at least"
+                    Code.EXPORT_OPTION, f"{name} can't be {count}", hint="pass the number of pictures, at least 1"
                 )
 
 
-_DROP = "say it in percentage points, 0 to 100, as 0.5% or 0.5; or none, to measure nothing"
+_DROP = "pass percentage points from 0 to 100, for example 0.5% or 0.5; or none, to disable measuring"
 
 
 def parse_drop(text: str) -> float | None:
-    """`0.5%` and `0.5` are half a percentage point; `none` is no measurement. Raises ExportError.
+    """`0.5%` and `0.5` are half a percentage point; `none` disables measuring. Raises ExportError.
 
-    A share (0.005) is not read as one: of two meanings a number has one, and 0.005 is that of 0.005%.
+    Fractions are not supported: 0.005 means 0.005%.
     """
     if text.strip().lower() == "none":
         return None

@@ -1,4 +1,4 @@
-"""How many pictures a file still names right, and how many it names as the float32 file does."""
+"""The accuracy of a file, and its agreement with the float32 file."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from nin_spec.runtime.session import Session, open_session
 Scores = NDArray[np.floating[Any]]
 BATCH = 64
 ProgressOf = Callable[[str, int], Progress | None]
-"""Makes the progress of a piece of work, by its name and how many pictures it has."""
+"""Creates a progress callback, from a name and the number of pictures."""
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """Of `images` pictures the float32 file named `before` right, this one `after`; `same` got one class from both."""
+    """Correct of `images` pictures: `before` by the float32 file, `after` by this one; `same` class by both."""
 
     images: int
     before: int
@@ -32,21 +32,21 @@ class Outcome:
 
     @property
     def drop(self) -> float:
-        """Percentage points of accuracy lost; less than 0 where some were won."""
+        """Percentage points of accuracy lost; negative for a gain."""
         return 100 * (self.before - self.after) / self.images
 
     def within(self, budget: float) -> bool:
-        """True when no more points are lost than the budget allows."""
+        """True if the loss is within the budget."""
         return self.drop <= budget + 1e-9
 
     def __str__(self) -> str:
-        lost = f"{self.drop:.2f} points lost" if self.drop >= 0 else f"{-self.drop:.2f} points won"
+        lost = f"{self.drop:.2f} points lost" if self.drop >= 0 else f"{-self.drop:.2f} points gained"
         return f"{self.after / self.images:.2%}, {lost}; the same class as float32 for {self.same / self.images:.2%}"
 
 
 @dataclass(frozen=True)
 class Trial:
-    """A part on one device, and the float32 file's scores of it, against which others are held."""
+    """A split on one device, and the float32 file's scores on it, for comparison."""
 
     model: Model
     part: Split
@@ -63,16 +63,16 @@ class Trial:
         progress: Progress | None,
         options: Mapping[str, str] | None = None,
     ) -> Trial:
-        """Go over the part with the float32 file, open on the device with these options."""
+        """Compute the float32 file's scores on the split, with its session on the device."""
         return cls(model, part, session.device, scores_of(session, model, part, progress), options)
 
     @property
     def before(self) -> int:
-        """Pictures that the float32 file names right."""
+        """Pictures that the float32 file classifies correctly."""
         return int((best(self.scores) == self.part.labels).sum())
 
     def of(self, data: bytes, progress: Progress | None = None) -> Outcome:
-        """What a reduced file comes to. Raises what `session_scores` raises."""
+        """The outcome of a reduced file. Raises what `session_scores` raises."""
         session = open_session(data, cast("Any", self.device), options=self.options)
         found = best(scores_of(session, self.model, self.part, progress))
         same = int((found == best(self.scores)).sum())
@@ -80,6 +80,6 @@ class Trial:
 
 
 def scores_of(session: Session, model: Model, part: Split, progress: Progress | None = None) -> Scores:
-    """The scores of a part, prepared as the model's contract says."""
+    """The scores of a split, preprocessed as in `model.card`."""
     shape = cast("Shape", model.graph.input.shape)
     return session_scores(session, part, model.card.preprocessing, shape, BATCH, progress)

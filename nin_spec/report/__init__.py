@@ -1,8 +1,8 @@
-"""A network, and what training made of it, as one HTML page that fetches nothing.
+"""A network and its training as one self-contained HTML page.
 
-page.py       the facts into the template report.html.jinja, which escapes every text
-about.py      a network's facts: totals, layers with their shares, receptive fields, recipe, lint
-results.py    a run's: what it was trained on, curves, results, confusion
+page.py       renders the template report.html.jinja, which escapes every text
+about.py      a network's facts: totals, layers with their fractions, receptive fields, recipe, lint
+results.py    a run's facts: data, curves, results, confusion
 pieces.py     the drawings: receptive fields, curves, confusion, as SVG
 """
 

@@ -1,4 +1,4 @@
-"""What the page says of a network: the numbers of `nin-spec build`, and their shares."""
+"""The page's facts about a network: the numbers of `nin-spec build`, and their fractions."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Figure:
-    """One of the totals: what it is, in short, in full."""
+    """One of the totals: its name, short and full value."""
 
     name: str
     short: str
@@ -28,7 +28,7 @@ class Figure:
 
 @dataclass(frozen=True)
 class Bar:
-    """A number, as written, and its length: its share of the largest."""
+    """A number as text, and the length of its bar: the fraction of the largest."""
 
     text: str
     share: float
@@ -46,7 +46,7 @@ class Cost:
 
 @dataclass(frozen=True)
 class Field:
-    """What one cell at the end of a block sees, in pixels of the input."""
+    """The receptive field at the end of a block, in pixels of the input."""
 
     name: str
     extent: Pair
@@ -72,9 +72,9 @@ def figures(network: Network) -> list[Figure]:
         Figure("input", times(table.input), f"{table.dtype}{', or another size' if network.graph.open_size else ''}"),
         Figure("classes", f"{network.spec.spec.class_count:,}"),
         Figure("parameters", short(table.parameters), f"{table.parameters:,}{buffers}"),
-        Figure("MACs an image", short(table.macs), f"{table.macs:,}"),
+        Figure("MACs per image", short(table.macs), f"{table.macs:,}"),
         Figure("weights", memory(table.weight_bytes), f"{table.weight_bytes:,} bytes"),
-        Figure("activations", memory(table.peak_memory), "at the peak, an image"),
+        Figure("activations", memory(table.peak_memory), "at the peak, per image"),
     ]
 
 
@@ -91,7 +91,7 @@ def short(number: int) -> str:
 
 
 def costs(network: Network) -> list[Cost]:
-    """Each layer that changes the maps, with the thin ones after it; the bars of a column share a scale."""
+    """Each layer that changes the maps, with the thin ones after it; the bars of a column have one scale."""
     groups: list[list[tuple[str, Row]]] = []
     for node, row in zip(network.graph, network.table.rows, strict=True):
         kind = family(node)
@@ -122,7 +122,7 @@ def cost_totals(network: Network) -> tuple[str, str, str]:
 
 
 def shapes(network: Network) -> tuple[list[str], list[list[tuple[str, str]]]]:
-    """The shape table: the headers, and each row's cells with the header of each."""
+    """The shape table: the headers, and each row's cells with their headers."""
     headers = [h or "detail" for h in HEADERS]
     rows = all_cells(network.table)
     return headers, [[(h, times(c) if h in ("detail", "output") else c) for h, c in _named(headers, r)] for r in rows]
@@ -152,13 +152,13 @@ def fields(network: Network) -> list[Field]:
 
 
 def recipe(network: Network) -> list[tuple[str, str]]:
-    """The recipe as labelled values; empty where there is none."""
+    """The recipe as labelled values; empty if there is none."""
     declared = network.spec.data.get("train") or {}
     return [(key.replace("_", " "), words(value)) for key, value in declared.items() if value not in (None, {}, [])]
 
 
 def words(value: Any) -> str:
-    """A value as people say it: `sgd, lr 0.1, momentum 0.9`."""
+    """A value as readable text: `sgd, lr 0.1, momentum 0.9`."""
     match value:
         case dict():
             named = [v if k == "kind" else f"{str(k).replace('_', ' ')} {words(v)}" for k, v in value.items()]
@@ -174,7 +174,7 @@ def words(value: Any) -> str:
 
 
 def remarks(network: Network) -> list[tuple[Diagnostic, str]]:
-    """What lint finds, each with its place in the text."""
+    """The findings of lint, each with its position in the text."""
     from nin_spec.lint import lint
 
     return [(found, _position(found)) for found in lint(network)]

@@ -1,4 +1,4 @@
-"""The page: facts and drawings into the template, which escapes every text that is not a drawing."""
+"""The page: renders facts and drawings by the template, which escapes every text that is not a drawing."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ WIDE, NARROW = 1140, 342
 
 
 def html(network: Network, run: Run | None = None) -> bytes:
-    """The report on a network, and on the run that trained it: one UTF-8 page, always the same bytes.
+    """The report on a network and its run: one UTF-8 page, deterministic.
 
-    Raises TrainingError where a file of the run is damaged.
+    Raises TrainingError if a file of the run is damaged.
     """
     result = result_of(run) if run is not None else None
     page: str = _environment().get_template("report.html.jinja").render(_facts(network, result))
@@ -68,14 +68,14 @@ def _facts(network: Network, result: Result | None) -> dict[str, Any]:
 
 
 def _curves(result: Result | None) -> list[tuple[str, Any]]:
-    """The drawings that the rows of metrics.csv allow, named."""
+    """The drawings from the rows of metrics.csv, by name."""
     named = {"loss": "loss", "accuracy": "accuracy", "lr": "learning rate"}
     drawn = [(name, curves_svg(result.rows, key, result.chosen)) for key, name in named.items()] if result else []
     return [(name, _safe(text)) for name, text in drawn if text]
 
 
 def _safe(drawing: str) -> Any:
-    """A drawing, whose texts are escaped where it is made."""
+    """A drawing, whose texts are already escaped."""
     from markupsafe import Markup
 
     return Markup(drawing)  # noqa: S704 see above

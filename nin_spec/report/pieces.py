@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
 SIDE = 320.0
 COUNTED = 20
-"""Classes up to which counts are written into the cells."""
+"""Most classes for which counts are written into the cells."""
 DRAWN = 200
-"""Classes up to which a cell can still be seen."""
+"""Most classes for which a cell is visible."""
 
 
 def _open(title: str, width: float, height: float) -> str:
@@ -32,7 +32,7 @@ def _open(title: str, width: float, height: float) -> str:
 
 
 def fields_svg(shape: Pair, fields: Sequence[Field]) -> str:
-    """The fields as nested rectangles about the middle of the input, to scale; the largest fills the picture."""
+    """The fields as nested rectangles around the centre of the input, to scale; the largest fills the picture."""
     extents = [shape, *(f.extent for f in fields)]
     scale = (SIDE - 4) / max(max(e) for e in extents)
     lines = [_open(f"Receptive fields on an input of {shape[0]}×{shape[1]}, to scale", SIDE, SIDE)]
@@ -59,7 +59,7 @@ _LEFT, _RIGHT, _TOP, _BOTTOM = 46.0, 10.0, 26.0, 30.0
 
 
 def curves_svg(rows: Sequence[dict[str, float]], quantity: str, chosen: int | None) -> str:
-    """One quantity by epoch, in training and on what was held back; a line marks the epoch that is the result."""
+    """One quantity by epoch, in training and on held-out pictures; a line marks the chosen epoch."""
     there = {key for row in rows for key in row}
     named = (f"train_{quantity}", f"validation_{quantity}", f"test_{quantity}", quantity)
     keys = [key for key in named if key in there]
@@ -119,7 +119,7 @@ def _curve(points: Points, span: tuple[float, float], ticks: Sequence[float], st
 
 
 def _key(place: int, name: str, points: Points, *, percent: bool) -> Iterator[str]:
-    """The name of a curve with its last number, above the picture."""
+    """The name of a curve with its last value, above the picture."""
     if not points:
         return
     last = f"{points[-1][1]:.2%}" if percent else f"{points[-1][1]:.4g}"
@@ -133,7 +133,7 @@ def _key(place: int, name: str, points: Points, *, percent: bool) -> Iterator[st
 
 
 def confusion_svg(found: Evaluated) -> str:
-    """Each cell shaded by its share of its row, true classes down; empty where there are too many to be seen."""
+    """Each cell shaded by its fraction of the row, with true classes as rows; empty for too many classes."""
     count = len(found.classes)
     if count > DRAWN:
         return ""
@@ -142,7 +142,7 @@ def confusion_svg(found: Evaluated) -> str:
     names = [_clip(name) for name in found.classes] if counted else []
     left = 14 + 6.2 * max(map(len, names), default=0) + 6
     width, height = left + side * count + 2, left + side * count + 2
-    lines = [_open(f"Confusion of {count} classes, a row for each true class", width, height)]
+    lines = [_open(f"Confusion of {count} classes, a row per true class", width, height)]
     lines.append(f'<rect class="cells" x="{number(left)}" y="{number(left)}" {_square(side * count)}/>')
     for i, row in enumerate(found.confusion):
         lines += _cells(row, left, left + i * side, side, counted=counted)

@@ -1,6 +1,6 @@
-"""What the page says of a run: its data, its curves, what came of it, and which classes were confused.
+"""The page's facts about a run: its data, curves, result and confused classes.
 
-The confusion is that of `evaluation.json` in the run folder, which a person puts there:
+The confusion is read from `evaluation.json` in the run folder, written by the user with
 `nin-spec evaluate RUNDIR --format json > RUNDIR/evaluation.json`.
 """
 
@@ -26,7 +26,7 @@ class Whose(BaseModel):
 
 
 class Evaluated(BaseModel):
-    """As much of evaluate's answer as the page shows; counts have a row for each true class."""
+    """As much of evaluate's answer as the page shows; counts have a row per true class."""
 
     model_config = ConfigDict(extra="ignore")
 
@@ -48,7 +48,7 @@ class Evaluated(BaseModel):
 
 @dataclass(frozen=True)
 class Result:
-    """A run as the page shows it."""
+    """The page's facts about a run."""
 
     status: str
     headline: list[tuple[str, str]]
@@ -72,7 +72,7 @@ class Result:
 
 
 def result_of(run: Run) -> Result:
-    """The run's facts. Raises TrainingError where one of its files is damaged."""
+    """The run's facts. Raises TrainingError if one of its files is damaged."""
     record = run.record
     epoch = run.result.get("epoch")
     return Result(
@@ -116,9 +116,9 @@ def _facts(run: Run) -> list[tuple[str, str]]:
 
 
 def evaluation_of_run(run: Run) -> Evaluated | None:
-    """What `evaluate` said of the run, where its answer was kept. Raises TrainingError for what is not that."""
+    """The saved output of `evaluate` for the run, if any. Raises TrainingError if it is invalid."""
     path = run.path / EVALUATION
-    hint = f"remove {path}, or make it again: nin-spec evaluate {run.path} --format json > {path}"
+    hint = f"remove {path}, or write it again: nin-spec evaluate {run.path} --format json > {path}"
     try:
         found = Evaluated.model_validate_json(path.read_bytes())
     except FileNotFoundError:
@@ -130,5 +130,5 @@ def evaluation_of_run(run: Run) -> Evaluated | None:
         where = ".".join(map(str, first["loc"]))
         raise unusable(run.path, f"{EVALUATION} is damaged: {where} {first['msg']}", hint) from None
     if found.model.hash != run.network.hash:
-        raise unusable(run.path, f"{EVALUATION} is of another network", hint)
+        raise unusable(run.path, f"{EVALUATION} belongs to a different network", hint)
     return found

@@ -1,1 +1,1 @@
-"""onnxruntime sessions: which device works and why not, models opened honestly, pictures classified."""
+"""onnxruntime sessions: devices and diagnosis, opening of models, parity, classification."""

@@ -1,7 +1,7 @@
-"""Runs through buffers that are bound once: a batch is padded to the next size that was prepared.
+"""Runs with preallocated buffers: a batch is padded to the next prepared size.
 
-CUDA graphs replay recorded kernels at fixed addresses and shapes, so that each size has buffers and a
-graph of its own. Nothing here is CUDA's: any provider can be run so.
+CUDA graphs replay recorded kernels at fixed addresses and shapes, so each size has its own buffers and graph. The code
+is not specific to CUDA: it works with any provider.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ Array = NDArray[Any]
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where the buffers lie, in onnxruntime's words: `cpu` or `cuda`, and its number."""
+    """The memory of the buffers, in onnxruntime's terms: `cpu` or `cuda`, and the device's number."""
 
     kind: str = "cpu"
     number: int = 0
@@ -29,7 +29,7 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class _Bucket:
-    """One batch size: a host array to fill, the buffers on the device, and what binds them."""
+    """One batch size: a host array, the buffers on the device, and their binding."""
 
     staging: Array
     taken: Any
@@ -39,30 +39,30 @@ class _Bucket:
 
 
 class BucketRunner:
-    """An onnxruntime session run at fixed batch sizes. `takes` and `gives` are (name, shape of one, dtype).
+    """An onnxruntime session run at fixed batch sizes. `takes` and `returns` are (name, shape of one, dtype).
 
-    One run at a time: the buffers are shared, and callers of several threads wait for each other.
+    One run at a time: the buffers are shared, and concurrent callers wait.
     """
 
     def __init__(
         self,
         inference: Any,
         takes: tuple[str, tuple[int, ...], np.dtype[Any]],
-        gives: tuple[str, tuple[int, ...], np.dtype[Any]],
+        returns: tuple[str, tuple[int, ...], np.dtype[Any]],
         sizes: Sequence[int],
         place: Place = Place(),
     ) -> None:
-        self._inference, self._takes, self._gives, self._place = inference, takes, gives, place
+        self._inference, self._takes, self._returns, self._place = inference, takes, returns, place
         self._lock = Lock()
         self._buckets = {size: self._prepare(size, number) for number, size in enumerate(sorted(set(sizes)), start=1)}
 
     @property
     def sizes(self) -> tuple[int, ...]:
-        """The prepared batch sizes, rising."""
+        """The prepared batch sizes, ascending."""
         return tuple(self._buckets)
 
     def run(self, x: Array) -> Array:
-        """The outputs for a batch of any size; more than the largest bucket goes in pieces."""
+        """The outputs for a batch of any size; a batch above the largest bucket is split."""
         largest = self.sizes[-1]
         with self._lock:
             pieces = [self._run(x[k : k + largest]) for k in range(0, max(len(x), 1), largest)]
@@ -75,7 +75,7 @@ class BucketRunner:
         if count == size:
             return self._replay(bucket, x)
         bucket.staging[:count] = x
-        bucket.staging[count:] = 0  # what the last batch left there could be no number at all
+        bucket.staging[count:] = 0  # the last batch's data there could be NaN
         return self._replay(bucket, bucket.staging)[:count]
 
     def _replay(self, bucket: _Bucket, x: Array) -> Array:
@@ -87,10 +87,10 @@ class BucketRunner:
 
     def _prepare(self, size: int, number: int) -> _Bucket:
         ort = import_onnxruntime()
-        taken, given = (self._buffer(ort, size, shape, dtype) for _, shape, dtype in (self._takes, self._gives))
+        taken, given = (self._buffer(ort, size, shape, dtype) for _, shape, dtype in (self._takes, self._returns))
         binding = self._inference.io_binding()
         binding.bind_ortvalue_input(self._takes[0], taken)
-        binding.bind_ortvalue_output(self._gives[0], given)
+        binding.bind_ortvalue_output(self._returns[0], given)
         how = ort.RunOptions()
         how.log_severity_level = 4  # what goes wrong is raised
         how.add_run_config_entry("gpu_graph_id", str(number))

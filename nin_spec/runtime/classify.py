@@ -1,4 +1,4 @@
-"""Inputs to ranked classes. Pure data: the command line prints it."""
+"""From inputs to ranked classes, as pure data; the command line prints it."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from nin_spec.runtime.metadata import Output
 from nin_spec.runtime.patience import RUNNING, within
 from nin_spec.runtime.session import Array, Session, show
 
-# Inputs a run where the model leaves the batch open: enough to fill the threads, little memory.
+# Inputs per run for an open batch: enough to use the threads, little memory.
 BATCH = 32
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One class among the best: rank from 1, its index and label, its score, its probability where known."""
+    """One of the best classes: rank from 1, index, label, score, and probability if known."""
 
     rank: int
     index: int
@@ -32,7 +32,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """One input's best classes, best first, and all its raw scores, one a class."""
+    """One input's best classes, best first, and all its raw scores, one per class."""
 
     name: str
     rows: tuple[Row, ...]
@@ -42,11 +42,11 @@ class Prediction:
 def classify(session: Session, inputs: Sequence[NamedInput], top: int = 5) -> list[Prediction]:
     """The `top` best classes of each input, in the order of the inputs. Equal scores: lower index first.
 
-    Inputs of one shape that follow one another share a batch; where the model fixes its batch, the
-    last one is filled with zeros, and what they give is dropped.
+    Consecutive inputs of one shape share a batch; if the model has a fixed batch size, the last batch is padded with
+    zeros, and their scores are dropped.
 
     Raises:
-        InputError: an input doesn't fit, or the model doesn't give one score a class.
+        InputError: an input doesn't fit, or the model doesn't return one score per class.
     """
     found: list[Prediction] = []
     for names, batch in _batches(session, inputs):
@@ -75,7 +75,7 @@ def _scores(session: Session, batch: Array) -> Array:
         batch = np.concatenate([batch, np.zeros((fixed - count, *batch.shape[1:]), batch.dtype)])
     scores = within(RUNNING, "the model", "running it", lambda: session.run(batch))
     if scores.shape[:1] != batch.shape[:1] or scores.ndim != 2:
-        message = f"the model gives {show(scores.shape)} for {len(batch)} inputs, not one score a class"
+        message = f"the model returns {show(scores.shape)} for {len(batch)} inputs, not one score per class"
         raise InputError(Code.MODEL_UNREADABLE, message)
     return scores[:count]
 
@@ -83,7 +83,7 @@ def _scores(session: Session, batch: Array) -> Array:
 def _predict(session: Session, name: str, scores: Array, top: int) -> Prediction:
     labels = session.metadata.labels
     if labels and len(labels) != len(scores):
-        message = f"the model names {len(labels)} classes and gives {len(scores)} scores"
+        message = f"the model has {len(labels)} labels but returns {len(scores)} scores"
         raise InputError(Code.MODEL_UNREADABLE, message)
     probabilities = probabilities_of(scores, session.metadata.output)
     best = np.argsort(-scores, kind="stable")[:top]
@@ -101,7 +101,7 @@ def _predict(session: Session, name: str, scores: Array, top: int) -> Prediction
 
 
 def probabilities_of(scores: Array, output: Output | None) -> NDArray[np.float64] | None:
-    """One input's probabilities by what its scores are; None where the model doesn't say. Nothing is guessed."""
+    """One input's probabilities, by the kind of its scores; None if the model doesn't declare it."""
     rule = _PROBABILITIES.get(output) if output else None
     return rule(scores.astype(np.float64)) if rule else None
 

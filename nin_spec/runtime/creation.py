@@ -1,4 +1,4 @@
-"""From a file and a device to onnxruntime's session: checked, told its precision, created, or refused."""
+"""From a file and a device to onnxruntime's session: check, set the precision, create."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 
 from nin_spec.diagnostics import Code, DeviceError, InputError
 from nin_spec.runtime import plugins
-from nin_spec.runtime.arithmetic import Numbers, numbers_of_file, numbers_of_session, settle
+from nin_spec.runtime.arithmetic import Dtypes, dtypes_of_file, dtypes_of_session, settle
 from nin_spec.runtime.failures import error_types, explain_failure, unreadable, without_noise
 from nin_spec.runtime.installation import import_onnxruntime, source_of
 from nin_spec.runtime.options import DeviceOptions, Use
@@ -23,7 +23,7 @@ _FATAL_ONLY = 4
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What a person asks of a session, beside the device."""
+    """The settings of a session, beside the device."""
 
     threads: int
     precision: str | None
@@ -33,14 +33,14 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class File:
-    """A model's bytes or path, and what messages call it."""
+    """A model's bytes or path, and its name in messages."""
 
     source: bytes | str
     name: str
 
     @classmethod
     def of(cls, model: bytes | str | Path) -> File:
-        """What a caller gave. Raises InputError for a path that is no file."""
+        """From the caller's bytes or path. Raises InputError for a path that is not a file."""
         if isinstance(model, bytes):
             return cls(model, "the model")
         name = _check_file(Path(model))
@@ -56,7 +56,7 @@ def _check_file(path: Path) -> str:
     if not stat.S_ISREG(status.st_mode):
         raise unreadable(name, "it is a folder or a device, not a file")
     if not os.access(path, os.R_OK):
-        raise unreadable(name, "it may not be read")
+        raise unreadable(name, "it is not readable")
     if status.st_size == 0:
         raise unreadable(name, "it is empty", "copy or export it again")
     return name
@@ -64,7 +64,7 @@ def _check_file(path: Path) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A provider that can be used here, its options, its hardware where it is a plug-in, its arithmetic."""
+    """A usable provider, its options, its hardware if it is a plug-in, its precisions."""
 
     provider: Provider
     options: DeviceOptions
@@ -73,7 +73,7 @@ class Target:
 
 
 def find_target(provider: Provider, options: DeviceOptions) -> Target:
-    """The device, found to be usable. Raises DeviceError (DEVICE_UNAVAILABLE) with cause and cure."""
+    """Find a usable device. Raises DeviceError (DEVICE_UNAVAILABLE) with the cause and the fix."""
     status = explain(provider.device)
     if not status.usable:
         raise unavailable(provider, status.reason, status.remedy)
@@ -87,44 +87,42 @@ def find_target(provider: Provider, options: DeviceOptions) -> Target:
 
 
 def create_settled(file: File, target: Target, request: Request) -> tuple[Any, str, tuple[str, ...]]:
-    """The session of onnxruntime, the precision that it computes in, and remarks.
+    """The onnxruntime session, its precision, and remarks.
 
-    For a provider whose options depend on the file, that is read first; of the others the open session
-    says the same, and sooner.
+    For a provider whose options depend on the file, the file is read first; for others, the open session has the same
+    information, and faster.
     """
     device, asked = target.provider.device, _asked(target, request.precision)
     if target.provider.reads_file:
-        numbers = _read_numbers(file)
-        precision, remarks = settle(device, numbers, asked, target.has)
-        use = Use(precision, request.threads, numbers.input_name, numbers.input_shape)
+        dtypes = _read_dtypes(file)
+        precision, remarks = settle(device, dtypes, asked, target.has)
+        use = Use(precision, request.threads, dtypes.input_name, dtypes.input_shape)
         inference = _create(file, target, use)
     else:
         inference = _create(file, target, Use(asked or "float32", request.threads))
-        precision, remarks = settle(device, numbers_of_session(inference), asked, target.has)
+        precision, remarks = settle(device, dtypes_of_session(inference), asked, target.has)
     return inference, precision, (*remarks, *target.options.remarks(precision), *_unknown(target))
 
 
 def _unknown(target: Target) -> tuple[str, ...]:
-    """A remark on a plug-in of which nothing is known but its name."""
+    """A remark on an unknown plug-in."""
     if target.provider.plugin is None or target.has is not None:
         return ()
     device = target.provider.device
-    return (
-        f"in which numbers {device} computes is its own choice; `nin-spec export --device {device}` shows how close",
-    )
+    return (f"{device} chooses its own precision; run `nin-spec export --device {device}` to see how close it is",)
 
 
 def _asked(target: Target, precision: str | None) -> str | None:
     option = target.options.asked_precision()
     if precision is not None and option not in {None, precision}:
-        message = f"{target.provider.device}: precision is said twice, {precision} and {option}"
-        raise DeviceError(Code.DEVICE_OPTION, message, hint="say it once")
+        message = f"{target.provider.device}: precision is set twice, to {precision} and {option}"
+        raise DeviceError(Code.DEVICE_OPTION, message, hint="set it once")
     return precision or option
 
 
-def _read_numbers(file: File) -> Numbers:
+def _read_dtypes(file: File) -> Dtypes:
     try:
-        return numbers_of_file(file.source)
+        return dtypes_of_file(file.source)
     except ValueError as error:
         raise _misread(file, str(error)) from error
 
@@ -132,9 +130,9 @@ def _read_numbers(file: File) -> Numbers:
 def _create(file: File, target: Target, use: Use) -> Any:
     ort, provider = import_onnxruntime(), target.provider
     options = ort.SessionOptions()
-    options.log_severity_level = _FATAL_ONLY  # what goes wrong is raised, and not printed as well
+    options.log_severity_level = _FATAL_ONLY  # errors are raised, not printed as well
     options.intra_op_num_threads = use.threads
-    options.inter_op_num_threads = 1  # a chain has nothing to run side by side
+    options.inter_op_num_threads = 1  # a chain has no parallel branches
     options.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
     for key, value in target.options.for_session().items():
         options.add_session_config_entry(key, value)
@@ -149,7 +147,7 @@ def _create(file: File, target: Target, use: Use) -> Any:
         if explain_failure(str(error)) or provider.device == "cpu":
             raise _misread(file, str(error)) from error
         why = without_noise(str(error))
-        raise unavailable(provider, f"it can't load the model: {why}", "ask for cpu") from error
+        raise unavailable(provider, f"it can't load the model: {why}", "pass --device cpu") from error
 
 
 def _misread(file: File, text: str) -> InputError:

@@ -1,6 +1,6 @@
-"""What works on this machine: packages, processor, devices, each proved by running a model on it.
+"""What works on this machine: packages, CPU, and devices, each tested by running a model on it.
 
-Nothing here raises for a missing or broken package: saying so is what the report is for.
+Missing or broken packages don't raise: they are part of the report.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from nin_spec.runtime.installation import (
 from nin_spec.runtime.providers import Device, ProviderStatus, available_threads, explain, find_providers
 
 PACKAGES = ("numpy", "onnx", "pillow", "pydantic", "safetensors", "torch")
-# Instructions that onnxruntime's kernels have own code for; the names are those of the Linux kernel.
+# Instruction sets with specific onnxruntime kernels, by the Linux kernel's names.
 CPU_FEATURES = (
     *("amx_tile", "amx_int8", "amx_bf16", "avx512f", "avx512_vnni", "avx512_bf16", "avx_vnni", "avx2", "fma"),
     *("sve", "i8mm", "bf16", "asimddp", "asimd"),
@@ -39,7 +39,7 @@ _IMPORT_SECONDS = 120
 
 @dataclass(frozen=True, slots=True)
 class Cpu:
-    """The processor: `features` is None where this platform doesn't list them."""
+    """The CPU: `features` is None if the platform doesn't list them."""
 
     model: str
     features: tuple[str, ...] | None
@@ -48,7 +48,7 @@ class Cpu:
 
 @dataclass(frozen=True, slots=True)
 class Torch:
-    """PyTorch as it imports in a process of its own; `error` says why it doesn't."""
+    """PyTorch, imported in a separate process; `error` is the reason if that fails."""
 
     cuda: str | None = None
     cuda_usable: bool = False
@@ -57,7 +57,7 @@ class Torch:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """Something that is wrong here, and the cure."""
+    """A problem and its fix."""
 
     message: str
     remedy: str
@@ -65,7 +65,7 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """The whole diagnosis. `packages` maps each to its version, None where it is missing."""
+    """The whole diagnosis. `packages` maps each to its version, None if missing."""
 
     nin_spec: str
     python: str
@@ -79,7 +79,7 @@ class Report:
 
     @property
     def ok(self) -> bool:
-        """Whether models run here at all: the CPU provider ran one."""
+        """Whether models run at all: the CPU provider ran one."""
         return any(d.device == "cpu" and d.usable for d in self.devices)
 
     def as_dict(self) -> dict[str, Any]:
@@ -88,7 +88,7 @@ class Report:
 
 
 def diagnose() -> Report:
-    """Look at everything, once. Imports torch in a process of its own, as its libraries change what CUDA sees."""
+    """Check everything once. Imports torch in a separate process, as its libraries affect CUDA."""
     runtimes = onnxruntime_packages()
     packages = {name: version_of(name) for name in sorted({*PACKAGES, *runtimes})}
     packages |= {p.package: p.version or "of unknown version" for p in plugins.discover().values()}
@@ -108,7 +108,7 @@ def diagnose() -> Report:
 
 
 def prove(device: Device) -> ProviderStatus:
-    """A device's status, usable only if a small model has run there, whole."""
+    """A device's status, usable only if a small model has run entirely on it."""
     status = explain(device)
     if not status.usable:
         return status
@@ -117,7 +117,7 @@ def prove(device: Device) -> ProviderStatus:
     try:
         model = _small_model()
     except Exception as error:  # noqa: BLE001 - a broken package may raise anything
-        return _unproved(status, f"no model can be made to prove it, as onnx is broken: {error}", "pip install onnx")
+        return _unproved(status, f"no test model can be made, as onnx is broken: {error}", "pip install onnx")
     try:
         open_session(model, device)
     except NinSpecError as error:
@@ -131,7 +131,7 @@ def _unproved(status: ProviderStatus, reason: str, remedy: str) -> ProviderStatu
 
 
 def _small_model() -> bytes:
-    """Conv and Relu, (1, 3, 8, 8) to (1, 4, 6, 6); IR 8 and opset 17, which every onnxruntime of today reads."""
+    """Conv and Relu, (1, 3, 8, 8) to (1, 4, 6, 6); IR 8 and opset 17, which every current onnxruntime reads."""
     import numpy as np
     from onnx import TensorProto, helper, numpy_helper
 
@@ -155,7 +155,7 @@ def _onnxruntime_cuda() -> str | None:
     try:
         return getattr(import_onnxruntime(), "cuda_version", None) or None
     except DeviceError:
-        return None  # the devices' own reports say what is wrong
+        return None  # the devices' own reports have the error
 
 
 def _ask_torch() -> Torch:
@@ -173,13 +173,13 @@ def _ask_torch() -> Torch:
         return Torch(error=f"importing it takes more than {_IMPORT_SECONDS} s")
     if done.returncode:
         last = done.stderr.strip().splitlines()[-1:]
-        return Torch(error=last[0] if last else f"importing it ends with status {done.returncode}")
+        return Torch(error=last[0] if last else f"importing it exits with status {done.returncode}")
     cuda, usable = json.loads(done.stdout.splitlines()[-1])
     return Torch(cuda, usable)
 
 
 def describe_cpu() -> Cpu:
-    """This machine's processor, and those of its features that kernels are chosen by."""
+    """This machine's CPU, and its features that affect the choice of kernels."""
     info = Path("/proc/cpuinfo")
     text = info.read_text() if info.is_file() else ""
     flags = re.search(r"^(?:flags|Features)\s*: (.*)$", text, re.MULTILINE)
@@ -203,7 +203,7 @@ def _findings(
     if torch.error and packages["torch"]:
         found.append(Finding(f"torch can't be imported: {torch.error}", "pip install --force-reinstall torch"))
     if torch.cuda and cuda and _major(torch.cuda) != _major(cuda):
-        message = f"torch is built for CUDA {torch.cuda} and onnxruntime for CUDA {cuda}"
+        message = f"torch is built for CUDA {torch.cuda}, but onnxruntime for CUDA {cuda}"
         remedy = f"for both on one GPU in one process, install a torch built for CUDA {_major(cuda)}"
         found.append(Finding(message, remedy))
     found += _other_cuda(cuda) if cuda else []
@@ -212,8 +212,8 @@ def _findings(
 
 
 def _other_cuda(cuda: str) -> list[Finding]:
-    """CUDA libraries from Python packages that are of another major than onnxruntime's build."""
-    remedy = f"{INSTALL_GPU} brings those of CUDA {_major(cuda)}; both may stay side by side"
+    """CUDA libraries from Python packages with a major version other than that of onnxruntime's build."""
+    remedy = f"{INSTALL_GPU} installs those of CUDA {_major(cuda)}; both can be installed side by side"
     return [Finding(f"{text}, which does not load it", remedy) for text in other_cuda(cuda)]
 
 

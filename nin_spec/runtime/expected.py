@@ -1,4 +1,4 @@
-"""What each output of an exported file should be, from what the network itself gives in float64."""
+"""The expected value of each output of an exported file, from the network's output in float64."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ Array = NDArray[np.floating[Any]]
 
 
 def expected_outputs(own: Array, kind: str, found: Mapping[str, NDArray[Any]]) -> dict[str, tuple[Array, Array]]:
-    """For each output that was found and is known: what it came to, and what it should.
+    """For each known output that was found: its actual and its expected value.
 
-    `own` is (n, classes), and `kind` says what: scores, probabilities or log_probabilities. Classes are
-    compared by their probabilities, since equal ones have no order.
+    `own` is (n, classes) of the given `kind`: scores, probabilities or log_probabilities. Classes are compared by their
+    probabilities, since equal ones have no order.
     """
     likely = probabilities(own, kind) if own.ndim == 2 else own
     pairs = {
@@ -30,7 +30,7 @@ def expected_outputs(own: Array, kind: str, found: Mapping[str, NDArray[Any]]) -
 
 
 def probabilities(own: Array, kind: str) -> Array:
-    """The probabilities of scores; of what is a probability already, itself."""
+    """The probabilities of scores; probabilities are returned unchanged."""
     if kind == "probabilities":
         return own
     powers = np.exp(own - own.max(1, keepdims=True))
@@ -39,7 +39,7 @@ def probabilities(own: Array, kind: str) -> Array:
 
 
 def _by_class(classes: NDArray[Any], likely: Array) -> Array:
-    """The probabilities of the classes named; no number for a class that is none, or is named twice."""
+    """The probabilities of the given classes; NaN for an invalid or repeated class."""
     usable = classes.dtype == np.int64 and classes.ndim == 2 and len(classes) == len(likely)
     if not usable or not ((classes >= 0) & (classes < likely.shape[1])).all():
         return np.full(classes.shape, np.nan)

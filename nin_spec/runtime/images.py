@@ -1,4 +1,4 @@
-"""Files to inputs: pictures through the model's preprocessing contract, and .npy arrays as they are."""
+"""Files to inputs: pictures are preprocessed as the model declares, .npy arrays are used directly."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ _NPY_MAGIC, _ZIP_MAGIC = b"\x93NUMPY", b"PK\x03\x04"
 def load_inputs(paths: Iterable[str | Path], session: Session) -> list[NamedInput]:
     """Each file's inputs as (name, array), arrays being one input of the model without the batch axis.
 
-    A picture is one input. A .npy array is one input, (C, H, W), or a batch of them, (N, C, H, W),
-    named `file[0]`, `file[1]`, ... . Raises InputError INPUT_UNUSABLE, which names the file.
+    A picture is one input. A .npy array is one input, (C, H, W), or a batch of them, (N, C, H, W), named `file[0]`,
+    `file[1]`, ... . Raises InputError (INPUT_UNUSABLE), which names the file.
     """
     return [item for path in paths for item in _load(Path(path), session)]
 
@@ -34,7 +34,7 @@ def _load(path: Path, session: Session) -> Iterator[NamedInput]:
     if magic.startswith(_NPY_MAGIC):
         yield from _load_array(path, session)
     elif magic.startswith(_ZIP_MAGIC) or path.suffix.lower() == ".npz":
-        raise _unusable(path, "it is an archive of arrays (.npz)", "save the one array with numpy.save")
+        raise _unusable(path, "it is an archive of arrays (.npz)", "save a single array with numpy.save")
     elif path.suffix.lower() == ".npy":
         raise _unusable(path, "it is not a NumPy array file", "write it with numpy.save")
     else:
@@ -44,7 +44,7 @@ def _load(path: Path, session: Session) -> Iterator[NamedInput]:
 def _magic(path: Path) -> bytes:
     try:
         if not stat.S_ISREG(path.stat().st_mode):
-            raise _unusable(path, "it is a folder or a device, not a file", "name the files in it")
+            raise _unusable(path, "it is a folder or a device, not a file", "pass the files in it")
         with path.open("rb") as file:
             magic = file.read(8)
     except (OSError, ValueError) as error:
@@ -60,8 +60,8 @@ def _magic(path: Path) -> bytes:
 def _load_array(path: Path, session: Session) -> Iterator[NamedInput]:
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # remarks on old headers
-            # Mapped, so that a header that promises more than the file holds allocates nothing.
+            warnings.simplefilter("ignore")  # warnings about old headers
+            # Memory-mapped, so that a header that declares more than the file has allocates nothing.
             array = np.load(path, mmap_mode="r", allow_pickle=False)
     except Exception as error:  # a decoder may raise anything on a damaged file
         raise _unusable(path, f"it is not a NumPy array of numbers: {error}", "write it with numpy.save") from error
@@ -74,24 +74,24 @@ def _load_array(path: Path, session: Session) -> Iterator[NamedInput]:
             yield f"{path}[{k}]", one
     else:
         wanted = f"{show(item)}, or a batch {show((None, *item))}"
-        raise _unusable(path, f"it has shape {show(array.shape)}, and the model takes {wanted}")
+        raise _unusable(path, f"it has shape {show(array.shape)}, but the model takes {wanted}")
 
 
 def _check_kind(path: Path, array: NDArray[Any], session: Session) -> None:
-    """Floats for a model of floats, bytes for one of bytes: a conversion would guess what the numbers mean."""
+    """Require floats or uint8 as the model does: a conversion would be a guess."""
     if session.dtype.kind == "u" and array.dtype != session.dtype:
         hint = "the model takes raw pixels, 0 to 255: save them as uint8, or as a picture (PNG)"
-        raise _unusable(path, f"it holds {array.dtype}, not {session.dtype}", hint)
+        raise _unusable(path, f"its dtype is {array.dtype}, not {session.dtype}", hint)
     if session.dtype.kind == "f" and array.dtype.kind != "f":
-        hint = "arrays hold inputs that are already preprocessed; save raw pixels as a picture (PNG) instead"
-        raise _unusable(path, f"it holds {array.dtype}, not floats", hint)
+        hint = "arrays must be preprocessed inputs; save raw pixels as a picture (PNG) instead"
+        raise _unusable(path, f"its dtype is {array.dtype}, not a float dtype", hint)
 
 
 def _finite(path: Path, array: NDArray[Any], dtype: np.dtype[Any]) -> Array:
     with np.errstate(over="ignore"):
         converted: Array = np.array(array, dtype)
     if not np.isfinite(converted).all():
-        raise _unusable(path, f"it holds values that are not finite numbers in {dtype}")
+        raise _unusable(path, f"it has values that are NaN or infinite in {dtype}")
     return converted
 
 
@@ -101,14 +101,14 @@ def _finite(path: Path, array: NDArray[Any], dtype: np.dtype[Any]) -> Array:
 def _load_picture(path: Path, session: Session) -> Array:
     contract = session.metadata.preprocessing
     if contract is None:
-        hint = "give .npy arrays of preprocessed inputs, or export the model from its spec"
-        raise _unusable(path, "the model doesn't say how to turn a picture into its input", hint)
+        hint = "pass .npy arrays of preprocessed inputs, or export the model from its spec"
+        raise _unusable(path, "the model doesn't declare its preprocessing", hint)
     match session.picture:
         case ((1 | 3) as channels, height, width):
             pass
         case _:
-            hint = "give .npy arrays of preprocessed inputs"
-            why = f"a picture has 1 or 3 channels, and the model takes {show(session.input_shape)}"
+            hint = "pass .npy arrays of preprocessed inputs"
+            why = f"a picture has 1 or 3 channels, but the model takes {show(session.input_shape)}"
             raise _unusable(path, why, hint)
     try:
         picture = decode(path)

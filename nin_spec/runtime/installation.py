@@ -1,4 +1,4 @@
-"""onnxruntime as it is installed here: imported whole or refused, its packages, the CUDA beside it."""
+"""The installation of onnxruntime: import and checks, its packages, and CUDA packages."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ INSTALL_GPU = 'pip install "onnxruntime-gpu[cuda,cudnn]"'
 INSTALL_CPU = "pip install onnxruntime"
 HAS_GPU_WHEELS = sys.platform in ("linux", "win32")
 
-# Packages of libraries that onnxruntime's CUDA provider links: named with CUDA's major up to CUDA 12; without
-# it since, when the package's version is CUDA's.
+# Packages of libraries that onnxruntime's CUDA provider links: up to CUDA 12 the name has CUDA's major version, later
+# the package's version is CUDA's.
 _CUDA_PACKAGES = ("nvidia-cublas", "nvidia-cuda-runtime")
 _CUDA_MAJORS = (11, 12, 13)
 _PLUGINS = "onnxruntime-ep-"
@@ -30,7 +30,7 @@ _LOADING = threading.Lock()
 
 
 def source_of(path: Path) -> bytes | str:
-    """What onnxruntime takes for the file: its path, or its bytes where the path is not UTF-8, which is refused."""
+    """The argument for onnxruntime: the path, or the bytes if the path is not UTF-8, which it rejects."""
     name = str(path)
     return name if name.isascii() or _is_utf8(name) else path.read_bytes()
 
@@ -44,9 +44,9 @@ def _is_utf8(name: str) -> bool:
 
 
 def import_onnxruntime(part: str = "") -> Any:
-    """The onnxruntime module, or a part such as `quantization`: the only place that imports it.
+    """Import onnxruntime, or a submodule such as `quantization`; no other code imports it.
 
-    It is proved to be whole, and its telemetry is off. Raises DeviceError where it is missing or broken.
+    It is checked to be complete, and its telemetry is disabled. Raises DeviceError if it is missing or broken.
     """
     try:
         with _LOADING, _without_telemetry():
@@ -55,14 +55,14 @@ def import_onnxruntime(part: str = "") -> Any:
         raise _broken(f"onnxruntime can't be imported: {error}") from error
     if not hasattr(ort, "InferenceSession"):
         raise _broken("onnxruntime is broken: the module has no InferenceSession")
-    # Someone else may have imported it before, with telemetry.
+    # Other code may have imported it before, with telemetry.
     ort.disable_telemetry_events()
     return importlib.import_module(f"onnxruntime.{part}") if part else ort
 
 
 @contextlib.contextmanager
 def _without_telemetry() -> Iterator[None]:
-    """The environment in which onnxruntime is imported; afterwards it is as it was."""
+    """The environment for importing onnxruntime, restored afterwards."""
     name, off = TELEMETRY
     before = os.environ.get(name)
     os.environ[name] = off
@@ -82,15 +82,15 @@ def _broken(message: str) -> DeviceError:
 
 
 def instead_of(packages: Sequence[str], install: str) -> str:
-    """The remedy that removes packages, if any, before another is installed."""
+    """A command that uninstalls packages, if any, before installing another."""
     return f"pip uninstall {' '.join(packages)}, then {install}" if packages else install
 
 
 def onnxruntime_packages() -> tuple[str, ...]:
-    """The installed distributions that bring the module `onnxruntime`: two of them overwrite each other."""
+    """The installed distributions of the module `onnxruntime`: two of them overwrite each other."""
     from importlib.metadata import distributions
 
-    # Only those that are called so are opened: a session on the CPU may ask, and must not read every package.
+    # Only those with such a name are opened: a session on the CPU must not read every package.
     names = ((d.metadata["Name"] or "", d) for d in distributions())
     found = [(n, d) for n, d in names if n.startswith("onnxruntime") and not _normal(n).startswith(_PLUGINS)]
     return tuple(sorted({name for name, d in found if _brings_onnxruntime(d)}))
@@ -105,7 +105,7 @@ def _brings_onnxruntime(distribution: Distribution) -> bool:
 
 
 def cuda_packages() -> dict[str, int]:
-    """The CUDA major of each installed NVIDIA package that has one; torch for CUDA brings them, too."""
+    """The CUDA major version of each installed NVIDIA package; torch for CUDA installs them, too."""
     named = {f"{stem}-cu{major}": major for stem in _CUDA_PACKAGES for major in _CUDA_MAJORS}
     found = {name: major for name, major in named.items() if version_of(name)}
     for stem in _CUDA_PACKAGES:
@@ -115,17 +115,17 @@ def cuda_packages() -> dict[str, int]:
 
 
 def other_cuda(cuda: str) -> list[str]:
-    """A sentence on each CUDA package of another major than `cuda`, the version that onnxruntime was built for."""
+    """A sentence on each CUDA package whose major version differs from `cuda`, that of onnxruntime's build."""
     major = cuda.partition(".")[0]
     return [
-        f"{name} is for CUDA {own}, and onnxruntime was built for CUDA {cuda}"
+        f"{name} is for CUDA {own}, but onnxruntime was built for CUDA {cuda}"
         for name, own in cuda_packages().items()
         if str(own) != major
     ]
 
 
 def version_of(package: str) -> str | None:
-    """The version of an installed distribution, None where there is none."""
+    """The version of an installed distribution, else None."""
     from importlib.metadata import PackageNotFoundError, version
 
     try:
@@ -135,6 +135,6 @@ def version_of(package: str) -> str | None:
 
 
 def cuda_major(ort: Any) -> int | None:
-    """The CUDA major that onnxruntime was built for, None for a build without CUDA."""
+    """The CUDA major version of onnxruntime's build, None without CUDA."""
     major = str(getattr(ort, "cuda_version", "")).partition(".")[0]
     return int(major) if major.isdigit() else None

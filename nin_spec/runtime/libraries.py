@@ -1,7 +1,6 @@
-"""Shared libraries that a provider stands on: what it was linked against, what loads, what the driver sees.
+"""Shared libraries of a provider: what it links, what loads, and what the driver sees.
 
-Nothing here imports onnxruntime or touches the environment; loading a library to see whether it loads is
-all that happens.
+This module does not import onnxruntime or change the environment; it only tries to load libraries.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ _ELF64_LITTLE_ENDIAN = b"\x7fELF\x02\x01"
 
 
 def needed(library: Path) -> tuple[str, ...]:
-    """Names of the libraries that `library` was linked against (its DT_NEEDED), in link order.
+    """Names of the libraries that `library` links (its DT_NEEDED), in link order.
 
     Reads 64-bit little-endian ELF (System V ABI, chapter 5); () for any other format.
     """
@@ -59,7 +58,7 @@ def unloadable(names: Iterable[str]) -> tuple[str, ...]:
 
 
 def preload(package: str, names: Iterable[str]) -> None:
-    """Load libraries that an installed Python package brings, so that they are found by name afterwards."""
+    """Load libraries of an installed Python package, so that they are found by name afterwards."""
     spec = find_spec(package)
     for folder in spec.submodule_search_locations or () if spec else ():
         for name in names:
@@ -67,14 +66,14 @@ def preload(package: str, names: Iterable[str]) -> None:
 
 
 def nvidia_problem(cuda_major: int | None = None) -> str | None:
-    """Why no NVIDIA device can be used through the driver, None where one can.
+    """Why no NVIDIA device is usable through the driver, else None.
 
     `cuda_major` is the CUDA version that the driver must support. Asks the driver API: cuInit,
     cuDeviceGetCount, cuDriverGetVersion.
     """
     driver = _load(NVIDIA_DRIVER)
     if driver is None:
-        return f"there is no NVIDIA driver here ({NVIDIA_DRIVER} can't be loaded)"
+        return f"the NVIDIA driver is not installed ({NVIDIA_DRIVER} can't be loaded)"
     count, version = ctypes.c_int(), ctypes.c_int()
     calls = (
         ("cuInit", ctypes.c_uint(0)),
@@ -84,17 +83,17 @@ def nvidia_problem(cuda_major: int | None = None) -> str | None:
     for name, argument in calls:
         status = getattr(driver, name)(argument)
         if status:
-            return f"the NVIDIA driver can't be used: {name} answers {_error_name(driver, status)}"
+            return f"the NVIDIA driver can't be used: {name} returns {_error_name(driver, status)}"
     if count.value == 0:
-        return "the NVIDIA driver sees no device"
+        return "the NVIDIA driver finds no device"
     supported = f"{version.value // 1000}.{version.value % 1000 // 10}"
     if cuda_major and version.value // 1000 < cuda_major:
-        return f"the NVIDIA driver supports CUDA {supported}, onnxruntime was built for CUDA {cuda_major}"
+        return f"the NVIDIA driver supports CUDA {supported}, but onnxruntime was built for CUDA {cuda_major}"
     return None
 
 
 def compute_capability(device_id: int = 0) -> tuple[int, int] | None:
-    """An NVIDIA GPU's compute capability, as (8, 0), from the driver API; None where it can't be asked."""
+    """An NVIDIA GPU's compute capability, for example (8, 0), from the driver API; None if unavailable."""
     driver = _load(NVIDIA_DRIVER)
     if driver is None:
         return None

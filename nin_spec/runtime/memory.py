@@ -1,4 +1,4 @@
-"""How much memory this process may still take, and the error where that is too little."""
+"""The free memory of this process, and the error if it is not enough."""
 
 from __future__ import annotations
 
@@ -11,27 +11,27 @@ from nin_spec.diagnostics import Code, DeviceError
 
 ROOT = Path("/")
 _FAILED = ("allocate memory", "not enough memory", "bad_alloc", "out of memory")
-"""What PyTorch, onnxruntime and C++ say of an allocation that failed; torch.OutOfMemoryError is a RuntimeError too."""
+"""Messages of PyTorch, onnxruntime and C++ for a failed allocation; torch.OutOfMemoryError is a RuntimeError, too."""
 
 
 def free_memory(root: Path = ROOT) -> int | None:
-    """Bytes that this process may still take: what is available, within the limits of its cgroup and its own.
+    """Bytes that this process can still allocate: the available memory, within its cgroup's and its own limits.
 
-    None where the system does not say (elsewhere than on Linux).
+    None if unknown (not on Linux).
     """
     found = [*_available(root), *_within_cgroups(root), *_within_limits(root)]
     return max(0, min(found)) if found else None
 
 
 def _available(root: Path) -> Iterator[int]:
-    """The kernel's estimate of what can be taken without swapping (proc_meminfo(5))."""
+    """The kernel's estimate of what can be allocated without swapping (proc_meminfo(5))."""
     facts = _kilobytes(root / "proc/meminfo")
     if "MemAvailable" in facts:
         yield facts["MemAvailable"]
 
 
 def _within_cgroups(root: Path) -> Iterator[int]:
-    """What each memory cgroup above this process leaves, its page cache counted as free.
+    """The free memory of each cgroup of this process, counting its page cache as free.
 
     Version 2 has one tree, version 1 one for each controller (cgroups(7)).
     """
@@ -53,7 +53,7 @@ def _within_cgroups(root: Path) -> Iterator[int]:
 
 
 def _left_in(folder: Path, limit: str, used: str, cache: str) -> Iterator[int]:
-    """What one cgroup leaves, unless it has no limit."""
+    """The free memory of one cgroup, if it has a limit."""
     if not (folder / limit).is_file() or not (folder / used).is_file():
         return
     most = (folder / limit).read_text().strip()
@@ -66,7 +66,7 @@ def _left_in(folder: Path, limit: str, used: str, cache: str) -> Iterator[int]:
 
 
 def _within_limits(root: Path) -> Iterator[int]:
-    """What the process's own limits on its address space and its data leave (getrlimit(2))."""
+    """What the process's limits on address space and data leave (getrlimit(2))."""
     if sys.platform == "win32":
         return
     import resource
@@ -86,18 +86,18 @@ def _kilobytes(path: Path) -> dict[str, int]:
 
 
 def shortage(message: str, hint: str) -> DeviceError:
-    """The error of work that there is not enough memory for."""
+    """The error of work that needs too much memory."""
     return DeviceError(Code.MEMORY, message, hint=hint)
 
 
 def ran_out(error: Exception) -> bool:
-    """Whether an error of Python, NumPy, PyTorch or onnxruntime stands for an allocation that failed."""
+    """Whether an error of Python, NumPy, PyTorch or onnxruntime means a failed allocation."""
     return isinstance(error, MemoryError) or any(word in str(error).lower() for word in _FAILED)
 
 
 @contextlib.contextmanager
 def enough_memory(what: str, hint: str) -> Iterator[None]:
-    """Turn an allocation that fails into a DeviceError (MEMORY) that says `what` ran out of it, with `hint`."""
+    """Turn a failed allocation into a DeviceError (MEMORY): `what` ran out of memory, with `hint`."""
     try:
         yield
     except (MemoryError, RuntimeError) as error:

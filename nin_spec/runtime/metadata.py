@@ -1,4 +1,4 @@
-"""What an exported file says about itself, read back from its metadata properties."""
+"""The metadata of an exported file, read from its metadata properties."""
 
 from __future__ import annotations
 
@@ -19,12 +19,11 @@ PREFIX = "nin_spec."
 
 @dataclass(frozen=True, slots=True)
 class ModelInfo:
-    """An exported file's card. Another tool's file has none: everything is empty or None.
+    """An exported file's card. For another tool's file everything is empty or None.
 
-    `input` says whether it takes prepared numbers or the raw picture of its contract. `output` says what the
-    scores are; None where the file doesn't say. `passes` are those that made its graph of the spec's, and `target`
-    the server that it was written for, empty for none.
-    `precision` is that of a file of smaller numbers, else empty, and `max_drop` the budget that it held:
+    `input` says whether it takes preprocessed tensors or raw pictures. `output` is the kind of the scores, None if not
+    declared. `passes` are those applied to the spec's graph, and `target` the server that it was written for,
+    empty for none. `precision` is set for a reduced-precision file, else empty, and `max_drop` is its budget in
     percentage points of accuracy, None for none.
     """
 
@@ -46,7 +45,7 @@ class ModelInfo:
 
 
 def read_info(properties: Mapping[str, str]) -> ModelInfo:
-    """The card in a file's metadata properties. Raises InputError for a property that isn't what it should be."""
+    """The card in a file's metadata properties. Raises InputError for an invalid property."""
     ours = {k.removeprefix(PREFIX): v for k, v in properties.items() if k.startswith(PREFIX)}
     return ModelInfo(
         name=ours.get("name", ""),
@@ -68,7 +67,7 @@ def read_info(properties: Mapping[str, str]) -> ModelInfo:
 
 
 _DIGITS = 18
-"""Of a count: more than any memory holds, and few enough to be read."""
+"""Most digits of a count: more than any memory, and few enough to parse."""
 
 
 def _classes(text: str | None) -> int | None:
@@ -89,15 +88,15 @@ def _texts(key: str, text: str | None) -> tuple[str, ...]:
 def _input(ours: Mapping[str, str]) -> Input:
     kind = ours.get("input", "normalised")
     if kind not in get_args(Input):
-        raise _bad("input", f"is none of {', '.join(get_args(Input))}")
+        raise _bad("input", f"is not one of {', '.join(get_args(Input))}")
     if kind == "pixels" and "preprocessing" not in ours:
-        raise _bad("input", "says pixels, and nothing says which")
+        raise _bad("input", "is pixels, but the preprocessing is missing")
     return cast("Input", kind)
 
 
 def _output(text: str | None) -> Output | None:
     if text is not None and text not in get_args(Output):
-        raise _bad("output", f"is none of {', '.join(get_args(Output))}")
+        raise _bad("output", f"is not one of {', '.join(get_args(Output))}")
     return cast("Output | None", text)
 
 
@@ -111,7 +110,7 @@ def _preprocessing(text: str | None) -> Preprocessing | None:
         contract = Preprocessing.from_dict(data)
         contract = TypeAdapter(Preprocessing).validate_python(asdict(contract), strict=False)
     except (TypeError, AttributeError, ValidationError) as error:
-        raise _bad("preprocessing", "is not a preprocessing contract that this version knows") from error
+        raise _bad("preprocessing", "is not a preprocessing that this version knows") from error
     numbers = (contract.scale, *contract.mean, *contract.std)
     if (
         not all(map(math.isfinite, numbers))
@@ -120,7 +119,7 @@ def _preprocessing(text: str | None) -> Preprocessing | None:
         or not contract.std
         or not _is_size(contract.target)
     ):
-        raise _bad("preprocessing", "holds a number that can't be used")
+        raise _bad("preprocessing", "has an invalid number")
     return contract
 
 
@@ -134,7 +133,7 @@ def _max_drop(text: str | None) -> float | None:
     if points is None:
         return None
     if not isinstance(points, int | float) or isinstance(points, bool) or not 0 <= points <= 100:
-        raise _bad("reduction", "holds no budget that can be used")
+        raise _bad("reduction", "is not a valid budget")
     return float(points)
 
 

@@ -1,7 +1,7 @@
-"""What a person may say of a device: one frozen table of options for each provider, with good defaults.
+"""Device options: one frozen model of options for each provider, with good defaults.
 
-onnxruntime takes texts, and providers overlook what they don't know. Here a name or value that does not
-exist is an error that lists those that do.
+onnxruntime takes strings, and providers ignore unknown ones. Here an unknown name or value is an error that lists the
+valid ones.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ Shape = tuple[int | None, ...]
 
 @dataclass(frozen=True, slots=True)
 class Use:
-    """What a session is made for: its arithmetic, its threads, and the file's input where that is known."""
+    """The use of a session: its precision, its threads, and the file's input if known."""
 
     precision: str
     threads: int
@@ -30,47 +30,47 @@ class Use:
 
 
 class DeviceOptions(BaseModel):
-    """A provider without options. The others add fields, and say what these are for onnxruntime."""
+    """A provider without options. Subclasses add fields, and map them to onnxruntime's options."""
 
-    # Built when first used: a session needs one of these tables, not all.
+    # Built on first use: a session needs one of these models, not all.
     model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
     def for_provider(self, use: Use) -> dict[str, str]:
-        """The provider's own options, as texts."""
+        """The provider's options, as strings."""
         return {}
 
     def for_session(self) -> dict[str, str]:
         """Entries of the session's configuration."""
-        # Spin inside a run, where it saves wake-ups, and never between runs, where it only burns a core.
+        # Spin inside a run, where it saves wake-ups, but not between runs, where it wastes a core.
         return {"session.force_spinning_stop": "1"}
 
     def asked_precision(self) -> str | None:
-        """The arithmetic that an option asks for."""
+        """The precision that an option requests."""
         return None
 
     def remarks(self, precision: str) -> tuple[str, ...]:
-        """What is worth knowing of the numbers that come of these options."""
+        """Remarks on the precision of results with these options."""
         return ()
 
     def batches(self) -> tuple[int, ...]:
-        """Batch sizes whose buffers are bound once; () where each run binds its own."""
+        """Batch sizes with preallocated buffers; () if each run binds its own."""
         return ()
 
     def fixed_sizes(self) -> bool:
-        """Whether a batch size that was never run costs a search, so that padding to a few sizes pays."""
+        """Whether a new batch size triggers a search, so that padding to a few sizes pays off."""
         return True
 
     def buffers(self) -> tuple[str, int]:
-        """Where such buffers lie, as onnxruntime calls it, and its number."""
+        """The memory of such buffers, in onnxruntime's terms, and the device's number."""
         return "cpu", 0
 
     def hardware(self) -> str | None:
-        """The kind of hardware that a plug-in is to use: CPU, GPU, NPU; None for its best."""
+        """The kind of hardware for a plug-in: CPU, GPU, NPU; None for its best."""
         return None
 
 
 def _sizes(value: object) -> object:
-    """`1,8,64` as a person types it."""
+    """The list of a text such as `1,8,64`."""
     return tuple(part.strip() for part in value.split(",")) if isinstance(value, str) else value
 
 
@@ -79,22 +79,22 @@ Arithmetic = Literal["float32", "float16", "bfloat16"]
 
 
 BRIEF_US = "1000"
-"""How long `brief` spins: longer than a caller that runs one batch after another takes between two."""
+"""Duration of `brief` spinning: longer than the gap between consecutive batches."""
 
 
 class CpuOptions(DeviceOptions):
-    """onnxruntime's own kernels on the processor."""
+    """onnxruntime's own kernels on the CPU."""
 
     spinning: Literal["brief", "run", "never", "always"] = Field(
-        # A thread that sleeps costs the next run its wake-up: 5% of a small network's time at batch 1.
+        # Waking up a sleeping thread costs the next run 5% of a small network's time at batch 1.
         "brief",
-        description="when idle threads burn a core to answer sooner: within a run and for a moment after it, within "
-        "a run alone, never (for a shared machine), or for as long as onnxruntime likes",
+        description="when idle threads spin for lower latency: during a run and briefly after it, only during a run, "
+        "never (for a shared machine), or onnxruntime's default",
     )
 
     def for_session(self) -> dict[str, str]:
         return {
-            # onnxruntime knows the limit from 1.26 on; older ones overlook it, and spin as for always.
+            # onnxruntime supports the limit from 1.26 on; older versions ignore it, and spin as with always.
             "brief": {"session.intra_op.spin_duration_us": BRIEF_US},
             "run": super().for_session(),
             "never": {"session.intra_op.allow_spinning": "0"},
@@ -108,25 +108,25 @@ class CpuOptions(DeviceOptions):
 class CudaOptions(DeviceOptions):
     """NVIDIA GPUs through CUDA and cuDNN (onnxruntime: CUDA execution provider, configuration options)."""
 
-    device_id: int = Field(0, ge=0, le=1023, description="the number of the GPU")
-    gpu_mem_limit: int | None = Field(None, ge=1, description="bytes of GPU memory that the arena may take")
+    device_id: int = Field(0, ge=0, le=1023, description="index of the GPU")
+    gpu_mem_limit: int | None = Field(None, ge=1, description="limit of the GPU memory arena in bytes")
     cudnn_conv_algo_search: Literal["HEURISTIC", "EXHAUSTIVE", "DEFAULT"] = Field(
         # EXHAUSTIVE, onnxruntime's default, measures every algorithm again for each new batch size.
         "HEURISTIC",
-        description="how cuDNN finds a convolution's algorithm",
+        description="how cuDNN chooses a convolution's algorithm",
     )
     use_tf32: bool = Field(
-        # On by default in onnxruntime: the scores would not be those of the spec.
+        # On by default in onnxruntime, but then the scores would differ from the spec's.
         default=False,
-        description="round the factors of float32 products to 10 bits: faster, and parity is lost",
+        description="round the factors of float32 products to 10 bits: faster, but without parity",
     )
     prefer_nhwc: bool | None = Field(
-        None, description="keep channels last, as tensor cores read them; by default for a float16 file"
+        None, description="use the channels-last layout of tensor cores; by default for a float16 file"
     )
     enable_cuda_graph: bool = Field(
         default=False, description="replay recorded kernels: a batch is padded to the next size of cuda_graph_batches"
     )
-    cuda_graph_batches: Batches = Field((1, 8, 64), description="batch sizes recorded at the start, as 1,8,64")
+    cuda_graph_batches: Batches = Field((1, 8, 64), description="batch sizes recorded at the start, for example 1,8,64")
 
     def for_provider(self, use: Use) -> dict[str, str]:
         nhwc = use.precision == "float16" if self.prefer_nhwc is None else self.prefer_nhwc
@@ -154,15 +154,15 @@ class CudaOptions(DeviceOptions):
 class TensorrtOptions(DeviceOptions):
     """NVIDIA GPUs through TensorRT (onnxruntime: TensorRT execution provider, configurations)."""
 
-    device_id: int = Field(0, ge=0, le=1023, description="the number of the GPU")
-    precision: Arithmetic | None = Field(None, description="arithmetic for a float32 file; by default the file's own")
+    device_id: int = Field(0, ge=0, le=1023, description="index of the GPU")
+    precision: Arithmetic | None = Field(None, description="precision for a float32 file; by default the file's own")
     engine_cache: DirectoryPath | None = Field(
-        None, description="an existing folder that keeps built engines: the next start takes seconds, not minutes"
+        None, description="an existing folder to cache built engines: the next start takes seconds, not minutes"
     )
-    min_batch: int = Field(1, ge=1, le=65536, description="smallest batch that one engine serves")
-    opt_batch: int = Field(8, ge=1, le=65536, description="batch that the engine is tuned for")
+    min_batch: int = Field(1, ge=1, le=65536, description="smallest batch of one engine")
+    opt_batch: int = Field(8, ge=1, le=65536, description="batch for which the engine is optimised")
     max_batch: int = Field(
-        64, ge=1, le=65536, description="largest batch that one engine serves; another is built above"
+        64, ge=1, le=65536, description="largest batch of one engine; a larger batch builds another engine"
     )
     enable_cuda_graph: bool = Field(
         default=False, description="replay recorded kernels: a batch is padded to the next of the three"
@@ -171,7 +171,7 @@ class TensorrtOptions(DeviceOptions):
     @model_validator(mode="after")
     def _ordered(self) -> TensorrtOptions:
         if not self.min_batch <= self.opt_batch <= self.max_batch:
-            raise ValueError("min_batch, opt_batch and max_batch must rise")
+            raise ValueError("min_batch <= opt_batch <= max_batch is required")
         return self
 
     def for_provider(self, use: Use) -> dict[str, str]:
@@ -196,7 +196,7 @@ class TensorrtOptions(DeviceOptions):
         }
 
     def _profiles(self, use: Use) -> dict[str, str]:
-        """One engine for all batches; without a profile TensorRT builds another for each new shape."""
+        """One engine for all batches; without a profile TensorRT builds a new one for each new shape."""
         batch, *rest = use.input_shape or (0,)
         if batch is not None or None in rest:
             return {}
@@ -207,11 +207,11 @@ class TensorrtOptions(DeviceOptions):
         return self.precision
 
     def remarks(self, precision: str) -> tuple[str, ...]:
-        # The provider has no option for it (onnxruntime #26029), and libraries read the variable once.
+        # The provider has no option for it (onnxruntime #26029), and libraries read the variable only once.
         if precision != "float32" or os.environ.get("NVIDIA_TF32_OVERRIDE") == "0":
             return ()
         why = "TensorRT may round the factors of float32 products to 10 bits (TF32)"
-        return (f"{why}: NVIDIA_TF32_OVERRIDE=0 in the environment keeps it from that",)
+        return (f"{why}: set NVIDIA_TF32_OVERRIDE=0 in the environment to prevent it",)
 
     def batches(self) -> tuple[int, ...]:
         sizes = (self.min_batch, self.opt_batch, self.max_batch)
@@ -227,17 +227,15 @@ _HINTS = {"float32": "f32", "float16": "f16", "bfloat16": "bf16"}
 class OpenvinoOptions(DeviceOptions):
     """Intel hardware through the plug-in onnxruntime-ep-openvino (OpenVINO: inference devices and properties)."""
 
-    device: Literal["CPU", "GPU", "NPU"] = Field("CPU", description="which of the machine's Intel hardware")
-    precision: Arithmetic | None = Field(None, description="arithmetic for a float32 file; by default the file's own")
-    streams: int = Field(
-        1, ge=1, le=1024, description="runs that go side by side: 1 answers soonest, more serve many callers"
-    )
+    device: Literal["CPU", "GPU", "NPU"] = Field("CPU", description="which Intel hardware to use")
+    precision: Arithmetic | None = Field(None, description="precision for a float32 file; by default the file's own")
+    streams: int = Field(1, ge=1, le=1024, description="parallel runs: 1 for the lowest latency, more for many callers")
 
     def for_provider(self, use: Use) -> dict[str, str]:
-        # Without a hint OpenVINO takes bfloat16 wherever the processor has it, whatever the file says.
+        # Without a hint OpenVINO uses bfloat16 if the CPU has it, regardless of the file's dtype.
         # An int8 file keeps float32 between its quantised layers.
         properties = {"INFERENCE_PRECISION_HINT": _HINTS.get(use.precision, "f32")}
-        if self.device != "NPU":  # which has no streams to choose
+        if self.device != "NPU":  # which has no streams option
             properties["NUM_STREAMS"] = str(self.streams)
         if self.device == "CPU":
             properties["INFERENCE_NUM_THREADS"] = str(use.threads)
@@ -257,17 +255,17 @@ def _flag(value: bool) -> str:  # noqa: FBT001
     return "1" if value else "0"
 
 
-# ------------------------------------------------------------------ read from what a person gave
+# ------------------------------------------------------------------ parsing
 
 Options = TypeVar("Options", bound=DeviceOptions)
 
 
 def read_options(device: str, kind: type[Options], given: DeviceOptions | Mapping[str, object] | None) -> Options:
-    """The options of a device, from a mapping not yet checked. Raises DeviceError for each that can't be."""
+    """The options of a device, from an unchecked mapping. Raises DeviceError for each invalid one."""
     if isinstance(given, kind):
         return given
     if isinstance(given, DeviceOptions):
-        raise _refused(device, f"{type(given).__name__} are not its options", f"give it {kind.__name__}")
+        raise _refused(device, f"{type(given).__name__} is not its options type", f"pass {kind.__name__}")
     try:
         return kind.model_validate(dict(given or {}))
     except ValidationError as error:
@@ -283,8 +281,8 @@ def _wrong(device: str, kind: type[DeviceOptions], key: str, given: Mapping[str,
         return _finding(device, why.removeprefix("Value error, "))
     if key not in fields:
         near = nearest(key, fields)
-        known = f"it has {', '.join(fields)}" if fields else "nin-spec knows no options of it"
-        return _finding(device, f"there is no option {key!r}", f"did you mean {near!r}? {known}" if near else known)
+        known = f"it has {', '.join(fields)}" if fields else "it has no known options"
+        return _finding(device, f"unknown option {key!r}", f"did you mean {near!r}? {known}" if near else known)
     reason = why[:1].lower() + why[1:]
     return _finding(device, f"{key} can't be {given.get(key)!r}: {reason}", fields[key].description)
 

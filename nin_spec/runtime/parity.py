@@ -1,7 +1,7 @@
 """Proof that an exported file computes what its spec declares.
 
-Seeded inputs go through onnxruntime and through the nn.Module in float64, the reference. A difference
-beyond the tolerance is followed to the first node that differs, and reported at its line in the spec.
+Seeded inputs are run in onnxruntime and in the nn.Module in float64, the reference. A difference above the tolerance is
+traced to the first node that differs, and reported at its line in the spec.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from nin_spec.ir.types import Pair
 from nin_spec.model import Model
 from nin_spec.passes.drop_identities import is_identity
 from nin_spec.printing import memory as shown
-from nin_spec.runtime.arithmetic import numbers_of_file
+from nin_spec.runtime.arithmetic import dtypes_of_file
 from nin_spec.runtime.expected import expected_outputs
 from nin_spec.runtime.installation import import_onnxruntime
 from nin_spec.runtime.memory import enough_memory, free_memory
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Tolerance:
-    """The largest difference allowed, relative to the largest reference value of the batch, and why so large."""
+    """The largest allowed difference, relative to the largest reference value of the batch, and its reason."""
 
     allowed: float
     why: str
@@ -45,30 +45,30 @@ class Tolerance:
 ANY = "any"
 TOLERANCES: dict[tuple[str, str], Tolerance] = {
     ("float32", ANY): Tolerance(
-        1e-4, "sums rounded to 24 bits end within 1e-5 of the exact ones, and a wrong edge or epsilon is off by 1e-3"
+        1e-4, "sums rounded to 24 bits are within 1e-5 of the exact ones, while a wrong edge or epsilon is off by 1e-3"
     ),
-    ("float64", ANY): Tolerance(1e-9, "sums rounded to 53 bits end within 1e-13"),
+    ("float64", ANY): Tolerance(1e-9, "sums rounded to 53 bits are within 1e-13"),
     # Measured over the shipped specs and the published networks, every layer's output rounded: 3e-3 and 9e-3.
-    ("float16", ANY): Tolerance(1e-2, "values rounded to 11 bits ended within 3e-3 over all published networks"),
-    ("bfloat16", ANY): Tolerance(5e-2, "values rounded to 8 bits ended within 1e-2 over all published networks"),
+    ("float16", ANY): Tolerance(1e-2, "values rounded to 11 bits were within 3e-3 over all published networks"),
+    ("bfloat16", ANY): Tolerance(5e-2, "values rounded to 8 bits were within 1e-2 over all published networks"),
     # Measured on trained networks: 0.02 to 0.04, and 0.2 to 0.3 where products saturate.
     ("int8", ANY): Tolerance(
-        0.15, "256 steps a value ended within 0.05 on trained networks, and sums that saturate are off by 0.2"
+        0.15, "256 steps per value were within 0.05 on trained networks, while sums that saturate are off by 0.2"
     ),
 }
-"""By precision and provider; a provider without a row of its own has that of ANY."""
+"""By precision and provider; ANY applies to a provider without its own row."""
 
 _TIE = 1e-4
 """Scores closer than this, relative to the largest, have no order."""
 
 Array = NDArray[np.floating[Any]]
 Open = Callable[[bytes], Session]
-"""Opens a file as the one under proof was opened: on its device, with the options that decide its arithmetic."""
+"""Opens a file like the one under proof: on its device, with the options that affect its precision."""
 
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """One batch: its shape, the largest differences, and how many of its top-1 classes agree."""
+    """One batch: its shape, the largest differences, and the number of matching top-1 classes."""
 
     shape: tuple[int, ...]
     max_absolute: float
@@ -83,7 +83,7 @@ class Case:
 
 @dataclass(frozen=True, slots=True)
 class ParityReport:
-    """What was compared on one provider, how close it came, and what was left out for want of memory."""
+    """What was compared on one provider, the differences, and what was skipped for lack of memory."""
 
     provider: str
     precision: str
@@ -123,7 +123,7 @@ class ParityReport:
         batches = ", ".join(str(c.images) for c in self.cases)
         others = "" if self.outputs == ("scores",) else f"; compared: {', '.join(self.outputs)}"
         missing = ", ".join(f"{'x'.join(map(str, b.shape))} ({shown(b.needed)})" for b in self.left_out)
-        missing = f"; not compared, for there is not enough memory: {missing}" if missing else ""
+        missing = f"; not compared for lack of memory: {missing}" if missing else ""
         return (
             f"parity on {self.provider} ({self.precision}, batches of {batches}) with the nn.Module in float64: "
             f"max absolute {self.max_absolute:.2e}, max relative {self.max_relative:.2e} "
@@ -142,16 +142,15 @@ def check_parity(  # noqa: PLR0913 keywords
 ) -> ParityReport:
     """Compare an exported file with the nn.Module in float64, on one device with its options.
 
-    `pictures` are inputs instead of noise: a file in int8 knows the range of pictures alone. Batches that there is
-    not enough memory for are left out, and the report says which.
+    `pictures` are inputs instead of noise: an int8 file is calibrated on pictures. Batches that do not fit into memory
+    are skipped, and the report lists them.
 
     Raises:
-        ParityError: outputs that differ, naming the first node that does, or an input that the spec allows
-            and the file does not take; nothing is wrong with the device.
-        DeviceError: the device can't run the file, or there is not enough memory for any batch.
-        InputError: the file computes in numbers that have no tolerance here.
+        ParityError: outputs that differ, with the first node that does, or an input that the spec allows but the file
+        does not take; the device is not the cause. DeviceError: the device can't run the file, or no batch fits into
+        memory. InputError: the file's precision has no tolerance here.
     """
-    import torch  # noqa: F401 what the libraries take themselves is not free
+    import torch  # noqa: F401 loads the libraries, whose memory is not free
 
     import_onnxruntime()
     shapes = shapes_of(model.graph, _fixed_batch(data), None if pictures is None else len(pictures[0]))
@@ -165,7 +164,7 @@ def check_parity(  # noqa: PLR0913 keywords
 
 
 def _compared(model: Model, data: bytes, reopen: Open, session: Session, batches: Iterator[Batch]) -> ParityReport:
-    """The report of a file that is right for every batch. Raises ParityError."""
+    """The report of a file that matches for every batch. Raises ParityError."""
     numbers, precision = session.output_dtype, session.precision
     row = tolerance_of(precision, session.provider)
     reference = _reference(model, numbers)
@@ -182,37 +181,37 @@ def _compared(model: Model, data: bytes, reopen: Open, session: Session, batches
 
 
 def _fixed_batch(data: bytes) -> int | None:
-    """The batch that the file fixes. Raises InputError where it is not ONNX."""
+    """The file's fixed batch size, if any. Raises InputError if it is not ONNX."""
     try:
-        return next(iter(numbers_of_file(data).input_shape), None)
+        return next(iter(dtypes_of_file(data).input_shape), None)
     except ValueError as error:
         raise InputError(Code.MODEL_UNREADABLE, f"the exported file can't be read: {error}") from error
 
 
 def _itemsize(data: bytes, device: Device, options: Mapping[str, object] | None) -> int:
-    """Bytes of a number while the file is computed in this machine's memory; 0 where the device has its own."""
+    """Bytes per value in host memory during the computation; 0 if the device has its own memory."""
     if device != "auto":
         provider = lookup(device)
         if read_options(provider.device, provider.options, options).buffers()[0] != "cpu":
             return 0
-    # Where a device has no kernel for float16, onnxruntime widens, and holds a value twice.
-    return {"float64": 8, "float16": 6}.get(numbers_of_file(data).held, 4)
+    # Without a float16 kernel onnxruntime converts to float32, and stores a value twice.
+    return {"float64": 8, "float16": 6}.get(dtypes_of_file(data).held, 4)
 
 
 def tolerance_of(precision: str, provider: str) -> Tolerance:
-    """The row of the table. Raises InputError for a precision that has none."""
+    """The row of the table. Raises InputError for a precision without one."""
     found = TOLERANCES.get((precision, provider)) or TOLERANCES.get((precision, ANY))
     if found is None:
         known = ", ".join(dict.fromkeys(name for name, _ in TOLERANCES))
-        message = f"parity is proved for {known}, and the file computes in {precision}"
+        message = f"parity is defined for {known}, but the file computes in {precision}"
         raise InputError(Code.MODEL_UNREADABLE, message)
     return found
 
 
 def compare(x: Array, got: Array, wanted: Array, tolerance: float, dtype: np.dtype[Any] | None = None) -> Case:
-    """How far `got` is from `wanted`; infinitely where shape or dtype differ, or a number is not finite.
+    """The difference of `got` from `wanted`; infinite for a different shape or dtype, or non-finite values.
 
-    `dtype` is what the file computes in, that of `x` if left out.
+    `dtype` is that of the file's computation, by default that of `x`.
     """
     same = got.shape == wanted.shape and got.dtype == (x.dtype if dtype is None else dtype)
     if not same or not (np.isfinite(got).all() and np.isfinite(wanted).all()):
@@ -222,7 +221,7 @@ def compare(x: Array, got: Array, wanted: Array, tolerance: float, dtype: np.dty
     relative = difference / largest if largest else difference
     rows = np.arange(len(wanted))
     flat = wanted.reshape(len(wanted), -1)
-    # Equal scores have no order: agreement means that our best class is a best class of the reference.
+    # Equal scores have no order: they agree if our best class is a best class of the reference.
     chosen = flat[rows, got.reshape(len(got), -1).argmax(1)]
     agree = chosen >= flat.max(1) - min(tolerance, _TIE) * largest
     return Case(x.shape, difference, relative, int(agree.sum()))
@@ -231,16 +230,16 @@ def compare(x: Array, got: Array, wanted: Array, tolerance: float, dtype: np.dty
 def _run(session: Session, x: NDArray[Any]) -> dict[str, NDArray[Any]]:
     """Every output of the file."""
     try:
-        session.run(x)  # refuses what does not fit
+        session.run(x)  # rejects what does not fit
     except InputError as error:
-        message = f"the exported file does not take what its spec allows: {error.diagnostics[0].message}"
+        message = f"the exported file does not accept an input that its spec allows: {error.diagnostics[0].message}"
         raise ParityError(Code.PARITY, message) from error
     names = [node.name for node in session.inference.get_outputs()]
     return dict(zip(names, session.inference.run(names, {session.input_name: x}), strict=True))
 
 
 def _reference(model: Model, dtype: np.dtype[Any]) -> NiNModule:
-    """The network in float64, with the very numbers that a file of this dtype holds."""
+    """The network in float64, with exactly the weights of a file of this dtype."""
     import torch
 
     from nin_spec.torch_module import build_module
@@ -252,7 +251,7 @@ def _reference(model: Model, dtype: np.dtype[Any]) -> NiNModule:
 
 
 def _forward(model: Model, module: NiNModule, x: Array, threads: int) -> Array:
-    """What the module gives, in as many pieces as the memory asks for: pictures don't know of each other."""
+    """The module's output, computed in as many parts as memory requires: pictures are independent."""
     import torch
 
     piece = ProofMemory(model.graph, None, 0).piece(len(x), _size_of(x), free_memory())
@@ -272,7 +271,7 @@ def _size_of(x: Array) -> Pair:
 
 @dataclass(frozen=True, slots=True)
 class _Failure:
-    """An output that differs, how far, on which batch, and what is allowed."""
+    """An output that differs: by how much, on which batch, and the tolerance."""
 
     output: str
     case: Case
@@ -291,31 +290,31 @@ def _explain(model: Model, data: bytes, reopen: Open, reference: NiNModule, fail
     message = f"the exported graph differs from the nn.Module{where} ({amount}, input {batch})"
     try:
         node = first_difference(model, data, reopen, reference, failure)
-    except DeviceError as error:  # a file with every value laid open is another one
+    except DeviceError as error:  # a file with every value as an output is a different one
         why = error.diagnostics[0].message
-        return Diagnostic(Code.PARITY, f"{message}; its nodes can't be looked at: {why}", hint=_REPORT)
+        return Diagnostic(Code.PARITY, f"{message}; its nodes can't be compared: {why}", hint=_REPORT)
     if node is None and failure.output.startswith("top"):
-        return Diagnostic(Code.PARITY, f"{message}, and its classes are not the best", hint=_REPORT)
+        return Diagnostic(Code.PARITY, f"{message}: its classes are not the best", hint=_REPORT)
     if node is None:
-        hint = "onnxruntime's optimisation of the graph changes it: try another version of it, or another device"
-        return Diagnostic(Code.PARITY, f"{message}, but no node of it does", hint=hint)
+        hint = "onnxruntime's graph optimisation changes it: try another version of onnxruntime, or another device"
+        return Diagnostic(Code.PARITY, f"{message}, but none of its nodes does", hint=hint)
     span = next((n.span for n in model.graph if n.name == node), None)
     return Diagnostic(Code.PARITY, f"{message}; first at {node}", span, _AT_NODE)
 
 
-_REPORT = "if the device has options that round, leave them out; else please report the spec"
-_AT_NODE = f"see whether this layer's weights are finite and of a usual size; {_REPORT}"
+_REPORT = "if the device has options that round, remove them; else please report the spec"
+_AT_NODE = f"check that this layer's weights are finite and of a usual size; {_REPORT}"
 
 
 def first_difference(model: Model, data: bytes, reopen: Open, reference: NiNModule, failure: _Failure) -> str | None:
-    """The first node of the spec whose value differs, every value of the file laid open; or None."""
+    """The first node of the spec whose value differs, else None."""
     import torch
 
     ProofMemory(model.graph, None, 0).check_trace(len(failure.x), _size_of(failure.x), free_memory())
     got = _every_value(model, data, reopen, failure.given)
     with torch.inference_mode():
         for name, value in reference.trace(torch.from_numpy(failure.x)):
-            found = got.pop(name, None)  # what a pass left out, merged or moved has no value of its own
+            found = got.pop(name, None)  # a node that a pass removed, merged or moved has no value
             if found is None:
                 continue
             case = compare(failure.x, found, value.numpy(), failure.tolerance, found.dtype)
@@ -325,13 +324,13 @@ def first_difference(model: Model, data: bytes, reopen: Open, reference: NiNModu
 
 
 _DEQUANTISED = "_DequantizeLinear_Output"
-"""How onnxruntime's quantiser calls what a value's integers stand for."""
+"""Suffix of onnxruntime's quantiser for the dequantised value."""
 
 
 def _every_value(model: Model, data: bytes, reopen: Open, x: NDArray[Any]) -> dict[str, Array]:
-    """The value of each node of the spec that the file computes, by the node's name, in the same arithmetic.
+    """The value of each node of the spec that the file computes, by the node's name, in the same precision.
 
-    The exporter names values so; only what the network ends in bears an output's name.
+    The exporter names values after nodes; only the last one has an output's name.
     """
     import onnx
 
@@ -341,7 +340,7 @@ def _every_value(model: Model, data: bytes, reopen: Open, x: NDArray[Any]) -> di
     proto.graph.output.extend(onnx.ValueInfoProto(name=v) for v in values if v not in known)
     session = reopen(proto.SerializeToString())
     found = dict(zip(values, session.inference.run(values, {session.input_name: x}), strict=True))
-    # In int8 a value is what its integers stand for: before them it is not yet rectified.
+    # In int8 compare the dequantised value: before quantisation it is not yet rectified.
     found |= {name.removesuffix(_DEQUANTISED): v for name, v in found.items() if name.endswith(_DEQUANTISED)}
     last = next((n.name for n in reversed(model.graph.nodes) if not is_identity(n)), None)
     own = "scores" if "scores" in found else "probabilities"

@@ -1,4 +1,4 @@
-"""What a proof of parity compares: seeded noise or pictures, in batches of several sizes."""
+"""The inputs of a parity proof: seeded noise or pictures, in batches of several sizes."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from nin_spec.runtime.sizes import sizes_to_try
 BATCHES = (1, 2, 7)
 
 Batch = tuple[NDArray[Any], NDArray[np.floating[Any]]]
-"""What the file is given, and the same as the network of the spec takes it."""
+"""The file's input, and the same as the spec's network takes it."""
 
 
 def cut(pictures: Batch, shapes: Sequence[Shape]) -> Iterator[Batch]:
@@ -31,7 +31,7 @@ def cut(pictures: Batch, shapes: Sequence[Shape]) -> Iterator[Batch]:
 def inputs(model: Model, session: Session, seed: int, shapes: Sequence[Shape]) -> Iterator[Batch]:
     """Batches of these shapes: standard normal, or random pixels.
 
-    Of pixels the network gets what the preprocessing contract makes in float64.
+    For pixels, the network gets their preprocessing in float64.
     """
     random = np.random.default_rng(seed)
     channels = model.graph.input.shape[0]
@@ -47,9 +47,9 @@ def inputs(model: Model, session: Session, seed: int, shapes: Sequence[Shape]) -
 
 
 def shapes_of(graph: Graph, fixed: int | None, pictures: int | None) -> list[Shape]:
-    """The batches and sizes of a proof: 1, 2 and 7, or what the file fixes; of pictures as many as there are.
+    """The batches and sizes of a proof: 1, 2 and 7, or the file's fixed ones; at most the number of pictures.
 
-    They come at the spec's size, noise also at each that an open one is tried at.
+    They have the spec's size; for an open size, noise is also tried at others.
     """
     _, height, width = graph.input.maps()
     if pictures is not None:
@@ -59,6 +59,6 @@ def shapes_of(graph: Graph, fixed: int | None, pictures: int | None) -> list[Sha
     batches = list(BATCHES if fixed is None else (fixed,) * 2)
     sizes = sizes_to_try(graph) if graph.open_size else [(height, width)]
     count = max(len(batches), len(sizes))
-    # The nominal size comes first, for one picture; the largest batch comes at a small size where there is a choice.
+    # The nominal size is first, for one picture; the largest batch has a small size if possible.
     batches += batches[1:2] * (count - len(batches))
     return list(zip(batches, [*sizes, *(sizes[-1:] * (count - len(sizes)))], strict=True))

@@ -1,7 +1,7 @@
-"""Work of onnxruntime on a file that nobody vouches for: given up when it takes too long or too much memory.
+"""Limits on onnxruntime's work on an untrusted file: abandoned if it takes too long or too much memory.
 
-A graph may hold a loop without end, or constants that unfold to gigabytes, and a call into onnxruntime can't be
-stopped. So it runs in a thread, which is left behind; a process that left one ends without waiting for it.
+A graph may contain an endless loop, or constants that expand to gigabytes, and a call into onnxruntime can't be
+interrupted. So it runs in a thread, which may be abandoned; the process then exits without waiting for it.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ from nin_spec.diagnostics import Code, InputError
 T = TypeVar("T")
 
 OPENING, BUILDING, RUNNING = 120.0, 3600.0, 600.0
-"""Seconds that a file may take to be opened on the CPU, to be compiled for another device, and a batch to be run."""
+"""Timeouts in seconds to open a file on the CPU, to compile it for another device, and to run a batch."""
 MEMORY = 6 << 30
-"""Bytes by which the process may grow meanwhile, beside twenty times the file."""
+"""Bytes by which the process may grow meanwhile, in addition to twenty times the file."""
 _LOOK = 0.05
 _STATM = Path("/proc/self/statm")
 _left: list[threading.Thread] = []
 
 
 def within(seconds: float, name: str, what: str, call: Callable[[], T], memory: int = MEMORY) -> T:
-    """What `call` returns or raises. Raises InputError once it takes longer, or the process grows by more bytes.
+    """Run `call`, and return or raise its result. Raises InputError if it takes longer, or more memory.
 
-    `name` is what messages call the file, `what` says in a few words what is done with it.
+    `name` is the file's name in messages, `what` describes the work.
     """
     found: list[Any] = []
     raised: list[BaseException] = []
@@ -47,12 +47,12 @@ def within(seconds: float, name: str, what: str, call: Callable[[], T], memory: 
     thread.start()
     try:
         why = _overstepped(done, seconds, before + memory, f"{what} takes more than", memory)
-    except BaseException:  # Ctrl-C among them: the thread goes on
+    except BaseException:  # Ctrl-C among them: the thread keeps running
         _left.append(thread)
         raise
     if why is not None:
         _left.append(thread)
-        hint = "a network of this language is opened in seconds: check where the file comes from"
+        hint = "networks of this language open within seconds: check the origin of the file"
         raise InputError(Code.MODEL_UNREADABLE, f"{name} can't be used: {why}", hint=hint)
     if raised:
         raise raised[0]
@@ -61,7 +61,7 @@ def within(seconds: float, name: str, what: str, call: Callable[[], T], memory: 
 
 
 def _overstepped(done: threading.Event, seconds: float, most: int, what: str, memory: int) -> str | None:
-    """The limit that is overstepped before `done` is set; None where none is. `most` are bytes of the process."""
+    """The limit that is exceeded before `done` is set, else None. `most` are bytes of the process."""
     looks = 0
     while not done.wait(_LOOK):
         looks += 1
@@ -73,14 +73,14 @@ def _overstepped(done: threading.Event, seconds: float, most: int, what: str, me
 
 
 def _resident() -> int:
-    """Bytes of this process in memory; 0 where the system does not say."""
+    """Resident memory of this process in bytes; 0 if unknown."""
     if not sys.platform.startswith("linux"):
         return 0
     return int(_STATM.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
 def leave(code: int) -> None:
-    """End the process where a thread was left behind: Python's own end would crash under it."""
+    """End the process if a thread was abandoned: Python's normal exit would crash."""
     if any(thread.is_alive() for thread in _left):
         for stream in (sys.stdout, sys.stderr):
             if stream is not None:

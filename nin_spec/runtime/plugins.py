@@ -1,7 +1,7 @@
-"""Plug-in providers: installed packages called onnxruntime_ep_*, each a device called by the rest of its name.
+"""Plug-in providers: installed packages named onnxruntime_ep_*, each a device named by the rest.
 
-Such a package brings a library and says what its providers are called. The library is registered once in
-a process; onnxruntime then lists the hardware that it can use.
+Such a package contains a library and the names of its providers. The library is registered once per process;
+onnxruntime then lists the hardware that it supports.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _FATAL_ONLY, _DEFAULT_SEVERITY = 4, 2
 
 
 class PluginError(Exception):
-    """A plug-in that can't be used here: the text says why, `remedy` what to do."""
+    """A plug-in that can't be used here, with the reason; `remedy` is the fix."""
 
     def __init__(self, why: str, remedy: str) -> None:
         super().__init__(why)
@@ -44,21 +44,21 @@ class Plugin:
 
     @property
     def version(self) -> str | None:
-        """The installed version; None where the module lies about without a distribution."""
+        """The installed version; None for a module without a distribution."""
         return version_of(self.package)
 
     @property
     def reinstall(self) -> str:
-        """The command that brings back what is missing."""
+        """The command that reinstalls missing files."""
         return f"pip install --force-reinstall --no-deps {self.package}"
 
 
 def discover(taken: frozenset[str] = frozenset()) -> dict[str, Plugin]:
     """The installed plug-ins by device, in the order of their names; none of them is imported.
 
-    One whose name is `taken` already is called NAME_plugin: a package can't replace a device.
+    One whose name is `taken` is named NAME_plugin: a package can't replace a device.
     """
-    # pkgutil would look at every module there is, which takes longer than opening a small model.
+    # pkgutil would scan every module, which takes longer than opening a small model.
     entries = (p for folder in sys.path for p in Path(folder or ".").glob(f"{PREFIX}?*"))
     modules = sorted({p.stem for p in entries if p.suffix == ".py" or (not p.suffix and p.is_dir())})
     names = {module: module.removeprefix(PREFIX) for module in modules}
@@ -68,9 +68,9 @@ def discover(taken: frozenset[str] = frozenset()) -> dict[str, Plugin]:
 
 @cache
 def register(plugin: Plugin) -> tuple[str, ...]:
-    """Hand the plug-in's library to onnxruntime, once in a process; the names of its providers.
+    """Register the plug-in's library with onnxruntime, once per process; returns the names of its providers.
 
-    Raises PluginError where the package is broken, or its library is missing or can't be loaded.
+    Raises PluginError if the package is broken, or its library is missing or can't be loaded.
     """
     ort = import_onnxruntime()
     package = _import(plugin)
@@ -79,7 +79,7 @@ def register(plugin: Plugin) -> tuple[str, ...]:
         library = str(package.get_library_path())
     except Exception as error:  # the package's own code may raise anything
         raise PluginError(f"{plugin.module} is broken: {_first(error)}", plugin.reinstall) from error
-    # Whoever uses this process may have registered it already, under a name of their own.
+    # Other code in this process may have registered it already, under another name.
     if not any(d.ep_name in names for d in ort.get_ep_devices()):
         _register(ort, plugin, library)
     return names
@@ -102,7 +102,7 @@ def _register(ort: Any, plugin: Plugin, library: str) -> None:
             ort.register_execution_provider_library(plugin.module, library)
     except Exception as error:  # onnxruntime's own exceptions share no base class
         why = f"onnxruntime {ort.__version__} can't load {library}: {_first(error)}"
-        remedy = f"{plugin.reinstall}, or a version of it made for this onnxruntime"
+        remedy = f"{plugin.reinstall}, or install a version of it for this onnxruntime"
         raise PluginError(why, remedy) from error
 
 
@@ -112,7 +112,7 @@ def _first(error: Exception) -> str:
 
 
 def find_hardware(plugin: Plugin, kind: str | None = None) -> Any:
-    """The OrtEpDevice of a plug-in: of the kind asked for, else of its best. Raises PluginError without one."""
+    """The OrtEpDevice of a plug-in: of the requested kind, else its best. Raises PluginError if there is none."""
     names = register(plugin)
     found = [d for d in import_onnxruntime().get_ep_devices() if d.ep_name in names]
     kinds = BEST_FIRST if kind is None else (kind,)
@@ -120,13 +120,13 @@ def find_hardware(plugin: Plugin, kind: str | None = None) -> Any:
     if best is not None:
         return best
     offered = ", ".join(sorted({d.device.type.name for d in found}))
-    what = f"finds no {kind} that it can use" if kind else "finds no hardware that it can use"
-    has = f"it offers {offered}" if offered else f"here is {_hardware()}"
-    raise PluginError(f"its plug-in {what}; {has}", f"ask for {offered}, with its option device" if offered else "")
+    what = f"finds no supported {kind}" if kind else "finds no supported hardware"
+    has = f"it has {offered}" if offered else f"this machine has {_hardware()}"
+    raise PluginError(f"its plug-in {what}; {has}", f"set its option device to {offered}" if offered else "")
 
 
 def _hardware() -> str:
-    """What onnxruntime itself sees, as `CPU (AMD)`."""
+    """The hardware that onnxruntime finds, for example `CPU (AMD)`."""
     seen = {
         f"{d.device.type.name} ({d.device.vendor or 'vendor unknown'})" for d in import_onnxruntime().get_ep_devices()
     }

@@ -1,7 +1,7 @@
-"""What a proof of parity takes in memory, estimated from the graph before it runs, and the batches that fit.
+"""The memory of a parity proof, estimated from the graph before it runs, and the batches that fit.
 
-The reference runs in PyTorch in float64 and goes through a batch in as many pieces as the memory asks for. onnxruntime
-takes a batch whole, and keeps what it took for the batches before.
+The reference runs in PyTorch in float64 and splits a batch as memory requires. onnxruntime runs a batch as a whole, and
+keeps the memory of earlier batches.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from nin_spec.runtime.patience import MEMORY
 from nin_spec.runtime.session import PROBE_SIZES
 
 Shape = tuple[int, Pair]
-"""The pictures of a batch, and their (height, width)."""
+"""The number of pictures of a batch, and their (height, width)."""
 
-UNPROVED = "--no-parity (in Python parity=False) exports it without a proof"
+UNPROVED = "pass --no-parity (in Python parity=False) to export it without a proof"
 _MARGIN = 1.25
 """Measured peaks of single layers were up to 1.13 times the estimate: allocators round up and return late."""
 _REFERENCE = 8
@@ -31,11 +31,11 @@ _PARAMETER = 32
 _INPUT = 24
 """Bytes: noise is drawn in float64, rounded, and widened again; raw pixels are normalised in float64."""
 _SHOWN = 4
-"""Bytes of a number that comes back from a device with memory of its own."""
+"""Bytes per value returned from a device with its own memory."""
 _BLOCK = 16
 """onnxruntime rounds channels up to the width of its vectors where it reorders maps (NCHWc)."""
 _TWICE = 2
-"""Each batch runs twice, and the second time in one planned block beside the pieces of the first."""
+"""Each batch runs twice, the second time in one planned block beside the allocations of the first."""
 
 
 def _sizes(graph: Graph, size: Pair) -> Iterator[tuple[ops.Op, TensorType, TensorType]]:
@@ -48,22 +48,22 @@ def _sizes(graph: Graph, size: Pair) -> Iterator[tuple[ops.Op, TensorType, Tenso
 
 
 def reference_bytes(graph: Graph, size: Pair) -> int:
-    """What PyTorch takes on the CPU for one picture in float64, at the layer that takes most."""
+    """PyTorch's memory on the CPU for one picture in float64, at the largest layer."""
     return _REFERENCE * max((x.size + y.size + _work(op, x, y) for op, x, y in _sizes(graph, size)), default=0)
 
 
 def session_bytes(graph: Graph, size: Pair, itemsize: int) -> int:
-    """What onnxruntime takes on the CPU for one picture, at the layer that takes most."""
+    """Memory of onnxruntime on the CPU for one picture, at the largest layer."""
     plain = (ops.Conv2d, ops.ReLU, ops.LeakyReLU, ops.PReLU, ops.Pool2d)
     held = (
-        _blocked(x) + _blocked(y) * (1 if isinstance(op, plain) else 2)  # others are made of several nodes
+        _blocked(x) + _blocked(y) * (1 if isinstance(op, plain) else 2)  # others consist of several nodes
         for op, x, y in _sizes(graph, size)
     )
     return itemsize * max(held, default=0)
 
 
 def traced_bytes(graph: Graph, size: Pair, itemsize: int) -> int:
-    """What every value of one picture takes, laid open in the file and copied out of it, beside the reference."""
+    """The memory of all values of one picture, as outputs of the file and copied, beside the reference."""
     values = sum(y.size for _, _, y in _sizes(graph, size))
     return 2 * itemsize * values + reference_bytes(graph, size)
 
@@ -74,7 +74,7 @@ def _blocked(x: TensorType) -> int:
 
 
 def _work(op: ops.Op, x: TensorType, y: TensorType) -> int:
-    """Numbers that a layer of PyTorch holds beside its input and output.
+    """Values that a PyTorch layer stores in addition to its input and output.
 
     A convolution in float64 unfolds its windows, of one group at a time, unless it is 1x1 (aten: ConvolutionMM2d.cpp).
     """
@@ -86,7 +86,7 @@ def _work(op: ops.Op, x: TensorType, y: TensorType) -> int:
         joined = 0 if op.groups == 1 else y.size + x.size // op.groups
         return columns + padded + joined
     if isinstance(op, ops.Pool2d):
-        return y.size if op.even else y.size + _padded(x, op.reach(x))  # the places of maxima, in 8 bytes each
+        return y.size if op.even else y.size + _padded(x, op.reach(x))  # the positions of maxima, in 8 bytes each
     return 2 * x.size if isinstance(op, ops.LocalResponseNorm) else 0
 
 
@@ -100,7 +100,7 @@ def _padded(x: TensorType, padding: Padding) -> int:
 
 @dataclass(frozen=True, slots=True)
 class LeftOut:
-    """A batch that is not compared, and the bytes that it would take."""
+    """A skipped batch, and the bytes that it would need."""
 
     shape: tuple[int, ...]
     needed: int
@@ -108,16 +108,16 @@ class LeftOut:
 
 @dataclass(frozen=True, slots=True)
 class ProofMemory:
-    """What may be taken: `free` bytes, all of them where it is None. `itemsize` is 0 where the device has its own."""
+    """The available memory: `free` bytes, unlimited if None. `itemsize` is 0 if the device has its own memory."""
 
     graph: Graph
     free: int | None
     itemsize: int
 
     def plan(self, shapes: Sequence[Shape]) -> tuple[list[Shape], list[LeftOut]]:
-        """The batches to compare, in order, and those that there is not enough memory for.
+        """The batches to compare, in order, and those that don't fit into memory.
 
-        Raises DeviceError (MEMORY) where not one fits.
+        Raises DeviceError (MEMORY) if none fits.
         """
         kept, left = [], []
         held = self._opening(shapes[0])
@@ -133,29 +133,29 @@ class ProofMemory:
         return kept, left
 
     def needed(self, batch: int, size: Pair, held: int = 0) -> int:
-        """Bytes of a batch whose reference goes picture by picture, beside what is held."""
+        """Bytes of a batch with a reference computed picture by picture, in addition to `held`."""
         session = held + _TWICE * batch * session_bytes(self.graph, size, self.itemsize)
         return self._with(session + self._inputs(batch, size) + reference_bytes(self.graph, size))
 
     def opening(self, shape: Shape) -> int:
-        """Bytes by which opening the file may make the process grow: it runs once."""
+        """Bytes by which opening the file may grow the process: it runs once."""
         return max(MEMORY, self._with(self._opening(shape)))
 
     def piece(self, batch: int, size: Pair, free: int | None) -> int:
-        """How many pictures of a batch the reference takes at once, of what is free when it is its turn; at least 1."""
+        """How many pictures of a batch the reference processes at once in `free` bytes; at least 1."""
         if free is None:
             return batch
         one = max(1, self._with(reference_bytes(self.graph, size)))
         return max(1, min(batch, free // one))
 
     def check_trace(self, batch: int, size: Pair, free: int | None) -> None:
-        """Raise DeviceError (MEMORY) where every value of a batch does not fit."""
+        """Raise DeviceError (MEMORY) if all values of a batch don't fit."""
         needed = self._with(batch * traced_bytes(self.graph, size, self.itemsize or _SHOWN))
         if free is not None and needed > free:
-            raise shortage(f"that takes {shown(needed)} of memory, and {shown(free)} are free", "free some memory")
+            raise shortage(f"that needs {shown(needed)} of memory, but {shown(free)} are free", "free some memory")
 
     def _opening(self, shape: Shape) -> int:
-        """A file runs once on zeros when it is opened: at its own size, an open one at the first that it takes."""
+        """A file runs once on zeros when it is opened: at its size, or at the first accepted one for an open size."""
         batch, size = shape
         if self.graph.open_size:
             size = next((probe for probe in ((n, n) for n in PROBE_SIZES) if self._takes(probe)), size)
@@ -172,17 +172,17 @@ class ProofMemory:
         return batch * _INPUT * self.graph.input.shape[0] * math.prod(size)
 
     def _with(self, values: int) -> int:
-        """With the weights of both sides, and a margin."""
+        """Plus the weights of both sides, and a margin."""
         weights = sum(p.size for p in self.graph.parameters().values())
         return int(_MARGIN * (values + _PARAMETER * weights))
 
     def _refusal(self, least: LeftOut) -> DeviceError:
         batch = least.shape[0]
-        pictures = "one picture" if batch == 1 else f"a batch of {batch} pictures, which the file fixes,"
+        pictures = "one picture" if batch == 1 else f"the file's fixed batch of {batch} pictures"
         size = "x".join(map(str, least.shape[1:]))
-        message = f"proving {self.graph.name or 'the export'} on {pictures} of {size} takes {shown(least.needed)} "
-        message += f"of memory, and {shown(self.free or 0)} are free"
+        message = f"proving {self.graph.name or 'the export'} on {pictures} of {size} needs {shown(least.needed)} "
+        message += f"of memory, but {shown(self.free or 0)} are free"
         smaller = (
-            "a smaller --input can be proved" if batch == 1 else "--batch dynamic can be proved in smaller batches"
+            "or pass a smaller --input" if batch == 1 else "or pass --batch dynamic, to prove it in smaller batches"
         )
         return shortage(message, f"{UNPROVED}; {smaller}")

@@ -1,6 +1,6 @@
-"""Devices, and the onnxruntime execution providers behind them: which work here, and why not.
+"""Devices and their onnxruntime execution providers: which work here, and why not.
 
-A device is one row: of `PROVIDERS`, or made of an installed plug-in. Another one needs no code.
+A device is a row of `PROVIDERS`, or comes from an installed plug-in. A new plug-in needs no code.
 """
 
 from __future__ import annotations
@@ -41,15 +41,13 @@ _DRIVER_REMEDY = "install or update the NVIDIA driver, or give the container its
 
 @dataclass(frozen=True, slots=True)
 class Provider:
-    """One device: its provider's name, what can be said of it, and what it stands on.
+    """One device: its provider's name, options and requirements.
 
-    `library` is the stem of the provider's own library inside onnxruntime, empty where it is built
-    in; `opens` are libraries that it opens by name at run time, so that they are not in its link
-    list; `folders` are the Python packages that bring these. `hardware` takes the CUDA major version
-    and says why the hardware can't be used. `computes` is the arithmetic that a device has here with
-    some options; None where it computes in the file's own. `reads_file` says that the options depend
-    on what the file holds. `not_auto` says why "auto" leaves the device out, `behind` why it comes to it
-    after the CPU.
+    `library` is the stem of the provider's library inside onnxruntime, empty if built in; `opens` are libraries that it
+    opens by name at run time, which are not in its link list; `folders` are the Python packages with these. `hardware`
+    takes the CUDA major version and returns why the hardware is not usable. `computes` returns the precisions of the
+    device with some options; None if it computes in the file's dtype. `reads_file` is true if the options depend on the
+    file. `not_auto` is why "auto" skips the device, `behind` why "auto" tries it after the CPU.
     """
 
     device: Device
@@ -69,14 +67,14 @@ class Provider:
 
 
 def _gpu_arithmetic(_plugin: Plugin | None, options: Any) -> frozenset[str]:
-    """TensorRT drops a precision that the GPU has no fast arithmetic for, with no more than a warning."""
+    """TensorRT drops a precision without fast arithmetic on the GPU, with only a warning."""
     capability = compute_capability(options.device_id) or (0, 0)
     narrow = {"float16": (7, 0), "bfloat16": (8, 0)}
     return frozenset({"float32", "int8", *(name for name, since in narrow.items() if capability >= since)})
 
 
 def _intel_arithmetic(plugin: Plugin | None, options: Any) -> frozenset[str]:
-    """What OpenVINO says of its hardware. A bfloat16 hint where that is missing computes float32, unsaid."""
+    """OpenVINO's report of its hardware. A bfloat16 hint without hardware support silently computes in float32."""
     if plugin is None:
         return frozenset()
     found = plugins.find_hardware(plugin, options.hardware())
@@ -103,7 +101,7 @@ PROVIDERS: dict[Device, Provider] = {
             "TensorrtExecutionProvider",
             TensorrtOptions,
             library="onnxruntime_providers_tensorrt",
-            # In its link list too, and here because pip puts it where no loader looks.
+            # Also in its link list; listed because pip installs it where no loader searches.
             opens=("nvinfer_10.dll",) if _WINDOWS else ("libnvinfer.so.10",),
             folders=("tensorrt_libs",),
             hardware=nvidia_problem,
@@ -111,7 +109,7 @@ PROVIDERS: dict[Device, Provider] = {
             hardware_remedy=_DRIVER_REMEDY,
             computes=_gpu_arithmetic,
             reads_file=True,
-            not_auto="only by name, as it builds engines for minutes",
+            not_auto="only by name, as building engines takes minutes",
         ),
         Provider(
             "cpu",
@@ -122,24 +120,23 @@ PROVIDERS: dict[Device, Provider] = {
     )
 }
 
-# What is known of a plug-in beyond its name. One that is not here takes no options, and is tried by "auto".
+# Facts on known plug-ins. An unknown one takes no options, and is tried by "auto".
 _KNOWN_PLUGINS: dict[str, dict[str, Any]] = {
     "openvino": {
         "name": "OpenVINOExecutionProvider",
         "options": OpenvinoOptions,
         "computes": _intel_arithmetic,
         "reads_file": True,
-        "hardware_remedy": "use a machine with Intel hardware: it serves no other",
-        "behind": "for what cpu can't compute, being no faster in float32",
+        "hardware_remedy": "use a machine with Intel hardware, which it requires",
+        "behind": "only for what cpu can't compute, as it is not faster in float32",
     }
 }
 
 
 def find_providers() -> dict[Device, Provider]:
-    """Every device that can be asked for here, in the order in which "auto" tries them.
+    """Every device available by name, in the order in which "auto" tries them.
 
-    CUDA first, then what hardware the plug-ins bring, then the CPU, and OpenVINO behind it for what the
-    CPU provider can't compute: bfloat16.
+    CUDA first, then plug-ins, then the CPU, and OpenVINO after it for what the CPU provider can't compute: bfloat16.
     """
     # OpenVINO in float32 on nin_cifar, two cores with AVX2, took 1.12, 1.05 and 1.15 of the CPU provider's
     # time at batches of 1, 8 and 64 (the best of many runs), and 0.3 s more to start.
@@ -157,9 +154,9 @@ def _plugin_row(plugin: Plugin) -> Provider:
 
 @dataclass(frozen=True, slots=True)
 class ProviderStatus:
-    """Whether a device can work here, as far as can be told without a model; else why not, and the cure.
+    """Whether a device works here, as far as can be checked without a model; else the reason and the fix.
 
-    `computes` is the arithmetic that it says it has, () where it doesn't say.
+    `computes` are its reported precisions, () if unknown.
     """
 
     device: str
@@ -172,7 +169,7 @@ class ProviderStatus:
 
 
 def lookup(device: Device) -> Provider:
-    """The row of a device other than auto. Raises DeviceError for a name that isn't a device here."""
+    """The row of a device other than auto. Raises DeviceError for an unknown name."""
     if device in PROVIDERS:
         return PROVIDERS[device]
     found = find_providers()
@@ -191,11 +188,11 @@ def lookup(device: Device) -> Provider:
 
 
 def explain(device: Device) -> ProviderStatus:
-    """Whether a device can work here, and if not, everything that is in its way.
+    """Whether a device works here, and if not, everything that prevents it.
 
-    Asks the installed onnxruntime, the dynamic loader and the driver; never the network. Asked about
-    CUDA it loads the CUDA libraries into this process, from NVIDIA's Python packages (torch brings the
-    same) where installed; asked about a plug-in it hands its library to onnxruntime.
+    Queries the installed onnxruntime, the dynamic loader and the driver; never the network. For CUDA it loads the CUDA
+    libraries into this process, from NVIDIA's Python packages (also installed by torch) if present; for a plug-in it
+    registers its library with onnxruntime.
     """
     provider = lookup(device)
     try:
@@ -210,7 +207,7 @@ def explain(device: Device) -> ProviderStatus:
     library = _library(ort, provider)
     if library is not None and not library.is_file():
         reason = f"{library.name} is missing from the onnxruntime package"
-        remedy = f"{instead_of(onnxruntime_packages(), provider.install)}, or ask for cpu"
+        remedy = f"{instead_of(onnxruntime_packages(), provider.install)}, or pass --device cpu"
         return _unusable(provider, reason, remedy, (library.name,))
     return _explain_libraries(ort, provider, library)
 
@@ -224,34 +221,34 @@ def _explain_plugin(provider: Provider, plugin: Plugin) -> ProviderStatus:
         plugins.find_hardware(plugin)
     except PluginError as error:
         remedy = error.remedy or provider.hardware_remedy
-        return _unusable(provider, str(error), ", or ".join(r for r in (remedy, "ask for cpu") if r))
+        return _unusable(provider, str(error), ", or ".join(r for r in (remedy, "pass --device cpu") if r))
     return ProviderStatus(provider.device, provider.name, usable=True, computes=_computes(provider))
 
 
 def _computes(provider: Provider) -> tuple[str, ...]:
-    """The arithmetic that a device says it has, with its default options."""
+    """The reported precisions of a device, with its default options."""
     try:
         has = provider.computes(provider.plugin, provider.options()) if provider.computes else ()
     except PluginError:
-        return ()  # it has other hardware than its options ask for by default
-    # The CPU provider adds in float64 and has no convolution in it: no network works in that.
+        return ()  # its hardware differs from its default options
+    # The CPU provider has additions in float64 but no convolution, so networks don't run in it.
     return tuple(sorted(set(has) - {"float64"}))
 
 
 def _explain_libraries(ort: Any, provider: Provider, library: Path | None) -> ProviderStatus:
-    """Everything that is in the way of a provider inside onnxruntime: hardware, driver, libraries."""
+    """Everything that prevents a provider inside onnxruntime: hardware, driver, libraries."""
     missing = _missing_libraries(ort, provider, library)
     built = cuda_major(ort)
     problem = provider.hardware(built) if provider.hardware else None
     reasons = [problem] if problem else []
     remedies = [provider.hardware_remedy] if problem else []
-    # The driver's own library comes with the driver, not from pip.
+    # The driver's library comes with the driver, not from pip.
     installable = [name for name in missing if name != NVIDIA_DRIVER]
     if installable:
         reasons += [f"{', '.join(installable)} can't be loaded", *(other_cuda(str(built)) if built else [])]
         remedies.append(provider.install)
     if reasons:
-        remedy = f"{', then '.join(remedies)}, or ask for cpu"
+        remedy = f"{', then '.join(remedies)}, or pass --device cpu"
         return _unusable(provider, "; ".join(reasons), remedy, missing)
     return ProviderStatus(provider.device, provider.name, usable=True, computes=_computes(provider))
 
@@ -261,9 +258,9 @@ def _not_compiled_in(provider: Provider) -> ProviderStatus:
     reason = f"the installed onnxruntime ({', '.join(packages) or 'no known package'}) has no {provider.name}"
     if len(packages) > 1:
         reason += ": two packages overwrite each other"
-    remedy = f"{instead_of(packages, provider.install)}, or ask for cpu"
+    remedy = f"{instead_of(packages, provider.install)}, or pass --device cpu"
     if not HAS_GPU_WHEELS:
-        remedy = "ask for cpu: no onnxruntime package for this platform has it"
+        remedy = "pass --device cpu: no onnxruntime package for this platform has it"
     return _unusable(provider, reason, remedy)
 
 
@@ -278,7 +275,7 @@ def _library(ort: Any, provider: Provider) -> Path | None:
 def _missing_libraries(ort: Any, provider: Provider, library: Path | None) -> tuple[str, ...]:
     if library is None:
         return ()
-    # preload_dlls prints what it can't load; each library is tried, and named, below.
+    # preload_dlls prints what it can't load; each library is tried and reported below.
     with contextlib.redirect_stdout(io.StringIO()):
         ort.preload_dlls()
     for folder in provider.folders:
@@ -287,7 +284,7 @@ def _missing_libraries(ort: Any, provider: Provider, library: Path | None) -> tu
 
 
 def available_threads() -> int:
-    """Physical cores that this process may use: its affinity and its cgroup's quota are respected."""
+    """Physical cores that this process may use, respecting its affinity and its cgroup's quota."""
     if not hasattr(os, "sched_getaffinity"):
         return os.cpu_count() or 1
     cpus = os.sched_getaffinity(0)

@@ -1,8 +1,8 @@
-"""A model opened on one device, and proved to run there.
+"""A model opened on one device, and tested to run there.
 
-A device that is asked for by name fails closed: no provider, no library, a node placed elsewhere, or a
-first inference that fails is a DeviceError. "auto" takes the best device that passes the same checks,
-and says in `Session.choice` what it took and why not the others.
+A device requested by name never falls back: a missing provider or library, a node placed elsewhere, or a failing first
+inference is a DeviceError. "auto" uses the best device that passes the same checks, and `Session.choice` records it and
+why not the others.
 """
 
 from __future__ import annotations
@@ -32,22 +32,21 @@ Shape = tuple[int | None, ...]
 _DTYPES = {"tensor(float)": np.float32, "tensor(double)": np.float64, "tensor(float16)": np.float16}
 _INPUTS = {**_DTYPES, "tensor(uint8)": np.uint8}
 PROBE_SIZES = (32, 64, 128, 224, 256, 512)
-"""An open size is proved at the first of these that the network allows."""
+"""An open size is tested at the first of these that the network allows."""
 
 
 _LARGEST = 4 << 30
-"""Bytes that one input of a model may take."""
+"""Limit in bytes of one input of a model."""
 
 
 @dataclass(frozen=True, slots=True)
 class Session:
     """One model on one device. Shapes include the batch axis; None is an axis of any size.
 
-    `placement` gives each provider's nodes, by name, as onnxruntime divided the graph (after its basic
-    optimisations, so that folded nodes are missing). `precision` is the arithmetic that was asked for and
-    is there; `remarks` say what else is worth knowing of it. `fixed_sizes` says that batches are better padded
-    to a few sizes; `runner` does so, with buffers that are bound once, where the options ask for it.
-    `inference` is onnxruntime's own session.
+    `placement` has each provider's nodes, by name, as onnxruntime partitioned the graph (after its basic optimisations,
+    so folded nodes are missing). `precision` is the requested and available one; `remarks` are about it. `fixed_sizes`
+    means that batches are better padded to a few sizes; `runner` does so, with preallocated buffers, if the options
+    request it. `inference` is onnxruntime's own session.
     """
 
     inference: Any = field(repr=False)
@@ -71,37 +70,37 @@ class Session:
 
     @property
     def takes_pixels(self) -> bool:
-        """True where the input is the raw picture of the preprocessing contract, in its layout and dtype."""
+        """True if the input is a raw picture in the layout and dtype of the preprocessing."""
         return self.metadata.input == "pixels"
 
     @property
     def picture(self) -> Shape:
-        """What one picture is, channels first: (C, H, W), or as much of a shape as the file declares."""
+        """The shape of one picture, channels first: (C, H, W), or as much as the file declares."""
         item, contract = self.input_shape[1:], self.metadata.preprocessing
         moved = self.takes_pixels and contract is not None and contract.layout == "HWC"
         return (*item[-1:], *item[:-1]) if moved else item
 
     def run(self, x: NDArray[Any]) -> Array:
         """The scores for a batch `x` of `input_shape` and `dtype`. Raises InputError when `x` doesn't fit."""
-        if x.dtype != self.dtype:  # also refuses the other byte order, which onnxruntime would misread
+        if x.dtype != self.dtype:  # also rejects the other byte order, which onnxruntime would misread
             raise self._misfit(x)
         try:
             if self.runner is not None:
                 return self._run_padded(self.runner, x)
             scores: Array = self.inference.run([self.output_name], {self.input_name: x})[0]
         except self._errors as error:
-            # onnxruntime checks the shape anyway: a second check on every run would cost microseconds.
+            # onnxruntime checks the shape anyway: a second check would cost microseconds on every run.
             raise self._failure(x, error) if fits(x.shape, self.input_shape) else self._misfit(x) from error
         return scores
 
     def _run_padded(self, runner: BucketRunner, x: NDArray[Any]) -> Array:
-        if not fits(x.shape, self.input_shape):  # the buffers would take what can be broadcast
+        if not fits(x.shape, self.input_shape):  # assigning to the buffers would broadcast
             raise self._misfit(x)
         return runner.run(x)
 
     def _misfit(self, x: NDArray[Any]) -> InputError:
         wanted = f"{self.dtype} of shape {show(self.input_shape)}"
-        message = f"the model takes {wanted}, and was given {x.dtype} of shape {show(x.shape)}"
+        message = f"the model takes {wanted}, but got {x.dtype} of shape {show(x.shape)}"
         return InputError(Code.INPUT_UNUSABLE, message)
 
     def _failure(self, x: NDArray[Any], error: Exception) -> InputError | DeviceError:
@@ -117,7 +116,7 @@ class Session:
 
 
 def fits(shape: tuple[int, ...], declared: Shape) -> bool:
-    """Whether a shape is one that the model declares."""
+    """Whether a shape matches the declared one."""
     return len(shape) == len(declared) and all(d is None or d == n for n, d in zip(shape, declared, strict=True))
 
 
@@ -137,13 +136,13 @@ def open_session(  # noqa: PLR0913 keywords
 ) -> Session:
     """Open a model, given as its bytes or a path, on a device.
 
-    `threads` is the size of the pool inside an operator; by default `available_threads()`. `precision` is
-    the provider's arithmetic: by default what the file's metadata says, else the file's own numbers.
-    `options` are the device's own, as `nin_spec.runtime.options` has them, or a mapping of the same. `memory` is
-    the number of bytes by which the process may grow meanwhile, beside twenty times the file.
+    `threads` is the size of the intra-op thread pool; by default `available_threads()`. `precision` is that of the
+    provider: by default the one in the file's metadata, else the file's dtype. `options` are the device's options from
+    `nin_spec.runtime.options`, or a mapping of the same. `memory` is the number of bytes by which the process may grow
+    meanwhile, in addition to twenty times the file.
 
     Raises:
-        InputError: the file is no model that can be used (MODEL_UNREADABLE).
+        InputError: the file is not a usable model (MODEL_UNREADABLE).
         DeviceError: the device can't run here (DEVICE_UNAVAILABLE), would leave nodes to another one
             (DEVICE_FALLBACK), or has no such option or precision (DEVICE_OPTION).
     """
@@ -151,15 +150,15 @@ def open_session(  # noqa: PLR0913 keywords
         raise ValueError(f"threads must be at least 1, not {threads}")
     request = Request(threads or available_threads(), precision, options, MEMORY if memory is None else memory)
     if device != "auto":
-        return _open(File.of(model), lookup(device), request, choice=f"{device}, as asked")
+        return _open(File.of(model), lookup(device), request, choice=f"{device}, as requested")
     if options:
-        message, hint = "auto takes no options: which exist depends on the device", "name the device"
+        message, hint = "auto takes no options: which exist depends on the device", "pass the device"
         raise DeviceError(Code.DEVICE_OPTION, message, hint=hint)
     return _open_best(File.of(model), request)
 
 
 def _open_best(file: File, request: Request) -> Session:
-    """The first device that passes every check, with what was against those before it."""
+    """The first device that passes every check, with the reasons against those before it."""
     refused: list[str] = []
     rows = list(find_providers().values())
     for k, provider in enumerate(rows):
@@ -173,12 +172,12 @@ def _open_best(file: File, request: Request) -> Session:
             return _open(file, provider, request, choice=choice)
         except DeviceError as error:
             refused.append(error.diagnostics[0].message.partition(";")[0])
-    hint = "say --device and --precision, and `nin-spec doctor` shows which devices work"
+    hint = "run `nin-spec doctor` to see which devices work, then pass --device and --precision"
     raise DeviceError(Code.DEVICE_UNAVAILABLE, f"no device works here: {'; '.join(refused)}", hint=hint)
 
 
 def _open(file: File, provider: Provider, request: Request, *, choice: str) -> Session:
-    """Open and prove within bounds: what a file holds may never end, or unfold to gigabytes."""
+    """Open and test within limits: a file's graph may never end, or expand to gigabytes."""
     size = len(file.source) if isinstance(file.source, bytes) else Path(file.source).stat().st_size
     seconds = OPENING if provider.device == "cpu" else BUILDING
     memory = request.memory + 20 * size
@@ -223,15 +222,17 @@ def _opened(file: File, provider: Provider, request: Request, choice: str) -> Se
 
 
 def _with_buckets(session: Session, options: DeviceOptions) -> Session:
-    """The session with its buffers bound, where its options say at which batch sizes."""
+    """The session with preallocated buffers, if its options set batch sizes."""
     sizes = options.batches()
     if not sizes:
         return session
     shapes = session.input_shape, session.output_shape
     if any(shape[0] is not None or None in shape[1:] for shape in shapes):
-        message = f"{session.device}: CUDA graphs need an open batch and fixed sizes, and the model takes and gives "
+        message = (
+            f"{session.device}: CUDA graphs need an open batch and fixed sizes, but the model's input and output are "
+        )
         message += " and ".join(show(shape) for shape in shapes)
-        hint = "export it with a fixed size and an open batch, or leave enable_cuda_graph out"
+        hint = "export it with a fixed size and an open batch, or remove enable_cuda_graph"
         raise DeviceError(Code.DEVICE_OPTION, message, hint=hint)
     (taken, given) = (cast("tuple[int, ...]", shape[1:]) for shape in shapes)
     kind = next(node.type for node in session.inference.get_outputs() if node.name == session.output_name)
@@ -254,20 +255,22 @@ def _placement(file: File, inference: Any) -> Mapping[str, tuple[str, ...]]:
 
 def _refuse_fallback(provider: Provider, inference: Any, placement: Mapping[str, tuple[str, ...]]) -> None:
     if provider.name not in inference.get_providers():
-        raise unavailable(provider, f"onnxruntime left {provider.name} out", f"{provider.install}, or ask for cpu")
+        raise unavailable(
+            provider, f"onnxruntime did not use {provider.name}", f"{provider.install}, or pass --device cpu"
+        )
     elsewhere = [f"{node} on {other}" for other, nodes in placement.items() if other != provider.name for node in nodes]
     if not elsewhere:
         return
     more = f" and {len(elsewhere) - 8} more" if len(elsewhere) > 8 else ""
     message = f"{provider.name} doesn't run the whole model; elsewhere: {', '.join(elsewhere[:8])}{more}"
-    hint = f"{provider.device} has no kernel for these: change them in the spec, or ask for cpu"
+    hint = f"{provider.device} has no kernel for these: change them in the spec, or pass --device cpu"
     raise DeviceError(Code.DEVICE_FALLBACK, message, hint=hint)
 
 
 def _input(inference: Any, name: str) -> tuple[Any, np.dtype[Any]]:
     nodes = inference.get_inputs()
     if len(nodes) != 1:
-        raise unreadable(name, f"it has {len(nodes)} inputs, and a classifier has one")
+        raise unreadable(name, f"it has {len(nodes)} inputs, but a classifier has one")
     (node,) = nodes
     if node.type not in _INPUTS:
         raise unreadable(name, f"its input {node.name!r} is {node.type}, not a tensor of floats or bytes")
@@ -281,7 +284,7 @@ def _output(inference: Any, name: str) -> Any:
     named = (n for wanted in ("scores", "probabilities") for n in nodes if n.name == wanted)
     scores = list(named)[:1] or nodes
     if len(scores) != 1:
-        raise unreadable(name, f"it has {len(nodes)} outputs and none is called 'scores' or 'probabilities'")
+        raise unreadable(name, f"it has {len(nodes)} outputs, but none named 'scores' or 'probabilities'")
     if scores[0].type not in _DTYPES:
         raise unreadable(name, f"its output {scores[0].name!r} is {scores[0].type}, not a tensor of floats")
     return scores[0]
@@ -294,7 +297,7 @@ def _shape(node: Any) -> Shape:
 def _check_labels(session: Session, name: str) -> None:
     labels, scores = session.metadata.labels, session.output_shape[-1:]
     if labels and scores != (None,) and scores != (len(labels),):
-        raise unreadable(name, f"it names {len(labels)} classes and gives {show(session.output_shape)} scores")
+        raise unreadable(name, f"it has {len(labels)} labels but returns {show(session.output_shape)} scores")
 
 
 def _run_once(session: Session, batch: int, rest: Sequence[int | None]) -> None:
@@ -310,7 +313,7 @@ def _run_once(session: Session, batch: int, rest: Sequence[int | None]) -> None:
 
 
 def _check_size(session: Session, name: str) -> None:
-    """Refuse an input that no memory holds: a few bytes of a file may declare it."""
+    """Reject an input too large for memory, which a small file may declare."""
     size = math.prod(axis or 1 for axis in session.input_shape) * session.dtype.itemsize
     if size > _LARGEST:
         why = f"one input of shape {show(session.input_shape)} takes {size:.1e} bytes"
@@ -318,10 +321,10 @@ def _check_size(session: Session, name: str) -> None:
 
 
 def _prove(session: Session, name: str, provider: Provider) -> None:
-    """Run on zeros: a session that was created may still have no kernel that works.
+    """Run on zeros: a created session may still have no working kernel.
 
-    Once, at the first open size that the network allows; with bound buffers at each of their sizes, where
-    the provider records what it replays later.
+    Once, at the first open size that the network allows; with preallocated buffers at each of their sizes, which
+    records CUDA graphs.
     """
     batch, *rest = session.input_shape
     try:
@@ -334,5 +337,5 @@ def _prove(session: Session, name: str, provider: Provider) -> None:
     why = failure.diagnostics[0].message
     if provider.device == "cpu":
         raise unreadable(name, f"it loads, but doesn't run: {why}", "export it again") from failure
-    remedy = f"{provider.install}, or ask for cpu"
+    remedy = f"{provider.install}, or pass --device cpu"
     raise unavailable(provider, f"the first inference fails: {why}", remedy) from failure

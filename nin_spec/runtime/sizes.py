@@ -1,8 +1,8 @@
-"""The sizes at which a network of an open size is tried: those that tell a right file from one right by chance.
+"""The sizes at which a network with an open size is tested, chosen to reveal files that match only at some sizes.
 
-A window may end where the map ends, or leave a partial window behind; a file that counts or rounds otherwise shows
-it at some remainders of the size alone. So along each axis the sizes are the nominal one, the smallest that the
-network allows, and from there on each that shows a window something new: an end it had not met, or an odd or even map.
+A window may end at the map's end, or leave a partial window; a file that counts or rounds differently differs only at
+some remainders of the size. So along each axis the sizes are the nominal one, the smallest that the network allows, and
+then each that is new for some window: a new remainder, or an odd or even map.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from nin_spec.ir.graph import Graph
 from nin_spec.ir.types import Pair, ShapeError, TensorType
 
 SEEN = 64
-"""Sizes looked at along an axis from the smallest on: strides multiply to less in any usual network."""
+"""Sizes considered along an axis from the smallest on: the strides of usual networks multiply to less."""
 TRIED = 8
-"""Sizes tried beside the nominal one. They are small, so that the proof costs little more than at one size."""
+"""Sizes tested in addition to the nominal one. They are small, so that the proof costs little more."""
 
 Fact = tuple[str, int]
 
@@ -27,7 +27,7 @@ def sizes_to_try(graph: Graph) -> list[Pair]:
     _, height, width = graph.input.maps()
     down, across = (_along(graph, axis) for axis in (0, 1))
     pairs = [(height, width), (down[0], across[0])]
-    # Each axis in an order of its own, so that a mix-up of height and width shows.
+    # Each axis in a different order, to detect swapped height and width.
     rest = zip_longest(down[1:], [*across[2:], *across[1:2]], fillvalue=None)
     pairs += [(h or down[-1], w or across[-1]) for h, w in rest]
     return list(dict.fromkeys(pairs))[: TRIED + 1]

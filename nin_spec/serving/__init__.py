@@ -1,5 +1,5 @@
-"""Exported models behind the Open Inference Protocol v2: REST and gRPC, one batcher a model, one process.
+"""Exported models behind the Open Inference Protocol v2: REST and gRPC, one batcher per model, one process.
 
-A request goes: http/ or grpc/ (framing, limits) -> service (which model, does it fit) -> batcher (who runs together)
--> engine (onnxruntime, in the batcher's thread) -> back the same way.
+The way of a request: http/ or grpc/ (framing, limits) -> service (model lookup, validation) -> batcher (dynamic
+batching) -> engine (onnxruntime, in the batcher's thread) -> and back.
 """

@@ -1,13 +1,13 @@
-"""One model's queue and the threads that run it: what waits together runs together.
+"""One model's queue and its worker threads: dynamic batching of waiting requests.
 
-A request that finds the model idle runs at once. While a run is under way others queue, and the next run
-takes what has queued, up to `rows`; with a `delay` it waits that long for more. A request is never split,
-its rows are never mixed up with another's, and one that expired or whose client left is dropped unrun.
-The threads take from the queue themselves, so that the model never waits for the event loop.
+A request runs at once if the model is idle. During a run others queue, and the next run takes the queued ones, up to
+`rows`; with a `delay` it waits that long for more. A request is never split, its rows are never mixed with another's,
+and one that expired or whose client left is dropped. The threads take from the queue themselves, so that the model
+never waits for the event loop.
 
-With `lanes` there are two ways to run. A request that is alone has the whole machine: every operator is divided
-over the cores. When several wait, each lane runs its share of them on one core, and waits for no other: an
-operator that is divided lasts as long as its slowest part, and under load some core always has something else to do.
+With `workers` there are two ways to run. A single request uses the whole machine: every operator is divided over the
+cores. When several wait, each worker runs its share of them on one core, independent of the others: a divided operator
+takes as long as its slowest part, and under load some core is always busy.
 """
 
 from __future__ import annotations
@@ -31,30 +31,30 @@ Run = Callable[[Sequence[Array]], list[Array]]
 
 
 class Caller(Protocol):
-    """Who waits for an answer: `lost` once nobody does."""
+    """The receiver of a response: `lost` once it has disconnected."""
 
     lost: bool
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """`rows` a run at most, `delay` seconds to wait for them, `queue` rows that may wait, `buckets` to pad to.
+    """At most `rows` per run, `delay` seconds to wait for them, `queue` rows that may wait, `buckets` to pad to.
 
-    `lanes`: runs side by side when several requests wait. `size`: bytes of inputs that a run of several requests may
-    have, 0 for any: where sizes are open, the rows that pay were measured at a small one.
+    `workers`: parallel runs when several requests wait. `size`: limit in bytes of the inputs of a run of several
+    requests, 0 for none: for an open size, `rows` was measured at a small one.
     """
 
     rows: int = 1
     delay: float = 0.0
     queue: int = 256
     buckets: tuple[int, ...] = ()
-    lanes: int = 1
+    workers: int = 1
     size: int = 0
 
 
 @dataclass(slots=True, eq=False)
 class Waiting:
-    """A request in the queue, or running. `key` is what it must share with its neighbours in a run."""
+    """A request in the queue, or running. Requests in one run must have the same `key`."""
 
     arrays: Sequence[Array]
     rows: int
@@ -66,7 +66,7 @@ class Waiting:
     result: list[Array] | ServingError | None = None
 
     def unneeded(self, now: float) -> ServingError | None:
-        """Why nobody waits for a run of it any more."""
+        """Why the request need not run any more, else None."""
         if self.deadline <= now:
             return _expired()
         if (self.caller is not None and self.caller.lost) or self.future.done():
@@ -75,8 +75,8 @@ class Waiting:
 
 
 @dataclass(slots=True, eq=False)
-class Lap:
-    """What a run held, whether it had the machine to itself, and what it cost, in seconds."""
+class Batch:
+    """One run: its requests, whether it had the whole machine, and its times in seconds."""
 
     ran: list[Waiting]
     dropped: list[Waiting]
@@ -91,29 +91,30 @@ class Lap:
 
 @dataclass(eq=False)
 class Batcher:
-    """Submit from the event loop; `run` and `lane` are called in the batcher's own threads.
+    """Submit from the event loop.
 
-    `run` is called when no other run is under way; `lane` by as many threads at once as there are lanes.
+    `run` and `worker` are called in the batcher's threads. `run` is called when no other run is in progress; `worker`
+    by as many threads at once as there are workers.
     """
 
     run: Run
     limits: Limits
     statistics: Statistics = field(default_factory=Statistics)
     name: str = "batcher"
-    lane: Run | None = None
+    worker: Run | None = None
 
     def __post_init__(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._queue: deque[Waiting] = deque()
         self._rows = 0
-        self._running: list[Lap] = []
+        self._running: list[Batch] = []
         self._seconds_a_row = 0.0
         self._closed = False
         self._timer: asyncio.TimerHandle | None = None
         self._next_look = math.inf
         self._wake = threading.Condition()
         self._ended = self._loop.create_future()
-        self._lanes = self.limits.lanes if self.lane else 1
+        self._lanes = self.limits.workers if self.worker else 1
         self._working = self._lanes
         for number in range(self._lanes):
             threading.Thread(target=self._work, name=f"{self.name}, {number}", daemon=True).start()
@@ -122,11 +123,11 @@ class Batcher:
 
     @property
     def pending(self) -> int:
-        """Requests that wait."""
+        """Waiting requests."""
         return len(self._queue)
 
     def admit(self) -> None:
-        """Raise OverloadedError if a request would be refused now, however few rows it has."""
+        """Raise OverloadedError if any request would be rejected now."""
         if not self._has_room(1):
             raise self._full()
 
@@ -152,7 +153,7 @@ class Batcher:
         return future
 
     def sweep(self) -> None:
-        """Let go of what was cancelled while it waited: its arrays, and its room in the queue."""
+        """Remove requests that were cancelled while waiting: their arrays, and their room in the queue."""
         with self._wake:
             for waiting in [w for w in self._queue if w.future.done()]:
                 self._queue.remove(waiting)
@@ -162,18 +163,18 @@ class Batcher:
         return not self._rows or self._rows + rows <= self.limits.queue
 
     def _full(self) -> OverloadedError:
-        seconds = (self._rows + sum(lap.rows for lap in tuple(self._running))) * self._seconds_a_row
+        seconds = (self._rows + sum(batch.rows for batch in tuple(self._running))) * self._seconds_a_row
         return OverloadedError(f"the queue is full: {self._rows} rows wait", retry_after=max(1, round(seconds)))
 
     def _look_at(self, deadline: float) -> None:
-        """Have an eye on the queue at the earliest deadline: one timer for all, not one for each request."""
+        """Check the queue at the earliest deadline: one timer for all requests."""
         if self._timer is not None:
             self._timer.cancel()
         self._next_look = deadline
         self._timer = self._loop.call_later(deadline - time.perf_counter(), self._expire)
 
     def _expire(self) -> None:
-        """The answer comes at the deadline, even while long runs keep the threads busy."""
+        """Respond at the deadline, even while long runs keep the threads busy."""
         self._timer, self._next_look = None, math.inf
         now = time.perf_counter()
         with self._wake:
@@ -188,7 +189,7 @@ class Batcher:
             self._look_at(earliest)
 
     async def close(self, *, at_once: bool = False) -> None:
-        """Refuse what comes, run what waits, end the threads; `at_once` runs nothing more than is running."""
+        """Reject new requests, run the waiting ones, end the threads; with `at_once`, drop the waiting ones."""
         with self._wake:
             self._closed = True
             dropped = list(self._queue) if at_once else []
@@ -202,18 +203,18 @@ class Batcher:
         if self._timer is not None:
             self._timer.cancel()
 
-    def _deliver(self, lap: Lap) -> None:
-        for waiting in (*lap.ran, *lap.dropped):
-            assert waiting.result is not None  # noqa: S101 the thread gave each one
+    def _deliver(self, batch: Batch) -> None:
+        for waiting in (*batch.ran, *batch.dropped):
+            assert waiting.result is not None  # noqa: S101 the thread set each one
             self._settle(waiting, waiting.result)
-        answered = [w for w in lap.ran if not isinstance(w.result, ServingError)]
+        answered = [w for w in batch.ran if not isinstance(w.result, ServingError)]
         if answered:
-            self.statistics.ran(sum(w.rows for w in answered), lap.executions)
-            self.statistics.took(len(answered), lap.queued, lap.gather, lap.infer, lap.split)
+            self.statistics.ran(sum(w.rows for w in answered), batch.executions)
+            self.statistics.took(len(answered), batch.queued, batch.gather, batch.infer, batch.split)
 
     def _settle(self, waiting: Waiting, result: list[Array] | ServingError) -> None:
         if waiting.future.done():
-            return  # the one who asked was cancelled
+            return  # the caller was cancelled
         if isinstance(result, ServingError):
             waiting.future.set_exception(result)
         else:
@@ -222,12 +223,12 @@ class Batcher:
     # -------------------------------------------------------------- in the threads
 
     def _work(self) -> None:
-        while (lap := self._take()) is not None:
-            if lap.ran:
-                self._execute(lap)
+        while (batch := self._take()) is not None:
+            if batch.ran:
+                self._execute(batch)
             with self._wake:
-                self._running.remove(lap)
-            self._loop.call_soon_threadsafe(self._deliver, lap)
+                self._running.remove(batch)
+            self._loop.call_soon_threadsafe(self._deliver, batch)
         with self._wake:
             self._working -= 1
             last = not self._working
@@ -235,93 +236,93 @@ class Batcher:
         if last:
             self._loop.call_soon_threadsafe(self._ended.set_result, None)
 
-    def _take(self) -> Lap | None:
-        """Wait for work; None when closed and nothing waits."""
+    def _take(self) -> Batch | None:
+        """Wait for work; None if closed with an empty queue."""
         with self._wake:
             idle = not self._queue
-            while not self._queue or any(lap.alone for lap in self._running):
+            while not self._queue or any(batch.alone for batch in self._running):
                 if self._closed and not self._queue:
                     return None
                 self._wake.wait()
             if self.limits.delay and not idle:
                 self._gather()
-            lap = self._pick()
+            batch = self._pick()
             if self._queue:
-                self._wake.notify()  # for the next lane
-            return lap
+                self._wake.notify()  # for the next worker
+            return batch
 
     def _gather(self) -> None:
-        """Wait for a full run, until the oldest has waited for `delay`."""
+        """Wait for a full run, until the oldest request has waited for `delay`."""
         until = self._queue[0].arrived + self.limits.delay if self._queue else 0
         while self._rows < self.limits.rows and not self._closed and (left := until - time.perf_counter()) > 0:
             self._wake.wait(left)
 
-    def _pick(self) -> Lap:
-        """From the front, those that fit one run; those that need none are dropped on the way."""
-        lap, now, queue, room = Lap([], []), time.perf_counter(), self._queue, self._share()
+    def _pick(self) -> Batch:
+        """Take requests that fit into one run from the front, dropping those no longer needed."""
+        batch, now, queue, room = Batch([], []), time.perf_counter(), self._queue, self._share()
         while queue:
             first = queue[0]
             if (reason := first.unneeded(now)) is not None:
                 first.result = reason
-                lap.dropped.append(queue.popleft())
-            elif lap.ran and (lap.rows + first.rows > room or first.key != lap.ran[0].key):
+                batch.dropped.append(queue.popleft())
+            elif batch.ran and (batch.rows + first.rows > room or first.key != batch.ran[0].key):
                 break
             else:
                 room = min(room, self._fitting(first))
-                lap.rows += first.rows
-                lap.queued += now - first.arrived
-                lap.ran.append(queue.popleft())
-        self._rows -= lap.rows + sum(w.rows for w in lap.dropped)
-        lap.alone = self._lanes == 1 or (len(lap.ran) == 1 and not queue and not self._running)
-        self._running.append(lap)
-        return lap
+                batch.rows += first.rows
+                batch.queued += now - first.arrived
+                batch.ran.append(queue.popleft())
+        self._rows -= batch.rows + sum(w.rows for w in batch.dropped)
+        batch.alone = self._lanes == 1 or (len(batch.ran) == 1 and not queue and not self._running)
+        self._running.append(batch)
+        return batch
 
     def _share(self) -> int:
-        """Rows for one run: a full one, or what keeps each lane that is free as busy as the others."""
+        """Rows for one run: a full one, or an equal share for each idle worker."""
         free = self._lanes - len(self._running)
         return min(self.limits.rows, math.ceil(self._rows / free))
 
     def _fitting(self, waiting: Waiting) -> int:
-        """Rows of a request's size that one run may have."""
+        """Most rows of a request's size in one run."""
         if not self.limits.size:
             return self.limits.rows
         return self.limits.size * waiting.rows // sum(a.nbytes for a in waiting.arrays)
 
-    def _execute(self, lap: Lap) -> None:
+    def _execute(self, batch: Batch) -> None:
         try:
-            self._together(lap, lap.ran)
-        except Exception as error:  # noqa: BLE001 whatever a model raises is its request's answer
-            if len(lap.ran) == 1:
-                lap.ran[0].result = _refusal(error)
+            self._together(batch, batch.ran)
+        except Exception as error:  # noqa: BLE001 any exception of the model becomes the response
+            if len(batch.ran) == 1:
+                batch.ran[0].result = _refusal(error)
                 return
-            for waiting in lap.ran:  # alone, so that nobody suffers for a neighbour
+            for waiting in batch.ran:  # alone, so that requests don't fail because of others
                 if (reason := waiting.unneeded(time.perf_counter())) is not None:
                     waiting.result = reason
                     continue
                 try:
-                    self._together(lap, [waiting])
+                    self._together(batch, [waiting])
                 except Exception as own:  # noqa: BLE001
                     waiting.result = _refusal(own)
 
-    def _together(self, lap: Lap, group: list[Waiting]) -> None:
+    def _together(self, batch: Batch, group: list[Waiting]) -> None:
         begun = time.perf_counter()
         arrays = gather(group, self.limits.buckets)
         ready = time.perf_counter()
-        outputs = (self.run if lap.alone or self.lane is None else self.lane)(arrays)
+        outputs = (self.run if batch.alone or self.worker is None else self.worker)(arrays)
         done = time.perf_counter()
         split(group, outputs, len(arrays[0]))
         end = time.perf_counter()
-        lap.executions += 1
-        lap.gather, lap.infer, lap.split = (
-            lap.gather + ready - begun,
-            lap.infer + done - ready,
-            lap.split + end - done,
+        batch.executions += 1
+        batch.gather, batch.infer, batch.split = (
+            batch.gather + ready - begun,
+            batch.infer + done - ready,
+            batch.split + end - done,
         )
-        self._seconds_a_row = (done - ready) / sum(w.rows for w in group) / (1 if lap.alone else self._lanes)
+        self._seconds_a_row = (done - ready) / sum(w.rows for w in group) / (1 if batch.alone else self._lanes)
 
 
 def gather(group: Sequence[Waiting], buckets: Sequence[int]) -> Sequence[Array]:
-    """The rows of all, one request after another, filled up with zeros to the next bucket."""
+    """The rows of all requests in order, padded with zeros to the next bucket."""
     rows = sum(w.rows for w in group)
     extra = next((size for size in buckets if size >= rows), rows) - rows
     if len(group) == 1 and not extra:
@@ -335,7 +336,7 @@ def _zeros(like: Array, rows: int) -> list[Array]:
 
 
 def split(group: Sequence[Waiting], outputs: Sequence[Array], rows: int) -> None:
-    """Each request its own of the `rows` of every output. Raises FailedError where an output has other ones."""
+    """Split the `rows` of every output by request. Raises FailedError if an output has a different number."""
     if len(group) == 1 and rows == group[0].rows:
         group[0].result = list(outputs)
         return

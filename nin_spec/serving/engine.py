@@ -1,4 +1,4 @@
-"""A model as the server runs it: what it declares, a run on arrays, and how it is warmed and measured."""
+"""A model in the server: its declaration, runs on arrays, warm-up and measurement."""
 
 from __future__ import annotations
 
@@ -23,18 +23,17 @@ if TYPE_CHECKING:
     from nin_spec.runtime.metadata import ModelInfo
 
 LEVEL = 0.97
-"""Speeds within this of one another are level: less is the noise of a measurement."""
+"""Speeds within this fraction are equal: less is measurement noise."""
 LANES = 0.9
-"""Runs side by side, on one core each, are taken at this share of the speed of runs on all cores.
-
-Alone they are about as fast; what they win shows under load, when divided operators wait for the core that is busy.
+"""Parallel runs, on one core each, are used if they reach this fraction of the speed of runs on all cores. In isolation
+they are about as fast; they win under load, when divided operators wait for a busy core.
 """
 _FEW = 8
-"""Rows that a run may have even where fewer are as fast: the server's own work is then done once for so many."""
+"""Rows per run even if fewer are as fast, which amortises the server's own work."""
 _ROUNDS, _SECONDS = 7, 3.0
-"""A measurement ends after so many rounds, or so many seconds."""
+"""A measurement ends after this many rounds, or seconds."""
 _LAPS = 4
-"""Runs of each thread in a round of runs side by side."""
+"""Runs of each thread in a round of parallel runs."""
 _KINDS = {"tensor(float)": "FP32", "tensor(double)": "FP64", "tensor(float16)": "FP16"} | {
     f"tensor({kind})": name
     for kind, name in (
@@ -47,7 +46,7 @@ _KINDS = {"tensor(float)": "FP32", "tensor(double)": "FP64", "tensor(float16)": 
 
 @dataclass(frozen=True)
 class Engine:
-    """An opened model. Shapes have the batch axis first, -1 where it is open."""
+    """An opened model. Shapes have the batch axis first; -1 is an open axis."""
 
     session: Session
     inputs: tuple[TensorSpec, ...]
@@ -60,12 +59,12 @@ class Engine:
 
     @property
     def batches(self) -> bool:
-        """Whether requests can share a run: the file leaves the batch axis open."""
+        """Whether requests can share a run: the file has an open batch axis."""
         return all(spec.shape[:1] == (-1,) for spec in (*self.inputs, *self.outputs))
 
     @property
     def open_size(self) -> bool:
-        """Whether requests may be of several sizes."""
+        """Whether requests may have different sizes."""
         return any(-1 in spec.shape[1:] for spec in self.inputs)
 
     @cached_property
@@ -73,7 +72,7 @@ class Engine:
         return [s.name for s in self.inputs], [s.name for s in self.outputs]
 
     def run(self, arrays: Sequence[Array]) -> list[Array]:
-        """Every output for every input, in the declared orders. Raises BadRequestError or FailedError."""
+        """All outputs for all inputs, in the declared order. Raises BadRequestError or FailedError."""
         inputs, outputs = self._names
         if self.session.runner is not None:
             return [self._padded(arrays[0])]
@@ -91,7 +90,7 @@ class Engine:
             raise FailedError(error.diagnostics[0].message) from error
 
     def _explain(self, arrays: Sequence[Array], error: Exception) -> BadRequestError | FailedError:
-        """A size that an open axis allows and the network doesn't is the client's, the rest is ours."""
+        """A size that an open axis allows but the network doesn't is the client's error, others are ours."""
         shapes = ", ".join(str(list(a.shape)) for a in arrays)
         why = str(error).splitlines()[-1][-300:] if str(error) else type(error).__name__
         if self.open_size:
@@ -99,7 +98,7 @@ class Engine:
         return FailedError(f"the model failed on an input of shape {shapes}: {why}")
 
     def example(self, rows: int) -> list[Array]:
-        """Zeros that the model takes, open sizes filled with one that works. Raises NinSpecError."""
+        """Zeros as an input of the model, with a valid size for open axes. Raises NinSpecError."""
         spec = self.inputs[0]
         batch, *rest = spec.shape
         dtype = self.session.dtype
@@ -116,12 +115,12 @@ class Engine:
 
 
 def _plain(array: Array) -> Array:
-    """Aligned and contiguous, as onnxruntime reads memory; a view into a request's body may be neither."""
+    """Aligned and contiguous, as onnxruntime requires; a view into a request's body may be neither."""
     return array if array.flags.aligned and array.flags.c_contiguous else np.array(array)
 
 
 def _encoded(texts: Array) -> Array:
-    """Texts, which onnxruntime gives as Python's, as the bytes that the protocol's BYTES are."""
+    """Strings from onnxruntime as the bytes of the protocol's BYTES."""
     encoded: Array = np.array([text.encode() for text in texts.ravel()], object).reshape(texts.shape)
     return encoded
 
@@ -133,24 +132,25 @@ def open_engine(
     options: Mapping[str, object] | None = None,
     content: Path | bytes | None = None,
 ) -> Engine:
-    """A model opened on a device and proved to run there. Raises InputError or DeviceError.
+    """A model opened on a device and tested to run there.
 
-    `content` is what is opened in the place of `path`: what a run folder of that path exports to.
+    Raises InputError or DeviceError. `content` is opened instead of `path`: the export of a run folder at that path.
     """
     session = open_session(path if content is None else content, device, threads, options=options)
     inference = session.inference
     engine = Engine(session, _declared(path, inference.get_inputs()), _declared(path, inference.get_outputs()))
     if session.runner is not None and len(engine.inputs) + len(engine.outputs) > 2:
-        message = f"{path}: CUDA graphs are made for one input and one output, and the model has more"
-        hint = "leave enable_cuda_graph out, or export the model without the other outputs"
+        message = f"{path}: CUDA graphs need one input and one output, but the model has more"
+        hint = "remove enable_cuda_graph, or export the model without the other outputs"
         raise InputError(Code.SERVE_UNUSABLE, message, hint=hint)
     return engine
 
 
-def open_lane(engine: Engine, path: Path | bytes, options: Mapping[str, object] | None = None) -> Engine | None:
-    """The same model on one core, for several runs at once; None where the device shares its work out by itself.
+def open_worker(engine: Engine, path: Path | bytes, options: Mapping[str, object] | None = None) -> Engine | None:
+    """The same model on one core, for parallel runs.
 
-    One session serves all lanes: with one thread it runs on the caller's own, and holds the weights once.
+    None if the device divides its work by itself. One session serves all workers: with one thread it runs on the
+    caller's thread, and stores the weights once.
     """
     session = engine.session
     if session.device != "cpu" or session.threads == 1 or session.runner is not None:
@@ -161,8 +161,8 @@ def open_lane(engine: Engine, path: Path | bytes, options: Mapping[str, object] 
 def _declared(path: Path, nodes: Sequence[Any]) -> tuple[TensorSpec, ...]:
     for node in nodes:
         if node.type not in _KINDS:
-            message = f"{path}: {node.name!r} is a {node.type}, which the protocol has no name for"
-            raise InputError(Code.SERVE_UNUSABLE, message, hint="export it with tensors of numbers alone")
+            message = f"{path}: {node.name!r} is a {node.type}, which the protocol does not support"
+            raise InputError(Code.SERVE_UNUSABLE, message, hint="export it with numeric tensors only")
     return tuple(TensorSpec(node.name, _KINDS[node.type], _shape(node.shape)) for node in nodes)
 
 
@@ -175,66 +175,66 @@ def _shape(axes: Sequence[Any]) -> Shape:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How requests share runs: `rows` at most in one (1 is not at all), padded up to a bucket where there are any.
+    """How requests share runs: at most `rows` in one (1 disables batching), padded to a bucket if there are any.
 
-    `lanes`: runs side by side, on one core each, when several requests wait. `size`: bytes of inputs in the largest
-    run that was measured, which others may not exceed; 0 where all rows are as large.
+    `workers`: parallel runs, on one core each, when several requests wait. `size`: bytes of inputs in the largest
+    measured run, a limit for others; 0 if all rows have equal size.
     """
 
     rows: int
     buckets: tuple[int, ...] = ()
     remark: str = ""
-    lanes: int = 1
+    workers: int = 1
     size: int = 0
 
 
 def plan(
-    engine: Engine, most: int, lane: Engine | None = None, *, clock: Callable[[], float] = time.perf_counter
+    engine: Engine, most: int, worker: Engine | None = None, *, clock: Callable[[], float] = time.perf_counter
 ) -> Plan:
-    """Warm the model, measure it, and decide whether batching pays here, and whether runs side by side do.
+    """Warm up and measure the model, and decide whether batching and parallel runs pay off.
 
-    On a GPU every new batch size costs a search for kernels, so that sizes are padded to the powers of
-    two that are warmed here; a CPU takes each size as it comes, and buffers that are bound once pad by themselves.
+    On a GPU every new batch size costs a search for kernels, so sizes are padded to powers of two, which are warmed up
+    here; a CPU runs any size, and preallocated buffers pad by themselves.
     """
     found = _shared(engine, most, clock)
-    if lane is None:
+    if worker is None:
         return found
-    lanes = engine.session.threads
-    whole, beside = (side_by_side(each, found.rows, count, clock) for each, count in ((engine, 1), (lane, lanes)))
+    workers = engine.session.threads
+    whole, beside = (side_by_side(each, found.rows, count, clock) for each, count in ((engine, 1), (worker, workers)))
     if beside < LANES * whole:
-        told = f"{lanes} runs side by side don't pay: {beside:.0f} rows/s, {whole:.0f} one after another"
+        told = f"{workers} parallel runs don't pay off: {beside:.0f} rows/s, {whole:.0f} one after another"
         return replace(found, remark=f"{found.remark}; {told}")
-    told = f"under load {lanes} runs side by side: {beside:.0f} rows/s"
-    return replace(found, lanes=lanes, remark=f"{found.remark}; {told}")
+    told = f"under load {workers} parallel runs: {beside:.0f} rows/s"
+    return replace(found, workers=workers, remark=f"{found.remark}; {told}")
 
 
 def _shared(engine: Engine, most: int, clock: Callable[[], float]) -> Plan:
-    """How many rows share a run."""
+    """The number of rows per run."""
     if not engine.batches:
         engine.example(1)
-        return Plan(1, remark="the file fixes its batch: every request runs alone")
+        return Plan(1, remark="the file has a fixed batch size: every request runs alone")
     sizes = tuple(sorted({2**k for k in range(most.bit_length()) if 2**k < most} | {most}))
     if most > 1 and not all(has_rows(output, most) for output in engine.run(engine.example(most))):
         return Plan(1, remark="an output's first axis is not the batch: every request runs alone")
     speeds = speeds_of(engine, sizes, clock)
     buckets = sizes if engine.session.fixed_sizes and engine.session.runner is None else ()
     if most == 1:
-        return Plan(1, buckets, "batching is off, as asked")
+        return Plan(1, buckets, "batching is off, as requested")
     rows = worthwhile(speeds)
     best = max(sizes[1:], key=lambda size: speeds[size])
     size = rows if rows > 1 else best
     told = f"{speeds[1]:.0f} rows/s one at a time, {speeds[size]:.0f} with {size}"
     if rows == 1:
-        return Plan(1, buckets, f"batching doesn't pay here and is off: {told}")
+        return Plan(1, buckets, f"batching doesn't pay off and is off: {told}")
     size = sum(array.nbytes for array in engine.example(rows)) if engine.open_size else 0
     return Plan(rows, buckets, f"batching up to {rows} rows: {told}", size=size)
 
 
 def worthwhile(speeds: Mapping[int, float]) -> int:
-    """Rows to run together, by the rows a second of each size; 1 where batching makes the model slower.
+    """Rows per run, by the rows per second of each size.
 
-    Level is enough to batch: what the server does for a run is then done once for several requests. More
-    rows than bring something would only make everyone wait for the largest run.
+    1 if batching makes the model slower. Equal speed is enough: the server's work per run is then shared by several
+    requests. More rows without a gain would only increase latency.
     """
     shared = {size: speed for size, speed in speeds.items() if size > 1}
     best = max(shared.values())
@@ -245,9 +245,9 @@ def worthwhile(speeds: Mapping[int, float]) -> int:
 
 
 def speeds_of(engine: Engine, sizes: Sequence[int], clock: Callable[[], float]) -> dict[int, float]:
-    """Rows a second for each number of rows: the best of a few rounds, as others only ever slow one down.
+    """Rows per second for each number of rows: the best of a few rounds, as disturbances only slow one down.
 
-    The sizes take turns, so that a busy moment hits all alike.
+    The sizes take turns, so that a disturbance affects all.
     """
     examples = {size: engine.example(size) for size in sizes}
     least = dict.fromkeys(sizes, math.inf)
@@ -263,7 +263,7 @@ def speeds_of(engine: Engine, sizes: Sequence[int], clock: Callable[[], float]) 
 
 
 def side_by_side(engine: Engine, rows: int, count: int, clock: Callable[[], float]) -> float:
-    """Rows a second, of all, in the best of a few rounds of some runs in each of `count` threads."""
+    """Total rows per second in the best of a few rounds of runs in `count` threads."""
     arrays = engine.example(rows)
 
     def laps(_: int) -> None:

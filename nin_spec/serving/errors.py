@@ -1,16 +1,16 @@
-"""What a request can be refused with: an HTTP status, a gRPC code, a message for the client.
+"""Errors of requests: an HTTP status, a gRPC code, a message for the client.
 
 ServingError
 |-- BadRequestError   400  INVALID_ARGUMENT    the request can't be read, or doesn't fit the model
-|-- UnauthorizedError 401  UNAUTHENTICATED     no token, or a wrong one
+|-- UnauthorizedError 401  UNAUTHENTICATED     a missing or wrong token
 |-- ForbiddenError    403  PERMISSION_DENIED   it comes from a web page of another origin
 |-- NotFoundError     404  NOT_FOUND           no such model, version or path
 |-- SlowError         408  DEADLINE_EXCEEDED   the request did not arrive in time
 |-- TooLargeError     413  RESOURCE_EXHAUSTED  more bytes than the server takes
 |-- CodingError       415  INVALID_ARGUMENT    a content encoding that the server does not know
-|-- FailedError       500  INTERNAL            the model failed on this request, alone
-|-- OverloadedError   503  UNAVAILABLE         the queue is full; `retry_after` says when to come back
-|-- ExpiredError      503  DEADLINE_EXCEEDED   it waited in the queue for longer than it may
+|-- FailedError       500  INTERNAL            the model failed on this request
+|-- OverloadedError   503  UNAVAILABLE         the queue is full; `retry_after` is when to retry
+|-- ExpiredError      503  DEADLINE_EXCEEDED   it waited in the queue for too long
 `-- GoneError         503  CANCELLED           the client left before its turn
 """
 
@@ -19,18 +19,18 @@ from __future__ import annotations
 from typing import ClassVar
 
 _LONGEST = 500
-"""Characters of a message; gRPC's clients take 8 KB of details, in which a character may be twelve bytes."""
+"""Limit of a message in characters; gRPC clients accept 8 KB of details, and a character may take twelve bytes."""
 
 
 class ServingError(Exception):
-    """A refusal. `reason` is the label that Triton's failure metric would give it."""
+    """An error response. `reason` is its label in Triton's failure metric."""
 
     status: ClassVar[int]
     grpc: ClassVar[str]
     reason: ClassVar[str] = "REJECTED"
 
     def __init__(self, message: str, *, retry_after: int | None = None) -> None:
-        # What a client sent is quoted back to it, and may be of any length.
+        # A message may quote the client's data, of any length.
         self.message = message if len(message) <= _LONGEST else f"{message[: _LONGEST - 3]}..."
         super().__init__(self.message)
         self.retry_after = retry_after
@@ -43,7 +43,7 @@ class BadRequestError(ServingError):
 
 
 class UnauthorizedError(ServingError):
-    """No token, or a wrong one."""
+    """A missing or wrong token."""
 
     status, grpc = 401, "UNAUTHENTICATED"
 
@@ -79,7 +79,7 @@ class CodingError(ServingError):
 
 
 class FailedError(ServingError):
-    """The model failed on this request, alone."""
+    """The model failed on this request."""
 
     status, grpc, reason = 500, "INTERNAL", "BACKEND"
 
@@ -91,7 +91,7 @@ class OverloadedError(ServingError):
 
 
 class ExpiredError(ServingError):
-    """It waited in the queue for longer than it may."""
+    """It waited in the queue for too long."""
 
     status, grpc = 503, "DEADLINE_EXCEEDED"
 

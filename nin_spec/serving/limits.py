@@ -1,4 +1,4 @@
-"""How much a client may send: bytes of a body, counted as they stream and again once decompressed."""
+"""Limits on request bodies: bytes are counted as they stream and again after decompression."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 T = TypeVar("T")
 
 LARGE = 1 << 18
-"""Bytes from which a body is worked on in a thread, so that the event loop answers others meanwhile."""
+"""Size in bytes from which a body is processed in a thread, to keep the event loop responsive."""
 _WINDOWS = {b"gzip": 31, b"x-gzip": 31, b"deflate": 15}
 
 
 @dataclass(eq=False)
-class Intake:
-    """Reads bodies. `body` bytes are the most that one may have, `total` the most that all hold together."""
+class MemoryBudget:
+    """Reads bodies within a memory budget. `body` is the limit in bytes of one, `total` that of all together."""
 
     body: int = 64 << 20
     total: int = 256 << 20
-    held: int = field(default=0, init=False)
+    reserved: int = field(default=0, init=False)
 
     def __post_init__(self) -> None:
-        # One thread: two large bodies are never unfolded side by side.
-        self._threads = ThreadPoolExecutor(1, "intake")
+        # One thread: large bodies are decompressed one at a time.
+        self._threads = ThreadPoolExecutor(1, "bodies")
 
     async def aside(self, call: Callable[..., T], *args: Any) -> T:
-        """Run what takes long in the intake's thread."""
+        """Run slow work in the budget's thread."""
         return await asyncio.get_running_loop().run_in_executor(self._threads, call, *args)
 
     def close(self) -> None:
@@ -41,14 +41,14 @@ class Intake:
 
 
 @dataclass(slots=True, eq=False)
-class Hold:
-    """What one request holds until it is answered; `release` gives it back."""
+class Reservation:
+    """The memory of one request until its response; `release` returns it."""
 
-    intake: Intake
+    budget: MemoryBudget
     size: int = 0
 
     async def read(self, receive: Receive, headers: Mapping[bytes, bytes]) -> bytes:
-        """The whole body, decompressed. Raises ServingError."""
+        """Read the whole body, decompressed. Raises ServingError."""
         self._check_length(headers.get(b"content-length"))
         message = await receive()
         body: bytes = self._chunk(message)
@@ -62,8 +62,8 @@ class Hold:
         return await self._decoded(body, coding.strip().lower()) if coding else body
 
     def _check_length(self, length: bytes | None) -> None:
-        """Refuse by the header already what would be refused later."""
-        if length is not None and length.isdigit() and int(length[:20]) > self.intake.body:
+        """Reject by Content-Length what would be rejected later."""
+        if length is not None and length.isdigit() and int(length[:20]) > self.budget.body:
             raise self._too_large()
 
     def _chunk(self, message: MutableMapping[str, Any]) -> bytes:
@@ -74,45 +74,45 @@ class Hold:
         return chunk
 
     def grow(self, count: int) -> None:
-        """Hold so many bytes more. Raises TooLargeError or OverloadedError."""
+        """Reserve `count` more bytes. Raises TooLargeError or OverloadedError."""
         self.size += count
-        self.intake.held += count
-        if self.size > self.intake.body:
+        self.budget.reserved += count
+        if self.size > self.budget.body:
             raise self._too_large()
-        if self.intake.held > self.intake.total:
-            raise OverloadedError("the requests in progress use all the memory that they may", retry_after=1)
+        if self.budget.reserved > self.budget.total:
+            raise OverloadedError("the requests in progress use the whole memory budget", retry_after=1)
 
     def reserve(self, count: int) -> None:
-        """Hold so many bytes of working memory more, however small the body was. Raises as `grow` does."""
-        most = self.intake.total
+        """Reserve `count` bytes of working memory, independent of the body's size. Raises like `grow`."""
+        most = self.budget.total
         if count > most:
             hint = "start the server with a larger --max-body"
-            raise TooLargeError(f"the picture takes {count} bytes of memory; the limit is {most}: {hint}")
+            raise TooLargeError(f"the picture needs {count} bytes of memory; the limit is {most}: {hint}")
         self.size += count
-        self.intake.held += count
-        if self.intake.held > most:
-            raise OverloadedError("the requests in progress use all the memory that they may", retry_after=1)
+        self.budget.reserved += count
+        if self.budget.reserved > most:
+            raise OverloadedError("the requests in progress use the whole memory budget", retry_after=1)
 
     def return_(self, count: int) -> None:
-        """Give back so many bytes of what was reserved."""
+        """Return `count` reserved bytes."""
         self.size -= count
-        self.intake.held -= count
+        self.budget.reserved -= count
 
     def turn_into(self, size: int) -> None:
-        """Hold so many bytes in the place of what was held: a body that has become an array. Raises as `grow` does."""
+        """Replace the reservation by `size` bytes, for a body that was converted to an array. Raises like `grow`."""
         self.release()
         self.grow(size)
 
     def _too_large(self) -> TooLargeError:
-        return TooLargeError(f"the body is larger than the {self.intake.body} bytes that this server takes")
+        return TooLargeError(f"the body is larger than this server's limit of {self.budget.body} bytes")
 
     async def _decoded(self, body: bytes, coding: bytes) -> bytes:
         if coding == b"identity":
             return body
         if coding not in _WINDOWS:
             told = coding[:40].decode("latin-1")
-            raise CodingError(f"the content encoding {told!r} is unknown; send gzip, deflate or identity")
-        inflate = self.intake.aside(_inflate, body, _WINDOWS[coding], self.intake.body)
+            raise CodingError(f"unknown content encoding {told!r}; send gzip, deflate or identity")
+        inflate = self.budget.aside(_inflate, body, _WINDOWS[coding], self.budget.body)
         decoded = await inflate
         if decoded is None:
             raise self._too_large()
@@ -120,13 +120,13 @@ class Hold:
         return decoded
 
     def release(self) -> None:
-        """Give back what was held."""
-        self.intake.held -= self.size
+        """Return the reservation."""
+        self.budget.reserved -= self.size
         self.size = 0
 
 
 def _inflate(body: bytes, window: int, most: int) -> bytes | None:
-    """The decompressed bytes, None where they are more than `most`. Raises BadRequestError."""
+    """The decompressed bytes, None if they are more than `most`. Raises BadRequestError."""
     if window == 15 and not _has_zlib_header(body):
         window = -15  # clients disagree on what "deflate" means
     stream = zlib.decompressobj(window)
@@ -137,7 +137,7 @@ def _inflate(body: bytes, window: int, most: int) -> bytes | None:
     if len(decoded) > most:
         return None
     if not stream.eof or stream.unused_data:
-        raise BadRequestError("the body can't be decompressed: it is cut off, or has more after its end")
+        raise BadRequestError("the body can't be decompressed: it is truncated, or has data after its end")
     return decoded
 
 

@@ -1,4 +1,4 @@
-"""Logs as JSON, one object a line, on standard error."""
+"""Logs as JSON, one object per line, on standard error."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _PLAIN = set(vars(logging.makeLogRecord({}))) | {"message", "asctime", "color_me
 
 
 class JsonFormatter(logging.Formatter):
-    """Time, level and message, and whatever `extra` adds."""
+    """Time, level and message, and the fields of `extra`."""
 
     def format(self, record: logging.LogRecord) -> str:
         entry: dict[str, Any] = {
@@ -30,7 +30,7 @@ class JsonFormatter(logging.Formatter):
 
 
 def log_to_stderr(level: int = logging.INFO) -> None:
-    """Send our lines, and uvicorn's warnings, to standard error."""
+    """Send our logs, and uvicorn's warnings, to standard error."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonFormatter())
     for name, least in (("nin_spec.serving", level), ("uvicorn.error", logging.WARNING), ("asyncio", logging.WARNING)):
@@ -40,6 +40,6 @@ def log_to_stderr(level: int = logging.INFO) -> None:
 
 
 def tell_failure(error: ServingError, identity: str) -> None:
-    """What is no fault of the client's goes to the log, too."""
+    """Log errors that the client did not cause."""
     if isinstance(error, FailedError):
         logger.error("%s", error.message, extra={"request": identity})

@@ -1,7 +1,7 @@
-"""Counters under the names that Triton's users know, in Prometheus' text form.
+"""Counters with Triton's names, in Prometheus' text format.
 
-Requests only add to plain numbers, and the text is made when somebody asks for it: prometheus_client would
-lock for each number of each request, and append _total to names that Triton's dashboards know without it.
+Requests only add to plain numbers, and the text is made on request: prometheus_client would lock for each number of
+each request, and append _total to names that Triton's dashboards have without it.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ Labels = tuple[str, str]
 
 @dataclass(slots=True)
 class Statistics:
-    """One model version's sums. Times are in seconds, and count once for each request, as Triton's do."""
+    """One model version's sums. Times are in seconds, and count once per request, as in Triton."""
 
     success: int = 0
     failure: dict[str, int] = field(default_factory=dict)
@@ -30,24 +30,24 @@ class Statistics:
     compute_output: float = 0.0
 
     def ran(self, rows: int, executions: int) -> None:
-        """A run of some requests' rows."""
+        """Record a run of some requests' rows."""
         self.inferences += rows
         self.executions += executions
 
     def took(self, requests: int, queued: float, gather: float, infer: float, split: float) -> None:
-        """What that run took; `queued` is already a sum over its requests."""
+        """Record the times of a run; `queued` is already a sum over its requests."""
         self.queue += queued
         self.compute_input += gather * requests
         self.compute_infer += infer * requests
         self.compute_output += split * requests
 
     def failed(self, reason: str) -> None:
-        """A request that was refused."""
+        """Record a rejected request."""
         self.failure[reason] = self.failure.get(reason, 0) + 1
 
     @contextmanager
     def refusals(self) -> Iterator[None]:
-        """Count what is raised here as a refused request."""
+        """Count an exception raised here as a rejected request."""
         try:
             yield
         except ServingError as error:
@@ -57,7 +57,7 @@ class Statistics:
 
 @dataclass(frozen=True, slots=True)
 class Observed:
-    """What a model version shows when it is asked."""
+    """The observed state of a model version."""
 
     statistics: Statistics
     pending: int
@@ -65,7 +65,7 @@ class Observed:
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """A row of the table: what it is called, and its value."""
+    """A row of the table: its name and its value."""
 
     name: str
     kind: str
@@ -88,15 +88,15 @@ def _time(name: str, text: str, attribute: str) -> Metric:
 
 
 METRICS = (
-    _sum("request_success", "Requests answered", "success"),
+    _sum("request_success", "Successful requests", "success"),
     _sum("count", "Rows run; a request of n rows counts n", "inferences"),
     _sum("exec_count", "Runs of the model; a batch counts one", "executions"),
-    _time("request", "Time of answered requests", "request"),
+    _time("request", "Time of successful requests", "request"),
     _time("queue", "Time in the queue", "queue"),
     _time("compute_input", "Time to put batches together", "compute_input"),
     _time("compute_infer", "Time in the model", "compute_infer"),
     _time("compute_output", "Time to divide batches", "compute_output"),
-    Metric("nv_inference_pending_request_count", "gauge", "Requests that wait for a run", lambda seen: seen.pending),
+    Metric("nv_inference_pending_request_count", "gauge", "Requests waiting for a run", lambda seen: seen.pending),
 )
 _FAILURE = "nv_inference_request_failure"
 _REASONS = {"BACKEND": 0, "REJECTED": 0, "CANCELED": 0}
@@ -108,7 +108,7 @@ def exposition(seen: Mapping[Labels, Observed]) -> str:
     for metric in METRICS:
         lines += _head(metric.name, metric.text, metric.kind)
         lines += [f"{metric.name}{{{_labels(*who)}}} {metric.value(observed)}" for who, observed in seen.items()]
-    lines += _head(_FAILURE, "Requests refused or failed, by reason", "counter")
+    lines += _head(_FAILURE, "Requests rejected or failed, by reason", "counter")
     for who, observed in seen.items():
         for reason, count in (_REASONS | observed.statistics.failure).items():
             lines.append(f'{_FAILURE}{{{_labels(*who)},reason="{reason}"}} {count}')

@@ -1,4 +1,4 @@
-"""What is served: names and versions, opened and warmed before they answer, replaced whole or not at all."""
+"""The served models: names and versions, opened and warmed up before they take requests, replaced atomically."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 from nin_spec.diagnostics import Code, InputError, NinSpecError, WeightsError
 from nin_spec.opened import model_of
 from nin_spec.serving.batcher import Batcher, Limits
-from nin_spec.serving.engine import Engine, Plan, open_engine, open_lane, plan
+from nin_spec.serving.engine import Engine, Plan, open_engine, open_worker, plan
 from nin_spec.serving.errors import NotFoundError
 from nin_spec.serving.logs import logger
 from nin_spec.serving.metrics import Statistics
@@ -23,7 +23,7 @@ _VERSION = re.compile(r"[1-9][0-9]{0,17}")
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A file or a run folder to serve. Without a name it is the model's own (nin_spec.name), else the path's stem."""
+    """A file or a run folder to serve. The default name is the model's own (nin_spec.name), else the path's stem."""
 
     path: Path
     name: str = ""
@@ -37,14 +37,17 @@ def parse_source(text: str) -> Source:
         return Source(Path(text))
     name, colon, version = name.partition(":")
     if not _NAME.fullmatch(name) or (colon and not _VERSION.fullmatch(version)):
-        message = f"{text!r} names no model: a name is letters, digits, '.', '_' and '-', a version a positive number"
+        message = (
+            f"{text!r} is not a valid model: a name has letters, digits, '.', '_' and '-', a version is a "
+            "positive number"
+        )
         raise InputError(Code.SERVE_UNUSABLE, message, hint="write NAME=FILE.onnx or NAME:2=FILE.onnx")
     return Source(Path(path), name, version or "1")
 
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """How models are opened: device and its options, threads inside an operator, and how requests may share a run."""
+    """How models are opened: device and its options, intra-op threads, and how requests may share a run."""
 
     device: str = "auto"
     threads: int | None = None
@@ -56,43 +59,43 @@ class Choice:
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """A model that runs, warmed and measured, of a file as it was. `most`: rows that one request may have.
+    """A running model, warmed up and measured, with the stamp of its file.
 
-    `lane`: the same model on one core, where runs side by side pay.
+    `most`: limit of rows per request. `worker`: the same model on one core, if parallel runs pay off.
     """
 
     source: Source
     engine: Engine
-    lane: Engine | None
+    worker: Engine | None
     plan: Plan
     stamp: tuple[int, ...]
     most: int
 
     @property
     def name(self) -> str:
-        """What clients call it."""
+        """The name for clients."""
         return self.source.name
 
 
 def open_model(source: Source, choice: Choice) -> Opened:
-    """Open, prove and warm. Takes seconds. Raises InputError or DeviceError."""
+    """Open, test and warm up. Takes seconds. Raises InputError or DeviceError."""
     stamp = stamp_of(source.path)
     content = model_of(source.path)
     engine = open_engine(source.path, choice.device, choice.threads, choice.options, content)
     name = source.name or _safe(engine.info.name) or _safe(source.path.stem) or "model"
-    # A delay is there to fill runs, and lanes would share out what it gathered.
-    lane = None if choice.delay else open_lane(engine, content, choice.options)
-    if lane and stamp_of(source.path) != stamp:  # two files would answer under one name
+    # A delay fills runs, but workers would divide what it collected.
+    worker = None if choice.delay else open_worker(engine, content, choice.options)
+    if worker and stamp_of(source.path) != stamp:  # two files would have one name
         message = f"{source.path} changed while it was opened"
         raise InputError(Code.SERVE_UNUSABLE, message, hint="try again once it is written")
-    found = plan(engine, choice.rows, lane)
+    found = plan(engine, choice.rows, worker)
     logger.info(
         found.remark,
         extra={"model": name, "version": source.version, "file": str(source.path), "device": engine.session.choice},
     )
     if engine.info.weights.startswith("fresh"):
-        logger.warning("untrained weights: the classes mean nothing yet", extra={"model": name})
-    return Opened(replace(source, name=name), engine, lane if found.lanes > 1 else None, found, stamp, choice.rows)
+        logger.warning("untrained weights: the classes are meaningless", extra={"model": name})
+    return Opened(replace(source, name=name), engine, worker if found.workers > 1 else None, found, stamp, choice.rows)
 
 
 def _safe(name: str) -> str:
@@ -100,7 +103,7 @@ def _safe(name: str) -> str:
 
 
 def stamp_of(path: Path) -> tuple[int, ...]:
-    """What changes when a file, or the weights of a run, do; empty where there are none."""
+    """A stamp that changes with a file, or with a run's weights; empty if there are none."""
     try:
         status = (weights_file(path) if path.is_dir() else path).stat()
     except WeightsError:
@@ -111,14 +114,14 @@ def stamp_of(path: Path) -> tuple[int, ...]:
 
 
 def open_all(sources: Sequence[Source], choice: Choice) -> list[Opened]:
-    """Every model. Raises InputError for two of one name and version, and what `open_model` raises."""
+    """Open all models. Raises InputError for two with the same name and version, and what `open_model` raises."""
     opened = [open_model(source, choice) for source in sources]
     seen: dict[tuple[str, str], Path] = {}
     for model in opened:
         key = (model.name, model.source.version)
         if key in seen:
             message = f"{seen[key]} and {model.source.path} are both version {key[1]} of {key[0]!r}"
-            hint = f"name them apart: {key[0]}:1={seen[key]} {key[0]}:2={model.source.path}"
+            hint = f"use different versions: {key[0]}:1={seen[key]} {key[0]}:2={model.source.path}"
             raise InputError(Code.SERVE_UNUSABLE, message, hint=hint)
         seen[key] = model.source.path
     return opened
@@ -126,7 +129,7 @@ def open_all(sources: Sequence[Source], choice: Choice) -> list[Opened]:
 
 @dataclass(eq=False)
 class Served:
-    """A model version that answers: its engine, and the batcher that runs it."""
+    """A served model version: its engine and its batcher."""
 
     opened: Opened
     limits: Limits
@@ -134,14 +137,14 @@ class Served:
 
     def __post_init__(self) -> None:
         self.name, self.version = self.opened.name, self.opened.source.version
-        self.engine, lane = self.opened.engine, self.opened.lane
+        self.engine, worker = self.opened.engine, self.opened.worker
         name = f"{self.name}:{self.version}"
-        self.batcher = Batcher(self.engine.run, self.limits, self.statistics, name, lane.run if lane else None)
+        self.batcher = Batcher(self.engine.run, self.limits, self.statistics, name, worker.run if worker else None)
 
 
 @dataclass(eq=False)
 class Repository:
-    """The models by name and version. Lives in the event loop's thread."""
+    """The models by name and version. Used in the event loop's thread only."""
 
     choice: Choice
     _served: dict[str, dict[str, Served]] = field(default_factory=dict)
@@ -150,7 +153,7 @@ class Repository:
     _asked: bool = False
 
     def add(self, opened: Opened) -> None:
-        """Serve a model, in the place of the one of its name and version; that one finishes what it has."""
+        """Serve a model, replacing that of the same name and version, which finishes its requests."""
         versions = self._served.setdefault(opened.name, {})
         old = versions.get(opened.source.version)
         statistics = old.statistics if old else Statistics()
@@ -161,14 +164,14 @@ class Repository:
             task.add_done_callback(self._retiring.pop)
 
     def _limits(self, found: Plan) -> Limits:
-        return Limits(found.rows, self.choice.delay, self.choice.queue, found.buckets, found.lanes, found.size)
+        return Limits(found.rows, self.choice.delay, self.choice.queue, found.buckets, found.workers, found.size)
 
     def find(self, name: str, version: str = "") -> Served:
-        """A version of a model, the highest where none is asked for. Raises NotFoundError."""
+        """A version of a model, by default the highest. Raises NotFoundError."""
         versions = self._served.get(name)
         if versions is None:
             there = ", ".join(self._served)
-            raise NotFoundError(f"there is no model {name[:128]!r}; there is {there}")
+            raise NotFoundError(f"unknown model {name[:128]!r}; this server has {there}")
         if not version:
             return versions[max(versions, key=int)] if len(versions) > 1 else next(iter(versions.values()))
         if version not in versions:
@@ -176,7 +179,7 @@ class Repository:
         return versions[version]
 
     def now(self, served: Served) -> Served:
-        """The model of the same name and version, as the latest reload left it."""
+        """The current model of the same name and version, after reloads."""
         return self._served[served.name][served.version]
 
     def versions(self, name: str) -> list[str]:
@@ -188,17 +191,17 @@ class Repository:
         return {(s.name, s.version): s for versions in self._served.values() for s in versions.values()}
 
     async def close(self, *, at_once: bool = False) -> None:
-        """Run what waits, then end; `at_once` leaves unrun what waits."""
+        """Run the waiting requests, then end; `at_once` drops them."""
         batchers = [*(served.batcher for served in self.all().values()), *self._retiring.values()]
         await asyncio.gather(*(batcher.close(at_once=at_once) for batcher in batchers))
 
     # -------------------------------------------------------------- reload
 
     async def reload(self, *, changed_only: bool) -> None:
-        """Open each file again beside the old model, and put it in its place once it runs.
+        """Open each file again beside the old model, and replace that once the new one runs.
 
-        A file that can't be used leaves the old model where it is, and says so. One reload at a time: of two, an
-        older file could come last. Where one waits already, it will find what another would.
+        If a file is unusable, the old model stays, and the error is logged. One reload at a time: of two, the older
+        file could win. If one is already waiting, it covers later requests.
         """
         if not changed_only:
             if self._asked:
@@ -219,22 +222,22 @@ class Repository:
             opened = await asyncio.to_thread(open_model, source, self.choice)
         except NinSpecError as error:
             logger.error("reload failed, the old model stays: %s", error.diagnostics[0].message, extra=told)
-            served.opened = replace(served.opened, stamp=stamp)  # not tried again until it changes again
+            served.opened = replace(served.opened, stamp=stamp)  # not retried until it changes again
             return
-        except Exception:  # noqa: BLE001 whatever a file does, what is served stays, and so does the watch
-            logger.exception("reload failed, the old model stays: an error in the server", extra=told)
+        except Exception:  # noqa: BLE001 on any error, the served model and the watch continue
+            logger.exception("reload failed, the old model stays: an internal error", extra=told)
             served.opened = replace(served.opened, stamp=stamp)
             return
         if (opened.engine.inputs, opened.engine.outputs) != (served.engine.inputs, served.engine.outputs):
-            # Every client of the old model would be refused by the new one.
-            logger.error("reload failed, the old model stays: the file takes or gives other tensors", extra=told)
+            # The new model would reject every client of the old one.
+            logger.error("reload failed, the old model stays: the file has different inputs or outputs", extra=told)
             served.opened = replace(served.opened, stamp=stamp)
             return
         self.add(opened)
         logger.info("reloaded", extra={**told, "hash": opened.engine.info.hash})
 
     async def watch(self, seconds: float) -> None:
-        """Reload what changes, for ever."""
+        """Reload changed files, forever."""
         while True:
             await asyncio.sleep(seconds)
             await self.reload(changed_only=True)

@@ -1,4 +1,4 @@
-"""Messages of the Open Inference Protocol v2 as values. REST and gRPC both speak in these."""
+"""Messages of the Open Inference Protocol v2 as values, shared by REST and gRPC."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from nin_spec.serving.tensors import NAMES, Array, Shape
 
 @dataclass(frozen=True, slots=True)
 class TensorSpec:
-    """An input or output that a model declares; -1 is an axis of any size."""
+    """A declared input or output of a model; -1 is an axis of any size."""
 
     name: str
     datatype: str
     shape: Shape
 
     def as_dict(self) -> dict[str, Any]:
-        """As model metadata lists it."""
+        """In the form of model metadata."""
         return {"name": self.name, "datatype": self.datatype, "shape": list(self.shape)}
 
 
@@ -31,7 +31,7 @@ class Tensor:
 
     @property
     def datatype(self) -> str:
-        """The protocol's name of the array's type."""
+        """The protocol's name of the array's dtype."""
         name: str = NAMES[self.array.dtype]
         return name
 
@@ -43,9 +43,10 @@ class Tensor:
 
 @dataclass(frozen=True, slots=True)
 class RequestedOutput:
-    """An output that a client names. `classification`: its best k classes as texts instead, 0 for none.
+    """An output requested by a client.
 
-    `binary` is REST's: as raw bytes after the JSON. None leaves it to the request's default.
+    `classification`: its best k classes as strings instead, 0 for none. `binary` (REST): raw bytes after the JSON; None
+    uses the request's default.
     """
 
     name: str
@@ -55,7 +56,7 @@ class RequestedOutput:
 
 @dataclass(frozen=True, slots=True)
 class InferRequest:
-    """What a client asks. No `outputs` means all of them. `timeout` is in seconds, None for the server's own."""
+    """An inference request. Empty `outputs` means all. `timeout` is in seconds, None for the server's default."""
 
     inputs: tuple[Tensor, ...]
     outputs: tuple[RequestedOutput, ...] = ()
@@ -66,7 +67,7 @@ class InferRequest:
 
 @dataclass(frozen=True, slots=True)
 class InferResponse:
-    """What a model answers, in the order in which the outputs were asked for."""
+    """An inference response, with outputs in the requested order."""
 
     model_name: str
     model_version: str
@@ -75,7 +76,7 @@ class InferResponse:
 
 
 def timeout_of(microseconds: object) -> float | None:
-    """Triton's request parameter `timeout`, in seconds; 0 is the server's own. Raises BadRequestError."""
+    """Triton's request parameter `timeout`, in seconds; 0 is the server's default. Raises BadRequestError."""
     if type(microseconds) is not int or not 0 <= microseconds < 2**63:
-        raise BadRequestError("the parameter 'timeout' is not a count of microseconds")
+        raise BadRequestError("the parameter 'timeout' is not a number of microseconds")
     return microseconds / 1e6 if microseconds else None

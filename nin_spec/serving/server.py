@@ -1,4 +1,4 @@
-"""The process: a socket, uvicorn on it, signals, reload, and a shutdown that loses nothing."""
+"""The server process: a socket, uvicorn, signals, reload, and a graceful shutdown."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from nin_spec.diagnostics import Code, InputError
 from nin_spec.serving.http.app import App
 from nin_spec.serving.http.connection import Connection
 from nin_spec.serving.http.guard import Guard
-from nin_spec.serving.limits import Intake
+from nin_spec.serving.limits import MemoryBudget
 from nin_spec.serving.logs import logger
 from nin_spec.serving.models import Choice, Opened, Repository
 from nin_spec.serving.service import Service
@@ -32,14 +32,15 @@ _OVERTIME = 1.5
 _TERMINATED = 143
 """The exit code of a process that SIGTERM ended (128 + 15)."""
 _LAST_ANSWERS = 0.1
-"""Seconds that answers have to leave when the time of a drain is up."""
+"""Seconds for responses to be sent after the drain's timeout."""
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """How the server stands: seconds, bytes. `reload` is how often files are looked at, None is never.
+    """Settings of the server, in seconds and bytes.
 
-    `hosts` are names beside those of this machine that a request may call the server by.
+    `reload` is the interval of file checks, None disables them. `hosts` are accepted host names in addition to this
+    machine's.
     """
 
     host: str = "127.0.0.1"
@@ -57,9 +58,9 @@ class Settings:
 
 
 def serve(models: Sequence[Opened], choice: Choice, settings: Settings, ready: Callable[[str], None]) -> None:
-    """Serve until a signal says stop. `ready` is told the address. Raises InputError for a port that is taken."""
+    """Serve until a stop signal. `ready` is called with the address. Raises InputError for a port in use."""
     try:
-        # Its end waits for the threads of the loop: one may hold a model that never ends.
+        # Its end waits for the loop's threads: one may run a model that never returns.
         with asyncio.Runner(loop_factory=_event_loop()) as runner:
             runner.run(_serve(models, choice, settings, ready))
     finally:
@@ -68,7 +69,7 @@ def serve(models: Sequence[Opened], choice: Choice, settings: Settings, ready: C
 
 
 def _event_loop() -> Callable[[], asyncio.AbstractEventLoop] | None:
-    """Taken from uvloop where it is installed, which does the sockets' work in C; asyncio's own loop elsewhere."""
+    """Use uvloop if installed, which handles sockets in C; else asyncio's own loop."""
     try:
         import uvloop
     except ModuleNotFoundError:
@@ -82,10 +83,10 @@ async def _serve(models: Sequence[Opened], choice: Choice, settings: Settings, r
     for opened in models:
         repository.add(opened)
     service = Service(repository, settings.timeout or None)
-    intake = Intake(settings.body, settings.memory)
-    rpc = await _listen(service, intake, settings)
+    budget = MemoryBudget(settings.body, settings.memory)
+    rpc = await _listen(service, budget, settings)
     told = (lambda address: ready(f"{address} and {rpc.address}")) if rpc else ready
-    app = App(service, intake, settings.token, Guard.of(settings.host, settings.hosts))
+    app = App(service, budget, settings.token, Guard.of(settings.host, settings.hosts))
     server = Server(service, app, settings, told, rpc)
     with server.signals():
         try:
@@ -94,25 +95,25 @@ async def _serve(models: Sequence[Opened], choice: Choice, settings: Settings, r
             if rpc:
                 await rpc.stop(0)
             await repository.close(at_once=server.force_exit)
-            intake.close()
+            budget.close()
             logger.info("stopped")
 
 
-async def _listen(service: Service, intake: Intake, settings: Settings) -> Rpc | None:
-    """The gRPC server beside the other, where one is asked for."""
+async def _listen(service: Service, budget: MemoryBudget, settings: Settings) -> Rpc | None:
+    """The gRPC server, if requested."""
     if settings.grpc_port is None:
         return None
-    from nin_spec.serving.grpc.rpc import Door, listen
+    from nin_spec.serving.grpc.rpc import Interceptor, listen
 
-    door = Door(intake, settings.token, settings.read_timeout)
-    return await listen(service, door, settings.host, settings.grpc_port)
+    interceptor = Interceptor(budget, settings.token, settings.read_timeout)
+    return await listen(service, interceptor, settings.host, settings.grpc_port)
 
 
 _timers: list[threading.Timer] = []
 
 
 def _end_after(seconds: float) -> None:
-    """End the process then, even if something still runs: a model that never ends can't be stopped otherwise."""
+    """End the process after `seconds`: a model that never returns can't be stopped otherwise."""
     timer = threading.Timer(seconds, _end)
     timer.daemon = True
     timer.start()
@@ -154,8 +155,8 @@ class Server(uvicorn.Server):
             await super().startup(sockets)
         except SystemExit:
             where = f"{self.settings.host}:{self.settings.port}"
-            message = f"{where} can't be listened on: it is taken, not an address of this machine, or not allowed"
-            raise InputError(Code.SERVE_UNUSABLE, message, hint="say another --port or --host") from None
+            message = f"can't listen on {where}: in use, not an address of this machine, or not permitted"
+            raise InputError(Code.SERVE_UNUSABLE, message, hint="pass another --port or --host") from None
         self._tasks.append(asyncio.create_task(self._hurry()))
         if self.settings.reload:
             self._tasks.append(asyncio.create_task(self.service.repository.watch(self.settings.reload)))
@@ -163,7 +164,7 @@ class Server(uvicorn.Server):
         self._ready(f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}")
 
     async def _hurry(self) -> None:
-        """Requests that don't finish coming are hung up on."""
+        """Close connections whose request does not arrive in time."""
         while True:
             await asyncio.sleep(min(1.0, self.settings.read_timeout))
             now = asyncio.get_running_loop().time()
@@ -175,15 +176,15 @@ class Server(uvicorn.Server):
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Nothing: uvicorn's own end is not the last of what signals must not interrupt."""
+        """No-op: signals must not interrupt what follows uvicorn's own shutdown, either."""
         yield
 
     @contextlib.contextmanager
     def signals(self) -> Iterator[None]:
-        """SIGTERM and SIGINT drain, a second one stops at once; SIGHUP reloads where that is on."""
+        """SIGTERM and SIGINT drain, a second one stops at once; SIGHUP reloads if enabled."""
         loop = asyncio.get_running_loop()
         handlers = {"SIGTERM": self._stop, "SIGINT": self._stop, "SIGHUP": self._hang_up}
-        # By signal.signal, as Windows' loops have no handlers of their own; it has no SIGHUP either.
+        # By signal.signal, as event loops on Windows have no signal handlers; it has no SIGHUP either.
         numbers = {getattr(signal, name): handler for name, handler in handlers.items() if hasattr(signal, name)}
         before = {
             number: signal.signal(number, lambda *_, handler=handler: loop.call_soon_threadsafe(handler))
@@ -203,11 +204,11 @@ class Server(uvicorn.Server):
         self.service.draining = self.should_exit = True
         _end_after(self.settings.drain + _OVERTIME)
         if self._rpc:
-            self._rpc.door.closing = True
+            self._rpc.interceptor.closing = True
         for server in getattr(self, "servers", ()):  # none before the start
             server.close()
         self._say_goodbye()
-        logger.info("draining: no new connections, what is under way is answered")
+        logger.info("draining: no new connections, requests in progress are completed")
 
     def _say_goodbye(self) -> None:
         now = asyncio.get_running_loop().time()
@@ -223,9 +224,9 @@ class Server(uvicorn.Server):
         self._tasks.append(asyncio.create_task(self.service.repository.reload(changed_only=False)))
 
     async def shutdown(self, sockets: Any = None) -> None:
-        """Let each connection and each call have its answer, then uvicorn's own end.
+        """Complete the requests of all connections and calls, then shut down uvicorn.
 
-        When the time is up, or a second signal comes, what still waits for its turn is refused.
+        After the timeout, or a second signal, waiting requests are rejected.
         """
         loop = asyncio.get_running_loop()
         until = loop.time() + self.settings.drain
@@ -240,7 +241,7 @@ class Server(uvicorn.Server):
         await super().shutdown(sockets)
 
     async def _give_up(self) -> None:
-        """The time is up: refuse what waits or is still being sent, and leave who doesn't read his answer."""
+        """After the timeout: reject waiting requests, and drop clients that do not read their response."""
         await self.service.repository.close(at_once=True)
         for connection in self._connections():
             if connection.sends:

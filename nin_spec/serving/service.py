@@ -1,4 +1,4 @@
-"""What REST and gRPC share: which model, does the request fit it, run it, and what the answer holds."""
+"""Shared by REST and gRPC: find the model, validate the request, run it, and make the response."""
 
 from __future__ import annotations
 
@@ -19,34 +19,34 @@ from nin_spec.serving.protocol import InferRequest, InferResponse, RequestedOutp
 from nin_spec.serving.tensors import Array, Shape
 
 RANKED = "top_probabilities"
-"""What `export --outputs top5` calls the probabilities of the best classes, best first."""
+"""The name of the best classes' probabilities in `export --outputs top5`, best first."""
 EXTENSIONS = ("classification", "binary_tensor_data")
 
 
 @dataclass(eq=False)
 class Service:
-    """The protocol's six calls on values. `timeout` is the most seconds that a request waits; it may ask for fewer."""
+    """The protocol's six calls on values. `timeout` limits a request's wait in seconds; it may set less."""
 
     repository: Repository
     timeout: float | None = 30.0
     draining: bool = field(default=False, init=False)
 
     def live(self) -> bool:
-        """Whether the process answers."""
+        """Whether the process responds."""
         return True
 
     def ready(self, model: str = "", version: str = "") -> bool:
-        """Whether the server, or a model, takes requests. Raises NotFoundError for a model that isn't there."""
+        """Whether the server, or a model, takes requests. Raises NotFoundError for an unknown model."""
         if model:
             self.repository.find(model, version)
         return not self.draining
 
     def metadata(self) -> dict[str, Any]:
-        """The server."""
+        """The server's metadata."""
         return {"name": "nin-spec", "version": __version__, "extensions": list(EXTENSIONS)}
 
     def model_metadata(self, model: str, version: str = "") -> dict[str, Any]:
-        """A model. Raises NotFoundError."""
+        """A model's metadata. Raises NotFoundError."""
         served = self.repository.find(model, version)
         return {
             "name": served.name,
@@ -57,11 +57,11 @@ class Service:
         }
 
     def observe(self) -> Mapping[tuple[str, str], Observed]:
-        """What /metrics shows."""
+        """The state for /metrics."""
         return {key: Observed(s.statistics, s.batcher.pending) for key, s in self.repository.all().items()}
 
     def admit(self, model: str, version: str = "") -> Served:
-        """A model whose queue has room: under overload, what would only be refused is not even read.
+        """A model whose queue has room: under overload, requests are rejected before they are read.
 
         Raises NotFoundError or OverloadedError.
         """
@@ -74,9 +74,9 @@ class Service:
         return served
 
     async def infer(self, served: Served, request: InferRequest, caller: Caller | None = None) -> InferResponse:
-        """Run a request, perhaps with others, on the model that it was admitted to. Raises ServingError.
+        """Run a request, possibly with others, on the model that admitted it.
 
-        A reload may have put another in its place since.
+        Raises ServingError. A reload may have replaced the model since.
         """
         begun, served = time.perf_counter(), self.repository.now(served)
         try:
@@ -86,7 +86,7 @@ class Service:
         except ServingError as error:
             served.statistics.failed(error.reason)
             raise
-        except asyncio.CancelledError:  # gRPC ends a call's task when its client leaves, or its deadline passes
+        except asyncio.CancelledError:  # gRPC cancels a call's task when its client leaves, or its deadline passes
             served.statistics.failed(GoneError.reason)
             served.batcher.sweep()
             raise
@@ -96,7 +96,7 @@ class Service:
         return InferResponse(served.name, served.version, request.id, outputs)
 
     def _patience(self, request: InferRequest) -> float | None:
-        """Seconds that a request may wait. As Triton has it, a client can ask for less than the server's, not for more.
+        """Seconds that a request may wait. As in Triton, a client can request less than the server's limit, not more.
 
         Model configuration, ModelQueuePolicy.allow_timeout_override.
         """
@@ -105,10 +105,10 @@ class Service:
 
 
 def fit(served: Served, request: InferRequest) -> Sequence[Array]:
-    """The request's arrays in the model's order. Raises BadRequestError for what the model doesn't declare."""
+    """The request's arrays in the model's order. Raises BadRequestError if they don't match its declaration."""
     specs, given = served.engine.inputs, request.inputs
     if len(given) != len(specs):
-        raise BadRequestError(f"the model {served.name!r} has {len(specs)} inputs, and {len(given)} were given")
+        raise BadRequestError(f"the model {served.name!r} has {len(specs)} inputs, but {len(given)} were sent")
     if len(specs) > 1:
         by_name = {tensor.name: tensor for tensor in given}
         given = tuple(by_name[spec.name] for spec in specs if spec.name in by_name)
@@ -118,30 +118,30 @@ def fit(served: Served, request: InferRequest) -> Sequence[Array]:
     for spec, tensor in zip(specs, given, strict=True):
         _check(served, spec, tensor)
     if len({len(tensor.array) for tensor in given}) != 1:
-        raise BadRequestError("the inputs don't have one number of rows")
+        raise BadRequestError("the inputs have different numbers of rows")
     return [tensor.array for tensor in given]
 
 
 def _check(served: Served, spec: TensorSpec, tensor: Tensor) -> None:
     shape = tensor.array.shape
     if tensor.datatype != spec.datatype:
-        raise BadRequestError(f"input {spec.name!r} is {spec.datatype}, and {tensor.datatype} was given")
+        raise BadRequestError(f"input {spec.name!r} is {spec.datatype}, but {tensor.datatype} was sent")
     if not _fits(shape, spec.shape):
-        raise BadRequestError(f"input {spec.name!r} has shape {list(spec.shape)}, and {list(shape)} was given")
+        raise BadRequestError(f"input {spec.name!r} has shape {list(spec.shape)}, but {list(shape)} was sent")
     most = served.opened.most
     if spec.shape[0] == -1 and shape[0] > most:
-        raise BadRequestError(f"{shape[0]} rows are more than the {most} that a request may have")
+        raise BadRequestError(f"{shape[0]} rows exceed the limit of {most} per request")
 
 
 def _fits(shape: Shape, declared: Shape) -> bool:
-    """Whether a shape is one that the model declares, and not empty."""
+    """Whether a shape matches the declared one, and is not empty."""
     if len(shape) != len(declared) or 0 in shape:
         return False
     return all(d in (-1, n) for d, n in zip(declared, shape, strict=True))
 
 
 def wanted_outputs(served: Served, request: InferRequest) -> list[tuple[int, RequestedOutput]]:
-    """Each output asked for, with its place in a run's results. Raises BadRequestError."""
+    """Each requested output, with its index in a run's results. Raises BadRequestError."""
     specs = served.engine.outputs
     if not request.outputs:
         return [(index, RequestedOutput(spec.name)) for index, spec in enumerate(specs)]
@@ -152,13 +152,13 @@ def wanted_outputs(served: Served, request: InferRequest) -> list[tuple[int, Req
             raise BadRequestError(f"the model {served.name!r} has no output {output.name[:64]!r}")
         index = places[output.name]
         if output.classification and not _has_scores(specs[index]):
-            raise BadRequestError(f"the output {output.name!r} holds no scores to take the best classes of")
+            raise BadRequestError(f"the output {output.name!r} has no scores for classification")
         wanted.append((index, output))
     return wanted
 
 
 def _has_scores(spec: TensorSpec) -> bool:
-    """Whether places in an output are classes: not in one that is ranked already."""
+    """Whether positions in an output are classes: not in one that is already ranked."""
     return len(spec.shape) >= 2 and spec.datatype.startswith("FP") and spec.name != RANKED
 
 
@@ -169,7 +169,7 @@ def _output(served: Served, output: RequestedOutput, array: Array) -> Tensor:
 
 
 def classification(scores: Array, best: int, labels: Sequence[str]) -> Array:
-    """Each row's best classes, best first, as Triton writes them: `value:index:label`."""
+    """Each row's best classes, best first, in Triton's format: `value:index:label`."""
     flat = scores.reshape(len(scores), -1)
     order = np.argsort(-flat, axis=1, kind="stable")[:, :best]
     named = labels if len(labels) == flat.shape[1] else ()

@@ -1,4 +1,4 @@
-"""What the studio's editor proposes and explains, from the JSON Schema that other editors use."""
+"""Completions and explanations in the studio's editor, from the JSON Schema that other editors use."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from typing import Any
 from nin_spec.language.editing import written
 from nin_spec.language.json_schema import json_schema
 from nin_spec.named import shipped_names
-from nin_spec.studio.place import Place, place
+from nin_spec.studio.cursor import Cursor, cursor_at
 
 Schema = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class Proposal:
-    """One completion: `apply` is what it writes, `info` what it means."""
+    """One completion: `apply` is the inserted text, `info` its meaning."""
 
     label: str
     type: str
@@ -28,8 +28,8 @@ class Proposal:
 
 
 def complete(before: str, after: str) -> list[dict[str, str]]:
-    """The proposals at the cursor between two texts, as CodeMirror takes them."""
-    here = place(before)
+    """The completions at the cursor between two texts, in CodeMirror's format."""
+    here = cursor_at(before)
     if here is None:
         return []
     found = _values(here, before + after) if here.is_value else _keys(here, before, after)
@@ -37,9 +37,9 @@ def complete(before: str, after: str) -> list[dict[str, str]]:
 
 
 def explain(before: str, after: str) -> str:
-    """What the key at the cursor means, or the empty text."""
+    """The meaning of the key at the cursor, or an empty string."""
     line = before.rpartition("\n")[2]
-    here = place(before)
+    here = cursor_at(before)
     rest = re.match(r"[\w-]*", after)
     if here is None or here.is_value or rest is None or line.lstrip().startswith("#"):
         return ""
@@ -48,11 +48,11 @@ def explain(before: str, after: str) -> str:
 
 
 def _about(part: Schema) -> str:
-    """What a schema says of itself, without the marks of Markdown."""
+    """The description of a schema, without Markdown."""
     return re.sub(r"[*`]", "", part.get("description", ""))
 
 
-def _keys(here: Place, before: str, after: str) -> Iterator[Proposal]:
+def _keys(here: Cursor, before: str, after: str) -> Iterator[Proposal]:
     known = _properties(here.path, before + after)
     colon = "" if after.lstrip(" ").startswith(":") else ": "
     for key, part in known.items():
@@ -61,8 +61,8 @@ def _keys(here: Place, before: str, after: str) -> Iterator[Proposal]:
         yield Proposal(key, "property", detail, _about(part), key + colon)
 
 
-def _values(here: Place, text: str) -> Iterator[Proposal]:
-    """Words that a value may be, each once."""
+def _values(here: Cursor, text: str) -> Iterator[Proposal]:
+    """The words allowed as a value, without duplicates."""
     if here.path == ("extends",):
         yield from (Proposal(name, "text") for name in shipped_names())
         return
@@ -75,7 +75,7 @@ def _values(here: Place, text: str) -> Iterator[Proposal]:
 
 
 def _words(node: Schema) -> Iterator[str]:
-    """The constants that a schema names; a mapping's kinds as its shortest text."""
+    """The constants of a schema; a mapping's kinds in their shortest spelling."""
     options = node.get("enum", [node["const"]] if "const" in node else [])
     options = [True, False] if node.get("type") == "boolean" else options
     yield from (written(option) for option in options if option is not None)
@@ -87,7 +87,7 @@ def _words(node: Schema) -> Iterator[str]:
 
 
 _EXAMPLES = {"pieces": 2, "std": 0.05, "lr": 0.01, "gamma": 0.1}
-"""What is proposed for a key that a kind needs."""
+"""Proposed values for the required keys of a kind."""
 
 
 def _properties(path: Iterable[str], text: str) -> dict[str, Schema]:

@@ -1,4 +1,4 @@
-"""When the file was changed by someone else: the difference, and three ways on. None loses a text unseen."""
+"""When another program changed the file: the difference, and three choices. None silently loses a text."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from nin_spec.studio.workspace import Workspace
 def ask_about_conflict(
     workspace: Workspace, editor: Editor, save: Callable[[], None], settled: Callable[[], None]
 ) -> None:
-    """A dialog over the difference. Raises SpecError where the file is no text any more."""
-    difference = workspace.difference(editor.text) or "The file is what you have here."
+    """A dialog with the difference. Raises SpecError if the file is no longer text."""
+    difference = workspace.difference(editor.text) or "The file already has this text."
     seen = workspace.on_disk()
 
     async def load() -> None:
-        # Taken for what the person has seen only once it stands in the editor.
+        # Counts as seen only once it is in the editor.
         data = workspace.on_disk()
         if await editor.replace(workspace.decode(data)):
             workspace.accept(data)
@@ -28,7 +28,7 @@ def ask_about_conflict(
             ui.notify("the text has changed since this was shown: compare again", type="warning")
 
     def keep() -> None:
-        # What was shown may be replaced, and nothing newer.
+        # Only what was shown may be replaced, nothing newer.
         workspace.seen = seen
         done()
         save()
@@ -41,10 +41,10 @@ def ask_about_conflict(
         ui.label(f"{workspace.path.name} was changed by another program").classes("nin-heading")
         ui.code(difference, language="diff").classes("nin-difference")
         with ui.element("div").classes("nin-buttons"):
-            ui.button("Take the file's", on_click=load).props("flat no-caps")
+            ui.button("Use the file's", on_click=load).props("flat no-caps")
             ui.button("Download mine", on_click=lambda: _download(workspace, editor)).props("flat no-caps")
-            ui.button("Replace it by mine", on_click=keep).props("flat no-caps color=negative")
-            ui.button("Go on", on_click=dialog.close).props("unelevated no-caps")
+            ui.button("Replace it with mine", on_click=keep).props("flat no-caps color=negative")
+            ui.button("Continue editing", on_click=dialog.close).props("unelevated no-caps")
 
 
 def _download(workspace: Workspace, editor: Editor) -> None:

@@ -1,4 +1,4 @@
-"""What can be taken away from the page. It goes to the browser's downloads: nothing else is written."""
+"""Downloads from the page. They go to the browser's downloads: nothing else is written."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ from nin_spec.studio.workspace import Workspace
 
 @dataclass(frozen=True)
 class Quick:
-    """Made at once, from the network."""
+    """Created immediately, from the network."""
 
     label: str
     suffix: str
     make: Callable[[Network], str]
     kind: Kind | None = None
-    """Of a file that is sealed, as `nin-spec export` seals it."""
+    """The kind of a file that is sealed, like those of `nin-spec export`."""
 
 
 @dataclass(frozen=True)
 class Slow:
-    """Made by `nin-spec export` in a process of its own."""
+    """Created by `nin-spec export` in a separate process."""
 
     label: str
     suffix: str
@@ -53,13 +53,13 @@ QUICK = (
     Quick("Table, CSV", ".csv", lambda n: table_csv(n.table)),
 )
 SLOW = (
-    Slow("ONNX, proved equal", ".onnx", "--onnx"),
+    Slow("ONNX, with parity proof", ".onnx", "--onnx"),
     Slow("PyTorch source", ".py", "--source"),
 )
 
 
 def menu(reading: Callable[[], Reading | None], workspace: Workspace) -> ui.dropdown_button:
-    """The button with its menu; it takes the text as it was read last."""
+    """The button with its menu; it uses the text that was read last."""
 
     def quick(item: Quick) -> None:
         found = reading()
@@ -83,16 +83,16 @@ def menu(reading: Callable[[], Reading | None], workspace: Workspace) -> ui.drop
 
 
 class Export:
-    """One export under way, in a dialog that shows what the command says and can stop it."""
+    """A running export, in a dialog that shows the command's output and can stop it."""
 
     def __init__(self, item: Slow, text: str, name: str, folder: Path) -> None:
         self.item, self.text, self.name, self.folder = item, text, name, folder
 
     async def run(self) -> None:
-        """Make the file and hand it over; what the command says stays when it fails."""
+        """Create the file and offer it; on failure the command's output stays visible."""
         with tempfile.TemporaryDirectory(prefix="nin-spec-") as place:
             path = Path(place) / f"{self.name}{self.item.suffix}"
-            # `extends` of a text from standard input is looked up in the working folder.
+            # `extends` of a text from standard input is relative to the current folder.
             process = await asyncio.create_subprocess_exec(
                 *children.python("-m", "nin_spec", "export", "-", self.item.flag, str(path)),
                 env=children.environment(),
@@ -112,7 +112,7 @@ class Export:
                 ui.download.content(path.read_bytes(), path.name)
                 self.title.text = f"{path.name}: done"
             else:
-                self.title.text = f"{path.name}: stopped" if code < 0 else f"{path.name} could not be made"
+                self.title.text = f"{path.name}: stopped" if code < 0 else f"{path.name} could not be created"
             self.stop.text = "Close"
 
     def _open(self, process: asyncio.subprocess.Process) -> None:
@@ -129,7 +129,7 @@ class Export:
             self.stop = ui.button("Stop", on_click=end).props("flat no-caps")
 
     async def _watch(self, process: asyncio.subprocess.Process) -> int:
-        """The exit code, once the command has said all."""
+        """The exit code, after all output of the command."""
         assert process.stdin is not None  # noqa: S101 a pipe was asked for
         assert process.stdout is not None  # noqa: S101 a pipe was asked for
         process.stdin.write(self.text.encode())

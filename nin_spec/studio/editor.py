@@ -1,7 +1,7 @@
-"""The editor: NiceGUI's CodeMirror, with the findings of the last reading in it.
+"""The editor: NiceGUI's CodeMirror, with the diagnostics of the last reading.
 
-The browser owns the text. It sends the text whole with a version, and an answer names the version that it answers:
-editor.js drops an answer to an older text.
+The browser owns the text. It sends the whole text with a version, and a response has the version that it responds to:
+editor.js drops a response to an older text.
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ SCRIPT = "/studio/editor.js"
 _LINES = {Severity.ERROR: "nin-line-error", Severity.WARNING: "nin-line-warning", Severity.NOTE: "nin-line-note"}
 _MARKS = {Severity.ERROR: "nin-error", Severity.WARNING: "nin-warning", Severity.NOTE: "nin-note"}
 _PATIENCE = 60.0
-"""Seconds that the browser may take to replace its text."""
+"""Timeout in seconds for the browser to replace its text."""
 
 
 class _CodeMirror(ui.codemirror):
-    """CodeMirror that is sent to the browser once: an update of NiceGUI carries the text of that time along."""
+    """CodeMirror that is sent to the browser once: an update by NiceGUI would include an old text."""
 
     def update(self) -> None:
-        """Nothing: what changes later goes through editor.js or a method of the component."""
+        """No-op: later changes go through editor.js or a method of the component."""
 
 
 class Editor:
-    """The text as it is typed. `changed` is told of each text; `actions` are what the browser may ask for by name."""
+    """The text as it is typed. `changed` is called with each text; `actions` are callable by the browser."""
 
     known: ClassVar[WeakValueDictionary[str, Editor]] = WeakValueDictionary()
     """Every open editor, by its key."""
@@ -46,7 +46,7 @@ class Editor:
         self.element = _CodeMirror(text, language="YAML", indent="  ", theme="githubLight").classes("nin-editor")
 
     def typed(self, version: int, text: str, then: str = "") -> None:
-        """Take a text that the browser sent, unless a newer one came first; then do what `then` names."""
+        """Accept a text from the browser, unless a newer one came first; then run the action `then`."""
         with self.element.client:
             if version > self.version:
                 self.text, self.version = text, version
@@ -55,13 +55,13 @@ class Editor:
                 self._actions[then]()
 
     def asking(self, then: str) -> str:
-        """A handler in JavaScript: sends the text as it is at that moment, and asks for an action."""
+        """A handler in JavaScript: sends the current text, and requests an action."""
         return f"() => {self._script('act', then)}"
 
     async def replace(self, text: str) -> bool:
-        """Another text in place of the one last taken.
+        """Replace the last accepted text.
 
-        False when something newer stands there, which then stays, or when the browser does not answer.
+        Returns False if the browser has a newer text, which then stays, or does not respond.
         """
         script = f"return await {self._script('replace', self.version, text)}"
         try:
@@ -70,23 +70,23 @@ class Editor:
             return False
 
     def attach(self) -> None:
-        """Completion and explanations, once the browser is there."""
+        """Attach completion and explanations, once the browser is connected."""
         self._call("attach", self.key)
 
     def jump(self, line: int, column: int = 1) -> None:
-        """The cursor to a place, both from 1."""
+        """Move the cursor to a 1-based position."""
         self._call("jump", line, column)
 
     def guard(self, *, unsaved: bool) -> None:
-        """Have the browser ask before it leaves the text last taken, or not."""
+        """Set whether the browser warns before leaving unsaved text."""
         self._call("guard", self.version, unsaved)
 
     def dark(self, *, on: bool) -> None:
-        """Colours for a dark page, or a light one."""
+        """Switch between dark and light colours."""
         self.element.run_method("setTheme", "githubDark" if on else "githubLight")
 
     def mark(self, reading: Reading, version: int) -> None:
-        """The findings where they stand in the text of that version: underlined, and explained under the mouse."""
+        """Mark the diagnostics in the text of that version: underlined, with tooltips."""
         marks: list[dict[str, Any]] = []
         for diagnostic in reading.diagnostics:
             span = reading.own(diagnostic)

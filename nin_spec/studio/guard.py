@@ -1,8 +1,8 @@
-"""Who may speak to the studio: the browser that the command opened, and no page of another site.
+"""Access control: only the browser that the command opened may use the studio, no page of another site.
 
-A page elsewhere could reach a local server by its own name led here (DNS rebinding) or by a WebSocket, which
-browsers open across sites; other people of this machine can reach it too. So the Host and the Origin must be
-ours, and a key in the command's address becomes a cookie that every request must bring.
+A page of another site could reach a local server through DNS rebinding or a WebSocket, which browsers open across
+sites; other users of this machine can reach it, too. So Host and Origin must be ours, and a key in the command's URL
+becomes a cookie that every request must have.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _HEADERS = [
 
 
 class Guard:
-    """The application behind a check of each request."""
+    """Wraps the application with a check of each request."""
 
     def __init__(self, app: App, port: int, key: str) -> None:
         self.app, self.key = app, key
@@ -48,21 +48,21 @@ class Guard:
             await send({"type": "http.response.body", "body": reason.encode()})
 
     def refusal(self, scope: Scope) -> str | None:
-        """Why a request is refused; None when it is ours."""
+        """Why a request is rejected; None if it is allowed."""
         headers = {k.decode("latin-1"): v.decode("latin-1") for k, v in scope["headers"]}
         if headers.get("host", "") not in self.hosts:
-            return "this is not a name of the studio"
+            return "the studio does not serve this host name"
         if headers.get("origin", f"http://{headers['host']}") != f"http://{headers['host']}":
-            return "the studio answers its own page only"
+            return "the studio serves only its own page"
         if not (self._bears(_cookie(headers.get("cookie", ""), self.cookie)) or self._bears(_asked(scope))):
-            return "open the address that nin-spec studio printed; it has a key"
+            return "open the address that nin-spec studio printed, which has a key"
         return None
 
     def _bears(self, key: str) -> bool:
         return hmac.compare_digest(key.encode(), self.key.encode())
 
     def _answered(self, scope: Scope, send: Send) -> Send:
-        """`send`, which hands the key over as a cookie to who came with it in the address."""
+        """Wrap `send` to set the key as a cookie if the request has it in the URL."""
         fresh = self._bears(_asked(scope))
         cookie = f"{self.cookie}={self.key}; HttpOnly; SameSite=Strict; Path=/".encode()
 

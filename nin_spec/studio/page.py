@@ -1,4 +1,4 @@
-"""The page: an editor, and beside it the network that it describes, after each keystroke."""
+"""The page: an editor, and beside it the network, updated after each keystroke."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from nin_spec.studio.reading import Reading, read_spec
 from nin_spec.studio.workspace import ChangedError, Workspace
 
 _WATCH = 2.0
-"""Seconds between looks at the file."""
+"""Seconds between checks of the file."""
 _FOLLOW = """(event) => {
     if (event.type === 'keydown' && event.key !== 'Enter') return;
     const found = event.target.closest('[data-line]');
     if (found) emit(Number(found.dataset.line), Number(found.dataset.column || 1));
 }"""
-"""The place that a row or a finding stands for."""
+"""The position of a row or a diagnostic."""
 
 
 class Page:
@@ -35,7 +35,7 @@ class Page:
         self._build()
         self._typed.set()
 
-    # -------------------------------------------------------------- what stands where
+    # -------------------------------------------------------------- layout
 
     def _build(self) -> None:
         with ui.element("header").classes("nin-header"):
@@ -71,7 +71,7 @@ class Page:
         ui.button(icon="contrast", on_click=self._turn).props("flat dense round aria-label='light or dark'")
 
     def _pane(self, name: str) -> ui.html:
-        """HTML in which a click on what has a line leads there."""
+        """HTML in which a click on an element with a line jumps to it."""
         pane = ui.html("", sanitize=False).classes(name)
         for event in ("click", "keydown"):
             pane.on(event, lambda e: self.editor.jump(*map(int, e.args)), js_handler=_FOLLOW)
@@ -84,7 +84,7 @@ class Page:
         self._tell_unsaved()
 
     async def live(self) -> None:
-        """Once the browser is there, until it leaves: read what is typed, and look after the file."""
+        """While the browser is connected: read what is typed, and watch the file."""
         await ui.context.client.connected()
         dark = await ui.run_javascript("matchMedia('(prefers-color-scheme: dark)').matches")
         self._set_dark(on=dark)
@@ -94,7 +94,7 @@ class Page:
         background_tasks.create(self._follow(), name="reading")
 
     async def _follow(self) -> None:
-        """One reading after another in a worker thread; one that is overtaken by a keystroke is dropped."""
+        """Run one reading after another in a worker thread; one that is outdated by a keystroke is dropped."""
         client = self.editor.element.client
         while not client.is_deleted:
             await self._typed.wait()
@@ -113,7 +113,7 @@ class Page:
         self.export.set_enabled(reading.network is not None)
         self.right.classes(**{"remove" if reading.network else "add": "nin-old"})
         if reading.network is None:
-            self.stale.text = "as it was before the errors" if self.table.content else "no network yet"
+            self.stale.text = "from before the errors" if self.table.content else "no network yet"
             return
         self.stale.text = ""
         self.summary.content = panes.summary(reading.network.table)
@@ -131,7 +131,7 @@ class Page:
     # -------------------------------------------------------------- the file
 
     def save(self) -> None:
-        """Write the file, unless someone else did."""
+        """Write the file, unless another program changed it."""
         try:
             self.workspace.save(self.editor.text)
         except ChangedError:

@@ -1,4 +1,4 @@
-"""What the page shows beside the editor, as HTML. Every text from a spec is escaped here."""
+"""The panes beside the editor, as HTML. Every text from a spec is escaped here."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ def summary(table: ShapeTable) -> str:
     reach = "all of it" if field[0] >= height and field[1] >= width else f"of {height} x {width}"
     tiles = [
         _tile("parameters", _short(table.parameters), f"{table.parameters:,}"),
-        _tile("MACs", _short(table.macs), f"{table.macs:,} an image"),
+        _tile("MACs", _short(table.macs), f"{table.macs:,} per image"),
         _tile("receptive field", pair(field), f"pixels, {reach}"),
         _tile("weights", memory(table.weight_bytes), table.dtype),
-        _tile("activations", memory(table.peak_memory), "at the peak, an image"),
+        _tile("activations", memory(table.peak_memory), "at the peak, per image"),
     ]
     shape = " x ".join(map(str, table.input))
     head = f"<h2>{escape(table.name)}</h2><span>{shape}</span><code title='semantic hash'>{escape(table.hash)}</code>"
@@ -37,7 +37,7 @@ def _tile(name: str, value: str, note: str) -> str:
 
 
 def _short(number: int) -> str:
-    """A count in three figures: 966,986 is 967 k."""
+    """A count in three digits: 966,986 is 967 k."""
     for unit in ("", " k", " M", " G"):
         if number < 999.5:
             return f"{number:.0f}{unit}" if not unit or number >= 100 else f"{number:.3g}{unit}"
@@ -46,7 +46,7 @@ def _short(number: int) -> str:
 
 
 def layers(table: ShapeTable, own: str) -> str:
-    """The shape table. A row leads to its line where that is in the file called `own`; bars show each one's share."""
+    """The shape table. A row links to its line if that is in the file `own`; bars show each row's fraction."""
     most = max((r.parameters for r in table.rows), default=0), max((r.macs for r in table.rows), default=0)
     head = "".join(f"<th>{h}</th>" for h in _HEADERS)
     rows = "".join(_row(r, own, most) for r in table.rows)
@@ -77,7 +77,7 @@ def _bar(value: int, most: int) -> str:
 
 
 def findings(reading: Reading) -> str:
-    """Errors, warnings and notes, each leading to its place."""
+    """Errors, warnings and notes, each linked to its position."""
     if not reading.diagnostics:
         return ""
     return f"<ol class='nin-findings'>{''.join(_finding(d, reading) for d in reading.diagnostics)}</ol>"
@@ -93,13 +93,13 @@ def _finding(diagnostic: Diagnostic, reading: Reading) -> str:
 
 
 def counts(reading: Reading) -> str:
-    """How many findings of each kind, in words."""
+    """The number of diagnostics of each severity, as text."""
     found = [(kind, sum(d.severity is kind for d in reading.diagnostics)) for kind in _MARKS]
     return ", ".join(f"{n} {kind.value}{'' if n == 1 else 's'}" for kind, n in found if n) or "no findings"
 
 
 def tooltips(diagnostics: Iterable[Diagnostic], reading: Reading) -> dict[int, str]:
-    """What the mouse over a line says of it."""
+    """The tooltips of lines."""
     found: dict[int, list[str]] = {}
     for diagnostic in diagnostics:
         if span := reading.own(diagnostic):

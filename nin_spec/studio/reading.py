@@ -1,4 +1,4 @@
-"""A text as the studio sees it after each keystroke: a network, or what is wrong with it."""
+"""Reading a text after each keystroke: a network, or its errors."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from nin_spec.network import Network
 from nin_spec.network import compile as compile_network
 
 _WIDTH = 820
-"""Of the diagram in pixels: about half a window."""
+"""Width of the diagram in pixels: about half a window."""
 
 
 @dataclass(frozen=True)
 class Reading:
-    """What a text says. Without a network, `diagnostics` has an error, and there is no `diagram`, an SVG."""
+    """The result of reading a text. Without a network, `diagnostics` has an error, and `diagram`, an SVG, is empty."""
 
     text: str
     name: str
@@ -29,17 +29,17 @@ class Reading:
 
     @property
     def errors(self) -> int:
-        """How many findings are errors."""
+        """The number of errors."""
         return sum(d.severity is Severity.ERROR for d in self.diagnostics)
 
     def own(self, diagnostic: Diagnostic) -> Span | None:
-        """Where in this text a finding stands; None for one of a spec that it extends."""
+        """The span of a diagnostic in this text; None for one in a spec that it extends."""
         span = diagnostic.span
         return span if span and span.source.name == self.name else None
 
 
 def read_spec(text: str, name: str, stale: Callable[[], bool]) -> Reading | None:
-    """The reading of a text called `name`; None as soon as `stale` says that nobody waits for it."""
+    """Read a text with the name `name`; returns None as soon as `stale` is true."""
     try:
         source = document.decode(name, text.encode("utf-8", "surrogatepass"))
         spec = load_source(source)
@@ -48,14 +48,14 @@ def read_spec(text: str, name: str, stale: Callable[[], bool]) -> Reading | None
         network = compile_network(spec)
     except SpecError as error:
         return Reading(text, name, None, error.diagnostics)
-    _ = network.table, network.hash  # computed here, not in the page's own thread
+    _ = network.table, network.hash  # computed here, not in the page's thread
     if stale():
         return None
     return Reading(text, name, network, tuple(lint(network)), svg(network, _WIDTH))
 
 
 def offsets(text: str, span: Span) -> tuple[int, int]:
-    """The characters from and to which a span reaches, inside the text."""
+    """The start and end of a span in characters, inside the text."""
     start = 0
     for _ in range(span.line - 1):
         start = text.find("\n", start) + 1

@@ -1,4 +1,4 @@
-"""The process: a socket of this machine alone, the page on it, and nobody else let in."""
+"""The server process: a loopback socket, the page, and access control."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ from nin_spec.studio.workspace import Workspace
 
 _HOST = "127.0.0.1"
 _MEMORY = 3600.0
-"""Seconds that a tab's text is kept when its connection is lost, as by a laptop that sleeps."""
+"""Seconds for which a tab's text is kept after its connection is lost, for example by a sleeping laptop."""
 _MESSAGE = 8 << 20
-"""Bytes of one message from the browser: more than the largest spec that is read, pasted at once."""
+"""Limit in bytes of one message from the browser: more than the largest spec."""
 
 
 def serve(workspace: Workspace, port: int, *, browser: bool, ready: Callable[[str], None]) -> None:
-    """Serve until Ctrl-C. `ready` is told the address. Raises InputError for a port that is taken."""
+    """Serve until Ctrl-C. `ready` is called with the address. Raises InputError for a port in use."""
     listening = _listen(port)
     port = listening.getsockname()[1]
     key = secrets.token_urlsafe(24)
@@ -70,13 +70,13 @@ def _listen(port: int) -> socket.socket:
     try:
         listening.bind((_HOST, port))
     except OSError as error:
-        message = f"{_HOST}:{port} can't be listened on: {error.strerror}"
-        raise InputError(Code.SERVE_UNUSABLE, message, hint="say another --port") from None
+        message = f"can't listen on {_HOST}:{port}: {error.strerror}"
+        raise InputError(Code.SERVE_UNUSABLE, message, hint="pass another --port") from None
     return listening
 
 
 def application(workspace: Workspace) -> FastAPI:
-    """The page, its script and its style, and what the editor asks for."""
+    """The page, its script and style, and the editor's endpoints."""
     logging.getLogger("nicegui").setLevel(logging.ERROR)
     app = FastAPI(openapi_url=None)
 

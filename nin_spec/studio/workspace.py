@@ -1,4 +1,4 @@
-"""The one file that the studio may write: read once, written only while it still is what the person saw."""
+"""The one file that the studio may write, only while it is unchanged since the user saw it."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ _BOM = b"\xef\xbb\xbf"
 
 
 class ChangedError(Exception):
-    """The file on disk is not what the person saw; nothing was written."""
+    """The file on disk differs from what the user saw; nothing was written."""
 
 
 @dataclass(eq=False)
 class Workspace:
-    """`path` is what may be written, `seen` its bytes as the person knows them: None where there is no file."""
+    """`path` is the file, `seen` its bytes as the user saw them: None if there is no file."""
 
     path: Path
     text: str
@@ -31,22 +31,22 @@ class Workspace:
 
     @property
     def name(self) -> str:
-        """What diagnostics call the text."""
+        """The text's name in diagnostics."""
         return str(self.path)
 
     def on_disk(self) -> bytes | None:
-        """What is there now; None where there is no file. Raises SpecError for what can't be read."""
+        """The file's current bytes; None if there is no file. Raises SpecError if it can't be read."""
         if not self.path.exists():
             return None
-        document.read_file(self.path)  # says what is no text, no file, or too large
+        document.read_file(self.path)  # raises for what is not text, not a file, or too large
         return self.path.read_bytes()
 
     def changed(self) -> bool:
-        """True when someone else wrote the file."""
+        """True if another program changed the file."""
         return self.on_disk() != self.seen
 
     def save(self, text: str) -> None:
-        """Write the text, whole or not at all. Raises ChangedError, and ExportError where the disk refuses."""
+        """Write the text atomically. Raises ChangedError, or ExportError if writing fails."""
         if self.changed():
             raise ChangedError
         data = _encode(text, self.seen)
@@ -54,28 +54,28 @@ class Workspace:
         self.text, self.seen = text, data
 
     def decode(self, data: bytes | None) -> str:
-        """The text of what was on disk, as the editor shows it."""
+        """The file's bytes as text for the editor."""
         return _decode(self.path, data)
 
     def accept(self, data: bytes | None) -> None:
-        """Take what was on disk for what the person has seen."""
+        """Record the file's bytes as seen by the user."""
         self.seen, self.text = data, self.decode(data)
 
     def difference(self, text: str) -> str:
-        """From the file as it is now to `text`, line by line, as `diff -u` shows it."""
+        """A unified diff from the current file to `text`."""
         now = self.decode(self.on_disk()).splitlines()
         lines = difflib.unified_diff(now, text.splitlines(), "the file now", "your text", lineterm="")
         return "\n".join(lines)
 
 
 def open_spec(spec: str | None) -> Workspace:
-    """A file, a new file, or a copy of a shipped spec, which lands in this folder. Raises SpecError, InputError."""
+    """A file, a new file, or a copy of a shipped spec in this folder. Raises SpecError, InputError."""
     if spec is None:
         return _new(Path(f"{NEW}.yaml"), starter())
     named, path = resolve(spec), Path(spec)
     if isinstance(named, StandardInput):
-        message = "the studio needs a file that it can write, not standard input"
-        raise InputError(Code.SERVE_UNUSABLE, message, hint="say FILE.yaml")
+        message = "the studio needs a writable file, not standard input"
+        raise InputError(Code.SERVE_UNUSABLE, message, hint="pass FILE.yaml")
     if isinstance(named, ShippedSpec):
         return _new(Path(f"{named.name}.yaml"), _plain(read(named).text))
     if path.suffix in {".yaml", ".yml"} and not path.exists() and path.parent.is_dir():
@@ -89,7 +89,7 @@ def _new(path: Path, text: str) -> Workspace:
 
 
 def starter() -> str:
-    """A small spec to begin with."""
+    """A small spec to start with."""
     return files("nin_spec.studio").joinpath("starter.yaml").read_text("utf-8")
 
 
@@ -98,12 +98,12 @@ def _decode(path: Path, data: bytes | None) -> str:
 
 
 def _plain(text: str) -> str:
-    """A browser's editor ends lines in one way."""
+    """A browser's editor uses one kind of line ending."""
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
 def _encode(text: str, before: bytes | None) -> bytes:
-    """Line ends and byte order mark as the file had them. What no UTF-8 can say becomes a question mark."""
+    """Line endings and byte order mark as in the file. Characters that UTF-8 can't encode become question marks."""
     before = before or b""
     if b"\r\n" in before:
         text = text.replace("\n", "\r\n")

@@ -107,7 +107,7 @@ DETAILS: list[tuple[ops.Op, str]] = [
     (ops.LocalResponseNorm(5), "size 5 alpha 0.0001 beta 0.75 k 1"),
     (ops.LeakyReLU(0.2), "slope 0.2"),
     (ops.PReLU(), "one slope"),
-    (ops.PReLU(per_channel=True), "a slope a channel"),
+    (ops.PReLU(per_channel=True), "one slope per channel"),
     (ops.ELU(), "alpha 1"),
     (ops.GELU(approximate=True), "tanh"),
     (ops.Maxout(2), "2 pieces"),

@@ -54,7 +54,7 @@ def test_all_hold_where_all_is_well() -> None:
     assert len(held) == 7
     lacking = [verdict for verdict in verdicts.values() if verdict != "holds"]
     assert len(lacking) == 3
-    assert all(verdict.startswith("not judged here: this processor has none of") for verdict in lacking)
+    assert all(verdict.startswith("not judged here: this CPU has none of") for verdict in lacking)
 
 
 @pytest.mark.parametrize(
@@ -169,9 +169,9 @@ def test_what_int8_is_measured_on_is_nin_cifar() -> None:
 
 def test_a_failure_is_told_with_what_it_said() -> None:
     """The spec, the contender, the batch, the reason and its last words."""
-    found = replace(result(GOOD), failures=[Failure("torch", 8, "it ended with status 1", "MemoryError")])
+    found = replace(result(GOOD), failures=[Failure("torch", 8, "it exited with status 1", "MemoryError")])
     (told,) = bench_graphs.troubles({"nin_cifar": found})
-    assert told == "FAILED nin_cifar, torch, batch 8: it ended with status 1\nMemoryError"
+    assert told == "FAILED nin_cifar, torch, batch 8: it exited with status 1\nMemoryError"
 
 
 def test_what_is_true_of_all_is_told_once() -> None:

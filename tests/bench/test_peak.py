@@ -47,7 +47,7 @@ def test_an_emulated_precision_has_no_peak(monkeypatch: pytest.MonkeyPatch) -> N
     """It would flatter whatever is divided by it. One instruction of several is enough."""
     monkeypatch.setattr("torch.cpu.get_capabilities", lambda: {"architecture": "x86_64", "amx_bf16": False})
     refuse_emulated("float32")
-    with pytest.raises(InputError, match="bfloat16 has no peak of its own here"):
+    with pytest.raises(InputError, match="bfloat16 is emulated and has no separate peak"):
         refuse_emulated("bfloat16")
     monkeypatch.setattr("torch.cpu.get_capabilities", lambda: {"architecture": "x86_64", "amx_bf16": True})
     refuse_emulated("bfloat16")
@@ -57,5 +57,5 @@ def test_the_instructions_are_those_that_torch_knows() -> None:
     """A misspelt name would make every machine an emulating one."""
     known = torch.cpu.get_capabilities()
     if known.get("architecture") != "x86_64":
-        pytest.skip("this processor has other names")
+        pytest.skip("this CPU has other names")
     assert {name for names in NATIVE.values() for name in names} <= set(known)

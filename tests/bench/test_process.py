@@ -75,7 +75,7 @@ def test_a_worker_that_dies_is_told_with_its_last_words(tmp_path: Path) -> None:
     with speaking(tmp_path, "import sys; sys.exit('no memory left')") as worker:
         with pytest.raises(WorkerError) as caught:
             worker.ask("lap", PATIENCE)
-        assert caught.value.reason == "it ended with status 1"
+        assert caught.value.reason == "it exited with status 1"
         assert caught.value.stderr == "no memory left"
     killed = pytest.raises(WorkerError, match="killed by SIGABRT")
     with speaking(tmp_path, "import os; os.abort()") as worker, killed:
@@ -90,7 +90,7 @@ def test_a_worker_that_is_silent_is_ended(tmp_path: Path) -> None:
     )
     with speaking(tmp_path, code) as worker:
         child = worker.ask("anything", PATIENCE)["child"]
-        with pytest.raises(WorkerError, match=r"no answer within 0\.05 s"):
+        with pytest.raises(WorkerError, match=r"no response within 0\.05 s"):
             worker.ask("anything", 0.05)
     assert worker.process.returncode == -signal.SIGKILL
     assert gone(child)

@@ -30,7 +30,7 @@ def test_the_first_is_the_measure_of_the_others() -> None:
     assert judge.objection("near", 1, "float32", SCORES * np.float32(1.00001)) is None
     objection = judge.objection("other", 1, "float32", SCORES[:, ::-1])
     assert objection is not None
-    assert "something else than ours" in objection
+    assert "scores differ from those of ours" in objection
     assert judge.objection("other", 8, "float32", SCORES[:, ::-1]) is None, "another batch has its own first"
 
 

@@ -99,7 +99,7 @@ def test_a_narrow_terminal_leaves_columns_out_and_says_so(nin_spec: Run, monkeyp
     """What does not fit is named below the table; name, op, output and counts stay."""
     monkeypatch.setattr("nin_spec.cli.build.terminal_width", lambda: 80)
     done = nin_spec("build", "tiny.yaml")
-    assert "not shown for want of width: jump" in done.out
+    assert "columns hidden (terminal too narrow): jump" in done.out
     assert "parameters" in done.out.splitlines()[2]
 
 

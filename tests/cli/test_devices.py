@@ -88,7 +88,7 @@ def test_a_device_that_does_not_exist_gets_the_choices(folder: Path, line: str) 
     done = command(folder, *line.split(), "--device", "cudda")
     assert done.returncode == 2
     assert "error NIN703: 'cudda' is not a device here" in done.stderr
-    assert "did you mean 'cuda'? there are auto, cuda, tensorrt, " in done.stderr
+    assert "did you mean 'cuda'? devices are auto, cuda, tensorrt, " in done.stderr
 
 
 @pytest.mark.parametrize("device", ["cuda", "tensorrt"])
@@ -110,7 +110,7 @@ def test_options_reach_the_device_and_wrong_ones_list_the_right_ones(folder: Pat
     assert json.loads(right.stdout)["precision"] == "float32"
     wrong = command(folder, *run, "spining=never")
     assert wrong.returncode == 2
-    assert "there is no option 'spining'" in wrong.stderr
+    assert "unknown option 'spining'" in wrong.stderr
     assert "did you mean 'spinning'? it has spinning" in wrong.stderr
 
 

@@ -172,16 +172,16 @@ def test_a_file_without_a_spec(here: Path, nin_spec: Run) -> None:
     assert "pass --dataset NAME, or --data PATH" in outcome.err
     outcome = nin_spec("evaluate", "small.onnx", "--dataset", "digits")
     assert outcome.code == 0
-    assert "no comparison with torch: it carries no spec" in outcome.out
+    assert "no comparison with torch: it has no embedded spec" in outcome.out
     assert "mean cross-entropy unknown: the file does not say what its scores are" in outcome.out
     found = answer(nin_spec("evaluate", "small.onnx", "--dataset", "digits", "--format", "json"))
     assert found["torch"] is found["agreement"] is found["loss"] is None
-    assert found["not_compared"].startswith("it carries no spec")
+    assert found["not_compared"].startswith("it has no embedded spec")
     forget(here / "small.onnx", "preprocessing")
     outcome = nin_spec("evaluate", "small.onnx", "--dataset", "digits")
     assert outcome.code == 2
     assert "error NIN701" in outcome.err
-    assert "it doesn't say how a picture becomes its input" in outcome.err
+    assert "it doesn't declare its preprocessing" in outcome.err
 
 
 def test_pictures_of_ones_own(here: Path, nin_spec: Run) -> None:

@@ -21,7 +21,7 @@ from nin_spec.cli import group
 
 NAMESPACE = ("unshare", "--net", "--map-root-user")
 TRAPS = ("click", "json", "torch", "numpy", "onnx", "onnxruntime", "yaml", "uvicorn", "nicegui", "subprocess", "typing")
-TRAP = "open({!r}, 'a').write(__name__ + '\\n')\nraise ImportError('the code of the working folder ran')\n"
+TRAP = "open({!r}, 'a').write(__name__ + '\\n')\nraise ImportError('the code of the current folder ran')\n"
 
 
 def has_namespaces() -> bool:

@@ -141,7 +141,7 @@ def test_scores_that_are_no_numbers_are_an_error(bad: float) -> None:
         bias[0] = bad
     found = refusal(InputError, lambda: module_scores(module, part, model.card.preprocessing, SHAPE, batch=8))
     assert found.code is Code.MODEL_UNREADABLE
-    assert found.message == "in torch the scores of picture 0 are not finite numbers"
+    assert found.message == "in torch the scores of picture 0 are NaN or infinite"
 
 
 def test_classes_must_be_as_many_as_scores() -> None:
@@ -150,7 +150,7 @@ def test_classes_must_be_as_many_as_scores() -> None:
     part = noise(classes=5)
     found = refusal(DataError, lambda: session_scores(session_of(model), part, model.card.preprocessing, SHAPE))
     assert found.code is Code.DATA_MISFIT
-    assert found.message == "the model gives scores of shape (40, 7), and noise has 5 classes"
+    assert found.message == "the model returns scores of shape (40, 7), but noise has 5 classes"
 
 
 def test_maps_are_no_scores() -> None:
@@ -189,4 +189,4 @@ def test_a_row_for_each_picture_or_an_error() -> None:
     file = helper.make_model(graph, ir_version=10, opset_imports=[helper.make_opsetid("", 17)])
     session = open_session(file.SerializeToString(), "cpu", 1)
     found = refusal(InputError, lambda: session_scores(session, noise(), small_model().card.preprocessing, SHAPE))
-    assert found.message == "the model gives scores of shape (1, 7) for a batch of 40"
+    assert found.message == "the model returns scores of shape (1, 7) for a batch of 40"

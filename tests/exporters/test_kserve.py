@@ -89,7 +89,7 @@ def test_a_location_stays_one_text(uri: str) -> None:
         ({"memory": "2 GB"}, "memory can't be '2 GB'"),
         ({"gpus": 2}, "--gpus needs --hardware gpu"),
         ({"replicas": 3, "max_replicas": 2}, "--max-replicas 2 is less than --replicas 3"),
-        ({"target": "triton==1.0"}, "not known which onnxruntime"),
+        ({"target": "triton==1.0"}, "onnxruntime version of Triton 1.0 is unknown"),
         ({"target": "onnxruntime==1.20"}, "is no release of Triton"),
         ({"replica": 3}, "did you mean 'replicas'"),
     ],

@@ -51,7 +51,7 @@ def test_a_target_is_found(text: str, version: str, name: str) -> None:
         ("tensorrt==10", "hint: write onnxruntime==1.15 or triton==24.10"),
         ("onnxruntime==2.0", "known: 1.8, 1.9"),
         ("onnxruntime==1.15.x", "known: 1.8"),
-        ("onnxruntime==1.7", "it is not known what onnxruntime 1.7 loads"),
+        ("onnxruntime==1.7", "onnxruntime 1.7 is unknown"),
         ("triton==24.13", "known: 23.05, 23.12, 24.04"),
     ],
 )

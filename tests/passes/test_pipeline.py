@@ -143,7 +143,7 @@ def test_what_is_done_is_told() -> None:
     assert_golden(explanation(made.changes) + "\n", GOLDENS / "explanation.txt")
     plain = rewrite(model_of(graph_of(ops.ReLU())))
     assert explanation(plain.changes).splitlines() == [
-        *(f"{name}: nothing to do" for name in PASSES),
+        *(f"{name}: no changes" for name in PASSES),
         "in all: saves nothing",
     ]
 

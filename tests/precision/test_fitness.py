@@ -23,7 +23,7 @@ def test_a_device_without_integer_convolutions_is_told() -> None:
 @pytest.mark.parametrize("device", ["cpu", "cuda"])
 def test_bfloat16_is_refused_where_nothing_computes_in_it(device: str) -> None:
     """And the device that does is named."""
-    with pytest.raises(ExportError, match="ask for openvino"):
+    with pytest.raises(ExportError, match="pass --device openvino"):
         remark_on("bfloat16", device)
 
 

@@ -87,7 +87,7 @@ def test_a_weight_beyond_half_is_refused(value: float) -> None:
     array = numpy_helper.to_array(tensor).copy()
     array.flat[0] = value
     tensor.CopyFrom(numpy_helper.from_array(array, name))
-    with pytest.raises(ExportError, match=f"{name} holds a weight of magnitude.*65504"):
+    with pytest.raises(ExportError, match=f"{name} has a weight of magnitude.*65504"):
         to_float16(proto.SerializeToString())
 
 

@@ -109,10 +109,10 @@ def test_float16_without_pictures_claims_nothing() -> None:
 def test_a_value_beyond_half_is_found_on_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
     """A CPU computes such a file in float32 and would not show it; the line of the spec is named."""
     monkeypatch.setattr("nin_spec.precision.reduction.LARGEST", 1.0)
-    with pytest.raises(ExportError, match="input gets as large as"):
+    with pytest.raises(ExportError, match="input reaches"):
         reduced(trained(), "float16")
     monkeypatch.setattr("nin_spec.precision.reduction.LARGEST", 2.0)
-    with pytest.raises(ExportError, match=r"blocks\.0\.convs\.0 gets as large as") as caught:
+    with pytest.raises(ExportError, match=r"blocks\.0\.convs\.0 reaches") as caught:
         reduced(trained(), "float16")
     assert any(d.span is not None for d in caught.value.diagnostics)
 
@@ -120,20 +120,20 @@ def test_a_value_beyond_half_is_found_on_pictures(monkeypatch: pytest.MonkeyPatc
 def test_a_large_channel_overflows_half() -> None:
     """Weights that fit, and values that do not."""
     model = scaled(trained(), 6e4)
-    with pytest.raises(ExportError, match=r"blocks\.1\.convs\.0 gets as large as"):
+    with pytest.raises(ExportError, match=r"blocks\.1\.convs\.0 reaches"):
         reduced(model, "float16")
 
 
 def test_float16_over_its_budget_is_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
     """There is nothing to search for."""
     monkeypatch.setattr("nin_spec.precision.trial.Outcome.within", lambda *_: False)
-    with pytest.raises(BudgetError, match=r"float16 loses .* points, and 0.5 are allowed"):
+    with pytest.raises(BudgetError, match=r"float16 loses .* points; 0.5 are allowed"):
         reduced(trained(), "float16")
 
 
 def test_bfloat16_is_refused_where_no_provider_computes_in_it() -> None:
     """The CPU provider by the table; a device that is not here by its own error."""
-    with pytest.raises(ExportError, match="ask for openvino"):
+    with pytest.raises(ExportError, match="pass --device openvino"):
         reduced(trained(), "bfloat16")
     with pytest.raises(DeviceError):
         reduce(trained(), exported(trained()), PrecisionSettings("bfloat16"), "no_such_device")

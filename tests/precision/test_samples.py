@@ -60,7 +60,7 @@ def test_two_exports_choose_the_same() -> None:
 def test_a_model_without_a_data_set_says_what_to_do() -> None:
     """For int8 there is no way round; a file that only rounds can be written unmeasured."""
     text = SPEC[: SPEC.index("train:")]
-    with pytest.raises(DataError, match="say --data DIR") as caught:
+    with pytest.raises(DataError, match="pass --data DIR") as caught:
         open_pictures(model_of(text=text), PrecisionSettings("int8"))
     assert "none" not in str(caught.value)
     with pytest.raises(DataError, match="--max-drop none"):

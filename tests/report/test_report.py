@@ -180,7 +180,7 @@ def test_its_confusion_is_shown(run: Path, capsys: pytest.CaptureFixture[str]) -
         (lambda _: "{", "is damaged"),
         (lambda d: json.dumps(d | {"confusion": [[1, 2]]}), "not a square"),
         (lambda d: json.dumps(d | {"confusion": [[-1]]}), "is damaged"),
-        (lambda d: json.dumps(d | {"model": {"hash": "nin1:0"}}), "is of another network"),
+        (lambda d: json.dumps(d | {"model": {"hash": "nin1:0"}}), "belongs to a different network"),
     ],
 )
 def test_a_damaged_evaluation_is_refused(

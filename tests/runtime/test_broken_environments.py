@@ -198,7 +198,7 @@ def test_cuda_libraries_of_another_major(environment: Environment) -> None:
     environment.pip("install", "--no-deps", "nvidia-cuda-runtime-cu12")
     report = environment.doctor()
     (finding,) = report["findings"]
-    assert finding["message"].startswith("nvidia-cuda-runtime-cu12 is for CUDA 12, and onnxruntime was built for CUDA")
+    assert finding["message"].startswith("nvidia-cuda-runtime-cu12 is for CUDA 12, but onnxruntime was built for CUDA")
     assert "nvidia-cuda-runtime-cu12 is for CUDA 12" in report["devices"]["cuda"]["reason"]
 
 

@@ -109,6 +109,6 @@ def test_a_model_that_gives_maps_is_refused() -> None:
     relu = [helper.make_node("Relu", ["input"], ["scores"])]
     shape = [1, 3, 8, 8]
     model = other_graph(relu, [("input", FLOAT, shape)], [("scores", FLOAT, shape)])
-    with pytest.raises(InputError, match="not one score a class") as caught:
+    with pytest.raises(InputError, match="not one score per class") as caught:
         classify(open_session(model, "cpu"), inputs(1))
     assert caught.value.diagnostics[0].code is Code.MODEL_UNREADABLE

@@ -116,7 +116,7 @@ def test_cuda_libraries_of_another_major_are_a_finding(monkeypatch: pytest.Monke
     monkeypatch.setattr(installation, "cuda_packages", lambda: {"nvidia-cublas-cu12": 12, "nvidia-cuda-runtime": 13})
     monkeypatch.setattr(onnxruntime, "cuda_version", "13.0", raising=False)
     (finding,) = (f for f in diagnose().findings if "nvidia-" in f.message)
-    assert finding.message.startswith("nvidia-cublas-cu12 is for CUDA 12, and onnxruntime was built for CUDA 13.0")
+    assert finding.message.startswith("nvidia-cublas-cu12 is for CUDA 12, but onnxruntime was built for CUDA 13.0")
     assert finding.remedy.startswith("pip install")
 
 

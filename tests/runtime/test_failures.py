@@ -27,12 +27,12 @@ def _broken() -> dict[str, tuple[bytes, str]]:
         "garbage": (bytes(range(256)) * 4, "not an ONNX file"),
         "text": (b"spec: 1\nname: nin\n", "not an ONNX file"),
         "truncated": (whole[: len(whole) // 2], "not an ONNX file"),
-        "no graph": (onnx.ModelProto(ir_version=8).SerializeToString(), "holds no ONNX graph"),
+        "no graph": (onnx.ModelProto(ir_version=8).SerializeToString(), "has no ONNX graph"),
         "IR 99": (content(ir_version=99), "ONNX IR version 99"),
         "opset 99": (content(opset=99), "uses opset 99"),
-        "unknown operation": (unknown.SerializeToString(), "the operation Convolve"),
-        "foreign operation": (foreign.SerializeToString(), "the operation their.own:Conv"),
-        "dangling input": (dangling.SerializeToString(), "'gone' is used and nothing makes it"),
+        "unknown operation": (unknown.SerializeToString(), "the operator Convolve"),
+        "foreign operation": (foreign.SerializeToString(), "the operator their.own:Conv"),
+        "dangling input": (dangling.SerializeToString(), "'gone' is used but not defined"),
         "float64": (content(dtype=np.float64), "node 'conv' (Conv)"),
     }
 
@@ -87,7 +87,7 @@ def test_lost_external_weights_are_named(tmp_path: Path) -> None:
     onnx.save(classifier(), tmp_path / "m.onnx", save_as_external_data=True, size_threshold=0, location="m.data")
     (tmp_path / "m.data").unlink()
     found = refusal(InputError, lambda: open_session(tmp_path / "m.onnx", "cpu"))
-    assert "keeps weights in another file" in found.message
+    assert "weights are in another file" in found.message
     assert found.hint
 
 

@@ -109,7 +109,7 @@ def test_a_contract_for_another_number_of_channels_is_refused() -> None:
 def test_a_model_without_a_contract_takes_no_pictures(tmp_path: Path) -> None:
     """Nothing is guessed: arrays are asked for."""
     foreign = open_session(content(), "cpu")
-    assert "doesn't say how to turn a picture into its input" in refused(save(tmp_path / "p.png", RGB), foreign)
+    assert "doesn't declare its preprocessing" in refused(save(tmp_path / "p.png", RGB), foreign)
 
 
 def test_five_channels_take_no_pictures(tmp_path: Path) -> None:
@@ -306,15 +306,15 @@ def test_inputs_keep_the_order_of_the_paths(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("array", "words"),
     [
-        (np.zeros((3, 8, 8), np.uint8), "holds uint8, not floats"),
-        (np.zeros((3, 8, 8), np.int64), "holds int64, not floats"),
-        (np.zeros((3, 8, 8), np.complex64), "holds complex64, not floats"),
-        (np.zeros((8, 8, 3)), "has shape (8, 8, 3), and the model takes (3, 8, 8), or a batch (?, 3, 8, 8)"),
+        (np.zeros((3, 8, 8), np.uint8), "its dtype is uint8, not a float dtype"),
+        (np.zeros((3, 8, 8), np.int64), "its dtype is int64, not a float dtype"),
+        (np.zeros((3, 8, 8), np.complex64), "its dtype is complex64, not a float dtype"),
+        (np.zeros((8, 8, 3)), "has shape (8, 8, 3), but the model takes (3, 8, 8), or a batch (?, 3, 8, 8)"),
         (np.zeros((0, 3, 8, 8)), "has shape (0, 3, 8, 8)"),
         (np.zeros(()), "has shape ()"),
-        (np.full((3, 8, 8), np.nan), "not finite"),
-        (np.full((3, 8, 8), np.inf, np.float32), "not finite"),
-        (np.full((3, 8, 8), 1e300), "not finite numbers in float32"),
+        (np.full((3, 8, 8), np.nan), "NaN or infinite"),
+        (np.full((3, 8, 8), np.inf, np.float32), "NaN or infinite"),
+        (np.full((3, 8, 8), 1e300), "NaN or infinite in float32"),
     ],
 )
 def test_arrays_that_do_not_fit_are_refused(tmp_path: Path, array: NDArray[Any], words: str) -> None:

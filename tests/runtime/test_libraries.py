@@ -96,9 +96,9 @@ class FakeDriver:
     ("driver", "problem"),
     [
         (FakeDriver(), None),
-        (FakeDriver(status=100), "the NVIDIA driver can't be used: cuInit answers 100 (CUDA_ERROR_NO_DEVICE)"),
-        (FakeDriver(devices=0), "the NVIDIA driver sees no device"),
-        (FakeDriver(version=12080), "the NVIDIA driver supports CUDA 12.8, onnxruntime was built for CUDA 13"),
+        (FakeDriver(status=100), "the NVIDIA driver can't be used: cuInit returns 100 (CUDA_ERROR_NO_DEVICE)"),
+        (FakeDriver(devices=0), "the NVIDIA driver finds no device"),
+        (FakeDriver(version=12080), "the NVIDIA driver supports CUDA 12.8, but onnxruntime was built for CUDA 13"),
     ],
     ids=["works", "refuses", "no device", "too old"],
 )

@@ -119,20 +119,20 @@ def test_a_wrong_name_gets_the_right_ones() -> None:
         read_options("cuda", CudaOptions, {"use_tf31": "1", "device_id": "-1", "prefer_nhwc": "so"})
     found = {d.message: d.hint or "" for d in caught.value.diagnostics}
     assert all(d.code is Code.DEVICE_OPTION for d in caught.value.diagnostics)
-    assert found["cuda: there is no option 'use_tf31'"].startswith("did you mean 'use_tf32'? it has device_id, ")
-    assert found["cuda: device_id can't be '-1': input should be greater than or equal to 0"] == "the number of the GPU"
+    assert found["cuda: unknown option 'use_tf31'"].startswith("did you mean 'use_tf32'? it has device_id, ")
+    assert found["cuda: device_id can't be '-1': input should be greater than or equal to 0"] == "index of the GPU"
     assert any(message.startswith("cuda: prefer_nhwc can't be 'so'") for message in found)
 
 
 @pytest.mark.parametrize(
     ("kind", "given", "words"),
     [
-        (DeviceOptions, {"a": 1}, "there is no option 'a'"),
-        (TensorrtOptions, {"min_batch": 9}, "min_batch, opt_batch and max_batch must rise"),
+        (DeviceOptions, {"a": 1}, "unknown option 'a'"),
+        (TensorrtOptions, {"min_batch": 9}, "min_batch <= opt_batch <= max_batch is required"),
         (TensorrtOptions, {"engine_cache": "/no/such/folder"}, "engine_cache can't be '/no/such/folder'"),
         (CudaOptions, {"cuda_graph_batches": "1,x"}, "cuda_graph_batches can't be '1,x'"),
         (CudaOptions, {"cuda_graph_batches": ()}, "cuda_graph_batches can't be ()"),
-        (CudaOptions, CpuOptions(), "CpuOptions are not its options"),
+        (CudaOptions, CpuOptions(), "CpuOptions is not its options"),
     ],
 )
 def test_what_cannot_be_is_refused(kind: type[DeviceOptions], given: object, words: str) -> None:

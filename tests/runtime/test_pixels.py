@@ -82,7 +82,7 @@ def test_arrays_of_pixels(tmp_path: Path) -> None:
     np.testing.assert_allclose(found[0].scores, found[1].scores, rtol=1e-6)
     np.save(tmp_path / "floats.npy", batch / 255)
     message = refusal(InputError, lambda: load_inputs([tmp_path / "floats.npy"], pixels)).message
-    assert "it holds float64, not uint8" in message
+    assert "its dtype is float64, not uint8" in message
 
 
 def test_probabilities_stand_in_for_scores(picture: Path) -> None:
@@ -104,8 +104,8 @@ def test_scores_come_first() -> None:
 @pytest.mark.parametrize(
     ("card", "why"),
     [
-        ({"input": "bytes"}, "nin_spec.input is none of normalised, pixels"),
-        ({"input": "pixels"}, "nin_spec.input says pixels, and nothing says which"),
+        ({"input": "bytes"}, "nin_spec.input is not one of normalised, pixels"),
+        ({"input": "pixels"}, "nin_spec.input is pixels, but the preprocessing is missing"),
         ({"passes": "[1]"}, "nin_spec.passes is not a list of texts"),
     ],
 )

@@ -105,10 +105,10 @@ def test_the_best_hardware_is_taken_unless_another_is_asked_for(monkeypatch: pyt
     monkeypatch.setattr(onnxruntime, "get_ep_devices", lambda: offered)
     assert find_hardware(plugin) is offered[1]
     assert find_hardware(plugin, "CPU") is offered[0]
-    with pytest.raises(PluginError, match=r"finds no GPU that it can use; it offers CPU, NPU"):
+    with pytest.raises(PluginError, match=r"finds no supported GPU; it has CPU, NPU"):
         find_hardware(plugin, "GPU")
     monkeypatch.setattr(onnxruntime, "get_ep_devices", lambda: _devices("CPU", name="Other"))
-    with pytest.raises(PluginError, match=r"finds no hardware that it can use; here is CPU \(V\)"):
+    with pytest.raises(PluginError, match=r"finds no supported hardware; this machine has CPU \(V\)"):
         find_hardware(plugin)
 
 
@@ -127,7 +127,7 @@ def test_openvino_is_refused_where_it_does_not_serve() -> None:
     if openvino_problem() != "the plug-in of OpenVINO does not serve this processor":
         pytest.skip("it serves this processor, or is not installed")
     found = refusal(DeviceError, lambda: open_session(content(), "openvino"))
-    assert "finds no hardware that it can use; here is CPU" in found.message
+    assert "finds no supported hardware; this machine has CPU" in found.message
     assert "Intel" in found.hint
 
 
@@ -167,9 +167,9 @@ def test_a_plugin_that_nobody_knows_runs_and_says_so(folder: Path) -> None:
     install(folder, "nobody", "from onnxruntime_ep_openvino import *\nfrom onnxruntime_ep_openvino import get_ep_names")
     session = open_session(content(), "nobody")
     assert session.provider == "OpenVINOExecutionProvider"
-    assert session.remarks[0].startswith("in which numbers nobody computes is its own choice")
+    assert session.remarks[0].startswith("nobody chooses its own precision")
     found = refusal(DeviceError, lambda: open_session(content(), "nobody", options={"device": "GPU"}))
-    assert found.hint == "nin-spec knows no options of it"
+    assert found.hint == "it has no known options"
 
 
 @pytest.mark.usefixtures("openvino")
@@ -197,7 +197,7 @@ def test_openvino_refuses_doubles_and_files_that_are_no_models() -> None:
 def test_a_hardware_that_is_not_here_is_refused() -> None:
     """Asked for the NPU, it is not the CPU that computes."""
     found = refusal(DeviceError, lambda: open_session(content(), "openvino", options={"device": "NPU"}))
-    assert "finds no NPU that it can use" in found.message
+    assert "finds no supported NPU" in found.message
 
 
 def test_opening_a_session_imports_no_torch(tmp_path: Path) -> None:

@@ -64,7 +64,7 @@ def test_what_does_not_fit_is_left_out_and_told(monkeypatch: pytest.MonkeyPatch)
     report = check_parity(model, export(model))
     assert [case.images for case in report.cases] == [1, 2]
     assert report.as_dict()["not_compared"] == [[7, 3, 12, 12]]
-    assert "; not compared, for there is not enough memory: 7x3x12x12 (" in str(report)
+    assert "; not compared for lack of memory: 7x3x12x12 (" in str(report)
 
 
 def test_the_reference_goes_picture_by_picture(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -93,7 +93,7 @@ def test_nodes_are_not_looked_at_where_their_values_do_not_fit(monkeypatch: pyte
     model = small()
     free = iter([None, None, 1000])
     monkeypatch.setattr(parity, "free_memory", lambda: next(free))
-    with pytest.raises(ParityError, match=r"differs from the nn.Module .*; its nodes can't be looked at: that takes"):
+    with pytest.raises(ParityError, match=r"differs from the nn.Module .*; its nodes can't be compared: that takes"):
         check_parity(model, changed(export(model), scale("blocks.0.convs.0.weight", 2)))
 
 
@@ -104,7 +104,7 @@ def test_where_nothing_fits_it_is_refused(monkeypatch: pytest.MonkeyPatch, batch
     data = export(model, batch=batch)
     with_free(monkeypatch, 1000)
     monkeypatch.setattr(parity, "open_session", lambda *_, **__: pytest.fail("work began"))
-    with pytest.raises(DeviceError, match=r"takes \d+\.\d [KM]iB of memory, and 1000 B are free") as caught:
+    with pytest.raises(DeviceError, match=r"takes \d+\.\d [KM]iB of memory, but 1000 B are free") as caught:
         check_parity(model, data)
     (found,) = caught.value.diagnostics
     assert found.code is Code.MEMORY

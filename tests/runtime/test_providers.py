@@ -74,7 +74,7 @@ def test_an_unknown_device_is_refused_with_the_choices() -> None:
     (found,) = caught.value.diagnostics
     assert found.code is Code.DEVICE_UNAVAILABLE
     assert found.hint
-    assert found.hint.startswith("did you mean 'cuda'? there are auto, cuda, tensorrt, ")
+    assert found.hint.startswith("did you mean 'cuda'? devices are auto, cuda, tensorrt, ")
 
 
 @linux
@@ -85,7 +85,7 @@ def test_cuda_without_a_driver_names_the_driver_and_every_library(capfd: pytest.
     status = explain("cuda")
     assert not status.usable
     assert "libcuda.so.1" in status.missing
-    assert "no NVIDIA driver" in status.reason
+    assert "NVIDIA driver is not installed" in status.reason
     for name in set(status.missing) - {"libcuda.so.1"}:
         with pytest.raises(OSError, match=r"cannot open|No such"):
             ctypes.CDLL(name)
@@ -103,7 +103,7 @@ def test_a_library_that_is_missing_is_named_with_the_package_that_brings_it(monk
     monkeypatch.setattr(installation, "cuda_packages", dict)
     status = explain("cuda")
     assert (status.reason, status.missing) == ("libcudnn.so.9 can't be loaded", ("libcudnn.so.9",))
-    assert status.remedy == "pip install it, or ask for cpu"
+    assert status.remedy == "pip install it, or pass --device cpu"
 
 
 @pytest.mark.skipif(sys.platform == "darwin", reason="no GPU package there")
@@ -154,7 +154,7 @@ def test_missing_libraries_of_another_major_are_explained(monkeypatch: pytest.Mo
     """CUDA 12 from pip does not help an onnxruntime that was built for CUDA 13, and is named."""
     monkeypatch.setattr(installation, "cuda_packages", lambda: {"nvidia-cublas-cu11": 11})
     monkeypatch.setattr(providers, "_missing_libraries", lambda *_: ("libcublas.so.13",))
-    assert "nvidia-cublas-cu11 is for CUDA 11, and onnxruntime was built for CUDA" in explain("cuda").reason
+    assert "nvidia-cublas-cu11 is for CUDA 11, but onnxruntime was built for CUDA" in explain("cuda").reason
 
 
 def test_a_library_missing_from_onnxruntime_is_no_matter_of_the_loader(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -36,7 +36,7 @@ def test_a_session_describes_itself() -> None:
     assert session.dtype == np.float32
     assert (session.device, session.provider, session.threads) == ("cpu", "CPUExecutionProvider", 1)
     assert session.placement == {"CPUExecutionProvider": ("conv", "relu", "pool", "flatten")}
-    assert session.choice == "cpu, as asked"
+    assert session.choice == "cpu, as requested"
     assert (session.precision, session.remarks) == ("float32", ())
     assert session.inference.get_session_options().intra_op_num_threads == 1
 
@@ -74,7 +74,7 @@ def test_an_input_that_does_not_fit_is_refused(x: np.ndarray[Any, Any]) -> None:
     found = refusal(InputError, lambda: session.run(x))
     assert found.code is Code.INPUT_UNUSABLE
     shape = ", ".join(map(str, x.shape))
-    assert found.message == f"the model takes float32 of shape (?, 3, 8, 8), and was given {x.dtype} of shape ({shape})"
+    assert found.message == f"the model takes float32 of shape (?, 3, 8, 8), but got {x.dtype} of shape ({shape})"
 
 
 def test_a_size_too_small_for_an_open_model_is_refused(capfd: pytest.CaptureFixture[str]) -> None:
@@ -107,16 +107,21 @@ def test_half_precision_models_run() -> None:
     assert session.dtype == np.float16
     assert session.run(np.ones((1, 3, 8, 8), np.float16)).dtype == np.float16
     assert session.precision == "float16"
-    assert session.remarks == ("cpu computes a float16 file in float32 where it has no float16 arithmetic",)
+    assert session.remarks == ("cpu computes a float16 file in float32 if it has no float16 arithmetic",)
 
 
 @pytest.mark.parametrize(
     ("metadata", "asked", "words", "hint"),
     [
-        ({"precision": "bfloat16"}, None, "cpu can't compute in bfloat16 here", "run it on openvino, or export with"),
-        ({}, "bfloat16", "cpu can't compute in bfloat16 here", "run it on openvino, or ask for another precision"),
-        ({}, "float16", "cpu can't compute in float16 here", "ask for another precision"),
-        ({"precision": "int8"}, "float32", "the file holds int8", "export it with --precision float32"),
+        (
+            {"precision": "bfloat16"},
+            None,
+            "cpu can't compute in bfloat16 here",
+            "pass --device openvino, or export with",
+        ),
+        ({}, "bfloat16", "cpu can't compute in bfloat16 here", "pass --device openvino, or pass another precision"),
+        ({}, "float16", "cpu can't compute in float16 here", "pass another precision"),
+        ({"precision": "int8"}, "float32", "the file is int8", "export it with --precision float32"),
     ],
 )
 def test_a_precision_that_the_device_does_not_have_is_refused(
@@ -137,7 +142,7 @@ def test_what_a_file_declares_can_be_overridden() -> None:
 def test_a_precision_that_nobody_knows_is_damage() -> None:
     """The metadata are read before they are believed."""
     found = refusal(InputError, lambda: open_session(content(metadata={"precision": "float8"}), "cpu"))
-    assert "nin_spec.precision is none of" in found.message
+    assert "nin_spec.precision is not one of" in found.message
 
 
 def test_options_reach_the_session() -> None:
@@ -149,7 +154,8 @@ def test_options_reach_the_session() -> None:
 
 
 @pytest.mark.skipif(
-    tuple(map(int, onnxruntime.__version__.split(".")[:2])) < (1, 26), reason="onnxruntime knows the limit from 1.26 on"
+    tuple(map(int, onnxruntime.__version__.split(".")[:2])) < (1, 26),
+    reason="onnxruntime supports the limit from 1.26 on",
 )
 def test_an_idle_session_is_soon_asleep() -> None:
     """By default its threads spin a moment after a run, far less than onnxruntime lets them (in CPU time)."""
@@ -168,7 +174,7 @@ def test_an_idle_session_is_soon_asleep() -> None:
 def test_auto_takes_no_options() -> None:
     """What they would mean depends on the device."""
     found = refusal(DeviceError, lambda: open_session(content(), options={"spinning": "never"}))
-    assert (found.code, found.hint) == (Code.DEVICE_OPTION, "name the device")
+    assert (found.code, found.hint) == (Code.DEVICE_OPTION, "pass the device")
 
 
 def test_no_threads_are_refused() -> None:
@@ -232,7 +238,7 @@ def test_a_provider_that_onnxruntime_leaves_out_is_refused(capfd: pytest.Capture
         pytest.skip("onnxruntime without CUDA")
     found = refusal(DeviceError, lambda: open_session(content(), "cuda"))
     assert found.code is Code.DEVICE_UNAVAILABLE
-    assert "left CUDAExecutionProvider out" in found.message
+    assert "onnxruntime did not use CUDAExecutionProvider" in found.message
     assert capfd.readouterr() == ("", "")
 
 

@@ -64,7 +64,7 @@ class Hosted:
     def _server(
         self, service: Service, app: App, settings: Settings, ready: Callable[[str], None], rpc: Rpc | None
     ) -> Server:
-        self.service, self.intake, self.loop = service, app.intake, asyncio.get_running_loop()
+        self.service, self.budget, self.loop = service, app.budget, asyncio.get_running_loop()
         self.server = Unsignalled(service, app, settings, ready, rpc)
         return self.server
 
@@ -81,7 +81,7 @@ class Hosted:
 
     @property
     def pending(self) -> int:
-        """Requests that wait."""
+        """Waiting requests."""
         return self.served.batcher.pending
 
     @property
@@ -91,7 +91,7 @@ class Hosted:
             "connections": len(self.server.server_state.connections),
             "tasks": len(asyncio.all_tasks(self.loop)) - self._own_tasks,
             "requests": self.pending,
-            "bytes": self.intake.held,
+            "bytes": self.budget.reserved,
         }
 
     def end(self) -> None:

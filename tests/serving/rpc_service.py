@@ -14,8 +14,8 @@ import pytest
 
 from nin_spec.serving import errors
 from nin_spec.serving.grpc.proto import messages as pb
-from nin_spec.serving.grpc.rpc import Door, kinds, listen
-from nin_spec.serving.limits import Intake
+from nin_spec.serving.grpc.rpc import Interceptor, kinds, listen
+from nin_spec.serving.limits import MemoryBudget
 from nin_spec.serving.metrics import Statistics
 from nin_spec.serving.protocol import InferRequest, InferResponse
 
@@ -77,7 +77,7 @@ def on_server(service: Fake, session: Session, *, body: int = MIB, token: bytes 
     """Serve it, and let a client talk to it."""
 
     async def both() -> None:
-        rpc = await listen(service, Door(Intake(body), token), "127.0.0.1", 0)  # type: ignore[arg-type]
+        rpc = await listen(service, Interceptor(MemoryBudget(body), token), "127.0.0.1", 0)  # type: ignore[arg-type]
         options = [("grpc.max_receive_message_length", -1)]
         try:
             async with grpc.aio.insecure_channel(rpc.address.removeprefix("grpc://"), options=options) as channel:

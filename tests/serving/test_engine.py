@@ -18,7 +18,7 @@ from nin_spec.diagnostics import InputError
 from nin_spec.runtime.buckets import BucketRunner
 from nin_spec.serving import engine as engine_module
 from nin_spec.serving import models
-from nin_spec.serving.engine import Engine, Plan, open_engine, open_lane, plan, worthwhile
+from nin_spec.serving.engine import Engine, Plan, open_engine, open_worker, plan, worthwhile
 from nin_spec.serving.errors import BadRequestError, FailedError
 from nin_spec.serving.models import Choice, Source, open_model
 from nin_spec.serving.protocol import TensorSpec
@@ -71,7 +71,7 @@ def test_bound_buffers_are_run_and_pad_by_themselves(tmp_path: Path) -> None:
     bound = replace(found, session=replace(session, runner=runner, fixed_sizes=True))
     assert np.array_equal(bound.run([x])[0], found.run([x])[0])
     assert plan(bound, 4).buckets == ()
-    with pytest.raises(FailedError, match="was given"):
+    with pytest.raises(FailedError, match="but got"):
         bound.run([x[:, :, :4]])
 
 
@@ -85,7 +85,7 @@ def test_a_fixed_batch_runs_alone(tmp_path: Path) -> None:
     """And says so."""
     found = plan(engine(tmp_path, shape=(2, 3, 8, 8)), 32)
     assert (found.rows, found.buckets) == (1, ())
-    assert "fixes its batch" in found.remark
+    assert "has a fixed batch size" in found.remark
 
 
 def test_a_plan_says_what_it_decided(tmp_path: Path) -> None:
@@ -139,7 +139,7 @@ def planned(timed: Any, most: int) -> Plan:
 
 def test_batching_is_off_where_it_does_not_pay() -> None:
     """Where two rows take four times as long as one; the log says so, with the best that batching gave."""
-    told = "batching doesn't pay here and is off: 1000 rows/s one at a time, 500 with 2"
+    told = "batching doesn't pay off and is off: 1000 rows/s one at a time, 500 with 2"
     assert planned(Timed(lambda rows: 0.001 * rows**2), 8) == Plan(1, (), told)
 
 
@@ -160,7 +160,7 @@ def test_a_device_that_wants_fixed_sizes_has_buckets(most: int, power: int, rows
     assert timed.ran == set(found.buckets)
 
 
-# ------------------------------------------------------------------ lanes
+# ------------------------------------------------------------------ workers
 
 
 def speeds(monkeypatch: pytest.MonkeyPatch, whole: float, beside: float) -> None:
@@ -176,28 +176,28 @@ def test_a_lane_is_the_same_model_on_one_core(tmp_path: Path) -> None:
     """Where there are several to share out: with one thread, or buffers that are bound, there is none."""
     path = model_file(tmp_path)
     whole, x = open_engine(path, "cpu", 2), np.random.default_rng(0).normal(size=(3, 3, 8, 8)).astype(np.float32)
-    lane = open_lane(whole, path)
-    assert lane is not None
-    assert (lane.session.threads, lane.inputs, lane.outputs) == (1, whole.inputs, whole.outputs)
-    np.testing.assert_allclose(lane.run([x])[0], whole.run([x])[0], rtol=1e-5, atol=1e-6)
-    assert open_lane(open_engine(path, "cpu", 1), path) is None
+    worker = open_worker(whole, path)
+    assert worker is not None
+    assert (worker.session.threads, worker.inputs, worker.outputs) == (1, whole.inputs, whole.outputs)
+    np.testing.assert_allclose(worker.run([x])[0], whole.run([x])[0], rtol=1e-5, atol=1e-6)
+    assert open_worker(open_engine(path, "cpu", 1), path) is None
 
 
 def test_lanes_are_measured_for_real(tmp_path: Path) -> None:
-    """Every thread of the lanes runs, and all rows count."""
+    """Every worker thread runs, and all rows count."""
     found, seconds = engine(tmp_path), iter(range(10_000))
     assert engine_module.side_by_side(found, 8, 2, lambda: next(seconds)) == 8 * 4 * 2  # four runs each, in a second
 
 
-@pytest.mark.parametrize(("beside", "lanes"), [(101, 2), (91, 2), (89, 1)])
+@pytest.mark.parametrize(("beside", "workers"), [(101, 2), (91, 2), (89, 1)])
 def test_lanes_are_taken_where_they_pay(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, beside: float, lanes: int
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, beside: float, workers: int
 ) -> None:
     """And the log says what was found."""
     speeds(monkeypatch, 100, beside)
     path = model_file(tmp_path)
     opened = open_model(Source(path), Choice("cpu", 2))
-    assert (opened.plan.lanes, opened.lane is not None) == (lanes, lanes == 2)
+    assert (opened.plan.workers, opened.worker is not None) == (workers, workers == 2)
     assert f"{beside} rows/s" in opened.plan.remark
 
 
@@ -206,7 +206,7 @@ def test_a_delay_or_one_thread_has_no_lanes(tmp_path: Path, monkeypatch: pytest.
     speeds(monkeypatch, 100, 200)
     for choice in (Choice("cpu", 2, delay=0.01), Choice("cpu", 1)):
         opened = open_model(Source(model_file(tmp_path)), choice)
-        assert (opened.lane, opened.plan.lanes) == (None, 1)
+        assert (opened.worker, opened.plan.workers) == (None, 1)
 
 
 def test_a_file_that_changes_while_it_is_opened_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -215,9 +215,9 @@ def test_a_file_that_changes_while_it_is_opened_is_refused(tmp_path: Path, monke
 
     def late(whole: Engine, where: Path, options: Any) -> Engine | None:
         model_file(tmp_path, where.name, tail="Softmax")
-        return open_lane(whole, where, options)
+        return open_worker(whole, where, options)
 
-    monkeypatch.setattr(models, "open_lane", late)
+    monkeypatch.setattr(models, "open_worker", late)
     with pytest.raises(InputError, match="changed while it was opened"):
         open_model(Source(path), Choice("cpu", 2))
 

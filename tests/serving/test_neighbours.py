@@ -15,7 +15,7 @@ from server_process import ask, binary_request, binary_scores, model_file, picky
 
 import nin_spec
 from nin_spec.runtime.session import open_session
-from nin_spec.serving.engine import open_engine, open_lane
+from nin_spec.serving.engine import open_engine, open_worker
 
 
 @pytest.mark.parametrize("beside", [False, True], ids=["whole", "lane"])
@@ -32,7 +32,7 @@ def test_a_neighbour_changes_no_byte(tmp_path: Path, spec: str, *, beside: bool)
     else:
         nin_spec.export(nin_spec.compile(spec).initialise(0), "onnx", path, parity=False)
     whole = open_engine(path, "cpu", 2)
-    engine = open_lane(whole, path) if beside else whole
+    engine = open_worker(whole, path) if beside else whole
     assert engine is not None
     item = engine.inputs[0].shape[1:]
     rng = np.random.default_rng(1)

@@ -75,7 +75,7 @@ def test_another_networks_file_is_not_taken(tmp_path: Path) -> None:
         other = tmp_path / "other.onnx"
         other.write_bytes(content(("N", 1, 8, 8)))
         other.replace(path)
-        server.wait_for("the file takes or gives other tensors")
+        server.wait_for("the file has different inputs or outputs")
         after = ask_once(server.port, "POST", "/v2/models/small/infer", body, headers)
     assert before[0] == after[0] == 200
     assert before[2] == after[2]

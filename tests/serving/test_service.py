@@ -32,7 +32,7 @@ def test_classes_are_named_of_scores_alone() -> None:
     """The best probabilities stand in their own order: their places are no classes, however many there are."""
     assert wanted_outputs(served(), InferRequest((), (RequestedOutput("scores", 2),)))[0][0] == 0
     for name in ("top_probabilities", "top_classes"):
-        with pytest.raises(BadRequestError, match="holds no scores"):
+        with pytest.raises(BadRequestError, match="has no scores"):
             wanted_outputs(served(), InferRequest((), (RequestedOutput(name, 2),)))
         assert wanted_outputs(served(), InferRequest((), (RequestedOutput(name),)))
 

@@ -14,7 +14,7 @@ from nin_spec.language.schema import Block, Head, Spec
 from nin_spec.lower import lower
 from nin_spec.named import SHIPPED
 from nin_spec.studio.completion import complete, explain
-from nin_spec.studio.place import place
+from nin_spec.studio.cursor import cursor_at
 
 START = "spec: 1\nname: a\ninput: {channels: 3, size: 32}\nclasses: 10\nblocks:\n"
 FAMILY = "spec: 1\nextends: nin_cifar\nname: a\nblocks:\n  mlpconv1:\n    |"
@@ -87,7 +87,7 @@ def test_a_key_is_explained() -> None:
 @given(st.text(alphabet="ab:{}[]-,# \n\"'pooledkind\t", max_size=60))
 def test_no_text_is_too_strange(text: str) -> None:
     """Whatever has been typed so far, there is a place or none, and never an error."""
-    place(text)
+    cursor_at(text)
     complete(text, "")
 
 

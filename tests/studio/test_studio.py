@@ -75,7 +75,7 @@ def test_an_error_keeps_the_last_good_table(opened: Open) -> None:
     tab.page.keyboard.type("x")
     tab.says(".nin-findings li.error", "kernelx")
     tab.page.wait_for_selector(".nin-right.nin-old .nin-layers")
-    tab.says(".nin-stale", "as it was before")
+    tab.says(".nin-stale", "from before")
     tab.holds(".cm-content .nin-error", ["kernelx"])
     put_cursor(tab, "classes")
     tab.page.locator(".nin-findings li.error", has_text="kernelx").first.click()
@@ -154,7 +154,7 @@ def test_a_file_changed_meanwhile_is_told_and_not_overwritten(opened: Open, tmp_
     tab.page.keyboard.press("Control+s")
     tab.says(".nin-difference", "+name: nin_digits_mine")
     assert path.read_text() == theirs
-    tab.page.get_by_role("button", name="Take the file's").click()
+    tab.page.get_by_role("button", name="Use the file's").click()
     tab.says(".nin-title h2", "theirs")
     assert tab.text() == theirs
 
@@ -164,7 +164,7 @@ def test_a_file_changed_meanwhile_is_told_and_not_overwritten(opened: Open, tmp_
     tab.page.keyboard.type("_mine")
     tab.page.keyboard.press("Control+s")
     tab.says(".nin-difference", "-name: newer")
-    tab.page.get_by_role("button", name="Replace it by mine").click()
+    tab.page.get_by_role("button", name="Replace it with mine").click()
     tab.says(".q-notification", "saved mine.yaml")
     assert path.read_text() == tab.text() == text.replace("name: nin_digits", "name: theirs_mine")
 
@@ -187,7 +187,7 @@ def test_tables_and_files_are_taken_away(opened: Open, tmp_path: Path) -> None:
         trap.write_text("from pathlib import Path; Path('sprung').touch(); raise ImportError")
     _, tab = opened("nin_digits")
     page = tab.page
-    for item, name in (("Table, JSON", "nin_digits.json"), ("ONNX, proved equal", "nin_digits.onnx")):
+    for item, name in (("Table, JSON", "nin_digits.json"), ("ONNX, with parity proof", "nin_digits.onnx")):
         page.get_by_role("button", name="Export").click()
         with page.expect_download(timeout=60_000) as download:
             page.get_by_text(item).click()

@@ -208,7 +208,7 @@ def test_other_data_is_noticed_when_a_run_goes_on(tmp_path: Path) -> None:
     record = json.loads((run.path / "run.json").read_text())
     record["data"]["train_fingerprint"] = "0" * 64
     (run.path / "run.json").write_text(json.dumps(record))
-    with pytest.raises(TrainingError, match="not what it was trained on"):
+    with pytest.raises(TrainingError, match="differs from what it was trained on"):
         resume(run.path)
 
 

@@ -294,7 +294,7 @@ def test_untrained_weights_are_not_offered_to_go_on_from(tmp_path: Path) -> None
             )
         text = (path / "run.json").read_text()
         (path / "run.json").write_text(re.sub(r'"train_fingerprint": "\w+"', '"train_fingerprint": "0"', text))
-        with pytest.raises(TrainingError, match="not what it was trained on") as caught:
+        with pytest.raises(TrainingError, match="differs from what it was trained on") as caught:
             resume(path)
         assert offered in str(caught.value)
         assert f"nin-spec train {path}/spec.yaml" in str(caught.value)

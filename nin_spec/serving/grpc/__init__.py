@@ -1,1 +1,1 @@
-"""The protocol over gRPC: the calls, and the messages that they take and give."""
+"""The protocol over gRPC: the calls and their messages."""

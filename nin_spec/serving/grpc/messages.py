@@ -1,4 +1,4 @@
-"""The protocol's gRPC messages and our values: checked on the way in, raw tensors on the way out."""
+"""Conversion of the protocol's gRPC messages: requests are validated, responses have raw tensors."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ CONTENTS = {
     "FP32": "fp32_contents",
     "FP64": "fp64_contents",
 }
-"""The field that holds each type's values; FP16 has none, and goes raw."""
+"""The field of each type's values; FP16 has none, and is sent raw."""
 
 MAX_FIELDS = 1 << 14
-"""Fields that a message may have, those inside others included: an empty tensor is two bytes, and a hundred read."""
+"""Limit of a message's fields, including nested ones: an empty tensor is two bytes, and a hundred once parsed."""
 
 
 def check_fields(data: bytes, kind: Any) -> None:
-    """Count a message's fields before it is read. Raises BadRequestError; what is no message is left to the reader.
+    """Count a message's fields before it is parsed. Raises BadRequestError; invalid messages are left to the parser.
 
     `kind` is the message's descriptor (Protocol Buffers, "Encoding": a tag, then a varint, 4 or 8 bytes, or a length
     and so many bytes).
@@ -54,20 +54,20 @@ def check_fields(data: bytes, kind: Any) -> None:
                 if tag & 7 == _LENGTH and field is not None and field.message_type is not None:
                     parts.append((start, min(at, end), field.message_type))
         except (IndexError, _NoFieldError):
-            continue  # the reader stops here too, behind what it has read of the others
+            continue  # the parser stops here, too, after reading the others
 
 
 class _NoFieldError(Exception):
-    """These bytes are no field."""
+    """These bytes are not a field."""
 
 
 _LENGTH = 2
 _FIXED = {1: 8, 5: 4, 3: 0, 4: 0}
-"""Bytes behind a tag. The ends of a group have none; what lies between is counted as if it lay outside."""
+"""Bytes after a tag. Group markers have none; fields in a group are counted as if outside."""
 
 
 def _field_end(data: bytes, at: int, wire: int) -> tuple[int, int]:
-    """Where a field's content begins behind its tag, and where it ends."""
+    """The start of a field's content after its tag, and its end."""
     if wire == 0:
         return at, _varint(data, at)[1]
     if wire == _LENGTH:
@@ -79,7 +79,7 @@ def _field_end(data: bytes, at: int, wire: int) -> tuple[int, int]:
 
 
 def _varint(data: bytes, at: int) -> tuple[int, int]:
-    """A number of seven bits a byte, and where it ends."""
+    """A varint, seven bits per byte, and its end."""
     value = 0
     for shift in range(0, 70, 7):
         byte = data[at]
@@ -94,7 +94,7 @@ def read_message(message: Any) -> InferRequest:
     """A ModelInferRequest. Raises BadRequestError."""
     raw: list[bytes | None] = list(message.raw_input_contents) or [None] * len(message.inputs)
     if len(raw) != len(message.inputs):
-        raise BadRequestError(f"{len(message.inputs)} inputs are declared, and {len(raw)} raw contents were given")
+        raise BadRequestError(f"{len(message.inputs)} inputs are declared, but {len(raw)} raw contents were sent")
     if not message.inputs:
         raise BadRequestError("the request has no inputs")
     inputs = tuple(_read_input(item, data) for item, data in zip(message.inputs, raw, strict=True))
@@ -126,13 +126,13 @@ def _from_contents(name: str, datatype: str, shape: Shape, contents: Any) -> Arr
     values = getattr(contents, own)
     if len(values) != math.prod(shape):
         wanted = f"the shape {list(shape)} is {math.prod(shape)} values"
-        raise BadRequestError(f"input {name!r}: {wanted}, and {len(values)} were given")
+        raise BadRequestError(f"input {name!r}: {wanted}, but {len(values)} were sent")
     wide: Array = np.empty(len(values), _WIDE[own])
     for piece in pieces(len(values)):
         wide[piece] = values[piece]
     array = wide.astype(DTYPES[datatype], copy=False)
     if wide.dtype.kind in "ui" and not np.array_equal(array, wide):
-        raise BadRequestError(f"input {name!r}: the contents hold a number that {datatype} can't")
+        raise BadRequestError(f"input {name!r}: a value is out of the range of {datatype}")
     return array.reshape(shape)
 
 
@@ -151,7 +151,7 @@ def _read_output(item: Any) -> RequestedOutput:
     name = _named(item, "output")
     best = _parameters(item).get("classification", 0)
     if type(best) is not int or not 0 <= best < 2**31:
-        raise BadRequestError(f"output {name!r}: classification is {show(best)}, which is no count of classes")
+        raise BadRequestError(f"output {name!r}: classification is {show(best)}, not a number of classes")
     return RequestedOutput(name, best)
 
 
@@ -160,12 +160,12 @@ def _named(item: Any, kind: str) -> str:
     if not name:
         raise BadRequestError(f"an {kind} has no name")
     if "shared_memory_region" in item.parameters:
-        raise BadRequestError(f"{name!r}: this server has no shared memory regions")
+        raise BadRequestError(f"{name!r}: this server does not support shared memory regions")
     return name
 
 
 def _parameters(message: Any) -> Mapping[str, Any]:
-    """Parameters as plain values; one of a kind that the protocol lacks is None."""
+    """Parameters as plain values; None for an unknown kind."""
     chosen = ((key, value, value.WhichOneof("parameter_choice")) for key, value in message.parameters.items())
     return {key: getattr(value, kind) if kind else None for key, value, kind in chosen}
 
@@ -177,7 +177,7 @@ def _distinct(kind: str, names: Iterable[str]) -> None:
 
 
 def write_message(response: InferResponse) -> Any:
-    """A ModelInferResponse, its tensors raw, as Triton's are."""
+    """A ModelInferResponse with raw tensors, like Triton's."""
     entries = [
         pb.ModelInferResponse.InferOutputTensor(name=t.name, datatype=t.datatype, shape=t.shape)
         for t in response.outputs

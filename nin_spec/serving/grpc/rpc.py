@@ -1,12 +1,12 @@
-"""The protocol over gRPC: the six calls and the standard health check, on the Service that REST stands on.
+"""The protocol over gRPC: the six calls and the standard health check, on the same Service as REST.
 
 A call that is cancelled, or whose deadline passes, is dropped from the queue: grpc cancels our task, and the batcher
 runs nothing for a future that is done.
 
-Each call is registered as one that takes a stream, of which it reads one message: on the wire that is the same, and
-so a call without the token is refused before its message is read. A message counts in the memory that requests may
-hold as soon as it is there; how large one will be, grpc doesn't say, and so few are read at once. Nothing that outlives
-a call may refer to its message, in a cycle with an exception's frames say: it would stay until Python looks for cycles.
+Each call is registered as stream-unary, and reads one message of the stream, which is the same on the wire: so a call
+without the token is rejected before its message is read. A message counts toward the memory budget once it has arrived;
+grpc does not announce its size, so only a few are read at a time. Nothing that outlives a call may refer to its
+message, for example in a cycle with an exception's frames: it would stay in memory until Python's garbage collection.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from nin_spec.serving.errors import (
 )
 from nin_spec.serving.grpc.messages import check_fields, read_message, write_message
 from nin_spec.serving.grpc.proto import messages as pb
-from nin_spec.serving.limits import LARGE, Hold, Intake
+from nin_spec.serving.limits import LARGE, MemoryBudget, Reservation
 from nin_spec.serving.logs import logger, tell_failure
 from nin_spec.serving.protocol import InferRequest
 from nin_spec.serving.service import Service
@@ -43,31 +43,31 @@ Call = Callable[[Any, grpc.aio.ServicerContext], Awaitable[Any]]
 SERVICE = "inference.GRPCInferenceService"
 HEALTH = "grpc.health.v1.Health"
 _OPEN = {"ServerLive", "ServerReady", "Check"}
-"""Calls that need no token: probes bring none."""
+"""Calls that need no token: probes send none."""
 _SERVING, _NOT_SERVING = 1, 2
 _STREAMS = 1024
-"""Calls that one connection may have under way."""
+"""Limit of concurrent calls per connection."""
 _EMPTY = {"ServerLive", "ServerReady"}
-"""Calls whose messages say nothing, and are not read: whatever else goes on, a probe is answered."""
+"""Calls whose messages are empty, and not read, so that probes always get a response."""
 _READS = 32
-"""Messages that are read at once."""
+"""Messages that are read concurrently."""
 _LARGE = "ModelInfer"
-"""The call whose messages may be large."""
+"""The call with large messages."""
 _SMALL = 2.0
-"""Seconds that the message of any other call may take to come: it holds up nobody, and is not waited for."""
+"""Timeout in seconds for the message of any other call."""
 _LAST = 0.3
-"""Seconds in which new calls are refused before the end: what grpc has taken in by then, it cancels without a word."""
+"""Seconds before the end in which new calls are rejected: grpc silently cancels calls that it has accepted by then."""
 
 
 @dataclass(eq=False)
 class Calls:
-    """The protocol's calls, by their names. Each takes a message and gives one, or raises ServingError."""
+    """The protocol's calls, by name. Each takes a message and returns one, or raises ServingError."""
 
     service: Service
-    intake: Intake
+    budget: MemoryBudget
 
     async def ServerLive(self, request: Any, context: grpc.aio.ServicerContext) -> Any:  # noqa: N802
-        """Whether the process answers."""
+        """Whether the process responds."""
         return pb.ServerLiveResponse(live=self.service.live())
 
     async def ServerReady(self, request: Any, context: grpc.aio.ServicerContext) -> Any:  # noqa: N802
@@ -75,7 +75,7 @@ class Calls:
         return pb.ServerReadyResponse(ready=self.service.ready())
 
     async def ModelReady(self, request: Any, context: grpc.aio.ServicerContext) -> Any:  # noqa: N802
-        """Whether a model takes requests; one that isn't there is not ready, as Triton has it."""
+        """Whether a model takes requests; an unknown one is not ready, as in Triton."""
         try:
             ready = bool(request.name) and self.service.ready(request.name, request.version)
         except NotFoundError:
@@ -93,7 +93,7 @@ class Calls:
         return pb.ModelMetadataResponse(**self.service.model_metadata(request.name, request.version))
 
     async def ModelInfer(self, request: Any, context: grpc.aio.ServicerContext) -> Any:  # noqa: N802
-        """Run a model. Once the server drains, grpc itself takes no new call, and those that came in are answered."""
+        """Run a model. Once the server drains, grpc accepts no new calls, and accepted ones are processed."""
         served = self.service.admit(request.model_name, request.model_version)
         with served.statistics.refusals():
             asked = await self._read(request)
@@ -101,31 +101,31 @@ class Calls:
 
     async def _read(self, request: Any) -> InferRequest:
         if request.ByteSize() > LARGE:
-            return await self.intake.aside(read_message, request)
+            return await self.budget.aside(read_message, request)
         return read_message(request)
 
 
 @dataclass(eq=False)
 class Health:
-    """grpc.health.v1, which Kubernetes asks. Its two messages are one field each, as protobuf's own wrappers are."""
+    """grpc.health.v1, for Kubernetes probes. Its two messages have one field each, like protobuf's wrappers."""
 
     service: Service
 
     async def Check(self, request: StringValue, context: grpc.aio.ServicerContext) -> Int32Value:  # noqa: N802
-        """SERVING until the server drains. Raises NotFoundError for a service that isn't here."""
+        """SERVING until the server drains. Raises NotFoundError for an unknown service."""
         if request.value not in {"", SERVICE}:
-            raise NotFoundError(f"there is no service {request.value[:128]!r}")
+            raise NotFoundError(f"unknown service {request.value[:128]!r}")
         return Int32Value(value=_SERVING if self.service.ready() else _NOT_SERVING)
 
 
 @dataclass(eq=False)
-class Door:
-    """What every call passes: the token, and the memory that all requests share. `patience` seconds to send one.
+class Interceptor:
+    """Checks every call: the token, and the shared memory budget.
 
-    `closing` refuses new inferences; `under_way` counts the calls that are not answered yet.
+    `patience` is the timeout to send one. `closing` rejects new inferences; `under_way` counts the calls in progress.
     """
 
-    intake: Intake
+    budget: MemoryBudget
     token: bytes | None = None
     patience: float = 30.0
     closing: bool = field(default=False, init=False)
@@ -134,8 +134,8 @@ class Door:
     def __post_init__(self) -> None:
         self._reads = asyncio.Semaphore(_READS)
 
-    async def enter(self, name: str, hold: Hold, kind: Any, context: Any) -> Any:
-        """The call's message. Raises ServingError."""
+    async def intercept(self, name: str, reservation: Reservation, kind: Any, context: Any) -> Any:
+        """Read the call's message. Raises ServingError."""
         if self.closing and name == _LARGE:
             raise OverloadedError("the server is closing", retry_after=1)
         if self.token is not None and name not in _OPEN:
@@ -143,7 +143,7 @@ class Door:
         if name in _EMPTY:
             return kind()
         data = await (self._large(context) if name == _LARGE else self._small(context))
-        hold.grow(len(data))
+        reservation.grow(len(data))
         check_fields(data, kind.DESCRIPTOR)
         try:
             return kind.FromString(data)
@@ -171,34 +171,34 @@ class Door:
 
 
 async def _read(context: Any) -> bytes:
-    """The call's message. Not from grpc's iterator, which keeps what it gave until Python looks for cycles."""
+    """Read the call's message. Not by grpc's iterator, which keeps it until Python's garbage collection."""
     data: Any = await context.read()
     if data is grpc.aio.EOF:
-        raise BadRequestError("the call holds no message")
+        raise BadRequestError("the call has no message")
     found: bytes = data
     return found
 
 
-def guarded(name: str, call: Call, door: Door, kind: Any) -> Call:
-    """A call that passes the door, and whose errors are gRPC's codes."""
+def guarded(name: str, call: Call, interceptor: Interceptor, kind: Any) -> Call:
+    """Wrap a call in the interceptor, and map its errors to gRPC's codes."""
 
     async def guard(_: Any, context: grpc.aio.ServicerContext) -> Any:
-        hold, identity, message = Hold(door.intake), name, None
-        door.under_way += 1
+        reservation, identity, message = Reservation(interceptor.budget), name, None
+        interceptor.under_way += 1
         try:
-            message = await door.enter(name, hold, kind, context)
+            message = await interceptor.intercept(name, reservation, kind, context)
             identity = getattr(message, "id", "") or name
             return await call(message, context)
         except ServingError as error:
             tell_failure(error, identity)
-            refused = _told(error)
-        except Exception:  # noqa: BLE001 whatever it is, the client is told, and the log has it
+            refused = _error_of(error)
+        except Exception:  # noqa: BLE001 any error is reported to the client, and logged
             logger.exception("an error in the server", extra={"request": identity})
-            refused = _told(FailedError("an error in the server; its log says more"))
+            refused = _error_of(FailedError("an internal error; see the server log"))
         finally:
-            hold.release()
-            door.under_way -= 1
-            message = None  # grpc's way to abort keeps this frame for a while
+            reservation.release()
+            interceptor.under_way -= 1
+            message = None  # grpc's abort keeps this frame for a while
         code, text, trailing = refused
         context.set_trailing_metadata(trailing)
         return await context.abort(code, text)
@@ -206,8 +206,8 @@ def guarded(name: str, call: Call, door: Door, kind: Any) -> Call:
     return guard
 
 
-def _told(error: ServingError) -> tuple[grpc.StatusCode, str, tuple[tuple[str, str], ...]]:
-    """What the client is told, without the error itself, whose frames hold the call's message."""
+def _error_of(error: ServingError) -> tuple[grpc.StatusCode, str, tuple[tuple[str, str], ...]]:
+    """The client's error message, without the exception, whose frames refer to the call's message."""
     trailing = () if error.retry_after is None else (("retry-after", str(error.retry_after)),)
     return grpc.StatusCode[error.grpc], error.message, trailing
 
@@ -216,49 +216,49 @@ def _check_token(context: grpc.aio.ServicerContext, token: bytes) -> None:
     given = str(dict(context.invocation_metadata() or ()).get("authorization", ""))
     scheme, _, word = given.encode().partition(b" ")
     if scheme.lower() != b"bearer" or not hmac.compare_digest(word.strip(), token):
-        raise UnauthorizedError("this server asks for its token: authorization: Bearer TOKEN")
+        raise UnauthorizedError("this server requires its token: authorization: Bearer TOKEN")
 
 
-def _handlers(calls: object, door: Door, kinds: dict[str, tuple[Any, Any]]) -> dict[str, Any]:
+def _handlers(calls: object, interceptor: Interceptor, kinds: dict[str, tuple[Any, Any]]) -> dict[str, Any]:
     return {
         name: grpc.stream_unary_rpc_method_handler(
-            guarded(name, getattr(calls, name), door, taken), None, given.SerializeToString
+            guarded(name, getattr(calls, name), interceptor, taken), None, given.SerializeToString
         )
         for name, (taken, given) in kinds.items()
     }
 
 
 def kinds() -> dict[str, tuple[Any, Any]]:
-    """Each call of the protocol with the messages that it takes and gives."""
+    """Each call of the protocol with its request and response messages."""
     methods = pb.DESCRIPTOR.services_by_name["GRPCInferenceService"].methods
     return {m.name: (getattr(pb, m.input_type.name), getattr(pb, m.output_type.name)) for m in methods}
 
 
 @dataclass(eq=False)
 class Rpc:
-    """A gRPC server that listens. `address` is where."""
+    """A listening gRPC server and its `address`."""
 
     server: grpc.aio.Server
     address: str
-    door: Door
+    interceptor: Interceptor
 
     async def stop(self, seconds: float) -> None:
-        """Refuse new calls, let those under way end, for so long at most."""
-        self.door.closing = True
+        """Reject new calls, and wait at most `seconds` for those in progress."""
+        self.interceptor.closing = True
         loop = asyncio.get_running_loop()
         begun = loop.time()
-        while (waited := loop.time() - begun) < seconds and (  # noqa: ASYNC110 one that ends may be followed by another
-            self.door.under_way or waited < _LAST
+        while (waited := loop.time() - begun) < seconds and (  # noqa: ASYNC110 calls may start meanwhile
+            self.interceptor.under_way or waited < _LAST
         ):
             await asyncio.sleep(0.02)
-        await self.server.stop(_LAST)  # for the last answers to leave
+        await self.server.stop(_LAST)  # for the last responses to be sent
 
 
-async def listen(service: Service, door: Door, host: str, port: int) -> Rpc:
-    """Serve on a port, 0 for a free one, messages as large as HTTP's. Raises InputError for one that is taken."""
+async def listen(service: Service, interceptor: Interceptor, host: str, port: int) -> Rpc:
+    """Serve on a port (0 for a free one), with HTTP's limit on messages. Raises InputError for a port in use."""
     server = grpc.aio.server(
         options=[
-            ("grpc.max_receive_message_length", door.intake.body),
+            ("grpc.max_receive_message_length", interceptor.budget.body),
             ("grpc.max_send_message_length", -1),
             ("grpc.max_concurrent_streams", _STREAMS),
             ("grpc.so_reuseport", 0),
@@ -267,15 +267,17 @@ async def listen(service: Service, door: Door, host: str, port: int) -> Rpc:
     health = {"Check": (StringValue, Int32Value)}
     server.add_generic_rpc_handlers(
         (
-            grpc.method_handlers_generic_handler(SERVICE, _handlers(Calls(service, door.intake), door, kinds())),
-            grpc.method_handlers_generic_handler(HEALTH, _handlers(Health(service), door, health)),
+            grpc.method_handlers_generic_handler(
+                SERVICE, _handlers(Calls(service, interceptor.budget), interceptor, kinds())
+            ),
+            grpc.method_handlers_generic_handler(HEALTH, _handlers(Health(service), interceptor, health)),
         )
     )
     where = f"[{host}]" if ":" in host else host
     try:
         bound = server.add_insecure_port(f"{where}:{port}")
     except RuntimeError:
-        message = f"{where}:{port} can't be listened on: it is taken, not an address of this machine, or not allowed"
-        raise InputError(Code.SERVE_UNUSABLE, message, hint="say another --grpc-port or --host") from None
+        message = f"can't listen on {where}:{port}: in use, not an address of this machine, or not permitted"
+        raise InputError(Code.SERVE_UNUSABLE, message, hint="pass another --grpc-port or --host") from None
     await server.start()
-    return Rpc(server, f"grpc://{where}:{bound}", door)
+    return Rpc(server, f"grpc://{where}:{bound}", interceptor)

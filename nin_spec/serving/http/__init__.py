@@ -1,1 +1,1 @@
-"""The protocol over HTTP: a connection, the paths on it, and the framing of a request and an answer."""
+"""The protocol over HTTP: connections, routes, and the framing of requests and responses."""

@@ -1,4 +1,4 @@
-"""Which path does what. The infer path goes straight to its endpoint, Starlette has the others."""
+"""The routes. The infer path goes directly to its endpoint, Starlette routes the others."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from nin_spec.serving.http.labelling import Classify, count_of
 from nin_spec.serving.http.openapi import document
 from nin_spec.serving.http.page import html
 from nin_spec.serving.http.rest import CALLER, INFER, Infer, Scope, Send, refusal, request_id, respond
-from nin_spec.serving.limits import Hold, Intake, Receive
+from nin_spec.serving.limits import MemoryBudget, Receive, Reservation
 from nin_spec.serving.logs import logger, tell_failure
 from nin_spec.serving.metrics import exposition
 from nin_spec.serving.service import Service
 
 _OPEN = {"/v2/health/live", "/v2/health/ready", "/"}
-"""Paths that need no token: probes bring none, and the page holds nothing of a model's."""
+"""Paths that need no token: probes send none, and the page has no model data."""
 _MODEL = "/v2/models/{model}"
 
 
@@ -35,12 +35,12 @@ class App:
     """The ASGI application."""
 
     service: Service
-    intake: Intake
+    budget: MemoryBudget
     token: bytes | None = None
     guard: Guard = Guard()
 
     def __post_init__(self) -> None:
-        self._infer = Infer(self.service, self.intake)
+        self._infer = Infer(self.service, self.budget)
         self._classify = Classify(self.service)
         self._others = Starlette(
             routes=self._routes(),
@@ -54,22 +54,22 @@ class App:
             error: ServingError = ForbiddenError(reason)
             await respond(_labelled(send, request_id(dict(scope["headers"]))), error.status, *refusal(error))
         elif self.token is not None and path not in _OPEN and not self._known(scope):
-            error = UnauthorizedError("this server asks for its token: Authorization: Bearer TOKEN")
+            error = UnauthorizedError("this server requires its token: Authorization: Bearer TOKEN")
             await respond(_labelled(send, request_id(dict(scope["headers"]))), error.status, *refusal(error))
         elif scope["method"] == "POST" and (match := INFER.fullmatch(path)):
             await self._infer(scope, receive, send, match[1], match[2] or "")
         else:
             if len(path) > 1 and path.endswith("/"):
-                scope["path"] = path[:-1]  # the protocol's own document writes /v2/
+                scope["path"] = path[:-1]  # the protocol's document has /v2/
             await self._otherwise(scope, receive, send)
 
     async def _otherwise(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Starlette's paths. It answers an error that nobody foresaw, and then raises it."""
+        """Starlette's routes. For an unexpected error it sends a response, and then raises."""
         identity = request_id(dict(scope["headers"]))
         scope["state"] = {**scope.get("state", {}), "identity": identity}
         try:
             await self._others(scope, receive, _labelled(send, identity))
-        except Exception:  # noqa: BLE001 it is logged, and the client has been told
+        except Exception:  # noqa: BLE001 it is logged, and the client has a response
             logger.exception("an error in the server", extra={"request": identity.decode()})
 
     def _known(self, scope: Scope) -> bool:
@@ -117,8 +117,8 @@ class App:
         return _json({"name": name, "ready": ready}, 200 if ready else 503)
 
     async def _never(self, request: Request) -> Response:
-        """Infer by POST is answered before Starlette; the route is here for what other methods are told."""
-        raise NotFoundError("there is no such path")
+        """Infer by POST is handled before Starlette; this route is for the responses to other methods."""
+        raise NotFoundError("path not found")
 
     # -------------------------------------------------------------- beside the protocol
 
@@ -139,21 +139,21 @@ class App:
         return _json(await self._classify.table(*_named(request)))
 
     async def _classified(self, request: Request) -> Response:
-        served, hold = self.service.admit(*_named(request)), Hold(self.intake)
+        served, reservation = self.service.admit(*_named(request)), Reservation(self.budget)
         try:
             with served.statistics.refusals():
-                picture = await hold.read(request.receive, dict(request.scope["headers"]))
+                picture = await reservation.read(request.receive, dict(request.scope["headers"]))
                 best = count_of(request.query_params.get("top", "5"))
-                served, x = await self._classify.input(served, picture, hold)
-                hold.turn_into(x.nbytes)
+                served, x = await self._classify.input(served, picture, reservation)
+                reservation.turn_into(x.nbytes)
             caller = request.scope.get("extensions", {}).get(CALLER)
             return _json(await self._classify(served, x, best, caller))
         finally:
-            hold.release()
+            reservation.release()
 
 
 def _labelled(send: Send, identity: bytes) -> Send:
-    """`send`, with the request's id on the answer."""
+    """Wrap `send` to add the request's id to the response."""
 
     async def labelled(message: MutableMapping[str, Any]) -> None:
         if message["type"] == "http.response.start":
@@ -175,22 +175,22 @@ async def _refused(request: Request, error: Exception) -> Response:
     assert isinstance(error, ServingError)  # noqa: S101 registered for these
     tell_failure(error, request.state.identity.decode())
     body, headers = refusal(error)
-    return _told(body, error.status, headers)
+    return _error_response(body, error.status, headers)
 
 
 async def _no_such(request: Request, error: Exception) -> Response:
     """404 and 405 of the router."""
     assert isinstance(error, HTTPException)  # noqa: S101 registered for these
-    what = {404: "there is no such path", 405: f"{request.method} is not for this path"}
+    what = {404: "path not found", 405: f"{request.method} is not allowed on this path"}
     body = json.dumps({"error": what.get(error.status_code, error.detail)}).encode()
     extra = [(k.encode(), v.encode()) for k, v in (error.headers or {}).items()]
-    return _told(body, error.status_code, extra)
+    return _error_response(body, error.status_code, extra)
 
 
 async def _failed(_: Request, __: Exception) -> Response:
-    return _told(b'{"error":"an error in the server; its log says more"}', 500, [])
+    return _error_response(b'{"error":"an internal error; see the server log"}', 500, [])
 
 
-def _told(body: bytes, status: int, headers: list[tuple[bytes, bytes]]) -> Response:
+def _error_response(body: bytes, status: int, headers: list[tuple[bytes, bytes]]) -> Response:
     found = {k.decode(): v.decode() for k, v in headers if k != b"content-type"}
     return Response(body, status, found, "application/json")

@@ -1,4 +1,4 @@
-"""uvicorn's HTTP connection, with errors in JSON, limits on what is not a body, and a patient goodbye."""
+"""uvicorn's HTTP connection, with errors in JSON, limits on headers and pipelining, and a graceful close."""
 
 from __future__ import annotations
 
@@ -15,32 +15,32 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from nin_spec.serving.http.rest import CALLER, Headers
 
 MAX_HEAD = 64 << 10
-"""Bytes of a request's line and headers."""
+"""Limit in bytes of a request's line and headers."""
 MAX_PIPELINED = 256
-"""Requests that a connection may have waiting for their turn: each takes memory before it is answered."""
+"""Limit of pipelined requests per connection, since each takes memory."""
 KEEP_ALIVE = 75.0
-"""Seconds that a connection may be silent between two requests."""
+"""Keep-alive timeout in seconds between two requests."""
 _FRAMING = {b"content-length", b"transfer-encoding"}
-"""Headers that say how long a body is."""
+"""Headers that frame a body."""
 LINGER = 2.0
-"""Seconds without a byte after which a client that was refused while it sent is taken to have read the answer."""
+"""Seconds without a byte after which a client, rejected while sending, is assumed to have read the response."""
 
 
 class Connection(HttpToolsProtocol):
-    """One client's connection. Also the Caller whose loss makes the batcher drop what it asked."""
+    """One client's connection. Also the Caller: if it is lost, the batcher drops its requests."""
 
     lost = False
     draining = False
     _began: float | None = None
     _idle_since = 0.0
     _in_body, _advanced, _overhead = False, False, 0
-    _framing: Headers = []  # noqa: RUF012 replaced, never changed
+    _framing: Headers = []  # noqa: RUF012 replaced, never mutated
     _repeats = False
     _unsent, _unsent_since = 0, 0.0
     _lingers: float | None = None
     _last_word: tuple[int, str] | None = None
     _turn: RequestResponseCycle
-    """The request that is being answered; `cycle` is the one that came last, and others may wait between."""
+    """The request being processed; `cycle` is the latest one, and others may wait between."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -53,28 +53,28 @@ class Connection(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def _forsake(self) -> None:
-        """Tell whoever makes the answer under way that nobody will take it; uvicorn tells the last request's alone."""
+        """Cancel the response in progress, as its client left; uvicorn only cancels the latest request's."""
         if self.cycle is not None and not self._turn.response_complete:
             self._turn.disconnected = True
             self._turn.message_event.set()
 
-    # -------------------------------------------------------------- a request comes in
+    # -------------------------------------------------------------- receiving requests
 
     def data_received(self, data: bytes) -> None:
         if self._lingers is not None or self._last_word is not None:
             self._idle_since = self.loop.time()
-            return  # it has its last answer, or will: it only has to be let finish
+            return  # it has or will get its last response: only let it finish
         self._advanced = False
         self._parse(data)
-        # The parser has no limit of its own: headers or trailers without end would be kept without end.
+        # The parser has no limit: endless headers or trailers would be stored.
         self._overhead = 0 if self._advanced else self._overhead + len(data)
         if self._overhead > MAX_HEAD:
             self.refuse(431, f"the request's headers are longer than {MAX_HEAD} bytes")
 
     def _parse(self, data: bytes) -> None:
-        """Feed the parser all of it: uvicorn drops what follows an offer to upgrade in the same segment.
+        """Feed all data to the parser: uvicorn drops what follows an upgrade offer in the same segment.
 
-        Such an offer is passed over, as RFC 9110 (7.8) allows.
+        Such an offer is ignored, as RFC 9110 (7.8) allows.
         """
         rest = memoryview(data)
         try:
@@ -84,7 +84,7 @@ class Connection(HttpToolsProtocol):
             self.refuse(400, "this is not an HTTP request")
 
     def _feed(self, data: memoryview) -> memoryview:
-        """What the parser has left unread."""
+        """The data that the parser did not consume."""
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade as offer:
@@ -94,10 +94,10 @@ class Connection(HttpToolsProtocol):
         return data[:0]
 
     def _read_on(self) -> None:
-        """Have a parser of the body behind an offer to upgrade.
+        """Start a parser for the body after an upgrade offer.
 
-        httptools' own takes a request for ended by its head where it offers an upgrade, and its body for the next
-        request. Java's HTTP client makes such offers.
+        With such an offer httptools ends a request after its headers, and parses its body as the next request. Java's
+        HTTP client makes such offers.
         """
         framing, self._framing = self._framing, []
         parser = httptools.HttpRequestParser(self)
@@ -116,13 +116,13 @@ class Connection(HttpToolsProtocol):
             return
         if len(self.pipeline) >= MAX_PIPELINED:
             self.refuse(429, f"more than {MAX_PIPELINED} requests wait on this connection")
-            raise BufferError  # the parser reads no further
+            raise BufferError  # the parser stops here
         self._began, self._advanced = self.loop.time(), True
         super().on_message_begin()
         self.scope["extensions"] = {CALLER: self}  # type: ignore[dict-item]
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        if not self._in_body:  # trailers are nothing that anybody here asks for
+        if not self._in_body:  # trailers are not used
             super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
@@ -130,7 +130,7 @@ class Connection(HttpToolsProtocol):
             return
         if self._names_no_host():
             self.refuse(400, "an HTTP/1.1 request must have exactly one Host header")
-            raise BufferError  # the parser reads no further
+            raise BufferError  # the parser stops here
         super().on_headers_complete()
         self._in_body = self._advanced = True
         if self.parser.should_upgrade():
@@ -154,18 +154,18 @@ class Connection(HttpToolsProtocol):
         self._began, self._in_body, self._advanced = None, False, True
         super().on_message_complete()
         if not self.pipeline:
-            self.flow.resume_reading()  # a large body has paused it, and who doesn't read sees nobody leave
+            self.flow.resume_reading()  # paused by a large body; a paused connection can't detect a disconnect
 
-    # -------------------------------------------------------------- an answer goes out
+    # -------------------------------------------------------------- sending responses
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
         self._turn = cycle
         super()._start_asgi_task(cycle, app)
 
     async def answer(self, status: int, headers: Headers, body: bytes) -> None:
-        """One whole answer in one write, which a send of ASGI messages would make two.
+        """A complete response in one write, where ASGI messages would need two.
 
-        Does what uvicorn's cycle does for a response with a length, without looking at each header again.
+        Does what uvicorn's cycle does for a response with a length, without parsing each header again.
         """
         cycle = self._turn
         if self.flow.write_paused and not cycle.disconnected:
@@ -187,7 +187,7 @@ class Connection(HttpToolsProtocol):
         self.on_response_complete()
 
     def on_response_complete(self) -> None:
-        """uvicorn's, but that one watch over all connections ends silent ones, and not a timer for each answer."""
+        """Like uvicorn's, but one watch over all connections closes idle ones, instead of a timer per response."""
         self.server_state.total_requests += 1
         self._idle_since = self.loop.time()
         if not self.parting:
@@ -197,19 +197,19 @@ class Connection(HttpToolsProtocol):
             elif self._last_word is not None:
                 self._hang_up(*self._last_word)
 
-    # -------------------------------------------------------------- refusals and the end
+    # -------------------------------------------------------------- rejecting and closing
 
     def refuse(self, status: int, message: str) -> None:
-        """Answer what is no request, or stopped being one, once those before it have been answered; and hang up."""
+        """Respond to an invalid request, after the responses to those before it, and close the connection."""
         if self._last_word is not None:
             return
         self._last_word = status, message
         if not self._in_body:
             waits = self.busy
         elif waits := self._turn is not self.cycle:
-            self.pipeline.popleft()  # it will never be whole
+            self.pipeline.popleft()  # it will never be complete
         elif self.cycle.response_complete:
-            self.part()  # it was answered before its end
+            self.part()  # its response was sent before its end
         if waits:
             self.flow.pause_reading()
         else:
@@ -225,7 +225,7 @@ class Connection(HttpToolsProtocol):
             self.part()
 
     def part(self) -> None:
-        """Close behind the last answer; a client that still sends is let finish, or a reset would eat the answer.
+        """Close after the last response; let a sending client finish, as a reset would discard the response.
 
         RFC 9112 (9.6): half of the connection is closed first, and the rest when the client has done the same.
         """
@@ -236,26 +236,26 @@ class Connection(HttpToolsProtocol):
             self.flow.resume_reading()
             try:
                 self.transport.write_eof()
-            except OSError:  # asyncio's own loop says so at once where the client has hung up
+            except OSError:  # asyncio's own loop raises at once if the client has disconnected
                 self.transport.abort()
 
     @property
     def parting(self) -> bool:
-        """Whether the last answer has been written."""
+        """Whether the last response has been written."""
         return self._lingers is not None or self.transport.is_closing()
 
     @property
     def sends(self) -> bool:
-        """Whether a request has begun to come, and is not all here."""
+        """Whether a request is partially received."""
         return self._began is not None
 
     @property
     def busy(self) -> bool:
-        """Whether a request is being answered."""
+        """Whether a request is being processed."""
         return self.cycle is not None and not self.cycle.response_complete
 
     def hurry(self, now: float, seconds: float) -> None:
-        """Hang up on who sends or reads for longer than `seconds` without getting on, and on a long silence."""
+        """Close connections without progress for `seconds` while sending or reading, and idle ones."""
         if self._stuck(now, seconds):
             self.transport.abort()
         elif self._lingers is not None:
@@ -265,12 +265,12 @@ class Connection(HttpToolsProtocol):
             if not self.busy and now - self._idle_since > KEEP_ALIVE:
                 self.transport.close()
         elif self.flow.read_paused:
-            self._began = now  # it is we who don't read
+            self._began = now  # reading is paused by us
         elif now - self._began > seconds:
             self.refuse(408, f"the request did not arrive within {seconds:g} seconds")
 
     def _stuck(self, now: float, seconds: float) -> bool:
-        """Whether the client has read nothing of its answer for so long."""
+        """Whether the client has read nothing of its response for `seconds`."""
         unsent = self.transport.get_write_buffer_size()
         if unsent:
             unsent += _unread(self.transport.get_extra_info("socket"))
@@ -279,10 +279,10 @@ class Connection(HttpToolsProtocol):
         return now - self._unsent_since > seconds
 
     def say_goodbye(self, now: float, linger: float) -> None:
-        """While the server drains: the last answer closes, and silence does.
+        """While the server drains, close after the last response or when idle.
 
-        A client that has just been answered may have sent its next request already: it is waited for, and
-        answered too, so that closing the connection loses nothing.
+        A client with a recent response may already have sent its next request: wait for it and respond, so that closing
+        the connection loses nothing.
         """
         if not self.draining:
             self.draining, self._idle_since = True, now
@@ -293,7 +293,7 @@ class Connection(HttpToolsProtocol):
 
 
 def _unread(connection: Any) -> int:
-    """Bytes that the system holds for the other side, which has not confirmed them; 0 where it doesn't say."""
+    """Sent bytes that the peer has not acknowledged; 0 if unknown."""
     if sys.platform != "linux":
         return 0
     import termios
@@ -303,7 +303,7 @@ def _unread(connection: Any) -> int:
 
 
 class _Exit:
-    """The transport as an answer sees it: its close is the connection's own, which lets a client finish."""
+    """The transport for responses: its close is the connection's, which lets a client finish."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection

@@ -1,8 +1,8 @@
-"""Which requests come from a web page of another origin: those are refused.
+"""Detects requests from web pages of other origins, which are rejected.
 
-A page elsewhere can have a browser send requests to a server of this machine: across origins, which browsers mark by
-Origin and Sec-Fetch-Site, or under a name of its own that it leads here (DNS rebinding), which shows in Host. Programs
-send no Origin, and name the server by an address or by one of its names.
+A page of another site can make a browser send requests to a local server: across origins, which browsers mark by Origin
+and Sec-Fetch-Site, or through DNS rebinding, which shows in Host. Other programs send no Origin, and their Host is an
+address or one of the server's names.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ _HOST = re.compile(r"(\[[0-9a-f:.]+\]|[^\s:/?#@\[\]]+)(:\d+)?")
 
 @dataclass(frozen=True)
 class Guard:
-    """Names that the server answers to. `names` is None where any will do: it listens beyond this machine."""
+    """Accepted host names. `names` is None to accept any, for a server that listens beyond this machine."""
 
     names: frozenset[str] | None = None
 
     @classmethod
     def of(cls, address: str, allowed: Iterable[str] = ()) -> Guard:
-        """For a server that listens on an address: on loopback names of this machine, and those allowed by name."""
+        """For the address of a server: on loopback, the names of this machine, and the allowed names."""
         names = frozenset(name.lower() for name in allowed)
         return cls(names if names or address == "localhost" or _is_loopback(address) else None)
 
     def refusal(self, method: str, headers: Headers) -> str | None:
-        """Why a request is refused; None when it may pass."""
+        """Why a request is rejected; None if it is allowed."""
         found = dict.fromkeys(_READ, b"")
         for name, value in headers:
             if name in found:
@@ -46,15 +46,15 @@ def _judge(names: frozenset[str] | None, method: str, values: tuple[str, ...]) -
     if host and not _is_ours(host, names):
         return f"{host[:100]!r} is not a name of this server; to accept it, start the server with --allow-host NAME"
     if origin and origin.partition("://")[2].lower() != host.lower():
-        return "this server does not answer web pages of other origins"
-    followed = mode == "navigate" and method == "GET"  # a person who follows a link to the server's page
+        return "this server rejects requests from web pages of other origins"
+    followed = mode == "navigate" and method == "GET"  # the user follows a link to the server's page
     if site in {"cross-site", "same-site"} and not followed:
-        return "this server does not answer web pages of other origins"
+        return "this server rejects requests from web pages of other origins"
     return None
 
 
 def _is_ours(host: str, names: frozenset[str] | None) -> bool:
-    """Whether a Host may stand in a request. An address can't be rebound: only names are led elsewhere."""
+    """Whether a Host is accepted. Addresses can't be rebound, only names."""
     found = _HOST.fullmatch(host.lower())
     if found is None:
         return False

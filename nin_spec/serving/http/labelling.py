@@ -1,4 +1,4 @@
-"""Pictures in, labels out: what a person asks who has a picture and no tensors."""
+"""Pictures in, labels out: classification without tensors."""
 
 from __future__ import annotations
 
@@ -31,20 +31,20 @@ from nin_spec.pictures import (
 from nin_spec.runtime.classify import probabilities_of
 from nin_spec.serving.batcher import Caller
 from nin_spec.serving.errors import BadRequestError, OverloadedError, ServingError, TooLargeError
-from nin_spec.serving.limits import Hold
+from nin_spec.serving.limits import Reservation
 from nin_spec.serving.models import Served
 from nin_spec.serving.protocol import InferRequest, Tensor
 from nin_spec.serving.service import Service
 from nin_spec.serving.tensors import Array
 
 MOST_CLASSES = 65536
-"""Classes that a client may ask to be named."""
+"""Limit of classes that a client can request."""
 _DECODERS, _WAITING = 2, 64
 
 
 @dataclass(eq=False)
 class Classify:
-    """POST .../classify. Pictures are decoded in threads of their own, and run with everyone else's tensors."""
+    """POST .../classify. Pictures are decoded in separate threads, and run together with other requests' tensors."""
 
     service: Service
 
@@ -53,7 +53,7 @@ class Classify:
         self._waiting = 0
 
     async def __call__(self, served: Served, x: Array, best: int, caller: Caller | None = None) -> dict[str, Any]:
-        """The best classes of one picture, as `input` made it. Raises ServingError."""
+        """The best classes of one picture, preprocessed by `input`. Raises ServingError."""
         request = InferRequest((Tensor(served.engine.session.input_name, _batch(served, x)),))
         response = await self.service.infer(served, request, caller)
         names = [spec.name for spec in served.engine.outputs]
@@ -64,43 +64,43 @@ class Classify:
             "predictions": predictions(served, scores, best),
         }
 
-    async def input(self, served: Served, picture: bytes, hold: Hold) -> tuple[Served, Array]:
-        """The picture as the model takes it, without the batch axis, and the model: a reload may have replaced it.
+    async def input(self, served: Served, picture: bytes, reservation: Reservation) -> tuple[Served, Array]:
+        """The picture as the model's input, without the batch axis, and the model: a reload may have replaced it.
 
-        What decoding takes is held meanwhile. Raises ServingError, also for a picture that the model would take as
-        more bytes than a body may have.
+        The memory for decoding is reserved meanwhile. Raises ServingError, also for a picture whose input is larger
+        than the limit of a body.
         """
         while True:
-            x = await self._decoded(served, picture, hold)
+            x = await self._decoded(served, picture, reservation)
             if (current := self.service.repository.now(served)) is served:
                 return served, x
             served = current
 
-    async def _decoded(self, served: Served, picture: bytes, hold: Hold) -> Array:
+    async def _decoded(self, served: Served, picture: bytes, reservation: Reservation) -> Array:
         if self._waiting >= _WAITING:
-            raise OverloadedError("too many pictures wait to be decoded", retry_after=1)
+            raise OverloadedError("too many pictures are waiting to be decoded", retry_after=1)
         self._waiting += 1
         loop = asyncio.get_running_loop()
         try:
-            cost = await loop.run_in_executor(self._threads, cost_of, served, picture, hold.intake.body)
-            hold.reserve(cost)
+            cost = await loop.run_in_executor(self._threads, cost_of, served, picture, reservation.budget.body)
+            reservation.reserve(cost)
             try:
                 return await loop.run_in_executor(self._threads, prepare, served, picture)
             finally:
-                hold.return_(cost)
+                reservation.return_(cost)
         finally:
             self._waiting -= 1
 
     async def table(self, model: str, version: str) -> dict[str, Any]:
-        """The shape table of a model that carries its spec. Raises ServingError."""
+        """The shape table of a model with an embedded spec. Raises ServingError."""
         info = self.service.repository.find(model, version).engine.info
         if not info.spec:
-            raise BadRequestError("the file carries no spec")
+            raise BadRequestError("the file has no embedded spec")
         return await asyncio.get_running_loop().run_in_executor(self._threads, _table, info.spec)
 
 
 def _batch(served: Served, x: Array) -> Array:
-    """A batch of one, filled up with zeros where the file fixes another."""
+    """A batch of one, padded with zeros to the file's fixed size."""
     rows = max(served.engine.inputs[0].shape[0], 1)
     if rows == 1:
         return x[None]
@@ -110,17 +110,17 @@ def _batch(served: Served, x: Array) -> Array:
 
 
 def count_of(top: str) -> int:
-    """How many classes a client asks for. Raises BadRequestError."""
+    """The number of classes that a client requests. Raises BadRequestError."""
     if not (top.isascii() and top.isdigit() and len(top) <= 9 and 1 <= int(top) <= MOST_CLASSES):
-        raise BadRequestError("top is not a count of classes")
+        raise BadRequestError("top is not a number of classes")
     return int(top)
 
 
 def cost_of(served: Served, picture: bytes, most: int) -> int:
-    """Bytes of memory that it takes to make the model's input of a picture; its header alone is read.
+    """Bytes of memory to preprocess a picture, from its header.
 
-    Where the model's size is open, the picture's decides, which a few bytes may declare: `most` bounds the array.
-    Raises ServingError for what is not a picture, and where the model takes none.
+    For an open size the picture's size counts, which a small file may declare: `most` limits the array. Raises
+    ServingError if it is not a picture, or the model takes none.
     """
     shape, contract = _pictured(served)
     if not picture:
@@ -135,7 +135,7 @@ def cost_of(served: Served, picture: bytes, most: int) -> int:
 
 
 def prepare(served: Served, picture: bytes) -> Array:
-    """One input of the model, without the batch axis, by the file's own preprocessing. Raises ServingError."""
+    """One input of the model, without the batch axis, by the file's preprocessing. Raises ServingError."""
     session, (shape, contract) = served.engine.session, _pictured(served)
     with _refusing(picture):
         image = decode(io.BytesIO(picture))
@@ -147,23 +147,23 @@ def prepare(served: Served, picture: bytes) -> Array:
 
 
 def _pictured(served: Served) -> tuple[Shape, Preprocessing]:
-    """The shape of the model's picture, and its contract. Raises BadRequestError where it takes none."""
+    """The shape of the model's picture, and its preprocessing. Raises BadRequestError if it takes none."""
     session, contract = served.engine.session, served.engine.info.preprocessing
     if contract is None:
-        raise BadRequestError("the model doesn't say how to turn a picture into its input; send tensors to infer")
+        raise BadRequestError("the model doesn't declare its preprocessing; send tensors to infer")
     match session.picture:
         case ((1 | 3) as channels, height, width):
             pass
         case _:
-            raise BadRequestError("the model's input is no picture of 1 or 3 channels; send tensors to infer")
+            raise BadRequestError("the model's input is not a picture of 1 or 3 channels; send tensors to infer")
     if len(session.output_shape) < 2:
-        raise BadRequestError("the model's output is no score for each class; send tensors to infer")
+        raise BadRequestError("the model's output is not one score per class; send tensors to infer")
     return (channels, height, width), contract
 
 
 @contextlib.contextmanager
 def _refusing(picture: bytes) -> Iterator[None]:
-    """Whatever a decoder raises is a refusal: of the picture, or for want of memory."""
+    """Map a decoder's exceptions to errors about the picture, or about memory."""
     try:
         yield
     except ServingError:
@@ -175,12 +175,12 @@ def _refusing(picture: bytes) -> Iterator[None]:
     except NinSpecError as error:
         raise BadRequestError(error.diagnostics[0].message) from None
     except UnidentifiedImageError:
-        sent = "a form, not the picture itself" if picture.startswith(b"--") else "no picture that can be decoded"
-        hint = "curl --data-binary @FILE sends one"
+        sent = "a form, not the picture itself" if picture.startswith(b"--") else "not a picture that can be decoded"
+        hint = "send one with curl --data-binary @FILE"
         raise BadRequestError(f"the body is {sent} ({', '.join(FORMATS)}): {hint}") from None
     except Exception as error:  # noqa: BLE001 a decoder may raise anything on a damaged file
         known = ", ".join(FORMATS)
-        raise BadRequestError(f"the body is no picture that can be decoded ({known}): {str(error)[:200]}") from None
+        raise BadRequestError(f"the body is not a picture that can be decoded ({known}): {str(error)[:200]}") from None
 
 
 def predictions(served: Served, scores: Array, best: int) -> list[dict[str, Any]]:
@@ -207,7 +207,7 @@ def _finite(value: Any) -> float | None:
 
 @lru_cache(maxsize=16)
 def _table(spec: str) -> dict[str, Any]:
-    """The table that `nin-spec build --format json` prints for the spec in a file."""
+    """The table of `nin-spec build --format json` for the spec in a file."""
     from nin_spec.language.load import loads
     from nin_spec.network import compile as compile_network
 

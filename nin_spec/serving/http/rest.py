@@ -1,7 +1,7 @@
-"""POST .../infer: the one path that is fast. From the ASGI messages to the answer without a framework.
+"""POST .../infer: the fast path, from the ASGI messages to the response without a framework.
 
-Starlette routes everything else; here its request objects, middleware and routing would cost more than
-reading the tensors does.
+Starlette routes everything else; here its request objects, middleware and routing would cost more than parsing the
+tensors.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from uuid import uuid4
 
 from nin_spec.serving.errors import BadRequestError, GoneError, ServingError
 from nin_spec.serving.http.framing import read_raw, read_request, write_response
-from nin_spec.serving.limits import LARGE, Hold, Intake, Receive
+from nin_spec.serving.limits import LARGE, MemoryBudget, Receive, Reservation
 from nin_spec.serving.logs import logger, tell_failure
 from nin_spec.serving.models import Served
 from nin_spec.serving.protocol import InferRequest
@@ -28,7 +28,7 @@ Headers = list[tuple[bytes, bytes]]
 
 INFER = re.compile(r"/v2/models/([^/]+)(?:/versions/([^/]+))?/infer")
 CALLER = "nin_spec.caller"
-"""The ASGI extension under which the server's own connection hands itself over."""
+"""The ASGI extension that contains the server's connection object."""
 _LENGTH = b"inference-header-content-length"
 _JSON, _BINARY = (b"content-type", b"application/json"), (b"content-type", b"application/octet-stream")
 _ID = re.compile(rb"[\x21-\x7e]{1,128}")
@@ -36,34 +36,34 @@ _ID = re.compile(rb"[\x21-\x7e]{1,128}")
 
 @dataclass(eq=False)
 class Infer:
-    """The endpoint. Always answers: tensors, or {"error": ...}."""
+    """The endpoint. Always responds: tensors, or {"error": ...}."""
 
     service: Service
-    intake: Intake
+    budget: MemoryBudget
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send, model: str, version: str) -> None:
         headers = dict(scope["headers"])
         identity = request_id(headers)
-        hold = Hold(self.intake)
+        reservation = Reservation(self.budget)
         connection = scope.get("extensions", {}).get(CALLER)
         try:
             status = 200
             served = self.service.admit(model, version)
             with served.statistics.refusals():
-                body = await hold.read(receive, headers)
+                body = await reservation.read(receive, headers)
                 request = await self._read(served, body, _header_length(headers.get(_LENGTH)))
             response = await self.service.infer(served, request, connection)
             body, extra = _written(*write_response(response, request))
         except GoneError:
-            return  # nobody is there to be told
+            return  # the client is gone
         except ServingError as error:
             tell_failure(error, identity.decode())
             status, (body, extra) = error.status, refusal(error)
-        except Exception:  # noqa: BLE001 it is logged, and the client told
+        except Exception:  # noqa: BLE001 it is logged, and reported to the client
             logger.exception("an error in the server", extra={"request": identity.decode()})
-            status, body, extra = 500, b'{"error":"an error in the server; its log says more"}', [_JSON]
+            status, body, extra = 500, b'{"error":"an internal error; see the server log"}', [_JSON]
         finally:
-            hold.release()
+            reservation.release()
         lines = [*extra, (b"x-request-id", identity)]
         await (connection.answer(status, lines, body) if connection else respond(send, status, body, lines))
 
@@ -71,7 +71,7 @@ class Infer:
         if length == 0 and len(served.engine.inputs) == 1:
             return read_raw(body, served.engine.inputs[0])
         if len(body) > LARGE:
-            return await self.intake.aside(read_request, body, length)
+            return await self.budget.aside(read_request, body, length)
         return read_request(body, length)
 
 
@@ -89,18 +89,18 @@ def _header_length(text: bytes | None) -> int | None:
     return int(text)
 
 
-# ------------------------------------------------------------------ what every path shares
+# ------------------------------------------------------------------ shared by all routes
 
 
 async def respond(send: Send, status: int, body: bytes, headers: Headers) -> None:
-    """One whole answer."""
+    """Send a complete response."""
     lines = [*headers, (b"content-length", b"%d" % len(body))]
     await send({"type": "http.response.start", "status": status, "headers": lines})
     await send({"type": "http.response.body", "body": body})
 
 
 def refusal(error: ServingError) -> tuple[bytes, Headers]:
-    """An error as the protocol writes it."""
+    """An error in the protocol's format."""
     extra: Headers = [_JSON]
     if error.retry_after is not None:
         extra.append((b"retry-after", b"%d" % error.retry_after))
@@ -113,7 +113,7 @@ _PREFIX, _numbers = uuid4().hex[:12], count(1)
 
 
 def request_id(headers: dict[bytes, bytes]) -> bytes:
-    """The client's X-Request-Id where it is a plain word, else a new one."""
+    """The client's X-Request-Id if it is a plain word, else a new one."""
     given = headers.get(b"x-request-id")
     if given is not None and _ID.fullmatch(given):
         return given

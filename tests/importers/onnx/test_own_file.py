@@ -97,7 +97,7 @@ def test_a_file_for_a_target_comes_back_by_its_metadata(target: str, tmp_path: P
     ("said", "why"),
     [
         (None, "its node 'blocks.0.pool/padded' is not the same"),
-        ("onnxruntime==99", "it is not known what onnxruntime 99 loads"),
+        ("onnxruntime==99", "onnxruntime 99 is unknown"),
     ],
 )
 def test_the_target_that_a_file_names_decides_what_it_is_compared_with(

@@ -15,7 +15,7 @@ from server_process import binary_request, model_file
 
 from nin_spec.serving.errors import FailedError
 from nin_spec.serving.http.app import App
-from nin_spec.serving.limits import Intake
+from nin_spec.serving.limits import MemoryBudget
 from nin_spec.serving.logs import JsonFormatter
 from nin_spec.serving.models import Choice, Repository, Source, open_all
 from nin_spec.serving.service import Service
@@ -45,19 +45,19 @@ def answer(folder: Path, method: str, path: str, failing: tuple[str, Exception])
 
     async def ask() -> httpx.Response:
         choice = Choice("cpu", 1, 1)
-        repository, intake = Repository(choice), Intake(1 << 20)
+        repository, budget = Repository(choice), MemoryBudget(1 << 20)
         for opened in open_all([Source(model_file(folder), "small")], choice):
             repository.add(opened)
         service = Service(repository)
         setattr(service, name, fail)
-        app: Any = App(service, intake)
+        app: Any = App(service, budget)
         headers = {**EXTRA, "X-Request-Id": "mine"}
         try:
             async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://local") as client:
                 return await client.request(method, path, content=BODY, headers=headers)
         finally:
             await repository.close()
-            intake.close()
+            budget.close()
 
     log, logger = Log(), logging.getLogger("nin_spec.serving")
     logger.addHandler(log)
@@ -75,7 +75,7 @@ def answer(folder: Path, method: str, path: str, failing: tuple[str, Exception])
 def test_an_error_that_nobody_foresaw(tmp_path: Path, method: str, path: str, call: str) -> None:
     """The client isn't shown it; the log has the traceback."""
     found, logged = answer(tmp_path, method, path, (call, RuntimeError("secret")))
-    assert (found.status_code, found.json()) == (500, {"error": "an error in the server; its log says more"})
+    assert (found.status_code, found.json()) == (500, {"error": "an internal error; see the server log"})
     assert [(entry["request"], "secret" in entry["traceback"]) for entry in logged] == [("mine", True)]
 
 

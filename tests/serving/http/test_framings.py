@@ -16,7 +16,7 @@ from server_process import binary_scores, model_file
 from wild_requests import BODY, EXTRA, INFER, SQUEEZED, framings
 
 from nin_spec.serving.http.app import App
-from nin_spec.serving.limits import Intake
+from nin_spec.serving.limits import MemoryBudget
 from nin_spec.serving.models import Choice, Repository, Source, open_all
 from nin_spec.serving.service import Service
 
@@ -31,10 +31,10 @@ class Local:
 
     async def _start(self, path: Path) -> None:
         choice = Choice("cpu", 1, 8)
-        self.repository, self.intake = Repository(choice), Intake(1 << 20)
+        self.repository, self.budget = Repository(choice), MemoryBudget(1 << 20)
         for opened in open_all([Source(path, "small")], choice):
             self.repository.add(opened)
-        app: Any = App(Service(self.repository), self.intake)
+        app: Any = App(Service(self.repository), self.budget)
         self.client = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://local")
 
     def ask(self, body: bytes, headers: dict[str, str], path: str = INFER) -> tuple[int, httpx.Headers, bytes]:
@@ -45,7 +45,7 @@ class Local:
         async def end() -> None:
             await self.client.aclose()
             await self.repository.close()
-            self.intake.close()
+            self.budget.close()
 
         self.runner.run(end())
         self.runner.close()
@@ -70,7 +70,7 @@ def check(local: Local, framing: tuple[bytes, dict[str, str]]) -> None:
         assert isinstance(json.loads(answer)["error"], str)
     status, headers, answer = local.ask(BODY, EXTRA)
     assert (status, answer) == (200, local.body)
-    assert local.intake.held == 0
+    assert local.budget.reserved == 0
 
 
 @given(framing=framings())

@@ -21,7 +21,7 @@ from nin_spec.runtime.images import load_inputs
 from nin_spec.runtime.session import open_session
 from nin_spec.serving.errors import OverloadedError, TooLargeError
 from nin_spec.serving.http import labelling
-from nin_spec.serving.limits import Hold, Intake
+from nin_spec.serving.limits import MemoryBudget, Reservation
 
 CLASSIFY = "/v2/models/small/classify"
 
@@ -75,8 +75,8 @@ def test_pictures_of_any_kind_and_size_are_taken(port: int, form: str, mode: str
     [
         (CLASSIFY, b"", "the body is empty"),
         (CLASSIFY, b"--x\r\nContent-Disposition: form-data\r\n\r\nGIF89a\r\n--x--", "a form, not the picture itself"),
-        (CLASSIFY, b"GIF89a", "no picture"),
-        (CLASSIFY, picture("PNG")[:-30], "no picture"),
+        (CLASSIFY, b"GIF89a", "not a picture"),
+        (CLASSIFY, picture("PNG")[:-30], "not a picture"),
         (f"{CLASSIFY}?top=0", picture("PNG"), "top"),
         (f"{CLASSIFY}?top=many", picture("PNG"), "top"),
         ("/v2/models/plain/classify", picture("PNG"), "doesn't say how"),
@@ -101,21 +101,21 @@ def test_what_memory_a_picture_takes_is_held_while_it_is_decoded(monkeypatch: py
     """Small files of large pictures count by the memory that they take: 503 beside others, 413 alone."""
     served: Any = "served"
     service: Any = SimpleNamespace(repository=SimpleNamespace(now=lambda _: served))
-    intake = Intake(total=1000)
-    monkeypatch.setattr(labelling, "prepare", lambda *_: intake.held)
+    budget = MemoryBudget(total=1000)
+    monkeypatch.setattr(labelling, "prepare", lambda *_: budget.reserved)
 
     def decoded(cost: int, others: int) -> int:
         monkeypatch.setattr(labelling, "cost_of", lambda *_: cost)
-        intake.held, hold = others, Hold(intake)
+        budget.reserved, reservation = others, Reservation(budget)
         try:
-            held: Any = asyncio.run(labelling.Classify(service).input(served, b"", hold))[1]
+            held: Any = asyncio.run(labelling.Classify(service).input(served, b"", reservation))[1]
         finally:
-            hold.release()
-            assert intake.held == others
+            reservation.release()
+            assert budget.reserved == others
         return int(held)
 
     assert decoded(700, 300) == 1000
-    with pytest.raises(OverloadedError, match="all the memory"):
+    with pytest.raises(OverloadedError, match="the whole memory budget"):
         decoded(700, 301)
     with pytest.raises(TooLargeError, match="--max-body"):
         decoded(1001, 0)
@@ -157,7 +157,7 @@ def test_a_picture_is_prepared_for_the_model_that_takes_it(monkeypatch: pytest.M
     old: Any = "old"
     monkeypatch.setattr(labelling, "cost_of", lambda *_: 1)
     monkeypatch.setattr(labelling, "prepare", lambda served, *_: f"for the {served} model")
-    answer: Any = asyncio.run(labelling.Classify(service).input(old, b"", Hold(Intake())))
+    answer: Any = asyncio.run(labelling.Classify(service).input(old, b"", Reservation(MemoryBudget())))
     assert answer == ("new", "for the new model")
 
 

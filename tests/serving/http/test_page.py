@@ -118,7 +118,7 @@ def test_a_picture_is_dropped(browser: Any, digits: int, picture: Path) -> None:
     tab.wait_for_selector("#answer tbody tr")
     tab.evaluate(drop, [list(b"no picture"), "text/plain"])
     tab.wait_for_selector("#says.error")
-    assert "no picture" in tab.locator("#says").inner_text()
+    assert "not a picture" in tab.locator("#says").inner_text()
     assert tab.locator("#answer tbody tr").count() == 0
     tab.close()
 

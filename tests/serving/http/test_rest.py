@@ -183,14 +183,14 @@ def bad(change: Callable[[dict[str, Any]], object]) -> bytes:
         (b"{}", "inputs"),
         (b"[" * 200_000, "nested too deep"),
         (b'{"a":' * 200_000, "nested too deep"),
-        (b'{"inputs": [{"name": "input", "datatype": "FP32", "shape": [1], "data": [NaN]}]}', "NaN is not in JSON"),
+        (b'{"inputs": [{"name": "input", "datatype": "FP32", "shape": [1], "data": [NaN]}]}', "NaN is not valid JSON"),
         (b'{"inputs": [{"name": "input", "datatype": "FP32", "shape": [1], "data": [-Infinity]}]}', "-Infinity is not"),
         (b"\xff\xfe", "not JSON"),
         (b'{"inputs": ' + b"9" * 5000 + b"}", "not JSON"),
         (bad(lambda d: d["inputs"][0].update(shape=[2**40, 3, 32, 32])), "3377699720527872 values"),
-        (bad(lambda d: d["inputs"][0].update(shape=[-1, 3, 8, 8])), "no count"),
-        (bad(lambda d: d["inputs"][0].update(shape=[True, 3, 8, 8])), "no count"),
-        (bad(lambda d: d["inputs"][0].update(shape=[10**30, 3, 8, 8])), "no count"),
+        (bad(lambda d: d["inputs"][0].update(shape=[-1, 3, 8, 8])), "not a valid size"),
+        (bad(lambda d: d["inputs"][0].update(shape=[True, 3, 8, 8])), "not a valid size"),
+        (bad(lambda d: d["inputs"][0].update(shape=[10**30, 3, 8, 8])), "not a valid size"),
         (bad(lambda d: d["inputs"][0].update(shape=[1] * 500)), "shape"),
         (bad(lambda d: d["inputs"][0].update(shape=[1, 3, 64])), "has shape [-1, 3, 8, 8]"),
         (bad(lambda d: d["inputs"][0].update(shape=[0, 3, 8, 8], data=[])), "has shape"),
@@ -208,7 +208,10 @@ def bad(change: Callable[[dict[str, Any]], object]) -> bytes:
         (bad(lambda d: d["inputs"][0].update(parameters={"shared_memory_region": "a"})), "shared memory"),
         (bad(lambda d: d["inputs"].append(d["inputs"][0])), "named twice"),
         (bad(lambda d: d.update(outputs=[{"name": "logits"}])), "no output 'logits'"),
-        (bad(lambda d: d.update(outputs=[{"name": "scores", "parameters": {"classification": -1}}])), "no count"),
+        (
+            bad(lambda d: d.update(outputs=[{"name": "scores", "parameters": {"classification": -1}}])),
+            "not a number of classes",
+        ),
         (bad(lambda d: d.update(parameters={"timeout": "soon"})), "timeout"),
         (bad(lambda d: d.update(id=7)), "id"),
     ],
@@ -225,7 +228,7 @@ def test_a_bad_request_is_told_what_is_wrong(port: int, body: bytes, told: str) 
     [
         ({"Inference-Header-Content-Length": "x"}, b"{}", 400, "not a count"),
         ({"Inference-Header-Content-Length": "-1"}, b"{}", 400, "not a count"),
-        ({"Inference-Header-Content-Length": "99"}, b"{}", 400, "promises 99 bytes"),
+        ({"Inference-Header-Content-Length": "99"}, b"{}", 400, "declares 99 bytes"),
         ({"Inference-Header-Content-Length": "0"}, b"abc", 400, "no FP32 tensor"),
         ({"Content-Encoding": "br"}, b"{}", 415, "content encoding"),
         ({"Content-Encoding": "gzip"}, b"{}", 400, "decompressed"),
@@ -362,7 +365,7 @@ def test_parts_without_number_are_not_read(part: bytes) -> None:
     from nin_spec.serving.http.framing import MAX_PARTS, read_json
 
     assert len(read_json(b"[" + b",".join([part] * 1000) + b"]")) == 1000
-    with pytest.raises(BadRequestError, match="more than 1048576 lists, objects and texts"):
+    with pytest.raises(BadRequestError, match="more than 1048576 lists, objects and strings"):
         read_json(b"[" + b",".join([part] * MAX_PARTS) + b"]")
 
 
@@ -377,7 +380,7 @@ def test_what_a_client_sent_is_quoted_to_it_in_short(port: int) -> None:
 def test_a_strange_count_is_refused(port: int, path: str) -> None:
     """Python reads more as a number than a client may send."""
     status, _, answer = ask(port, "POST", f"/v2/models/small/classify{path}", b"")
-    assert (status, json.loads(answer)["error"]) == (400, "top is not a count of classes")
+    assert (status, json.loads(answer)["error"]) == (400, "top is not a number of classes")
 
 
 def test_sizes_that_add_up_to_no_number_are_refused(port: int) -> None:

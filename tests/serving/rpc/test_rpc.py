@@ -22,8 +22,8 @@ from nin_spec.diagnostics import InputError
 from nin_spec.serving import errors
 from nin_spec.serving.grpc.messages import CONTENTS, read_message, write_message
 from nin_spec.serving.grpc.proto import messages as pb
-from nin_spec.serving.grpc.rpc import Door, listen
-from nin_spec.serving.limits import Intake
+from nin_spec.serving.grpc.rpc import Interceptor, listen
+from nin_spec.serving.limits import MemoryBudget
 from nin_spec.serving.protocol import InferResponse, Tensor
 from nin_spec.serving.tensors import DTYPES
 
@@ -121,7 +121,7 @@ def test_a_region_of_shared_memory_is_refused() -> None:
     tensor = pb.ModelInferRequest.InferInputTensor(name="x", datatype="FP32", shape=[0], parameters=region)
     output = pb.ModelInferRequest.InferRequestedOutputTensor(name="x", parameters=region)
     for message in (pb.ModelInferRequest(inputs=[tensor]), request(outputs=[output])):
-        with pytest.raises(errors.BadRequestError, match="no shared memory"):
+        with pytest.raises(errors.BadRequestError, match="does not support shared memory"):
             read_message(message)
 
 
@@ -287,7 +287,7 @@ def test_what_is_under_way_is_answered_before_the_end() -> None:
     service = Fake(wait)
 
     async def both() -> None:
-        rpc = await listen(service, Door(Intake(MIB)), "127.0.0.1", 0)  # type: ignore[arg-type]
+        rpc = await listen(service, Interceptor(MemoryBudget(MIB)), "127.0.0.1", 0)  # type: ignore[arg-type]
         async with grpc.aio.insecure_channel(rpc.address.removeprefix("grpc://")) as channel:
             half = channel.stream_unary("/inference.GRPCInferenceService/ModelInfer")(late())
             pending = asyncio.ensure_future(call(channel)(request()))
@@ -311,11 +311,11 @@ def test_a_port_that_is_taken_is_a_diagnostic() -> None:
     """Two servers never share one in silence."""
 
     async def both() -> None:
-        first = await listen(Fake(), Door(Intake(MIB)), "127.0.0.1", 0)  # type: ignore[arg-type]
+        first = await listen(Fake(), Interceptor(MemoryBudget(MIB)), "127.0.0.1", 0)  # type: ignore[arg-type]
         port = int(first.address.rpartition(":")[2])
         try:
-            with pytest.raises(InputError, match="can't be listened on"):
-                await listen(Fake(), Door(Intake(MIB)), "127.0.0.1", port)  # type: ignore[arg-type]
+            with pytest.raises(InputError, match="can't listen on"):
+                await listen(Fake(), Interceptor(MemoryBudget(MIB)), "127.0.0.1", port)  # type: ignore[arg-type]
         finally:
             await first.stop(0)
 

@@ -7,4 +7,4 @@ from typing import Any
 from nin_spec.importers.caffe.proto import caffe_net_pb2
 
 messages: Any = caffe_net_pb2
-"""The generated classes exist at run time only."""
+"""The generated classes exist only at run time."""

@@ -1,4 +1,4 @@
-"""The protocol over gRPC: its .proto, and the module that the compiler makes of it, as `messages`."""
+"""The protocol over gRPC: its .proto, and the compiled module as `messages`."""
 
 from __future__ import annotations
 
@@ -7,4 +7,4 @@ from typing import Any
 from nin_spec.serving.grpc.proto import open_inference_pb2
 
 messages: Any = open_inference_pb2
-"""The generated classes exist at run time only."""
+"""The generated classes exist only at run time."""

@@ -1,4 +1,4 @@
-"""The page at /: one file, no resources from anywhere else, and a policy that lets it load none."""
+"""The page at /: one file without external resources, and a policy that forbids them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 
 @cache
 def html() -> tuple[bytes, dict[str, str]]:
-    """The HTML, and headers that allow its own script and style, by their hashes, and nothing else."""
+    """The HTML, and headers that allow only its own script and style, by their hashes."""
     text = (Path(__file__).parent / "index.html").read_text(encoding="utf-8")
     policy = (
         f"default-src 'none'; script-src {_hash(text, 'script')}; style-src {_hash(text, 'style')}; "
@@ -28,5 +28,5 @@ def html() -> tuple[bytes, dict[str, str]]:
 
 def _hash(text: str, tag: str) -> str:
     found = re.search(rf"<{tag}>(.*?)</{tag}>", text, re.DOTALL)
-    assert found is not None, tag  # noqa: S101 the file comes along
+    assert found is not None, tag  # noqa: S101 the file is bundled
     return f"'sha256-{base64.b64encode(hashlib.sha256(found[1].encode()).digest()).decode()}'"

@@ -22,8 +22,8 @@ from nin_spec.serving import errors
 from nin_spec.serving.errors import BadRequestError
 from nin_spec.serving.grpc.messages import check_fields
 from nin_spec.serving.grpc.proto import messages as pb
-from nin_spec.serving.grpc.rpc import Door, listen
-from nin_spec.serving.limits import Intake
+from nin_spec.serving.grpc.rpc import Interceptor, listen
+from nin_spec.serving.limits import MemoryBudget
 
 
 def test_without_the_token_nothing_is_read() -> None:
@@ -40,22 +40,22 @@ def test_messages_hold_memory_until_they_are_answered() -> None:
     async def wait() -> None:
         await release.wait()
 
-    service, intake = Fake(wait), Intake(MIB, total=MIB)
+    service, budget = Fake(wait), MemoryBudget(MIB, total=MIB)
     large = request(np.ones((1, MIB // 6), np.float32))
 
     async def both() -> None:
-        rpc = await listen(service, Door(intake), "127.0.0.1", 0)  # type: ignore[arg-type]
+        rpc = await listen(service, Interceptor(budget), "127.0.0.1", 0)  # type: ignore[arg-type]
         async with grpc.aio.insecure_channel(rpc.address.removeprefix("grpc://")) as channel:
             first = asyncio.ensure_future(call(channel)(large))
             await asyncio.wait_for(service.began.wait(), 20)
-            assert intake.held > MIB // 2
+            assert budget.reserved > MIB // 2
             with pytest.raises(grpc.aio.AioRpcError) as error:
                 await call(channel)(large, timeout=20)
             assert error.value.code().name == "UNAVAILABLE"
             assert dict([*error.value.trailing_metadata()])["retry-after"] == "1"
             release.set()
             await first
-            assert intake.held == 0
+            assert budget.reserved == 0
         await rpc.stop(1)
 
     asyncio.run(both())
@@ -76,7 +76,7 @@ def test_a_message_that_never_comes_is_not_waited_for() -> None:
         yield b"\xff\xff\xff"
 
     async def both() -> None:
-        rpc = await listen(Fake(), Door(Intake(MIB), patience=0.2), "127.0.0.1", 0)  # type: ignore[arg-type]
+        rpc = await listen(Fake(), Interceptor(MemoryBudget(MIB), patience=0.2), "127.0.0.1", 0)  # type: ignore[arg-type]
         async with grpc.aio.insecure_channel(rpc.address.removeprefix("grpc://")) as channel:
             ask = channel.stream_unary("/inference.GRPCInferenceService/ModelInfer")
             wanted = {never: "DEADLINE_EXCEEDED", nothing: "INVALID_ARGUMENT", broken: "INVALID_ARGUMENT"}
@@ -136,8 +136,8 @@ def test_calls_that_say_nothing_stand_in_no_probes_way() -> None:
         yield b""
 
     async def both() -> None:
-        door = Door(Intake(MIB), b"word", patience=20)
-        rpc = await listen(Fake(), door, "127.0.0.1", 0)  # type: ignore[arg-type]
+        interceptor = Interceptor(MemoryBudget(MIB), b"word", patience=20)
+        rpc = await listen(Fake(), interceptor, "127.0.0.1", 0)  # type: ignore[arg-type]
         async with grpc.aio.insecure_channel(rpc.address.removeprefix("grpc://")) as channel:
             names = ("ServerLive", "ServerReady", "ModelInfer")
             idle = [channel.stream_unary(f"/inference.GRPCInferenceService/{n}")(never()) for n in names * 100]
@@ -207,7 +207,7 @@ def test_a_shape_of_countless_axes_is_not_written_out() -> None:
     message = request()
     message.inputs[0].shape.extend([1] * 500_000)
     error = refused(Fake(), "INVALID_ARGUMENT", message)
-    assert "the shape is a list, and not a list of 1 to" in (error.details() or "")
+    assert "the shape is a list, not a list of 1 to" in (error.details() or "")
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="memory is read from /proc")

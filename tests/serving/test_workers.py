@@ -15,18 +15,18 @@ from nin_spec.serving.errors import BadRequestError
 
 
 def test_who_is_alone_has_the_machine_and_what_waits_is_shared_out() -> None:
-    """The first runs on all cores; what queued meanwhile is run by both lanes at once, each its half."""
+    """The first runs on all cores; what queued meanwhile is run by both workers at once, each its half."""
 
     async def test() -> None:
         whole, together = Model(), threading.Barrier(2)
         beside: list[list[float]] = []
 
-        def lane(arrays: Sequence[Array]) -> list[Array]:
-            together.wait(20)  # passes only if the other lane runs, too
+        def worker(arrays: Sequence[Array]) -> list[Array]:
+            together.wait(20)  # passes only if the other worker runs, too
             beside.append(arrays[0].ravel().tolist())
             return [arrays[0] * 2]
 
-        batcher = Batcher(whole, Limits(rows=8, lanes=2), lane=lane)
+        batcher = Batcher(whole, Limits(rows=8, workers=2), worker=worker)
         first = batcher.submit(rows(0), None)
         await asyncio.to_thread(whole.begun.wait, 20)
         others = [batcher.submit(rows(k), None) for k in (1, 2, 3, 4)]
@@ -66,7 +66,9 @@ def test_lanes_never_run_beside_the_whole_and_lose_nothing() -> None:
 
             return run
 
-        batcher = Batcher(counting("whole"), Limits(rows=4, queue=10_000, lanes=3), name="lanes", lane=counting("lane"))
+        batcher = Batcher(
+            counting("whole"), Limits(rows=4, queue=10_000, workers=3), name="lanes", worker=counting("lane")
+        )
         random, futures = np.random.default_rng(0), []
         for k in range(400):
             values = [13.0] if k % 50 == 13 else [float(100 + k)] * int(random.integers(1, 7))
@@ -79,8 +81,8 @@ def test_lanes_never_run_beside_the_whole_and_lose_nothing() -> None:
                 assert isinstance(future.exception(), BadRequestError)
             else:
                 assert future.result()[0].ravel().tolist() == [2 * v for v in values]
-        assert all(whole == 0 or (whole, lane) == (1, 0) for whole, lane in seen)
-        assert max(lane for _, lane in seen) == 3
+        assert all(whole == 0 or (whole, worker) == (1, 0) for whole, worker in seen)
+        assert max(worker for _, worker in seen) == 3
         for thread in [t for t in threading.enumerate() if t.name.startswith("lanes, ")]:
             thread.join(5)
             assert not thread.is_alive()
@@ -93,7 +95,7 @@ def test_closing_waits_for_every_lane() -> None:
 
     async def test() -> None:
         whole = Model()
-        batcher = Batcher(whole, Limits(rows=8, lanes=3), lane=lambda arrays: [arrays[0] * 2])
+        batcher = Batcher(whole, Limits(rows=8, workers=3), worker=lambda arrays: [arrays[0] * 2])
         first = batcher.submit(rows(1), None)
         await asyncio.to_thread(whole.begun.wait, 20)
         waiting = [batcher.submit(rows(k), None) for k in (2, 3)]

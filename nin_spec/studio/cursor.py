@@ -1,4 +1,4 @@
-"""Where in a YAML text the cursor stands, told from what is before it, however unfinished the text is."""
+"""The position of the cursor in a YAML text, from the text before it, which may be incomplete."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from dataclasses import dataclass
 
 _KEY = re.compile(r"""(?P<key>[\w-]+)\s*:(?:\s+|$)""")
 _LOOK_BACK = 2000
-"""Lines above the cursor that are looked at."""
+"""Number of lines above the cursor that are considered."""
 
 
 @dataclass(frozen=True)
-class Place:
-    """The keys that lead to the cursor, list items passed over; `word` is what has been typed of the next one.
+class Cursor:
+    """The keys that lead to the cursor, without list items.
 
-    `is_value` says that the cursor is where a value goes, the last key's own.
+    `word` is the beginning of the next one. `is_value` is true if the cursor is at the value of the last key.
     """
 
     path: tuple[str, ...]
@@ -22,8 +22,8 @@ class Place:
     is_value: bool = False
 
 
-def place(before: str) -> Place | None:
-    """The place after `before`; None in a comment or a quoted text."""
+def cursor_at(before: str) -> Cursor | None:
+    """The position after `before`; None in a comment or a quoted text."""
     lines = before.split("\n")[-_LOOK_BACK:]
     line = lines[-1]
     if re.search(r"(^|\s)#|[\"']", line):
@@ -36,28 +36,28 @@ def place(before: str) -> Place | None:
     head = rest[: word.start()]
     key = _KEY.fullmatch(head.strip() + " ") if head.strip() else None
     if key and head[-1:] in {" ", "["}:
-        return Place((*above, *inner, key["key"]), word[0], is_value=True)
+        return Cursor((*above, *inner, key["key"]), word[0], is_value=True)
     if head.strip():
         return None
     is_value = bool(inner) and _in_list(line)
-    return Place((*above, *inner), word[0], is_value=is_value)
+    return Cursor((*above, *inner), word[0], is_value=is_value)
 
 
 def _in_list(line: str) -> bool:
-    """True when the innermost open bracket is a list's."""
+    """True if the innermost open bracket is a list's."""
     opened = _open_brackets(line)
     return bool(opened) and opened[-1][1] == "["
 
 
 def _unlisted(line: str) -> tuple[int, str]:
-    """The column where the content of a line begins, behind `- `, and the content."""
+    """The column where the content of a line begins, after `- `, and the content."""
     match = re.match(r"\s*(?:-\s+)*", line)
     assert match is not None  # noqa: S101 it matches the empty text
     return match.end(), line[match.end() :]
 
 
 def _above(lines: list[str], column: int) -> tuple[str, ...]:
-    """The keys of the lines above that the column lies under."""
+    """The keys of the lines above that contain the column."""
     found: list[str] = []
     for line in reversed(lines):
         start, content = _unlisted(line)
@@ -67,7 +67,7 @@ def _above(lines: list[str], column: int) -> tuple[str, ...]:
         if start < column:
             found.append(key["key"])
             column = start
-        # A list may stand at the column of its key.
+        # A list may have the indentation of its key.
         dash = len(line) - len(line.lstrip())
         if line.lstrip().startswith("- ") and dash < column:
             column = dash + 1
@@ -75,7 +75,7 @@ def _above(lines: list[str], column: int) -> tuple[str, ...]:
 
 
 def _open_brackets(text: str) -> list[tuple[int, str]]:
-    """The brackets that are opened and not closed, with where."""
+    """The unclosed brackets, with their positions."""
     opened: list[tuple[int, str]] = []
     for index, character in enumerate(text):
         if character in "[{":
@@ -86,7 +86,7 @@ def _open_brackets(text: str) -> list[tuple[int, str]]:
 
 
 def _flow(content: str) -> tuple[tuple[str, ...], str]:
-    """The keys that lead into the open brackets of a line, and what stands behind the last comma there."""
+    """The keys that lead into the open brackets of a line, and the text after the last comma there."""
     keys: list[str] = []
     start = 0
     for index, _ in _open_brackets(content):
@@ -99,7 +99,7 @@ def _flow(content: str) -> tuple[tuple[str, ...], str]:
 
 
 def _outer(text: str) -> str:
-    """What follows the last comma that no closed bracket holds."""
+    """The text after the last comma outside closed brackets."""
     depth, start = 0, 0
     for index, character in enumerate(text):
         depth += (character in "[{") - (character in "]}")
