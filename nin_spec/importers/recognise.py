@@ -158,6 +158,8 @@ def _activations(function: Function, x: Array) -> Iterator[ops.Pointwise]:
                 number = below / float(activate(kind(**{name: 1.0}), np.full(1, -1.0))[0])
                 if 0 < number < _HIGHEST:
                     yield kind(**{name: measured(number)})
+            case _:
+                raise TypeError(f"{kind.__name__} has attributes that its values at -1 don't tell apart")
 
 
 def rounded(value: float) -> float:
@@ -197,8 +199,6 @@ def _hinted(op: Hinted) -> Word:
     match op:
         case ops.LocalResponseNorm():
             return [op], partial(_response_norm, op)
-        case ops.AvgPool2d():
-            return [op], partial(average, op)
         case ops.Pool2d():
             return [op], partial(_windows, op)
 
@@ -231,7 +231,7 @@ def _response_norm(op: ops.LocalResponseNorm, x: Array) -> Array:
     return found
 
 
-def average(op: ops.AvgPool2d, x: Array) -> Array:
+def _average(op: ops.AvgPool2d, x: Array) -> Array:
     """An average of maps over the real cells of each window, rounded down."""
     p = op.padding
     sides = ((0, 0), (0, 0), (p.top, p.bottom), (p.left, p.right))
@@ -246,7 +246,13 @@ def _sums(x: Array, op: ops.AvgPool2d) -> Array:
 
 
 def _windows(op: ops.Pool2d, x: Array) -> Array:
-    """A pool of maps without padding."""
+    """A pool of maps, rounded down; nothing where its window does not fit. An average alone may have padding."""
+    p = op.padding
+    sides = (p.top + p.bottom, p.left + p.right)
+    if x.ndim != 4 or any(k > n + s for k, n, s in zip(op.kernel_size, x.shape[2:], sides, strict=True)):
+        return np.empty(0)
+    if isinstance(op, ops.AvgPool2d):
+        return _average(op, x)
     found: Array = op.reduce(_cells(x, op), (-2, -1))
     return found
 

@@ -266,6 +266,13 @@ class LpPool2d(ops.Pool2d):
         return (np.abs(cells) ** self.p).sum(axes) ** (1 / self.p)
 
 
+@pytest.mark.parametrize("shape", [(1, 6), (1, 2, 4, 4), (1, 2, 2, 9)])
+def test_a_window_that_does_not_fit_is_not_a_pool(shape: tuple[int, ...]) -> None:
+    """On features, and on maps that are smaller."""
+    region = Region(lambda x, _: x**3)
+    assert recognise(region, shape, "here", window_pools([((3, 5), (1, 1))], [])) is None
+
+
 def test_a_new_pool_is_recognised_by_its_window_and_number(monkeypatch: pytest.MonkeyPatch) -> None:
     """Neither importer needs a rule for it."""
     monkeypatch.setattr(ops, "WindowPool", ops.MaxPool2d | LpPool2d)
