@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import FrozenInstanceError, fields, is_dataclass
+from typing import get_args
 
 import pytest
 
@@ -136,6 +137,11 @@ def test_all_ops_leaves_none_out() -> None:
     found = {c for c in vars(ops).values() if isinstance(c, type) and issubclass(c, ops.Op)}
     assert set(ops.all_ops()) == found - {ops.Op, ops.Activation, ops.Pointwise, ops.Pool2d, ops.GlobalPool2d}
     assert len(ops.all_ops()) >= 24
+
+
+def test_every_pool_with_windows_is_matched() -> None:
+    """What mypy holds `match` statements to is every such pool."""
+    assert set(get_args(ops.WindowPool)) == {kind for kind in ops.all_ops() if issubclass(kind, ops.Pool2d)}
 
 
 def test_the_reach_of_a_pool() -> None:
