@@ -6,18 +6,13 @@ import math
 import time
 from dataclasses import dataclass, field
 
-from nin_spec.importers.chain import Chain, refusal
+from nin_spec.importers.chain import Chain, Step, refusal
+from nin_spec.ir import ops
 
 MAX_MADE = 1 << 24
 """Numbers that are made of constants in all, and by one node of a region."""
 MAX_SECONDS = 12.0
 """CPU time of reading a graph: what its constants come to, and what its regions are."""
-MAX_VALUES = 1 << 26
-"""Numbers of a batch's largest maps: the proof holds some four times as many bytes."""
-MAX_MACS = 1 << 37
-"""Multiplications of a batch of the proof."""
-MAX_WINDOWS = 1 << 33
-"""Cells that the windows of a batch's pools and norms see."""
 
 
 @dataclass
@@ -45,21 +40,59 @@ class Budget:
             raise refusal(origin, f"reading the graph took {MAX_SECONDS:g} s by here, which is the limit")
 
 
-def check_cost(chain: Chain, batch: int, origin: str, *, fixed: bool) -> None:
-    """Raises ForeignModelError where the proof can't be afforded: it runs the network on a batch.
+@dataclass(frozen=True)
+class Limits:
+    """What a proof can afford of a batch: numbers of one layer's maps and of all, and what is done with them.
 
-    `fixed` says that the original takes no smaller batch.
+    `seen` are the cells that windows of pools and norms see, `windows` those windows of pools; None for no limit.
     """
-    macs = windows = values = 0
+
+    largest: int
+    macs: int
+    total: int | None = None
+    seen: int | None = None
+    windows: int | None = None
+
+
+COMPILED = Limits(largest=1 << 26, macs=1 << 37, seen=1 << 33)
+"""Of onnxruntime and PyTorch. The proof holds some four times as many bytes as the largest maps have numbers."""
+
+
+@dataclass
+class Cost:
+    """What the proof of a chain computes of a batch, counted step by step."""
+
+    batch: int
+    largest: int = 0
+    total: int = 0
+    macs: int = 0
+    seen: int = 0
+    windows: int = 0
+
+    def add(self, step: Step) -> None:
+        """Count one step."""
+        self.largest = max(self.largest, self.batch * step.output.size, self.batch * step.input.size)
+        self.total += self.batch * step.output.size
+        self.macs += self.batch * step.op.macs(step.input)
+        self.seen += self.batch * step.output.size * math.prod(getattr(step.op, "kernel_size", (1,)))
+        self.windows += math.prod(step.op.counts(step.input)) if isinstance(step.op, ops.Pool2d) else 0
+
+    def check(self, limits: Limits, origin: str, cure: str) -> None:
+        """Raises ForeignModelError, with the cure, where the proof can't be afforded."""
+        for what, number, limit in (
+            ("multiplications", self.macs, limits.macs),
+            ("cells under windows", self.seen, limits.seen),
+            ("numbers in one layer's maps", self.largest, limits.largest),
+            ("numbers in all maps", self.total, limits.total),
+            ("windows of pools", self.windows, limits.windows),
+        ):
+            if limit is not None and number > limit:
+                raise refusal(origin, f"its proof takes {number:,} {what} per batch; the limit is {limit:,}", cure)
+
+
+def check_cost(chain: Chain, batch: int, origin: str, cure: str) -> None:
+    """Raises ForeignModelError, with the cure, where onnxruntime or PyTorch would take too long for the chain."""
+    cost = Cost(batch, batch * chain.input.size)
     for step in chain.steps:
-        macs += step.op.macs(step.input)
-        windows += step.output.size * math.prod(getattr(step.op, "kernel_size", (1,)))
-        values = max(values, step.output.size, step.input.size)
-    cure = "export it with an open batch" if fixed else "pass a smaller --size, if the file leaves the size open"
-    for what, number, limit in (
-        ("multiplications", macs * batch, MAX_MACS),
-        ("cells under windows", windows * batch, MAX_WINDOWS),
-        ("numbers in one layer's maps", values * batch, MAX_VALUES),
-    ):
-        if number > limit:
-            raise refusal(origin, f"its proof takes {number:,} {what} per batch; the limit is {limit:,}", cure)
+        cost.add(step)
+    cost.check(COMPILED, origin, cure)

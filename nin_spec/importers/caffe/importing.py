@@ -19,7 +19,7 @@ from nin_spec.importers.caffe.input import Size, contract_of, picture_of
 from nin_spec.importers.caffe.path import follow
 from nin_spec.importers.caffe.recipe import recipe_of
 from nin_spec.importers.caffe.reference import forward
-from nin_spec.importers.caffe.walk import CaffeWalk
+from nin_spec.importers.caffe.walk import BATCH, CaffeWalk
 from nin_spec.importers.caffe.wiring import Wiring, wire
 from nin_spec.importers.chain import Chain, reading, refusal
 from nin_spec.importers.decompiler.decompile import Imported, decompile
@@ -27,8 +27,6 @@ from nin_spec.importers.proof import compare, outputs
 from nin_spec.ir import ops
 from nin_spec.ir.types import TensorType
 
-BATCH = 1
-"""Pictures of the proof: the definitions are computed in float64, which takes its time."""
 Given = Mapping[str, tuple[Any, ...]] | None
 
 

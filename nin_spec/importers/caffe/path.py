@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import math
-
 from nin_spec.diagnostics import ForeignModelError
+from nin_spec.importers.budget import Limits
 from nin_spec.importers.caffe.file import Layer, located
 from nin_spec.importers.caffe.rules import RULES
 from nin_spec.importers.caffe.walk import CaffeWalk
@@ -12,11 +11,8 @@ from nin_spec.importers.caffe.wiring import Wiring
 from nin_spec.importers.chain import Chain, reading, refusal
 from nin_spec.ir import ops
 
-MAX_CELLS = 1 << 24
-MAX_TOTAL = 1 << 25
-MAX_MACS = 1 << 35
-MAX_WINDOWS = 1 << 19
-"""Of one picture: numbers of a layer and of all, multiplications, windows of pools. The proof computes each."""
+LIMITS = Limits(largest=1 << 24, total=1 << 25, macs=1 << 35, windows=1 << 19)
+"""Of Caffe's definitions in NumPy, which go through pools window by window."""
 _SMALLER = "make the picture smaller in its input_param, input_dim or --size"
 
 
@@ -30,29 +26,19 @@ def follow(walk: CaffeWalk, wiring: Wiring) -> Chain:
                 raise refusal(layer.origin, "the language has no word for what this computes")
             with reading(layer.origin):
                 rule(walk, layer)
-            _check_size(walk, layer)
+            _check_cost(walk, layer)
         except ForeignModelError as error:
             raise located(error, layer.span) from None
     _finish(walk, wiring)
     return walk.chain
 
 
-def _check_size(walk: CaffeWalk, layer: Layer) -> None:
-    """What the proof would have to compute so far. Raises ForeignModelError where that is too much."""
+def _check_cost(walk: CaffeWalk, layer: Layer) -> None:
+    """Raises ForeignModelError where the proof can't afford what it would have to compute so far."""
     step = walk.chain.steps[-1] if walk.chain.steps else None
-    if step is None or step.name != layer.name:
-        return
-    walk.cells += step.output.size
-    walk.macs += step.op.macs(step.input)
-    walk.windows += math.prod(step.op.counts(step.input)) if isinstance(step.op, ops.Pool2d) else 0
-    for what, number, limit in (
-        ("elements per picture", step.output.size, MAX_CELLS),
-        ("elements per picture so far", walk.cells, MAX_TOTAL),
-        ("multiplications so far", walk.macs, MAX_MACS),
-        ("windows of pools so far", walk.windows, MAX_WINDOWS),
-    ):
-        if number > limit:
-            raise refusal(layer.origin, f"{number:,} {what}; the limit of the proof is {limit:,}", _SMALLER)
+    if step is not None and step.name == layer.name:
+        walk.cost.add(step)
+        walk.cost.check(LIMITS, layer.origin, _SMALLER)
 
 
 def _finish(walk: CaffeWalk, wiring: Wiring) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from nin_spec.importers.budget import Cost
 from nin_spec.importers.caffe.file import Layer, array_of
 from nin_spec.importers.chain import Array, Chain, refusal
 from nin_spec.ir import ops
@@ -16,6 +17,8 @@ from nin_spec.ir import ops
 MAX_PARAMETERS = 1 << 28
 MAX_DRAWN = 1 << 26
 """Parameters that are drawn for the proof of a net without weights."""
+BATCH = 1
+"""Pictures of the proof: Caffe's definitions are computed in float64, which takes its time."""
 Blobs = dict[str, Array]
 
 
@@ -32,9 +35,7 @@ class CaffeWalk:
     used: list[Blobs] = field(default_factory=list)
     remarks: list[str] = field(default_factory=list)
     parameters: int = 0
-    macs: int = 0
-    cells: int = 0
-    windows: int = 0
+    cost: Cost = field(default_factory=lambda: Cost(BATCH))
 
     def add(self, op: ops.Op, layer: Layer, init: Mapping[str, Any] | None = None, **arrays: Array) -> None:
         """A step of the chain."""

@@ -36,6 +36,13 @@ if TYPE_CHECKING:
     from nin_spec.model import Model
 
 
+_CHEAPER = {
+    True: "export it with an open batch",
+    False: "pass a smaller --size, if the file leaves the size open",
+}
+"""What makes a proof cheaper, of a fixed batch or of an open one."""
+
+
 def import_onnx(path: str | Path, size: tuple[int, ...] | None = None) -> tuple[Imported, list[str]]:
     """The spec and the model of an ONNX file, proved against it; and what is worth knowing.
 
@@ -57,7 +64,7 @@ def _import(path: Path, size: tuple[int, ...] | None) -> tuple[Imported, list[st
     try:
         layout = layout_of(source, size)
         walk, chain = _walked(source, layout)
-        check_cost(chain, layout.batch or 1, source.name, fixed=layout.batch is not None)
+        check_cost(chain, layout.batch or 1, source.name, _CHEAPER[layout.batch is not None])
         told, more = contract_of(walk.contract, layout)
         found = decompile(replace(chain, **_said(own, chain, told)))
         _require_one_network(source, layout, found, chain)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from nin_spec.importers.budget import MAX_VALUES
+from nin_spec.importers.budget import COMPILED
 from nin_spec.importers.chain import Chain, reading, refusal
 from nin_spec.importers.onnx.evaluate import label
 from nin_spec.importers.onnx.regions import hinted_by, region_of, unknowable
@@ -68,8 +68,8 @@ def _check_size(walk: Walk, origin: str) -> None:
     """Raises ForeignModelError where a batch of the value is more than the proof can hold."""
     walk.source.budget.check_time(origin)
     numbers = walk.batch * walk.chain.output.size
-    if numbers > MAX_VALUES:
-        why = f"it gives {numbers:,} elements for a batch of {walk.batch:,}; the limit is {MAX_VALUES:,}"
+    if numbers > COMPILED.largest:
+        why = f"it gives {numbers:,} elements for a batch of {walk.batch:,}; the limit is {COMPILED.largest:,}"
         raise refusal(origin, why, "export it with an open batch, and a smaller picture")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from caffe_nets import conv, layer, net, written
 
 from nin_spec.diagnostics import ForeignModelError
 from nin_spec.importers.caffe.importing import import_caffe
+from nin_spec.importers.caffe.path import LIMITS
 from nin_spec.importers.caffe.proto import messages
 
 POOL = "pooling_param { pool: MAX kernel_size: 2 stride: 1 }"
@@ -18,11 +20,11 @@ POOL = "pooling_param { pool: MAX kernel_size: 2 stride: 1 }"
 @pytest.mark.parametrize(
     ("layers", "shape", "line", "message"),
     [
-        ([layer("Pooling", "data", "p", POOL)], (1, 8192, 8192), 2, "67,092,481 elements per picture;"),
-        ([conv("a", more="kernel_size: 1"), conv("b", "a")], (3, 2048, 2000), 2, "16,384,000 elements"),
+        ([layer("Pooling", "data", "p", POOL)], (1, 8192, 8192), 2, "67,108,864 numbers in one layer's maps"),
+        ([conv("a", more="kernel_size: 1"), conv("b", "a")], (3, 2048, 2000), 2, "16,384,000 numbers in all maps"),
         ([layer("Pooling", "data", "p", POOL)], (1, 1024, 1024), 2, "1,046,529 windows of pools"),
         ([conv("a", channels=65536), conv("b", "a", 65536)], (3, 8, 8), 3, "parameters so far"),
-        ([conv("a", channels=4096), conv("b", "a", 1024)], (3, 60, 60), 3, "multiplications so far"),
+        ([conv("a", channels=4096), conv("b", "a", 1024)], (3, 60, 60), 3, "multiplications per batch"),
     ],
     ids=["numbers", "numbers in all", "windows", "parameters", "multiplications"],
 )
@@ -32,7 +34,7 @@ def test_what_the_proof_cannot_afford_is_refused_with_what_lifts_it(
     """None of these reaches the proof."""
     monkeypatch.setattr("nin_spec.importers.caffe.importing.forward", lambda *_: pytest.fail("it was computed"))
     if message.startswith("16,384,000"):
-        monkeypatch.setattr("nin_spec.importers.caffe.path.MAX_TOTAL", 1 << 23)
+        monkeypatch.setattr("nin_spec.importers.caffe.path.LIMITS", replace(LIMITS, total=1 << 23))
     last = "p" if "Pooling" in layers[0] else "b"
     with pytest.raises(ForeignModelError, match=message) as caught:
         import_caffe(written(tmp_path, net(*layers, shape=shape, last=last)))

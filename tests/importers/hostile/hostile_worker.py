@@ -6,6 +6,8 @@ A line of JSON for each case.
 
 from __future__ import annotations
 
+import contextlib
+import importlib
 import json
 import os
 import resource
@@ -113,15 +115,19 @@ def outcome(call: Callable[[Path], object], folder: Path) -> dict[str, Any]:
     return {"outcome": "imported"}
 
 
+def pages(kind: int) -> int:
+    """Bytes of this process: mapped (0) or resident (1)."""
+    return int(Path("/proc/self/statm").read_text().split()[kind]) * resource.getpagesize()
+
+
 def tried(name: str, call: Callable[[Path], object]) -> dict[str, Any]:
     """A case in a process of its own."""
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    before = pages(1)
     with tempfile.TemporaryDirectory() as folder:
         told = Path(folder, "outcome.json")
         child = os.fork()
         if child == 0:
-            used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
-            resource.setrlimit(resource.RLIMIT_AS, (used + SPACE, used + SPACE))
+            resource.setrlimit(resource.RLIMIT_AS, (pages(0) + SPACE, pages(0) + SPACE))
             told.write_text(json.dumps(outcome(call, Path(folder))))
             os._exit(0)
         killed, began = False, time.monotonic()
@@ -133,13 +139,29 @@ def tried(name: str, call: Callable[[Path], object]) -> dict[str, Any]:
         _, status, usage = ended
         found = json.loads(told.read_text()) if told.exists() else {"outcome": "died", "said": f"status {status}"}
     seconds = WALL if killed else usage.ru_utime + usage.ru_stime
-    return {"name": name, **found, "seconds": round(seconds, 2), "megabytes": max(0, usage.ru_maxrss - before) // 1024}
+    return {"name": name, **found, "seconds": round(seconds, 2), "megabytes": (usage.ru_maxrss * 1024 - before) >> 20}
+
+
+def load(call: Callable[[Path], object]) -> None:
+    """Load what a call loads, so that no case has to; the call itself runs in a process of its own."""
+    with tempfile.TemporaryDirectory() as folder:
+        told = Path(folder, "modules.json")
+        child = os.fork()
+        if child == 0:
+            outcome(call, Path(folder))
+            told.write_text(json.dumps(list(sys.modules)))
+            os._exit(0)
+        os.waitpid(child, 0)
+        for name in json.loads(told.read_text()):
+            with contextlib.suppress(ImportError):  # some modules are made and not found
+                importlib.import_module(name)
 
 
 def main() -> None:
     """Try the cases, and print what came of each."""
     warnings.simplefilter("ignore")
     kind, every = sys.argv[1], int(sys.argv[2])
+    load(partial(_imported, {"net.onnx": hostile_graphs.file_of([hostile_graphs.CONV])}, "net.onnx", None))
     for k, (name, call) in enumerate(CASES[kind]()):
         if k % every == 0:
             sys.stdout.write(json.dumps(tried(name, call)) + "\n")
