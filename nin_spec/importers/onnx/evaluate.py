@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nin_spec.importers.budget import Budget
-from nin_spec.importers.chain import reading
+from nin_spec.importers.chain import reading, refusal
 from nin_spec.importers.onnx import pools
 
 if TYPE_CHECKING:
@@ -45,12 +45,23 @@ def evaluate_node(
 
     feeds = {name: values[name] for name in node.input if name}
     with reading(label(node)), np.errstate(all="ignore"):
-        budget.spend(numbers_made(node, [values[name] for name in node.input if name]), label(node), kept=kept)
+        given = [values[name] for name in node.input if name]
+        budget.spend(numbers_made(node, given), label(node), kept=kept)
+        _check_division(node, given)
         # Of a node alone the evaluator takes the newest opset; a function says its own.
         results = [name for name in node.output if name]
         one = helper.make_function("nin_spec", "one", list(feeds), results, [node], [helper.make_opsetid("", opset)])
         faster = pools.operators() if pools.is_plain(node, attributes(node)) else None
         return [np.asarray(v) for v in ReferenceEvaluator(one, new_ops=faster).run(None, feeds, attributes={})]
+
+
+def _check_division(node: NodeProto, given: list[Constant]) -> None:
+    """Raises ForeignModelError for a quotient of integers that is not one: onnxruntime would end the process."""
+    if node.op_type == "Div" and given[0].dtype.kind == "i":
+        dividend, divisor = np.broadcast_arrays(*given)
+        lowest = np.iinfo(dividend.dtype).min
+        if ((divisor == 0) | ((divisor == -1) & (dividend == lowest))).any():
+            raise refusal(label(node), "it divides integers by 0, or the lowest integer by -1")
 
 
 def numbers_made(node: NodeProto, given: list[Constant]) -> int:

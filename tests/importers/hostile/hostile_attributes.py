@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from hostile_graphs import NAN, file_of
+from hostile_graphs import NAN, Node, file_of
 from onnx import AttributeProto, NodeProto, TensorProto, helper
 
 HUGE, LOWEST = 1 << 62, -(1 << 63)
@@ -104,7 +104,7 @@ def twisted() -> Iterator[tuple[str, bytes]]:
     """Attributes that are not what they say: another type, two values, one name twice, a reference."""
     for kind in range(15):
         node = node_of("Conv", "strides", [1, 1])
-        node.attribute[0].type = kind  # type: ignore[assignment]
+        node.attribute[0].type = kind
         yield f"strides of type {kind}", file_of([node])
     node = node_of("Conv", "strides", [1, 1])
     node.attribute.append(helper.make_attribute("strides", [2, 2]))
@@ -131,6 +131,10 @@ def regions() -> Iterator[tuple[str, bytes]]:
         *(("Softmax", "axis", a) for a in (0, 9, LOWEST)),
         *(("Elu", "alpha", a) for a in (NAN, 1e38, 0.0)),
     ):
-        fork = [node_of(operator, key, value), ("Mul", ["x", "c"], ["d"], {}), ("Sigmoid", ["d"], ["e"], {})]
+        fork: list[Node] = [
+            node_of(operator, key, value),
+            ("Mul", ["x", "c"], ["d"], {}),
+            ("Sigmoid", ["d"], ["e"], {}),
+        ]
         nodes = [*fork, ("Mul", ["d", "e"], ["last"], {})]
         yield f"fork {operator}.{key}={value}", file_of(nodes, last="last", shape=("n", 3, 512, 512))

@@ -10,11 +10,11 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
-from hostile_graphs import CONV, HUGE, Change, changed, file_of, model_of
+from hostile_graphs import CONV, HUGE, Change, Node, changed, file_of, model_of
 from onnx import TensorProto, helper, numpy_helper
 
 import nin_spec
-from nin_spec.api import make
+from nin_spec.exporter import make
 
 Files = dict[str, bytes]
 
@@ -78,11 +78,9 @@ def tensors() -> Iterator[tuple[str, bytes]]:
     for field in ("float_data", "int32_data", "int64_data", "double_data", "uint64_data"):
         yield f"{field} beside raw", weight(lambda t, f=field: getattr(t, f).extend([1] * 108))  # type: ignore[misc]
         yield f"{field} alone", weight(lambda t, f=field: (t.ClearField("raw_data"), getattr(t, f).extend([1] * 108)))  # type: ignore[misc]
-    yield (
-        "texts",
-        weight(lambda t: (t.ClearField("raw_data"), setattr(t, "data_type", 8), t.string_data.extend([b"\xff"] * 108))),
-    )
-    yield "a segment", weight(lambda t: (setattr(t.segment, "begin", HUGE), setattr(t.segment, "end", 0)))
+    texts = TensorProto(dims=[4, 3, 3, 3], data_type=8, string_data=[b"\xff"] * 108, name="w")
+    yield "texts", weight(lambda t: t.CopyFrom(texts))
+    yield "a segment", weight(lambda t: setattr(t.segment, "begin", HUGE))
     sparse = helper.make_sparse_tensor(
         numpy_helper.from_array(np.ones(1, np.float32), "s"), numpy_helper.from_array(np.array([HUGE]), "i"), [HUGE]
     )
@@ -282,7 +280,7 @@ def operators() -> Iterator[tuple[str, bytes]]:
         for kind in kinds:
             node = helper.make_node(kind, ["c"], ["d"], domain=domain)
             yield f"{domain} {kind}", changed(imported, [CONV, node], last="d")
-            fork = [CONV, node, ("Mul", ["c", "d"], ["e"], {})]
+            fork: list[Node] = [CONV, node, ("Mul", ["c", "d"], ["e"], {})]
             yield f"{domain} {kind} in a fork", changed(imported, fork, last="e")
         constant = helper.make_node(kinds[0], ["w"], ["v"], domain=domain)
         yield f"{domain} {kinds[0]} of constants", changed(imported, [constant, ("Conv", ["x", "v"], ["c"], {})])
@@ -295,7 +293,7 @@ def large() -> Iterator[tuple[str, bytes]]:
     """A few bytes that ask for gigabytes or hours."""
     big = {"shape": ("n", 3, 512, 512)}
     small = {"u": np.ones((1, 3, 1, 1), np.float32), "wide": np.ones((4096, 3, 1, 1), np.float32)}
-    swish = [("Sigmoid", ["c"], ["s"], {}), ("Mul", ["c", "s"], ["d"], {})]
+    swish: list[Node] = [("Sigmoid", ["c"], ["s"], {}), ("Mul", ["c", "s"], ["d"], {})]
     pool = {"kernel_shape": [2, 2]}
     cases: dict[str, tuple[list[Any], dict[str, Any]]] = {
         "a convolution of 16 million cells": ([("Conv", ["x", "u"], ["c"], {})], {"shape": ("n", 3, 4096, 4096)}),

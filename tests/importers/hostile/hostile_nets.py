@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import torch
@@ -123,6 +124,12 @@ def texts() -> Iterator[tuple[str, bytes]]:
         yield f"Caffe input {dims[:40]}", net_of(CONV, dims).encode()
 
 
+def _reshaped(dims: list[int], message: Any) -> None:
+    shape = message.layer[0].blobs[0].shape
+    shape.ClearField("dim")
+    shape.dim.extend(dims)
+
+
 def blobs() -> Iterator[tuple[str, dict[str, bytes]]]:
     """Weights whose blobs are of another shape, or of none."""
     prototxt = net_of(CONV).encode()
@@ -138,12 +145,7 @@ def blobs() -> Iterator[tuple[str, dict[str, bytes]]]:
         return {"net.prototxt": prototxt, "net.caffemodel": bytes(message.SerializeToString())}
 
     for dims in ([], [HUGE], [0, HUGE, HUGE], [-1, -4], [1 << 31] * 4, [1] * 40, [108], [4, 3, 3, 3, 1]):
-        yield (
-            f"blob of {dims[:3]} x{len(dims)}",
-            weights(
-                lambda m, d=dims: (m.layer[0].blobs[0].shape.ClearField("dim"), m.layer[0].blobs[0].shape.dim.extend(d))
-            ),
-        )  # type: ignore[misc]
+        yield f"blob of {dims[:3]} x{len(dims)}", weights(partial(_reshaped, dims))
     for size in (0, 1, 3, 431, 433, 1 << 20):
         yield f"blob of {size} bytes", weights(lambda m, n=size: setattr(m.layer[0].blobs[0], "data", bytes(n)))  # type: ignore[misc]
     yield "no blobs", weights(lambda m: m.layer[0].ClearField("blobs"))
@@ -257,7 +259,7 @@ def _cyclic() -> nn.Module:
 
 
 MODULES: dict[str, Callable[[], Any]] = {
-    **{f"a forward: {name}": (lambda f=function: Odd(f)) for name, function in FORWARDS.items()},
+    **{f"a forward: {name}": partial(Odd, function) for name, function in FORWARDS.items()},
     "NaN weights": lambda: _with(lambda conv: conv.weight.fill_(float("nan"))),
     "infinite weights": lambda: _with(lambda conv: conv.weight.fill_(float("inf"))),
     "weights of the meta device": lambda: _with(lambda conv: conv.to("meta")),

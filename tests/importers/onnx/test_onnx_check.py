@@ -66,6 +66,23 @@ def test_what_is_no_graph_is_refused_before_it_runs(
     refused(graph_file(tmp_path / "net.onnx", nodes, {"w": W, **constants}), message)
 
 
+@pytest.mark.parametrize(("a", "b"), [(-(1 << 63), -1), (5, 0)])
+def test_integers_that_have_no_quotient_are_refused(a: int, b: int, tmp_path: Path) -> None:
+    """At the first of them onnxruntime ends the process."""
+    nodes: list[Node] = [
+        ("Div", ["a", "b"], ["q"], {}),
+        ("Sub", ["q", "q"], ["z"], {}),
+        ("Add", ["z", "same"], ["to"], {}),
+    ]
+    constants = {"w": W, "a": np.array([a]), "b": np.array([b]), "same": np.array([-1, 3, 8, 8])}
+    path = graph_file(
+        tmp_path / "net.onnx",
+        [*nodes, ("Reshape", ["x", "to"], ["r"], {}), ("Conv", ["r", "w"], ["c"], {}), *TAIL],
+        constants,
+    )
+    refused(path, "it divides integers by 0, or the lowest integer by -1")
+
+
 def test_constants_that_grow_step_by_step_are_refused_where_they_become_too_large(tmp_path: Path) -> None:
     grow: list[Node] = [("Concat", [f"a{k}", f"a{k}"], [f"a{k + 1}"], {"axis": 0}) for k in range(40)]
     nodes = [*grow, ("Conv", ["x", "w", "a40"], ["c"], {}), *TAIL]
