@@ -66,3 +66,17 @@ def test_a_claim_out_of_reach_is_found() -> None:
     recipe = load("nin_cifar_author").spec.train
     assert unsaid("8.81% error with augmentation.", recipe) == ["augmentation", "whitening"]
     assert unsaid("trained with augmentation.", load("nin_cifar_bn").spec.train) == []
+
+
+SOURCE = re.compile(r"^# Source: (.+)\.$", re.M)
+
+
+@pytest.mark.parametrize("name", shipped_names())
+def test_a_spec_says_who_published_it(name: str) -> None:
+    """In the comment at its top: an author, a repository, or the spec of ours that it was made from."""
+    header = (SHIPPED / f"{name}.yaml").read_text().partition("\nspec: ")[0]
+    (source,) = SOURCE.findall(header)
+    if name.startswith("seed_"):
+        assert "nin-spec" not in source
+    for other in re.findall(r"\b(?:nin|seed)_\w+", source):
+        assert other in shipped_names()
