@@ -181,3 +181,23 @@ def test_the_citation_says_what_the_project_says() -> None:
     assert [author["name"] for author in citation["authors"]] == re.findall(
         r"\(c\) \d+ (.+)", (ROOT / "LICENSE").read_text()
     )
+
+
+# ------------------------------------------------------------------ CONTRIBUTING
+
+CONTRIBUTING = (ROOT / ".github" / "CONTRIBUTING.md").read_text()
+
+
+def test_every_file_that_contributing_names_exists() -> None:
+    """But for those of a new thing, called NAME."""
+    named = set(re.findall(r"`((?:nin_spec|exporters|tests|specs)/[\w/.]*)`", CONTRIBUTING))
+    assert len(named) > 30
+    assert [name for name in sorted(named) if "NAME" not in name and not (ROOT / name).exists()] == []
+
+
+def test_every_target_that_contributing_names_exists() -> None:
+    """In the Makefile."""
+    named = set(re.findall(r"\bmake ([a-z][a-z-]+)(?=`|  )", CONTRIBUTING))
+    assert {"setup", "test", "test-floors", "wheel"} <= named
+    makefile = (ROOT / "Makefile").read_text()
+    assert [name for name in named if not re.search(rf"^{name}:", makefile, re.MULTILINE)] == []

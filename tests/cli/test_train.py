@@ -218,7 +218,7 @@ def test_a_run_is_taken_wherever_weights_are(nin_spec: Command) -> None:
 
 def test_the_help_says_what_may_be_said_anew(nin_spec: Command) -> None:
     text = " ".join(nin_spec("train", "--help").out.split())
-    assert "Only --data may be said anew then" in text
+    assert "Only --data may be changed when resuming" in text
 
 
 @pytest.mark.usefixtures("small")
