@@ -68,7 +68,7 @@ def test_a_claim_out_of_reach_is_found() -> None:
     assert unsaid("trained with augmentation.", load("nin_cifar_bn").spec.train) == []
 
 
-SOURCE = re.compile(r"^# Source: (.+)\.$", re.M)
+SOURCE = re.compile(r"^# Source: (.+)\.$", re.MULTILINE)
 
 
 @pytest.mark.parametrize("name", shipped_names())
