@@ -56,4 +56,4 @@ async def busy(model: Model, limits: Limits) -> tuple[Batcher, asyncio.Future[li
 
 
 def go(test: Coroutine[Any, Any, None]) -> None:
-    asyncio.run(asyncio.wait_for(test, 30))
+    asyncio.run(asyncio.wait_for(test, 120))

@@ -101,7 +101,7 @@ def refused(service: Fake, code: str, message: Any = None, **server: Any) -> grp
 
     async def session(channel: grpc.aio.Channel) -> None:
         with pytest.raises(grpc.aio.AioRpcError) as error:
-            await call(channel)(request() if message is None else message, timeout=20)
+            await call(channel)(request() if message is None else message, timeout=60)
         caught.append(error.value)
 
     on_server(service, session, **server)

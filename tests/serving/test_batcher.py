@@ -298,7 +298,7 @@ def test_an_output_with_other_rows_is_never_shared_out() -> None:
     """Of detections, say: each request then runs alone, and gets the whole output."""
 
     def found(arrays: Sequence[Array]) -> list[Array]:
-        gate.wait(20)
+        gate.wait(60)
         return [np.flatnonzero(arrays[0] > 0)[:, None], arrays[0] * 2]
 
     async def test() -> None:

@@ -22,7 +22,7 @@ def test_who_is_alone_has_the_machine_and_what_waits_is_shared_out() -> None:
         beside: list[list[float]] = []
 
         def worker(arrays: Sequence[Array]) -> list[Array]:
-            together.wait(20)  # passes only if the other worker runs, too
+            together.wait(60)  # passes only if the other worker runs, too
             beside.append(arrays[0].ravel().tolist())
             return [arrays[0] * 2]
 
@@ -84,7 +84,7 @@ def test_lanes_never_run_beside_the_whole_and_lose_nothing() -> None:
         assert all(whole == 0 or (whole, worker) == (1, 0) for whole, worker in seen)
         assert max(worker for _, worker in seen) == 3
         for thread in [t for t in threading.enumerate() if t.name.startswith("lanes, ")]:
-            thread.join(5)
+            thread.join(60)
             assert not thread.is_alive()
 
     go(test())
@@ -104,6 +104,6 @@ def test_closing_waits_for_every_lane() -> None:
         assert not closing.done()
         whole.gate.set()
         await asyncio.gather(closing, first, *waiting)
-        await asyncio.wait_for(batcher.close(), 5)  # again does no harm
+        await asyncio.wait_for(batcher.close(), 60)  # again does no harm
 
     go(test())

@@ -212,7 +212,7 @@ def test_a_deadline_ends_the_wait() -> None:
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await call(channel)(request(), timeout=0.2)
         assert caught.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
-        await asyncio.wait_for(service.cancelled.wait(), 20)
+        await asyncio.wait_for(service.cancelled.wait(), 60)
 
     on_server(service, session)
 
@@ -227,9 +227,9 @@ def test_a_client_that_leaves_is_not_worked_for() -> None:
 
     async def session(channel: grpc.aio.Channel) -> None:
         pending = call(channel)(request())
-        await asyncio.wait_for(service.began.wait(), 20)
+        await asyncio.wait_for(service.began.wait(), 60)
         pending.cancel()
-        await asyncio.wait_for(service.cancelled.wait(), 20)
+        await asyncio.wait_for(service.cancelled.wait(), 60)
 
     on_server(service, session)
 
@@ -291,7 +291,7 @@ def test_what_is_under_way_is_answered_before_the_end() -> None:
         async with grpc.aio.insecure_channel(rpc.address.removeprefix("grpc://")) as channel:
             half = channel.stream_unary("/inference.GRPCInferenceService/ModelInfer")(late())
             pending = asyncio.ensure_future(call(channel)(request()))
-            await asyncio.wait_for(service.began.wait(), 20)
+            await asyncio.wait_for(service.began.wait(), 60)
             stopping = asyncio.create_task(rpc.stop(20))
             await asyncio.sleep(0.1)
             async with grpc.aio.insecure_channel(rpc.address.removeprefix("grpc://")) as other:

@@ -47,10 +47,10 @@ def test_messages_hold_memory_until_they_are_answered() -> None:
         rpc = await listen(service, Interceptor(budget), "127.0.0.1", 0)  # type: ignore[arg-type]
         async with grpc.aio.insecure_channel(rpc.address.removeprefix("grpc://")) as channel:
             first = asyncio.ensure_future(call(channel)(large))
-            await asyncio.wait_for(service.began.wait(), 20)
+            await asyncio.wait_for(service.began.wait(), 60)
             assert budget.reserved > MIB // 2
             with pytest.raises(grpc.aio.AioRpcError) as error:
-                await call(channel)(large, timeout=20)
+                await call(channel)(large, timeout=60)
             assert error.value.code().name == "UNAVAILABLE"
             assert dict([*error.value.trailing_metadata()])["retry-after"] == "1"
             release.set()
@@ -82,7 +82,7 @@ def test_a_message_that_never_comes_is_not_waited_for() -> None:
             wanted = {never: "DEADLINE_EXCEEDED", nothing: "INVALID_ARGUMENT", broken: "INVALID_ARGUMENT"}
             for messages, code in wanted.items():
                 with pytest.raises(grpc.aio.AioRpcError) as error:
-                    await ask(messages(), timeout=20)
+                    await ask(messages(), timeout=60)
                 assert error.value.code().name == code, messages
         await rpc.stop(0)
 
@@ -143,13 +143,13 @@ def test_calls_that_say_nothing_stand_in_no_probes_way() -> None:
             idle = [channel.stream_unary(f"/inference.GRPCInferenceService/{n}")(never()) for n in names * 100]
             idle += [channel.stream_unary("/grpc.health.v1.Health/Check")(never()) for _ in range(100)]
             await asyncio.sleep(0.2)
-            assert (await call(channel, "ServerLive")(pb.ServerLiveRequest(), timeout=10)).live
+            assert (await call(channel, "ServerLive")(pb.ServerLiveRequest(), timeout=60)).live
             check = channel.unary_unary("/grpc.health.v1.Health/Check")
-            assert await check(b"", timeout=10) == b"\x08\x01"
+            assert await check(b"", timeout=60) == b"\x08\x01"
             told = (("authorization", "Bearer word"),)
             asked = pb.ModelReadyRequest(name="probe")
-            assert (await call(channel, "ModelReady")(asked, metadata=told, timeout=10)).ready
-            assert (await call(channel)(request(id="mine"), metadata=told, timeout=10)).id == "mine"
+            assert (await call(channel, "ModelReady")(asked, metadata=told, timeout=60)).ready
+            assert (await call(channel)(request(id="mine"), metadata=told, timeout=60)).id == "mine"
             for each in idle:
                 each.cancel()
         await rpc.stop(0)
@@ -176,7 +176,7 @@ def test_a_message_of_countless_fields_is_refused_before_it_is_read(data: bytes)
     async def session(channel: grpc.aio.Channel) -> None:
         ask = channel.unary_unary("/inference.GRPCInferenceService/ModelInfer")
         with pytest.raises(grpc.aio.AioRpcError, match="more than 16384 fields") as error:
-            await ask(data, timeout=20)
+            await ask(data, timeout=60)
         assert error.value.code().name == "INVALID_ARGUMENT"
 
     on_server(Fake(), session)
@@ -223,7 +223,7 @@ def test_nothing_of_a_call_outlives_it(kind: str) -> None:
         ask = channel.unary_unary("/inference.GRPCInferenceService/ModelInfer")
         for _ in range(12):
             with contextlib.suppress(grpc.aio.AioRpcError):
-                await ask(data, timeout=20)
+                await ask(data, timeout=60)
             held.append(resident())
 
     large = request(np.ones((1, 4 * MIB), np.float32))
