@@ -9,7 +9,7 @@ from pathlib import Path
 MODEL_SUFFIXES = (".onnx", ".ort")
 """Files that onnxruntime runs."""
 
-_TEXTS = (".json", ".cfg", ".txt", ".conf", ".ini")
+_TEXTS = (".json", ".cfg", ".txt", ".conf", ".ini", ".toml")
 """Suffixes that a spec may have, too: decided by content."""
 
 
@@ -36,6 +36,13 @@ _CAFFE = Foreign("a Caffe net", "nin-spec import {file} -o {stem}.yaml")
 _ENGINE = Foreign("a TensorRT engine", "it can't be read: use the ONNX file from which it was built")
 _ARRAYS = Foreign("a file of arrays", "use it as an input of nin-spec run, or as a data set: --data {file}")
 _PICTURE = Foreign("a picture", "pass the model first: nin-spec run MODEL.onnx {file}")
+_DRAWING = Foreign("a drawing", "pass the spec that it was drawn from: nin-spec build SPEC.yaml")
+_PICKLE = Foreign(
+    "a pickle",
+    "it is never loaded: call torch.save(net.state_dict(), '{stem}.pt') where it was written, then "
+    "nin-spec export SPEC --onnx --weights {stem}.pt",
+)
+_ARCHIVE = Foreign("an archive", "unpack it, and pass what is inside; a data set is passed by --data DIR")
 
 FOREIGN = {
     **dict.fromkeys((".pt", ".pth", ".ckpt", ".bin", ".tar"), _PYTORCH),
@@ -63,6 +70,10 @@ FOREIGN = {
     **dict.fromkeys((".npy", ".npz"), _ARRAYS),
     **dict.fromkeys((".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif"), _PICTURE),
     ".py": Foreign("Python code", "to import a PyTorch module, use Python: nin_spec.import_module(module, inputs)"),
+    **dict.fromkeys((".svg", ".pdf", ".dot"), _DRAWING),
+    **dict.fromkeys((".pkl", ".pickle", ".joblib"), _PICKLE),
+    **dict.fromkeys((".gz", ".tgz", ".zip", ".xz", ".bz2", ".zst", ".7z"), _ARCHIVE),
+    ".toml": Foreign("TOML", "a spec is YAML: nin-spec show nin_cifar prints one"),
     ".ipynb": Foreign("a notebook", "to import a PyTorch module, run nin_spec.import_module(module, inputs) in it"),
 }
 """By the suffix, in lower case."""

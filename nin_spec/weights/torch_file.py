@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -50,12 +51,21 @@ def _unpickled(path: Path) -> object:
         return torch.load(path, map_location="cpu", weights_only=True)
     except WeightsError:
         raise
-    except pickle.UnpicklingError:
+    except pickle.UnpicklingError as error:
         hint = "save only the state_dict: torch.save(net.state_dict(), ...); code in a checkpoint is never run"
-        raise refusal(path, "it contains more than tensors", hint) from None
+        raise refusal(path, f"it contains {_named(str(error))}", hint) from None
     except Exception as error:  # noqa: BLE001 a damaged pickle may raise anything
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise refusal(path, f"PyTorch can't read it: {reason}") from None
+
+
+def _named(message: str) -> str:
+    """What `weights_only` found besides tensors, by its error: `argparse.Namespace`."""
+    found = re.search(r"GLOBAL ([\w.]+)", message)
+    if found is None:
+        return "more than tensors"
+    kind = "a NumPy array or scalar" if found[1].startswith("numpy.") else "an object"
+    return f"more than tensors: {kind} ({found[1]})"
 
 
 def _refuse_bombs(path: Path) -> None:

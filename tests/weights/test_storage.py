@@ -8,6 +8,7 @@ import pickle
 import subprocess
 import sys
 import zipfile
+from argparse import Namespace
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ from nin_spec.ir import ops
 from nin_spec.ir.graph import Graph
 from nin_spec.ir.types import DType, TensorType
 from nin_spec.weights import load, save
+from nin_spec.weights.storage import read
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -218,3 +220,23 @@ def test_a_tensor_of_another_form_is_told(tmp_path: Path, change: Any, said: str
     torch.save({**tensors, first: change(tensors[first])}, tmp_path / "w.pt")
     with pytest.raises(WeightsError, match=f"{first} {said}"):
         load(tmp_path / "w.pt", graph)
+
+
+@pytest.mark.parametrize(
+    ("value", "told"),
+    [
+        (Namespace(lr=0.1), "an object (argparse.Namespace)"),
+        (np.zeros(3), "a NumPy array or scalar (numpy"),
+        (np.float64(1), "a NumPy array or scalar (numpy"),
+    ],
+)
+def test_what_a_checkpoint_holds_besides_tensors_is_named(value: Any, told: str, tmp_path: Path) -> None:
+    torch.save({"state_dict": {"w": torch.zeros(1)}, "args": value}, tmp_path / "net.pt")
+    with pytest.raises(WeightsError, match="it contains more than tensors: ") as caught:
+        read(tmp_path / "net.pt")
+    assert told in str(caught.value)
+
+
+def test_a_url_is_refused_as_one() -> None:
+    with pytest.raises(WeightsError, match="it is a URL, and only local files are read"):
+        read(Path("https://example.org/net.pt"))
