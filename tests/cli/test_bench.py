@@ -21,6 +21,7 @@ import nin_spec as library
 from nin_spec.bench.contenders import PEERS
 from nin_spec.cli import bench as command
 from nin_spec.cli import execute
+from nin_spec.cli.bench_table import number
 from nin_spec.seals import Kind, kind_of
 
 Run = Callable[..., Any]
@@ -313,4 +314,4 @@ def test_time_left_is_told_as_people_tell_it(seconds: float, text: str) -> None:
 @pytest.mark.parametrize(("ms", "text"), [(0.05234, "0.052"), (1.2345, "1.234"), (12.345, "12.35"), (123.45, "123.5")])
 def test_milliseconds_have_the_digits_that_mean_something(ms: float, text: str) -> None:
     """Three to four."""
-    assert command.number(ms) in {text, text[:-1] + str(int(text[-1]) - 1)}
+    assert number(ms) in {text, text[:-1] + str(int(text[-1]) - 1)}
