@@ -159,7 +159,7 @@ def test_a_contender_that_computes_something_else_fails_the_command(nin_spec: Ru
     """It is told, the others are measured, and the command exits 1."""
     done = nin_spec("bench", "small.onnx", *QUICK, "--against", "other.onnx,bare")
     assert done.code == 1
-    assert "FAILED other.onnx at batch 1: it scores differ from those of nin-spec" in done.out
+    assert "FAILED other.onnx at batch 1: its scores differ from those of nin-spec" in done.out
     assert any(line.startswith("bare") for line in done.out.splitlines())
 
 
