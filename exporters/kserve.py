@@ -12,10 +12,10 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from nin_spec.diagnostics import Code, ExportError
 from nin_spec.exporter import Artifact, Proof
-from nin_spec.exporters.rendering import render
 from nin_spec.exporters.targets import known_targets
 from nin_spec.exporters.triton import DEFAULT_TARGET, TARGET, find_triton, served_name
 from nin_spec.model import Model
+from nin_spec.rendering import render
 from nin_spec.seals import Kind
 
 SCHEMES = ("s3", "gs", "pvc", "hf", "https", "http", "hdfs", "webhdfs", "oci")
@@ -57,7 +57,7 @@ class KServeExporter:
         if options.hardware == "cpu":
             remarks.append("a repository exported without --threads uses all cores of its node, whatever a replica may")
         file = f"{shown['service']}.kserve.yaml"  # a spec of that name may lie beside it
-        files = {file: render("inference_service.yaml.jinja", shown)}
+        files = {file: render("nin_spec.exporters", "inference_service.yaml.jinja", shown)}
         return Artifact(files, tuple(remarks), kinds={".yaml": Kind.KSERVE})
 
 

@@ -17,11 +17,11 @@ from pydantic import BaseModel, ConfigDict
 
 from nin_spec.diagnostics import Code, ExportError
 from nin_spec.exporter import Artifact, Proof
-from nin_spec.exporters.rendering import render
 from nin_spec.ir import ops
 from nin_spec.ir.graph import Graph, Node
 from nin_spec.ir.types import Padding, Pair, end_padding, window_count
 from nin_spec.model import Model, Preprocessing
+from nin_spec.rendering import render
 from nin_spec.seals import Kind
 
 Tree = dict[str, "Tree | str"]
@@ -42,7 +42,7 @@ class SourceExporter:
 
     def export(self, model: Model, options: SourceOptions) -> Artifact:
         """`<name>.py`. Raises ExportError for an op without a rule."""
-        data = render("torch_source.py.jinja", facts(model))
+        data = render("nin_spec.exporters", "torch_source.py.jinja", facts(model))
         name = f"{_module_name(model.graph.name)}.py"
         remark = f"{name} holds no weights: save them with `nin-spec build -o`, and give it the file"
         return Artifact({name: data}, (remark,), kinds={".py": Kind.SOURCE})

@@ -20,9 +20,9 @@ from pydantic import BaseModel, Field, field_validator
 from nin_spec.diagnostics import Code, ExportError
 from nin_spec.exporter import Artifact, Proof, find
 from nin_spec.exporters.onnx_file import OnnxOptions
-from nin_spec.exporters.rendering import render
 from nin_spec.exporters.targets import Target, find_target, known_targets
 from nin_spec.model import Model
+from nin_spec.rendering import render
 from nin_spec.seals import Kind
 
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ class TritonExporter:
         labels = "".join(f"{line_of(label)}\n" for label in model.card.labels).encode()
         shown = {**facts(model, proto, options, target), "labels_sha256": sha256(labels).hexdigest() if labels else ""}
         onnx_file = f"{name}/1/model.onnx"
-        files = {f"{name}/config.pbtxt": render("config.pbtxt.jinja", shown), onnx_file: data}
+        files = {f"{name}/config.pbtxt": render("nin_spec.exporters", "config.pbtxt.jinja", shown), onnx_file: data}
         if labels:
             files[f"{name}/labels.txt"] = labels
             if any(line_of(label) != label for label in model.card.labels):

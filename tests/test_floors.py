@@ -12,7 +12,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 
 FLOORS = (
-    ("children", "diagnostics", "foreign", "guide", "interrupts", "seals"),
+    ("children", "diagnostics", "foreign", "guide", "interrupts", "rendering", "seals"),
     ("extras", "files", "named", "printing"),
     ("ir", "language"),
     ("analysis", "model", "recipe_names", "revisions", "torch_layers", "words"),

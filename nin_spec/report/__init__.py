@@ -1,6 +1,6 @@
 """A network and its training as one self-contained HTML page.
 
-page.py       renders the template report.html.jinja, which escapes every text
+page.py       renders the template templates/report.html.jinja, which escapes every text
 about.py      a network's facts: totals, layers with their fractions, receptive fields, recipe, lint
 results.py    a run's facts: data, curves, results, confusion
 pieces.py     the drawings: receptive fields, curves, confusion, as SVG

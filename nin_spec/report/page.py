@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from nin_spec.diagrams import svg
+from nin_spec.rendering import render
 from nin_spec.report import about
 from nin_spec.report.pieces import confusion_svg, curves_svg, fields_svg
 from nin_spec.report.results import result_of
@@ -23,21 +24,7 @@ def html(network: Network, run: Run | None = None) -> bytes:
     Raises TrainingError if a file of the run is damaged.
     """
     result = result_of(run) if run is not None else None
-    page: str = _environment().get_template("report.html.jinja").render(_facts(network, result))
-    return page.encode()
-
-
-def _environment() -> Any:
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    return Environment(
-        loader=PackageLoader("nin_spec.exporters"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
+    return render("nin_spec.report", "report.html.jinja", _facts(network, result))
 
 
 def _facts(network: Network, result: Result | None) -> dict[str, Any]:

@@ -20,12 +20,12 @@ from nin_spec.diagnostics import ExportError, ParityError
 from nin_spec.exporter import make
 from nin_spec.exporters import onnx_rules
 from nin_spec.exporters.onnx_writer import Writer
-from nin_spec.exporters.rendering import quoted
 from nin_spec.exporters.targets import TRITON, find_target
 from nin_spec.exporters.triton import DEFAULT_TARGET, buckets
 from nin_spec.ir import ops
 from nin_spec.ir.graph import Node
 from nin_spec.model import Model
+from nin_spec.rendering import quoted
 
 GOLDENS = Path(__file__).parent / "goldens"
 

@@ -1,4 +1,4 @@
-"""Templates: the files of `templates/`, rendered as they stand, a missing fact being an error."""
+"""Templates: the files of a package's `templates/`, rendered as they stand, a missing fact being an error."""
 
 from __future__ import annotations
 
@@ -6,13 +6,16 @@ from collections.abc import Mapping
 from typing import Any
 
 
-def render(template: str, facts: Mapping[str, Any]) -> bytes:
-    """The template, filled in, as UTF-8. `tojson` and `quoted` make texts safe in YAML and protobuf text."""
-    from jinja2 import Environment, PackageLoader, StrictUndefined
+def render(package: str, template: str, facts: Mapping[str, Any]) -> bytes:
+    """The template, filled in, as UTF-8.
+
+    What goes into HTML is escaped; elsewhere `tojson` and `quoted` make texts safe in YAML and protobuf text.
+    """
+    from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
     environment = Environment(
-        loader=PackageLoader("nin_spec.exporters"),
-        autoescape=False,  # noqa: S701 no HTML is written; each template makes its texts safe
+        loader=PackageLoader(package),
+        autoescape=select_autoescape(["html.jinja"]),
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
