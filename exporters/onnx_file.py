@@ -1,4 +1,4 @@
-"""Models as ONNX: written node by node from the graph, without torch and without tracing.
+"""Models as ONNX: written node by node from the graph, without torch or tracing.
 
 Opset 17 and IR version 8 by default, which onnxruntime loads from 1.12 on. The file is self-contained
 and describes itself in its metadata; two exports of a model give the same bytes.
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from nin_spec.exporters.onnx_writer import Writer
 
 MAX_BYTES = (1 << 31) - (1 << 20)
-"""Protocol buffers end at 2 GiB; the rest of the file needs little."""
+"""Protocol buffers are limited to 2 GiB; the rest of the file is small."""
 
 
 def _by_comma(given: Any) -> Any:
@@ -40,35 +40,34 @@ Words = Annotated[tuple[str, ...], BeforeValidator(_by_comma)]
 
 
 class OnnxOptions(BaseModel):
-    """What can be chosen about an ONNX file."""
+    """Options of an ONNX file."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    opset: int | None = Field(None, ge=OPSETS[0], le=OPSETS[1], description="ONNX opset, 13 to 26; 17 if left out.")
+    opset: int | None = Field(None, ge=OPSETS[0], le=OPSETS[1], description="ONNX opset, 13 to 26; default: 17.")
     target: str | None = Field(
         None,
-        description="Write what a server loads: onnxruntime==1.15, triton==24.10; refuse what it can't run.",
+        description="Target server, for example onnxruntime==1.15 or triton==24.10; an error if it can't run the "
+        "model.",
         examples=known_targets(),
     )
-    batch: Literal["dynamic"] | int = Field(
-        "dynamic", description="`dynamic` takes any batch size, a number that one alone."
-    )
+    batch: Literal["dynamic"] | int = Field("dynamic", description="Batch size: `dynamic` for any, or a fixed number.")
     dtype: Literal["float32", "float64"] = Field(
         "float32",
-        description="Numbers of the file; onnxruntime has no float64 convolution on the CPU.",
+        description="dtype of the file; onnxruntime has no float64 convolution on the CPU.",
     )
     takes: Literal["normalised", "pixels"] = Field(
         "normalised",
-        description="What the file's input is: prepared numbers, or the picture's own bytes in the spec's layout.",
+        description="Input of the file: preprocessed tensors, or raw pixels in the spec's layout.",
     )
     outputs: Words = Field(
         ("scores",),
-        description="What the file gives, by comma: scores, probabilities, and top5 (or another number: "
+        description="Outputs of the file, comma-separated: scores, probabilities, and top5 (or another number: "
         "top_probabilities and top_classes, best first).",
         examples=["scores", "probabilities", "top5"],
     )
     without: Words = Field(
-        (), description=f"Passes to leave out, by comma: {', '.join(PASSES)}.", examples=list(PASSES)
+        (), description=f"Passes to skip, comma-separated: {', '.join(PASSES)}.", examples=list(PASSES)
     )
 
     @field_validator("target")
@@ -86,9 +85,9 @@ class OnnxOptions(BaseModel):
             if word not in ("scores", "probabilities", *tops):
                 raise ValueError(did_you_mean(word, ["scores", "probabilities", "top5"]))
         if len(set(words)) != len(words) or len(tops) > 1:
-            raise ValueError("each can be asked for once, and one number of best classes")
+            raise ValueError("each output is allowed once, and one number of best classes")
         if not set(words) - set(tops):
-            raise ValueError("the best classes come beside scores or probabilities: say probabilities,top5")
+            raise ValueError("the best classes need scores or probabilities, too: pass probabilities,top5")
         return words
 
     @field_validator("without")
@@ -113,7 +112,7 @@ class OnnxExporter:
     proof: ClassVar[Proof] = Proof.PARITY
 
     def export(self, model: Model, options: OnnxOptions) -> Artifact:
-        """`<name>.onnx`. Raises ExportError for what the opset, the target or the format can't hold."""
+        """Make `<name>.onnx`. Raises ExportError for what the opset, the target or the format does not support."""
         _check(model, options)
         target = find_target(options.target) if options.target else None
         _fits(model, options)
@@ -127,7 +126,7 @@ class OnnxExporter:
 
 
 def _remarks(model: Model, opset: int, target: Target | None, options: OnnxOptions) -> list[str]:
-    """What is worth knowing of the file."""
+    """Remarks on the file."""
     remarks = []
     if model.graph.input.dtype != options.dtype:
         remarks.append(f"the spec computes in {model.graph.input.dtype}, the file in {options.dtype}")
@@ -142,39 +141,41 @@ def _remarks(model: Model, opset: int, target: Target | None, options: OnnxOptio
 
 
 def _check(model: Model, options: OnnxOptions) -> None:
-    """What can be said of the options only with the model at hand."""
+    """Checks of the options that need the model."""
     from nin_spec.exporters.onnx_outputs import top_of
 
     if options.batch != "dynamic" and not 1 <= options.batch <= 1 << 20:
         raise ExportError(
-            Code.EXPORT_OPTION, f"batch can't be {options.batch}", hint=f"say dynamic, or a number from 1 to {1 << 20}"
+            Code.EXPORT_OPTION, f"batch can't be {options.batch}", hint=f"pass dynamic, or a number from 1 to {1 << 20}"
         )
     top, classes = top_of(options.outputs) or 0, model.graph.output.shape[0]
     if top > classes:
-        message = f"top{top} asks for more classes than the network has ({classes})"
-        raise ExportError(Code.EXPORT_OPTION, message, hint=f"say top{classes} or fewer")
+        message = f"top{top} is more than the network's {classes} classes"
+        raise ExportError(Code.EXPORT_OPTION, message, hint=f"pass top{classes} or fewer")
 
 
 def _fits(model: Model, options: OnnxOptions) -> None:
-    """The weights must fit into the format, and into the numbers of the file."""
+    """The weights must fit into the format, and into the dtype of the file."""
     import numpy as np
 
     size = sum(w.size for w in model.weights.values()) * np.dtype(options.dtype).itemsize
     if size > MAX_BYTES:
-        hint = "ask for --dtype float32: it takes half" if options.dtype == "float64" else "use fewer channels or units"
+        hint = "pass --dtype float32, which needs half" if options.dtype == "float64" else "use fewer channels or units"
         raise ExportError(
-            Code.EXPORT_OPTION, f"the weights take {size:,} bytes, and one ONNX file holds at most 2 GiB", hint=hint
+            Code.EXPORT_OPTION, f"the weights are {size:,} bytes, but an ONNX file is limited to 2 GiB", hint=hint
         )
     largest = np.finfo(options.dtype).max
     for name, array in model.weights.items():
         if array.size and not np.all(np.abs(array) <= largest):
             raise ExportError(
-                Code.EXPORT_OPTION, f"{name} holds a number that {options.dtype} can't", hint="ask for --dtype float64"
+                Code.EXPORT_OPTION,
+                f"{name} has values out of the range of {options.dtype}",
+                hint="pass --dtype float64",
             )
 
 
 def _build(model: Model, made: Model, opset: int, target: Target | None, options: OnnxOptions) -> ModelProto:
-    """The file of a model: its facts are those of the spec, its graph the rewritten one's."""
+    """The file of a model: its metadata is that of the spec, its graph the rewritten one."""
     import numpy as np
     from onnx import helper
 
@@ -208,7 +209,7 @@ def _build(model: Model, made: Model, opset: int, target: Target | None, options
 
 
 def _write_input(writer: Writer, made: Model, options: OnnxOptions) -> tuple[int, list[int | str]]:
-    """The input's element type and its shape without the batch; pixels become numbers, channels first."""
+    """The input's element type and its shape without the batch; pixels are cast to floats, channels first."""
     import numpy as np
     from onnx import helper
 
@@ -227,10 +228,9 @@ def _write_input(writer: Writer, made: Model, options: OnnxOptions) -> tuple[int
 
 
 def metadata(model: Model, options: OnnxOptions) -> dict[str, str]:
-    """What the file says of itself. No timestamp: the same model gives the same bytes.
+    """The file's metadata. No timestamp: the same model gives the same bytes.
 
-    Counts are the spec's, whatever passes saved. `output` is what `scores` are, or the probabilities where
-    the file gives no scores.
+    Counts are the spec's, before passes. `output` is the kind of `scores`, or probabilities if the file has no scores.
     """
     card, graph = model.card, model.graph
     facts: dict[str, Any] = {

@@ -1,4 +1,4 @@
-"""Which opset a file is written in, so that those who will run it load it and compute it rightly.
+"""The choice of the opset, so that the target runtimes load the file and compute it correctly.
 
 With a target that is the measured row of its onnxruntime (`targets.py`); without one, every release measured.
 """
@@ -16,11 +16,11 @@ from nin_spec.ir.graph import Graph, Node
 DEFAULT_OPSET = 17
 OPSETS = (13, 26)
 DEFINED = 19
-"""Before this opset ONNX left open what a partial window's average divides by."""
+"""Before this opset ONNX does not define the divisor of a partial window's average."""
 
 
 def choose_opset(graph: Graph, asked: int | None, target: Target | None = None) -> int:
-    """The opset asked for, else the lowest from 17 on that expresses the graph exactly and that the target computes.
+    """The requested opset, else the lowest from 17 on that expresses the graph exactly and that the target computes.
 
     Raises ExportError for an opset that can't express the graph, and for what the target can't load or compute.
     """
@@ -48,11 +48,11 @@ def _vague(graph: Graph, asked: int) -> ExportError:
 def _for_target(graph: Graph, asked: int | None, target: Target, needed: int) -> int:
     runtime = target.runtime
     if asked is not None and asked > runtime.opset:
-        message = f"{target} runs opset {runtime.opset} at most, not {asked}"
-        hint = "leave --opset out, or name a later target"
+        message = f"{target} supports opsets up to {runtime.opset}, not {asked}"
+        hint = "remove --opset, or pass a later target"
         raise ExportError(Code.EXPORT_OPTION, message, hint=hint)
     if not runtime.versions and needed > runtime.opset:
-        # Nobody measured what it makes of a graph that its opsets leave open.
+        # Not measured: graphs that its opsets don't define.
         raise _refused(graph, target, runtime.opset, None)
     if asked is not None and asked < needed and not runtime.versions:
         raise _vague(graph, asked)
@@ -71,7 +71,7 @@ def _candidates(runtime: Runtime, needed: int) -> Iterator[int]:
 
 
 def _first_wrong(graph: Graph, opset: int, runtime: Runtime) -> Node | None:
-    """The first node that the runtime computes rightly in no way of writing it."""
+    """The first node for which the runtime computes no spelling correctly."""
     return next((node for node in graph if not _is_right(node, opset, runtime, open_size=graph.open_size)), None)
 
 
@@ -85,7 +85,7 @@ def _refused(graph: Graph, target: Target, opset: int, asked: int | None) -> Exp
     node = _first_wrong(graph, opset, target.runtime) or _left_open(graph)[0]
     at = f" at opset {asked}" if asked is not None else ""
     message = f"{target} can't compute {node.name}{at}, {_described(node, open_size=graph.open_size)}"
-    cures = list(_cures(graph, target, asked))
+    cures = list(_fixes(graph, target, asked))
     return ExportError(Code.EXPORT_OPTION, message, node.span, ", or ".join(cures))
 
 
@@ -97,28 +97,28 @@ def _described(node: Node, *, open_size: bool) -> str:
     return f"a {mode} {node.op.noun} of {'an open' if open_size else 'a fixed'} size"
 
 
-def _cures(graph: Graph, target: Target, asked: int | None) -> Iterator[str]:
-    """What makes the export possible: another opset, a fixed size, a later release."""
+def _fixes(graph: Graph, target: Target, asked: int | None) -> Iterator[str]:
+    """Fixes that make the export possible: another opset, a fixed size, a later release."""
     needed = DEFINED if _left_open(graph) else OPSETS[0]
     own = target.runtime
     if asked is not None and any(_first_wrong(graph, opset, own) is None for opset in _candidates(own, needed)):
-        yield "leave --opset out"
+        yield "remove --opset"
     if graph.open_size:
         yield "fix the size (input: {open: false})"
     rows = list(table().runtimes.values())
     for later in rows[rows.index(own) + 1 :]:
         if later.versions and any(_first_wrong(graph, opset, later) is None for opset in _candidates(later, needed)):
-            yield f"name a later target: onnxruntime=={later.name}"
+            yield f"pass a later target: onnxruntime=={later.name}"
             return
 
 
 def readers(opset: int, target: Target | None) -> tuple[Runtime, ...]:
-    """The runtimes that a file is for: the target's, or every release measured that loads the opset."""
+    """The runtimes of a file: the target's, or every measured release that loads the opset."""
     return (target.runtime,) if target else tuple(row for row in table().measured if row.opset >= opset)
 
 
 def where_wrong(graph: Graph, opset: int, target: Target | None) -> Iterator[str]:
-    """For a file without a target: which releases that load it were measured to compute a node of it wrongly."""
+    """For a file without a target: the releases that load it but compute a node incorrectly, as measured."""
     if target is not None or not any(isinstance(node.op, ops.Pool2d) for node in graph):
         return
     known = readers(opset, None)
@@ -126,7 +126,7 @@ def where_wrong(graph: Graph, opset: int, target: Target | None) -> Iterator[str
         names = [row.name for row in known if not _is_right(node, opset, row, open_size=graph.open_size)]
         if names:
             releases = f"{names[0]} to {names[-1]}" if len(names) > 1 else names[0]
-            yield f"onnxruntime {releases} computes {node.name} wrongly: to export for it, pass --target"
+            yield f"onnxruntime {releases} computes {node.name} incorrectly: to export for it, pass --target"
             return
 
 

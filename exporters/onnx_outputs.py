@@ -1,7 +1,7 @@
-"""What an ONNX file gives: the network's scores, probabilities, the best classes; each computed once.
+"""The outputs of an ONNX file: scores, probabilities, best classes; each computed once.
 
-- `scores` is what the spec's network ends in, whatever that is: `nin_spec.output` says so.
-- `probabilities` is their softmax. A network that ends in one has them already, and a log-softmax is undone.
+- `scores` is the output of the spec's network; `nin_spec.output` is its kind.
+- `probabilities` is their softmax. A network that ends in a softmax has them already, and a log-softmax is inverted.
 - `top5` (any number) is two outputs, `top_probabilities` and `top_classes` (int64), best first.
 """
 
@@ -26,7 +26,7 @@ def top_of(outputs: Sequence[str]) -> int | None:
 
 
 def write_outputs(w: Writer, graph: Graph, outputs: Sequence[str]) -> list[tuple[str, int, list[int]]]:
-    """Write what `outputs` asks for after the chain, and return each output's name, element type and shape.
+    """Write the requested `outputs` after the chain, and return each one's name, element type and shape.
 
     The shape leaves out the batch axis.
     """
@@ -58,7 +58,7 @@ def _rename(w: Writer, name: str) -> str:
 
 
 def _probabilities(w: Writer, kind: str, own: str, *, given: bool) -> str:
-    """The value that holds the probabilities; a node where there is none yet, or where it needs a second name."""
+    """The name of the probabilities; adds a node if there are none yet, or for a second name."""
     op = {PROBABILITIES: "Identity", "log_probabilities": "Exp"}.get(kind, "Softmax")
     if op == "Identity" and (own == PROBABILITIES or not given):
         return own

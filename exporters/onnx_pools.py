@@ -1,11 +1,10 @@
-"""How pools are written in ONNX: each exact way, of which one is chosen for the runtimes that will run the file.
+"""How pools are written in ONNX: all exact spellings, of which one is chosen for the target runtimes.
 
-1. As it is.
-2. As a floor-mode pool with explicit padding, where the size is fixed.
+1. Directly. 2. As a floor-mode pool with explicit padding, where the size is fixed.
 3. An average that counts padding as one that counts none times the share that is real, where the size is fixed.
 4. The same as zeros put round the input, and an average that has no padding behind them, where the size is open.
 
-Not every runtime computes every form that it loads: `targets.py` holds what was measured.
+Not every runtime computes every form that it loads: see the measurements in `targets.py`.
 """
 
 from __future__ import annotations
@@ -29,14 +28,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Way:
-    """One way to write a pool: the form that a runtime has to compute for it, and what writes it."""
+    """One way to write a pool: the form that a runtime has to support, and its writer."""
 
     form: str
     write: Callable[[Writer, Node], None]
 
 
 def ways(node: Node, *, open_size: bool) -> Iterator[Way]:
-    """Every way to write a pool exactly, the plainest first."""
+    """Every way to write a pool exactly, the simplest first."""
     op = node.op
     if not isinstance(op, ops.WindowPool):
         raise TypeError(f"{node.name} is a {node.kind}, not a pool")
@@ -63,7 +62,7 @@ def _direct(op: ops.WindowPool, *, open_size: bool) -> Way:
 
 
 def choose(node: Node, opset: int, runtimes: Sequence[Runtime], *, open_size: bool) -> Way:
-    """The way that most of the runtimes compute rightly at an opset; of equals the plainest."""
+    """The way that most of the runtimes compute correctly at an opset; among equals, the simplest."""
     found = list(ways(node, open_size=open_size))
     return max(found, key=lambda way: sum(runtime.computes(way.form, opset) for runtime in runtimes))
 
@@ -83,7 +82,7 @@ def _pool(w: Writer, node: Node, op: ops.WindowPool, part: str = "") -> None:
 
 
 def _window(op: ops.Pool2d) -> dict[str, Any]:
-    """The attributes of a pool; ceil_mode only where it says something, as it costs the blocked layout."""
+    """The attributes of a pool; ceil_mode only if it matters, as it loses the blocked layout."""
     p = op.padding
     return {
         "kernel_shape": op.kernel_size,

@@ -1,4 +1,4 @@
-"""How each op is written in ONNX: one rule an op, found by its type.
+"""How each op is written in ONNX: one rule per op, found by its type.
 
 Every rule keeps the function exactly. Where opsets differ, the rule writes what the one at hand has:
 Hardswish is an op from opset 14, Mish from 18, GELU from 20.
@@ -100,7 +100,7 @@ def _lrn(w: Writer, node: Node, op: ops.LocalResponseNorm) -> None:
 @rule(ops.PReLU)
 def _prelu(w: Writer, node: Node, op: ops.PReLU) -> None:
     slope = w.weights[f"{node.name}.weight"]
-    # One slope a channel must broadcast over the map's cells.
+    # One slope per channel must broadcast over the map's cells.
     shape = (-1, 1, 1) if op.per_channel and node.input.is_map else (-1,)
     w.add("PRelu", node, w.constant(f"{node.name}.weight", slope.reshape(shape)))
 
@@ -117,7 +117,7 @@ def _relu(w: Writer, node: Node, _: ops.ReLU) -> None:
 def _leaky_relu(w: Writer, node: Node, op: ops.LeakyReLU) -> None:
     if w.dtype == np.float32:
         w.add("LeakyRelu", node, alpha=op.slope)
-    else:  # an attribute holds 32 bits, which would be the precision of the slope
+    else:  # an attribute has 32 bits, which would limit the precision of the slope
         w.add("PRelu", node, _number(w, node, "slope", op.slope))
 
 
@@ -231,7 +231,7 @@ def _channel_shuffle(w: Writer, node: Node, op: ops.ChannelShuffle) -> None:
 
 
 def _pool(w: Writer, node: Node, _: ops.WindowPool) -> None:
-    """Write a pool the way that the file's runtimes compute rightly."""
+    """Write a pool in a way that the file's runtimes compute correctly."""
     choose(node, w.opset, w.runtimes, open_size=w.open_size).write(w, node)
 
 

@@ -20,9 +20,9 @@ Array = NDArray[Any]
 
 @dataclass
 class Writer:
-    """A chain being written: nodes and initializers so far, and the name of the value that comes next.
+    """A chain being written: nodes and initializers so far, and the name of the current value.
 
-    `runtimes` are those that the file is for: of several ways to write an op, the one they compute rightly is chosen.
+    `runtimes` are the targets: of several ways to write an op, one that they compute correctly is chosen.
     """
 
     opset: int
@@ -35,7 +35,7 @@ class Writer:
     tensors: list[TensorProto] = field(default_factory=list)
 
     def add(self, op_type: str, node: Node, *inputs: str, part: str = "", **attributes: Any) -> str:
-        """A node after the last value, named for the graph's node; `part` tells several of one apart.
+        """Add a node after the last value, named after the graph's node; `part` distinguishes several of one node.
 
         Its value is named for the node of the spec that has it: parity finds each under that name.
         """
@@ -48,13 +48,13 @@ class Writer:
         return value
 
     def append(self, op_type: str, name: str, **attributes: Any) -> str:
-        """A node after the last value that none of the graph's stands for."""
+        """Add a node after the last value that does not correspond to a node of the graph."""
         self.nodes.append(helper.make_node(op_type, [self.value], [name], name=name, **attributes))
         self.value = name
         return name
 
     def parameter(self, node: Node, name: str) -> str:
-        """An initializer that holds one of the node's parameters, under its own name."""
+        """An initializer for one of the node's parameters, under its name."""
         full = f"{node.name}.{name}"
         return self.constant(full, self.weights[full])
 

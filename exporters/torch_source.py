@@ -1,4 +1,4 @@
-"""Models as PyTorch source: one readable file that needs torch alone and loads the same weights file.
+"""Models as PyTorch source: one readable file that needs only torch and loads the same weights file.
 
 Layers with weights are modules under the graph's names; everything else is a call in `forward`. What
 PyTorch lacks is copied from `torch_layers.py`, so that both compute the same.
@@ -28,7 +28,7 @@ Tree = dict[str, "Tree | str"]
 
 
 class SourceOptions(BaseModel):
-    """Nothing to choose."""
+    """No options."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -44,7 +44,7 @@ class SourceExporter:
         """`<name>.py`. Raises ExportError for an op without a rule."""
         data = render("nin_spec.exporters", "torch_source.py.jinja", facts(model))
         name = f"{_module_name(model.graph.name)}.py"
-        remark = f"{name} holds no weights: save them with `nin-spec build -o`, and give it the file"
+        remark = f"{name} has no weights: save them with `nin-spec build -o`, and load that file"
         return Artifact({name: data}, (remark,), kinds={".py": Kind.SOURCE})
 
 
@@ -157,7 +157,7 @@ def _tree(graph: Graph) -> Tree:
         for part in path:
             below = branch.setdefault(part, {})
             if not isinstance(below, dict):
-                raise TypeError(f"{node.name} lies below another layer")
+                raise TypeError(f"{node.name} is nested in another layer")
             branch = below
         branch[last] = rule(node.op, node)
     return root
@@ -173,7 +173,7 @@ def _is_list(keys: list[str]) -> bool:
 
 
 def _container(tree: Tree) -> str:
-    """A ModuleList where the keys count from 0, else a ModuleDict; one line an entry."""
+    """A ModuleList if the keys count from 0, else a ModuleDict; one line per entry."""
     numbered = _is_list(list(tree))
     lines = [text if numbered else f'"{key}": {text}' for key, text in _fields(tree)]
     body = "".join(textwrap.indent(f"{line},\n", "    ") for line in lines)
@@ -190,7 +190,7 @@ def _access(tree: Tree, name: str) -> str:
     text, branch = f"self.{first}", tree[first]
     for part in rest:
         if isinstance(branch, str):
-            raise TypeError(f"{name} lies below another layer")
+            raise TypeError(f"{name} is nested in another layer")
         text += f"[{part}]" if _is_list(list(branch)) else f'["{part}"]'
         branch = branch[part]
     return text
@@ -245,7 +245,7 @@ CALLS: dict[type[ops.Op], Callable[[Any, str], str]] = {
 
 
 def _steps(graph: Graph) -> Iterator[str]:
-    """A line a node, with the shape that it gives; a remark where a block begins."""
+    """A line per node, with its output shape; a comment at the start of a block."""
     tree, part = _tree(graph), ""
     calls: list[tuple[str, str, Node]] = []
     for node in graph:
@@ -308,5 +308,5 @@ def _helpers(graph: Graph) -> list[str]:
 
 
 def _plain(source: str) -> str:
-    """A function of ours without the remarks for our linter."""
+    """A function of ours without linter comments."""
     return re.sub(r"  # noqa.*", "", source).replace("(norm: Any, name: str) -> Any", "(norm, name)").rstrip()

@@ -2,9 +2,9 @@
 
 The repository is what `tritonserver --model-repository` loads, with the onnxruntime backend:
 
-    NAME/config.pbtxt    batching, queue policy, instances, one warm-up a bucket
+    NAME/config.pbtxt    batching, queue policy, instances, one warm-up per bucket
     NAME/1/model.onnx    made by the onnx exporter
-    NAME/labels.txt      one label a line, for the classification extension
+    NAME/labels.txt      one label per line, for the classification extension
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from onnx import ModelProto, ValueInfoProto
 
 DEFAULT_TARGET = "triton==26.07"
-TARGET = f"Server that loads it, as triton==24.10; --triton and --kserve take {DEFAULT_TARGET} if it is left out."
+TARGET = f"Target server, for example triton==24.10; default for --triton and --kserve: {DEFAULT_TARGET}."
 
 KINDS = {
     "FLOAT": "FP32",
@@ -46,31 +46,31 @@ KINDS = {
 """Triton's data type for each of ONNX's."""
 
 TENSORRT_SINCE = "24.04"
-"""What older backends make of the profile shapes is not known."""
+"""The behaviour of older backends with profile shapes is unknown."""
 
 
 class TritonOptions(OnnxOptions):
-    """What can be chosen about a repository: all that can be about its ONNX file, but for the batch."""
+    """Options of a repository: those of its ONNX file, except for the batch."""
 
-    batch: Literal["dynamic"] = Field("dynamic", description="Always `dynamic`: Triton makes the batches.")
+    batch: Literal["dynamic"] = Field("dynamic", description="Always `dynamic`: Triton does the batching.")
     target: str = Field(DEFAULT_TARGET, description=TARGET, examples=known_targets())
-    max_batch: int = Field(32, ge=1, le=65536, description="Most rows of a batch; 32 if left out.")
-    delay: int = Field(
-        0, ge=0, le=10**9, description="Microseconds that a request waits for others to join; 0 if left out."
-    )
+    max_batch: int = Field(32, ge=1, le=65536, description="Maximum rows per batch; default: 32.")
+    delay: int = Field(0, ge=0, le=10**9, description="Microseconds that a request waits for others; default: 0.")
     preferred: int | str | None = Field(
-        None, description="Sizes at which a batch waits for no more, as 8,16,32; those that --max-batch allows."
+        None, description="Sizes at which a batch stops waiting, for example 8,16,32; at most --max-batch."
     )
-    queue: int = Field(256, ge=1, le=10**6, description="Most requests waiting, 503 beyond; 256 if left out.")
+    queue: int = Field(256, ge=1, le=10**6, description="Maximum waiting requests, 503 above; default: 256.")
     timeout: int = Field(
-        1000, ge=1, le=10**6, description="Milliseconds that a request may wait, 503 beyond; 1000 if left out."
+        1000, ge=1, le=10**6, description="Milliseconds that a request may wait, 503 after; default: 1000."
     )
-    hardware: Literal["cpu", "gpu"] = Field("cpu", description="Where it runs; cpu if left out.")
-    instances: int = Field(1, ge=1, le=256, description="Copies of the model, of each GPU; 1 if left out.")
+    hardware: Literal["cpu", "gpu"] = Field("cpu", description="Hardware; default: cpu.")
+    instances: int = Field(1, ge=1, le=256, description="Instances of the model, per GPU; default: 1.")
     threads: int | None = Field(
-        None, ge=1, le=4096, description="Threads of a copy on the CPU; every core seen if left out."
+        None, ge=1, le=4096, description="Threads of an instance on the CPU; default: all visible cores."
     )
-    tensorrt: Literal["off", "float32", "float16"] = Field("off", description="Run through TensorRT, in these numbers.")
+    tensorrt: Literal["off", "float32", "float16"] = Field(
+        "off", description="Run through TensorRT, in this precision."
+    )
 
     @field_validator("preferred")
     @classmethod
@@ -88,7 +88,7 @@ class TritonExporter:
     proof: ClassVar[Proof] = Proof.PARITY
 
     def export(self, model: Model, options: TritonOptions) -> Artifact:
-        """The repository. Raises ExportError for what the release named can't load, or options at odds."""
+        """Make the repository. Raises ExportError for what the target can't load, or contradictory options."""
         import onnx
 
         target, name = find_triton(options.target), served_name(model)
@@ -103,7 +103,7 @@ class TritonExporter:
         if labels:
             files[f"{name}/labels.txt"] = labels
             if any(line_of(label) != label for label in model.card.labels):
-                remarks.append("labels.txt holds a label a line: line breaks inside labels became spaces")
+                remarks.append("labels.txt has one label per line: line breaks inside labels became spaces")
         remarks.append(f"made for {target} and later")
         kinds = {**inner.kinds, ".pbtxt": Kind.TRITON}
         return Artifact(files, tuple(remarks), inner.passes, kinds, models=(onnx_file,))
@@ -119,19 +119,19 @@ def find_triton(text: str) -> Target:
     target = find_target(text)
     if not target.name.startswith("triton=="):
         raise ExportError(
-            Code.EXPORT_OPTION, f"{target.name} is no release of Triton", hint=f"write it as {DEFAULT_TARGET}"
+            Code.EXPORT_OPTION, f"{target.name} is not a release of Triton", hint=f"write for example {DEFAULT_TARGET}"
         )
     return target
 
 
 def served_name(model: Model) -> str:
-    """What Triton calls the model, and its folder. Raises ExportError for a name that can't be a folder's."""
+    """The name of the model in Triton, and of its folder. Raises ExportError for an invalid folder name."""
     name = model.graph.name
     if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]*", name):
         raise ExportError(
             Code.EXPORT_OPTION,
             f"Triton can't serve a model of the name {name!r}",
-            hint="name it by letters, digits, _, -",
+            hint="use letters, digits, _ and -",
         )
     return name
 
@@ -140,24 +140,24 @@ def _check(options: TritonOptions, target: Target) -> None:
     """Raise ExportError for options that contradict each other."""
     if options.tensorrt != "off" and options.hardware != "gpu":
         raise ExportError(
-            Code.EXPORT_OPTION, "--tensorrt needs --hardware gpu", hint="add --hardware gpu, or leave --tensorrt out"
+            Code.EXPORT_OPTION, "--tensorrt needs --hardware gpu", hint="add --hardware gpu, or remove --tensorrt"
         )
     if options.tensorrt != "off" and target.name < f"triton=={TENSORRT_SINCE}":
         raise ExportError(
             Code.EXPORT_OPTION,
-            f"TensorRT options are written for Triton {TENSORRT_SINCE} and later",
-            hint="name a later --target",
+            f"TensorRT options need Triton {TENSORRT_SINCE} or later",
+            hint="pass a later --target",
         )
     if options.threads is not None and options.hardware != "cpu":
         raise ExportError(
             Code.EXPORT_OPTION,
-            "threads are those of a copy on the CPU",
-            hint="leave --threads out, or say --hardware cpu",
+            "threads apply to instances on the CPU only",
+            hint="remove --threads, or pass --hardware cpu",
         )
     if any(size > options.max_batch for size in preferred_sizes(options)):
         raise ExportError(
             Code.EXPORT_OPTION,
-            f"a preferred batch is larger than the largest, {options.max_batch}",
+            f"a preferred batch is larger than the maximum, {options.max_batch}",
             hint="raise --max-batch",
         )
 
@@ -168,7 +168,7 @@ def preferred_sizes(options: TritonOptions) -> list[int]:
 
 
 def buckets(max_batch: int) -> list[int]:
-    """The batch sizes that are warmed: powers of two, and the largest."""
+    """The batch sizes to warm up: powers of two, and the largest."""
     return sorted({*(1 << i for i in range(max_batch.bit_length())), max_batch})
 
 
@@ -202,13 +202,14 @@ def describe(model: Model, value: ValueInfoProto, *, labels: bool) -> Value:
     if kind is None or batch is None or not batch.dim_param:
         raise ExportError(
             Code.EXPORT_OPTION,
-            f"{value.name!r} is not a batch of numbers that Triton has",
-            hint="export it with --onnx alone",
+            f"{value.name!r} is not a batch of a dtype that Triton supports",
+            hint="export it with --onnx only",
         )
     open_axes = dict(zip(("height", "width"), model.graph.input.shape[1:], strict=False))
     dims = tuple(-1 if axis.dim_param else axis.dim_value for axis in axes)
     example = tuple(open_axes.get(axis.dim_param, axis.dim_value) for axis in axes)
-    # The best classes' probabilities are as many as there are classes where all were asked for, and in another order.
+    # If all classes are requested, their sorted probabilities have as many values as there are classes, in another
+    # order.
     scores = kind.startswith(("FP", "BF")) and value.name != TOP_PROBABILITIES
     labelled = labels and scores and dims == (len(model.card.labels),)
     return Value(value.name, kind, dims, example, labelled)

@@ -243,7 +243,7 @@ def test_onnx_computes_it_and_it_comes_back(key: str, value: Any, opset: int, tm
         wanted = build_module(model).eval()(torch.from_numpy(x)).numpy()
     np.testing.assert_allclose(session.run(["scores"], {"input": x})[0], wanted, 1e-4, 1e-6)
     if written_as_two(value):
-        with pytest.raises(ForeignModelError, match="no word for what this computes"):
+        with pytest.raises(ForeignModelError, match="no equivalent of what this computes"):
             import_onnx(path)
     else:
         assert same(import_onnx(path)[0].network, network)

@@ -1,4 +1,4 @@
-"""Importers: networks of other tools brought into the language, with proof.
+"""Importers: other tools' networks as specs, with proof.
 
 In the order of an import:
 
@@ -6,13 +6,13 @@ In the order of an import:
     torch/          an nn.Module -> a chain
     caffe/          a Caffe net -> a chain
     contents.py     the bytes of a file
-    budget.py       what an import may take: numbers made, time, and the cost of its proof
-    regions.py      what has no operator of its own as a function, and the inputs that it is tried on
-    recognise.py    functions recognised by what they compute
-    clipping.py     the activation that clips at the same ends
+    budget.py       limits of an import: memory, time, and the cost of its proof
+    regions.py      subgraphs without an operator, as functions, and their trial inputs
+    recognise.py    functions recognised by their values
+    clipping.py     the activation with the same bounds
     padding.py      when padding before a maximum changes nothing
-    rescaling.py    a change of scale by channel: in the layer before, or as a norm of its own
+    rescaling.py    a per-channel scale: folded into the layer before, or as a norm
     chain.py        what every front end finds: typed steps with their arrays
     decompiler/     a chain -> the shortest spec whose graph it is
-    proof.py        the result must compute what the original computes
+    proof.py        checks that the result computes the same as the original
 """

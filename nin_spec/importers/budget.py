@@ -1,4 +1,4 @@
-"""What an import may take, counted before the work: a file of a few kilobytes can ask for gigabytes, or for hours."""
+"""Limits of an import, checked before the work: a file of a few kilobytes may need gigabytes, or hours."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from nin_spec.importers.chain import Chain, Step, refusal
 from nin_spec.ir import ops
 
 MAX_MADE = 1 << 24
-"""Numbers that are made of constants in all, and by one node of a region."""
+"""Limits of elements computed from constants in total, and by one node of a region."""
 MAX_SECONDS = 12.0
-"""CPU time of reading a graph: what its constants come to, and what its regions are."""
+"""Limit of the CPU time to read a graph: computing constants and recognising regions."""
 
 
 @dataclass
 class Budget:
-    """What is left of an import's memory and time."""
+    """The remaining memory and time of an import."""
 
     made: int = 0
     began: float = field(default_factory=time.thread_time)
 
     def spend(self, numbers: int, origin: str, *, kept: bool) -> None:
-        """Count numbers that `origin` is about to make, to be `kept` or not. Raises ForeignModelError for too many."""
+        """Count elements that `origin` will create, `kept` or not. Raises ForeignModelError above the limit."""
         if numbers > MAX_MADE:
             why = "it creates a tensor larger than an import needs"
             raise refusal(origin, f"{why}: {numbers:,} elements; the limit is {MAX_MADE:,}")
@@ -35,7 +35,7 @@ class Budget:
         self.check_time(origin)
 
     def check_time(self, origin: str) -> None:
-        """Raises ForeignModelError once the time is up."""
+        """Raises ForeignModelError after the time limit."""
         if time.thread_time() - self.began > MAX_SECONDS:
             raise refusal(origin, f"reading the graph took {MAX_SECONDS:g} s by here, which is the limit")
 

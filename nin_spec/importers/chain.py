@@ -1,4 +1,4 @@
-"""What every front end finds: a chain of typed steps, each with its arrays and its name in the original."""
+"""The result of every front end: a chain of typed steps, each with its arrays and its name in the original."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class Chain:
         wanted = {p.name: p.shape for p in op.parameters(self.output)}
         given = {name: tuple(array.shape) for name, array in arrays.items()}
         if wanted != given:
-            raise refusal(origin, f"its tensors have shapes {given}, and {type(op).__name__} needs {wanted}")
+            raise refusal(origin, f"its tensors have shapes {given}, but {type(op).__name__} needs {wanted}")
         return replace(self, steps=(*self.steps, Step(op, arrays, origin, self.output, output)))
 
     def called(self, name: str, init: Mapping[str, Any] | None = None) -> Chain:
@@ -72,7 +72,7 @@ class Chain:
 
 @contextmanager
 def reading(origin: str, what: str = "it can't be read") -> Iterator[None]:
-    """The boundary of an import: what a rule, ONNX's evaluator, onnxruntime or PyTorch raises is refused at `origin`.
+    """The error boundary of an import: exceptions of rules, onnx, onnxruntime or PyTorch become errors at `origin`.
 
     `what` says what has failed. Our own errors pass, so that of nested boundaries the innermost names the origin.
     """

@@ -30,10 +30,10 @@ def clip(low: ArrayLike | None, high: ArrayLike | None, origin: str) -> ops.Poin
     if found is not None:
         return found
     if highest is not None:
-        why = f"it clips values at {highest.min():g} (ReLU6 clips at 6), for which the language has no word"
+        why = f"it clips values at {highest.min():g} (ReLU6 clips at 6), which the language does not support"
         raise refusal(origin, why)
     assert lowest is not None  # noqa: S101 one of them is an end
-    why = f"it clips values below {lowest.max():g}, and the language only has ReLU, which clips below 0"
+    why = f"it clips values below {lowest.max():g}, but the language only has ReLU, which clips below 0"
     raise refusal(origin, why)
 
 

@@ -1,4 +1,4 @@
-"""A padding that stands before its window, as an operator of its own: what it becomes in the window."""
+"""Padding by a separate operator before a window, merged into the window."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Pending:
     def zeros(self) -> Padding:
         """The sides, for a convolution or an average. Raises ForeignModelError where they don't hold zeros."""
         if self.fill != "zeros":
-            raise refusal(self.origin, f"it {_NAMES[self.fill]}, and no maximum follows")
+            raise refusal(self.origin, f"it {_NAMES[self.fill]}, but is not before a maximum")
         return self.sides
 
     def of_maximum(self, op: ops.MaxPool2d, maps: TensorType, last: Step | None) -> ops.MaxPool2d:
@@ -42,7 +42,7 @@ class Pending:
             case "zeros":
                 # Zeros never win a maximum that sees one cell of what is not negative.
                 if last is None or last.op.bounds[0] < 0:
-                    raise refusal(self.origin, "zeros around a maximum, which may win where the values are negative")
+                    raise refusal(self.origin, "zeros around a maximum, which may win against negative values")
             case "edge":
                 if op.padding != Padding():
                     raise refusal(self.origin, "it repeats the cells at the edge, and the maximum pads them again")

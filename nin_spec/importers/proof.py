@@ -1,7 +1,7 @@
-"""The proof of an import: what was made must compute what the original computes.
+"""The proof of an import: the result must compute the same as the original.
 
-Both run on inputs of several scales: of the usual size, a thousand times as large, and what pictures come to. Each
-picture is held to the tolerance by itself, so that a large one can't hide a small one.
+Both run on inputs of several scales: of usual size, a thousand times as large, and preprocessed pictures. The tolerance
+applies to each picture separately, so that a large one can't hide a small one.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Functions recognised by what they compute, however they are spelled.
+"""Functions recognised by their values, independent of their spelling.
 
 x * sigmoid(x), 0.5 x (1 + erf(x / sqrt 2)), a reshape with a transpose between: each is run on inputs of many
 scales (`regions.py`), and compared with everything that the language has a word for. What it is not is refused, and
@@ -71,8 +71,8 @@ def recognise(
 def _require_all_act(region: Region, known: list[tuple[Array, Array]], origin: str) -> None:
     idle = region.idle_constant(known)
     if idle is not None:
-        why = f"its constant {idle} changes nothing on inputs up to {LARGEST:g}, but may on others"
-        raise refusal(origin, why, "remove it from the graph if it has no use")
+        why = f"its constant {idle} has no effect on inputs up to {LARGEST:g}, but may have on others"
+        raise refusal(origin, why, "remove it from the graph if it is not needed")
 
 
 def _agree(region: Region, x: Array, y: Array, wanted: Array) -> bool:

@@ -81,7 +81,7 @@ def _acts(changed: Array, y: Array) -> Any:
 
 
 def plain_input(shape: tuple[int, ...]) -> Array:
-    """Normal numbers of the usual size, on which most functions show what they are."""
+    """Normal values of usual size, on which most functions can be recognised."""
     return (2 * np.random.default_rng(0).standard_normal(shape)).astype(np.float32)
 
 

@@ -101,7 +101,7 @@ def test_options_reach_the_exporter() -> None:
     ("arguments", "message"),
     [
         (["tiny.yaml"], "pass what to write: --kserve, --onnx, --source, --triton"),
-        (["tiny.yaml", "--kserve"], "say where: --storage-uri s3://bucket/models"),
+        (["tiny.yaml", "--kserve"], "pass its URI: --storage-uri s3://bucket/models"),
         (
             ["tiny.yaml", "--triton", "m", "--target", "triton==24.10", "--opset", "22"],
             "runs opset 21 at most",

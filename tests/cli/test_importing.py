@@ -100,7 +100,7 @@ def test_a_caffe_net_is_brought_in_alone_and_with_its_weights(
     Path("net.prototxt").write_text(CAFFE)
     alone = nin_spec("import", "net.prototxt", "-o", "alone.yaml")
     assert alone.code == 0
-    assert "computes what Caffe's definitions make of net.prototxt with random weights" in alone.err
+    assert "computes the same as Caffe's definitions for net.prototxt with random weights" in alone.err
     net = text_format.Parse(CAFFE, messages.NetParameter())
     for shape in ([4, 3, 3, 3], [4]):
         numbers = np.arange(np.prod(shape), dtype="<f4")

@@ -76,7 +76,7 @@ def test_a_location_stays_one_text(uri: str) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"storage_uri": None}, "upload the folder of --triton, and say where: --storage-uri"),
+        ({"storage_uri": None}, "upload the --triton folder, and pass its URI: --storage-uri"),
         ({"storage_uri": "models"}, "KServe can't fetch from 'models'"),
         ({"storage_uri": "file:///models"}, "KServe can't fetch from 'file:///models'"),
         ({"storage_uri": "s3://"}, "KServe can't fetch from 's3://'"),
@@ -90,7 +90,7 @@ def test_a_location_stays_one_text(uri: str) -> None:
         ({"gpus": 2}, "--gpus needs --hardware gpu"),
         ({"replicas": 3, "max_replicas": 2}, "--max-replicas 2 is less than --replicas 3"),
         ({"target": "triton==1.0"}, "onnxruntime version of Triton 1.0 is unknown"),
-        ({"target": "onnxruntime==1.20"}, "is no release of Triton"),
+        ({"target": "onnxruntime==1.20"}, "is not a release of Triton"),
         ({"replica": 3}, "did you mean 'replicas'"),
     ],
 )

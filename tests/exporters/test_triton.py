@@ -130,11 +130,11 @@ def test_every_known_release_loads_the_default() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"target": "triton==24.10", "opset": 22}, "onnxruntime==1.19) runs opset 21 at most, not 22"),
-        ({"target": "triton==25.12", "opset": 25}, "onnxruntime==1.23) runs opset 23 at most, not 25"),
+        ({"target": "triton==24.10", "opset": 22}, "onnxruntime==1.19) supports opsets up to 21, not 22"),
+        ({"target": "triton==25.12", "opset": 25}, "onnxruntime==1.23) supports opsets up to 23, not 25"),
         ({"target": "triton==19.03"}, "19.03"),
         ({"target": "triton"}, "'triton' is not a target"),
-        ({"target": "onnxruntime==1.20"}, "onnxruntime==1.20 is no release of Triton"),
+        ({"target": "onnxruntime==1.20"}, "onnxruntime==1.20 is not a release of Triton"),
         ({"batch": 4}, "batch can't be 4"),
         ({"max_batch": 0}, "max_batch can't be 0"),
         ({"queue": 0}, "queue can't be 0"),
@@ -143,10 +143,10 @@ def test_every_known_release_loads_the_default() -> None:
         ({"hardware": "tpu"}, "hardware can't be 'tpu'"),
         ({"preferred": "8;16"}, "preferred can't be '8;16'"),
         ({"preferred": 0}, "preferred can't be 0"),
-        ({"preferred": 64}, "a preferred batch is larger than the largest, 32"),
+        ({"preferred": 64}, "a preferred batch is larger than the maximum, 32"),
         ({"tensorrt": "float16"}, "--tensorrt needs --hardware gpu"),
-        ({"tensorrt": "float16", "hardware": "gpu", "target": "triton==23.05"}, "written for Triton 24.04 and later"),
-        ({"threads": 2, "hardware": "gpu"}, "threads are those of a copy on the CPU"),
+        ({"tensorrt": "float16", "hardware": "gpu", "target": "triton==23.05"}, "need Triton 24.04 or later"),
+        ({"threads": 2, "hardware": "gpu"}, "threads apply to instances on the CPU only"),
         ({"max_batches": 2}, "did you mean 'max_batch'"),
     ],
 )

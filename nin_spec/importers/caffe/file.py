@@ -1,6 +1,6 @@
-"""Caffe's files: a .prototxt and a .caffemodel as layers of one form, old and new alike.
+"""Caffe's files: a .prototxt and a .caffemodel, of the old and the new form, as the same layers.
 
-A .caffemodel holds the net as well as its numbers. No code of either is run; blobs stay the file's own bytes.
+A .caffemodel has the net and its weights. No code is run; blobs stay the bytes of the file.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Layer:
 
     @property
     def origin(self) -> str:
-        """What messages call it."""
+        """The name in messages."""
         return f"{self.name} ({self.type})"
 
     def param(self, key: str) -> Any:
@@ -114,7 +114,7 @@ def array_of(blob: Any, origin: str) -> Array:
     if len(shape) > MAX_AXES:
         raise refusal(origin, f"a blob of {len(shape):,} axes; the limit is {MAX_AXES}")
     if min(shape, default=1) < 1 or math.prod(shape) != values.size:
-        raise refusal(origin, f"a blob of shape {shape} holds {values.size:,} numbers")
+        raise refusal(origin, f"a blob of shape {shape} has {values.size:,} values")
     return values.reshape(shape)
 
 
@@ -126,7 +126,7 @@ def dims_of(blob: Any) -> tuple[int, ...]:
 def _bytes(blob: Any, origin: str) -> tuple[bytes, str]:
     data, kind, size = (blob.data, "<f4", 4) if blob.data or not blob.double_data else (blob.double_data, "<f8", 8)
     if len(data) % size:
-        raise refusal(origin, f"a blob of {len(data):,} bytes is cut off: a number has {size}")
+        raise refusal(origin, f"a blob of {len(data):,} bytes is truncated: a value has {size}")
     return data, kind
 
 
@@ -140,15 +140,15 @@ def _binary(path: Path, data: bytes) -> Any:
     try:
         net.ParseFromString(data)
     except DecodeError as error:
-        hint = "Caffe's HDF5 snapshots can't be read; write BINARYPROTO" if data.startswith(b"\x89HDF") else None
-        raise refusal(str(path), "it is not a .caffemodel, or it is cut off", hint) from error
+        hint = "Caffe's HDF5 snapshots are not supported; write BINARYPROTO" if data.startswith(b"\x89HDF") else None
+        raise refusal(str(path), "it is not a .caffemodel, or it is truncated", hint) from error
     return net
 
 
 def _net(net: Any, stem: str, spans: Sequence[Span]) -> Net:
     """Either form as one."""
     if net.layer and net.layers:
-        raise refusal(stem, "it has both `layer` and `layers`, the new form and the old: a net has one form")
+        raise refusal(stem, "it has both `layer` and `layers`, the new and the old form: use only one")
     found = list(net.layer or net.layers)
     if not found:
         raise refusal(stem, "it declares no layers")

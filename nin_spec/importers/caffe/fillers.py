@@ -17,7 +17,7 @@ _HALF, _TWICE = rounded(math.sqrt(0.5)), rounded(math.sqrt(2))
 
 
 def init_of(weight: Any, bias: Any | None) -> Mapping[str, Any] | None:
-    """How a layer's tensors begin, None where the language has no word for it; `bias` is None without one."""
+    """Initialisation of a layer's tensors, None if the language lacks it; `bias` is None without one."""
     kind = _weight(weight)
     offset = {} if bias is None else _bias(bias)
     return None if kind is None or offset is None else {**kind, **offset}

@@ -1,4 +1,4 @@
-"""The two forms of a Caffe net, `layer` and `layers`, and the solver that lies beside it: which is which, and the cure.
+"""The two forms of a Caffe net, `layer` and `layers`, and the solver: detection and fixes.
 
 Sources: BVLC/caffe, src/caffe/proto/caffe.proto (LayerParameter, V1LayerParameter, SolverParameter) and
 src/caffe/util/upgrade_proto.cpp, which refuses a net that mixes the forms.
@@ -50,7 +50,7 @@ def check_form(outline: Field, source: Source) -> None:
     if solver and not layers:
         raise ForeignModelError(
             Code.IMPORT,
-            "this is a solver, which trains a net; import takes the net",
+            "this is a solver; import needs the net",
             solver[0].span(source),
             _net_of(solver),
         )
@@ -63,7 +63,7 @@ def check_form(outline: Field, source: Source) -> None:
 
 
 def hint_for(unknown: Field, message: Any) -> str:
-    """What to do about a field that a message (its descriptor) doesn't have."""
+    """Hint for an unknown field of a message (its descriptor)."""
     if unknown.name in MOVED and message.name in {"LayerParameter", "V1LayerParameter"}:
         return MOVED[unknown.name]
     if message.name == "V1LayerParameter":
@@ -78,9 +78,9 @@ def hint_for(unknown: Field, message: Any) -> str:
 def _net_of(solver: list[Field]) -> str:
     named = next((found.value for found in solver if found.name in _NETS and found.value), None)
     if named is not None:
-        return f"import the net that it names: nin-spec import {named}"
+        return f"import its net: nin-spec import {named}"
     if any(found.name.endswith("net_param") for found in solver):
-        return "write what its net_param holds to a file of its own, and import that"
+        return "write its net_param to a separate file, and import that"
     return "import the .prototxt of the net"
 
 

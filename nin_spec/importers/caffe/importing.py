@@ -1,7 +1,7 @@
-"""A Caffe net brought into the language, with proof, and without Caffe.
+"""Import a Caffe net, with proof, and without Caffe.
 
-The path from picture to scores becomes a chain, the chain a spec. Caffe is not there to run: the spec's own
-export must give what Caffe's published definitions give, computed by themselves (`reference.py`).
+The path from picture to scores becomes a chain, the chain a spec. Caffe is not run: the spec's export must compute the
+same as Caffe's published definitions, implemented separately (`reference.py`).
 """
 
 from __future__ import annotations
@@ -33,15 +33,14 @@ Given = Mapping[str, tuple[Any, ...]] | None
 def import_caffe(
     path: str | Path, caffemodel: str | Path | None = None, size: tuple[int, ...] | None = None
 ) -> tuple[Imported, list[str]]:
-    """The spec and the model of a .prototxt or .caffemodel, proved; and what is worth knowing.
+    """The spec and the model of a .prototxt or .caffemodel, proved, with remarks.
 
-    `caffemodel` holds the weights of a .prototxt; without one the model has fresh weights, by the net's own
-    fillers where the language has words for them. `size` is (height, width) or (channels, height, width),
-    where the files leave them open.
+    `caffemodel` has the weights of a .prototxt; without one the model has initial weights, by the net's fillers if the
+    language supports them. `size` is (height, width) or (channels, height, width), if the files leave them open.
 
     Raises:
-        ForeignModelError: not a net that the language can say; the layer is named, with its place in the text.
-        ParityError: what was made computes something else.
+        ForeignModelError: a net that the language can't express; names the layer and its position in the text.
+        ParityError: the result does not compute the same.
     """
     with reading(str(path)):
         return _import(Path(path), caffemodel, size)
@@ -68,14 +67,14 @@ def _import(path: Path, caffemodel: str | Path | None, size: tuple[int, ...] | N
 
 
 def _given(net: Net, path: Path, caffemodel: str | Path | None) -> Given:
-    """The blobs by layer, None where there are none to be had."""
+    """The blobs by layer, None if there are none."""
     if caffemodel is not None:
         return read_blobs(Path(caffemodel))
     return None if is_text(path) else blobs_of(net)
 
 
 def _channels(wiring: Wiring, given: Given) -> int | None:
-    """The channels of a picture, as the weights of a convolution tell them that comes first."""
+    """The channels of a picture, from the weights of a first convolution."""
     first = wiring.path[0] if wiring.path else None
     if first is None or given is None or first.type != "Convolution" or not given.get(first.name):
         return None
@@ -93,7 +92,7 @@ def _check_shared(wiring: Wiring) -> None:
 
 
 def _quiet_rounding(chain: Chain) -> Chain:
-    """Caffe's pools all round up: where that changes none of them, it goes unsaid."""
+    """Caffe's pools all round up: omitted if it does not change any of them."""
     pools = [(step, step.op) for step in chain.steps if isinstance(step.op, ops.Pool2d)]
     if any(replace(op, ceil_mode=False).counts(step.input) != op.counts(step.input) for step, op in pools):
         return chain
@@ -121,11 +120,11 @@ def _prove(found: Imported, walk: CaffeWalk, wiring: Wiring, name: str) -> float
 def _proved(path: Path, given: Given, difference: float) -> str:
     weights = "random weights, since it has none" if given is None else "its weights"
     return (
-        f"computes what Caffe's definitions make of {path.name} with {weights}: "
+        f"computes the same as Caffe's definitions for {path.name} with {weights}: "
         f"largest relative difference {difference:.1e} (Caffe itself did not run)"
     )
 
 
 def _left_out(wiring: Wiring) -> list[str]:
     others = [layer.origin for layer in wiring.measures if layer.type not in {"Accuracy", "Silence", "SoftmaxWithLoss"}]
-    return [f"left out: {', '.join(others)}; training is by cross-entropy"] if others else []
+    return [f"ignored: {', '.join(others)}; training uses cross-entropy"] if others else []

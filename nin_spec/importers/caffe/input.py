@@ -1,4 +1,4 @@
-"""What pictures a Caffe net takes: their size, as far as its files tell, and how pixels become its input."""
+"""The input of a Caffe net: its size, if its files have it, and the preprocessing."""
 
 from __future__ import annotations
 
@@ -17,9 +17,10 @@ MAX_SIDE = 65_536
 
 
 def picture_of(net: Net, wiring: Wiring, asked: Size, channels: int | None) -> tuple[int, int, int]:
-    """Channels, height and width. `asked` is what a person said, `channels` what the weights tell.
+    """Channels, height and width.
 
-    Raises ForeignModelError where nothing tells, or two tell differently.
+    `asked` is the user's value, `channels` that of the weights. Raises ForeignModelError if they are unknown or
+    contradictory.
     """
     told = _told(net, wiring)
     origin = wiring.source.origin if wiring.source else f"input {wiring.picture!r}"
@@ -28,11 +29,11 @@ def picture_of(net: Net, wiring: Wiring, asked: Size, channels: int | None) -> t
     axes = zip(("channels", "height", "width"), told, asked, (channels, None, None), strict=True)
     for what, own, said, other in axes:
         if own is not None and said is not None and own != said:
-            raise located(refusal(origin, f"its {what} is {own}, and {said} was asked for"), span)
+            raise located(refusal(origin, f"its {what} is {own}, but {said} was requested"), span)
         number = own or said or other
         if number is None:
-            hint = "say what pictures it takes: --size 3x32x32 is channels, height and width"
-            raise located(refusal(origin, f"nothing tells the {what} of a picture", hint), span)
+            hint = "pass the size of its input: --size 3x32x32 is channels, height and width"
+            raise located(refusal(origin, f"the {what} of its input is unknown", hint), span)
         if not 1 <= number <= MAX_SIDE:
             raise located(refusal(origin, f"a picture whose {what} is {number:,}"), span)
         found.append(number)
@@ -57,7 +58,7 @@ def _of_dims(dims: tuple[int, ...], origin: str) -> Size:
     if not dims:
         return None, None, None
     if len(dims) != 4:
-        raise refusal(origin, f"a blob of shape {dims} is no batch of pictures, which is (N, C, H, W)")
+        raise refusal(origin, f"a blob of shape {dims} is not a batch of pictures (N, C, H, W)")
     return dims[1] or None, dims[2] or None, dims[3] or None
 
 
@@ -93,7 +94,7 @@ def contract_of(wiring: Wiring, channels: int) -> tuple[Preprocessing | None, li
     """
     layer = wiring.source
     if layer is None or layer.type in {"Input", "DummyData"}:
-        return None, ["the file doesn't say how pixels become its input: check input.preprocess"]
+        return None, ["the file doesn't declare its preprocessing: check input.preprocess"]
     transform = transform_of(layer)
     scale = rounded(transform["scale"])
     means = [rounded(mean * scale) for mean in transform["mean_value"]] or [0.0]
@@ -109,7 +110,7 @@ def contract_of(wiring: Wiring, channels: int) -> tuple[Preprocessing | None, li
         resize="crop" if crops and target is None else "stretch",
         target=target if crops else None,
     )
-    remarks = ["colours are taken for blue, green, red, as Caffe's tools store them: check input.preprocess"]
+    remarks = ["colours are assumed to be blue, green, red, like in Caffe's tools: check input.preprocess"]
     if transform["mean_file"]:
         remarks.append(f"the mean in {transform['mean_file']} is not read: write it as input.preprocess.mean")
     remarks = remarks if channels == 3 else remarks[1:]

@@ -72,6 +72,6 @@ def outline_of(source: Source) -> Field:
 
 def _check_limits(depth: int, fields: int, span: Span) -> None:
     if depth > MAX_DEPTH:
-        raise ForeignModelError(Code.IMPORT, f"nested more than {MAX_DEPTH} deep: no net is like that", span)
+        raise ForeignModelError(Code.IMPORT, f"nested more than {MAX_DEPTH} levels deep", span)
     if fields > MAX_FIELDS:
-        raise ForeignModelError(Code.IMPORT, f"more than {MAX_FIELDS:,} fields: no net is like that", span)
+        raise ForeignModelError(Code.IMPORT, f"more than {MAX_FIELDS:,} fields", span)

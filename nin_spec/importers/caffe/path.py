@@ -23,7 +23,7 @@ def follow(walk: CaffeWalk, wiring: Wiring) -> Chain:
         rule = RULES.get(layer.type)
         try:
             if rule is None:
-                raise refusal(layer.origin, "the language has no word for what this computes")
+                raise refusal(layer.origin, "the language has no equivalent of what this computes")
             with reading(layer.origin):
                 rule(walk, layer)
             _check_cost(walk, layer)

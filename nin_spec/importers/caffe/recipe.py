@@ -1,4 +1,4 @@
-"""What a Caffe net says of training: factors on rates and decay, in the words of a recipe.
+"""Training settings in a Caffe net: factors on learning rates and decay, in a recipe's form.
 
 The rest of a recipe stands in the solver, and the number of pictures in neither; so this is told, not written.
 """

@@ -1,4 +1,4 @@
-"""How each type of Caffe's layers is read: one rule a type, found by its name.
+"""How each type of Caffe's layers is read: one rule per type, found by its name.
 
 Sources: BVLC/caffe, src/caffe/layers/*_layer.cpp; where a rule differs from other frameworks it says how.
 """
@@ -47,10 +47,10 @@ def pair_of(layer: Layer, param: Any, key: str, usual: int) -> Pair:
     values, sides = list(getattr(param, key)), [f"{short}_h", f"{short}_w"]
     given = [side for side in sides if side in param.DESCRIPTOR.fields_by_name and param.HasField(side)]
     if given and (values or len(given) == 1):
-        raise refusal(layer.origin, f"it says {key}, or {' and '.join(sides)}, and not some of each")
+        raise refusal(layer.origin, f"set either {key} or {' and '.join(sides)}, not both")
     values = [getattr(param, side) for side in given] or values or [usual]
     if len(values) > 2:
-        raise refusal(layer.origin, f"its {key} has {len(values)} axes, and pictures have two")
+        raise refusal(layer.origin, f"its {key} has {len(values)} axes, but pictures have two")
     return values[0], values[-1]
 
 
@@ -70,7 +70,7 @@ def _channels(layer: Layer, param: Any) -> int:
 
 def _plain_axis(layer: Layer, axis: int, wanted: Sequence[int] = (1,)) -> None:
     if axis not in wanted:
-        raise refusal(layer.origin, f"it works along axis {axis}, and the language along the channels")
+        raise refusal(layer.origin, f"it works along axis {axis}, but the language supports only channels")
 
 
 @rule("Convolution")
@@ -120,7 +120,7 @@ def _with_weights(walk: CaffeWalk, layer: Layer, op: ops.Conv2d | ops.Linear, pa
     if param.HasField("weight_filler"):
         init = init_of(param.weight_filler, param.bias_filler if param.bias_term else None)
         if init is None:
-            walk.remarks.append(f"{layer.name}: the language has no word for how its weights began: check init")
+            walk.remarks.append(f"{layer.name}: the language does not support its initialisation: check init")
     walk.add(op, layer, init, **blobs)
 
 
@@ -168,7 +168,7 @@ def _check_windows(walk: CaffeWalk, layer: Layer, op: ops.Pool2d) -> None:
     _, *sides = walk.chain.output.shape
     for side, kernel, stride, count in zip(sides, op.kernel_size, op.stride, op.counts(walk.chain.output), strict=True):
         if op.ceil_mode and op.padding == Padding() and math.ceil((side - kernel) / stride) + 1 != count:
-            raise refusal(layer.origin, f"its last window begins beyond the map of {side} cells, and sees nothing")
+            raise refusal(layer.origin, f"its last window starts beyond the map of {side} cells, and sees nothing")
 
 
 # ------------------------------------------------------------------ norms
@@ -180,7 +180,7 @@ def _lrn(walk: CaffeWalk, layer: Layer) -> None:
     if param.norm_region != messages.LRNParameter.ACROSS_CHANNELS:
         raise refusal(layer.origin, "WITHIN_CHANNEL is outside the language, which normalises across channels")
     if param.local_size % 2 == 0:
-        raise refusal(layer.origin, f"its local_size {param.local_size} is even, and Caffe takes odd ones")
+        raise refusal(layer.origin, f"its local_size {param.local_size} is even, but must be odd")
     numbers = (rounded(value) for value in (param.alpha, param.beta, param.k))
     walk.add(ops.LocalResponseNorm(param.local_size, *numbers), layer)
 
@@ -204,9 +204,9 @@ def _scale(walk: CaffeWalk, layer: Layer) -> None:
     param, shape = layer.param("scale_param"), walk.chain.output.shape[:1]
     _plain_axis(layer, param.axis)
     if param.num_axes != 1:
-        raise refusal(layer.origin, f"a scale over {param.num_axes} axes, and the language has one a channel")
+        raise refusal(layer.origin, f"a scale over {param.num_axes} axes, but the language supports one per channel")
     if not walk.chain.steps:
-        raise refusal(layer.origin, "it scales the picture itself", "leave that to input.preprocess")
+        raise refusal(layer.origin, "it scales the picture itself", "use input.preprocess instead")
     blobs = walk.blobs(layer, gain=shape, **({"offset": shape} if param.bias_term else {}))
     gain, offset = blobs["gain"], blobs.get("offset", np.zeros(shape, np.float32))
     last = walk.chain.steps[-1]
@@ -281,7 +281,7 @@ def _reshape(walk: CaffeWalk, layer: Layer) -> None:
     """One that flattens."""
     param = layer.param("reshape_param")
     if param.axis or param.num_axes != -1 or list(param.shape.dim) not in ([0, -1], [0, walk.chain.output.size]):
-        raise refusal(layer.origin, f"a reshape to {list(param.shape.dim)}, and the language has only [0, -1]")
+        raise refusal(layer.origin, f"a reshape to {list(param.shape.dim)}, but the language supports only [0, -1]")
     _flat(walk, layer)
 
 
@@ -289,6 +289,6 @@ def _reshape(walk: CaffeWalk, layer: Layer) -> None:
 def _softmax(walk: CaffeWalk, layer: Layer) -> None:
     _plain_axis(layer, layer.param("softmax_param").axis)
     if walk.chain.output.is_map and walk.chain.output.shape[1:] != (1, 1):
-        raise refusal(layer.origin, "a softmax at each place of a map, and a classifier has one")
+        raise refusal(layer.origin, "a softmax at each position of a map, but a classifier has one")
     _flat(walk, layer)
     walk.add(ops.Softmax(), layer)

@@ -1,4 +1,4 @@
-"""A .prototxt read without being believed: the message in it, and where each field stands.
+"""Untrusted reading of a .prototxt: its message, and the position of each field.
 
 The library's parser builds the message. It doesn't tell where a field stood, and has no limits of its own; so
 the text is gone through once before (`outline.py`), in one loop, for both.
@@ -45,9 +45,7 @@ def read_text(text: str, name: str) -> tuple[Any, Field, Source]:
     net = messages.NetParameter()
     for unknown, message in _unknown(outline, net.DESCRIPTOR):
         hint = hint_for(unknown, message)
-        raise ForeignModelError(
-            Code.IMPORT, f"no field {short(unknown.name)!r} is known here", unknown.span(source), hint
-        )
+        raise ForeignModelError(Code.IMPORT, f"unknown field {short(unknown.name)!r}", unknown.span(source), hint)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)  # the library decodes odd escapes by an old way

@@ -1,4 +1,4 @@
-"""Where a walk along a Caffe net stands, and each layer's numbers: the file's own, or random ones for the proof."""
+"""The state of a walk along a Caffe net, and each layer's weights: the file's, or random ones for the proof."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class CaffeWalk:
 
     chain: Chain
     given: Mapping[str, tuple[Any, ...]] | None
-    chance: np.random.Generator = field(default_factory=lambda: np.random.default_rng(0))
+    rng: np.random.Generator = field(default_factory=lambda: np.random.default_rng(0))
     used: list[Blobs] = field(default_factory=list)
     remarks: list[str] = field(default_factory=list)
     parameters: int = 0
@@ -51,7 +51,7 @@ class CaffeWalk:
             hint = "import it with its .caffemodel" if self.given is None else None
             raise refusal(layer.origin, f"{self.parameters:,} parameters so far; the limit is {limit:,}", hint)
         if self.given is None:
-            found = {name: _random(self.chance, name, shape) for name, shape in shapes.items()}
+            found = {name: _random(self.rng, name, shape) for name, shape in shapes.items()}
         else:
             found = self._of_file(layer, shapes)
         self.used[-1] = found
@@ -61,11 +61,11 @@ class CaffeWalk:
         assert self.given is not None  # noqa: S101 asked for
         held = self.given.get(layer.name, ())
         if len(held) != len(shapes):
-            raise refusal(layer.origin, f"the weights have {len(held)} blobs for it, and it needs {len(shapes)}")
+            raise refusal(layer.origin, f"the weights have {len(held)} blobs for it, but it needs {len(shapes)}")
         found = {name: array_of(blob, layer.origin) for name, blob in zip(shapes, held, strict=True)}
         for name, shape in shapes.items():
             if not _same(found[name].shape, shape):
-                raise refusal(layer.origin, f"its {name} have shape {found[name].shape}, and it needs {shape}")
+                raise refusal(layer.origin, f"its {name} have shape {found[name].shape}, but it needs {shape}")
         return {name: array.reshape(shapes[name]) for name, array in found.items()}
 
 
@@ -83,9 +83,9 @@ def _plain(shape: tuple[int, ...]) -> tuple[int, ...]:
     return shape[first:]
 
 
-def _random(chance: np.random.Generator, name: str, shape: tuple[int, ...]) -> Array:
-    """Numbers that a signal survives, and that leave no term of a formula unseen."""
-    found: Array = chance.standard_normal(shape, np.float32)
+def _random(rng: np.random.Generator, name: str, shape: tuple[int, ...]) -> Array:
+    """Random values that preserve the signal, and exercise every term of a formula."""
+    found: Array = rng.standard_normal(shape, np.float32)
     if name == "weight":
         return found * np.float32(math.sqrt(2 / max(math.prod(shape[1:]), 1)))
     if name in {"variance", "factor"}:

@@ -1,8 +1,7 @@
-"""Which layers of a Caffe net run, and the one path from the picture to the scores.
+"""The layers of a Caffe net that run, and the single path from the picture to the scores.
 
-A net file holds the nets of training and of testing in one; ours is that of testing. Blobs are names that layers
-write anew, in place as often as not: each writing counts as a value of its own. Losses, accuracies and what
-else only measures are left out.
+A net file holds the nets of training and of testing in one; ours is that of testing. Blobs are names that layers may
+overwrite, often in place: each write is a separate value. Losses, accuracies and other measures are ignored.
 """
 
 from __future__ import annotations
@@ -46,7 +45,7 @@ def wire(net: Net) -> Wiring:
     while found := readers.get(value):
         (number, layer), *others = found
         for _, other in others:
-            why = f"{layer.name} reads the same blob {value[0]!r}, and a network of the language is a chain"
+            why = f"{layer.name} reads the same blob {value[0]!r}, but a network of the language is a chain"
             raise located(refusal(other.origin, why, _CHAIN), other.span)
         _check_ends(layer, [top for top in layer.tops[1:] if (top, number) in readers])
         wiring.path.append(layer)
@@ -58,8 +57,8 @@ def wire(net: Net) -> Wiring:
 def _check_ends(layer: Layer, used: Sequence[str]) -> None:
     """One blob in, one out."""
     if len(layer.bottoms) != 1 or not layer.tops or used:
-        ends = f"{len(layer.bottoms)} blobs and gives {1 + len(used) if layer.tops else 0}"
-        why = f"it takes {ends}, and a network of the language is a chain"
+        ends = f"{len(layer.bottoms)} blobs and outputs {1 + len(used) if layer.tops else 0}"
+        why = f"it takes {ends}, but a network of the language is a chain"
         raise located(refusal(layer.origin, why, _CHAIN), layer.span)
 
 
@@ -68,7 +67,7 @@ def _nothing_else(wiring: Wiring) -> None:
     on_path = {id(layer) for layer in wiring.path}
     for layer in wiring.running:
         if id(layer) not in on_path and layer.type not in SOURCES | MEASURES | {"Split"}:
-            raise located(refusal(layer.origin, "it is not on the way from the picture to the scores"), layer.span)
+            raise located(refusal(layer.origin, "it is not on the path from the picture to the scores"), layer.span)
 
 
 def _running(net: Net) -> Wiring:
@@ -79,7 +78,7 @@ def _running(net: Net) -> Wiring:
         picture = next(iter(net.inputs), None) or (source.tops[0] if source and source.tops else None)
         if picture is not None:
             return Wiring(running, None if net.inputs else source, picture)
-    raise refusal(net.name, "no layer and no `input` gives it pictures")
+    raise refusal(net.name, "no layer and no `input` provides its pictures")
 
 
 def _runs(layer: Layer, phase: int) -> bool:
@@ -114,7 +113,7 @@ def _readers(wiring: Wiring, net: Net) -> tuple[dict[Value, list[tuple[int, Laye
     for number, layer in enumerate(wiring.running):
         for bottom in layer.bottoms:
             if bottom not in current:
-                raise located(refusal(layer.origin, f"no layer before it gives the blob {bottom!r}"), layer.span)
+                raise located(refusal(layer.origin, f"no layer before it outputs the blob {bottom!r}"), layer.span)
         read = [current[bottom] for bottom in layer.bottoms]
         if layer.type == "Split" and len(read) == 1:
             current.update(dict.fromkeys(layer.tops, read[0]))

@@ -1,9 +1,9 @@
-"""The compiler run backwards: a chain -> the spec that a person would have written.
+"""The decompiler: from a chain to the shortest spec.
 
 In the order of an import:
 
     tidy.py         pools in their plainest spelling
-    blocks.py       blocks recognised in a chain, as a person would have set them apart
+    blocks.py       divides a chain into blocks
     head.py         the head: its pool, its dense layers
     names.py        names of blocks that a person gave in the original
     spelling.py     each part in the language's shortest words

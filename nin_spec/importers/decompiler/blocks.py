@@ -1,4 +1,4 @@
-"""Blocks recognised in a chain: the paper's mlpconv layers, as a person would have set them apart.
+"""Divides a chain into blocks: the paper's mlpconv layers.
 
 A block begins at a spatial convolution, or after a pool. What stands around a convolution belongs to the
 one before it or, for the kinds named in `before` (as in norm-activation-conv), to the one after it. What
@@ -22,7 +22,7 @@ def kind_of(step: Step) -> str:
     """The language's word for a step on maps. Raises ForeignModelError for one that has none there."""
     kind = step_of(step.op)
     if kind is None:
-        raise refusal(step.origin, f"{type(step.op).__name__} stands where the language has none")
+        raise refusal(step.origin, f"the language does not allow {type(step.op).__name__} here")
     return kind
 
 

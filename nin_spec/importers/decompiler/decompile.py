@@ -1,4 +1,4 @@
-"""The compiler run backwards: from a chain to the spec that a person would have written, and its model."""
+"""The decompiler: from a chain to the shortest spec and its model."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def decompile(chain: Chain) -> Imported:
     """The shortest spec whose graph is the chain, op by op. Raises ForeignModelError when the language can't say it."""
     chain = tidy(chain)
     sizes = {emit(data, compact=True): _words(data) for data in spellings(chain)}
-    why = "no spec says it in the same order"
+    why = "no spec has the same order"
     for text in sorted(sizes, key=lambda t: (sizes[t], t.count("\n"), len(t))):
         try:
             network = networks.compile(loads(text, f"{chain.name}.yaml"))
@@ -48,7 +48,7 @@ def decompile(chain: Chain) -> Imported:
             continue
         if _ops(network.graph) == [_comparable(step.op) for step in _flattened(chain)]:
             return Imported(text, network, _model(chain, network))
-    raise refusal(chain.name, why, "the network lies outside the language; see `nin-spec guide import`")
+    raise refusal(chain.name, why, "the network is outside the language; see `nin-spec guide import`")
 
 
 def _words(value: Any) -> int:

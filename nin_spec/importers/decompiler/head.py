@@ -26,8 +26,8 @@ def split_head(steps: Sequence[Step], *, late: bool = True) -> tuple[list[Step],
     flat = next((k for k, step in enumerate(steps) if isinstance(step.op, ops.Flatten)), None)
     if flat is None:
         where = steps[-1].origin if steps else "the output"
-        hint = "scores are one number a class: end in a flatten"
-        raise refusal(where, "the network gives maps, not scores", hint)
+        hint = "scores are one number per class: end with a flatten"
+        raise refusal(where, "the network outputs maps, not scores", hint)
     features = [step for step in steps[flat + 1 :] if not isinstance(step.op, ops.Flatten)]
     cut = flat
     while late and cut and isinstance(steps[cut - 1].op, _ON_FEATURES) and steps[cut - 1].input.shape[1:] == (1, 1):
@@ -61,7 +61,7 @@ def spell_head(pool: Step | None, features: Sequence[Step]) -> Data:
     if output := _take(rest, *_OUTPUTS):
         head["output"] = _OUTPUTS[type(output.op)]
     if rest:
-        raise refusal(rest[0].origin, f"{type(rest[0].op).__name__} stands where a head has none")
+        raise refusal(rest[0].origin, f"a head does not allow {type(rest[0].op).__name__} here")
     return head
 
 

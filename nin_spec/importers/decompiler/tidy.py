@@ -1,4 +1,4 @@
-"""A chain in the words that a person would choose: each pool in its plainest spelling of the same function.
+"""Simplifies a chain: each pool in its simplest equivalent spelling.
 
 1. A pool whose one window is the whole map is a global pool.
 2. End padding that only completes the last window is `ceil_mode`.

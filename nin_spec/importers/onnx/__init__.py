@@ -3,11 +3,11 @@
 In the order of an import:
 
     importing.py    all of it, proved against the original
-    file.py         a file read without being believed: its constants, who uses which value
+    file.py         untrusted reading of a file: its constants, and the users of each value
     check.py        what is checked before anything is computed
     evaluate.py     one node computed, within a budget
     pools.py        pools of whole maps, which ONNX's reference takes window by window
-    own_file.py     a file of nin-spec's own, which carries its spec
+    own_file.py     a file of nin-spec, which contains its spec
     unfolding.py    the spec's weights from those of such a file
     same_graph.py   such a file compared with what its spec exports to
     input.py        what pictures a file takes

@@ -45,7 +45,7 @@ def check_texts(model: ModelProto, origin: str) -> None:
     """Raises ForeignModelError for a name that is not UTF-8: protobuf gives it as bytes."""
     for text in _texts(model):
         if not isinstance(text, str):
-            raise refusal(origin, f"it holds a name that is not UTF-8: {text!r}")
+            raise refusal(origin, f"it has a name that is not UTF-8: {text!r}")
 
 
 def _texts(model: ModelProto) -> Iterator[Any]:

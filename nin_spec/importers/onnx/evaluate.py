@@ -20,7 +20,7 @@ Constant = NDArray[Any]
 
 
 def label(node: NodeProto) -> str:
-    """What messages call a node."""
+    """The name of a node in messages."""
     name = node.name or (node.output[0] if node.output else "?")
     return f"{name} ({node.op_type})"
 

@@ -1,4 +1,4 @@
-"""An ONNX file read without being believed: what it holds, its constants, and who uses which value."""
+"""Untrusted reading of an ONNX file: its contents, its constants, and the users of each value."""
 
 from __future__ import annotations
 
@@ -177,7 +177,7 @@ def _load(path: Path) -> ModelProto:
     try:
         model = onnx.load_model_from_string(data)
     except Exception as error:  # protobuf's own error types vary
-        raise refusal(str(path), "it is not an ONNX file, or it is cut off") from error
+        raise refusal(str(path), "it is not an ONNX file, or it is truncated") from error
     check_texts(model, str(path))
     check_functions(model, str(path))
     for tensor in model.graph.initializer:
@@ -199,4 +199,4 @@ def _check_external(tensor: Any, folder: Path) -> None:
     inside = location and not Path(location).is_absolute() and target.resolve().is_relative_to(folder.resolve())
     if not inside or not target.is_file():
         where = f"initializer {tensor.name}"
-        raise refusal(where, f"its data lies in {location!r}, which is no file of the model's own folder")
+        raise refusal(where, f"its data is in {location!r}, which is not a file in the model's folder")

@@ -1,8 +1,7 @@
-"""An ONNX file of any tool brought into the language, with proof.
+"""Import an ONNX file of any tool, with proof.
 
-The path from input to output becomes a chain, the chain a spec, and the spec's own export must give what the
-original gives, in onnxruntime, before anything is handed over. A file of our own has its spec with it
-(`own_file.py`).
+The path from input to output becomes a chain, the chain a spec, and the spec's export must compute the same as the
+original, in onnxruntime. A file of nin-spec contains its spec (`own_file.py`).
 """
 
 from __future__ import annotations
@@ -44,13 +43,13 @@ _CHEAPER = {
 
 
 def import_onnx(path: str | Path, size: tuple[int, ...] | None = None) -> tuple[Imported, list[str]]:
-    """The spec and the model of an ONNX file, proved against it; and what is worth knowing.
+    """The spec and the model of an ONNX file, proved against it, with remarks.
 
     `size` is the picture's (height, width), or (channels, height, width), where the file leaves them open.
 
     Raises:
-        ForeignModelError: not a model that the language can say; the node is named.
-        ParityError: what was made computes something else.
+        ForeignModelError: a model that the language can't express; names the node.
+        ParityError: the result does not compute the same.
     """
     with reading(str(path)):
         return _import(Path(path), size)
@@ -80,14 +79,14 @@ def _own(source: Source, size: tuple[int, ...] | None) -> tuple[Restored | OwnFi
     if own is None:
         return None, [f"its metadata is ignored: {damage}"] if damage else []
     if own.info.precision == "int8":
-        why = "an int8 file: its weights and values are rounded to 8 bits and cut off at the range of its pictures"
-        raise refusal(source.name, why, "import the float32 file that it was made from")
+        why = "an int8 file: its weights and values are rounded to 8 bits and clipped to the range of its pictures"
+        raise refusal(source.name, why, "import the float32 file from which it was made")
     if size is not None and size not in {own.network.graph.input.shape, own.network.graph.input.shape[1:]}:
         return own, []
     try:
         return restore(own, source), []
     except ForeignModelError as error:
-        return own, [f"the graph is used, since it is not what the metadata says: {error.diagnostics[0].message}"]
+        return own, [f"the metadata is ignored, since the graph does not match it: {error.diagnostics[0].message}"]
 
 
 def _said(own: OwnFile | None, chain: Chain, contract: Preprocessing | None) -> dict[str, Any]:
@@ -125,7 +124,7 @@ def _require_one_network(source: Source, layout: Layout, found: Imported, chain:
         for step, same in zip_longest(_effective(chain, other.input), _effective(other, other.input)):
             if step is None or same is None or step.op != same.op or not _equal(step.arrays, same.arrays):
                 shown = "x".join(map(str, size))
-                why = f"it depends on the picture's size, which is open: at {shown} it is another layer"
+                why = f"it depends on the picture's size, which is open: at {shown} it is a different layer"
                 raise refusal((step or same).origin, why, "export the network with a fixed size")
 
 
@@ -144,7 +143,7 @@ def _equal(mine: Mapping[str, Array], theirs: Mapping[str, Array]) -> bool:
 
 
 def _proved(path: str | Path, difference: float) -> str:
-    return f"computes what {Path(path).name} computes: largest relative difference {difference:.1e}"
+    return f"computes the same as {Path(path).name}: largest relative difference {difference:.1e}"
 
 
 # ------------------------------------------------------------------ proof
@@ -172,7 +171,7 @@ def prove(file: bytes | Path, name: str, layout: Layout, change: Affine | None, 
 
 def prove_own(path: Path, own: Restored) -> list[str]:
     """The same for a file of our own, whose graph is known to be the export of its spec: what was shown of it."""
-    shown = f"{path.name} is, node by node, what its spec exports to"
+    shown = f"{path.name} equals, node by node, the export of its spec"
     if own.precision == "float64":
         return [f"{shown}; it did not run, since onnxruntime's CPU provider has no float64 convolution"]
     theirs, ours = runner(path), runner(exported(own.found.model, **own.options))

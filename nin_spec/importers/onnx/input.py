@@ -57,12 +57,12 @@ def layout_of(source: Source, size: tuple[int, ...] | None) -> Layout:
     if channels is None:
         raise refusal(origin, "it leaves the number of channels open")
     if size is not None and size[:-2] not in {(), (channels,)}:
-        raise refusal(origin, f"it takes {channels} channels, and {size[0]} was asked for")
+        raise refusal(origin, f"it takes {channels} channels, but {size[0]} was requested")
     given = size[-2:] if size is not None else (height, width)
     if given[0] is None or given[1] is None:
         raise refusal(origin, "it leaves the picture's size open", "pass a nominal size: --size 32 or --size 32x48")
     if any(own not in {None, asked} for own, asked in zip((height, width), given, strict=True)):
-        raise refusal(origin, f"it takes {height}x{width}, and {given[0]}x{given[1]} was asked for")
+        raise refusal(origin, f"it takes {height}x{width}, but {given[0]}x{given[1]} was requested")
     half = "FLOAT16" in source.numbers
     return Layout((channels, *given), last, height is None or width is None, batch, dtype, half)
 
@@ -91,7 +91,7 @@ def contract_of(change: Affine | None, layout: Layout) -> tuple[Preprocessing | 
     if layout.dtype == "UINT8":
         return _of_bytes(change, layout, color)
     if change is None:
-        return None, ["the file doesn't say how pixels become its input: check input.preprocess"]
+        return None, ["the file doesn't declare its preprocessing: check input.preprocess"]
     std, mean = 1 / change.gain, -change.offset / change.gain
     # Means beyond 1 are of pixels from 0 to 255; others of pixels from 0 to 1, as most tools hand them over.
     pixels = bool(np.any(np.abs(mean) > 1.5) or np.any(np.abs(std) > 1.5))

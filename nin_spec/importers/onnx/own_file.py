@@ -1,7 +1,7 @@
-"""A file that `nin-spec export` wrote: it carries its spec, and its tensors carry the names of the network.
+"""A file that `nin-spec export` wrote: it contains its spec, and its tensors have the network's names.
 
-The spec is believed only where its export, with the file's own weights and options, is this very file, node by node
-and tensor by tensor. Where it is not, the graph decides, and what is said of the pictures and the classes stays.
+The spec is used only if its export, with the file's weights and options, equals this file, node by node and tensor by
+tensor. Otherwise the graph is imported, and the preprocessing and classes of the metadata are kept.
 """
 
 from __future__ import annotations
@@ -74,14 +74,14 @@ def own_file(source: Source) -> tuple[OwnFile | None, str]:
 
 
 def _contradiction(own: OwnFile) -> str:
-    """What the metadata says beside its spec that the spec does not, which is an edit; empty where they agree."""
+    """Metadata that contradicts the spec, because of an edit; empty if they agree."""
     card, info = own.network.card, own.info
     for key, said, meant in (
         ("labels", info.labels, card.labels),
         ("preprocessing", info.preprocessing, card.preprocessing),
     ):
         if said and meant and said != meant:
-            return f"nin_spec.{key} is not what nin_spec.spec says"
+            return f"nin_spec.{key} does not match nin_spec.spec"
     return ""
 
 

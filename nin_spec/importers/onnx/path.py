@@ -1,8 +1,8 @@
 """From the nodes of an ONNX graph to a chain: along the one path from its input to its output.
 
 A node with a rule is taken by its attributes (`rules.py`). What has none, or forks and comes
-together again, is taken as one region and recognised by what it computes. A path that parts for good, a
-residual sum, a second output: those are outside the language, and are named.
+together again, is taken as one region and recognised by what it computes. A path that forks without merging, a residual
+sum and a second output are outside the language, and the error names them.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def follow(walk: Walk) -> Chain:
         readers = walk.source.readers(walk.value)
         if walk.value == walk.source.output:
             if readers:
-                raise refusal(label(readers[0]), "the network's output is used again inside")
+                raise refusal(label(readers[0]), "the network's output is also used inside the graph")
             return _finished(walk)
         if not readers:
             raise refusal(walk.value, "nothing uses this value, and it is not the output")
@@ -59,7 +59,7 @@ def _step(walk: Walk, readers: list[NodeProto], rule: Rule | None) -> None:
     waiting = walk.pad
     taken = (waiting is None or node.op_type in _AFTER_PADDING) and rule is not None and rule(walk, node)
     if not taken and waiting is not None:
-        raise refusal(waiting.origin, "padding that no convolution or pool follows")
+        raise refusal(waiting.origin, "padding without a convolution or pool after it")
     if not taken:
         _region(walk, readers)
 
@@ -75,7 +75,7 @@ def _check_size(walk: Walk, origin: str) -> None:
 
 def _finished(walk: Walk) -> Chain:
     if walk.channels_last and walk.chain.output.is_map and walk.chain.output.shape[1:] != (1, 1):
-        raise refusal(walk.value, "the output is a map with its channels last")
+        raise refusal(walk.value, "the output is a map with channels last")
     return walk.chain
 
 
@@ -110,7 +110,7 @@ def _region(walk: Walk, readers: list[NodeProto]) -> None:
             walk.add(op, origin)
         walk.value = result
         return
-    raise refusal(origin, "the language has no word for what this computes")
+    raise refusal(origin, "the language has no equivalent of what this computes")
 
 
 def _meetings(walk: Walk, readers: list[NodeProto]) -> Iterator[tuple[list[NodeProto], str]]:
@@ -161,7 +161,7 @@ def _ready(walk: Walk, node: NodeProto, known: set[str]) -> bool:
 def _refuse_fork(walk: Walk, nodes: list[NodeProto], *, heavy: bool = False) -> None:
     readers = walk.source.readers(walk.value)
     if heavy and len(readers) == 1:
-        raise refusal(label(nodes[0]), "the language has no word for it here")
+        raise refusal(label(nodes[0]), "the language has no equivalent of it here")
     names = ", ".join(label(node) for node in readers[:4])
-    why = f"the value {walk.value!r} goes more than one way ({names}), and a network of the language is a chain"
+    why = f"the value {walk.value!r} has several users ({names}), but a network of the language is a chain"
     raise refusal(label(nodes[0]), why, "residual sums, side branches and further outputs are outside the language")

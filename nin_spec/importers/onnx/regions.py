@@ -40,10 +40,10 @@ def unknowable(node: NodeProto) -> str | None:
     from onnx import TensorProto
 
     if node.domain not in {"", "ai.onnx"} or node.op_type not in _POINTWISE | _ACROSS:
-        return "the language has no word for it"
+        return "the language has no equivalent of it"
     to = attributes(node).get("to", TensorProto.FLOAT) if node.op_type == "Cast" else TensorProto.FLOAT
     kind = TensorProto.DataType.Name(to)
-    return None if kind in {"FLOAT", "DOUBLE"} else f"it rounds numbers to {kind}"
+    return None if kind in {"FLOAT", "DOUBLE"} else f"it rounds to {kind}"
 
 
 def region_of(walk: Walk, nodes: Sequence[NodeProto], result: str) -> Region:

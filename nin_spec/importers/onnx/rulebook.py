@@ -33,7 +33,7 @@ def constant(walk: Walk, node: NodeProto, place: int) -> Array | None:
     if not name:
         return None
     if name not in walk.source.constants:
-        raise refusal(label(node), f"its input {name!r} is computed, and the language's weights are constants")
+        raise refusal(label(node), f"its input {name!r} is computed, but weights must be constants")
     return walk.source.constants[name]
 
 
@@ -49,7 +49,7 @@ def done(walk: Walk, node: NodeProto) -> bool:
     """The walk goes on from the node's first output. Raises ForeignModelError where another one is used."""
     for other in node.output[1:]:
         if other and (walk.source.users.get(other) or other == walk.source.output):
-            raise refusal(label(node), f"its output {other!r} is used, and a network of the language is a chain")
+            raise refusal(label(node), f"its output {other!r} is used, but a network of the language is a chain")
     walk.value = node.output[0]
     return True
 

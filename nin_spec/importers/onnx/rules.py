@@ -1,4 +1,4 @@
-"""How each ONNX operator is read: one rule an operator, found by its name; those with windows in `windows.py`.
+"""How each ONNX operator is read: one rule per operator, found by its name; those with windows are in `windows.py`.
 
 A rule adds steps to the walk and moves it on, or gives False where the node is not of the kind that it knows:
 then what the node computes decides.
@@ -34,7 +34,7 @@ def _dense(walk: Walk, node: NodeProto, weight: Array, bias: Array | None) -> bo
         weight, walk.columns = weight[:, walk.columns], None
     if bias is not None:
         if bias.size != 1 and bias.shape[-1:] != (bias.size,):
-            raise refusal(label(node), f"an offset of shape {bias.shape}, and a dense layer has one per unit")
+            raise refusal(label(node), f"an offset of shape {bias.shape}, but a dense layer has one per unit")
         bias = np.broadcast_to(bias.reshape(-1), (len(weight),))
     arrays = {"weight": weight} if bias is None else {"weight": weight, "bias": bias}
     walk.add(ops.Linear(len(weight), bias is not None), label(node), **arrays)
@@ -45,7 +45,7 @@ def _dense(walk: Walk, node: NodeProto, weight: Array, bias: Array | None) -> bo
 def _gemm(walk: Walk, node: NodeProto) -> bool:
     given, weight, bias = attributes(node), needed(walk, node, 1), constant(walk, node, 2)
     if given.get("transA") or node.input[0] != walk.value or weight.ndim != 2:
-        raise refusal(label(node), "a product that is no dense layer")
+        raise refusal(label(node), "a product that is not a dense layer")
     weight = weight if given.get("transB") else weight.T
     weight = weight * given.get("alpha", 1.0)
     return _dense(walk, node, weight, None if bias is None else bias * given.get("beta", 1.0))
@@ -55,7 +55,7 @@ def _gemm(walk: Walk, node: NodeProto) -> bool:
 def _matmul(walk: Walk, node: NodeProto) -> bool:
     weight = needed(walk, node, 1) if node.input[0] == walk.value else None
     if weight is None or weight.ndim != 2 or walk.chain.output.is_map:
-        raise refusal(label(node), "a product that is no dense layer")
+        raise refusal(label(node), "a product that is not a dense layer")
     return _dense(walk, node, weight.T, None)
 
 
@@ -121,7 +121,7 @@ def _prelu(walk: Walk, node: NodeProto) -> bool:
     elif slope.shape in {wanted, (1, *wanted)} and walk.columns is None:
         walk.add(ops.PReLU(per_channel=True), label(node), weight=slope.reshape(-1))
     else:
-        raise refusal(label(node), f"slopes of shape {slope.shape}; the language has one, or one a channel")
+        raise refusal(label(node), f"slopes of shape {slope.shape}; the language supports one, or one per channel")
     return done(walk, node)
 
 
@@ -157,7 +157,7 @@ def _softmax(walk: Walk, node: NodeProto) -> bool:
     one_cell = walk.chain.output.is_map and walk.chain.output.shape[1:] == (1, 1)
     over_rest = walk.source.opset < 13 and axis == 1 and (rank == 2 or one_cell)
     if axis != (rank - 1 if walk.channels_last else 1) and not over_rest:
-        raise refusal(label(node), f"it is taken over axis {axis}, and not over the classes")
+        raise refusal(label(node), f"it is over axis {axis}, not over the classes")
     walk.add(ops.Softmax() if node.op_type == "Softmax" else ops.LogSoftmax(), label(node))
     return done(walk, node)
 
@@ -184,7 +184,7 @@ def _cast(walk: Walk, node: NodeProto) -> bool:
         kind = helper.np_dtype_to_tensor_dtype(needed(walk, node, 1).dtype)
     name = TensorProto.DataType.Name(kind)
     if name not in walk.source.numbers:
-        raise refusal(label(node), f"it rounds numbers to {name}, and the weights are not {name}")
+        raise refusal(label(node), f"it rounds to {name}, but the weights are not {name}")
     return done(walk, node)
 
 

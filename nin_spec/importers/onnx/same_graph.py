@@ -15,7 +15,7 @@ _BITS = 16
 
 
 def first_difference(given: ModelProto, wanted: ModelProto) -> str | None:
-    """What the first file has otherwise than the second, in words; None where both compute the same."""
+    """The first difference between two files, as text; None if both compute the same."""
     return next(_differences(given, wanted), None)
 
 
@@ -53,14 +53,14 @@ def _tensors(given: ModelProto, wanted: ModelProto) -> Iterator[str]:
 
     mine, theirs = ({t.name: t for t in model.graph.initializer} for model in (given, wanted))
     if len(mine) != len(given.graph.initializer):
-        yield "two of its tensors have one name"
+        yield "two of its tensors have the same name"
     for name in {**mine, **theirs}:
         if name not in mine or name not in theirs:
             yield f"its tensor {name!r} is {'surplus' if name in mine else 'missing'}"
         elif mine[name].data_type != theirs[name].data_type or mine[name].dims != theirs[name].dims:
-            yield f"its tensor {name!r} has another type or shape"
+            yield f"its tensor {name!r} has a different type or shape"
         elif not _close(numpy_helper.to_array(mine[name]), numpy_helper.to_array(theirs[name])):
-            yield f"its tensor {name!r} holds other values"
+            yield f"its tensor {name!r} has different values"
 
 
 def _close(a: Any, b: Any) -> bool:

@@ -42,7 +42,7 @@ def _shaped(name: str, shape: tuple[int, ...], tensors: Tensors) -> Array:
         raise refusal(name, "the file has no such tensor")
     found = np.asarray(tensors[name], np.float64)
     if found.size != int(np.prod(shape)):
-        raise refusal(name, f"its shape is {found.shape}, and the spec's is {shape}")
+        raise refusal(name, f"its shape is {found.shape}, but {shape} in the spec")
     return found.reshape(shape)
 
 

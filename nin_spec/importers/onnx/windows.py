@@ -27,7 +27,7 @@ def _pair(node: NodeProto, key: str) -> Pair:
     """An attribute of two numbers, one for each axis of a picture; 1 for either where the node leaves it out."""
     found = tuple(attributes(node).get(key, (1, 1)))
     if len(found) != 2:
-        raise refusal(label(node), f"its {key} has {len(found)} axes, and pictures have two")
+        raise refusal(label(node), f"its {key} has {len(found)} axes, but pictures have two")
     if min(found) < 1:
         raise refusal(label(node), f"its {key} is {found[0]}, {found[1]}; the minimum is 1")
     return found[0], found[1]
@@ -40,12 +40,12 @@ def _padding(walk: Walk, node: NodeProto, given: dict[str, Any], extent: Pair, s
         sides = [_same(n, k, s, auto) for n, k, s in zip(walk.chain.output.shape[1:], extent, stride, strict=True)]
         own = Padding(sides[0][0], sides[0][1], sides[1][0], sides[1][1])
         if walk.chain.open_size and stride != (1, 1):
-            raise refusal(label(node), f"auto_pad {auto} with a stride depends on the size, and the size is open")
+            raise refusal(label(node), f"auto_pad {auto} with a stride depends on the size, which is open")
     else:
         top, left, bottom, right = given.get("pads", (0, 0, 0, 0)) if auto == "NOTSET" else (0, 0, 0, 0)
         own = Padding(top, bottom, left, right)
     if min(own) < 0:
-        raise refusal(label(node), "negative padding, which cuts cells away")
+        raise refusal(label(node), "negative padding, which removes cells")
     return own
 
 
@@ -66,7 +66,7 @@ def _conv(walk: Walk, node: NodeProto) -> bool:
     on_maps(walk, node)
     given, weight, bias = attributes(node), needed(walk, node, 1), constant(walk, node, 2)
     if weight.ndim != 4:
-        raise refusal(label(node), f"its weights have {weight.ndim} axes, and those of a picture have 4")
+        raise refusal(label(node), f"its weights have {weight.ndim} axes, but must have 4")
     stride, dilation = _pair(node, "strides"), _pair(node, "dilations")
     kernel = (int(weight.shape[2]), int(weight.shape[3]))
     plain = ops.Conv2d(weight.shape[0], kernel, stride, Padding(), dilation, given.get("group", 1), bias is not None)
@@ -101,7 +101,7 @@ def _avg_pool(walk: Walk, node: NodeProto) -> bool:
     counted, ceil, pad = bool(given.get("count_include_pad")), bool(given.get("ceil_mode")), walk.pad
     before = _zeros(walk)
     if pad is not None and own != Padding() and not counted:
-        raise refusal(pad.origin, "an average that counts some of its padding and not the rest")
+        raise refusal(pad.origin, "an average that counts only some of its padding")
     both = Padding(*(a + b for a, b in zip(own, before or Padding(), strict=True)))
     walk.add(
         ops.AvgPool2d(kernel, stride, both, ceil, (counted or before is not None) and both != Padding()), label(node)

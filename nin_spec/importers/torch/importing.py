@@ -1,4 +1,4 @@
-"""An nn.Module brought into the language, with proof."""
+"""Import an nn.Module, with proof."""
 
 from __future__ import annotations
 
@@ -31,17 +31,17 @@ _CHEAPER = "pass a smaller input_shape"
 def import_module(module: nn.Module, input_shape: Sequence[int], name: str | None = None) -> Imported:
     """The spec and the model of a module that takes batches of (C, H, W), proved against it.
 
-    `input_shape` is (C, H, W), or with a batch before it. The module itself is left as it was, but for lazy
-    layers, which are given their shapes. Its forward runs; nothing else of it does.
+    `input_shape` is (C, H, W), or with a batch before it. The module is not modified, except that lazy layers get their
+    shapes. Only its forward is run.
 
     Raises:
-        ForeignModelError: a network that the language can't say; the layer is named.
-        ParityError: what was made computes something else.
+        ForeignModelError: a network that the language can't express; names the layer.
+        ParityError: the result does not compute the same.
     """
     if not isinstance(module, nn.Module):
         raise refusal(type(module).__name__, "it is not an nn.Module")
     if isinstance(module, torch.jit.ScriptModule):
-        raise refusal(type(module).__name__, "a TorchScript module", "pass the nn.Module that it was made from")
+        raise refusal(type(module).__name__, "a TorchScript module", "pass the original nn.Module")
     origin = name or type(module).__name__
     training = module.training
     with reading(origin):
@@ -103,7 +103,7 @@ def _dtype_of_proof(program: torch.export.ExportedProgram, module: nn.Module) ->
 def _chain(program: torch.export.ExportedProgram, module: nn.Module, shape: tuple[int, ...], name: str) -> Chain:
     signature = program.graph_signature
     if len(signature.user_inputs) != 1 or len(signature.user_outputs) != 1:
-        raise refusal(name, "it has more than one input or output, and a classifier has one of each")
+        raise refusal(name, "it has more than one input or output, but a classifier has one of each")
     start = next(n for n in program.graph.nodes if n.op == "placeholder" and n.name == signature.user_inputs[0])
     kind: DType = "float64" if _dtype(_parameter(module)) == torch.float64 else "float32"
     return follow(TorchWalk(program, Chain(name, TensorType(shape, kind)), start, held_by(program)))

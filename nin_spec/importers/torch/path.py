@@ -48,7 +48,7 @@ def follow(walk: TorchWalk) -> Chain:
             raise refusal(walk.value.name, "nothing uses this value, and it is not the output")
         node = readers[0]
         if walk.pad is not None and name_of(node) not in _WINDOWS:
-            raise refusal(walk.pad.origin, "padding that no convolution or pool follows")
+            raise refusal(walk.pad.origin, "padding without a convolution or pool after it")
         if len(readers) == 1 and node.op == "output":
             return walk.chain
         rule = RULES.get(name_of(node)) if len(readers) == 1 else None
@@ -79,7 +79,7 @@ def _first(node: fx.Node) -> fx.Node:
         return node
     values = [user for user in node.users if user.target is operator.getitem and user.args[1] == 0]
     if len(values) != 1 or len(node.users) != 1:
-        raise refusal(label_of(node), "its indices are used, and the language only has its values")
+        raise refusal(label_of(node), "its indices are used, but the language only supports its values")
     return values[0]
 
 
@@ -97,13 +97,13 @@ def _region(walk: TorchWalk, readers: list[fx.Node]) -> None:
             _take(walk, found, origin)
             walk.value = nodes[-1]
             return
-    raise refusal(origin, "the language has no word for what this computes")
+    raise refusal(origin, "the language has no equivalent of what this computes")
 
 
 def _take(walk: TorchWalk, found: list[ops.Op] | Affine, origin: str) -> None:
     if isinstance(found, Affine):
         if not walk.chain.steps:
-            raise refusal(origin, "the module scales its input itself", "leave that to input.preprocess")
+            raise refusal(origin, "the module scales its input itself", "use input.preprocess instead")
         walk.chain = rescaled(walk.chain, found, origin)
     for op in found if isinstance(found, list) else ():
         walk.chain = walk.chain.then(op, origin)
@@ -130,8 +130,8 @@ def _meetings(walk: TorchWalk, readers: list[fx.Node]) -> Iterator[list[fx.Node]
         return
     names = ", ".join(label_of(node) for node in readers[:4])
     if len(readers) == 1:
-        raise refusal(label_of(readers[0]), f"{name_of(readers[0])}: the language has no word for it here")
-    why = f"the value {walk.value.name} goes more than one way ({names}), and a network of the language is a chain"
+        raise refusal(label_of(readers[0]), f"{name_of(readers[0])}: the language has no equivalent of it here")
+    why = f"the value {walk.value.name} has several users ({names}), but a network of the language is a chain"
     raise refusal(
         label_of(readers[0]), why, "residual sums, side branches and further outputs are outside the language"
     )

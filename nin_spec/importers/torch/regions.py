@@ -52,7 +52,7 @@ def path_of(node: fx.Node) -> str:
 
 
 def label_of(node: fx.Node) -> str:
-    """What messages call an operator: `features.3 (relu)`, or `relu` where the outermost module runs it."""
+    """The name of an operator in messages: `features.3 (relu)`, or `relu` where the outermost module runs it."""
     path = path_of(node)
     return f"{path} ({node.name})" if path else node.name
 

@@ -1,4 +1,4 @@
-"""How each ATen operator is read: one rule an operator, found by its name.
+"""How each ATen operator is read: one rule per operator, found by its name.
 
 A rule gives the op that the operator is, or None where it leaves no step behind or is not of the kind that it knows:
 then what it computes decides.
@@ -62,11 +62,11 @@ def _max_pool(call: Call) -> ops.Op:
 
 def _avg_pool(call: Call) -> ops.Op:
     if call.given.get("divisor_override") is not None:
-        raise refusal(label_of(call.node), "an average with a divisor of its own")
+        raise refusal(label_of(call.node), "an average with a separate divisor")
     kernel, before = pair_of(call.given["kernel_size"]), call.walk.pad
     counted = bool(call.given["count_include_pad"]) or before is not None
     if before is not None and pair_of(call.given["padding"]) != (0, 0) and not call.given["count_include_pad"]:
-        raise refusal(before.origin, "an average that counts some of its padding and not the rest")
+        raise refusal(before.origin, "an average that counts only some of its padding")
     own = _sides(call.walk, call.given["padding"])
     return ops.AvgPool2d(
         kernel, pair_of(call.given["stride"], kernel), own, bool(call.given["ceil_mode"]), counted and own != Padding()
@@ -181,7 +181,7 @@ def _clip(low: str | float | None, high: str | float | None) -> Rule:
 
 def _threshold(call: Call) -> ops.Op:
     if (call.given["threshold"], call.given["value"]) != (0, 0):
-        raise refusal(label_of(call.node), "a threshold other than 0, for which the language has no word")
+        raise refusal(label_of(call.node), "a threshold other than 0, which the language does not support")
     return ops.ReLU()
 
 

@@ -68,7 +68,7 @@ class TorchWalk:
     def array(self, value: fx.Node, node: fx.Node) -> Array:
         """A tensor that the module holds, for one operator alone. Raises ForeignModelError."""
         if value.name not in self.held.tensors:
-            why = f"its tensor {value.name} is computed from the input, and the language's weights are constants"
+            why = f"its tensor {value.name} is computed from the input, but weights must be constants"
             raise refusal(label_of(node), why)
         _, tensor = self.held.tensors[value.name]
         for name in sorted(self.held.leaves(value.name)):

@@ -133,10 +133,10 @@ SOME = np.arange(108, dtype=np.float32).reshape(4, 3, 3, 3)
 @pytest.mark.parametrize(
     ("blobs", "message"),
     [
-        ({}, "the weights have 0 blobs for it, and it needs 2"),
-        ({"c": [SOME]}, "the weights have 1 blobs for it, and it needs 2"),
-        ({"c": [SOME[:3], SOME[:4, 0, 0, 0]]}, r"its weight have shape \(3, 3, 3, 3\), and it needs \(4, 3, 3, 3\)"),
-        ({"c": [SOME, np.ones(3)]}, r"its bias have shape \(3,\), and it needs \(4,\)"),
+        ({}, "the weights have 0 blobs for it, but it needs 2"),
+        ({"c": [SOME]}, "the weights have 1 blobs for it, but it needs 2"),
+        ({"c": [SOME[:3], SOME[:4, 0, 0, 0]]}, r"its weight have shape \(3, 3, 3, 3\), but it needs \(4, 3, 3, 3\)"),
+        ({"c": [SOME, np.ones(3)]}, r"its bias have shape \(3,\), but it needs \(4,\)"),
     ],
 )
 def test_weights_of_another_net_are_refused_at_the_layer(blobs: dict[str, Any], message: str, tmp_path: Path) -> None:
@@ -210,7 +210,7 @@ def test_every_source_of_pictures_tells_their_size(source: str, shown: str, tmp_
 
 def test_a_size_that_is_open_is_asked_for(tmp_path: Path) -> None:
     path = written(tmp_path, 'layer { type: "Data" top: "data" }\n' + net(conv("c"), last="c").partition("\n")[2])
-    with pytest.raises(ForeignModelError, match="nothing tells the channels") as caught:
+    with pytest.raises(ForeignModelError, match="the channels of its input is unknown") as caught:
         import_caffe(path, size=(8, 8))
     assert "--size 3x32x32" in (caught.value.diagnostics[0].hint or "")
     assert import_caffe(path, size=(2, 8, 8))[0].network.graph.input.shape == (2, 8, 8)

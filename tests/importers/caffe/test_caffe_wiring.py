@@ -47,7 +47,7 @@ def test_what_measures_the_scores_is_no_second_way(tmp_path: Path) -> None:
     text = net(data, conv("c"), HEAD % "c", split, loss, accuracy, layer("Softmax", "two", "prob"))
     assert path_of(text, tmp_path) == ["c", "gap", "prob"]
     _, remarks = import_caffe(written(tmp_path, text))
-    assert "left out: l (HingeLoss); training is by cross-entropy" in remarks
+    assert "ignored: l (HingeLoss); training uses cross-entropy" in remarks
 
 
 def test_blobs_written_in_place_are_followed(tmp_path: Path) -> None:
@@ -62,10 +62,10 @@ def test_blobs_written_in_place_are_followed(tmp_path: Path) -> None:
     ("text", "message"),
     [
         ('name: "x"', "it declares no layers"),
-        (conv("c"), "no layer and no `input` gives it pictures"),
+        (conv("c"), "no layer and no `input` provides its pictures"),
         (net(conv("c"), layer("ReLU", "c", "", f"{TEST} exclude {{ phase: TRAIN }}", "r")), "both include and exclude"),
         (net('layer { name: "z" type: "DummyData" top: "z" }', conv("c"), conv("d", "z")), "not on the way"),
-        (net(conv("c"), 'layer { name: "e" type: "ReLU" bottom: "c" }'), "takes 1 blobs and gives 0"),
+        (net(conv("c"), 'layer { name: "e" type: "ReLU" bottom: "c" }'), "takes 1 blobs and outputs 0"),
         ('layer { name: "a" }', "it has no type"),
         (
             'input: "data" input_dim: 1 input_dim: 3 layer { type: "ReLU" bottom: "data" top: "y" }',

@@ -60,7 +60,7 @@ def _finished(chain: Chain) -> Chain:
 
 def test_maps_without_scores_are_refused() -> None:
     chain = Chain("net", TensorType((2, 8, 8))).then(ops.ReLU(), "act")
-    with pytest.raises(ForeignModelError, match="act: the network gives maps, not scores"):
+    with pytest.raises(ForeignModelError, match="act: the network outputs maps, not scores"):
         decompile(chain)
 
 

@@ -219,15 +219,15 @@ def test_an_open_size_needs_a_nominal_one(tmp_path: Path) -> None:
                 *GAP,
             ],
             {"W": W, "V": V},
-            r"Conv_1 \(Conv\): the value 'c' goes more than one way \(Conv_1 \(Conv\), Add_2 \(Add\)\)",
+            r"Conv_1 \(Conv\): the value 'c' has several users \(Conv_1 \(Conv\), Add_2 \(Add\)\)",
         ),
         ([("Conv", ["x", "W"], ["c"], {}), ("Clip", ["c", "low", "six"], ["last"], {}), *GAP],
          {"W": W, "low": np.float32(0), "six": np.float32(6)}, r"it clips values at 6 \(ReLU6"),
         ([("Conv", ["x", "W"], ["c"], {}), ("HardSigmoid", ["c"], ["last"], {}), *GAP], {"W": W}, "has no word"),
-        ([("ConvTranspose", ["x", "T"], ["last"], {}), *GAP], {"T": V[:3]}, "has no word for it"),
-        ([("Conv", ["x", "x"], ["last"], {}), *GAP], {}, "is computed, and the language's weights are constants"),
+        ([("ConvTranspose", ["x", "T"], ["last"], {}), *GAP], {"T": V[:3]}, "has no equivalent of it"),
+        ([("Conv", ["x", "x"], ["last"], {}), *GAP], {}, "is computed, but weights must be constants"),
         ([("Conv", ["x", "gone"], ["last"], {}), *GAP], {}, "no node produces its input 'gone'"),
-        ([("Conv", ["x", "W"], ["y"], {})], {"W": W}, "the network gives maps, not scores"),
+        ([("Conv", ["x", "W"], ["y"], {})], {"W": W}, "the network outputs maps, not scores"),
         ([("Relu", ["x"], ["other"], {})], {}, "nothing uses this value"),
         ([("Relu", ["y"], ["z"], {}), ("Relu", ["z"], ["y"], {})], {}, "the graph has a cycle"),
         ([("MaxPool", ["x"], ["last"], {"kernel_shape": [2, 2], "dilations": [2, 2]}), *GAP], {}, "a dilated pool"),
@@ -271,7 +271,7 @@ def test_external_data_stays_in_its_folder(location: str, tmp_path: Path) -> Non
     tensor.data_location = onnx.TensorProto.EXTERNAL
     tensor.external_data.add(key="location", value=location)
     path.write_bytes(proto.SerializeToString())
-    with pytest.raises(ForeignModelError, match="which is no file of the model's own folder"):
+    with pytest.raises(ForeignModelError, match="which is not a file in the model's folder"):
         import_onnx(path)
 
 

@@ -171,7 +171,7 @@ def test_pictures_padded_before_their_axes_are_moved(between: list[Any], tmp_pat
     pads = np.array([0, 0, 1, 0, 0, 1, 2, 0])
     path = graph_file(tmp_path / "net.onnx", nodes, {"w": W, "pads": pads}, ("n", 8, 8, 3))
     if between:
-        with pytest.raises(ForeignModelError, match=r"Pad_0 \(Pad\): padding that no convolution or pool follows"):
+        with pytest.raises(ForeignModelError, match=r"Pad_0 \(Pad\): padding without a convolution or pool after it"):
             import_onnx(path)
     else:
         assert "padding: {top: 0, bottom: 1, left: 1, right: 2}" in import_onnx(path)[0].text

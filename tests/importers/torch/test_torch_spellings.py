@@ -135,7 +135,7 @@ def test_maps_padded_before_a_maximum_are_its_padding_or_refused(
 
 
 def test_a_padding_that_nothing_takes_up_is_refused_at_its_operator() -> None:
-    with pytest.raises(ForeignModelError, match="pad: padding that no convolution or pool follows"):
+    with pytest.raises(ForeignModelError, match="pad: padding without a convolution or pool after it"):
         import_module(Net(lambda x: torch.relu(nn.functional.pad(x, (1, 1, 1, 1))), last=True), (3, 8, 8))
 
 

@@ -79,7 +79,7 @@ def test_pictures_of_any_kind_and_size_are_taken(port: int, form: str, mode: str
         (CLASSIFY, picture("PNG")[:-30], "not a picture"),
         (f"{CLASSIFY}?top=0", picture("PNG"), "top"),
         (f"{CLASSIFY}?top=many", picture("PNG"), "top"),
-        ("/v2/models/plain/classify", picture("PNG"), "doesn't say how"),
+        ("/v2/models/plain/classify", picture("PNG"), "doesn't declare its preprocessing"),
     ],
 )
 def test_what_is_no_picture_is_refused(port: int, path: str, body: bytes, told: str) -> None:
