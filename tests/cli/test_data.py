@@ -160,7 +160,7 @@ def test_check_says_last_what_is_not_as_published(nin_spec: Command, root: Path)
     lines = nin_spec("data", "check", "mnist").out.splitlines()
     start = lines.index("16 pictures read, none damaged")
     assert all("publish" in line for line in lines[start + 1 :])
-    assert lines[start + 1].endswith("has 12 pictures (train), and MNIST 60,000")
+    assert lines[start + 1].endswith("has 12 pictures (train), but MNIST has 60,000")
     assert len(lines) == start + 7
 
 
@@ -206,4 +206,4 @@ def test_what_is_not_there(nin_spec: Command) -> None:
     assert out.code == 2
     assert "nin-spec data fetch mnist" in out.err
     assert out.err.count("error") == 1
-    assert "unknown data set 'nowhere'" in nin_spec("data", "check", "nowhere").err
+    assert "nowhere is neither a folder nor a known data set" in nin_spec("data", "check", "nowhere").err

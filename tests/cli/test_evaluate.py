@@ -325,7 +325,7 @@ def test_data_that_is_not_what_its_name_says_is_told(nin_spec: Run) -> None:
     pictures, labels = np.zeros((20, 8, 8), np.uint8), np.arange(20) % 10
     np.savez("other.npz", x_train=pictures, y_train=labels, x_test=pictures, y_test=labels)
     outcome = nin_spec("evaluate", "run", "--data", "other.npz")
-    assert "warning: other.npz has 20 pictures (test), and Handwritten digits of 8x8 pixels 359" in outcome.err
+    assert "warning: other.npz has 20 pictures (test), but Handwritten digits of 8x8 pixels has 359" in outcome.err
 
 
 @pytest.mark.usefixtures("here")

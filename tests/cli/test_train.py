@@ -110,7 +110,7 @@ def test_resume_takes_the_newest_run_of_a_spec(nin_spec: Command) -> None:
         (("small.yaml", "-o", "."), "was not made by nin-spec train"),
         (("small.yaml", "--weights", "nowhere"), "it does not exist"),
         (("small.yaml", "--checkpoint-minutes", "nan"), "pass a finite number of minutes"),
-        (("small.yaml", "--set", "train.optimizer={kind: sgd, lr: 1, nesterov: true}"), "there is none"),
+        (("small.yaml", "--set", "train.optimizer={kind: sgd, lr: 1, nesterov: true}"), "nesterov needs momentum"),
         (("small.yaml", "--set", "train.resize=16384"), "a batch of 128 pictures of 16384x16384 is"),
         (("one.yaml", "--accumulate", "128"), "head.norm has one value per channel"),
         (("x" * 300 + "/a.yaml",), "File name too long"),
