@@ -31,6 +31,10 @@ test: setup  ## set up, then check style and types and run the tests
 test-long: setup  ## run what takes minutes, and what Hypothesis tests on many examples
 	HYPOTHESIS_PROFILE=long $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder -m 'long or hypothesis'
 
+coverage: setup  ## measure how much of the language, the IR, the passes and the exporters their tests run: 98% is the bar
+	$(BIN)/python -m coverage run -m pytest $(addprefix tests/,language ir passes exporters test_lower.py test_words.py)
+	$(BIN)/python -m coverage report
+
 test-floors: setup  ## install each dependency at its lower bound, apart, and run the tests there: ONLY=--quick for some
 	$(BIN)/python tests/lower_bounds.py $(FLOORS) $(ONLY)
 
@@ -68,4 +72,4 @@ pictures: setup  ## take the pictures of the README again; needs playwright and 
 clean:  ## remove what was made here
 	rm -rf $(VENV) $(FLOORS) $(OUT) build dist
 
-.PHONY: help setup demo test test-long test-floors wheel bench bench-graphs bench-training bench-serving bench-studio bench-import targets pictures clean
+.PHONY: help setup demo test test-long coverage test-floors wheel bench bench-graphs bench-training bench-serving bench-studio bench-import targets pictures clean
