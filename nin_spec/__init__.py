@@ -12,7 +12,7 @@ In the order in which a spec is processed:
     difference.py    two networks side by side
     revisions.py     a spec at a git revision
     lint/            rules for what is legal but probably unintended
-    weights/         initialisation, safetensors, adoption of foreign state dicts
+    weights/         initialisation (schemes.py), safetensors, adoption of foreign state dicts
     model.py         Graph, weights and card: what is exported
     torch_module.py  Model -> nn.Module, with torch_layers.py for what PyTorch lacks
     exporter.py      finds exporters, and writes their files

@@ -19,7 +19,7 @@ from nin_spec.named import Named
 from nin_spec.passes.normal_form import semantic_hash
 
 if TYPE_CHECKING:
-    from nin_spec.weights import Init
+    from nin_spec.schemes import Init
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ class Network:
 
     def initialisation(self) -> Init:
         """The scheme of each layer."""
-        from nin_spec.weights import Init, Scheme
+        from nin_spec.schemes import Init, Scheme
 
         spec = self.spec.spec
         schemes = {

@@ -17,6 +17,7 @@ from nin_spec.ir import ops
 from nin_spec.ir.graph import Node
 from nin_spec.ir.types import Parameter
 from nin_spec.lint.finding import Finding, Subject, path_of
+from nin_spec.schemes import Scheme, deviation
 
 LEAST = 1e-4
 """The least mean square at the scores for an input with mean square 1.
@@ -91,17 +92,8 @@ def _init(subject: Subject, node: Node) -> Any:
 
 def variance(init: Any, weight: Parameter) -> float:
     """The variance of a weight tensor under a scheme, as nin_spec.weights.initial draws it."""
-    fan_in, fan_out = weight.fan_in or 1, weight.shape[0] * math.prod(weight.shape[2:])
-    match init.kind:
-        case "framework":
-            return 1 / (3 * fan_in)
-        case "gaussian":
-            plain = init.std**2
-        case "xavier_uniform" | "xavier_normal":
-            plain = 2 / (fan_in + fan_out)
-        case _:
-            plain = 2 / (fan_in if init.mode == "fan_in" else fan_out)
-    return float(plain * init.scale**2)
+    scheme = Scheme(**init.model_dump())
+    return (deviation(scheme, weight) * scheme.scale) ** 2
 
 
 def _position(subject: Subject) -> Span:

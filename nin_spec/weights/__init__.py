@@ -1,7 +1,8 @@
 """Weights: initialised, saved and loaded, ours or another framework's. Loads torch for .pt files only."""
 
+from nin_spec.schemes import Init, Scheme
 from nin_spec.weights.adopt import Adoption, adopt
-from nin_spec.weights.initial import Init, Scheme, initialise
+from nin_spec.weights.initial import initialise
 from nin_spec.weights.storage import load, read, save, sealed_file, weights_file
 
 __all__ = ["Adoption", "Init", "Scheme", "adopt", "initialise", "load", "read", "save", "sealed_file", "weights_file"]
