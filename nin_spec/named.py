@@ -1,4 +1,4 @@
-"""What a person named where a network or a model is expected, told apart once for every command and for Python.
+"""What a person named where a network or a model is expected, identified once for every command and for Python.
 
     SpecFile        a YAML file                          mine.yaml
     ShippedSpec     the name of a spec that nin-spec has nin_cifar

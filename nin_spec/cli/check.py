@@ -144,7 +144,7 @@ def show(reports: dict[str, Report], form: str) -> None:
 
 
 def _new(found: list[Diagnostic], told: set[Diagnostic]) -> list[Diagnostic]:
-    """What was not told of another spec; errors always."""
+    """Findings not yet reported for another spec, and all errors."""
     new = [d for d in found if d.severity is Severity.ERROR or d not in told]
     told.update(found)
     return new

@@ -51,7 +51,7 @@ def examine(spec: str | SpecFile, overrides: tuple[str, ...], wanted: Wanted) ->
 
 
 def report_on(network: Network, wanted: Wanted) -> Report:
-    """What the rules find in a network, and how much of it can be put right."""
+    """What the rules find in a network, and how many of them can be fixed."""
     from nin_spec.lint import findings
 
     found = [f for f in findings(network) if wanted(f.diagnostic)]

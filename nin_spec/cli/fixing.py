@@ -60,7 +60,7 @@ def tell(fixed: Fixed, what: str) -> None:
 
 
 def save(path: Path, fixed: Fixed) -> None:
-    """Write the file anew, unless it was changed meanwhile. Raises ExportError."""
+    """Write the file again, unless it was changed meanwhile. Raises ExportError."""
     from nin_spec.files import write_atomic
 
     if not fixed.done:

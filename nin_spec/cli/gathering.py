@@ -16,7 +16,7 @@ _SPECS = (".yaml", ".yml")
 def specs_in(names: tuple[str, ...]) -> dict[str, str | SpecFile]:
     """The specs that the names stand for: of a run folder its own, of another folder every one in it, once each.
 
-    Each by what it is called; a file that was found here need not be told apart again. Raises SpecError for a folder
+    Each by what it is called; a file that was found here need not be identified again. Raises SpecError for a folder
     without any.
     """
     found: dict[str, str | SpecFile] = {}

@@ -78,7 +78,7 @@ def _keys(model: Any, path: str) -> Iterator[str]:
 
 
 def _value(option: str, arguments: Sequence[str]) -> str:
-    """What was given with the option, where it can be told."""
+    """The value of the option, if known."""
     for argument, after in zip(arguments, [*arguments[1:], ""], strict=True):
         name, equals, value = argument.partition("=")
         if name == option:

@@ -1,4 +1,4 @@
-"""The part of `nin-spec export` that makes a file smaller: its options, and who is told of it."""
+"""The part of `nin-spec export` that makes a file smaller: its options, and its progress reports."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def settings_of(
     max_drop = MAX_DROP if asked.max_drop is None else parse_drop(asked.max_drop)
     _refuse_idle(asked, measures=max_drop is not None)
     for device in devices:
-        remark_on(asked.precision, device)  # refused before the work; what is worth knowing is told after
+        remark_on(asked.precision, device)  # refused before the work; remarks are printed after
     return PrecisionSettings(
         asked.precision,
         max_drop,

@@ -167,7 +167,7 @@ def serve_command(
 
 
 def _check_ports(host: str, port: int, grpc_port: int | None) -> None:
-    """What can be told before models are loaded: a port that can't be had. Raises InputError."""
+    """Checks before models are loaded: a port in use. Raises InputError."""
     import socket
 
     if port and port == grpc_port:

@@ -78,7 +78,7 @@ class Cost:
         self.windows += math.prod(step.op.counts(step.input)) if isinstance(step.op, ops.Pool2d) else 0
 
     def check(self, limits: Limits, origin: str, cure: str) -> None:
-        """Raises ForeignModelError, with the cure, where the proof can't be afforded."""
+        """Raises ForeignModelError, with the fix, where the proof can't be afforded."""
         for what, number, limit in (
             ("multiplications", self.macs, limits.macs),
             ("cells under windows", self.seen, limits.seen),
@@ -91,7 +91,7 @@ class Cost:
 
 
 def check_cost(chain: Chain, batch: int, origin: str, cure: str) -> None:
-    """Raises ForeignModelError, with the cure, where onnxruntime or PyTorch would take too long for the chain."""
+    """Raises ForeignModelError, with the fix, where onnxruntime or PyTorch would take too long for the chain."""
     cost = Cost(batch, batch * chain.input.size)
     for step in chain.steps:
         cost.add(step)

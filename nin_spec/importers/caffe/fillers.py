@@ -1,6 +1,6 @@
 """Caffe's fillers in the language's words: how weights begin.
 
-Caffe's `xavier` divides by the inputs alone unless it is told otherwise, so it is our Kaiming's with another
+Caffe's `xavier` divides by the inputs alone by default, so it is our Kaiming's with another
 factor. Sources: BVLC/caffe, include/caffe/filler.hpp; the deviations of nin_spec.weights.
 """
 

@@ -143,7 +143,7 @@ _POOLS: dict[int, ops.GlobalPool2d] = {
 
 @rule("Pooling")
 def _pooling(walk: CaffeWalk, layer: Layer) -> None:
-    """Windows round up unless told otherwise; an average divides by the cells of the window and its padding."""
+    """Windows round up by default; an average divides by the cells of the window and its padding."""
     param = layer.param("pooling_param")
     pool = _POOLS.get(param.pool)
     if pool is None:
@@ -163,7 +163,7 @@ def _pooling(walk: CaffeWalk, layer: Layer) -> None:
 
 
 def _check_windows(walk: CaffeWalk, layer: Layer, op: ops.Pool2d) -> None:
-    """Without padding Caffe keeps a last window that begins beyond the map, and what it gives there is no number."""
+    """Without padding Caffe keeps a last window that begins beyond the map, and outputs NaN there."""
     _shapes(walk, layer, op)
     _, *sides = walk.chain.output.shape
     for side, kernel, stride, count in zip(sides, op.kernel_size, op.stride, op.counts(walk.chain.output), strict=True):

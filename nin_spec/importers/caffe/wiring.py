@@ -39,7 +39,7 @@ class Wiring:
 
 
 def wire(net: Net) -> Wiring:
-    """The path of a net. Raises ForeignModelError, at the layer, where it is no chain."""
+    """The path of a net. Raises ForeignModelError, at the layer, if it is not a chain."""
     wiring = _running(net)
     readers, value = _readers(wiring, net)
     while found := readers.get(value):

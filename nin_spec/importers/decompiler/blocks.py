@@ -53,7 +53,7 @@ class Part:
         return "pool" in self.alone
 
     def take(self, kind: str, step: Step) -> bool:
-        """Add a step that is no convolution, if it has a place here."""
+        """Add a step other than a convolution, if it fits here."""
         if self.units and kind != "pool" and not self.alone and kind not in self.units[-1].steps:
             self.units[-1].steps[kind] = step
             return True

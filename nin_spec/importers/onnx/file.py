@@ -134,7 +134,7 @@ def _live(nodes: list[NodeProto], outputs: Iterable[str]) -> list[NodeProto]:
 
 
 def read_source(path: Path) -> Source:
-    """The graph in a file. Raises ForeignModelError for what is no self-contained ONNX classifier."""
+    """The graph in a file. Raises ForeignModelError unless it is a self-contained ONNX classifier."""
     import onnx
     from onnx import numpy_helper
 

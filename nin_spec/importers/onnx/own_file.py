@@ -91,7 +91,7 @@ def restore(own: OwnFile, source: Source) -> Restored:
     Raises ForeignModelError, saying what differs first, where it does not.
     """
     options, dtype = _options(own, source.model), _dtype(own, source.model)
-    # In the numbers of the file, whatever those of the spec are: folding must round as it did.
+    # In the dtype of the file, not that of the spec: folding must round as it did.
     blank = in_dtype(_blank(own.network), dtype)
     made = rewrite(blank, own.info.passes, pixels=own.pixels)
     weights = spec_weights(blank.graph, made, source.constants)

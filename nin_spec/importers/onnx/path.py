@@ -80,7 +80,7 @@ def _finished(walk: Walk) -> Chain:
 
 
 def _tell_shape(walk: Walk) -> None:
-    """What asks for the value's shape gets it, and is computed; that of padded maps has no need to be told."""
+    """What asks for the value's shape gets it, and is computed; that of padded maps is not needed."""
     for node in walk.source.users.get(walk.value, []) if walk.pad is None else ():
         if node.op_type in {"Shape", "Size"} and node.output[0] not in walk.source.constants:
             shape = np.array(walk.shape, np.int64)

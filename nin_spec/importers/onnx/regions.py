@@ -36,7 +36,7 @@ _WINDOWED = ("AveragePool", "LpPool")
 
 
 def unknowable(node: NodeProto) -> str | None:
-    """Why no number of trials tells what a node does: it rounds, draws or counts. None where they do."""
+    """Why trials can't identify a node: it rounds, draws or counts. None where they do."""
     from onnx import TensorProto
 
     if node.domain not in {"", "ai.onnx"} or node.op_type not in _POINTWISE | _ACROSS:

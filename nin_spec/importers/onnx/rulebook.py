@@ -28,7 +28,7 @@ def rule(*names: str) -> Callable[[Rule], Rule]:
 
 
 def constant(walk: Walk, node: NodeProto, place: int) -> Array | None:
-    """A constant input, None where the node leaves it out. Raises ForeignModelError where it is no constant."""
+    """A constant input, None where the node leaves it out. Raises ForeignModelError if it is not a constant."""
     name = node.input[place] if len(node.input) > place else ""
     if not name:
         return None
@@ -46,7 +46,7 @@ def needed(walk: Walk, node: NodeProto, place: int) -> Array:
 
 
 def done(walk: Walk, node: NodeProto) -> bool:
-    """The walk goes on from the node's first output. Raises ForeignModelError where another one is used."""
+    """Continue the walk from the node's first output. Raises ForeignModelError where another one is used."""
     for other in node.output[1:]:
         if other and (walk.source.users.get(other) or other == walk.source.output):
             raise refusal(label(node), f"its output {other!r} is used, but a network of the language is a chain")

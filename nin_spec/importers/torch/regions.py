@@ -58,7 +58,7 @@ def label_of(node: fx.Node) -> str:
 
 
 def unknowable(node: fx.Node) -> bool:
-    """Whether no number of trials tells what an operator does: it rounds, draws or counts."""
+    """Whether trials can't identify an operator: it rounds, draws or counts."""
     dtype = node.kwargs.get("dtype", next((a for a in node.args if isinstance(a, torch.dtype)), None))
     if isinstance(dtype, torch.dtype) and dtype not in {torch.float32, torch.float64}:
         return True
