@@ -7,7 +7,7 @@ so is a function with a constant that acts on none of these inputs. Operators th
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import Field, dataclass, fields
 from functools import partial
 from itertools import chain, product
@@ -18,7 +18,7 @@ import numpy as np
 from nin_spec.importers.chain import refusal
 from nin_spec.importers.regions import LARGEST, UNBOUNDED, Array, Function, Region, inputs, plain_input
 from nin_spec.ir import ops
-from nin_spec.ir.types import Pair, TensorType
+from nin_spec.ir.types import Padding, Pair, TensorType
 
 _NUMBERS_OF_A_NORM = 6
 """A response norm has three: alpha, beta and k."""
@@ -201,6 +201,23 @@ def _hinted(op: Hinted) -> Word:
             return [op], partial(_response_norm, op)
         case ops.Pool2d():
             return [op], partial(_windows, op)
+
+
+def hinted(
+    windows: Sequence[tuple[Pair, Pair]],
+    pads: Iterable[Padding],
+    sizes: Iterable[int],
+    constants: Mapping[str, Array],
+    own: Iterable[float] = (),
+) -> list[Hinted]:
+    """The pools and response norms that a region may be.
+
+    `windows` are (kernel, stride) of its pools, `pads` what it pads, `sizes` are those of pools over channels, and
+    `own` the numbers of a pool besides the constants. An average may be a pad, a pool and a division by a pool of ones.
+    """
+    numbers = [rounded(float(value.reshape(-1)[0])) for value in constants.values() if value.size == 1]
+    averages = [ops.AvgPool2d(*window, pad) for window in windows for pad in pads]
+    return [*averages, *window_pools(windows, [*own, *numbers]), *response_norms(sizes, numbers)]
 
 
 def window_pools(windows: Iterable[tuple[Pair, Pair]], numbers: Iterable[float]) -> list[ops.Pool2d]:

@@ -11,9 +11,8 @@ from nin_spec.importers.chain import Array
 from nin_spec.importers.onnx.evaluate import attributes, label
 from nin_spec.importers.onnx.walk import Walk
 from nin_spec.importers.onnx.windows import sides_of, window_of
-from nin_spec.importers.recognise import Hinted, response_norms, rounded, window_pools
+from nin_spec.importers.recognise import Hinted, hinted
 from nin_spec.importers.regions import Region
-from nin_spec.ir import ops
 from nin_spec.ir.types import Padding
 
 if TYPE_CHECKING:
@@ -68,18 +67,13 @@ def region_of(walk: Walk, nodes: Sequence[NodeProto], result: str) -> Region:
 
 
 def hinted_by(walk: Walk, nodes: Sequence[NodeProto], constants: Mapping[str, Array]) -> list[Hinted]:
-    """The pools and response norms that a region may be, by the windows of its pools and the numbers in it.
-
-    An average may be a pad, a pool and a division by a pool of ones; a response norm has a pool over channels.
-    """
+    """What a region may be, by the windows of its pools and the numbers in it; a response norm pools over channels."""
     pools = [(node, tuple(attributes(node).get("kernel_shape", ()))) for node in nodes if node.op_type in _WINDOWED]
     windows = [window_of(node) for node, kernel in pools if len(kernel) == 2][:1]
     pads = [sides_of(walk, node) for node in nodes if node.op_type == "Pad" and windows][:1]
-    averages = [ops.AvgPool2d(*window, Padding(*pad[2], *pad[3])) for window in windows for pad in pads]
     sizes = [int(kernel[0]) for _, kernel in pools if len(kernel) == 3 and kernel[1:] == (1, 1)]
-    numbers = [rounded(float(value.reshape(-1)[0])) for value in constants.values() if value.size == 1]
     own = [float(v) for node, _ in pools for v in attributes(node).values() if type(v) is int]
-    return [*averages, *window_pools(windows, [*own, *numbers]), *response_norms(sizes, numbers)]
+    return hinted(windows, [Padding(*pad[2], *pad[3]) for pad in pads], sizes, constants, own)
 
 
 def _is_column(constant: Array) -> bool:

@@ -10,9 +10,8 @@ import torch
 from torch import fx
 
 from nin_spec.importers.chain import Array
-from nin_spec.importers.recognise import Hinted, response_norms, rounded, window_pools
+from nin_spec.importers.recognise import Hinted, hinted
 from nin_spec.importers.regions import Region
-from nin_spec.ir import ops
 from nin_spec.ir.types import Padding, Pair
 
 Tensors = Mapping[str, tuple[str, torch.Tensor]]
@@ -147,16 +146,11 @@ def pair_of(value: Any, usual: Any = 1) -> Pair:
 
 
 def hinted_by(nodes: Sequence[fx.Node], constants: Mapping[str, Array]) -> list[Hinted]:
-    """The pools and response norms that a region may be, by the windows of its pools and the numbers in it.
-
-    An average may be a pad, a pool and a division by a pool of ones; a response norm has a pool over channels.
-    """
+    """What a region may be, by the windows of its pools and the numbers in it; a response norm pools over channels."""
     pads = [arguments_of(node)["pad"] for node in nodes if name_of(node) in {"aten.pad", "aten.constant_pad_nd"}][:1]
     pools = [arguments_of(node) for node in nodes if name_of(node) == "aten.avg_pool2d"][:1]
     windows = [(pair_of(p["kernel_size"]), pair_of(p["stride"], p["kernel_size"])) for p in pools]
     sides = [(*pad, 0, 0, 0, 0)[:4] for pad in pads]
-    averages = [ops.AvgPool2d(*window, Padding(s[2], s[3], s[0], s[1])) for window in windows for s in sides]
     kernels = [arguments_of(node)["kernel_size"] for node in nodes if name_of(node) == "aten.avg_pool3d"]
-    numbers = [rounded(float(value.reshape(-1)[0])) for value in constants.values() if value.size == 1]
-    norms = response_norms([k[0] for k in kernels if list(k[1:]) == [1, 1]], numbers)
-    return [*averages, *window_pools(windows, numbers), *norms]
+    sizes = [k[0] for k in kernels if list(k[1:]) == [1, 1]]
+    return hinted(windows, [Padding(s[2], s[3], s[0], s[1]) for s in sides], sizes, constants)
