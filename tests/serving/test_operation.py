@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import logging
 import signal
 import socket
 import threading
@@ -228,6 +229,18 @@ def test_who_says_insecure_needs_no_token(tmp_path: Path) -> None:
         assert ask(server.port, "POST", INFER, body, extra)[0] == 200
 
 
+@pytest.fixture
+def _loggers() -> Iterator[None]:
+    """The loggers as they were: `serve` in this process sends them to the standard error of its test, which closes."""
+    logs = [logging.getLogger(name) for name in ("nin_spec.serving", "uvicorn.error", "asyncio")]
+    kept = [(log, log.handlers, log.propagate, log.level) for log in logs]
+    yield
+    for log, handlers, propagate, level in kept:
+        log.handlers, log.propagate = handlers, propagate
+        log.setLevel(level)
+
+
+@pytest.mark.usefixtures("_loggers")
 @pytest.mark.parametrize(
     "arguments",
     [
@@ -251,6 +264,7 @@ def test_what_can_not_be_served_is_refused(
     assert "error NIN7" in capsys.readouterr().err
 
 
+@pytest.mark.usefixtures("_loggers")
 def test_a_port_that_is_taken_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Exit code 2, and why, before any model is looked at."""
     with socket.create_server(("127.0.0.1", 0)) as taken:

@@ -66,7 +66,9 @@ def test_an_error_that_all_have_is_said_once(tmp_path: Path, arguments: tuple[st
         check=False,
     )
     assert done.returncode != 0
-    assert done.stderr.count(words) == 1, done.stderr
+    # A process that is slower than the others may learn the error from them, and repeats it as the cause of its end.
+    said = [line for line in done.stderr.splitlines() if words in line and "NIN814" not in line]
+    assert len(said) == 1, done.stderr
     assert not (tmp_path / "run").exists()
 
 
