@@ -64,7 +64,7 @@ def test_blobs_written_in_place_are_followed(tmp_path: Path) -> None:
         ('name: "x"', "it declares no layers"),
         (conv("c"), "no layer and no `input` provides its pictures"),
         (net(conv("c"), layer("ReLU", "c", "", f"{TEST} exclude {{ phase: TRAIN }}", "r")), "both include and exclude"),
-        (net('layer { name: "z" type: "DummyData" top: "z" }', conv("c"), conv("d", "z")), "not on the way"),
+        (net('layer { name: "z" type: "DummyData" top: "z" }', conv("c"), conv("d", "z")), "not on the path"),
         (net(conv("c"), 'layer { name: "e" type: "ReLU" bottom: "c" }'), "takes 1 blobs and outputs 0"),
         ('layer { name: "a" }', "it has no type"),
         (
