@@ -33,7 +33,7 @@ def test_import_then_export_is_a_round_trip(nin_spec: Run) -> None:
     outcome = nin_spec("import", "net.onnx", "-o", "mine.yaml", "--weights", "mine.safetensors")
     assert outcome.code == 0
     assert "wrote mine.yaml (" in outcome.out
-    assert "computes what net.onnx computes" in outcome.err
+    assert "computes the same as net.onnx" in outcome.err
     assert Path("mine.yaml").read_text().startswith("# Written by nin-spec import, from net.onnx.\nspec: 1\n")
     assert nin_spec("export", "mine.yaml", "--onnx", "again.onnx", "--weights", "mine.safetensors").code == 0
     x = np.random.default_rng(0).standard_normal((4, *compile_network("nin_digits").graph.input.shape))
@@ -45,7 +45,7 @@ def test_import_then_export_is_a_round_trip(nin_spec: Run) -> None:
 def test_a_line_break_in_a_name_begins_no_line_of_the_remarks(nin_spec: Run, model: Path) -> None:
     """A file could put words of its own into what import says, otherwise."""
     odd = model.rename("a\nerror: fake.onnx")
-    assert "computes what a\\u000aerror: fake.onnx computes" in nin_spec("import", str(odd)).err
+    assert "computes the same as a\\u000aerror: fake.onnx" in nin_spec("import", str(odd)).err
 
 
 @pytest.mark.usefixtures("model")
@@ -119,7 +119,7 @@ def test_a_caffe_net_is_brought_in_alone_and_with_its_weights(
         (["net.prototxt", "--weights", "w.safetensors"], "net.prototxt holds no weights to write"),
         (["net.prototxt", "w.safetensors"], "w.safetensors is not a .caffemodel"),
         (["net.onnx", "net.caffemodel"], "net.onnx is not a .prototxt"),
-        (["net.prototxt", "--size", "9"], "error NIN651: data (Input): its height is 8, and 9 was asked for"),
+        (["net.prototxt", "--size", "9"], "error NIN651: data (Input): its height is 8, but 9 was requested"),
         (["none.prototxt"], "none.prototxt: it does not exist"),
     ],
 )

@@ -214,7 +214,7 @@ def test_a_size_that_is_open_is_asked_for(tmp_path: Path) -> None:
         import_caffe(path, size=(8, 8))
     assert "--size 3x32x32" in (caught.value.diagnostics[0].hint or "")
     assert import_caffe(path, size=(2, 8, 8))[0].network.graph.input.shape == (2, 8, 8)
-    with pytest.raises(ForeignModelError, match="its height is 8, and 9 was asked for"):
+    with pytest.raises(ForeignModelError, match="its height is 8, but 9 was requested"):
         import_caffe(written(tmp_path, net(conv("c"), last="c")), size=(9, 9))
 
 

@@ -82,7 +82,7 @@ def test_our_own_files_come_back(name: str, own: bool, tmp_path: Path) -> None: 
     (tmp_path / "net.onnx").write_bytes(proto.SerializeToString())
     found, remarks = import_onnx(tmp_path / "net.onnx")
     assert found.network.hash == model.card.hash
-    assert remarks[-1].startswith("computes what net.onnx computes")
+    assert remarks[-1].startswith("computes the same as net.onnx")
     if own:
         assert found.network.card.labels == model.card.labels
 
@@ -223,7 +223,7 @@ def test_an_open_size_needs_a_nominal_one(tmp_path: Path) -> None:
         ),
         ([("Conv", ["x", "W"], ["c"], {}), ("Clip", ["c", "low", "six"], ["last"], {}), *GAP],
          {"W": W, "low": np.float32(0), "six": np.float32(6)}, r"it clips values at 6 \(ReLU6"),
-        ([("Conv", ["x", "W"], ["c"], {}), ("HardSigmoid", ["c"], ["last"], {}), *GAP], {"W": W}, "has no word"),
+        ([("Conv", ["x", "W"], ["c"], {}), ("HardSigmoid", ["c"], ["last"], {}), *GAP], {"W": W}, "has no equivalent"),
         ([("ConvTranspose", ["x", "T"], ["last"], {}), *GAP], {"T": V[:3]}, "has no equivalent of it"),
         ([("Conv", ["x", "x"], ["last"], {}), *GAP], {}, "is computed, but weights must be constants"),
         ([("Conv", ["x", "gone"], ["last"], {}), *GAP], {}, "no node produces its input 'gone'"),

@@ -111,7 +111,7 @@ class Broken(Residual):
             "conv.weight: used by conv .conv2d. and by conv .conv2d_1.: shared weights are outside the language",
         ),
         (Broken(), "Broken: it can't be traced .* no such luck"),
-        (nn.Sequential(nn.Conv2d(3, 4, 1), nn.Hardswish()), "has no word"),
+        (nn.Sequential(nn.Conv2d(3, 4, 1), nn.Softplus()), "has no equivalent"),
         (nn.Sequential(nn.ConvTranspose2d(3, 4, 2)), "conv_transpose2d"),
     ],
 )
