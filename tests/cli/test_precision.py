@@ -90,7 +90,7 @@ def test_the_written_file_is_evaluated_and_run(run_folder: Path, nin_spec: Comma
     assert nin_spec("export", str(run_folder), "--onnx", "q.onnx", "--precision", "int8").code == 0
     alone = nin_spec("evaluate", "q.onnx", "--device", "cpu")
     assert alone.code == 0
-    assert "its weights are rounded to int8; --weights FILE" in alone.out
+    assert "its weights are rounded to int8; pass --weights FILE" in alone.out
     weights = str(run_folder / "last.safetensors")
     beside = nin_spec("evaluate", "q.onnx", "--weights", weights, "--device", "cpu")
     assert beside.code == 0
@@ -121,7 +121,7 @@ def test_a_fragile_network_keeps_layers_in_float(run_folder: Path, nin_spec: Com
     weights = weights_file(run_folder, Path("fragile.safetensors"), 3000)
     found = nin_spec("export", "quick.yaml", "--onnx", "--weights", str(weights), "--precision", "int8")
     assert found.code == 0
-    assert "that is too much" in found.out
+    assert "that exceeds the budget" in found.out
     assert "with blocks.1.convs.1 (quick.yaml:7) in float: " in found.out
     assert "chosen on these test pictures" in found.out
 
@@ -164,7 +164,7 @@ def test_options_of_an_exporter_go_together_with_it(run_folder: Path, nin_spec: 
         (["--onnx", "--calibrate", "8"], "--calibrate needs --precision"),
         (["--onnx", "--data", "x"], "--data needs --precision"),
         (["--source", "--precision", "int8"], "--precision belongs to --onnx"),
-        (["--onnx", "--precision", "int8", "--max-drop", "0.5x"], "in percentage points"),
+        (["--onnx", "--precision", "int8", "--max-drop", "0.5x"], "percentage points from 0 to 100"),
         (["--onnx", "--precision", "int4"], "'int4' is not one of"),
         (["--onnx", "--precision", "int8", "--data", "nowhere"], "nowhere: it does not exist"),
         (["--onnx", "--precision", "bfloat16", "--device", "cpu"], "bfloat16 can't run on cpu"),

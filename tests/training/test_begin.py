@@ -103,14 +103,14 @@ def test_the_best_epoch_is_chosen_on_a_validation_part(tmp_path: Path) -> None:
     assert run.result == run.record.best == best
     share = f"{best['validation_accuracy']:.2%} of 288 pictures"
     assert run.record.chosen == f"epoch {best['epoch']:g}, the best on the validation split ({share})"
-    assert run.remarks[0].endswith(f"those of {run.record.chosen}")
+    assert run.remarks[0].endswith(f"from {run.record.chosen}")
 
 
 @pytest.mark.parametrize(("share", "limit"), [("0.2", 2), ("0.001", 100)])
 def test_an_empty_validation_part_is_refused_before_a_folder_is_made(tmp_path: Path, share: str, limit: int) -> None:
     """It would be found when the first epoch is scored."""
     network = small_network("none", 0.0, f"train.validation={share}")
-    with pytest.raises((TrainingError, DataError), match=r"is none|too few"):
+    with pytest.raises((TrainingError, DataError), match=r"is zero pictures|too few"):
         trained(network, tmp_path / "run", limit=limit)
     assert not (tmp_path / "run").exists()
 
@@ -164,7 +164,7 @@ def test_data_that_is_not_what_its_name_says_is_told_at_the_start(tmp_path: Path
     pictures, labels = np.zeros((200, 8, 8), np.uint8), np.arange(200) % 10
     np.savez(data, x_train=pictures, y_train=labels, x_test=pictures[:20], y_test=labels[:20])
     train(small_network(), data=data, output=tmp_path / "run", settings=ONE, reporter=Listener())
-    assert heard[0] == f"{data} has 200 pictures (train), and Handwritten digits of 8x8 pixels 1,438"
+    assert heard[0] == f"{data} has 200 pictures (train), but Handwritten digits of 8x8 pixels has 1,438"
 
 
 def test_without_one_the_result_is_the_last_epoch(run: Run) -> None:
