@@ -104,7 +104,7 @@ def test_options_reach_the_exporter() -> None:
         (["tiny.yaml", "--kserve"], "pass its URI: --storage-uri s3://bucket/models"),
         (
             ["tiny.yaml", "--triton", "m", "--target", "triton==24.10", "--opset", "22"],
-            "runs opset 21 at most",
+            "supports opsets up to 21",
         ),
         (["tiny.yaml", "--onnx", "--max-batch", "4"], "--max-batch belongs to --triton"),
         (["tiny.yaml", "--onnx", "--opset", "12"], "onnx: opset can't be 12\n  hint: ONNX opset, 13 to 26"),
