@@ -182,8 +182,8 @@ def lookup(device: Device) -> Provider:
     choices = ["auto", *found]
     near = "cuda" if device == "gpu" else nearest(device, choices)
     asked = f"did you mean {near!r}? " if near else ""
-    plugins = "what an onnxruntime-ep-* package adds; see `nin-spec guide devices`"
-    hint = f"{asked}there are {', '.join(choices)}, and {plugins}"
+    plugins = "those of onnxruntime-ep-* packages; see `nin-spec guide devices`"
+    hint = f"{asked}devices are {', '.join(choices)}, and {plugins}"
     raise DeviceError(Code.DEVICE_UNAVAILABLE, message, hint=hint)
 
 
