@@ -39,7 +39,9 @@ class Commands(Group):
         module = importlib.import_module(COMMANDS[cmd_name])
         command: click.Command = getattr(module, f"{cmd_name}_command")
         if cmd_name in TOPICS:
-            command.epilog = f"Guide: nin-spec guide {TOPICS[cmd_name]}"
+            guide = f"Guide: nin-spec guide {TOPICS[cmd_name]}"
+            own = (command.epilog or "").removesuffix(guide)
+            command.epilog = f"{own.rstrip()}\n\n{guide}".lstrip()
         if sys.flags.optimize >= 2:
             command.epilog = _NO_TEXTS
         return command

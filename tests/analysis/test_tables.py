@@ -27,7 +27,7 @@ def test_text_fits_its_width(table: ShapeTable) -> None:
         text = tables.table_text(table, width)
         head, foot = text.split("\n\n")[1], text.rsplit("\n\n", 1)[1]
         assert max(map(len, head.splitlines())) <= width
-        assert ("not shown" in foot) == ("jump" not in head.splitlines()[0])
+        assert ("columns hidden" in foot) == ("jump" not in head.splitlines()[0])
         for column in ("layer", "op", "output", "parameters"):
             assert column in head.splitlines()[0]
 
