@@ -36,7 +36,7 @@ coverage: setup  ## measure how much of the language, the IR, the passes and the
 	$(BIN)/python -m coverage report
 
 test-floors: setup  ## install each dependency at its lower bound, apart, and run the tests there: ONLY=--quick for some
-	$(BIN)/python tests/lower_bounds.py $(FLOORS) $(ONLY)
+	$(BIN)/python tests/lower_bounds.py $(FLOORS) --workers $(WORKERS) $(ONLY)
 
 wheel: setup  ## build sdist and wheel in out/wheel, and try the wheel in a clean environment
 	rm -rf $(OUT)/wheel

@@ -85,11 +85,12 @@ def install(environment: Path, bounds: Mapping[str, str]) -> dict[str, str]:
     return {name: installed[name] for name in sorted(bounds)}
 
 
-def test(environment: Path, *, quick: bool) -> tuple[int, dict[str, int]]:
+def test(environment: Path, *, quick: bool, workers: str) -> tuple[int, dict[str, int]]:
     """The exit code of pytest there, and how many tests passed and were skipped."""
     results = environment / "results.xml"
     marked = [str(path) for path in sorted(ROOT.glob("tests/**/test_*.py")) if "mark.floors" in path.read_text("utf-8")]
-    chosen = ["-m", "floors", *marked] if quick else []  # those files alone: to collect them all takes longer
+    together = ["-n", workers, "--dist", "loadfile", "--no-loadscope-reorder"]
+    chosen = ["-m", "floors", *marked] if quick else together  # those files alone: to collect them all takes longer
     command = [_python(environment), "-m", "pytest", f"--junitxml={results}", *chosen]
     code = subprocess.run(command, check=False, cwd=ROOT).returncode
     if not results.exists():
@@ -124,12 +125,13 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("environment", type=Path, help="where the virtual environment is made, and replaced")
     parser.add_argument("--quick", action="store_true", help="run the tests marked `floors` alone, write no table")
+    parser.add_argument("--workers", default="2", help="how many processes share the whole suite, as pytest-xdist's -n")
     asked = parser.parse_args()
     environment = asked.environment.absolute()
     here, elsewhere = lower_bounds()
     installed = install(environment, here)
     print("installed:", ", ".join(f"{name} {version}" for name, version in installed.items()), flush=True)
-    code, counts = test(environment, quick=asked.quick)
+    code, counts = test(environment, quick=asked.quick, workers=asked.workers)
     if code == 0 and not asked.quick:
         TABLE.write_text(json.dumps(table(installed, elsewhere, counts), indent=2) + "\n")
         print(f"wrote {TABLE.relative_to(ROOT)}")

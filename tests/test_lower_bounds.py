@@ -28,6 +28,7 @@ PRIVATE = {
     "super()._start_asgi_task": "uvicorn",
     "torch._ops": "torch",
     "node.target._schema": "torch",
+    "target._schema": "torch",
     "torch._int_mm": "torch",
     "torch.utils._pytree.tree_leaves": "torch",
 }
