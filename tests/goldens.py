@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 def assert_golden(text: str, path: Path) -> None:
-    """`text` is what the golden file holds; `UPDATE_GOLDENS=1 pytest` writes it anew, for a person to review.
+    """`text` is what the golden file holds; `UPDATE_GOLDENS=1 pytest` writes it again, for a person to review.
 
     Semantic hashes are masked: they have tests of their own.
     """

@@ -25,7 +25,7 @@ def test_a_budget_is_held_or_not(images: int, data: st.DataObject) -> None:
 def test_points_won_are_told_as_such() -> None:
     """And are within every budget."""
     outcome = Outcome(200, 190, 192, 180)
-    assert str(outcome) == "96.00%, 1.00 points won; the same class as float32 for 90.00%"
+    assert str(outcome) == "96.00%, 1.00 points gained; the same class as float32 for 90.00%"
     assert outcome.within(0)
 
 

@@ -93,7 +93,7 @@ def test_nodes_are_not_looked_at_where_their_values_do_not_fit(monkeypatch: pyte
     model = small()
     free = iter([None, None, 1000])
     monkeypatch.setattr(parity, "free_memory", lambda: next(free))
-    with pytest.raises(ParityError, match=r"differs from the nn.Module .*; its nodes can't be compared: that takes"):
+    with pytest.raises(ParityError, match=r"differs from the nn.Module .*; its nodes can't be compared: that needs"):
         check_parity(model, changed(export(model), scale("blocks.0.convs.0.weight", 2)))
 
 
@@ -104,7 +104,7 @@ def test_where_nothing_fits_it_is_refused(monkeypatch: pytest.MonkeyPatch, batch
     data = export(model, batch=batch)
     with_free(monkeypatch, 1000)
     monkeypatch.setattr(parity, "open_session", lambda *_, **__: pytest.fail("work began"))
-    with pytest.raises(DeviceError, match=r"takes \d+\.\d [KM]iB of memory, but 1000 B are free") as caught:
+    with pytest.raises(DeviceError, match=r"needs \d+\.\d [KM]iB of memory, but 1000 B are free") as caught:
         check_parity(model, data)
     (found,) = caught.value.diagnostics
     assert found.code is Code.MEMORY

@@ -276,7 +276,7 @@ def test_a_body_behind_an_offer_to_upgrade_is_its_requests_own(
         while chunk := client.recv(1 << 16):
             found += chunk
     assert statuses(found) == [400, 200]
-    assert b"has shape [-1, 3, 192, 192], and [1, 3, 2, 2] was given" in found  # so the tensor was read
+    assert b"has shape [-1, 3, 192, 192], but [1, 3, 2, 2] was sent" in found  # so the tensor was read
 
 
 @pytest.mark.parametrize("body", [b"", LIVE, LIVE * 3])

@@ -132,7 +132,7 @@ def test_a_file_without_its_spec_has_no_table(port: int) -> None:
     """400 in JSON."""
     status, answer = ask_json(port, "GET", "/v2/models/small/table")
     assert status == 400
-    assert "no spec" in answer["error"]
+    assert "no embedded spec" in answer["error"]
 
 
 @pytest.mark.parametrize("spec", ["nin_digits", "nin_cifar"])

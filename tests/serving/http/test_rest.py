@@ -195,13 +195,13 @@ def bad(change: Callable[[dict[str, Any]], object]) -> bytes:
         (bad(lambda d: d["inputs"][0].update(shape=[1, 3, 64])), "has shape [-1, 3, 8, 8]"),
         (bad(lambda d: d["inputs"][0].update(shape=[0, 3, 8, 8], data=[])), "has shape"),
         (bad(lambda d: d["inputs"][0].update(shape=[64, 3, 8, 8], data=[0] * 12288)), "64 rows"),
-        (bad(lambda d: d["inputs"][0].update(datatype="FP64")), "is FP32, and FP64 was given"),
+        (bad(lambda d: d["inputs"][0].update(datatype="FP64")), "is FP32, but FP64 was sent"),
         (bad(lambda d: d["inputs"][0].update(datatype="BYTES")), "datatype"),
         (bad(lambda d: d["inputs"][0].update(data=["1"] * 192)), "texts"),
         (bad(lambda d: d["inputs"][0].update(data=[None] * 192)), "null"),
-        (bad(lambda d: d["inputs"][0].update(data=[1e39] * 192)), "that FP32 can't"),
+        (bad(lambda d: d["inputs"][0].update(data=[1e39] * 192)), "out of the range of FP32"),
         (bad(lambda d: d["inputs"][0].update(data=[10**400] * 192)), "number is infinity"),
-        (bad(lambda d: d["inputs"][0].update(data=[10**40] * 192)), "that FP32 can't"),
+        (bad(lambda d: d["inputs"][0].update(data=[10**40] * 192)), "out of the range of FP32"),
         (bad(lambda d: d["inputs"][0].update(data=[[0] * 96, [0] * 95])), "nested data"),
         (bad(lambda d: d["inputs"][0].update(name="imput")), "the inputs of 'small' are 'input', not 'imput'"),
         (bad(lambda d: d["inputs"][0].update(parameters={"binary_data_size": 768})), "either data or"),
@@ -229,10 +229,10 @@ def test_a_bad_request_is_told_what_is_wrong(port: int, body: bytes, told: str) 
         ({"Inference-Header-Content-Length": "x"}, b"{}", 400, "not a count"),
         ({"Inference-Header-Content-Length": "-1"}, b"{}", 400, "not a count"),
         ({"Inference-Header-Content-Length": "99"}, b"{}", 400, "declares 99 bytes"),
-        ({"Inference-Header-Content-Length": "0"}, b"abc", 400, "no FP32 tensor"),
+        ({"Inference-Header-Content-Length": "0"}, b"abc", 400, "3 bytes don't match a FP32 tensor"),
         ({"Content-Encoding": "br"}, b"{}", 415, "content encoding"),
         ({"Content-Encoding": "gzip"}, b"{}", 400, "decompressed"),
-        ({"Content-Encoding": "gzip"}, gzip.compress(b"{}" * 99, mtime=0)[:-9], 400, "cut off"),
+        ({"Content-Encoding": "gzip"}, gzip.compress(b"{}" * 99, mtime=0)[:-9], 400, "it is truncated"),
         ({"Content-Encoding": "gzip"}, gzip.compress(bytes(1 << 27), mtime=0), 413, "larger than"),
         ({}, bytes((1 << 20) + 1), 413, "larger than"),
     ],
@@ -351,10 +351,10 @@ def test_many_values_are_read_piece_by_piece() -> None:
     values = np.random.default_rng(0).normal(size=200_000).astype(np.float32)
     found = tensors.from_values("x", "FP32", (2, 100_000), values.tolist())
     assert found.tobytes() == values.tobytes()
-    for wrong, told in (("a", "holds texts"), (1e39, "that FP32 can't"), (None, "holds null")):
+    for wrong, told in (("a", "the data has texts"), (1e39, "out of the range of FP32"), (None, "the data has null")):
         with pytest.raises(BadRequestError, match=told):
             tensors.from_values("x", "FP32", (200_000,), [*values.tolist()[:-1], wrong])
-    with pytest.raises(BadRequestError, match="that UINT8 can't"):
+    with pytest.raises(BadRequestError, match="out of the range of UINT8"):
         tensors.from_values("x", "UINT8", (200_000,), [0] * 199_999 + [256])
 
 

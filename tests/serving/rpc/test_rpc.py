@@ -99,13 +99,13 @@ def typed(datatype: str, key: str, values: list[Any]) -> Any:
     ("message", "said"),
     [
         (pb.ModelInferRequest(), "has no inputs"),
-        (typed("UINT8", "uint_contents", [256]), "a number that UINT8 can't"),
-        (typed("INT8", "int_contents", [-129]), "a number that INT8 can't"),
+        (typed("UINT8", "uint_contents", [256]), "out of the range of UINT8"),
+        (typed("INT8", "int_contents", [-129]), "out of the range of INT8"),
         (typed("FP16", "fp32_contents", [1.0]), "the values of FP16 go into raw_input_contents"),
         (typed("FP32", "fp64_contents", [1.0]), "the values of FP32 are in fp32_contents, not in fp64_contents"),
         (typed("BYTES", "bytes_contents", [b"a"]), "the datatype is 'BYTES'"),
-        (request(parameters={"timeout": pb.InferParameter(string_param="1")}), "'timeout' is not a count"),
-        (request(parameters={"timeout": pb.InferParameter(int64_param=-1)}), "'timeout' is not a count"),
+        (request(parameters={"timeout": pb.InferParameter(string_param="1")}), "'timeout' is not a number of microseconds"),
+        (request(parameters={"timeout": pb.InferParameter(int64_param=-1)}), "'timeout' is not a number of microseconds"),
     ],
 )
 def test_a_message_that_does_not_hold_together_is_refused(message: Any, said: str) -> None:
