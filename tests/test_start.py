@@ -45,7 +45,7 @@ class Interrupting:
 sys.meta_path.insert(0, Interrupting())
 start()
 """
-"""Runs a command. At every Nth module that it loads, a copy of the process is interrupted by Ctrl-C, and goes on."""
+"""Runs a command. At every Nth module that it loads, a copy of the process is interrupted by Ctrl-C."""
 
 
 def run(*arguments: str, flags: Sequence[str] = (), cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
@@ -62,7 +62,9 @@ def run(*arguments: str, flags: Sequence[str] = (), cwd: Path | None = None) -> 
 )
 def test_ctrl_c_at_any_import(arguments: list[str], tmp_path: Path) -> None:
     """A message and 130, wherever it falls: while the command is loaded, and in what it imports later."""
-    assert run("-c", AT, "5", str(tmp_path), *arguments, cwd=tmp_path).returncode == 0
+    # A shell starts what runs in its background with Ctrl-C ignored.
+    code = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n" + AT
+    assert run("-c", code, "5", str(tmp_path), *arguments, cwd=tmp_path).returncode == 0
     codes = [line.split() for line in (tmp_path / "codes").read_text().splitlines()]
     ended = {f"{at} {name}": (int(code), (tmp_path / at / "said").read_text()) for at, name, code in codes}
     assert len(ended) > 40

@@ -53,7 +53,7 @@ LAUNCHER = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--np
     ("arguments", "words"),
     [
         (("--data", "nowhere"), "nowhere: it does not exist"),
-        (("--limit", "5", "--set", "train.validation=0.1"), "is none"),
+        (("--limit", "5", "--set", "train.validation=0.1"), "is zero pictures"),
     ],
 )
 def test_an_error_that_all_have_is_said_once(tmp_path: Path, arguments: tuple[str, ...], words: str) -> None:
@@ -88,7 +88,7 @@ def test_pieces_of_a_batch_give_the_curve_of_the_whole(tmp_path: Path) -> None:
 
 
 def test_more_pieces_than_pictures_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(TrainingError, match="can't be divided among 1 processes, 200 pieces"):
+    with pytest.raises(TrainingError, match="can't be divided among 1 processes with 200 micro-batches"):
         train(small_network(), output=tmp_path / "run", settings=TrainSettings(threads=1, accumulate=200))
 
 
