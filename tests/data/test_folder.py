@@ -137,8 +137,7 @@ def test_what_is_no_picture_is_named_and_counted(split: Path) -> None:
     (cat / "gone.png").symlink_to("nowhere.png")
     message = refusal(lambda: open_folder("pets", "train", split), Code.DATA_MISFIT)
     assert (
-        "has 8 files that are not pictures: cat/a.txt, cat/b.txt, cat/c.txt, cat/d.txt, cat/e.txt, "
-        "and 3 more"
+        "has 8 files that are not pictures: cat/a.txt, cat/b.txt, cat/c.txt, cat/d.txt, cat/e.txt, and 3 more"
     ) in message
 
 
