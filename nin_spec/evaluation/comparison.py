@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from nin_spec.data import Split, match_classes, open_split
 from nin_spec.diagnostics import Code, DataError
@@ -14,13 +14,9 @@ from nin_spec.evaluation.metrics import Evaluation, evaluation_of
 from nin_spec.evaluation.scores import BATCH, Progress, module_scores, session_scores, torch_threads
 from nin_spec.evaluation.subjects import Subject, subject_of
 from nin_spec.model import Model
-from nin_spec.runtime.metadata import Output
 from nin_spec.runtime.providers import Device
 from nin_spec.training.folder import Run
 from nin_spec.training.sets import Role, open_run_split
-
-if TYPE_CHECKING:
-    from nin_spec.torch_module import NiNModule
 
 ProgressOf = Callable[[str], Progress]
 """Creates the progress callback of a runtime, `torch` or `onnxruntime`."""
@@ -136,13 +132,3 @@ def compare(subject: Subject, part: Split, batch: int = BATCH, progress: Progres
         subject.session.metadata.precision,
         subject.session.metadata.max_drop,
     )
-
-
-def output_of(module: NiNModule) -> Output:
-    """The kind of a module's scores, by its last layer."""
-    from torch import nn
-
-    last = module.get_submodule(module.order[-1])
-    if isinstance(last, nn.Softmax):
-        return "probabilities"
-    return "log_probabilities" if isinstance(last, nn.LogSoftmax) else "scores"

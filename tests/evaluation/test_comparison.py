@@ -11,10 +11,10 @@ from noise_parts import noise, refusal, small_model
 
 from nin_spec.diagnostics import Code, DataError
 from nin_spec.evaluation import compare, evaluate, evaluation_of, subject_of
-from nin_spec.evaluation.comparison import output_of
 from nin_spec.evaluation.scores import module_scores, session_scores
 from nin_spec.exporter import make
 from nin_spec.model import Model
+from nin_spec.runtime.metadata import Output
 from nin_spec.runtime.session import open_session
 from nin_spec.torch_module import build_module
 
@@ -27,17 +27,17 @@ def altered(model: Model) -> Model:
 
 
 @pytest.mark.parametrize(
-    "overrides",
+    ("overrides", "output"),
     [
-        (),
-        ("head.output=softmax",),
-        ("head.output=log_softmax",),
-        ("dtype=float64",),
-        ("input.open=true",),
-        ("blocks.0.norm=batch",),
+        ((), "scores"),
+        (("head.output=softmax",), "probabilities"),
+        (("head.output=log_softmax",), "log_probabilities"),
+        (("dtype=float64",), "scores"),
+        (("input.open=true",), "scores"),
+        (("blocks.0.norm=batch",), "scores"),
     ],
 )
-def test_both_runtimes_agree(overrides: tuple[str, ...]) -> None:
+def test_both_runtimes_agree(overrides: tuple[str, ...], output: Output) -> None:
     """On every picture; their totals are the same, and those of each runtime alone."""
     model, part = small_model(*overrides), noise(60)
     found = evaluate(model, part)
@@ -49,7 +49,7 @@ def test_both_runtimes_agree(overrides: tuple[str, ...]) -> None:
     assert found.torch.confusion.tolist() == found.onnxruntime.confusion.tolist()
     given = (part, model.card.preprocessing, (3, 6, 8))
     module = build_module(model)
-    alone = evaluation_of(module_scores(module, *given), part.labels, part.classes, output_of(module))
+    alone = evaluation_of(module_scores(module, *given), part.labels, part.classes, output)
     assert alone.headline() == found.torch.headline()
     (data,) = make(model, "onnx", {}).files.values()
     session = open_session(data, "cpu")
