@@ -125,13 +125,16 @@ def explain(found: Fit, theirs: Shapes, ours: Shapes) -> tuple[str, str | None]:
         f"{found.prefix}{name} has the shape {show(theirs[found.prefix + name])}, in the spec {show(ours[name])}"
         for name in wrong[:_LISTED]
     ]
-    return "; ".join(said), "; ".join(_meant(found)) or None
+    if 2 * right < len(ours):
+        return "; ".join(said), "the file is probably of another network: pass the weights of this one"
+    return "; ".join(said), "; ".join(_meant(found, theirs, ours)) or None
 
 
-def _meant(found: Fit) -> Iterator[str]:
-    """For each surplus name, the missing one that it may stand for."""
+def _meant(found: Fit, theirs: Shapes, ours: Shapes) -> Iterator[str]:
+    """For each surplus name, the missing name of the same shape that was probably meant."""
     for name in found.surplus[:_LISTED]:
-        near = nearest(name[len(found.prefix) :], found.missing)
+        alike = [missing for missing in found.missing if ours[missing] == theirs[name]]
+        near = nearest(name[len(found.prefix) :], alike)
         if near is not None:
             yield f"{name} may be {found.prefix}{near}"
 

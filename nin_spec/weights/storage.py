@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import stat
 from collections.abc import Iterable, Mapping
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -100,7 +101,8 @@ def _read_safetensors(path: Path, data: bytes) -> Checkpoint:
     from safetensors import SafetensorError, deserialize
 
     try:
-        found = deserialize(data)  # type: ignore[no-untyped-call]
+        # Sorted, because the library returns them in the order of a hash map, which varies by process.
+        found = sorted(deserialize(data), key=itemgetter(0))  # type: ignore[no-untyped-call]
     except (SafetensorError, MemoryError) as error:
         hint = "pass a .safetensors file or a PyTorch checkpoint (.pt, .pth)"
         raise refusal(path, f"it is not a safetensors file ({error})", hint) from None

@@ -83,6 +83,25 @@ def test_a_misspelt_name_is_told_which_it_may_be() -> None:
     assert "blocks.0.convs.1.weigth may be blocks.0.convs.1.weight" in str(caught.value.diagnostics[0].hint)
 
 
+def test_a_name_of_another_shape_is_not_suggested() -> None:
+    """A bias is not a misspelt weight."""
+    state = values(small())
+    del state["blocks.0.convs.1.weight"]
+    state["blocks.0.convs.1.weigth"] = np.zeros(3, "f4")
+    with refused(Code.WEIGHTS_MISMATCH, r"lacks blocks.0.convs.1.weight; .*weigth is not the network's") as caught:
+        take(state, small())
+    assert "may be" not in str(caught.value.diagnostics[0].hint)
+
+
+def test_weights_of_another_network_get_one_hint() -> None:
+    """The names are alike, but most shapes differ: no name was misspelt."""
+    state = {name: np.zeros((7, 7), "f4") for name in values(small())}
+    state["blocks.0.convs.1.weigth"] = state.pop("blocks.0.convs.1.weight")
+    with refused(Code.WEIGHTS_MISMATCH, "0 of 12 tensors are right") as caught:
+        take(state, small())
+    assert caught.value.diagnostics[0].hint == "the file is probably of another network: pass the weights of this one"
+
+
 def test_all_names_and_a_wrong_shape_are_counted() -> None:
     """Behind a prefix too."""
     state = {f"net.{n}": a for n, a in values(small()).items()}

@@ -67,6 +67,13 @@ def test_saved_files_are_readable_by_others(tmp_path: Path) -> None:
         assert_same({name: file.get_tensor(name) for name in values(small())}, values(small()))
 
 
+def test_tensors_are_read_in_a_fixed_order(tmp_path: Path) -> None:
+    """Messages list them, and the library returns them in an order that varies by process."""
+    names = [f"t{k:02}" for k in range(40)]
+    (tmp_path / "w.safetensors").write_bytes(to_safetensors({name: np.zeros(1, "f4") for name in reversed(names)}))
+    assert list(read(tmp_path / "w.safetensors").states[0].tensors) == names
+
+
 def test_saving_into_nowhere_is_refused(tmp_path: Path) -> None:
     """A missing folder is an ExportError, and nothing is left behind."""
     with pytest.raises(ExportError, match="does not exist"):
