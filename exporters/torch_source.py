@@ -44,7 +44,7 @@ class SourceExporter:
         """`<name>.py`. Raises ExportError for an op without a rule."""
         data = render("nin_spec.exporters", "torch_source.py.jinja", facts(model))
         name = f"{_module_name(model.graph.name)}.py"
-        remark = f"{name} has no weights: save them with `nin-spec build -o`, and load that file"
+        remark = "the source has no weights: save them with `nin-spec build -o FILE.safetensors`, and load that file"
         return Artifact({name: data}, (remark,), kinds={".py": Kind.SOURCE})
 
 

@@ -124,7 +124,7 @@ def model_of(name: str | Path) -> Path | bytes:
         case SpecFile(path) if path.suffix.lower() not in {".yaml", ".yml"} or not os.path.lexists(path):
             return path
     hint = (
-        f"export it with its weights: nin-spec export {name} --onnx --weights FILE; or train it and name the run folder"
+        f"export it with its weights: nin-spec export {name} --onnx --weights FILE; or train it and pass the run folder"
     )
     message = f"{name} is a spec, which has no weights to run with"
     raise InputError(Code.WRONG_KIND, message, hint=hint)

@@ -90,7 +90,7 @@ def verdict(difference: Difference) -> str:
     if difference.same_text:
         return "the same network, written the same way"
     if difference.same_function:
-        return f"the same function ({difference.before.hash}), though not the same text"
+        return f"the same function ({difference.before.hash}), but the specs differ"
     return f"two functions: {difference.before.hash} and {difference.after.hash}"
 
 
@@ -127,4 +127,4 @@ def _total(name: str, a: int, b: int) -> tuple[str, ...]:
 
 
 def _text(value: Any) -> str:
-    return "nothing" if value is None else json.dumps(value, ensure_ascii=False)
+    return "(not set)" if value is None else json.dumps(value, ensure_ascii=False)

@@ -96,7 +96,7 @@ def export_command(
 ) -> None:
     """Write a network as ONNX, PyTorch source, a diagram or a report.
 
-    SPEC is compiled; RUNDIR stands for the network of a run and its trained weights. Several forms can be written at
+    SPEC is compiled; RUNDIR provides the network of a run and its trained weights. Several forms can be written at
     once.
 
     \b
@@ -173,7 +173,9 @@ def _require_something(
 ) -> None:
     """Refuse to write nothing, and what would do nothing: -o without a diagram, `idle` flags without an export."""
     if not (paths or drawings.asked):
-        raise click.UsageError("pass what to write: " + ", ".join(f"--{n}" for n in (*exporters, "diagram", "report")))
+        *others, last = (f"--{name}" for name in (*exporters, "diagram", "report"))
+        wanted = f"{', '.join(others)} or {last}"
+        raise click.UsageError(f"nothing to write: pass {wanted}")
     drawings.check(paths)
     if idle and not paths:
         raise click.UsageError(f"{idle[0]} belongs to {', '.join(f'--{name}' for name in exporters)}")

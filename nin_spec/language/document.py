@@ -101,13 +101,14 @@ def read_file(path: Path, missing: Span | None = None) -> Source:
 
 
 def read_bytes(path: Path, missing: Span | None = None) -> bytes:
-    """The same as it stands in the file, and a byte more than `decode` takes of one that is too large."""
+    """The bytes of a spec: at most one more than `decode` accepts."""
     try:
         # Checked before it is opened: opening a pipe would wait for a writer.
         mode = path.stat().st_mode
         if not stat.S_ISREG(mode):
             what = "a directory" if stat.S_ISDIR(mode) else "not a regular file"
-            raise SpecError(Code.FILE_UNREADABLE, f"{short(str(path), 200)} is {what}", missing)
+            hint = None if missing else "pass a spec file, or a run folder that nin-spec train wrote"
+            raise SpecError(Code.FILE_UNREADABLE, f"{short(str(path), 200)} is {what}", missing, hint)
         with path.open("rb") as file:
             return file.read(MAX_BYTES + 1)
     except FileNotFoundError:

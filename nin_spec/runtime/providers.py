@@ -109,7 +109,7 @@ PROVIDERS: dict[Device, Provider] = {
             hardware_remedy=_DRIVER_REMEDY,
             computes=_gpu_arithmetic,
             reads_file=True,
-            not_auto="only by name, as building engines takes minutes",
+            not_auto="is used only if named, because building its engines takes minutes",
         ),
         Provider(
             "cpu",
@@ -128,7 +128,7 @@ _KNOWN_PLUGINS: dict[str, dict[str, Any]] = {
         "computes": _intel_arithmetic,
         "reads_file": True,
         "hardware_remedy": "use a machine with Intel hardware, which it requires",
-        "behind": "only for what cpu can't compute, as it is not faster in float32",
+        "behind": "is used only for what cpu can't compute, because it is not faster in float32",
     }
 }
 
@@ -175,7 +175,7 @@ def lookup(device: Device) -> Provider:
     found = find_providers()
     if device in found:
         return found[device]
-    message = f"{device!r} is not a device here"
+    message = f"unknown device {device!r}"
     if device in _KNOWN_PLUGINS:
         message = f"{device} can't be used: its plug-in is not installed"
         raise DeviceError(Code.DEVICE_UNAVAILABLE, message, hint=f"pip install 'nin-spec[{device}]'")

@@ -87,7 +87,7 @@ def test_a_device_that_does_not_exist_gets_the_choices(folder: Path, line: str) 
     """Exit 2, what there is, and what was probably meant."""
     done = command(folder, *line.split(), "--device", "cudda")
     assert done.returncode == 2
-    assert "error NIN703: 'cudda' is not a device here" in done.stderr
+    assert "error NIN703: unknown device 'cudda'" in done.stderr
     assert "did you mean 'cuda'? devices are auto, cuda, tensorrt, " in done.stderr
 
 

@@ -100,7 +100,7 @@ def test_options_reach_the_exporter() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["tiny.yaml"], "pass what to write: --kserve, --onnx, --source, --triton"),
+        (["tiny.yaml"], "nothing to write: pass --kserve, --onnx, --source, --triton"),
         (["tiny.yaml", "--kserve"], "pass its URI: --storage-uri s3://bucket/models"),
         (
             ["tiny.yaml", "--triton", "m", "--target", "triton==24.10", "--opset", "22"],
@@ -121,7 +121,7 @@ def test_options_reach_the_exporter() -> None:
         (["tiny.yaml", "--kserve", "--source", "--device", "cpu"], "--device belongs to the proof of an ONNX file"),
         (["tiny.yaml", "--onnx", "--no-parity", "--device", "abacus"], "--device belongs to the proof"),
         (["tiny.yaml", "--onnx", "--no-parity", "--device-option", "a=b"], "--device-option belongs to the proof"),
-        (["tiny.yaml", "--onnx", "--device", "abacus"], "'abacus' is not a device here"),
+        (["tiny.yaml", "--onnx", "--device", "abacus"], "unknown device 'abacus'"),
         (["tiny.yaml", "--onnx", "tiny.yaml"], "tiny.yaml is an input of this command"),
         (["tiny.yaml", "--source", "notes.py"], "notes.py exists, and nin-spec did not write it"),
     ],

@@ -36,7 +36,7 @@ def test_the_cpu_is_usable_everywhere() -> None:
 
 
 def test_auto_prefers_accelerators() -> None:
-    """CUDA, then what plug-ins bring, then the CPU; OpenVINO behind it, and TensorRT only by name."""
+    """CUDA, then what plug-ins bring, then the CPU; OpenVINO behind it, and TensorRT only if it is named."""
     found = find_providers()
     tried = [device for device, row in found.items() if not row.not_auto]
     assert tried[0] == "cuda"
