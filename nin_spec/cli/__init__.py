@@ -91,7 +91,7 @@ def group() -> None:
 
     SPEC is a YAML file, the name of a shipped network, or - for standard input.
 
-    To complete commands, names and options with the Tab key, put one line into your shell's start file:
+    To complete commands, names and options with the Tab key, put one line into your shell's startup file:
 
     \b
       eval "$(_NIN_SPEC_COMPLETE=bash_source nin-spec)"       ~/.bashrc

@@ -308,7 +308,7 @@ def reporter() -> Callable[[str, float | None], None]:
 
 
 def clear_line() -> None:
-    """Leave nothing of it on a terminal."""
+    """Erase the progress line on a terminal."""
     if draws():
         click.echo("\r\x1b[K", file=canvas(), nl=False)
 

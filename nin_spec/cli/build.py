@@ -56,8 +56,8 @@ def build_command(
 ) -> None:
     """Compile a spec and print its shape table.
 
-    SPEC is a YAML file, the name of a shipped network, or - for standard input; RUNDIR stands for the spec that it
-    was trained from.
+    SPEC is a YAML file, the name of a shipped network, or - for standard input. For RUNDIR, the spec that
+    it was trained from is used.
 
     \b
       nin-spec build nin_cifar
@@ -97,7 +97,7 @@ def show(table: ShapeTable, form: str) -> None:
 
 
 def save(network: Network, output: Path, spec: str, weights: str | None, seed: int, *, force: bool) -> None:
-    """Save weights under our names, and say so."""
+    """Save weights under nin-spec's names, and report the file."""
     model = weigh(network, weights, seed)
     deliver({output: weights_of(model)}, [spec, weights], force=force)
     tell([f"saved {len(model.weights)} tensors to {output}"])

@@ -67,7 +67,7 @@ def _explain(context: click.Context, _parameter: click.Parameter, text: str | No
 )
 @click.option("--fix", is_flag=True, help="Apply the fixes that do not change the function computed, in the files.")
 @click.option("--unsafe-fixes", is_flag=True, help="With --fix or --diff: also the fixes that change the function.")
-@click.option("--diff", is_flag=True, help="Show what --fix would change, write nothing; exit 1 if that is anything.")
+@click.option("--diff", is_flag=True, help="Show what --fix would change, write nothing; exit 1 if there are changes.")
 @click.option(
     "--explain",
     metavar="CODE",
@@ -91,7 +91,7 @@ def check_command(
 ) -> int:
     """Report errors in specs, and what is legal but probably unintended.
 
-    SPEC is a YAML file, the name of a shipped network, or - for standard input; of DIR every spec in it is checked.
+    SPEC is a YAML file, the name of a shipped network, or - for standard input. For DIR, every spec in it is checked.
 
     The exit code is 2 for errors; for warnings it is 0, or 1 with --strict. `--format github` prints the workflow
     commands that annotate a pull request. A comment `# nin: ignore[NIN901] why` silences a rule: on the line, above

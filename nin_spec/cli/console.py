@@ -53,7 +53,7 @@ def colour() -> bool | None:
 
 
 def paint(text: str, *, err: bool = False) -> None:
-    """Print a text of ours with its colours, where they are wanted. What a person or a file gave is escaped before."""
+    """Print nin-spec's own text, with its colours if wanted. Text of a user or a file must be escaped before."""
     stream = sys.stderr if err else sys.stdout
     wanted = colour()
     if not (stream.isatty() if wanted is None else wanted):
@@ -69,7 +69,7 @@ _HUES = {Severity.ERROR: "red", Severity.WARNING: "yellow", Severity.NOTE: "blue
 
 
 def coloured(diagnostic: Diagnostic) -> str:
-    """A diagnostic for `paint`: its severity and what it points at stand out."""
+    """A diagnostic for `paint`: its severity and what it points at are coloured."""
     hue = _HUES[diagnostic.severity]
     head = f"{diagnostic.severity.value} {diagnostic.code.code}:"
     lines = render(diagnostic).split("\n")
@@ -98,7 +98,7 @@ class Escaped(io.TextIOWrapper):
         return len(text)
 
     def paint(self, text: str) -> None:
-        """Write a text of ours, whose colours are kept."""
+        """Write nin-spec's own text, and keep its colours."""
         super().write("".join(part if _COLOUR.fullmatch(part) else plain(part) for part in _COLOUR.split(text)))
 
 

@@ -46,7 +46,7 @@ def data_command() -> None:
 def list_command(printer: Printer) -> None:
     """List the data sets known by name, and where they are.
 
-    Your own need no entry here: `--data PATH` takes a folder with a subfolder per class, DIR/train/CLASS/* and
+    Your own pictures need no entry here: `--data PATH` takes a folder with a subfolder per class, DIR/train/CLASS/* and
     DIR/test/CLASS/*, or an .npz file of x_train, y_train, x_test and y_test.
     """
     from nin_spec.data.catalog import ENTRIES

@@ -51,5 +51,5 @@ def show(report: Report) -> None:
 
 
 def line(label: str, text: str) -> None:
-    """A label and what it stands for."""
+    """Print a label and its value."""
     click.echo(f"{label:<16} {text}")

@@ -60,8 +60,8 @@ MATRIX_CLASSES = 20
     type=click.Choice(["test", "train", "validation"]),
     default="test",
     show_default=True,
-    help="Split to measure on. For RUNDIR, train is what the run learned from, and validation what its epoch was "
-    "chosen by.",
+    help="Split to measure on. For RUNDIR, train is the split that the run learned from, and validation the one "
+    "that chose its best epoch.",
 )
 @weights_option
 @set_option
@@ -216,7 +216,7 @@ def progress_bars(total: int) -> Iterator[Callable[[str], Callable[[int], Any]] 
 
 
 def draw(path: Path, evaluation: Evaluation, inputs: list[str | None], *, force: bool) -> None:
-    """Write the confusion matrix as a picture, and say so."""
+    """Write the confusion matrix as a picture, and report the file."""
     from nin_spec.diagrams.charts import confusion_png
     from nin_spec.seals import sealed
 

@@ -18,7 +18,7 @@ Wanted = Callable[[Diagnostic], bool]
 
 @dataclass(frozen=True)
 class Report:
-    """What is found in a spec, and how much of it has a safe fix, or another."""
+    """The findings in a spec, and how many have a safe fix, or an unsafe one."""
 
     found: list[Diagnostic]
     safe: int = 0

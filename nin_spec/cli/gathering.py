@@ -14,9 +14,9 @@ _SPECS = (".yaml", ".yml")
 
 
 def specs_in(names: tuple[str, ...]) -> dict[str, str | SpecFile]:
-    """The specs that the names stand for: of a run folder its own, of another folder every one in it, once each.
+    """The specs that the names refer to: for a run folder its own, for another folder every one in it, once each.
 
-    Each by what it is called; a file that was found here need not be identified again. Raises SpecError for a folder
+    Each by its name; a file that was found here need not be identified again. Raises SpecError for a folder
     without any.
     """
     found: dict[str, str | SpecFile] = {}
@@ -45,7 +45,7 @@ def _specs_below(folder: Path) -> list[Path]:
 
 
 def pictures_in(names: tuple[str, ...]) -> tuple[list[Path], list[str]]:
-    """The inputs that the names stand for: of a folder every picture and array in it; and what was skipped.
+    """The inputs that the names refer to: for a folder every picture and array in it; and what was skipped.
 
     Raises InputError for a folder without any.
     """

@@ -45,7 +45,7 @@ weights_option = click.option(
     "--weights",
     metavar="FILE|RUNDIR",
     shell_complete=completing.weights,
-    help="Weights to use: a file of nin-spec (safetensors), a state dict of another tool (.pt), or a run's result.",
+    help="Weights to use: a safetensors file of nin-spec, a state dict of another tool (.pt), or a run folder.",
 )
 
 force_option = click.option(

@@ -72,7 +72,7 @@ def protect(outputs: Mapping[Path, Content], inputs: Iterable[str | None], *, fo
     """Refuse what can't be written, and to write over what the command reads or what a person may have made.
 
     Without `force` a file is replaced only by its own content, or while it still is what nin-spec wrote, by a file of
-    its kind. A file without a seal whose content is still to be made is looked at again by `deliver`.
+    its kind. A file without a seal whose content is not made yet is checked again by `deliver`.
     """
     require_sole(outputs)
     if _refuses_binary(outputs.get(Path(STDOUT), Kind.SPEC)):

@@ -25,7 +25,7 @@ def show_command(spec: str, overrides: tuple[str, ...], size: str | None, form: 
     """Print a spec in canonical form, with the origin of each value.
 
     Every default is written out, and the output is itself a spec of the same network. `--format graph` prints the
-    compiled graph. RUNDIR stands for the spec that it was trained from.
+    compiled graph. For RUNDIR, the spec that it was trained from is used.
     """
     from nin_spec.language.emit import emit
 

@@ -1,4 +1,4 @@
-"""How a training run is reported: a bar on a terminal, a line per epoch, and what it came to."""
+"""How a training run is reported: a bar on a terminal, a line per epoch, and the result."""
 
 from __future__ import annotations
 
