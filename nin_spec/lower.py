@@ -220,7 +220,7 @@ def _dropout(dropout: Any) -> ops.Op:
 
 
 def _step(key: str, given: Any, name: str, path: Path_, **resolved: Any) -> Iterator[Step]:
-    """The step of what stands under a key; none for `none`."""
+    """The step for the value of a key; no step for `none`."""
     op = op_of(key, given, **resolved)
     if op is not None:
         yield name, op, path

@@ -87,7 +87,7 @@ Named = SpecFile | ShippedSpec | StandardInput | RunFolder | ExportedFile | GitR
 
 
 def resolve(name: str | Path | Named) -> Named:
-    """What a name stands for; what is resolved already stays as it is.
+    """What a name refers to; a resolved name is returned unchanged.
 
     Raises SpecError for a file of another tool (WRONG_KIND), with the way in, and for a URL or an empty name
     (FILE_NOT_FOUND).

@@ -1,4 +1,4 @@
-"""Templates: the files of a package's `templates/`, rendered as they stand, a missing fact being an error."""
+"""Templates: the files of a package's `templates/`, rendered unchanged; a missing fact is an error."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """The language's words for ops, each given once: lowering reads the table one way, importers spell ops by it the other.
 
-What stands under `activation`, `norm` or `pool` has a kind and keys. The kind is the word for a class of ops; the keys
+The value of `activation`, `norm` or `pool` has a kind and keys. The kind is the word for a class of ops; the keys
 are the fields of the op, under the same names but where the word says how one becomes the other.
 """
 
@@ -94,7 +94,7 @@ WORDS: dict[str, dict[str, Word]] = {
         "global_max": Word(ops.AdaptiveMaxPool2d),
     },
 }
-"""The words by the key that they stand under. `none`, for no op at all, is understood."""
+"""The words by key. `none`, for no op at all, is not listed."""
 
 DROPOUTS: dict[str, type[ops.Dropout | ops.Dropout2d]] = {"element": ops.Dropout, "channel": ops.Dropout2d}
 """What a dropout drops by."""
@@ -114,7 +114,7 @@ STEPS: dict[str, tuple[type[ops.Op], ...]] = {
 
 
 def op_of(key: str, given: Any, **resolved: Any) -> ops.Op | None:
-    """The op of what stands under a key; None for `none`. `resolved` are keys whose value depends on the network."""
+    """The op for the value of a key; None for `none`. `resolved` are keys whose value depends on the network."""
     if given.kind == "none":
         return None
     word = WORDS[key][given.kind]

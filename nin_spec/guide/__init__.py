@@ -29,7 +29,7 @@ _GUIDE_LINK = re.compile(r"\[([^\]]+)\]\([\w./-]+\.md(?:#[\w-]+)?\)")
 
 
 def markdown(topic: str) -> str:
-    """The guide as it stands in the file, with links to its neighbours."""
+    """The text of the guide's file, with links to the other guides."""
     return (FOLDER / f"{topic}.md").read_text(encoding="utf-8")
 
 

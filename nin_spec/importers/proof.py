@@ -34,7 +34,7 @@ def trial_pictures(
 ) -> Iterator[Array]:
     """Batches (N, C, H, W) of inputs of several scales; of pictures alone, from 0 to 255, if `raw`.
 
-    `contract` says what pictures come to. `batch` is a size that the original fixes.
+    `contract` is the preprocessing of pictures. `batch` is a size that the original fixes.
     """
     rng = np.random.default_rng(seed)
     pixels = [rng.integers(low, high, shape).astype(np.float64) for low, high in ((0, 256), (200, 256), (0, 30))]

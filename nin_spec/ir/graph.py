@@ -69,7 +69,7 @@ class Graph:
         return replace(self, nodes=(*self.nodes, node))
 
     def rebuilt(self, steps: Iterable[tuple[Node, Op]], start: Graph | None = None) -> Graph:
-        """A graph of ops, each named and placed as the node it stands for; after `start`, else from the same input."""
+        """A graph of ops, each with the name and span of its node; after `start`, else from the same input."""
         built = replace(self, nodes=()) if start is None else start
         for node, op in steps:
             built = built.then(node.name, op, node.span, computes=node.computes)

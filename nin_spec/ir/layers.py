@@ -1,4 +1,4 @@
-"""The ops that own weights or statistics, and the response norm: what activations and pools stand between."""
+"""The ops that own weights or statistics, and the response norm."""
 
 from __future__ import annotations
 

@@ -186,7 +186,7 @@ class Pool2d(Op):
         return next((pool for pool in global_pools() if pool.over is type(self)), None)
 
     def reduce(self, cells: Any, axes: tuple[int, ...]) -> Any:
-        """The op's definition: what the cells of a window, which lie along `axes` of an array, come to."""
+        """The op's definition: the result for the cells of a window, which lie along `axes` of an array."""
         raise NotImplementedError
 
     def counts(self, x: TensorType) -> Pair:

@@ -36,7 +36,7 @@ def shared(key: str, old: str, new: str) -> frozenset[str]:
 
 
 def model_of(key: str, kind: str) -> Any:
-    """The model of a kind that stands under a key of UNIONS, None for one that doesn't."""
+    """The model of a kind under a key of UNIONS; None for an unknown kind."""
     models = models_in(UNIONS[key])
     return next((m for m in models if kind in get_args(m.model_fields["kind"].annotation)), None)
 

@@ -1,4 +1,4 @@
-"""Short spellings and the types they stand for: pairs, sides, widths, fractions, kinds.
+"""Short spellings and their types: pairs, sides, widths, fractions, kinds.
 
 Each type reads its spellings, rejects the rest in one sentence, and gives editors its JSON Schema. Errors have our own
 codes (the names of `diagnostics.Code`); `at` in an error's context is the path of the offending key below the value,

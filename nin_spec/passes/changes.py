@@ -148,7 +148,7 @@ def _gone(node: Node, before: Model, after: Model) -> Change:
 
 
 def _host(gone: Node, before: Model, after: Model) -> Node | None:
-    """The convolution or dense layer with new weights that stands nearest; None where no weights changed."""
+    """The convolution or dense layer with new weights that is nearest; None where no weights changed."""
     places = {node.name: k for k, node in enumerate(before.graph)}
     hosts = [n for n in after.graph if isinstance(n.op, Conv2d | Linear) and _new_weights(n.name, before, after)]
     return min(hosts, key=lambda n: abs(places[n.name] - places[gone.name]), default=None)

@@ -54,7 +54,7 @@ def normal_form(graph: Graph) -> Graph:
 class Axis(NamedTuple):
     """What windows see along one axis, as a digest: large maps have many windows, and layers repeat.
 
-    `cells` stands for the cells that each window sees, `shares` for cells and divisors. `single` says that
+    `cells` is a digest of the cells that each window sees, `shares` of cells and divisors. `single` says that
     each sees one cell and divides by one, `all_in_order` that these are the cells themselves.
     """
 

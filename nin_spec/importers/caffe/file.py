@@ -28,7 +28,7 @@ MAX_AXES = 8
 
 @dataclass(frozen=True)
 class Layer:
-    """A layer of either form. `message` is the file's own, for its parameters; `span` is where it stands."""
+    """A layer of either form. `message` is the file's own, for its parameters; `span` is its position."""
 
     name: str
     type: str

@@ -22,7 +22,7 @@ MOVED = {
     "weight_decay": "in `layer` it is param { decay_mult: ... }",
     "param": "in `layers` it is blobs_lr and weight_decay",
 }
-"""Fields of the other form, and where they stand in this one."""
+"""Fields of the other form, and their place in this one."""
 _UPGRADE = "update the file with Caffe's upgrade_net_proto_text"
 _NEW_TYPES = {
     "BNLL": "BNLL",

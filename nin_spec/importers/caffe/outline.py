@@ -1,4 +1,4 @@
-"""The outline of a .prototxt: its fields and where each stands, without their meaning.
+"""The outline of a .prototxt: its fields and their positions, without their meaning.
 
 One loop over the text, within limits, before the library's parser sees it.
 """

@@ -1,6 +1,7 @@
 """Training settings in a Caffe net: factors on learning rates and decay, in a recipe's form.
 
-The rest of a recipe stands in the solver, and the number of pictures in neither; so this is a remark, not written.
+The rest of a recipe is in the solver file, and the number of pictures in neither; so these settings are reported
+and not written.
 """
 
 from __future__ import annotations

@@ -56,7 +56,7 @@ def read_text(text: str, name: str) -> tuple[Any, Field, Source]:
 
 
 def _unknown(outline: Field, descriptor: Any) -> Iterator[tuple[Field, Any]]:
-    """Fields that the format doesn't have, each with the message that it stands in."""
+    """Fields that the format doesn't have, each with the message that contains it."""
     known = descriptor.fields_by_name
     for child in outline.inside:
         if child.name in known and known[child.name].message_type is not None:

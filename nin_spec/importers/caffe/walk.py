@@ -24,7 +24,7 @@ Blobs = dict[str, Array]
 
 @dataclass
 class CaffeWalk:
-    """Where a walk stands. `given` are the file's blobs by layer, None where it only declares them.
+    """The state of a walk. `given` are the file's blobs by layer, None where it only declares them.
 
     `used` are the blobs that each layer computes with, by its number on the path: what the proof takes too.
     """

@@ -1,8 +1,8 @@
 """Divides a chain into blocks: the paper's mlpconv layers.
 
-A block begins at a spatial convolution, or after a pool. What stands around a convolution belongs to the
-one before it or, for the kinds named in `before` (as in norm-activation-conv), to the one after it. What
-belongs to none stands in a bare block of its own.
+A block begins at a spatial convolution, or after a pool. The steps around a convolution belong to the
+one before them or, for the kinds named in `before` (as in norm-activation-conv), to the one after them.
+Steps that belong to none get a bare block.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def kind_of(step: Step) -> str:
 
 @dataclass
 class Unit:
-    """A convolution and what stands around it, in order."""
+    """A convolution and the steps around it, in order."""
 
     steps: dict[str, Step]
 

@@ -58,7 +58,7 @@ def _words(value: Any) -> int:
 
 
 def spellings(chain: Chain) -> Iterator[dict[str, Any]]:
-    """The chain as specs, one for each way to divide what stands between its main steps among them."""
+    """The chain as specs, one for each way to assign the steps between its main steps to them."""
     divisions = [split_head(chain.steps, late=late) for late in (True, False)]
     early = [] if len(divisions[0][0]) == len(divisions[1][0]) else divisions[1:]
     refused: list[ForeignModelError] = []
@@ -94,7 +94,7 @@ def _scores(maps: list[Step], features: list[Step], classes: int) -> Step | None
 
 
 def _top(chain: Chain) -> dict[str, Any]:
-    """What stands above the blocks."""
+    """The keys above the blocks."""
     channels, *size = chain.input.maps()
     data: dict[str, Any] = {"spec": 1, "name": name_of(chain.name)}
     if chain.summary:
@@ -128,7 +128,7 @@ def _contract(chain: Chain) -> dict[str, Any]:
 
 
 def _one(value: Any) -> Any:
-    """A list of equal numbers as the one that stands for them; whole numbers as people write them."""
+    """A list of equal numbers as one number; whole numbers as people write them."""
     if isinstance(value, list):
         return _one(value[0]) if len(set(value)) == 1 else [_one(v) for v in value]
     return int(value) if isinstance(value, float) and value.is_integer() else value

@@ -19,8 +19,8 @@ _OUTPUTS = {op: word for word, op in OUTPUTS.items()}
 def split_head(steps: Sequence[Step], *, late: bool = True) -> tuple[list[Step], Step | None, list[Step]]:
     """Steps on maps, the head's pool if it has one, and the steps on features.
 
-    A pool is the head's when it leaves one cell. What stands between such a pool and the flattening, and
-    is the same after it, belongs to the features if `late`, else to the maps. Raises ForeignModelError where
+    A pool is the head's when it leaves one cell. A step between such a pool and the flattening that would
+    compute the same after it belongs to the features if `late`, else to the maps. Raises ForeignModelError where
     nothing flattens the maps.
     """
     flat = next((k for k, step in enumerate(steps) if isinstance(step.op, ops.Flatten)), None)

@@ -11,7 +11,7 @@ In the order of an import:
     unfolding.py    the spec's weights from those of such a file
     same_graph.py   such a file compared with what its spec exports to
     input.py        what pictures a file takes
-    walk.py         where a walk along the graph stands
+    walk.py         the state of a walk along the graph
     rules.py        how each operator is read
     windows.py      those with windows
     rulebook.py     what the rules share

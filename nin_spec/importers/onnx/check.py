@@ -1,7 +1,7 @@
 """What is checked of an ONNX file before anything in it is computed: names, order, operators, functions.
 
 ONNX's own checker judges each node by the definition of its operator. What it leaves out is that values have one maker,
-that nothing depends on itself, and that functions come to an end.
+that nothing depends on itself, and that functions end.
 """
 
 from __future__ import annotations

@@ -170,7 +170,7 @@ def prove(file: bytes | Path, name: str, layout: Layout, change: Affine | None, 
 
 
 def prove_own(path: Path, own: Restored) -> list[str]:
-    """The same for a file of our own, whose graph is known to be the export of its spec: what was shown of it."""
+    """The same for a file of nin-spec whose graph equals the export of its spec. Returns what was shown."""
     shown = f"{path.name} equals, node by node, the export of its spec"
     if own.precision == "float64":
         return [f"{shown}; it did not run, since onnxruntime's CPU provider has no float64 convolution"]

@@ -1,4 +1,4 @@
-"""What an ONNX file takes: its pictures' size, where their channels stand, and how pixels become its input."""
+"""The input of an ONNX file: the size of its pictures, their channel axis, and how pixels become its input."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _CELL_BY_CELL = frozenset({"Cast", "CastLike", "Identity", "Add", "Sub", "Mul", 
 
 @dataclass(frozen=True)
 class Layout:
-    """What a file takes: channels, height and width, where the channels stand, and the batch that it fixes.
+    """The input of a file: channels, height and width, the channel axis, and the batch that it fixes.
 
     `half` says that its weights are float16.
     """

@@ -156,7 +156,7 @@ def _export(model: Model, options: dict[str, Any], precision: str) -> ModelProto
 
 
 def _spelled(network: Network, weights: dict[str, Array]) -> Imported:
-    """The spec as a person would have written it; in full where the short words lose something of it."""
+    """The spec as a person would have written it; in full where the short form would lose information."""
     graph, card = network.graph, network.card
     chain = Chain(card.name, graph.input, (), graph.open_size, card.labels, card.preprocessing, card.summary)
     for node in graph:

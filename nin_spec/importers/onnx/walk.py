@@ -1,4 +1,4 @@
-"""Where a walk along an ONNX graph stands: the chain so far, and the value that it has come to."""
+"""The state of a walk along an ONNX graph: the chain so far, and the current value."""
 
 from __future__ import annotations
 
@@ -17,10 +17,11 @@ from nin_spec.ir import ops
 
 @dataclass
 class Walk:
-    """Where a walk stands: the chain so far, and the value that it has come to.
+    """The state of a walk: the chain so far, and the current value.
 
     `channels_last` says that the value's axes are (N, H, W, C) now; `columns` are features that were flattened
-    in that order; `pad` is a padding that waits for its window; `contract` is a change of scale before the first step.
+    in that order; `pad` is a padding whose window has not been read yet; `contract` is a change of scale before the
+    first step.
     """
 
     source: Source

@@ -34,7 +34,7 @@ def _pair(node: NodeProto, key: str) -> Pair:
 
 
 def _padding(walk: Walk, node: NodeProto, given: dict[str, Any], extent: Pair, stride: Pair) -> Padding:
-    """The node's padding, `auto_pad` worked out for the size at hand, and that of a Pad before it."""
+    """The node's padding, with `auto_pad` resolved for the current size, and that of a Pad before it."""
     auto = given.get("auto_pad", "NOTSET")
     if auto in {"SAME_UPPER", "SAME_LOWER"}:
         sides = [_same(n, k, s, auto) for n, k, s in zip(walk.chain.output.shape[1:], extent, stride, strict=True)]

@@ -3,7 +3,7 @@
 In the order of an import:
 
     importing.py    all of it, proved against the original
-    walk.py         where a walk along a module's program stands
+    walk.py         the state of a walk along a module's program
     constants.py    what the program computes without its input: its weights
     rules.py        how each operator is read
     regions.py      operators as a function that may be recognised

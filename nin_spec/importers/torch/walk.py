@@ -1,4 +1,4 @@
-"""Where a walk along a module's program stands, and how it takes a step."""
+"""The state of a walk along a module's program, and how it takes a step."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Arguments = dict[str, Any]
 
 @dataclass(frozen=True)
 class Call:
-    """A use of an operator: where the walk stands, the node, and its arguments by name."""
+    """A use of an operator: the state of the walk, the node, and its arguments by name."""
 
     walk: TorchWalk
     node: fx.Node
@@ -34,7 +34,7 @@ Rule = Callable[[Call], ops.Op | None]
 
 @dataclass
 class TorchWalk:
-    """Where a walk stands."""
+    """The state of a walk."""
 
     program: torch.export.ExportedProgram
     chain: Chain
