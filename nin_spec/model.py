@@ -35,7 +35,7 @@ class Preprocessing:
     target: tuple[int, int] | None = None
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain data for the exported file, spelt as in a spec: `resize` without a target is a word."""
+        """Plain data for the exported file, spelt as in a spec: `resize` without a target is a string."""
         data = asdict(self)
         target = data.pop("target")
         if target is not None and self.resize == "stretch":

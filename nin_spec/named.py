@@ -39,7 +39,7 @@ def is_run(path: str | Path) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class SpecFile:
-    """A text that is meant as a spec, there or not."""
+    """A path that is taken as a spec, whether or not it exists."""
 
     path: Path
 
@@ -125,7 +125,7 @@ def _of_another_tool(path: Path, other: Foreign) -> Diagnostic:
 
 
 def not_a_spec(named: RunFolder | ExportedFile | GitRevision) -> SpecError:
-    """The error of what is named where only a spec can be read."""
+    """The error for a name where only a spec can be read."""
     match named:
         case RunFolder(path):
             hint = f"its spec is {path / 'spec.yaml'}"

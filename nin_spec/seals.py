@@ -140,7 +140,7 @@ def _chunk(text: bytes) -> bytes:
 
 _IEND = b"\0\0\0\0IEND\xae\x42\x60\x82"
 _ENDS = {Kind.PNG: _IEND, Kind.BENCH: b"\n}\n"}
-"""The end of a kind's files, after the seal."""
+"""The bytes after the seal, by kind of file."""
 _ENDINGS: dict[str, Callable[[bytes], bytes]] = {
     Kind.ONNX: _property,
     Kind.SPEC: _comment("# "),

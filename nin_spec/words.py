@@ -132,7 +132,7 @@ def spelling_of(op: ops.Op) -> Any:
 
 
 def step_of(op: ops.Op) -> str | None:
-    """The language's word for a step on maps; None for what is not one."""
+    """The language's word for a step on maps; None for any other op."""
     return next((step for step, kinds in STEPS.items() if isinstance(op, kinds)), None)
 
 
@@ -144,7 +144,7 @@ def _words() -> Mapping[type[ops.Op], tuple[str, str]]:
 
 @cache
 def _defaults(key: str, kind: str) -> Fields:
-    """The keys of a kind, with their defaults; what is needed is equal to nothing."""
+    """The keys of a kind, with their defaults; a required key has a default that equals nothing."""
     return {
         name: object() if field.is_required() else field.default
         for name, field in model_of(key, kind).model_fields.items()

@@ -46,7 +46,7 @@ def _check_compiler() -> None:
         raise InputError(Code.BENCH_CONTENDER, message, hint=hint)
 
 
-OURS = Contender("nin-spec", "the exported file in our session", "session", "file")
+OURS = Contender("nin-spec", "the exported file in nin-spec's session", "session", "file")
 
 PEERS: dict[str, Contender] = {
     c.name: c

@@ -105,7 +105,7 @@ class WorkerProcess:
         return "\n".join(lines[-_TAIL:])
 
     def stop(self) -> None:
-        """End the process, and those that it started."""
+        """Kill the process and its children."""
         if hasattr(os, "killpg"):
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(self.process.pid, signal.SIGKILL)

@@ -20,7 +20,7 @@ def show(result: Result) -> None:
     rows = [cells(line) for line in result.lines]
     machine, settings = result.machine, result.settings
     size = "x".join(map(str, result.shape))
-    macs = "" if result.macs is None else f", {result.macs:,} MACs an image"
+    macs = "" if result.macs is None else f", {result.macs:,} MACs per image"
     how = f"{settings.threads} threads, {settings.turns} turns of {settings.seconds:g} s"
     click.echo(f"{result.name}  {size}{macs}; {how}")
     click.echo(f"{machine['cpu']}, {machine['cores']} cores, load before {machine['load_before']}")

@@ -32,7 +32,7 @@ def doctor_command(form: str) -> int:
 
 
 def show(report: Report) -> None:
-    """The report, a line a fact, fixes below what is wrong."""
+    """The report, one line per fact, with fixes below the problems."""
     line("nin-spec", report.nin_spec)
     line("python", report.python)
     line("platform", report.platform)

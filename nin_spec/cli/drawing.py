@@ -22,7 +22,7 @@ _SUFFIX = {Kind.SVG: ".svg", Kind.MERMAID: ".mmd", Kind.DOT: ".dot"}
 
 @dataclass(frozen=True, slots=True)
 class Drawings:
-    """What is asked for: a kind of diagram, where it goes, and where the report goes, OWN_NAME for its own name."""
+    """The request: a kind of diagram, its path, and the path of the report, OWN_NAME for its own name."""
 
     diagram: str | None
     output: str | None

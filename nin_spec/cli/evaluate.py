@@ -147,7 +147,7 @@ def evaluate_command(
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """Which pictures: of which split of which data set, where it lies, and how many. None is what the subject says."""
+    """The pictures: split, data set, its location, and how many. None means what the subject states."""
 
     split: Role
     data: str | None
@@ -174,7 +174,7 @@ def open_subject(name: str, opened: Path | Network | Run, weights: str | None, h
 
 
 def open_pictures(subject: Subject, run: Run | None, asked: Asked) -> tuple[Split, int]:
-    """The pictures asked for, and how many the split has in all; `run` is what is evaluated, if it is one."""
+    """The requested pictures, and the total number in the split; `run` is what is evaluated, if it is one."""
     from nin_spec.data import open_split, sample
     from nin_spec.data.opening import place_for
     from nin_spec.data.published import doubts

@@ -1,4 +1,4 @@
-"""What the rules find in a spec, of what was asked for."""
+"""The findings of the selected rules in a spec."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def fix_all(specs: tuple[str, ...], wanted: Wanted, *, write: bool, unsafe: bool) -> tuple[int, dict[str, Report]]:
-    """How many fixes there are, each shown and perhaps written, and what is left to report of each spec."""
+    """Show the fixes, and write them if asked. Returns their number, and what remains to report for each spec."""
     if other := next((spec for spec in specs if not Path(spec).is_file()), None):
         raise click.UsageError(f"--fix and --diff are for files, and {other} is not one")
     changes = 0

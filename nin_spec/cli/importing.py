@@ -125,7 +125,7 @@ def import_command(
 def bring(
     model: str, caffemodel: str | None, size: tuple[int, ...] | None, *, weights_wanted: bool
 ) -> tuple[Imported, list[str]]:
-    """What comes of the files: of an ONNX file, of a Caffe net."""
+    """The imported model of an ONNX file or a Caffe net."""
     kinds = [Path(name).suffix.lower() for name in (model, caffemodel) if name is not None]
     if caffemodel is not None and kinds[1] != ".caffemodel":
         raise click.BadParameter(f"{caffemodel} is not a .caffemodel, and a second file must be one")

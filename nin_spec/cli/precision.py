@@ -57,7 +57,7 @@ def precision_options(function: Function) -> Function:
 
 @dataclass(frozen=True, slots=True)
 class Reduction:
-    """What is asked for, each None where it was left out; `max_drop` as it was written."""
+    """The options, None if omitted; `max_drop` as it was written."""
 
     precision: Precision
     max_drop: str | None

@@ -205,7 +205,7 @@ def _one_token(source: str, content: bytes) -> bytes:
 
 
 def _check_exposure(host: str, token: bytes | None, *, insecure: bool) -> None:
-    """Only who has the token may ask from elsewhere, unless a person says otherwise."""
+    """Require a token for requests from other machines, unless --insecure is set."""
     if host in {"127.0.0.1", "::1", "localhost"} or token or insecure:
         return
     message = f"{host} can be reached from other machines, and anyone could send requests"

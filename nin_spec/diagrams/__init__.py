@@ -1,4 +1,4 @@
-"""A network as a picture: SVG to scale, and Mermaid and dot for those who draw themselves; and charts of what it did.
+"""A network as a picture: SVG to scale, Mermaid and dot; and charts of its results.
 
 columns.py    layers to columns, columns to groups
 layout.py     positions of columns in rows of a given width

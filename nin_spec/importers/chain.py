@@ -65,7 +65,7 @@ class Chain:
         return replace(self, steps=(*self.steps, Step(op, arrays, origin, self.output, output)))
 
     def called(self, name: str, init: Mapping[str, Any] | None = None) -> Chain:
-        """The chain, with what the original tells of its last step."""
+        """The chain, with what the original states about its last step."""
         *before, last = self.steps
         return replace(self, steps=(*before, replace(last, name=name, init=init)))
 

@@ -46,7 +46,7 @@ def _word(lowest: Array | None, highest: Array | None) -> ops.Pointwise | None:
 
 
 def _number(end: Array | None, open_end: float) -> float:
-    """An end that is the same for all channels; not a number where it isn't."""
+    """A limit that is the same for all channels; NaN if it differs."""
     if end is None:
         return open_end
     return float(end.min()) if end.min() == end.max() else float("nan")

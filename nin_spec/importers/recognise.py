@@ -76,7 +76,7 @@ def _require_all_act(region: Region, known: list[tuple[Array, Array]], origin: s
 
 
 def _agree(region: Region, x: Array, y: Array, wanted: Array) -> bool:
-    """Whether what the region gives for x is what is wanted, but for rounding."""
+    """Whether the region's result for x equals the wanted one, up to rounding."""
     if wanted.shape != y.shape:
         return False
     known = np.isfinite(y)
@@ -163,7 +163,7 @@ def _activations(function: Function, x: Array) -> Iterator[ops.Pointwise]:
 
 
 def rounded(value: float) -> float:
-    """The shortest number that 32 bits can't tell from this one: 0.01 where a file holds 0.0099999998."""
+    """The shortest number with the same float32 value: 0.01 where a file holds 0.0099999998."""
     return float(str(np.float32(value)))
 
 

@@ -175,7 +175,7 @@ def stamp(data: bytes, precision: Precision, facts: Mapping[str, Any] | None = N
 
 
 def facts_of(data: bytes) -> dict[str, Any]:
-    """What a file says of how its precision was made and measured; empty where it says nothing."""
+    """The file's metadata on how its precision was made and measured; empty if there is none."""
     said = {p.key: p.value for p in load_from_string(data).metadata_props}
     facts: dict[str, Any] = json.loads(said.get("nin_spec.reduction", "{}"))
     return facts

@@ -95,7 +95,7 @@ def _facts(graph: Graph, size: Pair) -> tuple[set[Fact], set[Fact]]:
 
 
 def _left_over(op: ops.Pool2d | ops.Conv2d, x: TensorType, after: TensorType, axis: int) -> int:
-    """Cells by which the last window hangs over the padded map, less than 0 where it leaves some out."""
+    """Cells by which the last window exceeds the padded map; negative if it leaves some out."""
     p = op.padding
     padding = ((p.top, p.bottom), (p.left, p.right))[axis]
     extents, strides = op.window(x)

@@ -34,7 +34,7 @@ def save(path: Path, weights: Mapping[str, Array], metadata: Mapping[str, str] |
 
 
 def sealed_file(weights: Mapping[str, Array], metadata: Mapping[str, str]) -> bytes:
-    """The bytes of such a file with a seal, for weights that a command can make again from its arguments."""
+    """The bytes of such a file with a seal, for weights that a command can recreate from its arguments."""
     head, *tensors = _parts(weights, {**metadata, KEY: EMPTY})
     return b"".join([seal_header(head, *tensors), *tensors])
 

@@ -43,12 +43,12 @@ class Layer:
         return f"{self.name} ({self.type})"
 
     def param(self, key: str) -> Any:
-        """Its parameters of that name; the defaults where it has none, or its form knows none."""
+        """Its parameters of that name; the defaults if it has none, or if its form has no such field."""
         return getattr(self.message if hasattr(self.message, key) else messages.LayerParameter(), key)
 
     @property
     def rates(self) -> list[tuple[float, float]]:
-        """Factors on the learning rate and on the decay of each of its blobs, where it says them."""
+        """Factors on the learning rate and on the decay of each of its blobs, if given."""
         message = self.message
         if isinstance(message, messages.LayerParameter):
             return [(p.lr_mult, p.decay_mult) for p in message.param]
@@ -180,5 +180,5 @@ def _inputs(net: Any, stem: str) -> dict[str, tuple[int, ...]]:
 
 
 def located(error: ForeignModelError, span: Span | None) -> ForeignModelError:
-    """The error at a place, where it has none yet."""
+    """The error at a position, if it has none yet."""
     return ForeignModelError([Diagnostic(d.code, d.message, d.span or span, d.hint) for d in error.diagnostics])

@@ -37,7 +37,7 @@ def _weight(filler: Any) -> dict[str, Any] | None:
 
 
 def _bias(filler: Any) -> dict[str, float] | None:
-    """A constant, or a normal distribution; what is zero goes unsaid."""
+    """A constant, or a normal distribution; zeros are omitted."""
     if filler.type == "constant" and abs(filler.value) < 1e6:
         return {"bias": rounded(filler.value)} if filler.value else {}
     if filler.type == "gaussian" and abs(filler.mean) < 1e6 and 0 <= filler.std < 1e6:

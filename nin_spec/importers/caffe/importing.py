@@ -101,7 +101,7 @@ def _quiet_rounding(chain: Chain) -> Chain:
 
 
 def _at_layer(error: ForeignModelError, wiring: Wiring) -> ForeignModelError:
-    """The error at the layer that its message names, where it has no place yet."""
+    """The error at the layer that its message names, if it has no position yet."""
     message = error.diagnostics[0].message
     spans = [layer.span for layer in wiring.path if message.startswith(f"{layer.origin}: ")]
     return located(error, spans[0]) if spans else error

@@ -12,7 +12,7 @@ from nin_spec.importers.recognise import rounded
 from nin_spec.model import Preprocessing
 
 Size = tuple[int | None, int | None, int | None]
-"""Channels, height and width, None where nothing tells."""
+"""Channels, height and width, None where unknown."""
 MAX_SIDE = 65_536
 
 
@@ -63,7 +63,7 @@ def _of_dims(dims: tuple[int, ...], origin: str) -> Size:
 
 
 def _of_data(layer: Layer) -> Size:
-    """What a layer that reads pictures tells of them: the crop, else their size."""
+    """The picture size that a data layer states: the crop, else the size of its pictures."""
     transform = transform_of(layer)
     channels = len(transform["mean_value"]) if len(transform["mean_value"]) > 1 else None
     height = width = None

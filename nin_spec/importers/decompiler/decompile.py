@@ -52,7 +52,7 @@ def decompile(chain: Chain) -> Imported:
 
 
 def _words(value: Any) -> int:
-    """How much is said: the keys and values in it."""
+    """The length of a spec: the number of its keys and values."""
     inside = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
     return 1 + sum(map(_words, inside))
 

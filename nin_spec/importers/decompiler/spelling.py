@@ -24,7 +24,7 @@ LANGUAGE: Data = {
     "order": ["shuffle", "conv", "norm", "activation", "dropout"],
     "init": "framework",
 }
-"""What a convolution does when nothing is said."""
+"""The defaults of a convolution."""
 
 
 def spell(op: ops.Op) -> Any:

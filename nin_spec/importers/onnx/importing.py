@@ -105,7 +105,7 @@ def _said(own: OwnFile | None, chain: Chain, contract: Preprocessing | None) -> 
 
 
 def _with_remarks(error: ForeignModelError, remarks: list[str]) -> ForeignModelError:
-    """The refusal, with what was found of the file before."""
+    """The refusal, with what was found in the file before it."""
     (told,) = error.diagnostics
     hint = "; ".join([*remarks, *([told.hint] if told.hint else [])])
     return ForeignModelError(replace(told, hint=hint or None))

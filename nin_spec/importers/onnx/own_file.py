@@ -61,7 +61,7 @@ class Restored:
 
 
 def own_file(source: Source) -> tuple[OwnFile | None, str]:
-    """What a file with our metadata says of itself, and why that can't be used where it can't."""
+    """The spec in a file's metadata, or the reason why it can't be used; neither for a file of another tool."""
     if "nin_spec.spec" not in source.metadata:
         return None, ""
     try:

@@ -94,7 +94,7 @@ def _tell_shape(walk: Walk) -> None:
 
 
 def _region(walk: Walk, readers: list[NodeProto]) -> None:
-    """Nodes from here to where their paths meet again, as one function: the first such that has a word."""
+    """Nodes from here to where their paths meet again, as one function: the first that the language can express."""
     origin = label(readers[0])
     for nodes, result in _meetings(walk, readers):
         origin = " ... ".join(dict.fromkeys((label(nodes[0]), label(nodes[-1]))))

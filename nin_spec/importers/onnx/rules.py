@@ -239,7 +239,7 @@ _REDUCED: dict[str, ops.GlobalPool2d] = {"ReduceMean": ops.AdaptiveAvgPool2d(), 
 
 @rule(*_REDUCED)
 def _reduce(walk: Walk, node: NodeProto) -> bool:
-    """A global pool, with the flattening that comes of dropped axes."""
+    """A global pool, with a flattening if its axes are dropped."""
     given = attributes(node)
     found = given.get("axes", constant(walk, node, 1))
     if found is None or len(walk.shape) != 4:

@@ -87,7 +87,7 @@ def _first(node: fx.Node) -> fx.Node:
 
 
 def _region(walk: TorchWalk, readers: list[fx.Node]) -> None:
-    """Operators from here to where their paths meet again: the first such function that has a word."""
+    """Operators from here to where their paths meet again: the first such function that the language can express."""
     origin = label_of(readers[0])
     for nodes in _meetings(walk, readers):
         origin = " ... ".join(dict.fromkeys((label_of(nodes[0]), label_of(nodes[-1]))))

@@ -28,7 +28,7 @@ def document(models: Iterable[tuple[str, str]]) -> dict[str, Any]:
 
 
 def _with_known(item: Mapping[str, Any], known: Mapping[str, Collection[str]]) -> dict[str, Any]:
-    """A path's item, whose parameters are what is served."""
+    """A path item, whose parameters list what is served."""
     if "parameters" not in item:
         return dict(item)
     given = [{**p, "schema": {**p["schema"], "enum": known[p["name"]]}} for p in item["parameters"]]
