@@ -120,7 +120,7 @@ def resolve(name: str | Path | Named) -> Named:
 def _of_another_tool(path: Path, other: Foreign) -> Diagnostic:
     way = other.way_from(path)
     if not os.path.lexists(path):
-        return Diagnostic(Code.FILE_NOT_FOUND, f"there is no file {path}", hint=f"for {other.what}: {way}")
+        return Diagnostic(Code.FILE_NOT_FOUND, f"the file {path} does not exist", hint=f"for {other.what}: {way}")
     return Diagnostic(Code.WRONG_KIND, f"{path} is {other.what}, not a spec", hint=way)
 
 
@@ -133,6 +133,6 @@ def not_a_spec(named: RunFolder | ExportedFile | GitRevision) -> SpecError:
         case ExportedFile(path):
             return SpecError(_of_another_tool(path, ONNX))
         case GitRevision(revision, file):
-            message = f"there is no file {revision}:{file}"
+            message = f"the file {revision}:{file} does not exist"
             hint = f"only nin-spec diff reads git revisions; elsewhere: git show {revision}:{file} | nin-spec ... -"
             return SpecError(Code.FILE_NOT_FOUND, message, hint=hint)

@@ -108,7 +108,7 @@ def test_a_spec_of_any_kind_and_a_run_give_a_network(place: Path, monkeypatch: p
     ("name", "said"),
     [
         ("net.onnx", "nin-spec import net.onnx -o net.yaml"),
-        ("nowhere.onnx", "there is no file nowhere.onnx"),
+        ("nowhere.onnx", "the file nowhere.onnx does not exist"),
         ("HEAD~1:a.yaml", "only nin-spec diff reads"),
         ("empty", "is a directory"),
         ("nin_cifr", "did you mean 'nin_cifar'"),

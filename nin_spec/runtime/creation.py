@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from nin_spec.diagnostics import Code, DeviceError, InputError
+from nin_spec.files import why_missing
 from nin_spec.runtime import plugins
 from nin_spec.runtime.arithmetic import Dtypes, dtypes_of_file, dtypes_of_session, settle
 from nin_spec.runtime.failures import error_types, explain_failure, unreadable, without_noise
@@ -51,6 +52,8 @@ def _check_file(path: Path) -> str:
     name = str(path)
     try:
         status = path.stat()
+    except FileNotFoundError as error:
+        raise unreadable(name, *why_missing(path)) from error
     except (OSError, ValueError) as error:
         raise unreadable(name, f"it can't be read: {getattr(error, 'strerror', error)}") from error
     if not stat.S_ISREG(status.st_mode):

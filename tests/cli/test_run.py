@@ -70,12 +70,21 @@ def test_cuda_is_never_replaced(model: Path, tmp_path: Path, capsys: pytest.Capt
     assert "hint:" in out.err
 
 
-@pytest.mark.parametrize("name", ["missing.onnx", "text.onnx", "."])
-def test_what_is_no_model(name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Exit 2 and a reason."""
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [
+        ("missing.onnx", "can't be used: it does not exist"),
+        ("text.onnx", "can't be used: it is not an ONNX file, or is truncated"),
+        (".", "can't be used: it is a folder or a device, not a file"),
+    ],
+)
+def test_what_is_no_model(name: str, why: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Exit 2 and the reason."""
     (tmp_path / "text.onnx").write_text("not a model")
     assert execute(["run", str(tmp_path / name), "x.npy"]) == 2
-    assert "error NIN701" in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert "error NIN701" in error
+    assert why in error
 
 
 def test_what_is_no_input(model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
