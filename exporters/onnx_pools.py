@@ -99,7 +99,7 @@ def _shared(w: Writer, node: Node, real: ops.AvgPool2d, counted: ops.AvgPool2d) 
 
 
 def _padded_first(w: Writer, node: Node, op: ops.AvgPool2d) -> None:
-    """Padding made real: what a ceil-mode window hangs over beyond it never counts."""
+    """Explicit padding. Cells of a ceil-mode window beyond it never count."""
     import numpy as np
 
     p = op.padding

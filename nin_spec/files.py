@@ -98,7 +98,7 @@ def refuse_url(path: str) -> None:
 
 
 def why_missing(path: Path) -> tuple[str, str | None]:
-    """Why nothing is at a path, and the fix where there is one: a URL, of which a `Path` keeps one slash."""
+    """Why a path does not exist, and the fix if there is one. It may be a URL, of which a `Path` keeps one slash."""
     if _URL.match(str(path)):
         return "it is a URL, and only local files are read", "download it, and pass its path"
     return "it does not exist", None

@@ -26,10 +26,10 @@ _NO_TEXTS = "Python runs with -OO (PYTHONOPTIMIZE=2), which removes the text of 
 
 
 class Commands(Group):
-    """Loads a command's module when the command is asked for, so that none pays for another."""
+    """Loads a command's module when the command is used, so that no command loads another's imports."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """In the order in which a person meets them."""
+        """In the order of typical use."""
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:

@@ -69,7 +69,7 @@ def notes(result: Result) -> list[str]:
 
 
 def contender_lines(result: Result) -> list[str]:
-    """A line a contender: what it is, on what it ran, in which numbers, and how long its start took; its options."""
+    """One line per contender: description, provider, precision, start time and options."""
     from nin_spec.printing import columns
 
     here = [each for each in result.contenders if not each.is_peak]

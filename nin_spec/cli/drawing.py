@@ -62,7 +62,7 @@ def drawing_options(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def drawn(subject: Network | Run, drawings: Drawings) -> dict[Path, bytes]:
-    """The bytes of each file that is drawn; empty where nothing was asked for. Raises TrainingError."""
+    """The bytes of each file that is drawn; empty if none was requested. Raises TrainingError."""
     if not drawings.asked:
         return {}
     from nin_spec.opened import network_of, run_of

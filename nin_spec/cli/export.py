@@ -1,4 +1,4 @@
-"""nin-spec export: what is asked for is checked, made, proved, and then written, all or none."""
+"""nin-spec export: the requested files are checked, made, proved, and then written, all or none."""
 
 from __future__ import annotations
 
@@ -215,7 +215,7 @@ def _model(subject: Network | Run, weights: str | None, seed: int) -> Model:
 
 
 def _with_data(settings: PrecisionSettings, subject: Network | Run) -> PrecisionSettings:
-    """Measured on the data set where a run found it, unless --data says another place."""
+    """Measured on the data set where a run found it, unless --data is set."""
     from nin_spec.opened import run_of
 
     run = run_of(subject)
@@ -262,7 +262,7 @@ def _proved(
 def _prove(
     model: Model, artifact: Artifact, devices: Sequence[Device], proving: Proving, printer: Printer
 ) -> list[ParityReport]:
-    """The parity of the artifact on each device, printed too; none where it was not asked for."""
+    """The parity of the artifact on each device, also printed; empty if not requested."""
     from nin_spec import api
 
     asked = proving.devices or ("cpu",)

@@ -163,7 +163,7 @@ def weigh(network: Network, weights: str | None, seed: int) -> Model:
 
 
 def weights_of(model: Model) -> bytes:
-    """A sealed safetensors file of a model's weights, which says whose they are."""
+    """A sealed safetensors file of a model's weights, with the name and hash of their network."""
     from nin_spec.weights import sealed_file
 
     card = model.card
@@ -172,7 +172,7 @@ def weights_of(model: Model) -> bytes:
 
 
 def tell(lines: Iterable[str]) -> None:
-    """What is worth knowing and is not the result; with --quiet nothing."""
+    """Print remarks that are not the result; with --quiet nothing."""
     if not is_quiet():
         _print(lines)
 

@@ -114,7 +114,7 @@ def _is_of_a_run(path: Path) -> bool:
 
 
 def _replaceable(path: Path, content: Content, standing: Mapping[Path, Kind | None]) -> bool:
-    """Whether nothing that a person made is lost when the content takes the file's place."""
+    """Whether the content can replace the file without losing a person's work."""
     kind, size = standing[path], path.stat().st_size
     if size == 0:
         return True

@@ -49,7 +49,7 @@ class Chain:
 
     @property
     def output(self) -> TensorType:
-        """The type of what the last step gives."""
+        """The type of the last step's result."""
         return self.steps[-1].output if self.steps else self.input
 
     def then(self, op: Op, origin: str, **arrays: Array) -> Chain:

@@ -61,7 +61,7 @@ class Pending:
 
 
 def fill_of(mode: str, number: float) -> Fill | None:
-    """What a pad of a mode adds, ONNX's `edge` and PyTorch's `replicate` alike; None for what the language lacks."""
+    """What a padding mode fills in, ONNX's `edge` and PyTorch's `replicate` alike; None if the language lacks it."""
     if mode in {"edge", "replicate"}:
         return "edge"
     if mode != "constant":

@@ -49,7 +49,7 @@ def trial_pictures(
 
 
 def _prepared(pixels: Array, contract: Preprocessing | None) -> Array:
-    """What the network gets of pixels: from 0 to 255 where no contract says."""
+    """The network's input for pixels: from 0 to 255 without a contract."""
     if contract is None:
         return pixels
     mean, std = (np.array(v).reshape(-1, 1, 1) for v in (contract.mean, contract.std))

@@ -29,7 +29,7 @@ class Pointwise(Activation):
     """An activation of each element by itself, without parameters."""
 
     def values(self, xp: Any, x: Any) -> Any:
-        """The op's definition: what it gives for an array `x` of the library `xp`, NumPy or one of its functions."""
+        """The op's definition: its result for an array `x` of the library `xp`, NumPy or one of its functions."""
         raise NotImplementedError
 
 
@@ -174,7 +174,7 @@ class Pool2d(Op):
 
     @property
     def counts_padding(self) -> bool:
-        """True when cells of its padding count in what it divides by."""
+        """True if cells of its padding count in the divisor."""
         return False
 
     def uncounted(self) -> Self:

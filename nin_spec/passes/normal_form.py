@@ -65,7 +65,7 @@ class Axis(NamedTuple):
 
 
 def _describe(node: Node) -> str:
-    """A node by what it computes: `print_op`, but for convolutions and pools what their windows see."""
+    """What a node computes, as text: `print_op`, except that convolutions and pools list what their windows see."""
     op = node.op
     if isinstance(op, ops.Conv2d):
         plain = replace(op, stride=(1, 1), padding=Padding(), dilation=(1, 1))
@@ -124,7 +124,7 @@ def _axes(op: ops.Pool2d | ops.GlobalPool2d, x: TensorType) -> tuple[Axis, Axis]
 def _axis_of_windows(  # noqa: PLR0913, PLR0917 what windows along an axis are made of
     size: int, count: int, kernel: int, stride: int, padding: int, counted: Pair
 ) -> Axis:
-    """Windows clipped to the cells; their share of the divisor is what is clipped to the counted padding too."""
+    """Windows clipped to the cells; their share of the divisor is clipped to the counted padding."""
     starts = [i * stride - padding for i in range(count)]
     cells = [(max(start, 0), min(start + kernel, size)) for start in starts]
     shares = [min(start + kernel, size + counted[1]) - max(start, -counted[0]) for start in starts]

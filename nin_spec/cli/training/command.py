@@ -140,7 +140,7 @@ class _Start:
 
 
 def _train(world: World, asked: Arguments, stop: Stop) -> Run:
-    """Train as the command line of process 0 says; the others see neither the spec nor the run folder."""
+    """Train by the command line of process 0; the others read neither the spec nor the run folder."""
     from nin_spec.training.world import agreed, require_same
 
     given = asdict(asked)

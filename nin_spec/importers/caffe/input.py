@@ -123,7 +123,7 @@ def contract_of(wiring: Wiring, channels: int) -> tuple[Preprocessing | None, li
 
 
 def _stretched(layer: Layer) -> tuple[int, int] | None:
-    """(height, width) that the layer stretches pictures to before it crops, where it does."""
+    """(height, width) that the layer stretches pictures to before it crops; None if it does not."""
     if layer.type != "ImageData":
         return None
     data = layer.param("image_data_param")

@@ -33,7 +33,7 @@ _UNREAD = frozenset({
 _OPEN = frozenset(
     {"DataParameter", "ImageDataParameter", "MemoryDataParameter", "DummyDataParameter", "TransformationParameter"}
 )
-"""Messages on where pictures lie: of no concern but for what is read."""
+"""Messages about the location of pictures: their unknown fields are ignored."""
 
 
 def read_text(text: str, name: str) -> tuple[Any, Field, Source]:

@@ -104,7 +104,7 @@ def _place(parts: list[Part], kind: str, step: Step) -> None:
 
 
 def is_spatial(conv: ops.Conv2d) -> bool:
-    """Whether a convolution looks at a neighbourhood: what begins a block."""
+    """Whether a convolution sees more than one cell: such a convolution begins a block."""
     return (conv.kernel_size, conv.stride, conv.dilation) != ((1, 1), (1, 1), (1, 1))
 
 
@@ -114,7 +114,7 @@ def is_plain(conv: ops.Conv2d) -> bool:
 
 
 def _free_dropout(part: Part) -> None:
-    """A dropout at the end of the last convolution is the block's: the block says it shorter."""
+    """A dropout at the end of the last convolution is the block's, which is shorter to write."""
     if not part.units or "dropout" in part.alone:
         return
     steps = part.units[-1].steps

@@ -111,7 +111,7 @@ def _top(chain: Chain) -> dict[str, Any]:
 
 
 def _contract(chain: Chain) -> dict[str, Any]:
-    """The preprocessing contract, without what it is by default."""
+    """The preprocessing contract, without defaults."""
     assert chain.preprocessing is not None  # noqa: S101 asked for
     channels = chain.input.shape[0]
     usual: dict[str, Any] = {
@@ -150,7 +150,7 @@ def _ops(graph: Graph) -> list[ops.Op]:
 
 
 def _comparable(op: ops.Op) -> ops.Op:
-    """The op without what says nothing: the first value of a slope, whether a padding that isn't there counts."""
+    """The op without fields that have no effect: a slope's initial value, count_include_pad without padding."""
     if isinstance(op, ops.PReLU):
         return replace(op, init=0.25)
     if isinstance(op, ops.AvgPool2d) and op.padding == Padding():

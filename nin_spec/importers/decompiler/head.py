@@ -71,7 +71,7 @@ def _take(rest: list[Step], *kinds: type[ops.Op]) -> Step | None:
 
 
 def _dense(layer: Step, rest: list[Step]) -> Data:
-    """A dense layer with what belongs to it, everything said."""
+    """A dense layer with its norm, activation and dropout, all keys written out."""
     assert isinstance(layer.op, ops.Linear)  # noqa: S101 by its kind
     said: Data = {"units": layer.op.out_features, "bias": layer.op.bias}
     norm = _take(rest, ops.BatchNorm)
@@ -84,7 +84,7 @@ def _dense(layer: Step, rest: list[Step]) -> Data:
 
 
 def _short(item: Data, classes: int, *, last: bool) -> Any:
-    """What goes without saying left out; the last layer gives the classes, or the pieces of which maxout makes them."""
+    """The item without defaults. The last layer gives the classes, or the pieces of which maxout makes them."""
     usual = {"bias": True, "norm": "none", "activation": "none" if last else "relu", "init": "framework"}
     said = {key: value for key, value in item.items() if key not in usual or value != usual[key]}
     if last and said["units"] == classes:

@@ -18,7 +18,7 @@ _TOOLS = frozenset({
     *("block", "blocks", "readvariableop", "statefulpartitionedcall", "val", "value", "tensor", "param"),
     *("input", "output", "arg", "cast", "transpose"),
 })  # fmt: skip
-"""What tools call things by themselves, with a number or not; `conv1` is what people write."""
+"""Names that tools generate, with a number or not; `conv1` is one that people write."""
 _WORD = re.compile(r"[A-Za-z][A-Za-z0-9_-]{2,63}")
 
 

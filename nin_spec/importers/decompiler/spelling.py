@@ -1,4 +1,4 @@
-"""Blocks as the YAML that a person would have written: defaults left out, what blocks share said once."""
+"""Blocks as the YAML that a person would have written: defaults left out, and keys that blocks share written once."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ def _block(part: Part, wanted: Sequence[Data], defaults: Data, scores: Step | No
 
 
 def _item(unit: Unit, wanted: Data, outer: Data, scores: Step | None, *, first: bool) -> Any:
-    """A convolution: its channels alone where nothing else need be said."""
+    """A convolution: its channels alone if all else is the default."""
     step, conv = unit.steps["conv"], unit.conv
     said: Data = {"channels": "classes" if step is scores else conv.out_channels}
     if not first and not is_plain(conv):
@@ -114,7 +114,7 @@ def _item(unit: Unit, wanted: Data, outer: Data, scores: Step | None, *, first: 
 
 
 def _window(conv: ops.Conv2d) -> Data:
-    """What a convolution sees, where it is not one cell."""
+    """The window of a convolution, unless it is one cell."""
     said: Data = {}
     for key, value in (("kernel", conv.kernel_size), ("stride", conv.stride), ("dilation", conv.dilation)):
         if value != (1, 1):

@@ -74,7 +74,7 @@ def _import(path: Path, size: tuple[int, ...] | None) -> tuple[Imported, list[st
 
 
 def _own(source: Source, size: tuple[int, ...] | None) -> tuple[Restored | OwnFile | None, list[str]]:
-    """The network of a file of our own, or what it says of itself where its graph is another one; and why."""
+    """The network of a file of nin-spec, or its metadata alone if its graph differs; and why."""
     own, damage = own_file(source)
     if own is None:
         return None, [f"its metadata is ignored: {damage}"] if damage else []

@@ -68,7 +68,7 @@ def layout_of(source: Source, size: tuple[int, ...] | None) -> Layout:
 
 
 def _channels_last(source: Source, dims: list[int | None]) -> bool:
-    """Whether pictures come as (N, H, W, C): a transpose says so, an operator denies it, else the numbers decide."""
+    """Whether pictures come as (N, H, W, C): a transpose shows it, an operator rules it out, else the sizes decide."""
     value = source.input.name
     for _ in range(8):
         readers = source.readers(value)
@@ -103,7 +103,7 @@ def contract_of(change: Affine | None, layout: Layout) -> tuple[Preprocessing | 
 
 
 def _of_bytes(change: Affine | None, layout: Layout, color: Any) -> tuple[Preprocessing, list[str]]:
-    """The contract of a file that takes a picture's bytes: what it does to them itself, and nothing else."""
+    """The contract of a file that takes a picture's bytes: only what the file itself does to them."""
     ones = np.ones(layout.size[0])
     gain, offset = (ones, 0 * ones) if change is None else (change.gain, change.offset)
     order: Any = "HWC" if layout.channels_last else "CHW"
@@ -117,5 +117,5 @@ def _of_bytes(change: Affine | None, layout: Layout, color: Any) -> tuple[Prepro
 
 
 def _short(values: Array) -> tuple[float, ...]:
-    """Numbers as people write them: what float32 arithmetic adds to them is cut."""
+    """Numbers as people write them, without the error of float32 arithmetic."""
     return tuple(float(f"{v:.6g}") + 0.0 for v in values)

@@ -35,7 +35,7 @@ _FLOATS: dict[int, DType] = {1: "float32", 11: "float64"}
 
 @dataclass(frozen=True)
 class OwnFile:
-    """What a file says of itself: its card, and the network of its spec."""
+    """The metadata of a file: its card, and the network of its spec."""
 
     info: ModelInfo
     network: Network
