@@ -86,7 +86,7 @@ class Code(Enum):
     EXPORT_UNSUPPORTED = ("NIN602", "an operation that this back end or opset does not support")
     EXPORT_PATH = ("NIN603", "a path that is not writable")
     PARITY = ("NIN604", "an exported graph does not compute what its spec declares")
-    BUDGET = ("NIN611", "a file of smaller numbers that loses more accuracy than allowed")
+    BUDGET = ("NIN611", "a lower-precision file that loses more accuracy than allowed")
 
     IMPORT = ("NIN651", "another tool's network or file that the language can't express")
 

@@ -65,7 +65,7 @@ def notes(result: Result) -> list[str]:
         at = "" if failure.batch is None else f" at batch {failure.batch}"
         found.append(f"FAILED {failure.label}{at}: {failure.reason}")
         found += [f"  | {line}" for line in failure.stderr.splitlines()]
-    return found if result.complete else [*found, "stopped early: the numbers above are of fewer turns"]
+    return found if result.complete else [*found, "stopped early: the figures above are from fewer turns"]
 
 
 def contender_lines(result: Result) -> list[str]:

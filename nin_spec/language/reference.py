@@ -181,6 +181,6 @@ def _plain_type(part: dict[str, Any]) -> str:
 def _range(part: dict[str, Any]) -> str:
     low = part.get("minimum", part.get("exclusiveMinimum"))
     high = part.get("maximum", part.get("exclusiveMaximum"))
-    words = [f"over {low:g}" if "exclusiveMinimum" in part else f"from {low:g}"] if low is not None else []
-    words += [f"under {high:g}" if "exclusiveMaximum" in part else f"to {high:g}"] if high is not None else []
+    words = [f"above {low:g}" if "exclusiveMinimum" in part else f"from {low:g}"] if low is not None else []
+    words += [f"to below {high:g}" if "exclusiveMaximum" in part else f"to {high:g}"] if high is not None else []
     return re.sub(r"^", " ", " ".join(words)) if words and max(abs(low or 0), abs(high or 0)) < 1e5 else ""
