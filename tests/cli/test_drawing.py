@@ -63,7 +63,7 @@ def test_overrides_are_drawn() -> None:
         (["--diagram", "svg", "-o", "page", "--report", "page"], "can't both be page"),
         (["--report", "missing/page.html"], "does not exist"),
         (["--diagram", "svg", "-o", "notes.svg"], "nin-spec did not write it"),
-        ([], "--diagram, --report"),
+        ([], "--diagram or --report"),
     ],
 )
 def test_what_cannot_be_done_is_refused(options: list[str], why: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -149,7 +149,7 @@ def test_the_guide_says_what_proven_means(nin_spec: Run) -> None:
         f"within {_power(proof.TOLERANCE)} of its largest score",
         f"({_power(TOLERANCES['float16', ANY].allowed)} for float16)",
         f"2^{math.log2(budget.COMPILED.macs):g} multiplications",
-        f"2^{math.log2(budget.COMPILED.largest):g} numbers in one layer's maps",
+        f"2^{math.log2(budget.COMPILED.largest):g} values in one layer's maps",
         f"more than {budget.MAX_SECONDS:g} s of CPU time",
     ):
         assert figure in page
