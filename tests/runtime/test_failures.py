@@ -76,7 +76,7 @@ def test_every_truncation_is_refused_or_runs() -> None:
 
 def test_paths_that_are_no_files_are_refused(tmp_path: Path) -> None:
     """A missing file, a folder, and a path that can't exist."""
-    for path, words in ((tmp_path / "none", "No such file"), (tmp_path, "a folder"), ("a\0b", "can't be read")):
+    for path, words in ((tmp_path / "none", "does not exist"), (tmp_path, "a folder"), ("a\0b", "can't be read")):
         found = refusal(InputError, lambda path=path: open_session(path, "cpu"))  # type: ignore[misc]
         assert found.code is Code.MODEL_UNREADABLE
         assert words in found.message
