@@ -66,9 +66,10 @@ def test_an_error_that_all_have_is_said_once(tmp_path: Path, arguments: tuple[st
         check=False,
     )
     assert done.returncode != 0
-    # A process that is slower than the others may learn the error from them, and repeats it as the cause of its end.
-    said = [line for line in done.stderr.splitlines() if words in line and "NIN814" not in line]
-    assert len(said) == 1, done.stderr
+    said = [line for line in done.stderr.splitlines() if words in line]
+    # The other process, where it is slower, learns the error before it meets it, and names it as the cause of its end.
+    causes = [line for line in said if line.startswith("error NIN814: process ")]
+    assert (len(said) - len(causes), len(causes) <= 1) == (1, True), done.stderr
     assert not (tmp_path / "run").exists()
 
 

@@ -24,6 +24,7 @@ from typing import Any
 
 import hostile_attributes
 import hostile_files
+import hostile_functions
 import hostile_graphs
 import hostile_nets
 import torch
@@ -46,11 +47,12 @@ Case = tuple[str, Callable[[Path], object]]
 
 def onnx_files() -> Iterator[tuple[str, dict[str, bytes]]]:
     """Every ONNX file, with those beside it."""
-    graphs, files, attributes = hostile_graphs, hostile_files, hostile_attributes
+    graphs, functions = hostile_graphs, hostile_functions
+    files, attributes = hostile_files, hostile_attributes
     for family in (
         *(attributes.attributes, attributes.twisted, attributes.regions),
-        *(graphs.shapes, graphs.numbers, graphs.names, graphs.structures, graphs.versions, graphs.functions),
-        *(graphs.subgraphs, files.contents, files.tensors, files.metadata, files.operators, files.large),
+        *(graphs.shapes, graphs.numbers, graphs.names, graphs.structures, graphs.versions, functions.functions),
+        *(functions.subgraphs, files.contents, files.tensors, files.metadata, files.operators, files.large),
         files.never_used,
     ):
         for name, data in family():
