@@ -66,7 +66,7 @@ def outcome(spec: Path, *overrides: str) -> Outcome:
     try:
         network = nin_spec.compile(spec, overrides)
     except SpecError as error:
-        return ("refused", sorted((d.code, d.message, d.hint) for d in error.diagnostics))
+        return ("refused", sorted((d.code.code, d.message, d.hint or "") for d in error.diagnostics))
     return (network.spec.data, network.hash)
 
 
