@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -14,6 +14,7 @@ import click
 
 from nin_spec.cli import completing
 from nin_spec.cli.console import canvas, draws
+from nin_spec.cli.evaluation_lines import as_dict, show, whose_accuracy
 from nin_spec.cli.help import Command
 from nin_spec.cli.options import (
     EACH_ALIKE,
@@ -30,12 +31,13 @@ from nin_spec.cli.options import (
 )
 from nin_spec.cli.outputs import FILE, STDOUT, deliver, protect
 from nin_spec.cli.printer import quiet_option
+from nin_spec.diagnostics import ExportError
 from nin_spec.extras import need
 from nin_spec.seals import Kind
 
 if TYPE_CHECKING:
     from nin_spec.data import Split
-    from nin_spec.evaluation import Agreement, Comparison, Evaluation, Subject
+    from nin_spec.evaluation import Evaluation, Subject
     from nin_spec.network import Network
     from nin_spec.runtime.providers import Device
     from nin_spec.training.folder import Run
@@ -43,9 +45,6 @@ if TYPE_CHECKING:
 
     How = tuple[Device, int | None, Mapping[str, str]]
     """A device, its threads and its options."""
-
-MATRIX_CLASSES = 20
-"""Classes of which a confusion matrix is still read as text."""
 
 
 @click.command("evaluate", cls=Command)
@@ -73,6 +72,12 @@ MATRIX_CLASSES = 20
 @limit_option(EACH_ALIKE)
 @format_option("table", "json")
 @click.option("--confusion", metavar="FILE.png", type=FILE, help="Also draw the confusion matrix.")
+@click.option(
+    "--reliability",
+    metavar="FILE.png",
+    type=FILE,
+    help="Also draw how far the probabilities can be trusted: the reliability diagram and the risk-coverage curve.",
+)
 @quiet_option
 @force_option
 def evaluate_command(
@@ -89,6 +94,7 @@ def evaluate_command(
     limit: int | None,
     form: str,
     confusion: str | None,
+    reliability: str | None,
     force: bool,
 ) -> int:
     """Measure the accuracy of a trained network.
@@ -111,16 +117,12 @@ def evaluate_command(
     """
     from nin_spec.evaluation import compare
     from nin_spec.opened import measured
+    from nin_spec.training.evaluated import whose
     from nin_spec.training.folder import Run
 
-    picture, inputs = None if confusion is None else Path(confusion), [subject, weights]
-    if picture is not None:
-        if picture.suffix.lower() != ".png" and confusion != STDOUT:
-            raise click.BadParameter(
-                f"{picture} is drawn as a PNG: pass {picture.with_suffix('.png')}", param_hint="--confusion"
-            )
-        protect({picture: Kind.PNG}, inputs, force=force)
-        need("matplotlib", "--confusion")  # its absence must not show after minutes
+    inputs = [subject, weights]
+    pictures = pictures_asked({"--confusion": confusion, "--reliability": reliability})
+    protect(dict.fromkeys(pictures, Kind.PNG), inputs, force=force)
     opened = measured(subject, {"--set": overrides}, overrides)
     found = open_subject(subject, opened, weights, (device, threads, options))
     run = opened if isinstance(opened, Run) else None
@@ -130,15 +132,17 @@ def evaluate_command(
         tell([f"untrained weights ({found.session.metadata.weights}): the accuracy means nothing yet"])
     with progress_bars(len(part)) as progress:
         comparison = compare(found, part, batch, progress)
+    answer = as_dict(found, part, total, comparison, part_name)
+    if run is not None and weights is None:
+        answer["model"] |= whose(run)
+        if data is None and dataset is None and limit is None:
+            keep(run, part_name, answer)
     if form == "json":
-        click.echo(
-            json.dumps(as_dict(found, part, total, comparison) | {"split": part_name}, indent=2, ensure_ascii=False)
-        )
+        click.echo(json.dumps(answer, indent=2, ensure_ascii=False))
     else:
-        owners = whose(subject, weights) if isinstance(opened, Path) and weights is not None else ("", "")
+        owners = whose_accuracy(subject, weights) if isinstance(opened, Path) and weights is not None else ("", "")
         show(found, part, total, comparison, part_name, owners)
-    if picture is not None:
-        draw(picture, comparison.onnxruntime, inputs, force=force)
+    draw(pictures, comparison.onnxruntime, inputs, force=force)
     return 0 if comparison.holds else 1
 
 
@@ -215,130 +219,44 @@ def progress_bars(total: int) -> Iterator[Callable[[str], Callable[[int], Any]] 
         )
 
 
-def draw(path: Path, evaluation: Evaluation, inputs: list[str | None], *, force: bool) -> None:
-    """Write the confusion matrix as a picture, and report the file."""
+def pictures_asked(options: Mapping[str, str | None]) -> dict[Path, str]:
+    """The options of the pictures to draw, by path. Raises BadParameter for another suffix, InputError if none can."""
+    asked = {option: path for option, path in options.items() if path is not None}
+    for option, path in asked.items():
+        if path != STDOUT and Path(path).suffix.lower() != ".png":
+            message = f"{path} is drawn as a PNG: pass {Path(path).with_suffix('.png')}"
+            raise click.BadParameter(message, param_hint=option)
+        need("matplotlib", option)  # its absence must not show after minutes
+    if len({Path(path) for path in asked.values()}) < len(asked):
+        raise click.UsageError(f"{' and '.join(asked)} need a path of their own each")
+    return {Path(path): option for option, path in asked.items()}
+
+
+def draw(pictures: Mapping[Path, str], evaluation: Evaluation, inputs: list[str | None], *, force: bool) -> None:
+    """Write the pictures asked for, and report the files."""
     from nin_spec.diagrams.charts import confusion_png
+    from nin_spec.diagrams.reliability import reliability_png
     from nin_spec.seals import sealed
 
-    data = sealed(confusion_png(evaluation.confusion, evaluation.classes), Kind.PNG)
-    deliver({path: data}, inputs, force=force)
-    tell([f"wrote {path} ({len(data):,} bytes)"])
+    files: dict[Path, bytes] = {}
+    for path, option in pictures.items():
+        if option == "--confusion":
+            data = confusion_png(evaluation.confusion, evaluation.classes)
+        elif evaluation.confidence is None:
+            warn(["no reliability diagram is drawn: the file does not say what its scores are"])
+            continue
+        else:
+            data = reliability_png(evaluation.confidence.as_dict())
+        files[path] = sealed(data, Kind.PNG)
+    deliver(files, inputs, force=force)
+    tell(f"wrote {path} ({len(data):,} bytes)" for path, data in files.items())
 
 
-# ------------------------------------------------------------------ the answer
+def keep(run: Run, split: Role, answer: Mapping[str, Any]) -> None:
+    """Store the answer in the run, for its report. A folder that can't be written to is a warning."""
+    from nin_spec.training.evaluated import store
 
-
-def as_dict(subject: Subject, part: Split, total: int, comparison: Comparison) -> dict[str, Any]:
-    """The answer as plain data."""
-    session, found = subject.session, comparison.as_dict()
-    info = session.metadata
-    found["onnxruntime"] |= {
-        "device": session.device,
-        "provider": session.provider,
-        "precision": session.precision,
-    }
-    if found["torch"] is not None:
-        found["torch"] |= {"device": subject.torch_device}
-    about = {
-        "model": {"name": info.name, "hash": info.hash, "weights": info.weights},
-        "dataset": part.dataset,
-        "split": part.part,
-        "where": part.where,
-        "split_images": total,
-    }
-    keys = ("accuracy", "top5", "loss", "images", "correct")
-    return {key: found.pop(key) for key in keys} | about | found
-
-
-def whose(subject: str, weights: str) -> tuple[str, str]:
-    """Whose accuracy onnxruntime's is, and whose torch's, where a file is compared with other weights."""
-    return f": {subject} in onnxruntime", f": its network with {weights} in torch"
-
-
-def show(
-    subject: Subject, part: Split, total: int, comparison: Comparison, name: str, owners: tuple[str, str] = ("", "")
-) -> None:
-    """The totals, how far torch and onnxruntime agree, one row per class, and the confusion matrix."""
-    evaluation, session = comparison.onnxruntime, subject.session
-    count = f"{total:,}" if evaluation.images == total else f"{evaluation.images:,} of {total:,}"
-    click.echo(f"accuracy {evaluation.accuracy:.2%} of {count} ({part.dataset} {name}){owners[0]}")
-    if owners[1] and comparison.torch is not None:
-        click.echo(f"accuracy {comparison.torch.accuracy:.2%} of the same{owners[1]}")
-    click.echo("  ".join(_further(evaluation)))
-    click.echo(f"pictures from {part.where}")
-    place = f"onnxruntime on {session.device} ({session.provider}, {session.precision})"
-    if comparison.agreement is None:
-        click.echo(f"{place}; no comparison with torch: {comparison.not_compared}")
-    else:
-        click.echo(f"torch on {subject.torch_device}, {place}")
-        click.echo("\n".join(agreement_lines(comparison.agreement, comparison)))
-    click.echo("\n" + "\n".join(class_lines(evaluation)))
-    if len(evaluation.classes) <= MATRIX_CLASSES:
-        click.echo("\n" + "\n".join(matrix_lines(evaluation)))
-
-
-def _further(evaluation: Evaluation) -> list[str]:
-    """The totals beside the accuracy, as far as they are known."""
-    top5 = [] if evaluation.top5 is None else [f"top-5 {evaluation.top5:.2%}"]
-    loss = "unknown: the file does not say what its scores are" if evaluation.loss is None else f"{evaluation.loss:.4f}"
-    return [*top5, f"mean cross-entropy {loss}"]
-
-
-def agreement_lines(agreement: Agreement, comparison: Comparison) -> list[str]:
-    """How far torch and onnxruntime agree; where they do not, on which pictures."""
-    close = f"the scores differ by {agreement.max_difference:.1e} at most"
-    if comparison.precision:
-        return reduced_lines(agreement, comparison, close)
-    if agreement.complete:
-        return [f"both predict the same class for all {agreement.images:,}; {close}"]
-    apart = agreement.images - agreement.same
-    ours = comparison.torch.accuracy if comparison.torch else float("nan")
-    head = f"THEY DISAGREE on {apart:,} of {agreement.images:,}; torch alone has {ours:.2%}; {close}"
-    names = comparison.onnxruntime.classes
-    lines = [
-        f"  picture {d.image} ({names[d.true]}): torch says {names[d.torch]}, "
-        f"onnxruntime {names[d.onnxruntime]}, torch's scores being {d.margin:.1e} apart"
-        for d in agreement.first
-    ]
-    more = [f"  and {apart - len(lines):,} more"] if apart > len(lines) else []
-    return [head, *lines, *more]
-
-
-def reduced_lines(agreement: Agreement, comparison: Comparison, close: str) -> list[str]:
-    """How far a file of lower precision is from torch, and whether it stays within its budget."""
-    lost, allowed = comparison.drop or 0.0, comparison.max_drop
-    budget = "it was made without a budget" if allowed is None else f"its budget of {allowed:g} points"
-    if allowed is not None:
-        budget += " holds" if comparison.holds else " DOES NOT HOLD"
-    ours = comparison.torch.accuracy if comparison.torch else float("nan")
-    same = f"{agreement.same:,} of {agreement.images:,} ({agreement.same / agreement.images:.2%})"
-    head = f"{comparison.precision}: both predict the same class for {same}; {close}"
-    return [head, f"torch has {ours:.2%}: {lost:.2f} points lost, {budget}"]
-
-
-def class_lines(evaluation: Evaluation) -> list[str]:
-    """One row per class."""
-    from nin_spec.printing import columns
-
-    header = ("class", "images", "correct", "recall", "precision")
-    rows = [
-        (r.label, f"{r.images:,}", f"{r.correct:,}", _share(r.recall), _share(r.precision))
-        for r in evaluation.per_class
-    ]
-    return columns([header, *rows], right={1, 2, 3, 4})
-
-
-def _share(value: float | None) -> str:
-    return "-" if value is None else f"{value:.2%}"
-
-
-def matrix_lines(evaluation: Evaluation) -> list[str]:
-    """The confusion matrix, a row for each true class; classes are columns by number."""
-    from nin_spec.printing import columns
-
-    numbers = [str(k) for k in range(len(evaluation.classes))]
-    rows: list[Sequence[str]] = [("true \\ predicted", *numbers)]
-    for number, label, counts in zip(numbers, evaluation.classes, evaluation.confusion, strict=True):
-        name = number if label == number else f"{number:>2} {label}"
-        rows.append((name, *(str(n) if n else "." for n in counts)))
-    return columns(rows, right=range(1, len(rows)))
+    try:
+        tell([f"stored in {store(run, split, answer)}"])
+    except ExportError as error:
+        warn([f"the evaluation is not stored: {error.diagnostics[0].message}"])

@@ -108,9 +108,9 @@ def _protect_inputs(path: Path, given: list[Path]) -> None:
 
 
 def _is_of_a_run(path: Path) -> bool:
-    from nin_spec.training.folder import FILES
+    from nin_spec.training.folder import FILES, LATER
 
-    return path.name in FILES
+    return path.name in FILES | LATER
 
 
 def _replaceable(path: Path, content: Content, standing: Mapping[Path, Kind | None]) -> bool:

@@ -21,18 +21,18 @@ Row = Mapping[str, float | int | None]
 COUNTED = 20
 """Most classes for which the counts are written into the cells."""
 
-_BLUE, _ORANGE, _INK, _BAR, _GRID = "#0072b2", "#d55e00", "#333333", "#b8b8b8", "#dddddd"
+BLUE, ORANGE, INK, _BAR, GRID = "#0072b2", "#d55e00", "#333333", "#b8b8b8", "#dddddd"
 _DPI = 150
 _BEHIND = {"facecolor": "white", "edgecolor": "none", "pad": 0.6}
 _FONT = "DejaVu Sans"  # ships with matplotlib: the same glyphs on every machine
-_STYLE = {
+STYLE = {
     "font.family": _FONT,
     "font.size": 9,
-    "axes.edgecolor": _INK,
-    "axes.labelcolor": _INK,
-    "text.color": _INK,
-    "xtick.color": _INK,
-    "ytick.color": _INK,
+    "axes.edgecolor": INK,
+    "axes.labelcolor": INK,
+    "text.color": INK,
+    "xtick.color": INK,
+    "ytick.color": INK,
     "axes.spines.top": False,
     "axes.spines.right": False,
 }
@@ -44,10 +44,10 @@ def confusion_png(confusion: NDArray[np.int64], labels: Sequence[str]) -> bytes:
     The shade grows with the square root of the fraction, so that rare confusions are visible. For up to 20 classes the
     counts are written, too. Raises InputError (EXTRA_MISSING) without matplotlib.
     """
-    matplotlib = _matplotlib()
+    matplotlib = load_matplotlib()
     count = len(labels)
     side = 2.2 + 0.5 * count if count <= COUNTED else min(2.5 + 0.115 * count, 24)
-    with matplotlib.rc_context({**_STYLE, "font.size": max(9, side)}):  # a large picture is viewed scaled down
+    with matplotlib.rc_context({**STYLE, "font.size": max(9, side)}):  # a large picture is viewed scaled down
         figure = matplotlib.figure.Figure((side + 2, side + 1.2), layout="constrained")
         axes = figure.add_subplot()
         shares = confusion / confusion.sum(1, keepdims=True).clip(1)
@@ -62,7 +62,7 @@ def confusion_png(confusion: NDArray[np.int64], labels: Sequence[str]) -> bytes:
         bar.set_label("share of the true class")
         right, total = int(confusion.trace()), int(confusion.sum())
         axes.set_title(f"{right / max(total, 1):.2%} of {total:,} right", loc="left", fontweight="bold")
-        return _png(figure)
+        return png_of(figure)
 
 
 def _name_classes(axes: Any, labels: Sequence[str], side: float) -> None:
@@ -81,7 +81,7 @@ def _name_classes(axes: Any, labels: Sequence[str], side: float) -> None:
     if count <= 150:
         for draw in (axes.axhline, axes.axvline):
             for k in range(count + 1):
-                draw(k - 0.5, color=_GRID, linewidth=0.4)
+                draw(k - 0.5, color=GRID, linewidth=0.4)
     axes.spines[:].set_visible(False)
 
 
@@ -99,7 +99,7 @@ def _write_counts(axes: Any, confusion: NDArray[np.int64], shares: NDArray[np.fl
     size = 8 if confusion.max() < 10_000 else 6.5
     for (row, column), number in _cells(confusion):
         if number:
-            ink = "white" if shares[row, column] > 0.3 else _INK
+            ink = "white" if shares[row, column] > 0.3 else INK
             axes.text(column, row, str(number), ha="center", va="center", color=ink, fontsize=size)
 
 
@@ -117,8 +117,8 @@ def curves_png(rows: Sequence[Row], title: str, chosen: int | None = None) -> by
     Rows have the keys epoch, train_loss, train_accuracy, test_loss, test_accuracy (or validation_...) and
     lr; any but epoch may be missing or None. Raises InputError (EXTRA_MISSING) without matplotlib.
     """
-    matplotlib = _matplotlib()
-    with matplotlib.rc_context(_STYLE):
+    matplotlib = load_matplotlib()
+    with matplotlib.rc_context(STYLE):
         figure = matplotlib.figure.Figure((10, 5), layout="constrained")
         grid = figure.add_gridspec(2, 2, height_ratios=[4, 1])
         loss, accuracy = figure.add_subplot(grid[0, 0]), figure.add_subplot(grid[0, 1])
@@ -127,32 +127,32 @@ def curves_png(rows: Sequence[Row], title: str, chosen: int | None = None) -> by
         _draw_pair(loss, rows, "loss")
         _draw_pair(accuracy, rows, "accuracy")
         accuracy.yaxis.set_major_formatter(matplotlib.ticker.PercentFormatter(1))
-        _draw(rate, rows, "lr", _INK, "")
+        _draw(rate, rows, "lr", INK, "")
         rate.set_ylim(bottom=0)
         rate.yaxis.set_major_formatter("{x:g}")
         epochs = [float(row["epoch"] or 0) for row in rows] or [1.0]
         margin = max(0.5, 0.02 * (epochs[-1] - epochs[0]))
         for axes, name in ((loss, "loss"), (accuracy, "accuracy"), (rate, "learning rate")):
             axes.set_title(name, loc="left", fontsize=9)
-            axes.grid(axis="y", color=_GRID, linewidth=0.7)
+            axes.grid(axis="y", color=GRID, linewidth=0.7)
             axes.set_axisbelow(True)
             axes.set_xlim(epochs[0] - margin, epochs[-1] + margin)
             axes.xaxis.set_major_locator(matplotlib.ticker.MaxNLocator(integer=True, min_n_ticks=1))
             if chosen is not None:
-                axes.axvline(chosen, color=_INK, linestyle=":", linewidth=1)
+                axes.axvline(chosen, color=INK, linestyle=":", linewidth=1)
         if chosen is not None:
             axes = accuracy.get_xaxis_transform()
             accuracy.annotate(f"epoch {chosen}: the result", (chosen, 0.5), (3, 0), axes, "offset points", fontsize=8)
         rate.set_xlabel("epoch")
-        return _png(figure)
+        return png_of(figure)
 
 
 def _draw_pair(axes: Any, rows: Sequence[Row], quantity: str) -> None:
     """The quantity in training and on held-out pictures; the legend has the last values."""
     held = "validation" if any(f"validation_{quantity}" in row for row in rows) else "test"
     form = ".2%" if quantity == "accuracy" else ".4g"
-    _draw(axes, rows, f"train_{quantity}", _BLUE, form)
-    _draw(axes, rows, f"{held}_{quantity}", _ORANGE, form)
+    _draw(axes, rows, f"train_{quantity}", BLUE, form)
+    _draw(axes, rows, f"{held}_{quantity}", ORANGE, form)
     if axes.lines:
         axes.legend(frameon=False, title="last epoch", alignment="left", title_fontsize=8)
 
@@ -177,11 +177,11 @@ def bench_png(result: Mapping[str, Any]) -> bytes:
     Whiskers are the quartiles; a line marks the peak of the first contender's precision. Raises
     InputError (EXTRA_MISSING) without matplotlib.
     """
-    matplotlib = _matplotlib()
+    matplotlib = load_matplotlib()
     batches = list(dict.fromkeys(row["batch"] for row in result["results"]))
     panels = [[row for row in result["results"] if row["batch"] == batch] for batch in batches]
     heights = [len(rows) + 0.8 for rows in panels] or [1.0]
-    with matplotlib.rc_context(_STYLE):
+    with matplotlib.rc_context(STYLE):
         figure = matplotlib.figure.Figure((8, 1.1 + 0.34 * sum(heights)), layout="constrained")
         figure.suptitle(_plain(f"{result['name']}: images/s", "", 100), x=0.012, ha="left", fontweight="bold")
         grid = figure.add_gridspec(len(heights), 1, height_ratios=heights)
@@ -190,7 +190,7 @@ def bench_png(result: Mapping[str, Any]) -> bytes:
             axes.set_title(f"batch {batch}", loc="left", fontsize=9)
             _draw_throughputs(axes, rows)
             _mark_peak(axes, result, rows)
-        return _png(figure)
+        return png_of(figure)
 
 
 def _draw_throughputs(axes: Any, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -198,9 +198,9 @@ def _draw_throughputs(axes: Any, rows: Sequence[Mapping[str, Any]]) -> None:
     for place, row in enumerate(rows):
         rate, latency = row["images_per_second"], row["latency_ms"]
         low, high = (row["batch"] * 1e3 / latency[key] for key in ("high", "low"))
-        colour = _BLUE if row["contender"].startswith("nin-spec") else _BAR
+        colour = BLUE if row["contender"].startswith("nin-spec") else _BAR
         whiskers = [[max(rate - low, 0)], [max(high - rate, 0)]]
-        axes.barh(place, rate, 0.68, color=colour, xerr=whiskers, ecolor=_INK, capsize=2, error_kw={"linewidth": 0.9})
+        axes.barh(place, rate, 0.68, color=colour, xerr=whiskers, ecolor=INK, capsize=2, error_kw={"linewidth": 0.9})
         text = f"{rate:,.0f}" if rate >= 10 else f"{rate:.2f}"
         axes.annotate(
             text, (max(rate, high), place), (5, 0), textcoords="offset points", va="center", fontsize=8, bbox=_BEHIND
@@ -210,7 +210,7 @@ def _draw_throughputs(axes: Any, rows: Sequence[Mapping[str, Any]]) -> None:
     axes.tick_params(axis="y", length=0)
     axes.set_xlim(0, axes.get_xlim()[1] * 1.08)
     axes.xaxis.set_major_formatter("{x:,.0f}")
-    axes.grid(axis="x", color=_GRID, linewidth=0.7)
+    axes.grid(axis="x", color=GRID, linewidth=0.7)
     axes.set_axisbelow(True)
 
 
@@ -220,19 +220,19 @@ def _mark_peak(axes: Any, result: Mapping[str, Any], rows: Sequence[Mapping[str,
     if share is None:
         return
     rate = rows[0]["images_per_second"] / share["median"]
-    axes.axvline(rate, color=_ORANGE, linewidth=1.2)
+    axes.axvline(rate, color=ORANGE, linewidth=1.2)
     axes.set_xlim(0, max(axes.get_xlim()[1], rate * 1.12))
     precision = next(c["precision"] for c in result["contenders"] if c["name"] == rows[0]["contender"])
     label = f"{precision} peak"
     axes.annotate(
-        label, (rate, 1), (3, 2), ("data", "axes fraction"), "offset points", color=_ORANGE, ha="right", fontsize=8
+        label, (rate, 1), (3, 2), ("data", "axes fraction"), "offset points", color=ORANGE, ha="right", fontsize=8
     )
 
 
 # ------------------------------------------------------------------ matplotlib
 
 
-def _matplotlib() -> Any:
+def load_matplotlib() -> Any:
     """matplotlib, with the modules used here."""
     matplotlib = need("matplotlib", "drawing")
     for part in ("figure", "colors", "ticker", "backends.backend_agg"):
@@ -240,7 +240,8 @@ def _matplotlib() -> Any:
     return matplotlib
 
 
-def _png(figure: Any) -> bytes:
+def png_of(figure: Any) -> bytes:
+    """A figure of matplotlib as PNG; the same bytes for the same figure."""
     data = io.BytesIO()
     figure.draw_without_rendering()  # the layout needs two rounds if an axis keeps its aspect ratio
     # Instead of matplotlib's version; it also marks the file as one that may be overwritten.

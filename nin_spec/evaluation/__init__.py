@@ -1,6 +1,7 @@
 """Evaluation: how well a trained network classifies pictures, in torch and in onnxruntime.
 
 metrics.py      scores and true classes to accuracy, confusion, loss
+confidence.py   probabilities to calibration error, reliability, risk and coverage
 scores.py       the scores of every picture, in one runtime
 agreement.py    where two runtimes differ
 subjects.py     what can be evaluated: a model, a run folder, an ONNX file

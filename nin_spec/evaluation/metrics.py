@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from nin_spec.evaluation.confidence import Confidence, confidence_of
 from nin_spec.runtime.metadata import Output
 
 Scores = NDArray[np.floating[Any]]
@@ -49,14 +50,15 @@ class Evaluation:
     """The result of an evaluation.
 
     `confusion` (C, C) counts pictures, a row per true class, a column per predicted one. `in_top5` counts pictures
-    whose class is among the five best, None for at most five classes; `loss` is the mean cross-entropy in nats, None if
-    the model doesn't declare the kind of its scores.
+    whose class is among the five best, None for at most five classes. `loss` is the mean cross-entropy in nats (the
+    negative log-likelihood); it and `confidence` are None if the model doesn't declare the kind of its scores.
     """
 
     classes: tuple[str, ...]
     confusion: Classes = field(repr=False)
     in_top5: int | None
     loss: float | None
+    confidence: Confidence | None = None
 
     @property
     def images(self) -> int:
@@ -79,6 +81,11 @@ class Evaluation:
         return None if self.in_top5 is None else self.in_top5 / self.images
 
     @property
+    def ece(self) -> float | None:
+        """The expected calibration error, 0 to 1."""
+        return None if self.confidence is None else self.confidence.ece
+
+    @property
     def per_class(self) -> tuple[ClassRow, ...]:
         """A row for each class."""
         counts = zip(self.confusion.sum(1), self.confusion.diagonal(), self.confusion.sum(0), strict=True)
@@ -86,7 +93,7 @@ class Evaluation:
 
     def headline(self) -> dict[str, Any]:
         """Only the totals, as plain data."""
-        keys = ("accuracy", "top5", "loss", "images", "correct")
+        keys = ("accuracy", "top5", "loss", "ece", "images", "correct")
         return {key: getattr(self, key) for key in keys}
 
     def as_dict(self) -> dict[str, Any]:
@@ -95,17 +102,27 @@ class Evaluation:
             "classes": list(self.classes),
             "per_class": [row.as_dict() for row in self.per_class],
             "confusion": self.confusion.tolist(),
+            "confidence": None if self.confidence is None else self.confidence.as_dict(),
         }
 
 
 def evaluation_of(scores: Scores, labels: Classes, classes: tuple[str, ...], output: Output | None) -> Evaluation:
     """The evaluation of finite `scores` (n, C) for pictures of the classes `labels` (n,), at least one.
 
-    `output` is the kind of the scores, for the loss.
+    `output` is the kind of the scores, for the loss and the confidence.
     """
     table = confusion(labels, best(scores), len(classes))
     in_top5 = int((ranks(scores, labels) < _TOP).sum()) if len(classes) > _TOP else None
-    return Evaluation(classes, table, in_top5, mean_loss(scores, labels, output))
+    return Evaluation(classes, table, in_top5, mean_loss(scores, labels, output), _confidence(scores, labels, output))
+
+
+def _confidence(scores: Scores, labels: Classes, output: Output | None) -> Confidence | None:
+    """The confidence of the predicted classes; None if `output` is None."""
+    if output is None:
+        return None
+    predicted = best(scores)
+    sure = np.take_along_axis(probabilities(scores, output), predicted[:, None], 1)[:, 0]
+    return confidence_of(np.clip(sure, 0.0, 1.0), predicted == labels)  # float32 may round above 1
 
 
 def best(scores: Scores) -> Classes:
@@ -133,8 +150,21 @@ def mean_loss(scores: Scores, labels: Classes, output: Output | None) -> float |
     """The mean cross-entropy, -log of the true class's probability, in nats; None if `output` is None."""
     if output is None:
         return None
-    own = _LOG_PROBABILITIES[output](scores.astype(np.float64))
+    own = log_probabilities(scores, output)
     return float(-np.take_along_axis(own, labels[:, None], 1).mean())
+
+
+def probabilities(scores: Scores, output: Output) -> NDArray[np.float64]:
+    """The probabilities (n, C) of scores of that kind."""
+    if output == "probabilities":
+        return scores.astype(np.float64)
+    result: NDArray[np.float64] = np.exp(log_probabilities(scores, output))
+    return result
+
+
+def log_probabilities(scores: Scores, output: Output) -> NDArray[np.float64]:
+    """The logarithms (n, C) of the probabilities of scores of that kind."""
+    return _LOG_PROBABILITIES[output](scores.astype(np.float64))
 
 
 def _log_softmax(scores: NDArray[np.float64]) -> NDArray[np.float64]:

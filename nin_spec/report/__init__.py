@@ -4,6 +4,7 @@ page.py       renders the template templates/report.html.jinja, which escapes ev
 about.py      a network's facts: totals, layers with their fractions, receptive fields, recipe, lint
 results.py    a run's facts: data, curves, results, confusion
 pieces.py     the drawings: receptive fields, curves, confusion, as SVG
+reliability.py  the drawings of confidence
 """
 
 from nin_spec.report.page import html

@@ -8,6 +8,7 @@ from nin_spec.diagrams import svg
 from nin_spec.rendering import render
 from nin_spec.report import about
 from nin_spec.report.pieces import confusion_svg, curves_svg, fields_svg
+from nin_spec.report.reliability import reliability_svg, risk_svg
 from nin_spec.report.results import result_of
 
 if TYPE_CHECKING:
@@ -51,7 +52,17 @@ def _facts(network: Network, result: Result | None) -> dict[str, Any]:
         "run": result,
         "curves": _curves(result),
         "confusion": _safe(confusion_svg(result.evaluated)) if result and result.evaluated else "",
+        "confidence": _confidence(result),
     }
+
+
+def _confidence(result: Result | None) -> list[tuple[str, Any]]:
+    """The drawings of an evaluation's confidence, by name."""
+    found = result.evaluated.confidence if result and result.evaluated else None
+    if found is None:
+        return []
+    drawn = [("accuracy by confidence", reliability_svg(found)), ("errors by coverage", risk_svg(found.risk_coverage))]
+    return [(name, _safe(text)) for name, text in drawn]
 
 
 def _curves(result: Result | None) -> list[tuple[str, Any]]:

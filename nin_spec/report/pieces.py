@@ -14,7 +14,7 @@ from nin_spec.diagrams.drawing import escaped, number
 if TYPE_CHECKING:
     from nin_spec.ir.types import Pair
     from nin_spec.report.about import Field
-    from nin_spec.report.results import Evaluated
+    from nin_spec.training.evaluated import Evaluated
 
 SIDE = 320.0
 COUNTED = 20
@@ -23,7 +23,8 @@ DRAWN = 200
 """Most classes for which a cell is visible."""
 
 
-def _open(title: str, width: float, height: float) -> str:
+def open_svg(title: str, width: float, height: float) -> str:
+    """The start of a drawing."""
     box = f"0 0 {number(width)} {number(height)}"
     return f'<svg xmlns="http://www.w3.org/2000/svg" role="img" viewBox="{box}"><title>{escaped(title)}</title>'
 
@@ -35,7 +36,7 @@ def fields_svg(shape: Pair, fields: Sequence[Field]) -> str:
     """The fields as nested rectangles around the centre of the input, to scale; the largest fills the picture."""
     extents = [shape, *(f.extent for f in fields)]
     scale = (SIDE - 4) / max(max(e) for e in extents)
-    lines = [_open(f"Receptive fields on an input of {shape[0]}×{shape[1]}, to scale", SIDE, SIDE)]
+    lines = [open_svg(f"Receptive fields on an input of {shape[0]}×{shape[1]}, to scale", SIDE, SIDE)]
     lines.append(_rectangle("input-area", shape, scale, f"the input, {shape[0]}×{shape[1]}"))
     for k, field in reversed(list(enumerate(fields))):
         lines.append(_rectangle(f"field f{k % 8}", field.extent, scale, f"{field.name}: {field.size}"))
@@ -70,7 +71,7 @@ def curves_svg(rows: Sequence[dict[str, float]], quantity: str, chosen: int | No
     percent = quantity == "accuracy"
     ticks = steps(0.0 if percent or quantity == "lr" else min(values), max(values))
     span = (min(r["epoch"] for r in rows), max(r["epoch"] for r in rows))
-    lines = [_open(f"{quantity} by epoch", _WIDE, _HIGH), *_grid(ticks, span, percent=percent)]
+    lines = [open_svg(f"{quantity} by epoch", _WIDE, _HIGH), *_grid(ticks, span, percent=percent)]
     if chosen is not None:
         x = number(_x(chosen, span))
         lines.append(f'<line class="chosen" x1="{x}" x2="{x}" y1="{number(_TOP)}" y2="{number(_HIGH - _BOTTOM)}"/>')
@@ -142,7 +143,7 @@ def confusion_svg(found: Evaluated) -> str:
     names = [_clip(name) for name in found.classes] if counted else []
     left = 14 + 6.2 * max(map(len, names), default=0) + 6
     width, height = left + side * count + 2, left + side * count + 2
-    lines = [_open(f"Confusion of {count} classes, a row per true class", width, height)]
+    lines = [open_svg(f"Confusion of {count} classes, a row per true class", width, height)]
     lines.append(f'<rect class="cells" x="{number(left)}" y="{number(left)}" {_square(side * count)}/>')
     for i, row in enumerate(found.confusion):
         lines += _cells(row, left, left + i * side, side, counted=counted)

@@ -1,49 +1,19 @@
-"""The page's facts about a run: its data, curves, result and confused classes.
+"""The page's facts about a run: its data, curves, result, confused classes and confidence.
 
-The confusion is read from `evaluation.json` in the run folder, written by the user with
-`nin-spec evaluate RUNDIR --format json > RUNDIR/evaluation.json`.
+The last two are from the evaluation that `nin-spec evaluate RUNDIR` stored in the run.
 """
 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from pydantic import BaseModel, ConfigDict, NonNegativeInt, ValidationError, model_validator
-
-from nin_spec.training.folder import read_rows, unusable
+from nin_spec.training.evaluated import SPLITS, stored
+from nin_spec.training.folder import read_rows
 
 if TYPE_CHECKING:
+    from nin_spec.training.evaluated import Evaluated
     from nin_spec.training.folder import Run
-
-EVALUATION = "evaluation.json"
-
-
-class Whose(BaseModel):
-    """The network that was evaluated."""
-
-    hash: str
-
-
-class Evaluated(BaseModel):
-    """As much of evaluate's answer as the page shows; counts have a row per true class."""
-
-    model_config = ConfigDict(extra="ignore")
-
-    model: Whose
-    dataset: str
-    split: str
-    accuracy: float
-    images: NonNegativeInt
-    classes: list[str]
-    confusion: list[list[NonNegativeInt]]
-
-    @model_validator(mode="after")
-    def _square(self) -> Evaluated:
-        count = len(self.classes)
-        if not count or len(self.confusion) != count or any(len(row) != count for row in self.confusion):
-            raise ValueError("confusion is not a square of the classes")
-        return self
 
 
 @dataclass(frozen=True)
@@ -58,6 +28,7 @@ class Result:
     rows: list[dict[str, float]]
     chosen: int | None
     evaluated: Evaluated | None
+    unused: str
     command: str
 
     @property
@@ -75,6 +46,7 @@ def result_of(run: Run) -> Result:
     """The run's facts. Raises TrainingError if one of its files is damaged."""
     record = run.record
     epoch = run.result.get("epoch")
+    evaluated, unused = evaluation_of_run(run)
     return Result(
         record.status,
         _headline(run),
@@ -83,8 +55,9 @@ def result_of(run: Run) -> Result:
         record.warnings,
         read_rows(run.path / "metrics.csv"),
         None if epoch is None else int(epoch),
-        evaluation_of_run(run),
-        f"nin-spec evaluate {run.path} --format json > {run.path / EVALUATION}",
+        evaluated,
+        unused,
+        f"nin-spec evaluate {run.path}",
     )
 
 
@@ -115,20 +88,12 @@ def _facts(run: Run) -> list[tuple[str, str]]:
     return [*found, ("started from", record.started_from)] if record.started_from else found
 
 
-def evaluation_of_run(run: Run) -> Evaluated | None:
-    """The saved output of `evaluate` for the run, if any. Raises TrainingError if it is invalid."""
-    path = run.path / EVALUATION
-    hint = f"remove {path}, or write it again: nin-spec evaluate {run.path} --format json > {path}"
-    try:
-        found = Evaluated.model_validate_json(path.read_bytes())
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        raise unusable(run.path, f"{EVALUATION}: {error.strerror}", hint) from None
-    except ValidationError as error:
-        first: Any = error.errors(include_url=False)[0]
-        where = ".".join(map(str, first["loc"]))
-        raise unusable(run.path, f"{EVALUATION} is damaged: {where} {first['msg']}", hint) from None
-    if found.model.hash != run.network.hash:
-        raise unusable(run.path, f"{EVALUATION} belongs to a different network", hint)
-    return found
+def evaluation_of_run(run: Run) -> tuple[Evaluated | None, str]:
+    """The stored evaluation of the first split that has one, and why others do not count. Raises TrainingError."""
+    reasons = []
+    for split in SPLITS if run.has_weights else ():
+        found, why = stored(run, split)
+        if found is not None:
+            return found, ""
+        reasons += [why] if why else []
+    return None, "; ".join(reasons)

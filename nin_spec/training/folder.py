@@ -9,6 +9,7 @@ last.safetensors     the weights of the last epoch
 checkpoints/         the state from which the run resumes
 curves.png           a plot of metrics.csv, drawn at the end
 tensorboard/         the same rows for TensorBoard, written after each epoch
+evaluation.*.json    what `nin-spec evaluate` found, by split
 """
 
 from __future__ import annotations
@@ -50,6 +51,8 @@ FILES = frozenset(
     }
 )
 """The files of a run folder: no command writes another one in their place."""
+LATER = frozenset({"evaluation.test.json", "evaluation.validation.json", "evaluation.train.json"})
+"""The same, of those that later commands add."""
 
 Status = Literal["running", "interrupted", "diverged", "finished"]
 
@@ -149,6 +152,17 @@ class Run:
             hint = f"finish the training first: nin-spec train {self.path} --resume"
             raise unusable(self.path, f"it has no {self.record.result} yet", hint)
         return path
+
+    @property
+    def has_weights(self) -> bool:
+        """Whether the file of the trained weights is there yet."""
+        return (self.path / self.record.result).is_file()
+
+    @property
+    def digest(self) -> str:
+        """The SHA-256 of the file of the trained weights: what is stored beside it belongs to it. Raises likewise."""
+        with self.weights.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
 
     def model(self) -> Model:
         """The network with the trained weights. Raises TrainingError if there are none yet."""

@@ -113,13 +113,16 @@ def test_the_table(nin_spec: Run) -> None:
     lines = outcome.out.splitlines()
     assert re.fullmatch(r"accuracy \d+\.\d\d% of 1,438 \(digits train\)", lines[0])
     assert re.fullmatch(r"top-5 \d+\.\d\d%  mean cross-entropy \d\.\d{4}", lines[1])
-    assert lines[2] == "pictures from the digits bundled with nin-spec"
-    assert lines[3].startswith("torch on c")
-    assert re.fullmatch(r"both predict the same class for all 1,438; the scores differ by \d\.\de-\d\d .*", lines[4])
-    assert lines[6].split() == ["class", "images", "correct", "recall", "precision"]
-    assert lines[18].split() == ["true", "\\", "predicted", *map(str, range(10))]
-    assert len(lines) == 29
-    assert outcome.err == "weights: last.safetensors of run, from the last epoch\n"
+    sure = r"expected calibration error 0\.\d{4} \(mean confidence \d+\.\d\d%\); \d+\.\d\d% of the surest 90% correct"
+    assert re.fullmatch(sure, lines[2])
+    assert lines[3] == "pictures from the digits bundled with nin-spec"
+    assert lines[4].startswith("torch on c")
+    assert re.fullmatch(r"both predict the same class for all 1,438; the scores differ by \d\.\de-\d\d .*", lines[5])
+    assert lines[7].split() == ["class", "images", "correct", "recall", "precision"]
+    assert lines[19].split() == ["true", "\\", "predicted", *map(str, range(10))]
+    assert len(lines) == 30
+    stored = "stored in run/evaluation.train.json\n"
+    assert outcome.err == "weights: last.safetensors of run, from the last epoch\n" + stored
 
 
 @pytest.mark.usefixtures("here")
@@ -342,3 +345,42 @@ def test_the_picture_never_takes_the_place_of_a_result(nin_spec: Run, target: st
     outcome = nin_spec("evaluate", "run", "--confusion", target)
     assert (outcome.code, words in outcome.err) == (2, True), outcome.err
     assert {path: path.read_bytes() for path in held} == held
+
+
+@pytest.mark.usefixtures("here")
+def test_the_answer_is_stored_in_the_run(nin_spec: Run) -> None:
+    """What is printed, for each split; but not a part of one, nor an evaluation of other weights or pictures."""
+    for more in (["--limit", "50"], ["--weights", "w.safetensors"], ["--dataset", "digits"]):
+        assert nin_spec("evaluate", "run", *more).code == 0
+    assert list(Path("run").glob("evaluation.*")) == []
+    for split in ("test", "train"):
+        outcome = nin_spec("evaluate", "run", "--split", split, "--format", "json")
+        assert f"stored in run/evaluation.{split}.json" in outcome.err
+        assert json.loads(Path(f"run/evaluation.{split}.json").read_text()) == json.loads(outcome.out)
+        assert json.loads(outcome.out)["split"] == split
+
+
+@pytest.mark.usefixtures("here")
+def test_a_run_that_can_not_be_written_to_is_evaluated(nin_spec: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a warning that says so."""
+    monkeypatch.setattr("nin_spec.files.os.access", lambda *_: False)
+    outcome = nin_spec("evaluate", "run")
+    assert outcome.code == 0
+    assert "warning: the evaluation is not stored: run/evaluation.test.json can't be written" in outcome.err
+
+
+@pytest.mark.usefixtures("here")
+def test_a_reliability_diagram(nin_spec: Run) -> None:
+    """A PNG beside that of the confusion; of one path each."""
+    assert nin_spec("evaluate", "run", "--reliability", "r.png", "--confusion", "c.png").code == 0
+    with Image.open("r.png") as picture:
+        assert picture.size[0] > 1000
+    assert Path("r.png").read_bytes() != Path("c.png").read_bytes()
+    outcome = nin_spec("evaluate", "run", "--reliability", "x.png", "--confusion", "x.png")
+    assert outcome.code == 2
+    assert "a path of their own" in outcome.err
+    forget(Path("small.onnx"), "output")
+    outcome = nin_spec("evaluate", "small.onnx", "--reliability", "none.png", "--device", "cpu")
+    assert outcome.code == 0
+    assert "no reliability diagram is drawn: the file does not say what its scores are" in outcome.err
+    assert not Path("none.png").exists()

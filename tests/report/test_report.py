@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
@@ -22,7 +23,7 @@ from nin_spec.network import compile as compile_network
 from nin_spec.report import html
 from nin_spec.report.about import costs, fields, short
 from nin_spec.report.pieces import confusion_svg, curves_svg, steps
-from nin_spec.report.results import Evaluated, Whose
+from nin_spec.training.evaluated import Evaluated, Whose
 
 CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
 HOSTILE = "<script>alert(1)</script><img src=x onerror=alert(2)>\"'&{{ 7*7 }}"
@@ -158,20 +159,42 @@ def test_a_run_is_shown(run: Path) -> None:
     assert f"{record['final']['test_accuracy']:.2%}" in text
     assert text.count("<polyline") == 5
     assert record["versions"]["torch"] in text
-    assert f"nin-spec evaluate {run} --format json &gt; {run}/evaluation.json" in text
+    assert f"<code>nin-spec evaluate {run}</code>" in text
 
 
-def test_its_confusion_is_shown(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """By the command that the page names: every count that is not zero."""
-    assert execute(["evaluate", str(run), "--format", "json"]) == 0
-    answer = capsys.readouterr().out
-    try:
-        (run / "evaluation.json").write_text(answer)
-        text = of_run(run)
-    finally:
-        (run / "evaluation.json").unlink()
-    counts = [n for row in json.loads(answer)["confusion"] for n in row if n]
+@pytest.fixture
+def evaluated(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> tuple[Path, dict[str, Any]]:
+    """A copy of the run after `evaluate`, and what that printed."""
+    copy = tmp_path / "run"
+    shutil.copytree(run, copy)
+    assert execute(["evaluate", str(copy), "--format", "json"]) == 0
+    return copy, json.loads(capsys.readouterr().out)
+
+
+def test_an_evaluation_is_shown(evaluated: tuple[Path, dict[str, Any]]) -> None:
+    """After `evaluate`, with no other command: every count that is not zero, and a bar for every bin with pictures."""
+    run, answer = evaluated
+    text = of_run(run)
+    counts = [n for row in answer["confusion"] for n in row if n]
     assert sorted(map(int, re.findall(r'class="count[^>]*>(\d+)<', text))) == sorted(counts)
+    assert f"{answer['ece']:.4f}" in text
+    filled = [b for b in answer["confidence"]["bins"] if b["images"]]
+    assert text.count('class="bin"') == text.count('class="count-bar"') == len(filled)
+    assert f"{filled[-1]['images']:,} pictures: confidence {filled[-1]['confidence']:.1%}" in text
+    Page(text)
+
+
+def test_an_evaluation_of_other_weights_is_not_shown(evaluated: tuple[Path, dict[str, Any]]) -> None:
+    """The page says so, and how to have one of these weights."""
+    run, answer = evaluated
+    assert answer["model"]["weights_sha256"] == hashlib.sha256((run / "last.safetensors").read_bytes()).hexdigest()
+    data = bytearray((run / "last.safetensors").read_bytes())
+    data[-1] ^= 1
+    (run / "last.safetensors").write_bytes(data)
+    text = of_run(run)
+    assert 'class="bin"' not in text
+    assert "evaluation.test.json is an evaluation of other weights, and is not used." in text
+    assert f"<code>nin-spec evaluate {run}</code>" in text
 
 
 @pytest.mark.parametrize(
@@ -180,7 +203,7 @@ def test_its_confusion_is_shown(run: Path, capsys: pytest.CaptureFixture[str]) -
         (lambda _: "{", "is damaged"),
         (lambda d: json.dumps(d | {"confusion": [[1, 2]]}), "not a square"),
         (lambda d: json.dumps(d | {"confusion": [[-1]]}), "is damaged"),
-        (lambda d: json.dumps(d | {"model": {"hash": "nin1:0"}}), "belongs to a different network"),
+        (lambda d: json.dumps(d | {"model": {"hash": "nin1:0"}}), "is damaged"),
     ],
 )
 def test_a_damaged_evaluation_is_refused(
@@ -188,12 +211,12 @@ def test_a_damaged_evaluation_is_refused(
 ) -> None:
     """With what is wrong, and exit code 2; nothing is written."""
     whole = {"dataset": "d", "split": "test", "accuracy": 1, "images": 1, "classes": ["a"], "confusion": [[1]]}
-    target = run.parent / "page.html"
-    (run / "evaluation.json").write_text(change(whole | {"model": {"hash": "x"}}))
+    target, stored = run.parent / "page.html", run / "evaluation.test.json"
+    stored.write_text(change(whole | {"model": {"hash": "x", "weights_sha256": "y"}}))
     try:
         assert execute(["export", str(run), "--report", str(target)]) == 2
     finally:
-        (run / "evaluation.json").unlink()
+        stored.unlink()
     assert why in capsys.readouterr().err
     assert not target.exists()
 
@@ -222,7 +245,13 @@ def test_many_classes(count: int, texts: int) -> None:
     table = [[int(i == j) for j in range(count)] for i in range(count)]
     names = [f"<{k}>" for k in range(count)]
     found = Evaluated(
-        model=Whose(hash=""), dataset="", split="", accuracy=1, images=count, classes=names, confusion=table
+        model=Whose(hash="", weights_sha256=""),
+        dataset="",
+        split="",
+        accuracy=1,
+        images=count,
+        classes=names,
+        confusion=table,
     )
     drawing = confusion_svg(found)
     assert drawing.count('class="count') == texts
