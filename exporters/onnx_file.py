@@ -19,6 +19,8 @@ from nin_spec.exporter import Artifact, Proof
 from nin_spec.exporters.onnx_opset import DEFAULT_OPSET, OPSETS, choose_opset, file_ir, readers, where_wrong
 from nin_spec.exporters.targets import Target, find_target, known_targets
 from nin_spec.model import Model
+from nin_spec.passes.changes import cost
+from nin_spec.passes.class_maps import ClassMaps, NoClassMapsError, class_maps
 from nin_spec.passes.pipeline import PASSES, in_dtype, rewrite
 from nin_spec.seals import Kind
 
@@ -35,6 +37,8 @@ def _by_comma(given: Any) -> Any:
     """`a,b` as its words."""
     return tuple(word.strip() for word in given.split(",")) if isinstance(given, str) else given
 
+
+_OUTPUTS = ("scores", "probabilities", "maps")
 
 Words = Annotated[tuple[str, ...], BeforeValidator(_by_comma)]
 
@@ -62,9 +66,9 @@ class OnnxOptions(BaseModel):
     )
     outputs: Words = Field(
         ("scores",),
-        description="Outputs of the file, comma-separated: scores, probabilities, and top5 (or another number: "
-        "top_probabilities and top_classes, best first).",
-        examples=["scores", "probabilities", "top5"],
+        description="Outputs of the file, comma-separated: scores, probabilities, top5 (or another number: "
+        "top_probabilities and top_classes, best first), and maps, the class maps whose mean is the score.",
+        examples=["scores", "probabilities", "top5", "maps"],
     )
     without: Words = Field(
         (), description=f"Passes to skip, comma-separated: {', '.join(PASSES)}.", examples=list(PASSES)
@@ -82,10 +86,12 @@ class OnnxOptions(BaseModel):
     def _known_outputs(cls, words: tuple[str, ...]) -> tuple[str, ...]:
         tops = [word for word in words if re.fullmatch(r"top[1-9]\d{0,5}", word)]
         for word in words:
-            if word not in ("scores", "probabilities", *tops):
-                raise ValueError(did_you_mean(word, ["scores", "probabilities", "top5"]))
+            if word not in (*_OUTPUTS, *tops):
+                raise ValueError(did_you_mean(word, [*_OUTPUTS, "top5"]))
         if len(set(words)) != len(words) or len(tops) > 1:
             raise ValueError("each output is allowed once, and one number of best classes")
+        if "maps" in words and "scores" not in words:
+            raise ValueError("the maps need the scores, their averages, too: pass scores,maps")
         if not set(words) - set(tops):
             raise ValueError("the best classes need scores or probabilities, too: pass probabilities,top5")
         return words
@@ -116,12 +122,14 @@ class OnnxExporter:
         _check(model, options)
         target = find_target(options.target) if options.target else None
         _fits(model, options)
-        made = rewrite(in_dtype(model, options.dtype), options.passes, pixels=options.takes == "pixels")
+        start, pixels = in_dtype(model, options.dtype), options.takes == "pixels"
+        made = rewrite(start, options.passes, pixels=pixels, maps="maps" in options.outputs)
         opset = choose_opset(made.model.graph, options.opset, target)
         proto = _build(model, made.model, opset, target, options)
         data: bytes = proto.SerializeToString(deterministic=True)
         name = f"{model.graph.name}.onnx"
         remarks = [*_remarks(model, opset, target, options), *where_wrong(made.model.graph, opset, target)]
+        remarks += _cost_of_maps(start, made.model, options)
         return Artifact({name: data}, tuple(remarks), made.changes, kinds={".onnx": Kind.ONNX}, models=(name,))
 
 
@@ -140,6 +148,16 @@ def _remarks(model: Model, opset: int, target: Target | None, options: OnnxOptio
     return remarks
 
 
+def _cost_of_maps(model: Model, made: Model, options: OnnxOptions) -> list[str]:
+    """What averaging last costs, beside a file without the class maps."""
+    if "maps" not in options.outputs:
+        return []
+    ours, without = cost(made.graph).macs, cost(rewrite(model, options.passes).model.graph).macs
+    if ours == without:
+        return ["maps: the average over them is last anyway: no more MACs"]
+    return [f"maps: averaged last, which takes {ours - without:,} MACs more per image ({ours / without - 1:.2%})"]
+
+
 def _check(model: Model, options: OnnxOptions) -> None:
     """Checks of the options that need the model."""
     from nin_spec.exporters.onnx_outputs import top_of
@@ -148,10 +166,21 @@ def _check(model: Model, options: OnnxOptions) -> None:
         raise ExportError(
             Code.EXPORT_OPTION, f"batch can't be {options.batch}", hint=f"pass dynamic, or a number from 1 to {1 << 20}"
         )
+    if "maps" in options.outputs:
+        _maps_of(model)
     top, classes = top_of(options.outputs) or 0, model.graph.output.shape[0]
     if top > classes:
         message = f"top{top} is more than the network's {classes} classes"
         raise ExportError(Code.EXPORT_OPTION, message, hint=f"pass top{classes} or fewer")
+
+
+def _maps_of(model: Model) -> ClassMaps:
+    """The class maps of a model. Raises ExportError, at the line of the layer by which it has none."""
+    try:
+        return class_maps(model.graph)
+    except NoClassMapsError as error:
+        hint = "leave maps out of the outputs; or average the last maps: head: {pool: global_avg}"
+        raise ExportError(Code.EXPORT_UNSUPPORTED, f"no class maps: {error}", error.span, hint) from None
 
 
 def _fits(model: Model, options: OnnxOptions) -> None:
@@ -180,7 +209,7 @@ def _build(model: Model, made: Model, opset: int, target: Target | None, options
     from onnx import helper
 
     from nin_spec import __version__
-    from nin_spec.exporters.onnx_outputs import write_outputs
+    from nin_spec.exporters.onnx_outputs import write_maps, write_outputs
     from nin_spec.exporters.onnx_rules import write
     from nin_spec.exporters.onnx_writer import INPUT, Writer
 
@@ -190,11 +219,14 @@ def _build(model: Model, made: Model, opset: int, target: Target | None, options
     batch = "batch" if options.batch == "dynamic" else options.batch
     element, shape = _write_input(writer, made, options)
     inputs = [helper.make_tensor_value_info(INPUT, element, [batch, *shape])]
-    for node in graph:
+    maps = class_maps(graph) if "maps" in options.outputs else None
+    for k, node in enumerate(graph):
+        if maps is not None and k == maps.average:
+            write_maps(writer)
         write(writer, node)
     outputs = [
         helper.make_tensor_value_info(name, kind, [batch, *shape])
-        for name, kind, shape in write_outputs(writer, model.graph, options.outputs)
+        for name, kind, shape in write_outputs(writer, graph, options.outputs, maps)
     ]
     body = helper.make_graph(writer.nodes, graph.name, inputs, outputs, writer.tensors, doc_string=model.card.summary)
     proto = helper.make_model(
@@ -251,6 +283,8 @@ def metadata(model: Model, options: OnnxOptions) -> dict[str, str]:
     }
     if card.dataset:
         facts["dataset"] = card.dataset
+    if "maps" in options.outputs:
+        facts["maps"] = json.dumps(_maps_of(model).place.as_dict())
     if options.target:
         facts["target"] = find_target(options.target).name
     return {f"nin_spec.{key}": value for key, value in facts.items()}

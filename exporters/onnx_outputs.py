@@ -3,6 +3,7 @@
 - `scores` is the output of the spec's network; `nin_spec.output` is its kind.
 - `probabilities` is their softmax. A network that ends in a softmax has them already, and a log-softmax is inverted.
 - `top5` (any number) is two outputs, `top_probabilities` and `top_classes` (int64), best first.
+- `maps` are the class maps, (classes, rows, columns), whose mean is the score before a softmax.
 """
 
 from __future__ import annotations
@@ -16,8 +17,14 @@ from onnx import TensorProto, helper
 from nin_spec.analysis.shapes import output_kind
 from nin_spec.exporters.onnx_writer import INPUT, OUTPUT, Writer
 from nin_spec.ir.graph import Graph
+from nin_spec.passes.class_maps import ClassMaps
 
-PROBABILITIES, TOP_PROBABILITIES, TOP_CLASSES = "probabilities", "top_probabilities", "top_classes"
+PROBABILITIES, TOP_PROBABILITIES, TOP_CLASSES, MAPS = "probabilities", "top_probabilities", "top_classes", "maps"
+
+Axes = list[int | str]
+"""An output's shape without its batch axis; a name stands for an open axis."""
+Declared = tuple[str, int, Axes]
+"""An output's name, element type and shape."""
 
 
 def top_of(outputs: Sequence[str]) -> int | None:
@@ -25,19 +32,25 @@ def top_of(outputs: Sequence[str]) -> int | None:
     return next((int(found[1]) for o in outputs if (found := re.fullmatch(r"top(\d{1,6})", o))), None)
 
 
-def write_outputs(w: Writer, graph: Graph, outputs: Sequence[str]) -> list[tuple[str, int, list[int]]]:
+def write_maps(w: Writer) -> None:
+    """Give the current value, the class maps, their name."""
+    w.value = _rename(w, MAPS)
+
+
+def write_outputs(w: Writer, graph: Graph, outputs: Sequence[str], maps: ClassMaps | None) -> list[Declared]:
     """Write the requested `outputs` after the chain, and return each one's name, element type and shape.
 
     The shape leaves out the batch axis.
     """
-    kind, number, classes = output_kind(graph), helper.np_dtype_to_tensor_dtype(w.dtype), list(graph.output.shape)
+    kind, number = output_kind(graph), helper.np_dtype_to_tensor_dtype(w.dtype)
+    classes: Axes = [*graph.output.shape]
     own = w.value
     if OUTPUT in outputs:
         own = _rename(w, OUTPUT)
     elif kind == PROBABILITIES:
         own = _rename(w, PROBABILITIES)
     top = top_of(outputs)
-    found: list[tuple[str, int, list[int]]] = [(OUTPUT, number, classes)] if OUTPUT in outputs else []
+    found: list[Declared] = [(OUTPUT, number, classes)] if OUTPUT in outputs else []
     likely = own
     if PROBABILITIES in outputs or top:
         likely = _probabilities(w, kind, own, given=PROBABILITIES in outputs)
@@ -46,6 +59,9 @@ def write_outputs(w: Writer, graph: Graph, outputs: Sequence[str]) -> list[tuple
     if top:
         _top(w, likely, top)
         found += [(TOP_PROBABILITIES, number, [top]), (TOP_CLASSES, TensorProto.INT64, [top])]
+    if maps is not None:
+        size: Axes = ["map_height", "map_width"] if graph.open_size else [*maps.size]
+        found.append((MAPS, number, [*classes, *size]))
     return found
 
 

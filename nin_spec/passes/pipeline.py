@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from nin_spec.ir.types import DType
 from nin_spec.model import Model
 from nin_spec.passes import Pass, Step, run_passes
+from nin_spec.passes.class_maps import average_last, class_maps
 from nin_spec.passes.drop_identities import drop_identities
 from nin_spec.passes.explicit_pools import explicit_pools
 from nin_spec.passes.fold_batch_norm import fold_batch_norm
@@ -59,14 +61,25 @@ class Rewriting:
         return tuple(changes_of(*step) for step in self.steps)
 
 
-def rewrite(model: Model, passes: Sequence[str] = tuple(PASSES), *, pixels: bool = False) -> Rewriting:
-    """The model after the passes named, taking raw pixels if asked.
+def rewrite(
+    model: Model, passes: Sequence[str] = tuple(PASSES), *, pixels: bool = False, maps: bool = False
+) -> Rewriting:
+    """The model after the passes named, taking raw pixels if asked, and averaging its class maps last if asked.
 
-    Raises PassError for a pass that changes the type of the input or the output.
+    Raises PassError for a pass that changes the type of the input or the output, NoClassMapsError where a network to
+    average last has no class maps.
     """
     start = pixel_input(model) if pixels else model
-    steps = run_passes(start, {name: run for name, run in PASSES.items() if name in passes})
+    chosen = {name: run for name, run in PASSES.items() if name in passes}
+    steps = run_passes(start, _with_maps(start, chosen) if maps else chosen)
     return Rewriting(tuple(steps), steps[-1].after if steps else start)
+
+
+def _with_maps(model: Model, passes: Mapping[str, ModelPass]) -> dict[str, ModelPass]:
+    """The passes after one that averages the class maps last, where none moves that average again."""
+    average = class_maps(model.graph).node.name
+    kept = {"pool_first": on_graph(partial(pool_first, kept=average))}
+    return {"average_last": average_last, **passes, **{name: run for name, run in kept.items() if name in passes}}
 
 
 def in_dtype(model: Model, dtype: DType) -> Model:

@@ -4,7 +4,7 @@
 2. Any other average whose windows' weights sum to one: it does not count padding.
 
 Between them, ops that are affine per channel or move channels are allowed: batch norm, shuffles, dropout. A pool that
-does not reduce the number of cells stays.
+does not reduce the number of cells stays, and so does one that is to be kept.
 """
 
 from __future__ import annotations
@@ -19,9 +19,10 @@ from nin_spec.ir.types import Padding
 _PASSED_OVER = (ops.BatchNorm, ops.ChannelShuffle, ops.Dropout, ops.Dropout2d, Affine, ChannelOrder)
 
 
-def pool_first(graph: Graph) -> Graph:
-    """The graph with every such pool moved."""
-    for name in [node.name for node in graph if is_mean(node, open_size=graph.open_size)]:
+def pool_first(graph: Graph, kept: str | None = None) -> Graph:
+    """The graph with every such pool moved, except for that of the name `kept`."""
+    means = (node.name for node in graph if is_mean(node, open_size=graph.open_size))
+    for name in [name for name in means if name != kept]:
         moved = _moved(graph, name)
         if sum(n.op.macs(n.input) for n in moved) < sum(n.op.macs(n.input) for n in graph):
             graph = moved

@@ -11,10 +11,13 @@ from numpy.typing import NDArray
 Array = NDArray[np.floating[Any]]
 
 
-def expected_outputs(own: Array, kind: str, found: Mapping[str, NDArray[Any]]) -> dict[str, tuple[Array, Array]]:
+def expected_outputs(
+    own: Array, kind: str, found: Mapping[str, NDArray[Any]], maps: Array | None = None
+) -> dict[str, tuple[Array, Array]]:
     """For each known output that was found: its actual and its expected value.
 
-    `own` is (n, classes) of the given `kind`: scores, probabilities or log_probabilities. Classes are compared by their
+    `own` is (n, classes) of the given `kind`: scores, probabilities or log_probabilities. `maps` are the class maps,
+    (n, classes, rows, columns), None for a network without any. Classes are compared by their
     probabilities, since equal ones have no order.
     """
     likely = probabilities(own, kind) if own.ndim == 2 else own
@@ -26,6 +29,8 @@ def expected_outputs(own: Array, kind: str, found: Mapping[str, NDArray[Any]]) -
         best = -np.sort(-likely, axis=1)[:, : values.shape[-1]]
         pairs["top_probabilities"] = (values, best)
         pairs["top_classes"] = (_by_class(classes, likely).astype(values.dtype), best)
+    if "maps" in found and maps is not None:
+        pairs["maps"] = (found["maps"], maps)
     return pairs
 
 

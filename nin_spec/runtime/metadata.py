@@ -9,8 +9,10 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal, cast, get_args
 
 from nin_spec.diagnostics import Code, InputError
+from nin_spec.ir.types import Pair
 from nin_spec.language.shorthand import MAX_CELLS
 from nin_spec.model import Preprocessing
+from nin_spec.passes.class_maps import Place
 
 Input = Literal["normalised", "pixels"]
 Output = Literal["scores", "probabilities", "log_probabilities"]
@@ -23,8 +25,8 @@ class ModelInfo:
 
     `input` says whether it takes preprocessed tensors or raw pictures. `output` is the kind of the scores, None if not
     declared. `passes` are those applied to the spec's graph, and `target` the server that it was written for,
-    empty for none. `precision` is set for a reduced-precision file, else empty, and `max_drop` is its budget in
-    percentage points of accuracy, None for none.
+    empty for none. `maps` is where the cells of its class maps lie, None without that output. `precision` is set for a
+    reduced-precision file, else empty, and `max_drop` is its budget in percentage points of accuracy, None for none.
     """
 
     name: str = ""
@@ -40,6 +42,7 @@ class ModelInfo:
     target: str = ""
     weights: str = ""
     dataset: str = ""
+    maps: Place | None = None
     precision: str = ""
     max_drop: float | None = None
 
@@ -61,11 +64,14 @@ def read_info(properties: Mapping[str, str]) -> ModelInfo:
         target=ours.get("target", ""),
         weights=ours.get("weights", ""),
         dataset=ours.get("dataset", ""),
+        maps=_maps(ours.get("maps")),
         precision=ours.get("precision", ""),
         max_drop=_max_drop(ours.get("reduction")),
     )
 
 
+_FARTHEST = 1 << 40
+"""Most pixels of a field, a jump or an offset."""
 _DIGITS = 18
 """Most digits of a count: more than any memory, and few enough to parse."""
 
@@ -121,6 +127,24 @@ def _preprocessing(text: str | None) -> Preprocessing | None:
     ):
         raise _bad("preprocessing", "has an invalid number")
     return contract
+
+
+def _maps(text: str | None) -> Place | None:
+    if text is None:
+        return None
+    data = _json("maps", text)
+    pairs = [_pair(data.get(key)) for key in ("field", "jump", "offset")] if isinstance(data, dict) else []
+    match pairs:
+        case [tuple() as field, tuple() as jump, tuple() as offset] if min(*field, *jump) >= 1:
+            return Place(field, jump, offset)
+    raise _bad("maps", "is not a field, a jump and an offset")
+
+
+def _pair(value: object) -> Pair | None:
+    match value:
+        case [int() as down, int() as across] if max(abs(down), abs(across)) <= _FARTHEST:
+            return down, across
+    return None
 
 
 def _is_size(target: tuple[int, int] | None) -> bool:

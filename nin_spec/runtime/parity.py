@@ -16,8 +16,10 @@ from numpy.typing import NDArray
 
 from nin_spec.analysis.shapes import output_kind
 from nin_spec.diagnostics import Code, DeviceError, Diagnostic, InputError, ParityError
+from nin_spec.ir import ops
 from nin_spec.ir.types import Pair
 from nin_spec.model import Model
+from nin_spec.passes.class_maps import class_maps
 from nin_spec.passes.drop_identities import is_identity
 from nin_spec.printing import memory as shown
 from nin_spec.runtime.arithmetic import dtypes_of_file
@@ -31,6 +33,8 @@ from nin_spec.runtime.providers import Device, lookup
 from nin_spec.runtime.session import Session, open_session
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from nin_spec.torch_module import NiNModule
 
 
@@ -169,7 +173,8 @@ def _compared(model: Model, data: bytes, reopen: Open, session: Session, batches
     cases, compared = [], {}
     for given, x in batches:
         found = _run(session, given)
-        pairs = expected_outputs(_forward(model, reference, x, session.threads), output_kind(model.graph), found)
+        own, maps = _forward(model, reference, x, session.threads, maps="maps" in found)
+        pairs = expected_outputs(own, output_kind(model.graph), found, maps)
         compared = {name: compare(x, *pair, row.allowed, numbers) for name, pair in pairs.items()}
         if wrong := next((name for name, case in compared.items() if not case.max_relative <= row.allowed), None):
             failure = _Failure(wrong, compared[wrong], given, x, row.allowed)
@@ -248,8 +253,11 @@ def _reference(model: Model, dtype: np.dtype[Any]) -> NiNModule:
     return module
 
 
-def _forward(model: Model, module: NiNModule, x: Array, threads: int) -> Array:
-    """The module's output, computed in as many parts as memory requires: pictures are independent."""
+def _forward(model: Model, module: NiNModule, x: Array, threads: int, *, maps: bool) -> tuple[Array, Array | None]:
+    """The module's output, and the class maps if asked for.
+
+    Computed in as many parts as memory requires: pictures are independent.
+    """
     import torch
 
     piece = ProofMemory(model.graph, None, 0).piece(len(x), _size_of(x), free_memory())
@@ -257,10 +265,25 @@ def _forward(model: Model, module: NiNModule, x: Array, threads: int) -> Array:
     torch.set_num_threads(threads)
     try:
         with torch.inference_mode():
-            pieces = [module(torch.from_numpy(x[k : k + piece])).numpy() for k in range(0, len(x), piece)]
+            pieces = [torch.from_numpy(x[k : k + piece]) for k in range(0, len(x), piece)]
+            own = np.concatenate([module(one).numpy() for one in pieces])
+            found = np.concatenate([_maps(model, module, one) for one in pieces]) if maps else None
     finally:
         torch.set_num_threads(before)
-    return np.concatenate(pieces)
+    return own, found
+
+
+def _maps(model: Model, module: NiNModule, x: Tensor) -> Array:
+    """The class maps (n, classes, rows, columns), by their definition: each cell as the only one that is averaged."""
+    found = class_maps(model.graph)
+    for name in module.order[: found.average]:
+        x = module.get_submodule(name)(x)
+    count, channels, height, width = x.shape
+    cells = x.permute(0, 2, 3, 1).reshape(-1, channels, 1, 1)
+    for name in module.order[found.average : found.end]:
+        cells = module.get_submodule(name)(cells)
+    maps: Array = cells.reshape(count, height, width, -1).permute(0, 3, 1, 2).numpy()
+    return maps
 
 
 def _size_of(x: Array) -> Pair:
@@ -321,6 +344,13 @@ def first_difference(model: Model, data: bytes, reopen: Open, reference: NiNModu
     return None
 
 
+def _value_of_maps(model: Model) -> str | None:
+    """The node of the spec whose value the class maps are, None where the spec averages before its last layers."""
+    maps = class_maps(model.graph)
+    before = [n.name for n in model.graph.nodes[: maps.average] if not is_identity(n)]
+    return before[-1] if before and all(isinstance(n.op, ops.Flatten) or is_identity(n) for n in maps.tail) else None
+
+
 _DEQUANTISED = "_DequantizeLinear_Output"
 """Suffix of onnxruntime's quantiser for the dequantised value."""
 
@@ -341,6 +371,8 @@ def _every_value(model: Model, data: bytes, reopen: Open, x: NDArray[Any]) -> di
     # In int8 compare the dequantised value: before quantisation it is not yet rectified.
     found |= {name.removesuffix(_DEQUANTISED): v for name, v in found.items() if name.endswith(_DEQUANTISED)}
     last = next((n.name for n in reversed(model.graph.nodes) if not is_identity(n)), None)
+    if "maps" in found and (name := _value_of_maps(model)) is not None:
+        found[name] = found["maps"]
     own = "scores" if "scores" in found else "probabilities"
     if last is not None and last not in found and own in found:
         found[last] = found.pop(own)

@@ -42,6 +42,14 @@ def test_classes_are_compared_by_what_they_score(classes: list[list[int]], right
     assert np.allclose(*pairs["top_classes"]) is right
 
 
+def test_maps_are_compared_where_the_network_has_them() -> None:
+    """With those of the reference; without any they are an unknown output."""
+    maps = np.zeros((2, 3, 4, 5))
+    found = {"scores": SCORES, "maps": maps}
+    assert expected_outputs(SCORES, "scores", found, maps + 1)["maps"][1].mean() == 1
+    assert set(expected_outputs(SCORES, "scores", found)) == {"scores"}
+
+
 def test_unknown_outputs_are_left_out() -> None:
     """What no rule knows is no promise of ours."""
     assert set(expected_outputs(SCORES, "scores", {"scores": SCORES, "other": SCORES})) == {"scores"}

@@ -7,6 +7,7 @@ from small_models import content, refusal
 
 from nin_spec.diagnostics import Code, InputError
 from nin_spec.model import Preprocessing
+from nin_spec.passes.class_maps import Place
 from nin_spec.runtime.metadata import ModelInfo
 from nin_spec.runtime.session import open_session
 
@@ -21,6 +22,7 @@ CARD = {
     "output": "scores",
     "dataset": "cifar10",
     "target": "triton==24.10",
+    "maps": {"field": [27, 25], "jump": [4, 2], "offset": [-10, 0]},
     "precision": "int8",
     "reduction": {"max_drop": 0.5, "float_layers": []},
 }
@@ -39,6 +41,7 @@ def test_metadata_is_read_back() -> None:
         output="scores",
         target="triton==24.10",
         dataset="cifar10",
+        maps=Place(field=(27, 25), jump=(4, 2), offset=(-10, 0)),
         precision="int8",
         max_drop=0.5,
     )
@@ -53,6 +56,12 @@ def test_a_foreign_model_has_an_empty_card() -> None:
     ("key", "value"),
     [
         ("labels", "not JSON"),
+        ("maps", "not JSON"),
+        ("maps", [1, 2]),
+        ("maps", {"field": [27, 27], "jump": [4, 4]}),
+        ("maps", {"field": [27, 27], "jump": [4, 4], "offset": [0.5, 0]}),
+        ("maps", {"field": [27, 27], "jump": [0, 4], "offset": [0, 0]}),
+        ("maps", {"field": [27], "jump": [4, 4], "offset": [0, 0]}),
         ("labels", [1, 2]),
         ("labels", {"a": 1}),
         ("labels", "[" * 100_000),

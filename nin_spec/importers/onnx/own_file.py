@@ -24,6 +24,7 @@ from nin_spec.language.emit import emit
 from nin_spec.language.load import loads
 from nin_spec.model import Model
 from nin_spec.network import Network
+from nin_spec.passes.class_maps import NoClassMapsError
 from nin_spec.passes.pipeline import PASSES, in_dtype, rewrite
 from nin_spec.runtime.metadata import ModelInfo, read_info
 
@@ -93,7 +94,10 @@ def restore(own: OwnFile, source: Source) -> Restored:
     options, dtype = _options(own, source.model), _dtype(own, source.model)
     # In the dtype of the file, not that of the spec: folding must round as it did.
     blank = in_dtype(_blank(own.network), dtype)
-    made = rewrite(blank, own.info.passes, pixels=own.pixels)
+    try:
+        made = rewrite(blank, own.info.passes, pixels=own.pixels, maps="maps" in options["outputs"])
+    except NoClassMapsError as error:
+        raise refusal(source.name, f"its network has no class maps: {error}") from error
     weights = spec_weights(blank.graph, made, source.constants)
     again = _export(Model(blank.graph, weights, own.network.card), options, own.info.precision)
     if difference := first_difference(source.model, again):
@@ -114,7 +118,7 @@ def _options(own: OwnFile, model: ModelProto) -> dict[str, Any]:
     """The options that the file was exported with, as it shows them."""
     (given,) = model.graph.input
     batch = given.type.tensor_type.shape.dim[0]
-    words = {"scores": "scores", "probabilities": "probabilities", "top_probabilities": "top"}
+    words = {"scores": "scores", "probabilities": "probabilities", "top_probabilities": "top", "maps": "maps"}
     outputs = [
         f"top{o.type.tensor_type.shape.dim[1].dim_value}" if words[o.name] == "top" else words[o.name]
         for o in model.graph.output

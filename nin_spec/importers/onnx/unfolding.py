@@ -155,4 +155,17 @@ def _offset_ahead(layer: Node, weight: Array, bias: Array) -> Array:
     return np.concatenate([np.linalg.lstsq(a, b, rcond=None)[0] for a, b in parts])
 
 
-_UNDOING: dict[str, Any] = {"fold_input": _undo_input, "fold_batch_norm": _undo_norms}
+# ------------------------------------------------------------------ class maps
+
+
+def _undo_average_last(earlier: Model, _later: Model, held: dict[str, Array]) -> dict[str, Array]:
+    """Dense layers in their own shape, where they had become 1x1 convolutions."""
+    shapes = {name: p.shape for name, p in earlier.graph.parameters().items()}
+    return {name: array.reshape(shapes[name]) for name, array in held.items()}
+
+
+_UNDOING: dict[str, Any] = {
+    "average_last": _undo_average_last,
+    "fold_input": _undo_input,
+    "fold_batch_norm": _undo_norms,
+}

@@ -17,7 +17,10 @@ from nin_spec.passes.pipeline import PASSES
 from nin_spec.precision.float16 import to_float16
 from nin_spec.precision.reduction import stamp
 
-OUTPUTS = (("scores",), ("probabilities",), ("scores", "probabilities"), ("scores", "top1"), ("probabilities", "top1"))
+OUTPUTS = (
+    *(("scores",), ("probabilities",), ("scores", "probabilities"), ("scores", "top1"), ("probabilities", "top1")),
+    *(("scores", "maps"), ("scores", "top1", "maps")),
+)
 TARGETS = ("onnxruntime==1.12", "onnxruntime==1.16.3", "triton==23.05", "triton==24.10", "onnxruntime==1.27")
 networks = specs().map(lambda data: nin_spec.compile(nin_spec.loads(to_text(data))))
 options: st.SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(
