@@ -19,9 +19,10 @@ from nin_spec.exporter import Artifact, Proof
 from nin_spec.exporters.onnx_opset import DEFAULT_OPSET, OPSETS, choose_opset, file_ir, readers, where_wrong
 from nin_spec.exporters.targets import Target, find_target, known_targets
 from nin_spec.model import Model
-from nin_spec.passes.changes import cost
+from nin_spec.passes.changes import PassChanges, Saved, cost
 from nin_spec.passes.class_maps import ClassMaps, NoClassMapsError, class_maps
 from nin_spec.passes.pipeline import PASSES, in_dtype, rewrite
+from nin_spec.provider_gaps import lowered_devices
 from nin_spec.seals import Kind
 
 if TYPE_CHECKING:
@@ -70,6 +71,12 @@ class OnnxOptions(BaseModel):
         "top_probabilities and top_classes, best first), and maps, the class maps whose mean is the score.",
         examples=["scores", "probabilities", "top5", "maps"],
     )
+    lower_for: Words = Field(
+        (),
+        description="Devices for which missing operators are written in others, exactly, comma-separated: "
+        f"{', '.join(lowered_devices())}; default: those of --device.",
+        examples=list(lowered_devices()),
+    )
     without: Words = Field(
         (), description=f"Passes to skip, comma-separated: {', '.join(PASSES)}.", examples=list(PASSES)
     )
@@ -95,6 +102,14 @@ class OnnxOptions(BaseModel):
         if not set(words) - set(tops):
             raise ValueError("the best classes need scores or probabilities, too: pass probabilities,top5")
         return words
+
+    @field_validator("lower_for")
+    @classmethod
+    def _known_devices(cls, words: tuple[str, ...]) -> tuple[str, ...]:
+        for word in words:
+            if word not in lowered_devices():
+                raise ValueError(did_you_mean(word, list(lowered_devices())))
+        return tuple(dict.fromkeys(words))
 
     @field_validator("without")
     @classmethod
@@ -125,12 +140,14 @@ class OnnxExporter:
         start, pixels = in_dtype(model, options.dtype), options.takes == "pixels"
         made = rewrite(start, options.passes, pixels=pixels, maps="maps" in options.outputs)
         opset = choose_opset(made.model.graph, options.opset, target)
-        proto = _build(model, made.model, opset, target, options)
+        proto, lowered = _build(model, made.model, opset, target, options)
         data: bytes = proto.SerializeToString(deterministic=True)
         name = f"{model.graph.name}.onnx"
         remarks = [*_remarks(model, opset, target, options), *where_wrong(made.model.graph, opset, target)]
         remarks += _cost_of_maps(start, made.model, options)
-        return Artifact({name: data}, tuple(remarks), made.changes, kinds={".onnx": Kind.ONNX}, models=(name,))
+        return Artifact(
+            {name: data}, tuple(remarks), (*made.changes, *lowered), kinds={".onnx": Kind.ONNX}, models=(name,)
+        )
 
 
 def _remarks(model: Model, opset: int, target: Target | None, options: OnnxOptions) -> list[str]:
@@ -203,19 +220,32 @@ def _fits(model: Model, options: OnnxOptions) -> None:
             )
 
 
-def _build(model: Model, made: Model, opset: int, target: Target | None, options: OnnxOptions) -> ModelProto:
-    """The file of a model: its metadata is that of the spec, its graph the rewritten one."""
+def _build(
+    model: Model, made: Model, opset: int, target: Target | None, options: OnnxOptions
+) -> tuple[ModelProto, tuple[PassChanges, ...]]:
+    """The file of a model, and what changed for its devices.
+
+    Its metadata is that of the spec, its graph the rewritten one.
+    """
     import numpy as np
     from onnx import helper
 
     from nin_spec import __version__
+    from nin_spec.exporters.onnx_lowering import lowerings
     from nin_spec.exporters.onnx_outputs import write_maps, write_outputs
     from nin_spec.exporters.onnx_rules import write
     from nin_spec.exporters.onnx_writer import INPUT, Writer
 
     graph = made.graph
     for_whom = readers(opset, target)
-    writer = Writer(opset, np.dtype(options.dtype), dict(made.weights), for_whom, open_size=graph.open_size)
+    writer = Writer(
+        opset,
+        np.dtype(options.dtype),
+        dict(made.weights),
+        for_whom,
+        open_size=graph.open_size,
+        lowerings=lowerings(options.lower_for),
+    )
     batch = "batch" if options.batch == "dynamic" else options.batch
     element, shape = _write_input(writer, made, options)
     inputs = [helper.make_tensor_value_info(INPUT, element, [batch, *shape])]
@@ -237,7 +267,8 @@ def _build(model: Model, made: Model, opset: int, target: Target | None, options
         opset_imports=[helper.make_opsetid("", opset)],
     )
     helper.set_model_props(proto, metadata(model, options))
-    return proto
+    changed = PassChanges(f"for {', '.join(options.lower_for)}", tuple(writer.lowered), Saved())
+    return proto, (changed,) if options.lower_for else ()
 
 
 def _write_input(writer: Writer, made: Model, options: OnnxOptions) -> tuple[int, list[int | str]]:
@@ -285,6 +316,8 @@ def metadata(model: Model, options: OnnxOptions) -> dict[str, str]:
         facts["dataset"] = card.dataset
     if "maps" in options.outputs:
         facts["maps"] = json.dumps(_maps_of(model).place.as_dict())
+    if options.lower_for:
+        facts["lowered_for"] = json.dumps(options.lower_for)
     if options.target:
         facts["target"] = find_target(options.target).name
     return {f"nin_spec.{key}": value for key, value in facts.items()}

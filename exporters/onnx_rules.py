@@ -13,6 +13,7 @@ from typing import Any, TypeVar, get_args
 import numpy as np
 
 from nin_spec.diagnostics import Code, ExportError
+from nin_spec.exporters.onnx_lowering import lowered
 from nin_spec.exporters.onnx_pools import choose
 from nin_spec.exporters.onnx_writer import Writer
 from nin_spec.ir import ops
@@ -36,12 +37,14 @@ def rule(kind: type[_OpT]) -> Callable[[Callable[[Writer, Node, _OpT], None]], C
 
 
 def write(w: Writer, node: Node) -> None:
-    """Write one op by its rule. Raises ExportError, at the spec's line, when there is none."""
+    """Write one op: for the file's devices, else by its rule. Raises ExportError, at the spec's line, for no rule."""
     found = RULES.get(type(node.op))
     if found is None:
         message = f"{node.name}: the ONNX exporter has no rule for {node.kind}"
         raise ExportError(Code.EXPORT_UNSUPPORTED, message, node.span)
-    found(w, node, node.op)
+    if not lowered(w, node):
+        found(w, node, node.op)
+    w.chain.append(node)
 
 
 def _pads(p: Padding) -> list[int]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,6 +12,7 @@ from onnx import AttributeProto, NodeProto, TensorProto, helper, numpy_helper
 
 from nin_spec.exporters.targets import Runtime
 from nin_spec.ir.graph import Node
+from nin_spec.passes.changes import Change
 
 INPUT, OUTPUT = "input", "scores"
 
@@ -22,7 +23,9 @@ Array = NDArray[Any]
 class Writer:
     """A chain being written: nodes and initializers so far, and the name of the current value.
 
-    `runtimes` are the targets: of several ways to write an op, one that they compute correctly is chosen.
+    `runtimes` are the targets: of several ways to write an op, one that they compute correctly is chosen. `lowerings`
+    write what the file's devices need otherwise, and `lowered` is what they wrote. `chain` are the graph's nodes
+    so far.
     """
 
     opset: int
@@ -30,9 +33,12 @@ class Writer:
     weights: dict[str, Array]
     runtimes: Sequence[Runtime]
     open_size: bool = False
+    lowerings: Sequence[Callable[[Any, Node], bool]] = ()
     value: str = INPUT
     nodes: list[NodeProto] = field(default_factory=list)
     tensors: list[TensorProto] = field(default_factory=list)
+    chain: list[Node] = field(default_factory=list)
+    lowered: list[Change] = field(default_factory=list)
 
     def add(self, op_type: str, node: Node, *inputs: str, part: str = "", **attributes: Any) -> str:
         """Add a node after the last value, named after the graph's node; `part` distinguishes several of one node.

@@ -14,6 +14,7 @@ In the order in which a spec is processed:
     lint/            rules for what is legal but probably unintended
     weights/         initialisation (schemes.py), safetensors, adoption of foreign state dicts
     model.py         Graph, weights and card: what is exported
+    provider_gaps.py what onnxruntime's providers lack or compute wrongly
     torch_module.py  Model -> nn.Module, with torch_layers.py for what PyTorch lacks
     exporter.py      finds exporters, and writes their files
     exporters/       Model -> files: ONNX, PyTorch source, a Triton repository, a KServe manifest

@@ -15,6 +15,7 @@ from nin_spec.foreign import is_folder
 from nin_spec.language.canonical import Canonical
 from nin_spec.named import ExportedFile, GitRevision, Named, RunFolder, SpecFile, resolve
 from nin_spec.network import Network
+from nin_spec.provider_gaps import written_for
 
 if TYPE_CHECKING:
     from nin_spec.training.folder import Run
@@ -102,8 +103,8 @@ def measured(name: Name, changes: Mapping[str, object], overrides: Iterable[str]
     return opened(named, overrides)
 
 
-def model_of(name: str | Path) -> Path | bytes:
-    """What onnxruntime opens: a file, or what a run folder exports to.
+def model_of(name: str | Path, device: str = "cpu") -> Path | bytes:
+    """What onnxruntime opens on a device: a file, or what a run folder exports to.
 
     A file of no known kind is left to onnxruntime. Raises InputError (WRONG_KIND) for a spec, which has no weights, and
     for a file of another tool; TrainingError and ExportError for a run that gives no model.
@@ -120,7 +121,7 @@ def model_of(name: str | Path) -> Path | bytes:
         case ExportedFile(path):
             return path
         case RunFolder(path):
-            return _exported(path)
+            return _exported(path, device)
         case SpecFile(path) if path.suffix.lower() not in {".yaml", ".yml"} or not os.path.lexists(path):
             return path
     hint = (
@@ -130,10 +131,10 @@ def model_of(name: str | Path) -> Path | bytes:
     raise InputError(Code.WRONG_KIND, message, hint=hint)
 
 
-def _exported(run: Path) -> bytes:
-    """The ONNX file that a run folder's result exports to. Raises TrainingError, ExportError."""
+def _exported(run: Path, device: str) -> bytes:
+    """The ONNX file that a run folder's result exports to, for a device. Raises TrainingError, ExportError."""
     from nin_spec.exporter import make
     from nin_spec.training.folder import open_run
 
-    (data,) = make(open_run(run).model(), "onnx", {}).files.values()
+    (data,) = make(open_run(run).model(), "onnx", written_for(device)).files.values()
     return data

@@ -15,7 +15,7 @@ FLOORS = (
     ("children", "diagnostics", "foreign", "guide", "interrupts", "rendering", "seals"),
     ("extras", "files", "named", "printing"),
     ("ir", "language"),
-    ("analysis", "model", "recipe_names", "revisions", "schemes", "torch_layers", "words"),
+    ("analysis", "model", "provider_gaps", "recipe_names", "revisions", "schemes", "torch_layers", "words"),
     ("lower", "passes", "pictures", "torch_module"),
     ("data", "exporter", "weights"),
     ("exporters", "network", "runtime"),

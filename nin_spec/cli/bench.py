@@ -31,6 +31,7 @@ from nin_spec.cli.outputs import FILE, deliver, protect
 from nin_spec.cli.printer import is_quiet, quiet_option
 from nin_spec.diagnostics import printable
 from nin_spec.extras import require
+from nin_spec.provider_gaps import written_for
 from nin_spec.seals import Kind
 
 if TYPE_CHECKING:
@@ -153,7 +154,7 @@ def bench_command(
     devices = tuple(dict.fromkeys(devices)) or ("auto",)
     changes = {"--set": overrides, "--input": size, "--weights": weights}
     opened = measured(subject, changes, [*overrides, *input_overrides(size)])
-    found = open_subject(opened, devices[0], weights, seed)
+    found = open_subject(opened, devices, weights, seed)
     entries = choose_entries(devices, options, words(precisions), words(peers))
     settings = choose_settings(found, sizes(batches), threads, Laps(seconds, turns, timeout, peaks=not no_peak))
     contest = Contest(found, entries, settings, reporter())
@@ -190,19 +191,22 @@ def check_outputs(record: str | None, plot: str | None, inputs: list[str | None]
     return outputs
 
 
-def open_subject(opened: Path | Network | Run, device: Device, weights: str | None, seed: int) -> BenchSubject:
-    """What was opened by its name: an ONNX file, a spec with weights, or a run."""
+def open_subject(
+    opened: Path | Network | Run, devices: tuple[Device, ...], weights: str | None, seed: int
+) -> BenchSubject:
+    """What was opened by its name: an ONNX file, a spec with weights, or a run, exported for the devices."""
     from nin_spec.bench.subjects import bench_file, bench_model
     from nin_spec.network import Network
 
     match opened:
         case Path() as path:
-            return bench_file(path, device)
+            return bench_file(path, devices[0])
         case Network() as network:
             # The values of the weights decide no time: fresh ones need no remark here.
-            return bench_model(network.initialise(seed) if weights is None else weigh(network, weights, seed))
+            model = network.initialise(seed) if weights is None else weigh(network, weights, seed)
+            return bench_model(model, **written_for(*devices))
         case run:
-            return bench_model(run.model())
+            return bench_model(run.model(), **written_for(*devices))
 
 
 def choose_entries(

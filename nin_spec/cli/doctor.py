@@ -13,6 +13,8 @@ from nin_spec.cli.options import format_option
 if TYPE_CHECKING:
     from nin_spec.runtime.doctor import Report
 
+_SOFTWARE = ", a software adapter: it computes on the CPU, and auto never uses it"
+
 
 @click.command("doctor", cls=Command)
 @format_option("text", "json")
@@ -43,6 +45,8 @@ def show(report: Report) -> None:
     click.echo()
     for device in report.devices:
         works = f"works, in {', '.join(device.computes)}" if device.computes else "works"
+        if device.adapter:
+            works += f", on {device.adapter}{_SOFTWARE if device.software else ''}"
         line(device.device, works if device.usable else f"can't be used: {device.reason}")
         if device.remedy:
             line("", f"-> {device.remedy}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,6 +30,7 @@ from nin_spec.cli.precision import Reduction, make_smaller, precision_options, s
 from nin_spec.cli.printer import Printer, printer_option, quiet_option
 from nin_spec.exporter import Proof, survey
 from nin_spec.precision.settings import renamed
+from nin_spec.provider_gaps import written_for
 
 if TYPE_CHECKING:
     from nin_spec.exporter import Artifact, Exporter
@@ -133,7 +134,7 @@ def export_command(
     drawings, proving = Drawings(diagram, output, report), Proving(devices, options, no_parity)
     idle = {"--weights": weights, "--device": devices, "--explain": explain, "--no-parity": no_parity}
     _require_something(found.exporters, paths, drawings, [flag for flag, value in idle.items() if value])
-    targets = targets_of(found.exporters, paths, of_exporters)
+    targets = targets_of(found.exporters, paths, _for_devices(of_exporters, devices, found.exporters, paths))
     reduction = Reduction(precision, max_drop, data, calibrate, limit)
     _check_proof(targets, proving, reduction)
     settings = settings_of(reduction, devices, options, exports_onnx="onnx" in targets)
@@ -179,6 +180,16 @@ def _require_something(
     drawings.check(paths)
     if idle and not paths:
         raise click.UsageError(f"{idle[0]} belongs to {', '.join(f'--{name}' for name in exporters)}")
+
+
+def _for_devices(
+    words: Mapping[str, str | None], devices: Sequence[Device], exporters: Mapping[str, Exporter], paths: Iterable[str]
+) -> Mapping[str, str | None]:
+    """The exporters' options, with files written for the devices that they are proved on, unless others are named."""
+    takes = any("lower_for" in exporters[name].Options.model_fields for name in paths)
+    if not takes or words.get("lower_for") is not None:
+        return words
+    return {**words, **{key: ",".join(named) for key, named in written_for(*devices).items()}}
 
 
 def _check_proof(targets: Mapping[str, Target], proving: Proving, reduction: Reduction) -> None:

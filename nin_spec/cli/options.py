@@ -79,7 +79,8 @@ def format_option(*forms: str) -> Callable[[Function], Function]:
 
 
 _DEVICE_HELP = (
-    "auto, cpu, cuda, tensorrt, or an installed plug-in such as openvino; `nin-spec doctor` shows which work here."
+    "auto, cpu, cuda, tensorrt, or an installed plug-in such as openvino or webgpu; `nin-spec doctor` shows which work "
+    "here."
 )
 
 

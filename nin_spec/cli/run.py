@@ -71,7 +71,7 @@ def run_command(
     if output is not None:
         protect({Path(output): None}, [model, *files], force=force)
     paths, passed_over = pictures_in(files)
-    session = open_session(model_of(model), device, threads, options=options)
+    session = open_session(model_of(model, device), device, threads, options=options)
     predictions, errors = classified(session, paths, top)
     if not predictions:
         raise InputError([d for error in errors for d in error.diagnostics])

@@ -13,6 +13,7 @@ from nin_spec.diagnostics import Code, DeviceError, InputError, SpecError, Weigh
 from nin_spec.evaluation.scores import Array, Shape
 from nin_spec.model import Model, Preprocessing
 from nin_spec.pictures import raw
+from nin_spec.provider_gaps import written_for
 from nin_spec.runtime.providers import Device
 from nin_spec.runtime.session import Session, fits, open_session, show
 
@@ -59,7 +60,7 @@ def subject_of(model: Model, device: Device = "cpu", threads: int | None = None,
     """A model, exported in memory. Raises ExportError for what ONNX can't express, DeviceError."""
     from nin_spec.exporter import make
 
-    (data,) = make(model, "onnx", {}).files.values()
+    (data,) = make(model, "onnx", written_for(device)).files.values()
     session = open_session(data, device, threads, options=options)
     card = model.card
     shape = cast("Shape", model.graph.input.shape)

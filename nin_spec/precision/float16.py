@@ -19,7 +19,8 @@ SMALLEST_NORMAL = float(np.finfo(np.float16).smallest_normal)
 
 _HALF, _FULL = int(TensorProto.FLOAT16), int(TensorProto.FLOAT)
 _SUFFIX = {_HALF: "float16", _FULL: "float32"}
-_FULL_OPS = {"Cast", "Softmax", "LogSoftmax", "Exp", "TopK", "ArgMax", "Identity"}
+_LOG_SOFTMAX = {"LogSoftmax", "ReduceMax", "Sub", "Exp", "ReduceSum", "Log"}
+_FULL_OPS = {"Cast", "Softmax", *_LOG_SOFTMAX, "TopK", "ArgMax", "Identity"}
 """Ops that stay in float32: a probability below 6e-8 would be 0 in float16. Identity only renames one."""
 
 

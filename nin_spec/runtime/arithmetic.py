@@ -74,10 +74,13 @@ def intel_arithmetic(words: str) -> frozenset[str]:
     return frozenset(_INTEL[word] for word in words.split() if word in _INTEL)
 
 
-def settle(device: str, dtypes: Dtypes, asked: str | None, has: frozenset[str] | None) -> tuple[str, tuple[str, ...]]:
+def settle(
+    device: str, dtypes: Dtypes, asked: str | None, has: frozenset[str] | None, *, widens: bool = True
+) -> tuple[str, tuple[str, ...]]:
     """The precision to compute in, and remarks. Raises DeviceError if the device can't.
 
-    `has` are the precisions of the device; None if it only supports the file's own.
+    `has` are the precisions of the device; None if it only supports the file's own. `widens` says that it computes a
+    float16 file in float32 if it has no float16.
     """
     wanted = asked or dtypes.declared
     if dtypes.held not in {wanted, "float32"}:
@@ -85,7 +88,7 @@ def settle(device: str, dtypes: Dtypes, asked: str | None, has: frozenset[str] |
         raise DeviceError(Code.DEVICE_OPTION, message, hint=f"export it with --precision {wanted}")
     if wanted in (has or {dtypes.held}):
         return wanted, ()
-    if wanted == dtypes.held == "float16":  # a wider precision is harmless, and no faster
+    if wanted == dtypes.held == "float16" and widens:  # a wider precision is harmless, and no faster
         return wanted, (f"{device} computes a float16 file in float32 if it has no float16 arithmetic",)
     own = f"; it has {', '.join(sorted(has))}" if has else ""
     message = f"{device} can't compute in {wanted} here{own}"

@@ -67,17 +67,18 @@ def _check_file(path: Path) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A usable provider, its options, its hardware if it is a plug-in, its precisions."""
+    """A usable provider, its options, its hardware if it is a plug-in, its precisions, and a remark on it."""
 
     provider: Provider
     options: DeviceOptions
     hardware: Any
     has: frozenset[str] | None
+    remark: str = ""
 
 
 def find_target(provider: Provider, options: DeviceOptions) -> Target:
     """Find a usable device. Raises DeviceError (DEVICE_UNAVAILABLE) with the cause and the fix."""
-    status = explain(provider.device)
+    status = explain(provider.device, options)
     if not status.usable:
         raise unavailable(provider, status.reason, status.remedy)
     try:
@@ -86,7 +87,8 @@ def find_target(provider: Provider, options: DeviceOptions) -> Target:
     except PluginError as error:
         raise unavailable(provider, str(error), error.remedy) from error
     named = provider if hardware is None else replace(provider, name=hardware.ep_name)
-    return Target(named, options, hardware, has)
+    software = f"{provider.device} computes on the CPU: {status.adapter} is a software adapter"
+    return Target(named, options, hardware, has, software if status.software else "")
 
 
 def create_settled(file: File, target: Target, request: Request) -> tuple[Any, str, tuple[str, ...]]:
@@ -98,17 +100,19 @@ def create_settled(file: File, target: Target, request: Request) -> tuple[Any, s
     device, asked = target.provider.device, _asked(target, request.precision)
     if target.provider.reads_file:
         dtypes = _read_dtypes(file)
-        precision, remarks = settle(device, dtypes, asked, target.has)
+        precision, remarks = settle(device, dtypes, asked, target.has, widens=target.provider.widens)
         use = Use(precision, request.threads, dtypes.input_name, dtypes.input_shape)
         inference = _create(file, target, use)
     else:
         inference = _create(file, target, Use(asked or "float32", request.threads))
         precision, remarks = settle(device, dtypes_of_session(inference), asked, target.has)
-    return inference, precision, (*remarks, *target.options.remarks(precision), *_unknown(target))
+    return inference, precision, (*remarks, *target.options.remarks(precision), *_remarks(target))
 
 
-def _unknown(target: Target) -> tuple[str, ...]:
-    """A remark on an unknown plug-in."""
+def _remarks(target: Target) -> tuple[str, ...]:
+    """Remarks on a software adapter, and on an unknown plug-in."""
+    if target.remark:
+        return (target.remark,)
     if target.provider.plugin is None or target.has is not None:
         return ()
     device = target.provider.device
@@ -143,9 +147,11 @@ def _create(file: File, target: Target, use: Use) -> Any:
     if target.hardware is not None:
         options.add_provider_for_devices([target.hardware], target.options.for_provider(use))
         chosen = None
+    without = provider.harmful(file.source) if provider.harmful else []
+    more: dict[str, Any] = {"disabled_optimizers": without} if without else {}
     try:
         with quiet(ort):
-            return ort.InferenceSession(file.source, options, providers=chosen, enable_fallback=0)
+            return ort.InferenceSession(file.source, options, providers=chosen, enable_fallback=0, **more)
     except error_types() as error:
         if explain_failure(str(error)) or provider.device == "cpu":
             raise _misread(file, str(error)) from error

@@ -49,7 +49,7 @@ def import_onnxruntime(part: str = "") -> Any:
     It is checked to be complete, and its telemetry is disabled. Raises DeviceError if it is missing or broken.
     """
     try:
-        with _LOADING, _without_telemetry():
+        with _LOADING, environment(*TELEMETRY):
             import onnxruntime as ort
     except Exception as error:  # a broken extension module may raise anything
         raise _broken(f"onnxruntime can't be imported: {error}") from error
@@ -61,11 +61,10 @@ def import_onnxruntime(part: str = "") -> Any:
 
 
 @contextlib.contextmanager
-def _without_telemetry() -> Iterator[None]:
-    """The environment for importing onnxruntime, restored afterwards."""
-    name, off = TELEMETRY
+def environment(name: str, value: str) -> Iterator[None]:
+    """The environment with a variable for a library that reads it once, restored afterwards."""
     before = os.environ.get(name)
-    os.environ[name] = off
+    os.environ[name] = value
     try:
         yield
     finally:

@@ -24,9 +24,10 @@ class ModelInfo:
     """An exported file's card. For another tool's file everything is empty or None.
 
     `input` says whether it takes preprocessed tensors or raw pictures. `output` is the kind of the scores, None if not
-    declared. `passes` are those applied to the spec's graph, and `target` the server that it was written for,
-    empty for none. `maps` is where the cells of its class maps lie, None without that output. `precision` is set for a
-    reduced-precision file, else empty, and `max_drop` is its budget in percentage points of accuracy, None for none.
+    declared. `passes` are those applied to the spec's graph, `target` is the server that it was written for, empty for
+    none, and `lowered_for` are the devices that it was written for. `maps` is where the cells of its class maps lie,
+    None without that output. `precision` is set for a reduced-precision file, else empty, and `max_drop` is its budget
+    in percentage points of accuracy, None for none.
     """
 
     name: str = ""
@@ -40,6 +41,7 @@ class ModelInfo:
     input: Input = "normalised"
     passes: tuple[str, ...] = ()
     target: str = ""
+    lowered_for: tuple[str, ...] = ()
     weights: str = ""
     dataset: str = ""
     maps: Place | None = None
@@ -62,6 +64,7 @@ def read_info(properties: Mapping[str, str]) -> ModelInfo:
         input=_input(ours),
         passes=_texts("passes", ours.get("passes")),
         target=ours.get("target", ""),
+        lowered_for=_texts("lowered_for", ours.get("lowered_for")),
         weights=ours.get("weights", ""),
         dataset=ours.get("dataset", ""),
         maps=_maps(ours.get("maps")),

@@ -15,6 +15,7 @@ from typing import Annotated, Literal, TypeVar
 from pydantic import BaseModel, BeforeValidator, ConfigDict, DirectoryPath, Field, ValidationError, model_validator
 
 from nin_spec.diagnostics import Code, DeviceError, Diagnostic, nearest
+from nin_spec.runtime.plugins import SOFTWARE_ADAPTER
 
 Shape = tuple[int | None, ...]
 
@@ -67,6 +68,10 @@ class DeviceOptions(BaseModel):
     def hardware(self) -> str | None:
         """The kind of hardware for a plug-in: CPU, GPU, NPU; None for its best."""
         return None
+
+    def takes_software(self) -> bool:
+        """Whether a graphics adapter may be software, which computes on the CPU."""
+        return False
 
 
 def _sizes(value: object) -> object:
@@ -249,6 +254,43 @@ class OpenvinoOptions(DeviceOptions):
 
     def fixed_sizes(self) -> bool:
         return self.device != "CPU"
+
+
+def _asked_for_software() -> bool:
+    return os.environ.get(SOFTWARE_ADAPTER) == "1"
+
+
+class WebgpuOptions(DeviceOptions):
+    """Any GPU through the plug-in onnxruntime-ep-webgpu (onnxruntime: core/providers/webgpu/webgpu_provider_options.h).
+
+    What is None is left to the provider. The first session of a process decides on all but the layout.
+    """
+
+    software_adapter: bool = Field(
+        default_factory=_asked_for_software,
+        description=f"use an adapter that is software, for tests: it computes on the CPU, slowly; {SOFTWARE_ADAPTER}=1 "
+        "in the environment does the same",
+    )
+    power_preference: Literal["high-performance", "low-power"] | None = Field(
+        None, description="which GPU to use if there are several"
+    )
+    backend: Literal["Vulkan", "D3D12"] | None = Field(None, description="graphics API to use if there are several")
+    preferred_layout: Literal["NHWC", "NCHW"] | None = Field(None, description="layout of the maps in convolutions")
+    validation: Literal["disabled", "wgpuOnly", "basic", "full"] | None = Field(
+        None, description="how much of each run is checked: disabled saves time, full helps to report a fault"
+    )
+
+    def for_provider(self, use: Use) -> dict[str, str]:
+        given = {
+            "powerPreference": self.power_preference,
+            "dawnBackendType": self.backend,
+            "preferredLayout": self.preferred_layout,
+            "validationMode": self.validation,
+        }
+        return {key: value for key, value in given.items() if value is not None}
+
+    def takes_software(self) -> bool:
+        return self.software_adapter
 
 
 def _flag(value: bool) -> str:  # noqa: FBT001

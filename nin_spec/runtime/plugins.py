@@ -15,11 +15,13 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from nin_spec.runtime.installation import import_onnxruntime, version_of
+from nin_spec.runtime.installation import environment, import_onnxruntime, version_of
 
 PREFIX = "onnxruntime_ep_"
 BEST_FIRST = ("GPU", "NPU", "CPU")
 _FATAL_ONLY, _DEFAULT_SEVERITY = 4, 2
+SOFTWARE_ADAPTER = "ORT_WEBGPU_EP_ALLOW_SOFTWARE_ADAPTER"
+"""onnxruntime's variable: if it is 1, WebGPU's library also offers an adapter that is software."""
 
 
 class PluginError(Exception):
@@ -98,7 +100,8 @@ def _ep_names(package: Any) -> list[str]:
 
 def _register(ort: Any, plugin: Plugin, library: str) -> None:
     try:
-        with quiet(ort):
+        # The library reads the variable once, here. Whether such an adapter is used is decided for each session.
+        with quiet(ort), environment(SOFTWARE_ADAPTER, "1"):
             ort.register_execution_provider_library(plugin.module, library)
     except Exception as error:  # onnxruntime's own exceptions share no base class
         why = f"onnxruntime {ort.__version__} can't load {library}: {_first(error)}"

@@ -11,13 +11,15 @@ import math
 import os
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from nin_spec.diagnostics import Code, DeviceError, nearest
 from nin_spec.runtime import plugins
+from nin_spec.runtime.adapters import Adapter, adapter_of
 from nin_spec.runtime.arithmetic import intel_arithmetic
+from nin_spec.runtime.fusions import harmful
 from nin_spec.runtime.installation import (
     HAS_GPU_WHEELS,
     INSTALL_CPU,
@@ -29,7 +31,14 @@ from nin_spec.runtime.installation import (
     other_cuda,
 )
 from nin_spec.runtime.libraries import NVIDIA_DRIVER, compute_capability, needed, nvidia_problem, preload, unloadable
-from nin_spec.runtime.options import CpuOptions, CudaOptions, DeviceOptions, OpenvinoOptions, TensorrtOptions
+from nin_spec.runtime.options import (
+    CpuOptions,
+    CudaOptions,
+    DeviceOptions,
+    OpenvinoOptions,
+    TensorrtOptions,
+    WebgpuOptions,
+)
 from nin_spec.runtime.plugins import Plugin, PluginError
 
 Device = str
@@ -46,8 +55,10 @@ class Provider:
     `library` is the stem of the provider's library inside onnxruntime, empty if built in; `opens` are libraries that it
     opens by name at run time, which are not in its link list; `folders` are the Python packages with these. `hardware`
     takes the CUDA major version and returns why the hardware is not usable. `computes` returns the precisions of the
-    device with some options; None if it computes in the file's dtype. `reads_file` is true if the options depend on the
-    file. `not_auto` is why "auto" skips the device, `behind` why "auto" tries it after the CPU.
+    device with some options; None if it computes in the file's dtype. `reads_file` is true if the options or the
+    precision depend on the file, `widens` if a float16 file is computed in float32 where there is no float16. `adapter`
+    returns the graphics adapter behind the hardware, and `harmful` the optimisers to be disabled for a file. `not_auto`
+    is why "auto" skips the device, `behind` why "auto" tries it after the CPU.
     """
 
     device: Device
@@ -62,6 +73,9 @@ class Provider:
     plugin: Plugin | None = None
     computes: Callable[[Plugin | None, Any], frozenset[str]] | None = None
     reads_file: bool = False
+    widens: bool = True
+    adapter: Callable[[Any], Adapter] | None = None
+    harmful: Callable[[bytes | str], list[str]] | None = None
     not_auto: str = ""
     behind: str = ""
 
@@ -79,6 +93,12 @@ def _intel_arithmetic(plugin: Plugin | None, options: Any) -> frozenset[str]:
         return frozenset()
     found = plugins.find_hardware(plugin, options.hardware())
     return intel_arithmetic(found.ep_metadata.get("OPTIMIZATION_CAPABILITIES", ""))
+
+
+def _adapter_arithmetic(plugin: Plugin | None, _options: Any) -> frozenset[str]:
+    """What shaders of the adapter compute in; WebGPU has neither bfloat16 nor float64."""
+    known = None if plugin is None else adapter_of(plugins.find_hardware(plugin)).float16
+    return frozenset({"float32"} if known is False else {"float32", "float16"})
 
 
 PROVIDERS: dict[Device, Provider] = {
@@ -129,7 +149,17 @@ _KNOWN_PLUGINS: dict[str, dict[str, Any]] = {
         "reads_file": True,
         "hardware_remedy": "use a machine with Intel hardware, which it requires",
         "behind": "is used only for what cpu can't compute, because it is not faster in float32",
-    }
+    },
+    "webgpu": {
+        "name": "WebGpuExecutionProvider",
+        "options": WebgpuOptions,
+        "computes": _adapter_arithmetic,
+        "reads_file": True,
+        "widens": False,
+        "adapter": adapter_of,
+        "harmful": harmful,
+        "hardware_remedy": "install the GPU's driver",
+    },
 }
 
 
@@ -156,7 +186,8 @@ def _plugin_row(plugin: Plugin) -> Provider:
 class ProviderStatus:
     """Whether a device works here, as far as can be checked without a model; else the reason and the fix.
 
-    `computes` are its reported precisions, () if unknown.
+    `computes` are its reported precisions, () if unknown. `adapter` is the graphics adapter's name, empty for a device
+    without one, and `software` says that it computes on the CPU.
     """
 
     device: str
@@ -166,6 +197,8 @@ class ProviderStatus:
     missing: tuple[str, ...] = ()
     remedy: str = ""
     computes: tuple[str, ...] = ()
+    adapter: str = ""
+    software: bool = False
 
 
 def lookup(device: Device) -> Provider:
@@ -187,8 +220,8 @@ def lookup(device: Device) -> Provider:
     raise DeviceError(Code.DEVICE_UNAVAILABLE, message, hint=hint)
 
 
-def explain(device: Device) -> ProviderStatus:
-    """Whether a device works here, and if not, everything that prevents it.
+def explain(device: Device, options: DeviceOptions | None = None) -> ProviderStatus:
+    """Whether a device works here with its options, by default none, and if not, everything that prevents it.
 
     Queries the installed onnxruntime, the dynamic loader and the driver; never the network. For CUDA it loads the CUDA
     libraries into this process, from NVIDIA's Python packages (also installed by torch) if present; for a plug-in it
@@ -201,7 +234,7 @@ def explain(device: Device) -> ProviderStatus:
         (d,) = error.diagnostics
         return _unusable(provider, d.message, d.hint or "")
     if provider.plugin is not None:
-        return _explain_plugin(provider, provider.plugin)
+        return _explain_plugin(provider, provider.plugin, options or provider.options())
     if provider.name not in ort.get_available_providers():
         return _not_compiled_in(provider)
     library = _library(ort, provider)
@@ -216,13 +249,22 @@ def _unusable(provider: Provider, reason: str, remedy: str, missing: tuple[str, 
     return ProviderStatus(provider.device, provider.name, usable=False, reason=reason, missing=missing, remedy=remedy)
 
 
-def _explain_plugin(provider: Provider, plugin: Plugin) -> ProviderStatus:
+def _explain_plugin(provider: Provider, plugin: Plugin, options: DeviceOptions) -> ProviderStatus:
     try:
-        plugins.find_hardware(plugin)
+        hardware = plugins.find_hardware(plugin)
+        adapter = provider.adapter(hardware) if provider.adapter else None
     except PluginError as error:
         remedy = error.remedy or provider.hardware_remedy
         return _unusable(provider, str(error), ", or ".join(r for r in (remedy, "pass --device cpu") if r))
-    return ProviderStatus(provider.device, provider.name, usable=True, computes=_computes(provider))
+    status = ProviderStatus(provider.device, provider.name, usable=True, computes=_computes(provider))
+    if adapter is None:
+        return status
+    status = replace(status, adapter=adapter.name, software=adapter.software)
+    if not adapter.software or options.takes_software():
+        return status
+    reason = f"it has only {adapter}, which computes on the CPU"
+    remedy = "pass --device cpu, or to test with it --device-option software_adapter=true"
+    return replace(status, usable=False, reason=reason, remedy=remedy)
 
 
 def _computes(provider: Provider) -> tuple[str, ...]:

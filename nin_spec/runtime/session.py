@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nin_spec.diagnostics import Code, DeviceError, InputError
+from nin_spec.provider_gaps import lowered_devices
 from nin_spec.runtime.buckets import BucketRunner, Place
 from nin_spec.runtime.creation import File, Request, create_settled, find_target, unavailable
 from nin_spec.runtime.failures import error_types, unreadable, without_noise
@@ -168,8 +169,10 @@ def _open_best(file: File, request: Request) -> Session:
             f"{r.device} {r.not_auto or r.behind}" for i, r in enumerate(rows) if r.not_auto or (i > k and r.behind)
         ]
         choice = "; ".join((f"{provider.device}, the best that works here", *refused, *left))
+        # A software adapter is slower than the CPU itself, even where one is asked for.
+        own = replace(request, options={"software_adapter": False}) if provider.adapter else request
         try:
-            return _open(file, provider, request, choice=choice)
+            return _open(file, provider, own, choice=choice)
         except DeviceError as error:
             refused.append(error.diagnostics[0].message.partition(";")[0])
     hint = "run `nin-spec doctor` to see which devices work, then pass --device and --precision"
@@ -263,8 +266,15 @@ def _refuse_fallback(provider: Provider, inference: Any, placement: Mapping[str,
         return
     more = f" and {len(elsewhere) - 8} more" if len(elsewhere) > 8 else ""
     message = f"{provider.name} doesn't run the whole model; elsewhere: {', '.join(elsewhere[:8])}{more}"
-    hint = f"{provider.device} has no kernel for these: change them in the spec, or pass --device cpu"
+    cure = "change them in the spec"
+    if provider.device in lowered_devices() and not _written_for(provider.device, inference):
+        cure = f"export the spec with --device {provider.device}, which writes them in other operators"
+    hint = f"{provider.device} has no kernel for these: {cure}, or pass --device cpu"
     raise DeviceError(Code.DEVICE_FALLBACK, message, hint=hint)
+
+
+def _written_for(device: Device, inference: Any) -> bool:
+    return device in read_info(inference.get_modelmeta().custom_metadata_map).lowered_for
 
 
 def _input(inference: Any, name: str) -> tuple[Any, np.dtype[Any]]:

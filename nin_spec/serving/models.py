@@ -80,7 +80,7 @@ class Opened:
 def open_model(source: Source, choice: Choice) -> Opened:
     """Open, test and warm up. Takes seconds. Raises InputError or DeviceError."""
     stamp = stamp_of(source.path)
-    content = model_of(source.path)
+    content = model_of(source.path, choice.device)
     engine = open_engine(source.path, choice.device, choice.threads, choice.options, content)
     name = source.name or _safe(engine.info.name) or _safe(source.path.stem) or "model"
     # A delay fills runs, but workers would divide what it collected.

@@ -189,7 +189,7 @@ def test_no_threads_are_refused() -> None:
 @pytest.fixture
 def cuda_looks_usable(monkeypatch: pytest.MonkeyPatch) -> None:
     """The check before the session finds nothing wrong, so that those after it have to."""
-    monkeypatch.setattr(creation, "explain", lambda d: ProviderStatus(d, PROVIDERS[d].name, usable=True))
+    monkeypatch.setattr(creation, "explain", lambda d, _options: ProviderStatus(d, PROVIDERS[d].name, usable=True))
 
 
 class Elsewhere(onnxruntime.InferenceSession):  # type: ignore[misc]
@@ -326,7 +326,7 @@ def test_auto_passes_over_a_device_that_would_fall_back(monkeypatch: pytest.Monk
 def test_auto_with_no_device_at_all_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     """With every provider out of order the reasons are all given."""
     broken = {d: ProviderStatus(d, p.name, usable=False, reason=f"no {d}") for d, p in find_providers().items()}
-    monkeypatch.setattr(creation, "explain", broken.__getitem__)
+    monkeypatch.setattr(creation, "explain", lambda d, _options: broken[d])
     found = refusal(DeviceError, lambda: open_session(content()))
     assert "no cuda" in found.message
     assert "no cpu" in found.message

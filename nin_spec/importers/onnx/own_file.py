@@ -131,6 +131,7 @@ def _options(own: OwnFile, model: ModelProto) -> dict[str, Any]:
         "dtype": _dtype(own, model),
         "takes": own.info.input,
         "outputs": tuple(outputs),
+        "lower_for": own.info.lowered_for,
         "without": tuple(name for name in PASSES if name not in own.info.passes),
     }
 

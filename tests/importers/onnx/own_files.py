@@ -30,6 +30,7 @@ options: st.SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(
         "opset": st.sampled_from([None, 18, 20, 23]),
         "batch": st.sampled_from(["dynamic", "dynamic", 1, 2]),
         "target": st.sampled_from([None, None, None, *TARGETS]),
+        "lower_for": st.sampled_from([(), (), ("webgpu",)]),
         "without": st.sampled_from([(), (), ("fold_batch_norm",), ("fold_input", "pool_first"), tuple(PASSES)]),
     }
 )

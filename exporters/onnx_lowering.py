@@ -1,0 +1,109 @@
+"""What a device lacks or computes wrongly (`nin_spec.provider_gaps`), written in what it has, exactly.
+
+Each lowering is the one of a row's name. It looks at a node that is about to be written, and writes all of it, or what
+goes before it, or nothing.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from nin_spec.ir import ops
+from nin_spec.ir.graph import Node
+from nin_spec.ir.pixels import Affine
+from nin_spec.ir.text import print_op
+from nin_spec.passes.changes import Change
+from nin_spec.provider_gaps import ACTIVATIONS, LOG_SOFTMAX, LRN, gaps_of
+
+if TYPE_CHECKING:
+    from nin_spec.exporters.onnx_writer import Writer
+
+Lowering = Callable[["Writer", Node], bool]
+"""Returns true if it wrote the node; false if the node's own rule is still to be applied."""
+
+
+def lowerings(devices: Iterable[str]) -> tuple[Lowering, ...]:
+    """What a file for these devices needs."""
+    return tuple(dict.fromkeys(_LOWERINGS[gap.name] for gap in gaps_of(devices)))
+
+
+def lowered(w: Writer, node: Node) -> bool:
+    """Write a node for the file's devices where they need it otherwise; false if its rule is still to be applied."""
+    before = len(w.nodes)
+    wrote = any(lowering(w, node) for lowering in w.lowerings)
+    if made := [made.op_type for made in w.nodes[before:]]:
+        what = f"{print_op(node.op)} written as" if wrote else f"{print_op(node.op)} after"
+        w.lowered.append(Change(node.name, f"{what} {', '.join(made)}", node.span))
+    return wrote
+
+
+def _lrn(w: Writer, node: Node) -> bool:
+    """Write x / (k + alpha * mean) ** beta, the mean being that of squares over channels, absent ones counting as 0.
+
+    Behind a transposition AveragePool averages over channels, as rows. Alpha goes in before the square, where it keeps
+    float16 from overflowing.
+    """
+    op = node.op
+    if not isinstance(op, ops.LocalResponseNorm):
+        return False
+    x, first = w.value, (op.size - 1) // 2
+    scaled = w.add("Mul", node, w.constant(f"{node.name}/alpha", np.array(math.sqrt(op.alpha))), part="scaled")
+    w.add("Mul", node, scaled, part="square")
+    w.add("Transpose", node, perm=[0, 2, 1, 3], part="rows")
+    pads = [first, 0, op.size - 1 - first, 0]
+    w.add("AveragePool", node, kernel_shape=[op.size, 1], pads=pads, count_include_pad=1, part="mean")
+    w.add("Transpose", node, perm=[0, 2, 1, 3], part="channels")
+    w.add("Add", node, w.constant(f"{node.name}/k", np.array(op.k)), part="sum")
+    power = w.add("Pow", node, w.constant(f"{node.name}/beta", np.array(op.beta)), part="power")
+    w.value = x
+    w.add("Div", node, power)
+    return True
+
+
+def _log_softmax(w: Writer, node: Node) -> bool:
+    """Write x - max - log(sum(exp(x - max))), over the classes."""
+    if not isinstance(node.op, ops.LogSoftmax):
+        return False
+    x, axis = w.value, w.constant(f"{node.name}/axis", np.array([1]))
+    if w.opset >= 18:
+        largest = w.add("ReduceMax", node, axis, part="largest")
+    else:
+        largest = w.add("ReduceMax", node, axes=[1], part="largest")
+    w.value = x
+    less = w.add("Sub", node, largest, part="less")
+    w.add("Exp", node, part="exp")
+    w.add("ReduceSum", node, axis, part="total")
+    log = w.add("Log", node, part="log")
+    w.value = less
+    w.add("Sub", node, log)
+    return True
+
+
+def _activations(w: Writer, node: Node) -> bool:
+    """The second of two activations after a convolution, kept apart from the first.
+
+    A Max of a value with itself is that value, and the optimiser sees no single consumer there that it could fuse.
+    """
+    chain = [earlier for earlier in w.chain if not isinstance(earlier.op, ops.Dropout | ops.Dropout2d)]
+    if not isinstance(node.op, ops.Pointwise) or not chain or not isinstance(chain[-1].op, ops.Pointwise):
+        return False
+    passed = (ops.Pointwise, ops.BatchNorm, Affine)
+    if not isinstance(next((n.op for n in reversed(chain) if not isinstance(n.op, passed)), None), ops.Conv2d):
+        return False
+    if _keeps(chain[-1].op, node.op):
+        w.add("Identity", node)
+        return True
+    w.add("Max", node, w.value, part="apart")
+    return False
+
+
+def _keeps(first: ops.Pointwise, second: ops.Pointwise) -> bool:
+    """True if the second activation returns what the first one does: it changes only negative numbers."""
+    return first.bounds[0] >= 0 and isinstance(second, ops.ReLU | ops.LeakyReLU | ops.ELU)
+
+
+_LOWERINGS: dict[str, Lowering] = {LRN: _lrn, LOG_SOFTMAX: _log_softmax, ACTIVATIONS: _activations}

@@ -1,0 +1,97 @@
+"""What onnxruntime's providers lack, and what they compute wrongly: one row each, with a graph that shows it.
+
+A file that is exported for a device (`lower_for`) says in other operators, exactly, what the rows of that device say;
+exporters/onnx_lowering.py writes them. A test runs each row's graph where the device is here, and fails once it is no
+longer true: then the row and its lowering go.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """One gap or fault of a device.
+
+    `kind` is "missing" for what has no kernel, "wrong" for what is computed wrongly. `seen` are the versions that were
+    seen with it. `graph` is the smallest graph that shows it, in ONNX's text format. `instead` says how a file for the
+    device is written, empty if it can't be.
+    """
+
+    name: str
+    device: str
+    kind: Literal["missing", "wrong"]
+    what: str
+    seen: str
+    graph: str
+    instead: str = ""
+
+
+_WEBGPU = "onnxruntime-ep-webgpu 0.4.0, onnxruntime 1.31.1"
+_OPSETS = '<ir_version: 8, opset_import: ["" : 17]>'
+
+LRN, LOG_SOFTMAX, ACTIVATIONS, FLOAT64 = "LRN", "LogSoftmax", "two activations", "float64"
+
+GAPS = (
+    Gap(
+        LRN,
+        "webgpu",
+        "missing",
+        "it has no kernel for LRN",
+        _WEBGPU,
+        f"{_OPSETS} lrn (float[1,3,2,2] input) => (float[1,3,2,2] scores) {{ scores = LRN <size = 3> (input) }}",
+        "squares, averaged over a window of channels that AveragePool sees as rows",
+    ),
+    Gap(
+        LOG_SOFTMAX,
+        "webgpu",
+        "missing",
+        "it has no kernel for LogSoftmax",
+        _WEBGPU,
+        f"{_OPSETS} log_softmax (float[1,3] input) => (float[1,3] scores) {{ scores = LogSoftmax (input) }}",
+        "x - max(x) - log(sum(exp(x - max(x))))",
+    ),
+    Gap(
+        ACTIVATIONS,
+        "webgpu",
+        "wrong",
+        "of two activations after a convolution, the second one replaces the first when they are fused into it",
+        _WEBGPU,
+        f"{_OPSETS} activations (float[1,1,1,2] input) => (float[1,1,1,2] scores)"
+        "<float[1,1,1,1] weight = {1}>"
+        "{ maps = Conv (input, weight) positive = Relu (maps) scores = Tanh (positive) }",
+        "an Identity where the second one does nothing, else Max(x, x) between them",
+    ),
+    Gap(
+        FLOAT64,
+        "cpu",
+        "missing",
+        "it has no convolution in float64",
+        "onnxruntime 1.31.1",
+        f"{_OPSETS} float64 (double[1,1,2,2] input) => (double[1,1,2,2] scores)"
+        "<double[1,1,1,1] weight = {1}>"
+        "{ scores = Conv (input, weight) }",
+        "",
+    ),
+)
+"""Each device's in one piece."""
+
+
+def gaps_of(devices: Iterable[str]) -> tuple[Gap, ...]:
+    """The rows of devices for which a file can be written otherwise."""
+    named = set(devices)
+    return tuple(gap for gap in GAPS if gap.device in named and gap.instead)
+
+
+def lowered_devices() -> tuple[str, ...]:
+    """The devices for which a file can be written otherwise."""
+    return tuple(dict.fromkeys(gap.device for gap in GAPS if gap.instead))
+
+
+def written_for(*devices: str) -> dict[str, tuple[str, ...]]:
+    """The ONNX exporter's option with which a file suits the devices; empty where every file does."""
+    named = tuple(device for device in lowered_devices() if device in devices)
+    return {"lower_for": named} if named else {}

@@ -1,0 +1,180 @@
+"""What a device lacks is written in what it has: exactly, only for the devices named, and told."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from oracle_graphs import hash_weights
+from test_onnx_file import every_op, export, model_of, run
+
+import nin_spec
+from nin_spec.diagnostics import ExportError
+from nin_spec.exporter import make
+from nin_spec.exporters.onnx_lowering import lowerings
+from nin_spec.ir import ops
+from nin_spec.ir.graph import Graph
+from nin_spec.ir.types import TensorType
+from nin_spec.precision.float16 import to_float16
+from nin_spec.provider_gaps import GAPS, lowered_devices, written_for
+from nin_spec.torch_module import build_module
+
+POINTWISE = [ops.ReLU(), ops.LeakyReLU(0.1), ops.ELU(0.7), ops.GELU(), ops.GELU(approximate=True), ops.SiLU()]
+POINTWISE += [ops.Hardswish(), ops.Mish(), ops.Sigmoid(), ops.Tanh()]
+
+
+def chain(*found: ops.Op, shape: tuple[int, ...] = (3, 5, 6), **options: Any) -> Graph:
+    """A graph of these ops."""
+    graph = Graph("chain", TensorType(shape), **options)
+    for i, op in enumerate(found):
+        graph = graph.then(f"layers.{i}", op)
+    return graph
+
+
+def kinds(data: bytes) -> list[str]:
+    """The operators of a file."""
+    return [node.op_type for node in onnx.load_from_string(data).graph.node]
+
+
+def reference(graph: Graph, x: np.ndarray) -> np.ndarray:
+    """The nn.Module's result in float64."""
+    module = build_module(graph).double()
+    module.load_state_dict({name: torch.from_numpy(w.astype(np.float64)) for name, w in hash_weights(graph).items()})
+    with torch.inference_mode():
+        return np.asarray(module(torch.from_numpy(x.astype(np.float64))).numpy())
+
+
+def close(graph: Graph, x: np.ndarray, tolerance: float = 1e-5, **options: Any) -> list[str]:
+    """The operators of a graph's file for every device, once it was compared."""
+    data = export(model_of(graph), lower_for=lowered_devices(), **options)
+    onnx.checker.check_model(onnx.load_from_string(data), full_check=True)
+    wanted = reference(graph, x)
+    np.testing.assert_allclose(run(data, x), wanted, rtol=tolerance, atol=tolerance * np.abs(wanted).max())
+    return kinds(data)
+
+
+def pictures(*shape: int, scale: float = 1.0) -> np.ndarray:
+    """Seeded noise."""
+    return (np.random.default_rng(0).standard_normal(shape) * scale).astype(np.float32)
+
+
+def test_every_row_that_says_how_is_written() -> None:
+    """The table and the lowerings are of one another."""
+    for gap in GAPS:
+        assert bool(lowerings([gap.device])) == (gap.device in lowered_devices())
+    rows = {gap.name for gap in GAPS if gap.instead}
+    assert len(lowerings(lowered_devices())) == len(rows)
+    assert written_for("cpu", "cuda", "auto") == {}
+    assert written_for("cpu", "webgpu") == {"lower_for": ("webgpu",)}
+
+
+@pytest.mark.parametrize("opset", [13, 17, 18, 20, 26])
+def test_every_op_computes_the_same(opset: int) -> None:
+    """At each opset, without the operators that are missing."""
+    graph = every_op()
+    found = close(graph, pictures(2, 4, 13, 14), opset=opset)
+    assert not {"LRN", "LogSoftmax"} & set(found)
+
+
+@pytest.mark.parametrize("size", [1, 3, 5, 9])
+@pytest.mark.parametrize(("alpha", "beta", "k"), [(1e-4, 0.75, 1.0), (0.9, 0.3, 1e-3), (30.0, 1.7, 2.0)])
+def test_lrn(size: int, alpha: float, beta: float, k: float) -> None:
+    """Windows narrower and wider than the channels, at a fixed and at an open size."""
+    op = ops.LocalResponseNorm(size, alpha, beta, k)
+    for open_size in (False, True):
+        graph = chain(op, ops.AdaptiveAvgPool2d(), ops.Flatten(), shape=(5, 4, 3), open_size=open_size)
+        assert "LRN" not in close(graph, pictures(2, 5, 4, 3, scale=3))
+
+
+def test_lrn_in_float16() -> None:
+    """Squares of large numbers do not overflow; small ones are as exact as float16 allows."""
+    graph = chain(ops.LocalResponseNorm(5, 1e-4, 0.75, 2.0), ops.AdaptiveAvgPool2d(), ops.Flatten(), shape=(6, 4, 4))
+    data, _ = to_float16(export(model_of(graph), lower_for="webgpu"))
+    for scale in (0.01, 1.0, 600.0):
+        x = pictures(2, 6, 4, 4, scale=scale)
+        wanted = reference(graph, x)
+        np.testing.assert_allclose(run(data, x), wanted, rtol=1e-2, atol=2e-3 * np.abs(wanted).max())
+
+
+@pytest.mark.parametrize("scale", [1e-3, 1.0, 300.0])
+def test_log_softmax(scale: float) -> None:
+    """Scores so far apart that a softmax would be 0 keep their logarithm; in float16 these nodes stay in float32."""
+    graph = chain(ops.LogSoftmax(), shape=(7,))
+    x = pictures(3, 7, scale=scale)
+    assert "LogSoftmax" not in close(graph, x)
+    half, _ = to_float16(export(model_of(graph), lower_for="webgpu"))
+    np.testing.assert_allclose(run(half, x), reference(graph, x), rtol=1e-5, atol=1e-5 * scale)
+
+
+@pytest.mark.parametrize(("first", "second"), list(itertools.product(POINTWISE, repeat=2)), ids=repr)
+def test_two_activations(first: ops.Pointwise, second: ops.Pointwise) -> None:
+    """The second does nothing behind the first and is left out, or is kept apart from it by one node."""
+    graph = chain(ops.Conv2d(4, (1, 1)), first, second, ops.AdaptiveAvgPool2d(), ops.Flatten())
+    found = close(graph, pictures(2, 3, 5, 6, scale=2))
+    idle = isinstance(first, ops.ReLU | ops.Sigmoid) and isinstance(second, ops.ReLU | ops.LeakyReLU | ops.ELU)
+    assert ("Identity" in found, "Max" in found) == (idle, not idle)
+
+
+@pytest.mark.parametrize(
+    ("before", "parted"),
+    [
+        ([ops.Conv2d(4, (1, 1)), ops.ReLU(), ops.Dropout(0.5)], True),
+        ([ops.Conv2d(4, (1, 1)), ops.BatchNorm(), ops.ReLU()], True),
+        ([ops.Conv2d(4, (1, 1)), ops.ReLU(), ops.Tanh()], True),
+        ([ops.Conv2d(4, (1, 1)), ops.ReLU(), ops.MaxPool2d((2, 2), (2, 2))], False),
+        ([ops.Conv2d(4, (1, 1)), ops.PReLU()], False),
+        ([ops.Conv2d(4, (1, 1)), ops.MaxPool2d((2, 2), (2, 2)), ops.ReLU()], False),
+        ([ops.ReLU()], False),
+        ([], False),
+    ],
+    ids=str,
+)
+def test_only_what_the_optimiser_would_fuse_is_parted(before: list[ops.Op], parted: bool) -> None:  # noqa: FBT001
+    """Activations that follow one another behind a convolution."""
+    graph = chain(*before, ops.Tanh(), ops.AdaptiveAvgPool2d(), ops.Flatten())
+    assert ("Max" in close(graph, pictures(2, 3, 5, 6), without="fold_batch_norm")) == parted
+
+
+def test_a_file_for_no_device_is_as_before() -> None:
+    """Every provider but those of the table computes it, and its metadata names no device."""
+    proto = onnx.load_from_string(export(model_of(every_op())))
+    assert {"LRN", "LogSoftmax"} <= {node.op_type for node in proto.graph.node}
+    assert "nin_spec.lowered_for" not in {p.key for p in proto.metadata_props}
+
+
+def test_what_changed_is_told() -> None:
+    """Under the device, at the node's line in the spec; nothing where nothing had to."""
+    network = nin_spec.compile(nin_spec.loads(SPEC))
+    (*_, told) = make(network.initialise(), "onnx", {"lower_for": "webgpu"}).passes
+    assert told.name == "for webgpu"
+    assert [(c.node, c.span.line if c.span else 0, c.what) for c in told.changes] == [
+        ("blocks.0.norms.0", 6, f"LocalResponseNorm({LRN}) written as Mul, Mul, Transpose, AveragePool, {REST}"),
+        ("blocks.1.activation", 7, "Tanh() after Max"),
+        ("head.output", 8, "LogSoftmax() written as ReduceMax, Sub, Exp, ReduceSum, Log, Sub"),
+    ]
+    (*_, idle) = make(nin_spec.compile("nin_digits").initialise(), "onnx", {"lower_for": "webgpu"}).passes
+    assert idle.changes == ()
+
+
+LRN = "size=3, alpha=0.0001, beta=0.75, k=1.0"
+REST = "Transpose, Add, Pow, Div"
+SPEC = """\
+spec: 1
+name: told
+input: {channels: 3, size: 8}
+classes: 2
+blocks:
+  - {channels: [4], kernel: 3, norm: {kind: lrn, size: 3}, order: [norm, conv, activation]}
+  - {activation: tanh}
+head: {dense: [classes], output: log_softmax}
+"""
+
+
+def test_an_unknown_device_is_refused() -> None:
+    """With what is known."""
+    with pytest.raises(ExportError, match="webgpu"):
+        make(nin_spec.compile("nin_digits").initialise(), "onnx", {"lower_for": "webgp"})
