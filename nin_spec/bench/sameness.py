@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from nin_spec.runtime.tolerances import relative_difference
+
 Array = NDArray[np.floating[Any]]
 
 TOLERANCES = {
@@ -36,7 +38,7 @@ class Judge:
             return None
         other, coarse, wanted = self.first[batch]
         allowed = max(tolerance(precision), tolerance(coarse))
-        apart = difference(scores, wanted)
+        apart = relative_difference(scores, wanted)
         if apart <= allowed:
             return None
         return f"its scores differ from those of {other}: {_describe(scores, wanted, apart)}, allowed {allowed:g}"
@@ -45,15 +47,6 @@ class Judge:
 def tolerance(precision: str) -> float:
     """The tolerance of a precision; for an unknown one, float32's."""
     return TOLERANCES.get(precision, TOLERANCES["float32"])
-
-
-def difference(got: Array, wanted: Array) -> float:
-    """The largest difference relative to the largest expected value; infinite for a different shape or NaN."""
-    if got.shape != wanted.shape or not (np.isfinite(got).all() and np.isfinite(wanted).all()):
-        return float("inf")
-    largest = float(np.abs(wanted).max(initial=0.0))
-    apart = float(np.abs(got.astype(np.float64) - wanted).max(initial=0.0))
-    return apart / largest if largest else apart
 
 
 def _describe(got: Array, wanted: Array, apart: float) -> str:

@@ -17,7 +17,7 @@ from nin_spec.importers.chain import Array, reading
 from nin_spec.model import Model, Preprocessing
 
 TOLERANCE = 1e-4
-"""Largest difference from the original, relative to its largest value; see nin_spec.runtime.parity."""
+"""Largest difference from the original, relative to its largest value; see nin_spec.runtime.tolerances."""
 LARGE = 1000.0
 """The largest of the scales that inputs are drawn at."""
 _LAST_BITS = 2.0**-21

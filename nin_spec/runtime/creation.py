@@ -101,7 +101,8 @@ def create_settled(file: File, target: Target, request: Request) -> tuple[Any, s
     if target.provider.reads_file:
         dtypes = _read_dtypes(file)
         precision, remarks = settle(device, dtypes, asked, target.has, widens=target.provider.widens)
-        use = Use(precision, request.threads, dtypes.input_name, dtypes.input_shape)
+        plugged = target.hardware is not None
+        use = Use(precision, request.threads, dtypes.input_name, dtypes.input_shape, plugged)
         inference = _create(file, target, use)
     else:
         inference = _create(file, target, Use(asked or "float32", request.threads))

@@ -18,10 +18,11 @@ from nin_spec import __version__, children
 from nin_spec.diagnostics import DeviceError, NinSpecError
 from nin_spec.runtime import plugins
 from nin_spec.runtime.installation import (
-    INSTALL_CPU,
     INSTALL_GPU,
     import_onnxruntime,
     instead_of,
+    older_than_required,
+    one_of,
     onnxruntime_packages,
     other_cuda,
     version_of,
@@ -197,9 +198,9 @@ def _findings(
 ) -> tuple[Finding, ...]:
     found: list[Finding] = []
     if len(runtimes) > 1:
-        install = INSTALL_GPU if "onnxruntime-gpu" in runtimes else INSTALL_CPU
         message = f"{' and '.join(runtimes)} are installed together, and overwrite each other's files"
-        found.append(Finding(message, instead_of(runtimes, install)))
+        found.append(Finding(message, instead_of(runtimes, one_of(runtimes))))
+    found += _old_onnxruntime()
     if torch.error and packages["torch"]:
         found.append(Finding(f"torch can't be imported: {torch.error}", "pip install --force-reinstall torch"))
     if torch.cuda and cuda and _major(torch.cuda) != _major(cuda):
@@ -209,6 +210,15 @@ def _findings(
     found += _other_cuda(cuda) if cuda else []
     found += [Finding(f"{name} is not installed", f"pip install {name}") for name, v in packages.items() if v is None]
     return tuple(found)
+
+
+def _old_onnxruntime() -> list[Finding]:
+    try:
+        found = older_than_required()
+    except DeviceError:
+        return []  # the devices' own reports have the error
+    remedy = "prove each export on its device (nin-spec export --device), and open only files that you trust"
+    return [Finding(found, remedy)] if found else []
 
 
 def _other_cuda(cuda: str) -> list[Finding]:

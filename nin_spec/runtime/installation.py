@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 import os
+import re
 import sys
 import threading
 from collections.abc import Iterator, Sequence
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 INSTALL_GPU = 'pip install "onnxruntime-gpu[cuda,cudnn]"'
 INSTALL_CPU = "pip install onnxruntime"
+INSTALL_OPENVINO = "pip install onnxruntime-openvino"
 HAS_GPU_WHEELS = sys.platform in ("linux", "win32")
 
 # Packages of libraries that onnxruntime's CUDA provider links: up to CUDA 12 the name has CUDA's major version, later
@@ -26,6 +28,9 @@ HAS_GPU_WHEELS = sys.platform in ("linux", "win32")
 _CUDA_PACKAGES = ("nvidia-cublas", "nvidia-cuda-runtime")
 _CUDA_MAJORS = (11, 12, 13)
 _PLUGINS = "onnxruntime-ep-"
+_OPENVINO = "onnxruntime-openvino"
+_OLDEST = (1, 24)
+"""The first that reports the provider of each node."""
 _LOADING = threading.Lock()
 
 
@@ -46,7 +51,8 @@ def _is_utf8(name: str) -> bool:
 def import_onnxruntime(part: str = "") -> Any:
     """Import onnxruntime, or a submodule such as `quantization`; no other code imports it.
 
-    It is checked to be complete, and its telemetry is disabled. Raises DeviceError if it is missing or broken.
+    It is checked to be complete, and its telemetry is disabled. Raises DeviceError if it is missing, broken or older
+    than the report of where each node runs, without which a fallback would be silent.
     """
     try:
         with _LOADING, environment(*TELEMETRY):
@@ -55,6 +61,8 @@ def import_onnxruntime(part: str = "") -> Any:
         raise _broken(f"onnxruntime can't be imported: {error}") from error
     if not hasattr(ort, "InferenceSession"):
         raise _broken("onnxruntime is broken: the module has no InferenceSession")
+    if _numbers(ort.__version__) < _OLDEST:
+        raise _broken(f"onnxruntime {ort.__version__} is too old: it can't tell on which provider a node runs")
     # Other code may have imported it before, with telemetry.
     ort.disable_telemetry_events()
     return importlib.import_module(f"onnxruntime.{part}") if part else ort
@@ -75,9 +83,38 @@ def environment(name: str, value: str) -> Iterator[None]:
 
 
 def _broken(message: str) -> DeviceError:
-    install = f"{INSTALL_GPU} ({INSTALL_CPU} without an NVIDIA GPU)" if HAS_GPU_WHEELS else INSTALL_CPU
-    hint = instead_of(onnxruntime_packages(), install)
+    packages = onnxruntime_packages()
+    hint = instead_of(packages, one_of(packages))
     return DeviceError(Code.DEVICE_UNAVAILABLE, message, hint=hint)
+
+
+def one_of(packages: Sequence[str]) -> str:
+    """The command that installs one package instead of these. Nothing brings onnxruntime-openvino unasked."""
+    if _OPENVINO in packages:
+        return f"{INSTALL_OPENVINO} (for an NVIDIA GPU {INSTALL_GPU})"
+    return f"{INSTALL_GPU} ({INSTALL_CPU} without an NVIDIA GPU)" if HAS_GPU_WHEELS else INSTALL_CPU
+
+
+def older_than_required() -> str | None:
+    """A sentence on an onnxruntime below the bound of nin-spec's own metadata; None if there is none.
+
+    pip sees to the bound for the packages that nin-spec names, but not for onnxruntime-openvino, which replaces them.
+    """
+    from importlib.metadata import PackageNotFoundError, requires
+
+    try:
+        named = (re.match(r"onnxruntime(?:-gpu)?\s*>=\s*([\d.]+)", line) for line in requires("nin-spec") or ())
+    except PackageNotFoundError:  # run from a checkout that is not installed
+        return None
+    bound = next((found[1] for found in named if found), None)
+    version = import_onnxruntime().__version__
+    if bound is None or _numbers(version) >= _numbers(bound):
+        return None
+    return f"onnxruntime {version} is older than {bound}, with which nin-spec is tested"
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(map(int, re.findall(r"\d+", version)[:3]))
 
 
 def instead_of(packages: Sequence[str], install: str) -> str:

@@ -22,12 +22,13 @@ Shape = tuple[int | None, ...]
 
 @dataclass(frozen=True, slots=True)
 class Use:
-    """The use of a session: its precision, its threads, and the file's input if known."""
+    """The use of a session: its precision, its threads, the file's input if known, and whether a plug-in computes."""
 
     precision: str
     threads: int
     input_name: str = ""
     input_shape: Shape = ()
+    plugged: bool = False
 
 
 class DeviceOptions(BaseModel):
@@ -230,9 +231,9 @@ _HINTS = {"float32": "f32", "float16": "f16", "bfloat16": "bf16"}
 
 
 class OpenvinoOptions(DeviceOptions):
-    """Intel hardware through the plug-in onnxruntime-ep-openvino (OpenVINO: inference devices and properties)."""
+    """OpenVINO, built into onnxruntime or a plug-in (OpenVINO: inference devices and properties)."""
 
-    device: Literal["CPU", "GPU", "NPU"] = Field("CPU", description="which Intel hardware to use")
+    device: Literal["CPU", "GPU", "NPU"] = Field("CPU", description="which hardware to use; GPU and NPU are Intel's")
     precision: Arithmetic | None = Field(None, description="precision for a float32 file; by default the file's own")
     streams: int = Field(1, ge=1, le=1024, description="parallel runs: 1 for the lowest latency, more for many callers")
 
@@ -244,7 +245,9 @@ class OpenvinoOptions(DeviceOptions):
             properties["NUM_STREAMS"] = str(self.streams)
         if self.device == "CPU":
             properties["INFERENCE_NUM_THREADS"] = str(use.threads)
-        return {"load_config": json.dumps({self.device: properties})}
+        # A plug-in gets the hardware as onnxruntime's own device.
+        place = {} if use.plugged else {"device_type": self.device}
+        return {**place, "load_config": json.dumps({self.device: properties})}
 
     def asked_precision(self) -> str | None:
         return self.precision

@@ -31,34 +31,13 @@ from nin_spec.runtime.parity_inputs import Batch, cut, inputs, shapes_of
 from nin_spec.runtime.proof_memory import UNPROVED, LeftOut, ProofMemory
 from nin_spec.runtime.providers import Device, lookup
 from nin_spec.runtime.session import Session, open_session
+from nin_spec.runtime.tolerances import relative_difference, tolerance_of
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from nin_spec.torch_module import NiNModule
 
-
-@dataclass(frozen=True, slots=True)
-class Tolerance:
-    """The largest allowed difference, relative to the largest reference value of the batch, and its reason."""
-
-    allowed: float
-    why: str
-
-
-ANY = "any"
-TOLERANCES: dict[tuple[str, str], Tolerance] = {
-    ("float32", ANY): Tolerance(
-        1e-4, "float32 rounding stays below 1e-5, while a wrong border or epsilon causes about 1e-3"
-    ),
-    ("float64", ANY): Tolerance(1e-9, "float64 rounding stays below 1e-13"),
-    # Measured over the shipped specs and the published networks, every layer's output rounded: 3e-3 and 9e-3.
-    ("float16", ANY): Tolerance(1e-2, "all published networks stayed below 3e-3"),
-    ("bfloat16", ANY): Tolerance(5e-2, "all published networks stayed below 1e-2"),
-    # Measured on trained networks: 0.02 to 0.04, and 0.2 to 0.3 where products saturate.
-    ("int8", ANY): Tolerance(0.15, "trained networks stayed below 0.05, while sums that saturate cause about 0.2"),
-}
-"""By precision and provider; ANY applies to a provider without its own row."""
 
 _TIE = 1e-4
 """Scores closer than this, relative to the largest, have no order."""
@@ -201,27 +180,16 @@ def _itemsize(data: bytes, device: Device, options: Mapping[str, object] | None)
     return {"float64": 8, "float16": 6}.get(dtypes_of_file(data).held, 4)
 
 
-def tolerance_of(precision: str, provider: str) -> Tolerance:
-    """The row of the table. Raises InputError for a precision without one."""
-    found = TOLERANCES.get((precision, provider)) or TOLERANCES.get((precision, ANY))
-    if found is None:
-        known = ", ".join(dict.fromkeys(name for name, _ in TOLERANCES))
-        message = f"parity is defined for {known}, but the file computes in {precision}"
-        raise InputError(Code.MODEL_UNREADABLE, message)
-    return found
-
-
 def compare(x: Array, got: Array, wanted: Array, tolerance: float, dtype: np.dtype[Any] | None = None) -> Case:
     """The difference of `got` from `wanted`; infinite for a different shape or dtype, or non-finite values.
 
     `dtype` is that of the file's computation, by default that of `x`.
     """
-    same = got.shape == wanted.shape and got.dtype == (x.dtype if dtype is None else dtype)
-    if not same or not (np.isfinite(got).all() and np.isfinite(wanted).all()):
+    relative = relative_difference(got, wanted)
+    if got.dtype != (x.dtype if dtype is None else dtype) or relative == float("inf"):
         return Case(x.shape, float("inf"), float("inf"), 0)
     difference = float(np.abs(got.astype(np.float64) - wanted).max(initial=0.0))
     largest = float(np.abs(wanted).max(initial=0.0))
-    relative = difference / largest if largest else difference
     rows = np.arange(len(wanted))
     flat = wanted.reshape(len(wanted), -1)
     # Equal scores have no order: they agree if our best class is a best class of the reference.

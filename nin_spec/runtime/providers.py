@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from nin_spec.diagnostics import Code, DeviceError, nearest
-from nin_spec.runtime import plugins
+from nin_spec.runtime import openvino, plugins
 from nin_spec.runtime.adapters import Adapter, adapter_of
 from nin_spec.runtime.arithmetic import intel_arithmetic
 from nin_spec.runtime.fusions import harmful
@@ -24,6 +24,7 @@ from nin_spec.runtime.installation import (
     HAS_GPU_WHEELS,
     INSTALL_CPU,
     INSTALL_GPU,
+    INSTALL_OPENVINO,
     cuda_major,
     import_onnxruntime,
     instead_of,
@@ -58,7 +59,8 @@ class Provider:
     device with some options; None if it computes in the file's dtype. `reads_file` is true if the options or the
     precision depend on the file, `widens` if a float16 file is computed in float32 where there is no float16. `adapter`
     returns the graphics adapter behind the hardware, and `harmful` the optimisers to be disabled for a file. `not_auto`
-    is why "auto" skips the device, `behind` why "auto" tries it after the CPU.
+    is why "auto" skips the device, `behind` why "auto" tries it after the CPU. `elsewhere` installs an onnxruntime that
+    has a plug-in's provider for other hardware.
     """
 
     device: Device
@@ -70,6 +72,7 @@ class Provider:
     hardware: Callable[[int | None], str | None] | None = None
     install: str = INSTALL_CPU
     hardware_remedy: str = ""
+    elsewhere: str = ""
     plugin: Plugin | None = None
     computes: Callable[[Plugin | None, Any], frozenset[str]] | None = None
     reads_file: bool = False
@@ -90,7 +93,7 @@ def _gpu_arithmetic(_plugin: Plugin | None, options: Any) -> frozenset[str]:
 def _intel_arithmetic(plugin: Plugin | None, options: Any) -> frozenset[str]:
     """OpenVINO's report of its hardware. A bfloat16 hint without hardware support silently computes in float32."""
     if plugin is None:
-        return frozenset()
+        return intel_arithmetic(openvino.capabilities(options.hardware()))
     found = plugins.find_hardware(plugin, options.hardware())
     return intel_arithmetic(found.ep_metadata.get("OPTIMIZATION_CAPABILITIES", ""))
 
@@ -140,15 +143,20 @@ PROVIDERS: dict[Device, Provider] = {
     )
 }
 
+_OPENVINO: dict[str, Any] = {
+    "name": openvino.PROVIDER,
+    "options": OpenvinoOptions,
+    "computes": _intel_arithmetic,
+    "reads_file": True,
+    "behind": "is used only for what cpu can't compute, because it is not faster in float32",
+}
+
 # Facts on known plug-ins. An unknown one takes no options, and is tried by "auto".
 _KNOWN_PLUGINS: dict[str, dict[str, Any]] = {
     "openvino": {
-        "name": "OpenVINOExecutionProvider",
-        "options": OpenvinoOptions,
-        "computes": _intel_arithmetic,
-        "reads_file": True,
+        **_OPENVINO,
         "hardware_remedy": "use a machine with Intel hardware, which it requires",
-        "behind": "is used only for what cpu can't compute, because it is not faster in float32",
+        "elsewhere": INSTALL_OPENVINO,
     },
     "webgpu": {
         "name": "WebGpuExecutionProvider",
@@ -172,6 +180,8 @@ def find_providers() -> dict[Device, Provider]:
     # time at batches of 1, 8 and 64 (the best of many runs), and 0.3 s more to start.
     found = plugins.discover(frozenset({*PROVIDERS, "auto"}))
     rows = {device: _plugin_row(plugin) for device, plugin in found.items()}
+    if openvino.is_built_in():  # a plug-in with the provider of the same name can't be registered beside it
+        rows["openvino"] = Provider("openvino", library=openvino.LIBRARY, install=INSTALL_OPENVINO, **_OPENVINO)
     ahead = {device: row for device, row in rows.items() if not row.behind}
     last = {"cpu": PROVIDERS["cpu"]}
     return {**{d: p for d, p in PROVIDERS.items() if d != "cpu"}, **ahead, **last, **rows}
@@ -211,7 +221,10 @@ def lookup(device: Device) -> Provider:
     message = f"unknown device {device!r}"
     if device in _KNOWN_PLUGINS:
         message = f"{device} can't be used: its plug-in is not installed"
-        raise DeviceError(Code.DEVICE_UNAVAILABLE, message, hint=f"pip install 'nin-spec[{device}]'")
+        hint = f"pip install 'nin-spec[{device}]'"
+        if other := _KNOWN_PLUGINS[device].get("elsewhere"):
+            hint += f" for Intel hardware; for any other x86-64 CPU: {instead_of(onnxruntime_packages(), other)}"
+        raise DeviceError(Code.DEVICE_UNAVAILABLE, message, hint=hint)
     choices = ["auto", *found]
     near = "cuda" if device == "gpu" else nearest(device, choices)
     asked = f"did you mean {near!r}? " if near else ""
@@ -254,8 +267,10 @@ def _explain_plugin(provider: Provider, plugin: Plugin, options: DeviceOptions) 
         hardware = plugins.find_hardware(plugin)
         adapter = provider.adapter(hardware) if provider.adapter else None
     except PluginError as error:
-        remedy = error.remedy or provider.hardware_remedy
-        return _unusable(provider, str(error), ", or ".join(r for r in (remedy, "pass --device cpu") if r))
+        remedies = [error.remedy or provider.hardware_remedy, "pass --device cpu"]
+        if provider.elsewhere and not error.remedy:
+            remedies.insert(1, f"for any other x86-64 CPU: {instead_of(onnxruntime_packages(), provider.elsewhere)}")
+        return _unusable(provider, str(error), ", or ".join(filter(None, remedies)))
     status = ProviderStatus(provider.device, provider.name, usable=True, computes=_computes(provider))
     if adapter is None:
         return status
@@ -322,7 +337,9 @@ def _missing_libraries(ort: Any, provider: Provider, library: Path | None) -> tu
         ort.preload_dlls()
     for folder in provider.folders:
         preload(folder, provider.opens)
-    return unloadable(dict.fromkeys((*needed(library), *provider.opens)))
+    # A library beside the provider's own is found through the latter's run path, and not by its name alone.
+    linked = (name for name in needed(library) if not (library.parent / name).is_file())
+    return unloadable(dict.fromkeys((*linked, *provider.opens)))
 
 
 def available_threads() -> int:

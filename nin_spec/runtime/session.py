@@ -1,12 +1,13 @@
 """A model opened on one device, and tested to run there.
 
 A device requested by name never falls back: a missing provider or library, a node placed elsewhere, or a failing first
-inference is a DeviceError. "auto" uses the best device that passes the same checks, and `Session.choice` records it and
-why not the others.
+inference is a DeviceError. "auto" uses the best device that passes the same checks (nin_spec.runtime.auto), and
+`Session.choice` records it and why not the others.
 """
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -18,6 +19,7 @@ from numpy.typing import NDArray
 
 from nin_spec.diagnostics import Code, DeviceError, InputError
 from nin_spec.provider_gaps import lowered_devices
+from nin_spec.runtime.auto import choose
 from nin_spec.runtime.buckets import BucketRunner, Place
 from nin_spec.runtime.creation import File, Request, create_settled, find_target, unavailable
 from nin_spec.runtime.failures import error_types, unreadable, without_noise
@@ -159,24 +161,26 @@ def open_session(  # noqa: PLR0913 keywords
 
 
 def _open_best(file: File, request: Request) -> Session:
-    """The first device that passes every check, with the reasons against those before it."""
-    refused: list[str] = []
-    rows = list(find_providers().values())
-    for k, provider in enumerate(rows):
-        if provider.not_auto:
-            continue
-        left = [
-            f"{r.device} {r.not_auto or r.behind}" for i, r in enumerate(rows) if r.not_auto or (i > k and r.behind)
-        ]
-        choice = "; ".join((f"{provider.device}, the best that works here", *refused, *left))
+    """The best device that passes every check, with the reasons against the others."""
+
+    def open_on(provider: Provider, precision: str | None) -> Session:
         # A software adapter is slower than the CPU itself, even where one is asked for.
-        own = replace(request, options={"software_adapter": False}) if provider.adapter else request
-        try:
-            return _open(file, provider, own, choice=choice)
-        except DeviceError as error:
-            refused.append(error.diagnostics[0].message.partition(";")[0])
-    hint = "run `nin-spec doctor` to see which devices work, then pass --device and --precision"
-    raise DeviceError(Code.DEVICE_UNAVAILABLE, f"no device works here: {'; '.join(refused)}", hint=hint)
+        options = {"software_adapter": False} if provider.adapter else request.options
+        own = replace(request, precision=precision or request.precision, options=options)
+        return _open(file, provider, own, choice="")
+
+    found = choose(list(find_providers().values()), open_on, _noise)
+    return replace(found.session, choice=found.choice)
+
+
+def _noise(session: Session) -> NDArray[Any]:
+    """A batch of one, or of the file's own size, at the first open size that the network allows."""
+    batch, *rest = session.input_shape
+    shape = _run_once(session, batch or 1, rest)
+    rng = np.random.default_rng(0)
+    if session.dtype.kind == "u":
+        return rng.integers(0, 256, shape, session.dtype)
+    return rng.standard_normal(shape).astype(session.dtype)
 
 
 def _open(file: File, provider: Provider, request: Request, *, choice: str) -> Session:
@@ -310,16 +314,17 @@ def _check_labels(session: Session, name: str) -> None:
         raise unreadable(name, f"it has {len(labels)} labels but returns {show(session.output_shape)} scores")
 
 
-def _run_once(session: Session, batch: int, rest: Sequence[int | None]) -> None:
-    sizes = PROBE_SIZES if None in rest else (0,)
+def _run_once(session: Session, batch: int, rest: Sequence[int | None]) -> tuple[int, ...]:
+    """Run on zeros, and return their shape."""
+    *sizes, last = PROBE_SIZES if None in rest else (0,)
     for size in sizes:
-        try:
-            session.run(np.zeros((batch, *(n or size for n in rest)), session.dtype))
-        except (InputError, DeviceError):
-            if size == sizes[-1]:
-                raise
-        else:
-            return
+        shape = (batch, *(n or size for n in rest))
+        with contextlib.suppress(InputError, DeviceError):
+            session.run(np.zeros(shape, session.dtype))
+            return shape
+    shape = (batch, *(n or last for n in rest))
+    session.run(np.zeros(shape, session.dtype))
+    return shape
 
 
 def _check_size(session: Session, name: str) -> None:

@@ -14,7 +14,7 @@ from nin_spec import guide
 from nin_spec.exporter import make
 from nin_spec.importers import budget, proof, regions
 from nin_spec.network import compile as compile_network
-from nin_spec.runtime.parity import ANY, TOLERANCES
+from nin_spec.runtime.tolerances import ANY, TOLERANCES
 
 Run = Callable[..., Outcome]
 

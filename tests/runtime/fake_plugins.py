@@ -1,4 +1,4 @@
-"""Plug-in packages made by tests, and what the real OpenVINO plug-in can do on this machine."""
+"""Plug-in packages made by tests, and what the real OpenVINO can do on this machine, built in or a plug-in."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import subprocess
 import sys
 from functools import cache
 from pathlib import Path
+
+import onnxruntime
 
 _ASK = """
 import onnxruntime, onnxruntime_ep_openvino as package
@@ -30,10 +32,25 @@ def add_distribution(folder: Path, name: str, version: str, file: str) -> None:
     (info / "RECORD").write_text(f"{file},,\n")
 
 
-@cache
+NOT_SERVED = "the plug-in of OpenVINO does not serve this processor"
+
+
+def openvino_is_built_in() -> bool:
+    """Whether this onnxruntime is the build of onnxruntime-openvino."""
+    return "OpenVINOExecutionProvider" in onnxruntime.get_available_providers()
+
+
 def openvino_problem() -> str | None:
+    """Why OpenVINO can't run a model on this CPU, in either of its homes."""
+    return None if openvino_is_built_in() else plugin_problem()
+
+
+@cache
+def plugin_problem() -> str | None:
     """Why OpenVINO's plug-in can't run a model on this CPU; asked in a process of its own, not of our code."""
+    if openvino_is_built_in():
+        return "onnxruntime has OpenVINO built in, and takes no plug-in of the same name"
     done = subprocess.run([sys.executable, "-c", _ASK], capture_output=True, text=True, check=False)
     if done.returncode:
         return f"onnxruntime-ep-openvino can't be used: {done.stderr.strip().splitlines()[-1]}"
-    return None if "CPU" in done.stdout.split() else "the plug-in of OpenVINO does not serve this processor"
+    return None if "CPU" in done.stdout.split() else NOT_SERVED

@@ -111,6 +111,27 @@ def test_two_onnxruntime_packages_are_a_finding(monkeypatch: pytest.MonkeyPatch)
 
 
 @pytest.mark.usefixtures("no_torch")
+def test_of_several_packages_the_one_that_nothing_brings_unasked_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    """onnxruntime-openvino was installed over the one that nin-spec brings, and for a reason."""
+    monkeypatch.setattr(doctor, "onnxruntime_packages", lambda: ("onnxruntime-gpu", "onnxruntime-openvino"))
+    (finding,) = (f for f in diagnose().findings if "together" in f.message)
+    assert finding.remedy.startswith(
+        "pip uninstall onnxruntime-gpu onnxruntime-openvino, then pip install onnxruntime-openvino"
+    )
+
+
+@pytest.mark.usefixtures("no_torch")
+@pytest.mark.parametrize(("version", "old"), [("1.24.1", True), ("1.999.0", False)])
+def test_an_onnxruntime_below_the_bound_is_a_finding(
+    monkeypatch: pytest.MonkeyPatch, version: str, *, old: bool
+) -> None:
+    """Pip sees to the bound of the packages that nin-spec names, not of onnxruntime-openvino in their place."""
+    monkeypatch.setattr(onnxruntime, "__version__", version)
+    found = [f.message for f in diagnose().findings if "is older than" in f.message]
+    assert [message.startswith(f"onnxruntime {version} is older than 1.") for message in found] == [True] * old
+
+
+@pytest.mark.usefixtures("no_torch")
 def test_cuda_libraries_of_another_major_are_a_finding(monkeypatch: pytest.MonkeyPatch) -> None:
     """The package is named with both majors, and the cure brings the right one."""
     monkeypatch.setattr(installation, "cuda_packages", lambda: {"nvidia-cublas-cu12": 12, "nvidia-cuda-runtime": 13})

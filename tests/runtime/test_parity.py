@@ -19,7 +19,7 @@ from nin_spec.exporters import onnx_rules
 from nin_spec.exporters.onnx_writer import Writer
 from nin_spec.ir import ops
 from nin_spec.model import Model
-from nin_spec.runtime import parity
+from nin_spec.runtime import parity, tolerances
 from nin_spec.runtime.parity import Case, check_parity, compare
 from nin_spec.runtime.session import Session, open_session
 
@@ -262,7 +262,7 @@ def test_the_reference_has_the_numbers_of_the_file() -> None:
 
 def test_numbers_without_a_tolerance_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     """Rather than compared by a tolerance made for others."""
-    monkeypatch.delitem(parity.TOLERANCES, ("float32", parity.ANY))
+    monkeypatch.delitem(tolerances.TOLERANCES, ("float32", tolerances.ANY))
     with pytest.raises(InputError, match="computes in float32"):
         check_parity(small(), export(small()))
 
@@ -314,19 +314,19 @@ def test_equal_scores_have_no_order() -> None:
 def test_every_tolerance_has_its_reason() -> None:
     """Which is printed with the result; a provider's own row comes before that of any."""
     report = check_parity(small(), export(small()))
-    row = parity.tolerance_of("float32", "CPUExecutionProvider")
+    row = tolerances.tolerance_of("float32", "CPUExecutionProvider")
     assert f"(allowed 0.0001: {row.why})" in str(report)
     assert report.as_dict()["tolerance_because"] == row.why
-    assert all(len(found.why) > 20 for found in parity.TOLERANCES.values())
+    assert all(len(found.why) > 20 for found in tolerances.TOLERANCES.values())
     allowed = [
-        parity.tolerance_of(p, "any other").allowed for p in ("float64", "float32", "float16", "bfloat16", "int8")
+        tolerances.tolerance_of(p, "any other").allowed for p in ("float64", "float32", "float16", "bfloat16", "int8")
     ]
     assert allowed == sorted(allowed)
 
 
 def test_a_providers_own_row_counts(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where it computes otherwise than the others."""
-    own = parity.Tolerance(1e-9, "made for this test, and too strict")
-    monkeypatch.setitem(parity.TOLERANCES, ("float32", "CPUExecutionProvider"), own)
+    own = tolerances.Tolerance(1e-9, "made for this test, and too strict")
+    monkeypatch.setitem(tolerances.TOLERANCES, ("float32", "CPUExecutionProvider"), own)
     with pytest.raises(ParityError, match="allowed 1e-09"):
         check_parity(small(), export(small()))

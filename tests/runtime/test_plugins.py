@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import onnxruntime
 import pytest
-from fake_plugins import install, openvino_problem
+from fake_plugins import NOT_SERVED, install, openvino_problem, plugin_problem
 from onnx import helper
 from small_models import FLOAT, content, other_graph, refusal
 
@@ -117,18 +117,26 @@ def test_the_best_hardware_is_taken_unless_another_is_asked_for(monkeypatch: pyt
 
 @pytest.fixture
 def openvino() -> None:
-    """The real plug-in."""
+    """The real one, built in or a plug-in."""
     if problem := openvino_problem():
+        pytest.skip(problem)
+
+
+@pytest.fixture
+def openvino_plugin() -> None:
+    """The real plug-in."""
+    if problem := plugin_problem():
         pytest.skip(problem)
 
 
 def test_openvino_is_refused_where_it_does_not_serve() -> None:
     """The real plug-in on hardware that is not Intel's: it is there, loads, and offers nothing."""
-    if openvino_problem() != "the plug-in of OpenVINO does not serve this processor":
+    if plugin_problem() != NOT_SERVED:
         pytest.skip("it serves this processor, or is not installed")
     found = refusal(DeviceError, lambda: open_session(content(), "openvino"))
     assert "finds no supported hardware; this machine has CPU" in found.message
     assert "Intel" in found.hint
+    assert "then pip install onnxruntime-openvino, or pass --device cpu" in found.hint
 
 
 @pytest.mark.usefixtures("openvino")
@@ -161,7 +169,7 @@ def test_openvino_has_bfloat16_or_says_that_it_has_not(how: str) -> None:
     assert found.message.startswith("openvino can't compute in bfloat16 here; it has float32")
 
 
-@pytest.mark.usefixtures("openvino")
+@pytest.mark.usefixtures("openvino_plugin")
 def test_a_plugin_that_nobody_knows_runs_and_says_so(folder: Path) -> None:
     """The same library under another name: a device without options, whose numbers are its own affair."""
     install(folder, "nobody", "from onnxruntime_ep_openvino import *\nfrom onnxruntime_ep_openvino import get_ep_names")

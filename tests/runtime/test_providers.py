@@ -16,7 +16,7 @@ from fake_plugins import add_distribution, install
 from small_models import has_nvidia_driver
 
 from nin_spec.diagnostics import Code, DeviceError
-from nin_spec.runtime import installation, libraries, plugins, providers
+from nin_spec.runtime import installation, libraries, openvino, plugins, providers
 from nin_spec.runtime.installation import cuda_packages, instead_of, onnxruntime_packages
 from nin_spec.runtime.options import TensorrtOptions
 from nin_spec.runtime.providers import PROVIDERS, available_threads, explain, find_providers, lookup
@@ -60,11 +60,16 @@ def test_a_plugin_is_a_device(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 def test_a_known_plugin_that_is_not_installed_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
     """OpenVINO is a device that everybody may ask for; only its package is missing."""
     monkeypatch.setattr(plugins, "discover", lambda _taken: {})
+    monkeypatch.setattr(openvino, "is_built_in", lambda: False)
+    monkeypatch.setattr(providers, "onnxruntime_packages", lambda: ("onnxruntime-gpu",))
     with pytest.raises(DeviceError) as caught:
         lookup("openvino")
     (found,) = caught.value.diagnostics
     assert found.message == "openvino can't be used: its plug-in is not installed"
-    assert found.hint == "pip install 'nin-spec[openvino]'"
+    assert found.hint == (
+        "pip install 'nin-spec[openvino]' for Intel hardware; for any other x86-64 CPU: "
+        "pip uninstall onnxruntime-gpu, then pip install onnxruntime-openvino"
+    )
 
 
 def test_an_unknown_device_is_refused_with_the_choices() -> None:
@@ -176,6 +181,15 @@ def test_tensorrt_has_the_precisions_of_the_gpu(monkeypatch: pytest.MonkeyPatch)
         assert computes(None, TensorrtOptions()) == {"float32", "int8"} | narrow
 
 
+def test_a_library_beside_the_providers_own_is_not_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The provider's run path leads there; the loader, asked by name, would not find it."""
+    monkeypatch.setattr(providers, "needed", lambda _library: ("libmade-up.so", "libgone.so"))
+    (tmp_path / "libmade-up.so").touch()
+    fake = SimpleNamespace(preload_dlls=lambda: None)
+    row = replace(PROVIDERS["cuda"], opens=())
+    assert providers._missing_libraries(fake, row, tmp_path / "libprovider.so") == ("libgone.so",)
+
+
 def test_nothing_to_remove_is_not_removed() -> None:
     """Without packages the remedy is the installation alone."""
     assert instead_of((), "pip install x") == "pip install x"
@@ -195,6 +209,16 @@ def test_a_missing_or_broken_onnxruntime_is_a_reason(
     assert not status.usable
     assert words in status.reason
     assert "pip install" in status.remedy
+
+
+def test_an_onnxruntime_that_cannot_tell_where_a_node_runs_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before 1.24: a fallback would be silent."""
+    monkeypatch.setattr(onnxruntime, "__version__", "1.23.2")
+    status = explain("cpu")
+    assert not status.usable
+    assert status.reason == "onnxruntime 1.23.2 is too old: it can't tell on which provider a node runs"
+    monkeypatch.setattr(onnxruntime, "__version__", "1.24.0")
+    assert explain("cpu").usable
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_getaffinity"), reason="no affinity on this platform")

@@ -28,8 +28,8 @@ from nin_spec.importers.recognise import Affine
 from nin_spec.ir import ops
 from nin_spec.ir.types import TensorType
 from nin_spec.model import Preprocessing
-from nin_spec.runtime.parity import ANY, TOLERANCES
 from nin_spec.runtime.sizes import other_sizes
+from nin_spec.runtime.tolerances import ANY, TOLERANCES
 
 if TYPE_CHECKING:
     from nin_spec.model import Model
