@@ -10,8 +10,9 @@ from typing import Any, Literal
 
 from nin_spec.diagnostics import Code, InputError
 from nin_spec.extras import require
+from nin_spec.runtime.installation import version_of
 
-RunnerName = Literal["session", "bare", "inference", "torch", "torch-compile", "peak"]
+RunnerName = Literal["session", "bare", "inference", "torch", "torch-compile", "openvino", "mnn", "peak"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +20,9 @@ class Contender:
     """One way to compute a network.
 
     `runner` names what its worker runs, `source` says whether that is the subject's file, an export of the same weights
-    by PyTorch, or the weights; `check` raises InputError if something that it needs is missing.
+    by PyTorch, or the weights; `check` raises InputError if something that it needs is missing. `package` is a
+    distribution without which it is left out, with a remark. `precisions` are those that it computes in on request,
+    `devices` those of ours beside which it is measured, empty for all.
     """
 
     name: str
@@ -27,11 +30,20 @@ class Contender:
     runner: RunnerName
     source: Literal["file", "peer file", "weights"]
     check: Callable[[], None] = lambda: None
+    package: str = ""
+    precisions: tuple[str, ...] = ()
+    devices: tuple[str, ...] = ()
 
     @property
     def is_ours(self) -> bool:
         """True for nin-spec's own sessions."""
         return self.runner == "session"
+
+    def absent(self) -> str:
+        """Why it is left out here, "" if it isn't."""
+        if not self.package or version_of(self.package):
+            return ""
+        return f"{self.name} is left out: pip install {self.package}"
 
 
 def _check_export() -> None:
@@ -46,12 +58,14 @@ def _check_compiler() -> None:
         raise InputError(Code.BENCH_CONTENDER, message, hint=hint)
 
 
+ON_THE_CPU = ("auto", "cpu", "openvino")
+
 OURS = Contender("nin-spec", "the exported file in nin-spec's session", "session", "file")
 
 PEERS: dict[str, Contender] = {
     c.name: c
     for c in (
-        Contender("bare", "the same file in a bare InferenceSession", "bare", "file"),
+        Contender("bare", "the same file in a bare InferenceSession", "bare", "file", devices=("auto", "cpu")),
         Contender(
             "torch-export",
             "torch.onnx.export's file, in the same settings",
@@ -64,6 +78,11 @@ PEERS: dict[str, Contender] = {
             "torch-compile", "inductor, compiled for each batch", "torch-compile", "weights",
             _check_compiler,
         ),
+        Contender(
+            "openvino", "the same file in OpenVINO itself", "openvino", "file",
+            package="openvino", precisions=("float32", "bfloat16", "float16"), devices=ON_THE_CPU,
+        ),
+        Contender("mnn", "the same file in MNN", "mnn", "file", package="MNN", devices=ON_THE_CPU),
     )
 }  # fmt: skip
 """The names that --against takes, in addition to other ONNX files."""
@@ -74,7 +93,8 @@ class Entry:
     """A contender in a contest: its label, device and precision (None: the file's own).
 
     `file` is an ONNX file other than the subject's; `only` are the batch sizes that it runs at, empty for all;
-    `options` are those of the device, as nin_spec.runtime.options reads them.
+    `options` are those of the device, as nin_spec.runtime.options reads them. `spare` means that it is left out, with a
+    remark, if the device can't compute in that precision.
     """
 
     label: str
@@ -84,6 +104,7 @@ class Entry:
     file: str = ""
     only: tuple[int, ...] = ()
     options: Mapping[str, str] = field(default_factory=dict)
+    spare: bool = False
 
 
 @dataclass(frozen=True, slots=True)

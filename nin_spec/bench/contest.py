@@ -64,6 +64,7 @@ class Contest:
             NinSpecError: a contender that is not available, before anything is measured.
             KeyboardInterrupt: it was interrupted; the workers have ended.
         """
+        self._leave_out_absent()
         refuse_misfits(self.subject, self.entries, self.settings.batches)
         if busy := busy_remark(self.machine):
             self.remarks.append(busy)
@@ -98,11 +99,17 @@ class Contest:
 
     # -------------------------------------------------------------- opening
 
+    def _leave_out_absent(self) -> None:
+        absent = {entry.contender.absent() for entry in self.entries} - {""}
+        self.remarks += sorted(absent)
+        self.entries = [entry for entry in self.entries if not entry.contender.absent()]
+
     def _open(self, entry: Entry, folder: Path, stack: ExitStack) -> None:
         """Start a contender's worker. If it dies or does not respond, it is dropped; the others continue."""
         settings = self.settings
         self.progress(f"opening {entry.label}", None)
-        device = self._devices.get(entry.device, entry.device)
+        # The peers run on the device that "auto" chose.
+        device = entry.device if entry.contender.is_ours else self._devices.get(entry.device, entry.device)
         job = self.subject.job(entry, folder, device, settings.threads).as_dict()
         place = folder / f"worker-{len(self._workers)}-{len(self.failures)}"
         try:
@@ -114,14 +121,24 @@ class Contest:
         except WorkerError as error:
             self.failures.append(Failure(entry.label, None, error.reason, error.stderr))
             return
+        except NinSpecError as error:
+            if not entry.spare:
+                raise
+            self.remarks.append(f"{entry.label} is left out: {error.diagnostics[0].message}")
+            return
         self._workers[entry.label] = worker
         self._since[entry.label] = time.perf_counter()
         facts = answer["facts"]
         if entry.contender.is_ours:
-            # The peers run on the device that "auto" chose.
             self._devices.setdefault(entry.device, facts["device"])
         opened = Opened(
-            entry.label, entry.contender.title, facts, answer["seconds"], answer["torch"], entry.contender is PEAK
+            entry.label,
+            entry.contender.title,
+            facts,
+            answer["seconds"],
+            answer["torch"],
+            is_peak=entry.contender is PEAK,
+            is_ours=entry.contender.is_ours,
         )
         self.laps.opened.append(opened)
 

@@ -12,6 +12,9 @@ FORMAT = 1
 ON_THE_PROCESSOR = frozenset({"cpu", "openvino"})
 """Devices whose speed is reported as a fraction of the CPU's peak."""
 
+NOISE = 0.02
+"""A smaller gain is not called one."""
+
 
 @dataclass(frozen=True, slots=True)
 class Settings:
@@ -30,7 +33,7 @@ class Settings:
 
 @dataclass(frozen=True)
 class Opened:
-    """An opened contender: its facts, its start time, and whether torch was loaded."""
+    """An opened contender: its facts, its start time, whether torch was loaded, and whether it is a session of ours."""
 
     label: str
     title: str
@@ -38,6 +41,7 @@ class Opened:
     seconds: float
     torch: bool
     is_peak: bool = False
+    is_ours: bool = False
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data."""
@@ -108,6 +112,15 @@ class Result:
     remarks: Sequence[str]
     complete: bool
     generator: str = field(default="")
+
+    def faster(self) -> Mapping[str, Mapping[int, float]]:
+        """Other runtimes that are faster than the first contender: their share of its time, by label and batch."""
+        others = [o.label for o in self.contenders if not o.is_ours and not o.is_peak]
+        shares = {
+            label: {x.batch: 1 / x.ratio.median for x in self.lines if x.label == label and x.ratio} for label in others
+        }
+        gains = {label: {b: s for b, s in found.items() if s < 1 - NOISE} for label, found in shares.items()}
+        return {label: found for label, found in gains.items() if found}
 
     def line(self, label: str, batch: int) -> Line | None:
         """The line of a contender at a batch size, if measured."""

@@ -246,6 +246,7 @@ def export_with_torch(job: Job) -> None:
 
 def make_runner(job: Job) -> Runner:
     """The runner of a job."""
+    from nin_spec.bench.other_runtimes import MnnRunner, OpenvinoRunner
     from nin_spec.bench.peak import PeakRunner
 
     runners: dict[str, Callable[[Job], Runner]] = {
@@ -254,6 +255,8 @@ def make_runner(job: Job) -> Runner:
         "bare": BareRunner,
         "torch": TorchRunner,
         "torch-compile": CompiledRunner,
+        "openvino": OpenvinoRunner,
+        "mnn": MnnRunner,
         "peak": PeakRunner,
     }
     return runners[job.runner](job)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -217,12 +217,15 @@ def choose_entries(
     several = len(devices) * len(precisions) > 1
     if options and (len(devices) > 1 or devices == ("auto",)):
         raise click.UsageError("--device-option needs exactly one --device")
-    ours = [
+    first, *others = [
         Entry(" ".join(filter(None, ("nin-spec", device if several else "", p))), OURS, device, p, options=options)
         for device in devices
         for p in precisions
     ]
-    return [*ours, *(peer_entry(name, devices[0], options) for name in peers)]
+    # Not every device has every precision: what there is to compare is compared.
+    spare = len(devices) > 1 and len(precisions) > 1
+    ours = [first, *(replace(entry, spare=spare) for entry in others)]
+    return [*ours, *(entry for name in peers for entry in peer_entries(name, devices[0], options, arithmetic))]
 
 
 def check_precision(word: str) -> str:
@@ -236,15 +239,25 @@ def check_precision(word: str) -> str:
     return word
 
 
+def peer_entries(name: str, device: str, options: dict[str, str], arithmetic: list[str]) -> list[Entry]:
+    """A row of the table in each precision that it may be asked for, or another ONNX file."""
+    found = peer_entry(name, device, options)
+    asked = [p for p in arithmetic if p in found.contender.precisions]
+    if not asked:
+        return [found]
+    labels = [f"{name} {p}" if len(arithmetic) > 1 else name for p in asked]
+    return [replace(found, label=label, precision=p, spare=True) for label, p in zip(labels, asked, strict=True)]
+
+
 def peer_entry(name: str, device: str, options: dict[str, str]) -> Entry:
     """A row of the table, or another ONNX file. The device's options are for what runs in our settings."""
     from nin_spec.diagnostics import did_you_mean
 
-    if name == "bare" and device not in {"cpu", "auto"}:
-        raise click.BadParameter(
-            f"bare is a session of the CPU provider, and can't be compared with {device}", param_hint="--against"
-        )
     if name in PEERS:
+        beside = PEERS[name].devices
+        if beside and device not in beside:
+            message = f"{name} runs on the CPU, and can't be compared with {device}"
+            raise click.BadParameter(message, param_hint="--against")
         return Entry(name, PEERS[name], device, options=options)
     if name.lower().endswith(".onnx"):
         return Entry(

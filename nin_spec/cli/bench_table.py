@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from nin_spec.bench.figures import Spread
     from nin_spec.bench.results import Line, Result
 
@@ -60,12 +62,19 @@ def notes(result: Result) -> list[str]:
     if compiled:
         times = ", ".join(f"{line.first:.1f} s at batch {line.batch}" for line in compiled)
         found.append(f"torch-compile: the first run, which compiles, is not counted: {times}")
+    found += [faster_note(label, shares) for label, shares in result.faster().items()]
     found += result.remarks
     for failure in result.failures:
         at = "" if failure.batch is None else f" at batch {failure.batch}"
         found.append(f"FAILED {failure.label}{at}: {failure.reason}")
         found += [f"  | {line}" for line in failure.stderr.splitlines()]
     return found if result.complete else [*found, "stopped early: the figures above are from fewer turns"]
+
+
+def faster_note(label: str, shares: Mapping[int, float]) -> str:
+    """By how much another runtime is faster than nin-spec."""
+    times = ", ".join(f"{share:.2f} at batch {batch}" for batch, share in shares.items())
+    return f"{label} is faster: its time over nin-spec's is {times}"
 
 
 def contender_lines(result: Result) -> list[str]:

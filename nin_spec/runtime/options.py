@@ -227,7 +227,8 @@ class TensorrtOptions(DeviceOptions):
         return "cuda", self.device_id
 
 
-_HINTS = {"float32": "f32", "float16": "f16", "bfloat16": "bf16"}
+OPENVINO_HINTS = {"float32": "f32", "float16": "f16", "bfloat16": "bf16"}
+"""Values of INFERENCE_PRECISION_HINT."""
 
 
 class OpenvinoOptions(DeviceOptions):
@@ -240,7 +241,7 @@ class OpenvinoOptions(DeviceOptions):
     def for_provider(self, use: Use) -> dict[str, str]:
         # Without a hint OpenVINO uses bfloat16 if the CPU has it, regardless of the file's dtype.
         # An int8 file keeps float32 between its quantised layers.
-        properties = {"INFERENCE_PRECISION_HINT": _HINTS.get(use.precision, "f32")}
+        properties = {"INFERENCE_PRECISION_HINT": OPENVINO_HINTS.get(use.precision, "f32")}
         if self.device != "NPU":  # which has no streams option
             properties["NUM_STREAMS"] = str(self.streams)
         if self.device == "CPU":

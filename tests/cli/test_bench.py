@@ -215,6 +215,38 @@ def test_several_devices_are_a_contender_each(nin_spec: Run) -> None:
     assert [c["name"] for c in found["contenders"]] == ["nin-spec cpu", "nin-spec auto"]
 
 
+def test_a_peer_is_measured_in_each_precision_that_it_has() -> None:
+    """Asked for one it needs no further name; what has only its own runs once."""
+    entries = command.choose_entries(("auto",), {}, ["float32", "bfloat16"], ["openvino", "mnn"])
+    assert [(e.label, e.precision, e.spare) for e in entries] == [
+        ("nin-spec float32", "float32", False),
+        ("nin-spec bfloat16", "bfloat16", False),
+        ("openvino float32", "float32", True),
+        ("openvino bfloat16", "bfloat16", True),
+        ("mnn", None, False),
+    ]
+    *_, peer = command.choose_entries(("cpu",), {}, ["bfloat16"], ["openvino"])
+    assert (peer.label, peer.precision) == ("openvino", "bfloat16")
+    *_, peer = command.choose_entries(("cpu",), {}, [], ["openvino"])
+    assert (peer.label, peer.precision) == ("openvino", None)
+
+
+@pytest.mark.usefixtures("here")
+def test_a_device_without_one_of_several_precisions_is_left_out_of_it(nin_spec: Run) -> None:
+    """Of several devices in several precisions what there is is compared; alone it is an error."""
+    asked = ("--device", "auto", "--precision", "float32,float16")
+    done = nin_spec("bench", "small.yaml", *QUICK, *asked, "--format", "json")
+    assert done.code == 0, done.err
+    found = checked(done.out)
+    names = [c["name"] for c in found["contenders"]]
+    assert names[:1] == ["nin-spec cpu float32"]
+    assert "nin-spec cpu float16" not in names
+    assert any(remark.startswith("nin-spec cpu float16 is left out: cpu can't") for remark in found["remarks"])
+    alone = nin_spec("bench", "small.yaml", *QUICK, "--precision", "float16")
+    assert alone.code == 2
+    assert "cpu can't compute in float16 here" in alone.err
+
+
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
@@ -224,7 +256,10 @@ def test_several_devices_are_a_contender_each(nin_spec: Run) -> None:
         (("small.yaml", "--batch", "0"), "'0' is not a batch size"),
         (("small.onnx", "--set", "blocks.0.kernel=3"), "--set belongs to SPEC"),
         (("small.yaml", "--device", "abacus"), "abacus"),
-        (("small.yaml", "--device", "cuda", "--against", "bare"), "bare is a session of the CPU provider"),
+        (
+            ("small.yaml", "--device", "cuda", "--against", "bare"),
+            "bare runs on the CPU, and can't be",
+        ),
         (("small.yaml", "--device-option", "spining=never"), "did you mean 'spinning'?"),
         (("small.yaml", "--device", "auto", "--device-option", "spinning=never"), "exactly one --device"),
         (("small.yaml", "--device-option", "spinning"), "not of the form KEY=VALUE"),
