@@ -2,8 +2,9 @@
 
 Each shipped spec's file in nin-spec's session on the CPU provider, in turns with torch.onnx.export's file of the
 same weights in the same onnxruntime, with torch.compile, with eager PyTorch, with a bare InferenceSession at
-batch 1, and with the machine's own matrix peak (nin_spec.bench). Of specs that are one network one is measured.
-Exits 1 when a bar is missed or a contender failed.
+batch 1, with OpenVINO and MNN where they are installed, and with the machine's own matrix peak (nin_spec.bench).
+nin_cifar is measured on the device openvino in bfloat16, too, where that runs. Of specs that are one network one is
+measured. Exits 1 when a bar is missed or a contender failed.
 
     python tests/bench_graphs.py [--specs a,b] [--batches 1,8] [--quick]
 """
@@ -28,9 +29,11 @@ from nin_spec.diagnostics import NinSpecError, render
 if TYPE_CHECKING:
     from nin_spec.bench.results import Result, Settings
 
-AGAINST = ("torch-export", "torch-compile", "torch", "bare")
+AGAINST = ("torch-export", "torch-compile", "torch", "bare", "openvino", "mnn")
+OTHERS = ("openvino", "mnn")
+"""Runtimes that are measured where they are installed, without a bar."""
 STARTS = 5
-FAST_BFLOAT16, FAST_INT8 = ("amx_bf16", "avx512_bf16"), ("amx_int8", "avx512_vnni", "avx_vnni")
+AMX, FAST_BFLOAT16, FAST_INT8 = ("amx_bf16",), ("amx_bf16", "avx512_bf16"), ("amx_int8", "avx512_vnni", "avx_vnni")
 OPENVINO, INT8 = "nin-spec openvino bfloat16", "int8"
 Found = Mapping[str, "Result"]
 CHANGED = "the machine changed its speed"
@@ -76,16 +79,25 @@ def of_nin_cifar(found: Found, lacking: Mapping[str, str], unjudged: str) -> lis
         share = "nin_cifar, batch 64: share of the float32 peak"
         made.append(Bar(share, ">=", 0.90, share_of(cifar, "nin-spec", 64), 1, last))
         share = "nin_cifar, batch 64, OpenVINO: share of the bfloat16 peak"
-        made.append(Bar(share, ">=", 0.80, share_of(cifar, OPENVINO, 64), 1, last or lacking["bfloat16"]))
+        made.append(Bar(share, ">=", 0.80, share_of(cifar, OPENVINO, 64), 1, last or lacking["amx"]))
+        made.append(_in_bfloat16(cifar, 64, "<=", 0.55, last or lacking["bfloat16"]))
         no_int8 = last or lacking["int8"] or ("" if gain(cifar, INT8, 64) else "no --int8 FILE")
         made.append(
             Bar("nin_cifar, batch 64: int8 / float32, throughput", ">=", 2.5, gain(cifar, INT8, 64), 1, no_int8)
         )
     if 1 in sizes:
-        faster = gain(cifar, OPENVINO, 1)
-        time = "nin_cifar, batch 1: OpenVINO in bfloat16 / CPU provider"
-        made.append(Bar(time, "<", 0.25, 1 / faster if faster else None, 1, first or lacking["bfloat16"]))
+        made.append(_in_bfloat16(cifar, 1, "<=", 0.60, first or lacking["bfloat16"]))
+        made.append(_in_bfloat16(cifar, 1, "<", 0.25, first or lacking["amx"], more=", with AMX"))
     return made
+
+
+def _in_bfloat16(
+    cifar: Result, batch: int, sign: Literal["<=", "<"], value: float, unjudged: str, *, more: str = ""
+) -> Bar:
+    """The time of the device openvino in bfloat16 over the CPU provider's in float32."""
+    faster = gain(cifar, OPENVINO, batch)
+    what = f"nin_cifar, batch {batch}: OpenVINO in bfloat16 / CPU provider{more}"
+    return Bar(what, sign, value, 1 / faster if faster else None, 1, unjudged)
 
 
 def lacks(features: Iterable[str], openvino: str) -> dict[str, str]:
@@ -94,7 +106,11 @@ def lacks(features: Iterable[str], openvino: str) -> dict[str, str]:
     def without(wanted: Sequence[str]) -> str:
         return "" if set(features).intersection(wanted) else f"this CPU has none of {', '.join(wanted)}"
 
-    return {"bfloat16": without(FAST_BFLOAT16) or openvino, "int8": without(FAST_INT8)}
+    return {
+        "amx": without(AMX) or openvino,
+        "bfloat16": without(FAST_BFLOAT16) or openvino,
+        "int8": without(FAST_INT8),
+    }
 
 
 def no_openvino() -> str:
@@ -229,7 +245,10 @@ def start_times(threads: int, count: int) -> dict[str, Spread]:
 
 # ------------------------------------------------------------------ what came of it
 
-HEADERS = ("spec", "batch", "ms", "images/s", "GFLOP/s", "peak", "/export", "/compile", "/eager", "/bare")
+HEADERS = (
+    *("spec", "batch", "ms", "images/s", "GFLOP/s", "peak"),
+    *("/export", "/compile", "/eager", "/bare", "/openvino", "/mnn"),
+)
 
 
 def table(found: Found) -> list[str]:
@@ -246,6 +265,23 @@ def table(found: Found) -> list[str]:
             ours = (f"{line.runs.median * 1e3:.3f}", f"{line.images_per_second:,.1f}", speed, share)
             rows.append((name, str(line.batch), *ours, *ratios))
     return columns(rows, right=range(1, len(HEADERS)))
+
+
+def others(found: Found) -> list[str]:
+    """What nin-spec's time is of that of each other runtime, and for which networks these are faster."""
+    lines = []
+    for peer in OTHERS:
+        ratios = [r for result in found.values() for r in ratios_of(result, peer)]
+        faster = [
+            f"{name} {', '.join(f'{share:.2f} at {batch}' for batch, share in shares.items())}"
+            for name, result in found.items()
+            if (shares := {b: s for b, s in result.faster().get(peer, {}).items() if b not in unsteady(result)})
+        ]
+        if ratios:
+            lines.append(f"nin-spec / {peer}: {geometric_mean(ratios):.3f}, the geometric mean of {len(ratios)}")
+        if faster:
+            lines.append(f"{peer} takes less time than nin-spec on {'; '.join(faster)}")
+    return lines
 
 
 def troubles(found: Found) -> list[str]:
@@ -315,7 +351,8 @@ def compare(given: argparse.Namespace) -> int:
     told = f"{facts['cpu']}, {facts['cores']} cores, {' '.join(sorted(features))}; load before {facts['load_before']}"
     print(f"{told}; {given.threads} threads, {given.turns} turns of {given.seconds:g} s, float32")
     print(f"the same networks, measured once: {', '.join(same)}\n" if same else "")
-    print("\n".join([*table(found), "", *verdicts(judged), "", *same_kernels(kernels), *troubles(found)]).rstrip())
+    notes = [*same_kernels(kernels), *others(found), *troubles(found)]
+    print("\n".join([*table(found), "", *verdicts(judged), "", *notes]).rstrip())
     if given.json:
         record(given.json, found, judged, starts, kernels)
     if interrupted:
