@@ -6,17 +6,19 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import onnx
 import pytest
 from bench_specs import QUICK, small_file, small_model
+from small_models import content
 from stand_ins import stand_in_mnn, stand_in_openvino
 
-from nin_spec.bench.contenders import OURS, PEERS, Entry
+from nin_spec.bench.contenders import OURS, PEERS, Entry, Job
 from nin_spec.bench.contest import Contest
+from nin_spec.bench.runners import make_runner
 from nin_spec.bench.subjects import BenchSubject, bench_file, bench_model
 from nin_spec.diagnostics import InputError
 from nin_spec.runtime.installation import version_of
@@ -33,7 +35,7 @@ def subject(tmp_path: Path) -> BenchSubject:
 
 
 @pytest.fixture
-def stand_ins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def stand_ins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """Both, here and in workers; the file with the settings that OpenVINO got."""
     folder = tmp_path / "packages"
     stand_in_openvino(folder)
@@ -41,7 +43,9 @@ def stand_ins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.syspath_prepend(folder)
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, (str(folder), os.environ.get("PYTHONPATH", "")))))
     monkeypatch.setenv("SETTINGS", str(tmp_path / "settings.json"))
-    return tmp_path / "settings.json"
+    yield tmp_path / "settings.json"
+    for name in ("openvino", "MNN", "_tools"):
+        sys.modules.pop(name, None)
 
 
 def test_they_take_part_and_say_which_they_are(subject: BenchSubject, stand_ins: Path) -> None:
@@ -144,17 +148,12 @@ def test_the_real_one_reports_to_nobody(tmp_path: Path, name: str, package: str)
     assert done.stdout.splitlines()[-1:] == ["(2, 4)"], done.stderr
 
 
-def test_a_float16_file_is_given_float16(tmp_path: Path) -> None:
-    """A file's own dtype counts, whatever the inputs are made in."""
-    if version_of("openvino") is None:
-        pytest.skip("openvino is not installed")
-    import nin_spec
-    from nin_spec.bench.contenders import Job
-    from nin_spec.bench.runners import make_runner
-
-    made = tmp_path / "half.onnx"
-    nin_spec.export(small_model(tmp_path), "onnx", made, parity=False, dtype="float16")
-    assert onnx.load(made).graph.input[0].type.tensor_type.elem_type == onnx.TensorProto.FLOAT16
-    runner = make_runner(Job("openvino", str(made), "cpu", 1))
-    assert runner.facts["dtype"] == "float16"
-    assert runner.scores(runner.ready(np.ones((2, 1, 8, 8), np.float32))()) is not None
+def test_a_float16_file_is_given_float16(tmp_path: Path, stand_ins: Path) -> None:
+    """And computed in float32 on a CPU without it, never in the bfloat16 that OpenVINO would take instead."""
+    (tmp_path / "half.onnx").write_bytes(content(dtype=np.float16))
+    runner = make_runner(Job("openvino", str(tmp_path / "half.onnx"), "cpu", 1))
+    assert (runner.facts["dtype"], runner.facts["precision"]) == ("float16", "float16")
+    scores = runner.scores(runner.ready(np.ones((2, 3, 8, 8), np.float32))())
+    assert scores is not None
+    assert scores.dtype == np.float16
+    assert json.loads(stand_ins.read_text())["INFERENCE_PRECISION_HINT"] == "f32"

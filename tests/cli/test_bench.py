@@ -219,8 +219,8 @@ def test_a_peer_is_measured_in_each_precision_that_it_has() -> None:
     """Asked for one it needs no further name; what has only its own runs once."""
     entries = command.choose_entries(("auto",), {}, ["float32", "bfloat16"], ["openvino", "mnn"])
     assert [(e.label, e.precision, e.spare) for e in entries] == [
-        ("nin-spec float32", "float32", False),
-        ("nin-spec bfloat16", "bfloat16", False),
+        ("nin-spec auto float32", "float32", False),
+        ("nin-spec auto bfloat16", "bfloat16", False),
         ("openvino float32", "float32", True),
         ("openvino bfloat16", "bfloat16", True),
         ("mnn", None, False),
