@@ -10,14 +10,15 @@ from __future__ import annotations
 import ctypes
 import sys
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 
-from nin_spec.diagnostics import DeviceError
 from nin_spec.runtime.installation import import_onnxruntime
 from nin_spec.runtime.plugins import PluginError
 
 PROVIDER = "OpenVINOExecutionProvider"
 LIBRARY = "onnxruntime_providers_openvino"
+_LIBRARIES = (f"lib{LIBRARY}.so", f"{LIBRARY}.dll")
 _C_API = "openvino_c.dll" if sys.platform == "win32" else "libopenvino_c.so"
 _FLOAT32 = "FP32"
 
@@ -29,11 +30,13 @@ class _Devices(ctypes.Structure):
 
 
 def is_built_in() -> bool:
-    """Whether the installed onnxruntime has the provider; False without a usable onnxruntime."""
+    """Whether the installed onnxruntime comes with the provider's library; onnxruntime is not imported."""
     try:
-        return PROVIDER in import_onnxruntime().get_available_providers()
-    except DeviceError:
+        spec = find_spec("onnxruntime")
+    except ValueError:  # a module that has no spec, left over in sys.modules
         return False
+    folders = spec.submodule_search_locations or () if spec else ()
+    return any((Path(folder) / "capi" / name).is_file() for folder in folders for name in _LIBRARIES)
 
 
 @cache

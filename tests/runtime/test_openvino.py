@@ -107,7 +107,7 @@ def test_the_built_in_provider_comes_before_the_plugin(tmp_path: Path, monkeypat
     """One device of that name, behind the CPU: a plug-in with the same provider can't be registered beside it."""
     install(tmp_path, "openvino", "raise AssertionError('it is not imported')")
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: [openvino.PROVIDER, "CPUExecutionProvider"])
+    monkeypatch.setattr(openvino, "is_built_in", lambda: True)
     found = find_providers()
     assert found["openvino"].plugin is None
     assert found["openvino"].options is OpenvinoOptions
@@ -115,10 +115,23 @@ def test_the_built_in_provider_comes_before_the_plugin(tmp_path: Path, monkeypat
     assert "openvino_plugin" not in found
 
 
+@pytest.mark.parametrize(("name", "there"), [("libonnxruntime_providers_openvino.so", True), ("libother.so", False)])
+def test_it_is_built_in_where_its_library_is(tmp_path: Path, name: str, *, there: bool) -> None:
+    """Found without importing onnxruntime, which would make the completion of a device wait."""
+    (tmp_path / "onnxruntime" / "capi").mkdir(parents=True)
+    (tmp_path / "onnxruntime" / "__init__.py").write_text("raise AssertionError('imported')")
+    (tmp_path / "onnxruntime" / "capi" / name).touch()
+    code = "import sys; sys.path.insert(0, sys.argv[1]); from nin_spec.runtime import openvino; "
+    code += "print(openvino.is_built_in())"
+    done = subprocess.run([sys.executable, "-c", code, str(tmp_path)], check=True, capture_output=True, text=True)
+    assert done.stdout.strip() == str(there)
+
+
 @pytest.mark.skipif(openvino_is_built_in(), reason="it is really there")
 def test_a_package_without_the_providers_library_is_damaged(monkeypatch: pytest.MonkeyPatch) -> None:
     """The file is named, and the package to install again."""
     monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: [openvino.PROVIDER])
+    monkeypatch.setattr(openvino, "is_built_in", lambda: True)
     monkeypatch.setattr(providers, "onnxruntime_packages", lambda: ("onnxruntime-openvino",))
     status = explain("openvino")
     assert not status.usable
