@@ -225,7 +225,7 @@ def start_times(threads: int, count: int) -> dict[str, Spread]:
     """Seconds to open a session of nin_cifar in a fresh process without torch, imports and discovery included."""
     import nin_spec
     from nin_spec.bench.figures import spread_of
-    from nin_spec.bench.process import WorkerProcess
+    from nin_spec.bench.process import start
     from nin_spec.bench.subjects import bench_model
 
     found: dict[str, list[float]] = {"auto": [], "cpu": []}
@@ -235,7 +235,7 @@ def start_times(threads: int, count: int) -> dict[str, Spread]:
         for turn in range(count + 1):  # the first finds the disk cold, and doesn't count
             for device, times in found.items():
                 job = Job("session", str(folder / "model.onnx"), device, threads)
-                with WorkerProcess(folder / f"{device}-{turn}", threads) as worker:
+                with start(folder / f"{device}-{turn}", threads) as worker:
                     answer = worker.ask("open", 600, job=job.as_dict())
                 if answer["torch"]:
                     raise SystemExit(f"opening a session on {device} loads torch")

@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 
 def unlike(subject: BenchSubject, threads: int) -> str:
     """Where onnxruntime runs other kernels for our file than for torch.onnx.export's; "" where nowhere."""
-    from nin_spec.bench.process import WorkerProcess
+    from nin_spec.bench.process import start
 
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         subject.lay_out(folder, ())
         job = subject.job(Entry("", PEERS["torch-export"]), folder, "cpu", threads)
-        with WorkerProcess(folder / "worker", threads) as worker:
+        with start(folder / "worker", threads) as worker:
             worker.ask("prepare", 1800, job=job.as_dict())
         return difference(kernels_of(folder / "model.onnx"), kernels_of(Path(job.file)))
 

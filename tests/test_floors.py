@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 FLOORS = (
     ("children", "diagnostics", "foreign", "guide", "interrupts", "rendering", "seals"),
-    ("extras", "files", "named", "printing"),
+    ("extras", "files", "named", "printing", "workers"),
     ("ir", "language"),
     ("analysis", "model", "provider_gaps", "recipe_names", "revisions", "schemes", "torch_layers", "words"),
     ("lower", "passes", "pictures", "torch_module"),

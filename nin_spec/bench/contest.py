@@ -13,12 +13,13 @@ import numpy as np
 
 from nin_spec.bench.contenders import Contender, Entry
 from nin_spec.bench.machine import busy_remark, machine_facts
-from nin_spec.bench.process import WorkerError, WorkerProcess
+from nin_spec.bench.process import start
 from nin_spec.bench.results import ON_THE_PROCESSOR, Failure, Laps, Opened, Result, Settings
 from nin_spec.bench.sameness import Judge
 from nin_spec.bench.schedule import SETTLE, Forecast, Step, schedule
 from nin_spec.bench.subjects import BenchSubject, refuse_misfits
 from nin_spec.diagnostics import InputError, NinSpecError
+from nin_spec.workers import WorkerError, WorkerProcess
 
 Progress = Callable[[str, float | None], None]
 """Called with what starts, and the estimated seconds left if known."""
@@ -114,9 +115,9 @@ class Contest:
         place = folder / f"worker-{len(self._workers)}-{len(self.failures)}"
         try:
             if entry.contender.source == "peer file" and not Path(job["file"]).exists():
-                with WorkerProcess(place / "before", settings.threads) as before:
+                with start(place / "before", settings.threads) as before:
                     before.ask("prepare", settings.patience, job=job)
-            worker = stack.enter_context(WorkerProcess(place, settings.threads))
+            worker = stack.enter_context(start(place, settings.threads))
             answer = worker.ask("open", settings.patience, job=job)
         except WorkerError as error:
             self.failures.append(Failure(entry.label, None, error.reason, error.stderr))

@@ -11,16 +11,12 @@ import time
 _BEGUN = time.perf_counter()  # before importing anything that a session needs
 
 import gc  # noqa: E402
-import json  # noqa: E402
-import os  # noqa: E402
 import sys  # noqa: E402
 from collections.abc import Callable  # noqa: E402
 from typing import Any  # noqa: E402
 
 from nin_spec.bench.contenders import Job  # noqa: E402
-from nin_spec.diagnostics import NinSpecError  # noqa: E402
-
-Message = dict[str, Any]
+from nin_spec.workers import Message, respond  # noqa: E402
 
 WARM_RUNS = 2
 _NANO = 1e9
@@ -97,34 +93,10 @@ def timed(call: Callable[[], Any], seconds: float, least: int) -> list[int]:
         gc.enable()
 
 
-def answer(worker: Worker, message: Message) -> Message:
-    """The response to a request, or its diagnostics."""
-    deeds: dict[str, Callable[..., Message]] = {
-        "open": worker.open,
-        "prepare": worker.prepare,
-        "ready": worker.ready,
-        "lap": worker.lap,
-    }
-    deed = deeds[message.pop("do")]
-    try:
-        return deed(**message)
-    except NinSpecError as error:
-        found = [[d.code.name, d.message, d.hint] for d in error.diagnostics]
-        return {"refused": type(error).__name__, "diagnostics": found}
-
-
 def main() -> None:
     """Respond to requests until the end of the input."""
-    # Output of libraries must not mix with the responses.
-    answers = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)
     worker = Worker()
-    before = time.process_time()
-    for line in sys.stdin:
-        idle = time.process_time() - before
-        reply = answer(worker, json.loads(line))
-        print(json.dumps(reply | {"idle": idle}), file=answers, flush=True)
-        before = time.process_time()
+    respond({"open": worker.open, "prepare": worker.prepare, "ready": worker.ready, "lap": worker.lap})
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ traced to the first node that differs, and reported at its line in the spec.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -27,7 +27,7 @@ from nin_spec.runtime.expected import expected_outputs
 from nin_spec.runtime.installation import import_onnxruntime
 from nin_spec.runtime.memory import enough_memory, free_memory
 from nin_spec.runtime.options import read_options
-from nin_spec.runtime.parity_inputs import Batch, cut, inputs, shapes_of
+from nin_spec.runtime.parity_inputs import BATCHES, Batch, cut, inputs, shapes_of
 from nin_spec.runtime.proof_memory import UNPROVED, LeftOut, ProofMemory
 from nin_spec.runtime.providers import Device, lookup
 from nin_spec.runtime.session import Session, open_session
@@ -60,6 +60,14 @@ class Case:
     def images(self) -> int:
         """Images in the batch."""
         return self.shape[0]
+
+
+class DifferenceError(ParityError):
+    """Outputs that differ by `difference`, relative to the largest reference value of the batch; it may be infinite."""
+
+    def __init__(self, found: Diagnostic, difference: float) -> None:
+        super().__init__(found)
+        self.difference = difference
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,32 +128,36 @@ def check_parity(  # noqa: PLR0913 keywords
     pictures: Batch | None = None,
     *,
     options: Mapping[str, object] | None = None,
+    batches: Sequence[int] = BATCHES,
+    threads: int | None = None,
 ) -> ParityReport:
     """Compare an exported file with the nn.Module in float64, on one device with its options.
 
     `pictures` are inputs instead of noise: an int8 file is calibrated on pictures. Batches that do not fit into memory
-    are skipped, and the report lists them.
+    are skipped, and the report lists them. `threads` are as in `open_session`.
 
     Raises:
-        ParityError: outputs that differ, with the first node that does, or an input that the spec allows but the file
-        does not take; the device is not the cause. DeviceError: the device can't run the file, or no batch fits into
-        memory. InputError: the file's precision has no tolerance here.
+        DifferenceError: outputs that differ, with the first node that does.
+        ParityError: an input that the spec allows but the file does not take; the device is not the cause.
+        DeviceError: the device can't run the file, or no batch fits into memory.
+        InputError: the file's precision has no tolerance here.
     """
     import torch  # noqa: F401 loads the libraries, whose memory is not free
 
     import_onnxruntime()
-    shapes = shapes_of(model.graph, _fixed_batch(data), None if pictures is None else len(pictures[0]))
+    shapes = shapes_of(model.graph, _fixed_batch(data), None if pictures is None else len(pictures[0]), batches)
     memory = ProofMemory(model.graph, free_memory(), _itemsize(data, device, options))
     kept, left = memory.plan(shapes)
-    reopen = partial(open_session, device=device, options=options, memory=memory.opening(shapes[0]))
+    room = memory.opening(shapes[0])
+    reopen = partial(open_session, device=device, threads=threads, options=options, memory=room)
     with enough_memory("the proof of the export", UNPROVED):
         session = reopen(data)
-        batches = inputs(model, session, seed, kept) if pictures is None else cut(pictures, kept)
-        return replace(_compared(model, data, reopen, session, batches), left_out=tuple(left))
+        given = inputs(model, session, seed, kept) if pictures is None else cut(pictures, kept)
+        return replace(_compared(model, data, reopen, session, given), left_out=tuple(left))
 
 
 def _compared(model: Model, data: bytes, reopen: Open, session: Session, batches: Iterator[Batch]) -> ParityReport:
-    """The report of a file that matches for every batch. Raises ParityError."""
+    """The report of a file that matches for every batch. Raises DifferenceError, and ParityError of `_run`."""
     numbers, precision = session.output_dtype, session.precision
     row = tolerance_of(precision, session.provider)
     reference = _reference(model, numbers)
@@ -157,7 +169,7 @@ def _compared(model: Model, data: bytes, reopen: Open, session: Session, batches
         compared = {name: compare(x, *pair, row.allowed, numbers) for name, pair in pairs.items()}
         if wrong := next((name for name, case in compared.items() if not case.max_relative <= row.allowed), None):
             failure = _Failure(wrong, compared[wrong], given, x, row.allowed)
-            raise ParityError(_explain(model, data, reopen, reference, failure))
+            raise DifferenceError(_explain(model, data, reopen, reference, failure), failure.case.max_relative)
         cases.append(compared[session.output_name])
     return ParityReport(session.provider, precision, row.allowed, row.why, tuple(cases), tuple(compared))
 

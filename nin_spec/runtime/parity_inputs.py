@@ -46,17 +46,17 @@ def inputs(model: Model, session: Session, seed: int, shapes: Sequence[Shape]) -
             yield x, x.astype(np.float64)
 
 
-def shapes_of(graph: Graph, fixed: int | None, pictures: int | None) -> list[Shape]:
-    """The batches and sizes of a proof: 1, 2 and 7, or the file's fixed ones; at most the number of pictures.
+def shapes_of(graph: Graph, fixed: int | None, pictures: int | None, asked: Sequence[int] = BATCHES) -> list[Shape]:
+    """The batches and sizes of a proof: those asked for, or the file's fixed ones; at most the number of pictures.
 
     They have the spec's size; for an open size, noise is also tried at others.
     """
     _, height, width = graph.input.maps()
     if pictures is not None:
-        cuts = BATCHES if fixed is None else (fixed,) * (pictures // fixed)
+        cuts = asked if fixed is None else (fixed,) * (pictures // fixed)
         ends = np.cumsum(cuts)
         return [(batch, (height, width)) for batch, end in zip(cuts, ends, strict=True) if end <= pictures]
-    batches = list(BATCHES if fixed is None else (fixed,) * 2)
+    batches = list(asked if fixed is None else (fixed,) * 2)
     sizes = sizes_to_try(graph) if graph.open_size else [(height, width)]
     count = max(len(batches), len(sizes))
     # The nominal size is first, for one picture; the largest batch has a small size if possible.

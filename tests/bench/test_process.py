@@ -1,11 +1,7 @@
-"""Workers as processes: asked, refused, dead, silent, and always ended."""
+"""Workers of the bench: asked and refused, and what they are told."""
 
 from __future__ import annotations
 
-import os
-import signal
-import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,9 +9,11 @@ import numpy as np
 import pytest
 from bench_specs import small_file
 
+from nin_spec import children
 from nin_spec.bench.contenders import Job
-from nin_spec.bench.process import WorkerError, WorkerProcess, environment
+from nin_spec.bench.process import environment, start
 from nin_spec.diagnostics import Code, DeviceError, InputError
+from nin_spec.workers import WorkerProcess
 
 PATIENCE = 120
 
@@ -23,24 +21,8 @@ PATIENCE = 120
 @pytest.fixture
 def worker(tmp_path: Path) -> Iterator[WorkerProcess]:
     """A real one of one thread."""
-    with WorkerProcess(tmp_path / "worker", 1) as process:
+    with start(tmp_path / "worker", 1) as process:
         yield process
-
-
-def speaking(folder: Path, code: str) -> WorkerProcess:
-    """A process in the place of a worker."""
-    return WorkerProcess(folder / "worker", 1, (sys.executable, "-c", code))
-
-
-def gone(pid: int) -> bool:
-    """Whether a process has ended, waiting a little for those that are no children of ours."""
-    for _ in range(200):
-        try:
-            os.kill(pid, 0)
-        except ProcessLookupError:
-            return True
-        time.sleep(0.02)
-    return False
 
 
 def test_a_worker_opens_computes_and_laps(worker: WorkerProcess, tmp_path: Path) -> None:
@@ -70,43 +52,6 @@ def test_what_a_worker_cannot_have_is_the_error_that_it_met(worker: WorkerProces
         worker.ask("open", PATIENCE, job=Job("session", str(small_file(tmp_path)), "abacus", 1).as_dict())
 
 
-def test_a_worker_that_dies_is_told_with_its_last_words(tmp_path: Path) -> None:
-    """And how it ended: by a status, or by a signal."""
-    with speaking(tmp_path, "import sys; sys.exit('no memory left')") as worker:
-        with pytest.raises(WorkerError) as caught:
-            worker.ask("lap", PATIENCE)
-        assert caught.value.reason == "it exited with status 1"
-        assert caught.value.stderr == "no memory left"
-    killed = pytest.raises(WorkerError, match="killed by SIGABRT")
-    with speaking(tmp_path, "import os; os.abort()") as worker, killed:
-        worker.ask("lap", PATIENCE)
-
-
-def test_a_worker_that_is_silent_is_ended(tmp_path: Path) -> None:
-    """And with it what it has started."""
-    code = (
-        "import subprocess, sys, time; child = subprocess.Popen(['sleep', '1000']);"
-        "print('{\"child\": %d}' % child.pid, flush=True); time.sleep(1000)"
-    )
-    with speaking(tmp_path, code) as worker:
-        child = worker.ask("anything", PATIENCE)["child"]
-        with pytest.raises(WorkerError, match=r"no response within 0\.05 s"):
-            worker.ask("anything", 0.05)
-    assert worker.process.returncode == -signal.SIGKILL
-    assert gone(child)
-
-
-def test_a_worker_that_closes_its_mouth_is_ended(tmp_path: Path) -> None:
-    """A closed output is no answer, though the process lives."""
-    code, closed = (
-        "import os, time; os.close(1); time.sleep(1000)",
-        pytest.raises(WorkerError, match="closed its output"),
-    )
-    with speaking(tmp_path, code) as worker, closed:
-        worker.ask("lap", PATIENCE)
-    assert worker.process.returncode == -signal.SIGKILL
-
-
 def test_a_worker_ends_when_nobody_listens_any_more(worker: WorkerProcess) -> None:
     """Killed, the one who asked leaves no process behind."""
     assert worker.process.stdin
@@ -120,7 +65,8 @@ def test_what_libraries_print_does_not_come_between_the_answers(tmp_path: Path) 
         "import os, nin_spec.bench.worker as w;"
         "w.Worker.lap = lambda self: (print('chatter'), os.write(1, b'more'), {'laps': []})[-1]; w.main()"
     )
-    with speaking(tmp_path, code) as worker:
+    command = children.python("-c", code)
+    with WorkerProcess(command, tmp_path / "worker", environment(tmp_path, 1)) as worker:
         assert worker.ask("lap", PATIENCE)["laps"] == []
     assert "chatter" in worker.log.read_text()
     assert "more" in worker.log.read_text()
