@@ -28,6 +28,7 @@ In the order in which a spec is processed:
     evaluation/      accuracy, through torch and onnxruntime
     precision/       a float32 file -> float16, bfloat16, int8, within a budget
     runtime/         onnxruntime sessions, parity, doctor
+    conformance/     whether a device computes what the language means
     bench/           speed, compared to other runtimes and the machine's peak
     serving/         models behind the Open Inference Protocol
     diagrams/        a network drawn, and charts of trainings, evaluations and benches
@@ -38,7 +39,7 @@ In the order in which a spec is processed:
 
 Everywhere: diagnostics.py says what is wrong and where, files.py writes whole files, seals.py tells which files still
 are what nin-spec wrote, extras.py asks for packages that an extra brings, children.py starts Python processes,
-workers.py asks those that work for a command, printing.py aligns columns, rendering.py fills in templates.
+processes.py asks those that work for a command, printing.py aligns columns, rendering.py fills in templates.
 
     >>> import nin_spec
     >>> network = nin_spec.compile("nin_cifar")

@@ -35,6 +35,7 @@ class Kind(StrEnum):
     REPORT = "report"
     PNG = "png"
     BENCH = "bench"
+    CONFORMANCE = "conformance"
 
 
 KEY = "nin_spec.seal"
@@ -138,8 +139,14 @@ def _chunk(text: bytes) -> bytes:
     return (len(body) - 4).to_bytes(4, "big") + body + zlib.crc32(body).to_bytes(4, "big") + _IEND
 
 
+def _json_entry(text: bytes) -> bytes:
+    """The last entry of a JSON object."""
+    return b',\n  "seal": "' + text + b'"' + _JSON_END
+
+
 _IEND = b"\0\0\0\0IEND\xae\x42\x60\x82"
-_ENDS = {Kind.PNG: _IEND, Kind.BENCH: b"\n}\n"}
+_JSON_END = b"\n}\n"
+_ENDS = {Kind.PNG: _IEND, Kind.BENCH: _JSON_END, Kind.CONFORMANCE: _JSON_END}
 """The bytes after the seal, by kind of file."""
 _ENDINGS: dict[str, Callable[[bytes], bytes]] = {
     Kind.ONNX: _property,
@@ -152,7 +159,8 @@ _ENDINGS: dict[str, Callable[[bytes], bytes]] = {
     Kind.DOT: _comment("// "),
     Kind.REPORT: _comment("<!-- ", " -->"),
     Kind.PNG: _chunk,
-    Kind.BENCH: lambda text: b',\n  "seal": "' + text + b'"\n}\n',
+    Kind.BENCH: _json_entry,
+    Kind.CONFORMANCE: _json_entry,
 }
 
 

@@ -16,9 +16,11 @@ from typing import Any
 
 from hypothesis import Phase, given, seed, settings
 from spec_strategies import specs, to_text
-from target_probes import CARD, CONVOLUTION, Array, Probes, pools, reference, weights_of
+from target_probes import CARD, CONVOLUTION, Array, Probes, reference
 
 import nin_spec
+from nin_spec.conformance.pools import pools
+from nin_spec.conformance.trial import weights_of
 from nin_spec.diagnostics import ExportError, NinSpecError
 from nin_spec.exporter import make
 from nin_spec.exporters.targets import find_target

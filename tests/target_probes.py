@@ -19,13 +19,15 @@ import torch
 from numpy.typing import NDArray
 from onnx import ModelProto, NodeProto, TensorProto, helper, numpy_helper
 
+from nin_spec.conformance.pools import pools
+from nin_spec.conformance.trial import weights_of
 from nin_spec.exporter import make
 from nin_spec.exporters.onnx_opset import OPSETS, ir_version
 from nin_spec.exporters.targets import form_of, padded_form
 from nin_spec.ir import ops
 from nin_spec.ir.graph import Graph
 from nin_spec.ir.pixels import Affine, ChannelOrder
-from nin_spec.ir.types import Padding, Pair, ShapeError, TensorType
+from nin_spec.ir.types import Padding, ShapeError, TensorType
 from nin_spec.model import Model, ModelCard
 from nin_spec.passes.pipeline import PASSES
 from nin_spec.torch_module import build_module
@@ -33,40 +35,6 @@ from nin_spec.torch_module import build_module
 Array = NDArray[Any]
 Size = tuple[int, int]
 
-WINDOWS: tuple[tuple[Pair, Pair], ...] = (
-    ((2, 2), (2, 2)),
-    ((3, 3), (2, 2)),
-    ((3, 3), (1, 1)),
-    ((3, 2), (2, 1)),
-    ((2, 2), (3, 3)),
-    ((3, 2), (3, 3)),
-    ((4, 3), (3, 4)),
-    ((5, 4), (3, 2)),
-    ((1, 1), (2, 2)),
-    ((4, 4), (3, 3)),
-)
-"""(kernel, stride): overlapping, side by side, and apart; square and not."""
-PADDINGS = tuple(
-    Padding(*sides)
-    for sides in (
-        (0, 0, 0, 0),
-        (1, 1, 1, 1),
-        (2, 2, 2, 2),
-        (1, 1, 0, 0),
-        (0, 0, 1, 1),
-        (2, 2, 1, 1),
-        (0, 1, 0, 1),
-        (1, 0, 1, 0),
-        (0, 1, 0, 0),
-        (0, 0, 0, 1),
-        (1, 2, 1, 2),
-        (2, 1, 1, 1),
-        (0, 3, 2, 0),
-        (1, 1, 0, 1),
-        (0, 2, 0, 2),
-        (0, 1, 1, 1),
-    )
-)
 OPEN_SIZES: tuple[Size, ...] = ((3, 2), (4, 5), (5, 4), (6, 6), (7, 8), (8, 7), (9, 9), (10, 12), (13, 10))
 FIXED_SIZES: tuple[Size, ...] = ((6, 6), (7, 8), (11, 5))
 CARD = ModelCard("probe", "", "", "nin1:0", 1)
@@ -213,17 +181,6 @@ def add_ops(probes: Probes) -> None:
                 probes.add(data, form_of(op, open_size=graph.open_size), opset, cases)
 
 
-def weights_of(graph: Graph) -> dict[str, Array]:
-    """Weights that are neither large nor small, variances above zero."""
-    random = np.random.default_rng(1)
-    return {
-        name: np.abs(random.normal(1, 0.3, p.shape)).astype(np.float32)
-        if p.role in ("var", "scale", "slope")
-        else random.normal(0, 0.5, p.shape).astype(np.float32)
-        for name, p in graph.parameters().items()
-    }
-
-
 def reference(model: Model) -> Callable[[Array], Array]:
     """The nn.Module in float64, on arrays."""
     module = build_module(model.graph).double().eval()
@@ -238,16 +195,6 @@ def reference(model: Model) -> Callable[[Array], Array]:
 
 
 # ------------------------------------------------------------------ pools
-
-
-def pools() -> Iterator[ops.Pool2d]:
-    """Every window with every padding that leaves it some input, rounded down and up, counted and not."""
-    for (kernel, stride), padding, ceil in itertools.product(WINDOWS, PADDINGS, (False, True)):
-        if max(padding[:2]) >= kernel[0] or max(padding[2:]) >= kernel[1]:
-            continue
-        yield ops.MaxPool2d(kernel, stride, padding, ceil)
-        for counted in (False, True) if padding != Padding() else (False,):
-            yield ops.AvgPool2d(kernel, stride, padding, ceil, counted)
 
 
 def add_pools(probes: Probes, at: Iterable[int], every: int = 1) -> None:

@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 FLOORS = (
     ("children", "diagnostics", "foreign", "guide", "interrupts", "rendering", "seals"),
-    ("extras", "files", "named", "printing", "workers"),
+    ("extras", "files", "named", "printing", "processes"),
     ("ir", "language"),
     ("analysis", "model", "provider_gaps", "recipe_names", "revisions", "schemes", "torch_layers", "words"),
     ("lower", "passes", "pictures", "torch_module"),
@@ -23,7 +23,7 @@ FLOORS = (
     ("studio", "training"),
     ("evaluation", "opened", "report"),
     ("bench", "precision", "serving"),
-    ("api", "importers", "serving.grpc", "serving.http"),
+    ("api", "conformance", "importers", "serving.grpc", "serving.http"),
     ("importers.decompiler", "serving.server"),
     ("importers.caffe", "importers.onnx", "importers.torch"),
     ("cli",),
@@ -45,6 +45,9 @@ WARM = (
     "nin_spec.importers",
     "nin_spec.serving",
     "nin_spec.bench",
+    "nin_spec.conformance.place",
+    "nin_spec.conformance.trial",
+    "nin_spec.conformance.worker",
 )
 """Where heavy libraries may be imported at the top of a module: no cold path comes here."""
 

@@ -12,11 +12,12 @@ import onnx
 import onnxruntime as ort
 import pytest
 import torch
-from every_word import KEYS, kinds_of, spec_with, spellings
+from every_word import spec_with
 from jsonschema import Draft202012Validator
 
 import nin_spec
 from nin_spec.analysis.shapes import describe
+from nin_spec.conformance.grammar import KEYS, kinds_of, spellings
 from nin_spec.diagnostics import ForeignModelError
 from nin_spec.diagrams.columns import family
 from nin_spec.exporter import make

@@ -38,7 +38,8 @@ _WRITES = {
 ROUND_THE_DOOR = {
     ("nin_spec/files.py", "*"): "the door itself",
     ("nin_spec/bench/contest.py", "TemporaryDirectory"): "a temporary folder of its own",
-    ("nin_spec/workers.py", "open"): "a log in a folder of its caller",
+    ("nin_spec/processes.py", "open"): "a log in a folder of its caller",
+    ("nin_spec/conformance/run.py", "TemporaryDirectory"): "for the logs of its workers",
     ("nin_spec/bench/subjects.py", "write_bytes"): "the model, in that folder",
     ("nin_spec/bench/subjects.py", "write_text"): "its spec, in that folder",
     ("nin_spec/bench/subjects.py", "save"): "its inputs, in that folder",

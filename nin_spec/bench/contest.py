@@ -19,7 +19,7 @@ from nin_spec.bench.sameness import Judge
 from nin_spec.bench.schedule import SETTLE, Forecast, Step, schedule
 from nin_spec.bench.subjects import BenchSubject, refuse_misfits
 from nin_spec.diagnostics import InputError, NinSpecError
-from nin_spec.workers import WorkerError, WorkerProcess
+from nin_spec.processes import WorkerError, WorkerProcess
 
 Progress = Callable[[str, float | None], None]
 """Called with what starts, and the estimated seconds left if known."""

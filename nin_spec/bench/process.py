@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from nin_spec import children
-from nin_spec.workers import WorkerProcess, command_of
+from nin_spec.processes import WorkerProcess, command_of
 
 COMMAND = command_of("nin_spec.bench.worker")
 

@@ -16,7 +16,7 @@ from collections.abc import Callable  # noqa: E402
 from typing import Any  # noqa: E402
 
 from nin_spec.bench.contenders import Job  # noqa: E402
-from nin_spec.workers import Message, respond  # noqa: E402
+from nin_spec.processes import Message, respond  # noqa: E402
 
 WARM_RUNS = 2
 _NANO = 1e9

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,7 +12,6 @@ import click
 from nin_spec.bench.contenders import OURS, PEERS, Contender, Entry
 from nin_spec.cli import completing
 from nin_spec.cli.bench_table import show
-from nin_spec.cli.console import canvas, draws
 from nin_spec.cli.help import Command
 from nin_spec.cli.options import (
     device_option,
@@ -28,15 +26,13 @@ from nin_spec.cli.options import (
     weights_option,
 )
 from nin_spec.cli.outputs import FILE, deliver, protect
-from nin_spec.cli.printer import is_quiet, quiet_option
-from nin_spec.diagnostics import printable
+from nin_spec.cli.printer import quiet_option
+from nin_spec.cli.progress import clear_line, reporter
 from nin_spec.extras import require
 from nin_spec.provider_gaps import written_for
 from nin_spec.seals import Kind
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from nin_spec.bench.results import Result, Settings
     from nin_spec.bench.subjects import BenchSubject
     from nin_spec.network import Network
@@ -304,38 +300,6 @@ def sizes(text: str | None) -> list[int]:
 def words(text: str | None) -> list[str]:
     """The words of a list, each once."""
     return list(dict.fromkeys(word for word in map(str.strip, (text or "").split(",")) if word))
-
-
-# ------------------------------------------------------------------ while it runs
-
-
-def reporter() -> Callable[[str, float | None], None]:
-    """What is being done, on standard error: one line that changes on a terminal, else a line a step or second."""
-    said = {"at": 0.0}
-
-    def report(what: str, left: float | None) -> None:
-        text = what if left is None else f"{what}; {clock(left)} left"
-        if draws():
-            click.echo(f"\r\x1b[K{printable(text)[:78]}", file=canvas(), nl=False)
-        elif not is_quiet() and time.monotonic() - said["at"] >= 1:
-            said["at"] = time.monotonic()
-            click.echo(text, err=True)
-
-    return report
-
-
-def clear_line() -> None:
-    """Erase the progress line on a terminal."""
-    if draws():
-        click.echo("\r\x1b[K", file=canvas(), nl=False)
-
-
-def clock(seconds: float) -> str:
-    """`42 s`, `3 min`, `1 h 20 min`."""
-    if seconds < 100:
-        return f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"
 
 
 # ------------------------------------------------------------------ what is written

@@ -32,6 +32,7 @@ GROUPS: dict[str, dict[str, tuple[str, str]]] = {
         "studio": ("nin_spec.cli.studio", "Edit a spec in a local web page that shows its network as you type."),
         "schema": ("nin_spec.cli.show", "Print the JSON Schema of the language, for editors."),
         "doctor": ("nin_spec.cli.doctor", "Show versions, and which devices work here."),
+        "prove": ("nin_spec.cli.prove", "Prove that a device computes what the language means, op by op."),
     },
 }
 
@@ -48,6 +49,7 @@ TOPICS = {
     "export": "export",
     "run": "devices",
     "doctor": "devices",
+    "prove": "devices",
     "bench": "benchmarks",
     "serve": "serving",
     "studio": "studio",

@@ -65,7 +65,7 @@ def require_sole(outputs: Collection[Path]) -> None:
 Content = Kind | bytes | None
 """What a file will hold: its bytes; its kind alone, while they are still to be made; None for a kind without a seal."""
 
-_TEXT = {Kind.SPEC, Kind.SOURCE, Kind.TRITON, Kind.KSERVE, Kind.SVG, Kind.MERMAID, Kind.DOT, Kind.REPORT, Kind.BENCH}
+_TEXT = {*Kind} - {Kind.ONNX, Kind.WEIGHTS, Kind.PNG}
 
 
 def protect(outputs: Mapping[Path, Content], inputs: Iterable[str | None], *, force: bool) -> None:

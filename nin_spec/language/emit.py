@@ -38,7 +38,7 @@ def _mapping(data: dict[str, Any], path: Path_, depth: int, *, compact: bool) ->
     indent = "  " * depth
     for key, value in data.items():
         below = (*path, key)
-        short = f"{indent}{_scalar(key)}: {_flow(value)}"
+        short = f"{indent}{_scalar(key)}: {flow(value)}"
         if compact and len(short) <= _WIDTH and _is_small(value):
             yield short, below
         elif isinstance(value, dict) and value.keys() == {"kind"} and isinstance(value["kind"], str):
@@ -48,11 +48,11 @@ def _mapping(data: dict[str, Any], path: Path_, depth: int, *, compact: bool) ->
             yield from _mapping(value, below, depth + 1, compact=compact)
         elif isinstance(value, list) and any(isinstance(v, dict) for v in value):
             yield f"{indent}{_scalar(key)}:", None
-            flat = compact and all(_is_small(v) and len(indent) + 4 + len(_flow(v)) <= _WIDTH for v in value)
+            flat = compact and all(_is_small(v) and len(indent) + 4 + len(flow(v)) <= _WIDTH for v in value)
             for i, item in enumerate(value):
                 yield from _item(item, (*below, i), depth + 1, compact=compact, flat=flat)
         else:
-            yield f"{indent}{_scalar(key)}: {_flow(value)}", below
+            yield f"{indent}{_scalar(key)}: {flow(value)}", below
 
 
 def _is_small(value: Any) -> bool:
@@ -74,19 +74,20 @@ def _item(item: Any, path: Path_, depth: int, *, compact: bool, flat: bool) -> I
     """An item of a list of mappings: its first line has the dash; `flat` writes it in flow style."""
     dash = "  " * depth + "- "
     if not isinstance(item, dict) or not item or flat:
-        yield dash + _flow(item), path
+        yield dash + flow(item), path
         return
     for i, (text, where) in enumerate(_mapping(item, path, depth + 1, compact=compact)):
         yield (dash + text[len(dash) :] if i == 0 else text), where
 
 
-def _flow(value: Any) -> str:
+def flow(value: Any) -> str:
+    """A value in flow style, on one line."""
     if isinstance(value, list):
-        return "[" + ", ".join(_flow(v) for v in value) + "]"
+        return "[" + ", ".join(flow(v) for v in value) + "]"
     if isinstance(value, dict):
         if value.keys() == {"kind"} and isinstance(value["kind"], str):
             return _scalar(value["kind"])
-        return "{" + ", ".join(f"{_scalar(key)}: {_flow(v)}" for key, v in value.items()) + "}"
+        return "{" + ", ".join(f"{_scalar(key)}: {flow(v)}" for key, v in value.items()) + "}"
     return _scalar(value)
 
 

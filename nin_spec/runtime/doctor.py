@@ -103,12 +103,12 @@ def diagnose() -> Report:
         onnxruntime_cuda=cuda,
         torch=torch,
         cpu=describe_cpu(),
-        devices=tuple(prove(device) for device in find_providers()),
+        devices=tuple(try_device(device) for device in find_providers()),
         findings=_findings(runtimes, packages, torch, cuda),
     )
 
 
-def prove(device: Device) -> ProviderStatus:
+def try_device(device: Device) -> ProviderStatus:
     """A device's status, usable only if a small model has run entirely on it."""
     status = explain(device)
     if not status.usable:
@@ -116,7 +116,7 @@ def prove(device: Device) -> ProviderStatus:
     from nin_spec.runtime.session import open_session
 
     try:
-        model = _small_model()
+        model = small_model()
     except Exception as error:  # noqa: BLE001 - a broken package may raise anything
         return _unproved(status, f"no test model can be made, as onnx is broken: {error}", "pip install onnx")
     try:
@@ -131,7 +131,7 @@ def _unproved(status: ProviderStatus, reason: str, remedy: str) -> ProviderStatu
     return replace(status, usable=False, reason=reason, remedy=remedy)
 
 
-def _small_model() -> bytes:
+def small_model() -> bytes:
     """Conv and Relu, (1, 3, 8, 8) to (1, 4, 6, 6); IR 8 and opset 17, which every current onnxruntime reads."""
     import numpy as np
     from onnx import TensorProto, helper, numpy_helper

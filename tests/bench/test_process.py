@@ -13,7 +13,7 @@ from nin_spec import children
 from nin_spec.bench.contenders import Job
 from nin_spec.bench.process import environment, start
 from nin_spec.diagnostics import Code, DeviceError, InputError
-from nin_spec.workers import WorkerProcess
+from nin_spec.processes import WorkerProcess
 
 PATIENCE = 120
 

@@ -47,6 +47,7 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "serve": ("tiny.onnx", "--port", "0", *QUICK),
     "studio": ("tiny.yaml", "--no-browser"),
     "doctor": (),
+    "prove": ("cpu", "--only", "activation relu", "--precision", "float32", "-o", "cpu.json"),
     "guide": ("training",),
 }
 """Each command with arguments that it can be run with."""

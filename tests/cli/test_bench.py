@@ -19,7 +19,6 @@ from PIL import Image
 
 import nin_spec as library
 from nin_spec.bench.contenders import PEERS
-from nin_spec.cli import bench as command
 from nin_spec.cli import execute
 from nin_spec.cli.bench_table import number
 from nin_spec.seals import Kind, kind_of
@@ -336,14 +335,6 @@ def test_help_names_every_peer_and_loads_nothing(capsys: pytest.CaptureFixture[s
     )
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     assert done.stdout.splitlines()[-1] == "set()"
-
-
-@pytest.mark.parametrize(
-    ("seconds", "text"), [(0.4, "0 s"), (42, "42 s"), (180, "3 min"), (4800, "80 min"), (5520, "1 h 32 min")]
-)
-def test_time_left_is_told_as_people_tell_it(seconds: float, text: str) -> None:
-    """Seconds, then minutes, then hours."""
-    assert command.clock(seconds) == text
 
 
 @pytest.mark.parametrize(("ms", "text"), [(0.05234, "0.052"), (1.2345, "1.234"), (12.345, "12.35"), (123.45, "123.5")])

@@ -12,9 +12,10 @@ import onnxruntime
 import pytest
 import target_child
 from target_probes import OPS as EVERY_OP
-from target_probes import Probes, add_pools, pools
+from target_probes import Probes, add_pools
 
 import nin_spec
+from nin_spec.conformance.pools import pools
 from nin_spec.diagnostics import ExportError
 from nin_spec.exporter import make
 from nin_spec.exporters import onnx_opset

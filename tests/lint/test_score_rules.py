@@ -7,9 +7,9 @@ import math
 from typing import Any
 
 import pytest
-from every_word import spellings
 from lint_specs import SCORES, STEM, codes_of, spec_of, told
 
+from nin_spec.conformance.grammar import spellings
 from nin_spec.diagnostics import Severity
 from nin_spec.lint import lint
 from nin_spec.lint.finding import Subject

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from nin_spec import children
-from nin_spec.workers import WorkerError, WorkerProcess
+from nin_spec.processes import WorkerError, WorkerProcess
 
 PATIENCE = 120
 
