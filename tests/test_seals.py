@@ -58,6 +58,7 @@ CONTENT: dict[Kind, bytes] = {
     Kind.REPORT: b"<!doctype html>\n<html></html>\n",
     Kind.PNG: png(),
     Kind.BENCH: b'{\n  "name": "x"\n}\n',
+    Kind.CONFORMANCE: b'{\n  "name": "y"\n}\n',
 }
 SEALED = {kind: sealed(data, kind) for kind, data in CONTENT.items()} | {Kind.WEIGHTS: weights()}
 KINDS = pytest.mark.parametrize("kind", Kind)

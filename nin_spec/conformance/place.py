@@ -68,10 +68,12 @@ def facts_of(place: Place, session: Session) -> dict[str, Any]:
 
 
 def _hardware(target: Target) -> dict[str, str]:
-    """The device's own words on itself, or the CPU's name."""
-    found = target.hardware
+    """The graphics adapter, else a plug-in's own words on its device, else the CPU's name."""
+    found, provider = target.hardware, target.provider
     if found is None:
-        return {"cpu": describe_cpu().model} if target.provider.device == "cpu" else {}
+        return {"cpu": describe_cpu().model} if provider.device == "cpu" else {}
+    if provider.adapter is not None:
+        return {"adapter": str(provider.adapter(found))}
     said = {**dict(found.device.metadata), **dict(found.ep_metadata)}
     return {"type": found.device.type.name, "vendor": found.device.vendor, **{k: str(v) for k, v in said.items()}}
 

@@ -22,8 +22,10 @@ from nin_spec.precision.calibration import calibrate
 from nin_spec.precision.float16 import to_float16
 from nin_spec.precision.int8 import quantise
 from nin_spec.precision.reduction import stamp
+from nin_spec.provider_gaps import written_for
 from nin_spec.runtime.parity import DifferenceError, check_parity
 from nin_spec.runtime.parity_inputs import Batch, inputs
+from nin_spec.runtime.providers import Device
 from nin_spec.runtime.session import open_session
 
 BATCHES = (1, 2, 7, 64)
@@ -56,7 +58,7 @@ def try_case(case: Case, place: Place) -> Verdict:
     """
     try:
         model = model_of(case)
-        data, pictures = file_of(case, model)
+        data, pictures = file_of(case, model, place.device)
         report = check_parity(
             *(model, data, place.device),
             pictures=pictures,
@@ -77,10 +79,11 @@ def try_case(case: Case, place: Place) -> Verdict:
 # ------------------------------------------------------------------ files
 
 
-def file_of(case: Case, model: Model) -> tuple[bytes, Batch | None]:
-    """The exported file in the precision of the case, and the inputs to prove it on, if they are not noise."""
+def file_of(case: Case, model: Model, device: Device) -> tuple[bytes, Batch | None]:
+    """The file for a device in the precision of the case, and the inputs to prove it on, if they are not noise."""
     exporter = _exporter()
-    artifact = artifact_of(exporter, model, check_options(exporter, case.options))
+    options = {**written_for(device), **case.options}
+    artifact = artifact_of(exporter, model, check_options(exporter, options))
     (name,) = artifact.models
     data = artifact.files[name]
     match case.precision:

@@ -20,6 +20,7 @@ from nin_spec.conformance.verdict import Verdict
 from nin_spec.diagnostics import Code, DeviceError
 from nin_spec.model import Model
 from nin_spec.runtime.parity_inputs import Batch
+from nin_spec.runtime.providers import Device
 
 FAULT, OPS, LOG = sys.argv[1], sys.argv[2].split(","), Path(sys.argv[3])
 TRY, MAKE = trial.try_case, trial.file_of
@@ -41,9 +42,9 @@ def faulty(case: Case, place: Place) -> Verdict:
     return TRY(case, place)
 
 
-def corrupted(case: Case, model: Model) -> tuple[bytes, Batch | None]:
+def corrupted(case: Case, model: Model, device: Device) -> tuple[bytes, Batch | None]:
     """A file that a device with the fault would compute."""
-    data, inputs = MAKE(case, model)
+    data, inputs = MAKE(case, model, device)
     if case.op not in OPS:
         return data, inputs
     if FAULT == "refuses":
