@@ -19,6 +19,7 @@ from PIL import Image
 
 import nin_spec as library
 from nin_spec.bench.contenders import PEERS
+from nin_spec.cli import bench as command
 from nin_spec.cli import execute
 from nin_spec.cli.bench_table import number
 from nin_spec.seals import Kind, kind_of
