@@ -50,6 +50,15 @@ bench: setup  ## compare the commands and the graphs with their peers, and judge
 bench-graphs: setup  ## the graphs alone: ONLY='--specs nin_cifar --batches 1,8' for some of them
 	$(BIN)/python tests/bench_graphs.py $(ONLY)
 
+$(OUT)/openvino: | setup
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --target $@ onnxruntime-openvino==1.24.1
+
+test-openvino: $(OUT)/openvino  ## run the tests of devices on the package onnxruntime-openvino, apart
+	PYTHONPATH="$(abspath $(OUT)/openvino)" $(BIN)/python -m pytest tests/runtime tests/cli/test_devices.py
+
+bench-openvino: $(OUT)/openvino  ## judge OpenVINO in bfloat16 on that package: ONLY='--run RUN --data DIR'
+	PYTHONPATH="$(abspath $(OUT)/openvino)" $(BIN)/python tests/bench_openvino.py $(ONLY)
+
 bench-training: setup  ## compare training with a plain PyTorch loop, in one run
 	$(BIN)/python tests/bench_training.py $(ONLY)
 
@@ -72,4 +81,4 @@ pictures: setup  ## take the pictures of the README again; needs playwright and 
 clean:  ## remove what was made here
 	rm -rf $(VENV) $(FLOORS) $(OUT) build dist
 
-.PHONY: help setup demo test test-long coverage test-floors wheel bench bench-graphs bench-training bench-serving bench-studio bench-import targets pictures clean
+.PHONY: help setup demo test test-long test-openvino coverage test-floors wheel bench bench-graphs bench-openvino bench-training bench-serving bench-studio bench-import targets pictures clean
