@@ -47,13 +47,18 @@ def geometric_mean(numbers: Iterable[float]) -> float:
     return math.exp(math.fsum(map(math.log, found)) / len(found))
 
 
+def _shown(value: float) -> str:
+    """Two places, or as many as there are: 0.60, 0.995."""
+    return max(f"{value:.2f}", f"{value:g}", key=len)
+
+
 def verdicts(judged: Sequence[Bar]) -> list[str]:
     """A line for each bar."""
     from nin_spec.printing import columns
 
     figures = ["" if bar.figure is None else f"{bar.figure:.3f}" for bar in judged]
     rows = [
-        (bar.what, figure, f"{bar.sign} {bar.value:.2f}", f"of {bar.of}" if bar.of > 1 else "", bar.verdict)
+        (bar.what, figure, f"{bar.sign} {_shown(bar.value)}", f"of {bar.of}" if bar.of > 1 else "", bar.verdict)
         for bar, figure in zip(judged, figures, strict=True)
     ]
     return columns([("", "figure", "bar", "", ""), *rows], right={1, 3})

@@ -128,6 +128,8 @@ def bench_command(
     \b
       nin-spec bench nin_cifar                                       on the best device
       nin-spec bench nin_cifar --against torch,torch-compile,torch-export,bare
+      nin-spec bench nin_cifar --against openvino,mnn                other runtimes, if installed
+      nin-spec bench nin_cifar --precision float32,bfloat16          what bfloat16 gains
       nin-spec bench net.onnx --device cpu --device openvino --batch 1,8
       nin-spec bench net.onnx --device cpu --device-option spinning=never
       nin-spec bench net.onnx --against net-int8.onnx --plot bench.png --json bench.json
