@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from nin_spec.bench.contenders import Job
 from nin_spec.runtime.installation import import_onnxruntime
+from nin_spec.runtime.options import CudaOptions, read_options
 
 if TYPE_CHECKING:
     import numpy as np
@@ -151,7 +152,7 @@ class TorchRunner:
         import torch
 
         torch.set_num_threads(job.threads)
-        torch.backends.cudnn.allow_tf32 = False  # our session does not round factors to 10 bits either
+        set_tf32(allowed=job.device == "cuda" and read_options("cuda", CudaOptions, job.options).use_tf32)
         self.module = sequence(job).to(torch_device(job.device))
         self.dtype = next((p.dtype for p in self.module.parameters()), torch.float32)
         self.facts = {"device": torch_device(job.device), "precision": job.dtype, "dtype": job.dtype}
@@ -190,6 +191,17 @@ class CompiledRunner(TorchRunner):
         # fullgraph: an op that can't be compiled is an error instead of a silent fallback.
         compiled = torch.compile(self.module, fullgraph=True, dynamic=False)
         return self._call(compiled, torch.from_numpy(x).to(self.dtype))
+
+
+def set_tf32(*, allowed: bool) -> None:
+    """Whether PyTorch may round the factors of float32 products to 10 bits on a GPU: as our session does, or not.
+
+    PyTorch does so in convolutions by default, and in matrix products not.
+    """
+    import torch
+
+    torch.backends.cudnn.allow_tf32 = allowed
+    torch.backends.cuda.matmul.allow_tf32 = allowed
 
 
 def torch_device(device: str) -> str:

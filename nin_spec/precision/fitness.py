@@ -33,8 +33,9 @@ DEVICES: dict[tuple[Precision, str], Fitness] = {
     ("bfloat16", "cuda"): _NO_BFLOAT16,
     # microsoft/onnxruntime issues 12229, 12230 and 24807: "CUDA kernel not found ... QLinearConv".
     ("int8", "cuda"): Fitness(
-        "it has no int8 convolution: each layer is converted to float32, computed, and quantised, slower than the "
-        "float32 file; pass --precision float16 for it"
+        "it has no int8 convolution: each layer would be converted to float32, computed, and quantised, slower than "
+        "the float32 file",
+        "pass --precision float16 for cuda, or --device cpu",
     ),
     # NVIDIA's documentation of explicit quantisation: INT8 is signed, and its zero point is 0.
     ("int8", "tensorrt"): Fitness(

@@ -92,6 +92,8 @@ def settle(
         return wanted, (f"{device} computes a float16 file in float32 if it has no float16 arithmetic",)
     own = f"; it has {', '.join(sorted(has))}" if has else ""
     message = f"{device} can't compute in {wanted} here{own}"
-    elsewhere = "pass --device openvino, or " if wanted == "bfloat16" and device != "openvino" else ""
+    places = {"bfloat16": "openvino", "int8": "cpu"}
+    place = places.get(wanted, device)
+    elsewhere = f"pass --device {place}, or " if place != device else ""
     hint = elsewhere + ("pass another precision" if asked else "export with --precision float32")
     raise DeviceError(Code.DEVICE_UNAVAILABLE, message, hint=hint)

@@ -58,11 +58,17 @@ def unloadable(names: Iterable[str]) -> tuple[str, ...]:
 
 
 def preload(package: str, names: Iterable[str]) -> None:
-    """Load libraries of an installed Python package, so that they are found by name afterwards."""
+    """Load libraries of an installed Python package, so that they are found by name afterwards.
+
+    NVIDIA's packages share the namespace `nvidia`, which may have a folder in each place where packages are installed;
+    a library lies in `lib` or `bin` of a part of it, for example nvidia/cu13/lib.
+    """
     spec = find_spec(package)
-    for folder in spec.submodule_search_locations or () if spec else ():
+    names = tuple(names)
+    for folder in map(Path, spec.submodule_search_locations or () if spec else ()):
         for name in names:
-            _load(str(Path(folder) / name))
+            for path in (folder / name, *sorted(folder.glob(f"*/lib/{name}")), *sorted(folder.glob(f"*/bin/{name}"))):
+                _load(str(path))
 
 
 def nvidia_problem(cuda_major: int | None = None) -> str | None:

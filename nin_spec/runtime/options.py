@@ -171,7 +171,7 @@ class TensorrtOptions(DeviceOptions):
         64, ge=1, le=65536, description="largest batch of one engine; a larger batch builds another engine"
     )
     enable_cuda_graph: bool = Field(
-        default=False, description="replay recorded kernels: a batch is padded to the next of the three"
+        default=False, description="replay recorded kernels: a batch is padded to opt_batch, or split into such"
     )
 
     @model_validator(mode="after")
@@ -220,8 +220,8 @@ class TensorrtOptions(DeviceOptions):
         return (f"{why}: set NVIDIA_TF32_OVERRIDE=0 in the environment to prevent it",)
 
     def batches(self) -> tuple[int, ...]:
-        sizes = (self.min_batch, self.opt_batch, self.max_batch)
-        return tuple(sorted(set(sizes))) if self.enable_cuda_graph else ()
+        # The provider ignores gpu_graph_id: it replays its one graph for every shape, with wrong results.
+        return (self.opt_batch,) if self.enable_cuda_graph else ()
 
     def buffers(self) -> tuple[str, int]:
         return "cuda", self.device_id
@@ -319,6 +319,11 @@ def read_options(device: str, kind: type[Options], given: DeviceOptions | Mappin
         raise DeviceError(
             [_wrong(device, kind, key, dict(given or {}), e["msg"]) for key, e in found.items()]
         ) from None
+
+
+def without_graphs(given: Mapping[str, object] | None) -> dict[str, object]:
+    """The same options without CUDA graphs, for sessions that also run without bound buffers."""
+    return {key: value for key, value in (given or {}).items() if key != "enable_cuda_graph"}
 
 
 def _wrong(device: str, kind: type[DeviceOptions], key: str, given: Mapping[str, object], why: str) -> Diagnostic:

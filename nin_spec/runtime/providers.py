@@ -54,13 +54,13 @@ class Provider:
     """One device: its provider's name, options and requirements.
 
     `library` is the stem of the provider's library inside onnxruntime, empty if built in; `opens` are libraries that it
-    opens by name at run time, which are not in its link list; `folders` are the Python packages with these. `hardware`
-    takes the CUDA major version and returns why the hardware is not usable. `computes` returns the precisions of the
-    device with some options; None if it computes in the file's dtype. `reads_file` is true if the options or the
-    precision depend on the file, `widens` if a float16 file is computed in float32 where there is no float16. `adapter`
-    returns the graphics adapter behind the hardware, and `harmful` the optimisers to be disabled for a file. `not_auto`
-    is why "auto" skips the device, `behind` why "auto" tries it after the CPU. `elsewhere` installs an onnxruntime that
-    has a plug-in's provider for other hardware.
+    opens by name at run time, which are not in its link list; `folders` are the Python packages with libraries.
+    `hardware` takes the CUDA major version and returns why the hardware is not usable. `computes` returns the
+    precisions of the device with some options; None if it computes in the file's dtype. `reads_file` is true if the
+    options or the precision depend on the file, `widens` if a float16 file is computed in float32 where there is no
+    float16. `adapter` returns the graphics adapter behind the hardware, and `harmful` the optimisers to be disabled for
+    a file. `not_auto` is why "auto" skips the device, `behind` why "auto" tries it after the CPU. `elsewhere` installs
+    an onnxruntime that has a plug-in's provider for other hardware.
     """
 
     device: Device
@@ -114,9 +114,13 @@ PROVIDERS: dict[Device, Provider] = {
             library="onnxruntime_providers_cuda",
             # cuDNN became optional in onnxruntime, but not for a convolution.
             opens=("cudnn64_9.dll",) if _WINDOWS else ("libcudnn.so.9",),
+            # onnxruntime searches only the folder beside itself: torch may be installed in another.
+            folders=("nvidia",),
             hardware=nvidia_problem,
             install=INSTALL_GPU,
             hardware_remedy=_DRIVER_REMEDY,
+            # It has no int8 convolution (onnxruntime issues 12229, 12230 and 24807), nor one of bfloat16 in ONNX.
+            computes=lambda _plugin, _options: frozenset({"float16", "float32", "float64"}),
             reads_file=True,
         ),
         Provider(
@@ -126,7 +130,7 @@ PROVIDERS: dict[Device, Provider] = {
             library="onnxruntime_providers_tensorrt",
             # Also in its link list; listed because pip installs it where no loader searches.
             opens=("nvinfer_10.dll",) if _WINDOWS else ("libnvinfer.so.10",),
-            folders=("tensorrt_libs",),
+            folders=("nvidia", "tensorrt_libs"),
             hardware=nvidia_problem,
             install=f'{INSTALL_GPU} "tensorrt-cu13<11"',
             hardware_remedy=_DRIVER_REMEDY,
@@ -335,11 +339,12 @@ def _missing_libraries(ort: Any, provider: Provider, library: Path | None) -> tu
     # preload_dlls prints what it can't load; each library is tried and reported below.
     with contextlib.redirect_stdout(io.StringIO()):
         ort.preload_dlls()
-    for folder in provider.folders:
-        preload(folder, provider.opens)
     # A library beside the provider's own is found through the latter's run path, and not by its name alone.
     linked = (name for name in needed(library) if not (library.parent / name).is_file())
-    return unloadable(dict.fromkeys((*linked, *provider.opens)))
+    names = tuple(dict.fromkeys((*linked, *provider.opens)))
+    for folder in provider.folders:
+        preload(folder, unloadable(names))
+    return unloadable(names)
 
 
 def available_threads() -> int:

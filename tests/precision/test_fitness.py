@@ -12,12 +12,19 @@ from nin_spec.precision.fitness import DEFAULT_DEVICE, DEVICES, remark_on
 from nin_spec.precision.settings import PRECISIONS
 
 
-def test_a_device_without_integer_convolutions_is_told() -> None:
-    """With what to ask for instead."""
-    remark = remark_on("int8", "cuda")
+def test_a_device_that_is_not_faster_is_remarked() -> None:
+    """With the one that the file is meant for."""
+    remark = remark_on("float16", "cpu")
     assert remark is not None
-    assert "no int8 convolution" in remark
-    assert "float16" in remark
+    assert "not faster" in remark
+    assert "cuda" in remark
+
+
+def test_int8_is_refused_where_no_convolution_is_of_integers() -> None:
+    """And what is faster there is named."""
+    with pytest.raises(ExportError, match="no int8 convolution") as caught:
+        remark_on("int8", "cuda")
+    assert caught.value.diagnostics[0].hint == "pass --precision float16 for cuda, or --device cpu"
 
 
 @pytest.mark.parametrize("device", ["cpu", "cuda"])

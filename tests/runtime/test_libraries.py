@@ -146,3 +146,20 @@ def test_libraries_of_a_python_package_are_loaded_from_its_folder(
     libraries.preload("some_libraries", ["libfirst.so.1"])
     libraries.preload("no_such_libraries", ["libfirst.so.1"])
     assert loaded == [str(package / "libfirst.so.1")]
+
+
+@linux
+def test_libraries_of_a_namespace_are_loaded_from_each_of_its_folders(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """NVIDIA's packages may lie in one place, and onnxruntime in another."""
+    for place, part in (("one", "some_parts/cu13"), ("two", "some_parts/cudnn")):
+        folder = tmp_path / place / part / "lib"
+        folder.mkdir(parents=True)
+        (folder / f"lib{place}.so.1").touch()
+        monkeypatch.syspath_prepend(tmp_path / place)
+    loaded: list[str] = []
+    monkeypatch.setattr(libraries, "_load", loaded.append)
+    libraries.preload("some_parts", ["libone.so.1", "libtwo.so.1"])
+    assert {str(tmp_path / "one/some_parts/cu13/lib/libone.so.1")} < set(loaded)
+    assert {str(tmp_path / "two/some_parts/cudnn/lib/libtwo.so.1")} < set(loaded)

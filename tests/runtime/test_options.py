@@ -51,6 +51,25 @@ def test_cuda_graphs_bring_their_batches() -> None:
     assert CudaOptions().batches() == ()
 
 
+def test_tensorrt_replays_one_graph_of_one_size() -> None:
+    """Its provider doesn't know gpu_graph_id: a second size would be answered by the first one's graph."""
+    options = TensorrtOptions(enable_cuda_graph=True, opt_batch=4)
+    assert (options.batches(), options.buffers()) == ((4,), ("cuda", 0))
+    assert TensorrtOptions().batches() == ()
+
+
+def test_tensorrt_still_has_one_graph_alone() -> None:
+    """The reason for it: CUDA's library holds the option's name, in immediate operands, and TensorRT's doesn't."""
+    folder = Path(onnxruntime.__file__).parent / "capi"
+    libraries = {name: folder / f"libonnxruntime_providers_{name}.so" for name in ("cuda", "tensorrt")}
+    if not all(path.is_file() for path in libraries.values()):
+        pytest.skip("the providers' libraries are not installed")
+    assert {name: b"gpu_grap" in path.read_bytes() for name, path in libraries.items()} == {
+        "cuda": True,
+        "tensorrt": False,
+    }
+
+
 def test_tensorrt_gets_one_profile_for_its_batches(tmp_path: Path) -> None:
     """Least, best and largest of the open batch; none where the file fixes it or opens more than it."""
     options = TensorrtOptions(engine_cache=tmp_path, max_batch=16)

@@ -20,6 +20,7 @@ from nin_spec.exporters.onnx_writer import Writer
 from nin_spec.ir import ops
 from nin_spec.model import Model
 from nin_spec.runtime import parity, tolerances
+from nin_spec.runtime.buckets import BucketRunner
 from nin_spec.runtime.parity import Case, check_parity, compare
 from nin_spec.runtime.session import Session, open_session
 
@@ -248,6 +249,55 @@ def test_a_failure_stays_one_where_its_nodes_can_not_be_looked_at(monkeypatch: p
     monkeypatch.setattr(parity, "open_session", once)
     with pytest.raises(ParityError, match="its nodes can't be compared: elsewhere: one node"):
         check_parity(small(), changed(export(small()), scale("blocks.0.convs.0.weight", 2)))
+
+
+class Replaying:
+    """An onnxruntime session of CUDA graphs: a plain run would replay a graph of other buffers."""
+
+    def __init__(self, inference: Any) -> None:
+        self._inference = inference
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inference, name)
+
+    def run(self, *_: object) -> None:
+        raise AssertionError("a plain run of a session of CUDA graphs")
+
+
+@pytest.fixture
+def replayed(monkeypatch: pytest.MonkeyPatch) -> list[object]:
+    """The options of each session that a proof opens; those with graphs run on the CPU, through bound buffers alone."""
+    asked: list[object] = []
+
+    def opened(data: bytes, device: str, *, options: dict[str, object], **more: Any) -> Session:
+        assert device == "cuda"
+        asked.append(options)
+        session = open_session(data, "cpu", **more)
+        if not options.get("enable_cuda_graph"):
+            return session
+        numbers = np.dtype(np.float32)
+        runner = BucketRunner(session.inference, ("input", (3, 12, 12), numbers), ("scores", (4,), numbers), (1, 4))
+        return replace(session, inference=Replaying(session.inference), runner=runner)
+
+    monkeypatch.setattr(parity, "open_session", opened)
+    return asked
+
+
+def test_recorded_kernels_are_proved_through_their_buffers(replayed: list[object]) -> None:
+    """Of every batch, padded or split, the output that they have."""
+    graphs = {"enable_cuda_graph": True}
+    report = check_parity(small(), export(small(), outputs="scores,probabilities"), "cuda", options=graphs)
+    assert report.outputs == ("scores",)
+    assert [case.images for case in report.cases] == [1, 2, 7]
+    assert replayed == [graphs]
+
+
+def test_what_differs_in_recorded_kernels_is_traced_without_them(replayed: list[object]) -> None:
+    """At its first node, with the device's other options."""
+    options = {"enable_cuda_graph": True, "use_tf32": False}
+    with pytest.raises(ParityError, match="first at"):
+        check_parity(small(), changed(export(small()), scale("blocks.0.convs.0.weight", 2)), "cuda", options=options)
+    assert replayed == [options, {"use_tf32": False}]
 
 
 def test_the_reference_has_the_numbers_of_the_file() -> None:

@@ -17,8 +17,9 @@ from small_models import has_nvidia_driver
 
 from nin_spec.diagnostics import Code, DeviceError
 from nin_spec.runtime import installation, libraries, openvino, plugins, providers
+from nin_spec.runtime.arithmetic import Dtypes, settle
 from nin_spec.runtime.installation import cuda_packages, instead_of, onnxruntime_packages
-from nin_spec.runtime.options import TensorrtOptions
+from nin_spec.runtime.options import CudaOptions, TensorrtOptions
 from nin_spec.runtime.providers import PROVIDERS, available_threads, explain, find_providers, lookup
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="the loader of Linux")
@@ -170,6 +171,22 @@ def test_a_library_missing_from_onnxruntime_is_no_matter_of_the_loader(monkeypat
     assert "onnxruntime_providers_gone" in status.reason
     assert status.reason.endswith("is missing from the onnxruntime package")
     assert status.remedy.startswith("pip uninstall onnxruntime")
+
+
+def test_cuda_refuses_int8_before_it_opens_the_file() -> None:
+    """It would compute each layer in float32 between two conversions, and "auto" would choose it for that."""
+    computes = PROVIDERS["cuda"].computes
+    assert computes is not None
+    has = computes(None, CudaOptions())
+    with pytest.raises(
+        DeviceError, match="cuda can't compute in int8 here; it has float16, float32, float64"
+    ) as caught:
+        settle("cuda", Dtypes("int8", "int8"), None, has)
+    assert caught.value.diagnostics[0].hint == "pass --device cpu, or export with --precision float32"
+    for dtype in sorted(has):
+        assert settle("cuda", Dtypes(dtype, dtype), None, has) == (dtype, ())
+    with pytest.raises(DeviceError, match="can't compute in bfloat16"):
+        settle("cuda", Dtypes("float32", "bfloat16"), None, has)
 
 
 def test_tensorrt_has_the_precisions_of_the_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
