@@ -74,22 +74,31 @@ def intel_arithmetic(words: str) -> frozenset[str]:
     return frozenset(_INTEL[word] for word in words.split() if word in _INTEL)
 
 
-def settle(
-    device: str, dtypes: Dtypes, asked: str | None, has: frozenset[str] | None, *, widens: bool = True
+def settle(  # noqa: PLR0913 keywords
+    device: str,
+    dtypes: Dtypes,
+    asked: str | None,
+    has: frozenset[str] | None,
+    *,
+    converts: bool = False,
+    widens: bool = True,
 ) -> tuple[str, tuple[str, ...]]:
     """The precision to compute in, and remarks. Raises DeviceError if the device can't.
 
-    `has` are the precisions of the device; None if it only supports the file's own. `widens` says that it computes a
-    float16 file in float32 if it has no float16.
+    `has` are the precisions of the device; None if it only supports the file's own. `converts` says that it computes a
+    float32 file in another of them, `widens` that it computes a float16 file in float32 if it has no float16.
     """
     wanted = asked or dtypes.declared
     if dtypes.held not in {wanted, "float32"}:
         message = f"the file is {dtypes.held}, and can't be computed in {wanted}"
         raise DeviceError(Code.DEVICE_OPTION, message, hint=f"export it with --precision {wanted}")
-    if wanted in (has or {dtypes.held}):
+    if wanted in (has or {dtypes.held}) and (converts or wanted == dtypes.held):
         return wanted, ()
     if wanted == dtypes.held == "float16" and widens:  # a wider precision is harmless, and no faster
         return wanted, (f"{device} computes a float16 file in float32 if it has no float16 arithmetic",)
+    if has and wanted in has:
+        message = f"the file is {dtypes.held}, and {device} computes it in that, not in {wanted}"
+        raise DeviceError(Code.DEVICE_OPTION, message, hint=f"export it with --precision {wanted}")
     own = f"; it has {', '.join(sorted(has))}" if has else ""
     message = f"{device} can't compute in {wanted} here{own}"
     places = {"bfloat16": "openvino", "int8": "cpu"}

@@ -98,15 +98,16 @@ def create_settled(file: File, target: Target, request: Request) -> tuple[Any, s
     information, and faster.
     """
     device, asked = target.provider.device, _asked(target, request.precision)
+    how = {"converts": target.provider.converts, "widens": target.provider.widens}
     if target.provider.reads_file:
         dtypes = _read_dtypes(file)
-        precision, remarks = settle(device, dtypes, asked, target.has, widens=target.provider.widens)
+        precision, remarks = settle(device, dtypes, asked, target.has, **how)
         plugged = target.hardware is not None
         use = Use(precision, request.threads, dtypes.input_name, dtypes.input_shape, plugged)
         inference = _create(file, target, use)
     else:
         inference = _create(file, target, Use(asked or "float32", request.threads))
-        precision, remarks = settle(device, dtypes_of_session(inference), asked, target.has)
+        precision, remarks = settle(device, dtypes_of_session(inference), asked, target.has, **how)
     return inference, precision, (*remarks, *target.options.remarks(precision), *_remarks(target))
 
 

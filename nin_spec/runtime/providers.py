@@ -57,10 +57,11 @@ class Provider:
     opens by name at run time, which are not in its link list; `folders` are the Python packages with libraries.
     `hardware` takes the CUDA major version and returns why the hardware is not usable. `computes` returns the
     precisions of the device with some options; None if it computes in the file's dtype. `reads_file` is true if the
-    options or the precision depend on the file, `widens` if a float16 file is computed in float32 where there is no
-    float16. `adapter` returns the graphics adapter behind the hardware, and `harmful` the optimisers to be disabled for
-    a file. `not_auto` is why "auto" skips the device, `behind` why "auto" tries it after the CPU. `elsewhere` installs
-    an onnxruntime that has a plug-in's provider for other hardware.
+    options or the precision depend on the file, `converts` if a float32 file is computed in another precision on
+    request, `widens` if a float16 file is computed in float32 where there is no float16. `adapter` returns the graphics
+    adapter behind the hardware, and `harmful` the optimisers to be disabled for a file. `not_auto` is why "auto" skips
+    the device, `behind` why "auto" tries it after the CPU. `elsewhere` installs an onnxruntime that has a plug-in's
+    provider for other hardware.
     """
 
     device: Device
@@ -76,6 +77,7 @@ class Provider:
     plugin: Plugin | None = None
     computes: Callable[[Plugin | None, Any], frozenset[str]] | None = None
     reads_file: bool = False
+    converts: bool = False
     widens: bool = True
     adapter: Callable[[Any], Adapter] | None = None
     harmful: Callable[[bytes | str], list[str]] | None = None
@@ -135,6 +137,7 @@ PROVIDERS: dict[Device, Provider] = {
             install=f'{INSTALL_GPU} "tensorrt-cu13<11"',
             hardware_remedy=_DRIVER_REMEDY,
             computes=_gpu_arithmetic,
+            converts=True,
             reads_file=True,
             not_auto="is used only if named, because building its engines takes minutes",
         ),
@@ -151,6 +154,7 @@ _OPENVINO: dict[str, Any] = {
     "name": openvino.PROVIDER,
     "options": OpenvinoOptions,
     "computes": _intel_arithmetic,
+    "converts": True,
     "reads_file": True,
     "behind": "is used only for what cpu can't compute, because it is not faster in float32",
 }

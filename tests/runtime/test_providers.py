@@ -189,6 +189,15 @@ def test_cuda_refuses_int8_before_it_opens_the_file() -> None:
         settle("cuda", Dtypes("float32", "bfloat16"), None, has)
 
 
+def test_a_device_that_converts_no_file_computes_in_its_own_precision() -> None:
+    """CUDA has float16, but a float32 file stays float32 there: a precision asked for would be untrue."""
+    has = frozenset({"float16", "float32"})
+    with pytest.raises(DeviceError, match="the file is float32, and cuda computes it in that, not in float16"):
+        settle("cuda", Dtypes("float32", "float32"), "float16", has)
+    assert settle("tensorrt", Dtypes("float32", "float32"), "float16", has, converts=True) == ("float16", ())
+    assert [name for name, row in PROVIDERS.items() if row.converts] == ["tensorrt"]
+
+
 def test_tensorrt_has_the_precisions_of_the_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     """TensorRT drops what the GPU is slow in with a warning: nin-spec refuses it instead."""
     computes = PROVIDERS["tensorrt"].computes
