@@ -12,7 +12,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 
 FLOORS = (
-    ("children", "diagnostics", "foreign", "guide", "interrupts", "rendering", "seals"),
+    ("children", "diagnostics", "foreign", "guide", "interrupts", "rendering", "seals", "wire_format"),
     ("extras", "files", "named", "printing", "processes"),
     ("ir", "language"),
     ("analysis", "model", "provider_gaps", "recipe_names", "revisions", "schemes", "torch_layers", "words"),

@@ -23,10 +23,12 @@ from nin_spec.runtime.auto import choose
 from nin_spec.runtime.buckets import BucketRunner, Place
 from nin_spec.runtime.creation import File, Request, create_settled, find_target, unavailable
 from nin_spec.runtime.failures import error_types, unreadable, without_noise
+from nin_spec.runtime.isolation import try_opening
 from nin_spec.runtime.memory import ran_out
 from nin_spec.runtime.metadata import ModelInfo, read_info
 from nin_spec.runtime.options import DeviceOptions, read_options
 from nin_spec.runtime.patience import BUILDING, MEMORY, OPENING, within
+from nin_spec.runtime.plain_files import is_plain
 from nin_spec.runtime.providers import Device, Provider, available_threads, find_providers, lookup
 
 Array = NDArray[np.floating[Any]]
@@ -152,12 +154,35 @@ def open_session(  # noqa: PLR0913 keywords
     if threads is not None and threads < 1:
         raise ValueError(f"threads must be at least 1, not {threads}")
     request = Request(threads or available_threads(), precision, options, MEMORY if memory is None else memory)
-    if device != "auto":
-        return _open(File.of(model), lookup(device), request, choice=f"{device}, as requested")
-    if options:
+    if device == "auto" and options:
         message, hint = "auto takes no options: which exist depends on the device", "pass the device"
         raise DeviceError(Code.DEVICE_OPTION, message, hint=hint)
-    return _open_best(File.of(model), request)
+    file = File.of(model)
+    _try_first(file, request, device)
+    if device == "auto":
+        return _open_best(file, request)
+    return _open(file, lookup(device), request, choice=f"{device}, as requested")
+
+
+def reopen_session(
+    file: File,
+    threads: int | None = None,
+    options: DeviceOptions | Mapping[str, object] | None = None,
+    seconds: float | None = None,
+    memory: int | None = None,
+) -> Session:
+    """Open a file on the CPU that `open_session` has opened already: no other process tries it first. Raises as it."""
+    request = Request(threads or available_threads(), None, options, MEMORY if memory is None else memory)
+    return _open(file, lookup("cpu"), request, choice="cpu, as requested", seconds=seconds)
+
+
+def _try_first(file: File, request: Request, device: Device) -> None:
+    """Open a file in a process of its own, unless it is plain. Raises InputError."""
+    if is_plain(file.source):
+        return
+    refused = try_opening(file, request.threads, OPENING, request.memory)
+    if refused is not None and device == "cpu":
+        raise refused
 
 
 def _open_best(file: File, request: Request) -> Session:
@@ -183,10 +208,10 @@ def _noise(session: Session) -> NDArray[Any]:
     return rng.standard_normal(shape).astype(session.dtype)
 
 
-def _open(file: File, provider: Provider, request: Request, *, choice: str) -> Session:
+def _open(file: File, provider: Provider, request: Request, *, choice: str, seconds: float | None = None) -> Session:
     """Open and test within limits: a file's graph may never end, or expand to gigabytes."""
     size = len(file.source) if isinstance(file.source, bytes) else Path(file.source).stat().st_size
-    seconds = OPENING if provider.device == "cpu" else BUILDING
+    seconds = seconds or (OPENING if provider.device == "cpu" else BUILDING)
     memory = request.memory + 20 * size
     try:
         return within(seconds, file.name, "opening it", lambda: _opened(file, provider, request, choice), memory)

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nin_spec.diagnostics import Code, InputError, NinSpecError
-from nin_spec.runtime.session import PROBE_SIZES, Session, open_session
+from nin_spec.runtime.creation import File
+from nin_spec.runtime.session import PROBE_SIZES, Session, open_session, reopen_session
 from nin_spec.serving.errors import BadRequestError, FailedError
 from nin_spec.serving.protocol import TensorSpec
 from nin_spec.serving.tensors import Array, Shape, has_rows
@@ -155,7 +156,7 @@ def open_worker(engine: Engine, path: Path | bytes, options: Mapping[str, object
     session = engine.session
     if session.device != "cpu" or session.threads == 1 or session.runner is not None:
         return None
-    return replace(engine, session=open_session(path, "cpu", 1, options=options))
+    return replace(engine, session=reopen_session(File.of(path), 1, options))
 
 
 def _declared(path: Path, nodes: Sequence[Any]) -> tuple[TensorSpec, ...]:

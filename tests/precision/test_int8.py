@@ -15,6 +15,7 @@ import nin_spec
 from nin_spec.model import Model
 from nin_spec.precision.calibration import Ranges, calibrate, largest
 from nin_spec.precision.int8 import integer_kernels, layers_of, quantise
+from nin_spec.runtime.plain_files import is_plain
 from nin_spec.runtime.session import open_session
 
 
@@ -29,9 +30,11 @@ def ranges_of(model: Model, data: bytes) -> Ranges:
 
 
 def made(model: Model, *float_layers: str) -> bytes:
-    """The file in int8."""
+    """The file in int8, which is plain."""
     data = bytes_of(model)
-    return quantise(data, ranges_of(model, data), float_layers)
+    found = quantise(data, ranges_of(model, data), float_layers)
+    assert is_plain(found)
+    return found
 
 
 def weights_of(data: bytes) -> list[np.ndarray]:

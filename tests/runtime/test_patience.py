@@ -75,20 +75,27 @@ def test_what_takes_all_memory_is_given_up() -> None:
         pytest.param("unfolding", "session.MEMORY = 1 << 29", "takes more than 512 MiB of memory", marks=LINUX),
     ],
 )
-def test_a_file_without_end_is_not_opened(model: str, limit: str, told: str) -> None:
-    """The trial run of a session is within the limits, too, and the process ends; a file of the same kind opens."""
+@pytest.mark.parametrize(("call", "code"), [("open_session({}, 'cpu')", 0), ("reopen_session(File.of({}))", 2)])
+def test_a_file_without_end_is_not_opened(model: str, limit: str, told: str, call: str, code: int) -> None:
+    """The trial run of a session is within the limits, too, and the process ends; a file of the same kind opens.
+
+    The process that tries a file first takes what does not end with it: nothing is left to be ended by `leave`.
+    """
     assert open_session(endless_models.plain(), "cpu").device == "cpu"
-    code = (
+    script = (
         f"import sys; from endless_models import {model}; from nin_spec.runtime import patience, session\n"
         "from nin_spec.diagnostics import InputError\n"
+        "from nin_spec.runtime.creation import File\n"
         f"{limit}\n"
-        f"try: session.open_session({model}(), 'cpu')\n"
+        f"try: session.{call.format(model + '()')}\n"
         "except InputError as error: sys.stdout.write(error.diagnostics[0].message)\n"
         "patience.leave(2)"
     )
     start = f"import sys; sys.path.insert(0, {str(Path(endless_models.__file__).parent)!r})\n"
-    done = subprocess.run(children.python("-c", start + code), capture_output=True, text=True, check=False, timeout=120)
-    assert (done.returncode, done.stderr) == (2, "")
+    done = subprocess.run(
+        children.python("-c", start + script), capture_output=True, text=True, check=False, timeout=120
+    )
+    assert (done.returncode, done.stderr) == (code, "")
     assert told in done.stdout
 
 

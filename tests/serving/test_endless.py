@@ -1,4 +1,4 @@
-"""A model that never ends: a reload gives it up, and SIGTERM ends the process all the same."""
+"""A model that never ends, or that ends its process: a reload gives it up, and SIGTERM ends the server all the same."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import os
 import sys
 from pathlib import Path
 
+import crashing_models
 import endless_models
 import pytest
 import server_process
@@ -26,16 +27,25 @@ def start(monkeypatch: pytest.MonkeyPatch, limit: float) -> None:
     monkeypatch.setattr(server_process, "SERVE", command)
 
 
-def replace(path: Path) -> None:
-    """Put the endless file in its place, whole."""
+def replace(path: Path, data: bytes) -> None:
+    """Put a file in its place, whole."""
     other = path.with_suffix(".new")
-    other.write_bytes(endless_models.looping())
+    other.write_bytes(data)
     other.replace(path)
 
 
-def processor_seconds(server: Process) -> float:
-    """What a server has computed so far, in all its threads (man 5 proc_pid_stat)."""
-    fields = Path(f"/proc/{server.process.pid}/stat").read_text().rpartition(")")[2].split()
+def trials(server: Process) -> list[int]:
+    """The processes that a server has started and that run (man 5 proc_pid_task_children, proc_pid_stat)."""
+    threads = Path(f"/proc/{server.process.pid}/task").glob("*/children")
+    return [int(number) for thread in threads for number in thread.read_text().split()]
+
+
+def processor_seconds(process: int) -> float:
+    """What a process has computed so far, in all its threads; 0 if it is gone."""
+    try:
+        fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+    except FileNotFoundError:
+        return 0.0
     return sum(map(int, fields[11:13])) / os.sysconf("SC_CLK_TCK")
 
 
@@ -49,7 +59,7 @@ def test_a_reload_that_does_not_end_is_given_up(tmp_path: Path, monkeypatch: pyt
     start(monkeypatch, 2.0)
     path = served(tmp_path)
     with running(str(path), "--reload", "--drain", "0.5") as server:
-        replace(path)
+        replace(path, endless_models.looping())
         server.wait_for("reload failed, the old model stays")
         assert any("takes more than 2 s" in line for line in server.lines)
         assert works(server)
@@ -62,9 +72,20 @@ def test_sigterm_ends_it_while_a_reload_never_ends(tmp_path: Path, monkeypatch: 
     start(monkeypatch, 3600.0)
     path = served(tmp_path)
     with running(str(path), "--reload", "--drain", "0.5") as server:
-        before = processor_seconds(server)
-        replace(path)
-        until(lambda: processor_seconds(server) > before + 1)  # it opens the file, without end
+        replace(path, endless_models.looping())
+        until(lambda: any(processor_seconds(trial) > 1 for trial in trials(server)))  # one opens the file, without end
+        (trial,) = trials(server)
         assert works(server)
         assert server.stop() == 143
         assert any("did not finish in time" in line for line in server.lines)
+        until(lambda: not Path(f"/proc/{trial}/exe").exists())
+
+
+def test_a_reload_of_a_file_that_ends_its_process_is_given_up(tmp_path: Path) -> None:
+    """The signal reaches the process that tries the file, and not the server."""
+    path = served(tmp_path)
+    with running(str(path), "--reload", "--drain", "0.5") as server:
+        replace(path, crashing_models.FAULTS["the lowest int64 / -1"])
+        server.wait_for("reload failed, the old model stays")
+        assert any("onnxruntime crashes (SIGFPE)" in line for line in server.lines)
+        assert works(server)

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from nin_spec import wire_format as wire
 from nin_spec.serving.errors import BadRequestError
 from nin_spec.serving.grpc.proto import messages as pb
 from nin_spec.serving.protocol import InferRequest, InferResponse, RequestedOutput, Tensor, timeout_of
@@ -35,59 +36,23 @@ MAX_FIELDS = 1 << 14
 def check_fields(data: bytes, kind: Any) -> None:
     """Count a message's fields before it is parsed. Raises BadRequestError; invalid messages are left to the parser.
 
-    `kind` is the message's descriptor (Protocol Buffers, "Encoding": a tag, then a varint, 4 or 8 bytes, or a length
-    and so many bytes).
+    `kind` is the message's descriptor.
     """
     if len(data) <= 2 * MAX_FIELDS:  # the smallest field has two bytes
         return
     parts, count = [(0, len(data), kind)], 0
     while parts:
-        at, end, message = parts.pop()
+        start, end, message = parts.pop()
         try:
-            while at < end:
+            for number, kind_of_wire, first, last in wire.fields(data, start, end):
                 count += 1
                 if count > MAX_FIELDS:
                     raise BadRequestError(f"the message has more than {MAX_FIELDS} fields; send tensors raw or packed")
-                tag, at = _varint(data, at)
-                start, at = _field_end(data, at, tag & 7)
-                field = message.fields_by_number.get(tag >> 3)
-                if tag & 7 == _LENGTH and field is not None and field.message_type is not None:
-                    parts.append((start, min(at, end), field.message_type))
-        except (IndexError, _NoFieldError):
+                field = message.fields_by_number.get(number)
+                if kind_of_wire == wire.LENGTH and field is not None and field.message_type is not None:
+                    parts.append((first, last, field.message_type))
+        except wire.NoFieldError:
             continue  # the parser stops here, too, after reading the others
-
-
-class _NoFieldError(Exception):
-    """These bytes are not a field."""
-
-
-_LENGTH = 2
-_FIXED = {1: 8, 5: 4, 3: 0, 4: 0}
-"""Bytes after a tag. Group markers have none; fields in a group are counted as if outside."""
-
-
-def _field_end(data: bytes, at: int, wire: int) -> tuple[int, int]:
-    """The start of a field's content after its tag, and its end."""
-    if wire == 0:
-        return at, _varint(data, at)[1]
-    if wire == _LENGTH:
-        size, at = _varint(data, at)
-        return at, at + size
-    if wire not in _FIXED:
-        raise _NoFieldError
-    return at, at + _FIXED[wire]
-
-
-def _varint(data: bytes, at: int) -> tuple[int, int]:
-    """A varint, seven bits per byte, and its end."""
-    value = 0
-    for shift in range(0, 70, 7):
-        byte = data[at]
-        at += 1
-        value |= (byte & 127) << shift
-        if byte < 128:
-            return value, at
-    raise _NoFieldError
 
 
 def read_message(message: Any) -> InferRequest:

@@ -125,10 +125,6 @@ def shapes() -> Iterator[tuple[str, bytes]]:
             yield f"Pad {mode} {sides[:3]} x{len(sides)}", file_of(pad, {"p": np.array(sides)})
 
 
-KILLS_ONNXRUNTIME = {"lowest / -1", "lowest / -1, less itself"}
-"""onnxruntime 1.31 dies of a signal when it divides the lowest integer by -1. Import refuses that before it runs."""
-
-
 def numbers() -> Iterator[tuple[str, bytes]]:
     """Weights and bounds that are not numbers, or too large, or too small."""
     odd = {"NaN": NAN, "inf": np.inf, "-inf": -np.inf, "denormal": 1e-45, "largest": 3.4e38, "-largest": -3.4e38}

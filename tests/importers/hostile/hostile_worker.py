@@ -77,8 +77,6 @@ def opened_cases() -> Iterator[Case]:
     """Opened, which is what run, evaluate and serve do first. Their patience is longer than a test's."""
     vars(session).update(OPENING=10.0, MEMORY=512 << 20)
     for name, files in onnx_files():
-        if name in hostile_graphs.KILLS_ONNXRUNTIME:
-            continue
         yield name, lambda folder, files=files: nin_spec.open_session(written(folder, files, "net.onnx"), "cpu")  # type: ignore[misc]
 
 

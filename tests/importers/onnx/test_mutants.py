@@ -1,6 +1,7 @@
 """Nothing that an ONNX file can hold is a traceback, a hang or a hunger for memory: it imports, or is refused.
 
-The whole: `python -m pytest -m long tests/importers/onnx/test_mutants.py`, 5,000 of structure and 5,000 of bytes.
+The whole: `python -m pytest -m long tests/importers/onnx/test_mutants.py`, 5,000 of structure and 5,000 of bytes; and
+of 20,000 of structure those that are plain, each opened in one process, which none of them ends.
 """
 
 from __future__ import annotations
@@ -60,11 +61,11 @@ def seeds(folder: Path) -> list[Path]:
     return [*found, graph_file(folder / "foreign.onnx", nodes, constants)]
 
 
-def survey(folder: Path, kind: str, start: int, stop: int) -> dict[str, Any]:
-    """What a process made of mutants `start` to `stop`, of the files in turn: see the script below."""
+def survey(folder: Path, kind: str, start: int, stop: int, script: str | None = None) -> dict[str, Any]:
+    """What a process made of mutants `start` to `stop`, of the files in turn: see the scripts below."""
     files = [str(path) for path in seeds(folder)]
     numbers = map(str, (start, stop, SECONDS, MEGABYTES))
-    command = [sys.executable, "-c", SCRIPT, str(Path(__file__).parent), kind, *numbers, *files]
+    command = [sys.executable, "-c", script or SCRIPT, str(Path(__file__).parent), kind, *numbers, *files]
     done = subprocess.run(command, capture_output=True, text=True, timeout=4 * 3600, check=False, cwd=folder)
     assert done.returncode == 0, done.stderr[-3000:]
     found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
@@ -125,3 +126,46 @@ def test_some_mutants_import_or_are_refused(kind: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("kind", ["structure", "bytes"])
 def test_every_mutant_imports_or_is_refused(kind: str, tmp_path: Path) -> None:
     judge(survey(tmp_path, kind, 0, 5000), 5000)
+
+
+# ------------------------------------------------------------------ opened, if plain: no other process tries those
+
+OPENED = """
+import json, sys, warnings
+folder, _, start, stop, seconds, megabytes, *files = sys.argv[1:]
+sys.path.insert(0, folder)
+warnings.simplefilter("ignore")
+import mutants
+from pathlib import Path
+from nin_spec.diagnostics import NinSpecError
+from nin_spec.runtime import patience, session
+from nin_spec.runtime.plain_files import is_plain
+session.OPENING, session.MEMORY = float(seconds), int(megabytes) << 20
+found = {"plain": 0, "opened": 0, "limited": []}
+files = [data for data in map(Path.read_bytes, map(Path, files)) if is_plain(data)]
+for seed in range(int(start), int(stop)):
+    data = mutants.mutated(files[seed % len(files)], seed)
+    if not is_plain(data):
+        continue
+    found["plain"] += 1
+    print(seed, file=sys.stderr, flush=True)
+    try:
+        session.open_session(data, "cpu", 1)
+        found["opened"] += 1
+    except NinSpecError as error:
+        if "takes more than" in str(error):
+            found["limited"].append(seed)
+print(json.dumps(found))
+patience.leave(0)
+"""
+
+
+def test_some_plain_mutants_end_no_process(tmp_path: Path) -> None:
+    found = survey(tmp_path, "structure", 0, 300, OPENED)
+    assert found["plain"] > found["opened"] > 20
+
+
+@pytest.mark.long
+def test_every_plain_mutant_ends_no_process(tmp_path: Path) -> None:
+    found = survey(tmp_path, "structure", 0, 20_000, OPENED)
+    assert found["plain"] > 5000

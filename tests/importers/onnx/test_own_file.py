@@ -18,6 +18,7 @@ from nin_spec.diagnostics import ForeignModelError
 from nin_spec.importers.onnx.importing import import_onnx
 from nin_spec.named import shipped_names
 from nin_spec.network import Network
+from nin_spec.runtime.plain_files import is_plain
 
 QUICK = [name for name in shipped_names() if name in {"nin_digits", "nin_mnist", "nin_cifar_bn"}]
 
@@ -46,6 +47,7 @@ def comes_back(network: Network, given_: dict[str, Any], precision: str, path: P
     data = exported(trained(network), given_, precision)
     if data is None:
         return
+    assert is_plain(data)  # no other process has to try it before it is opened
     found, remarks = import_onnx(written(path, data))
     assert told(found.network) == told(network)
     assert not any("the metadata is ignored" in remark for remark in remarks)
