@@ -61,17 +61,17 @@ def _answer(file: File, order: dict[str, Any]) -> dict[str, Any]:
     try:
         reopen_session(file, order["threads"], seconds=order["seconds"], memory=order["memory"])
     except DeviceError:
-        return _told(None)  # it is told by the process that asks for the device
+        return _reply(None)  # the process that asks for the device finds it itself
     except InputError as error:
-        return _told(error)
+        return _reply(error)
     try:
         within(order["seconds"], file.name, "checking it", lambda: check_divisions(file), order["memory"])
     except InputError as error:
-        return _told(error, always=True)
-    return _told(None)
+        return _reply(error, always=True)
+    return _reply(None)
 
 
-def _told(error: InputError | None, *, always: bool = False) -> dict[str, Any]:
+def _reply(error: InputError | None, *, always: bool = False) -> dict[str, Any]:
     found = () if error is None else error.diagnostics
     return {"always": always, "diagnostics": [(d.code.name, d.message, d.hint) for d in found]}
 

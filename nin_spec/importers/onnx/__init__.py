@@ -5,6 +5,8 @@ In the order of an import:
     importing.py    all of it, proved against the original
     file.py         untrusted reading of a file: its constants, and the users of each value
     check.py        what is checked before anything is computed
+    branches.py     the branch that an If takes
+    openness.py     what depends on the batch and the size that a file leaves open
     evaluate.py     one node computed, within a budget
     pools.py        pools of whole maps, which ONNX's reference takes window by window
     own_file.py     a file of nin-spec, which contains its spec

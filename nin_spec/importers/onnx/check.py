@@ -11,6 +11,7 @@ from graphlib import CycleError, TopologicalSorter
 from typing import TYPE_CHECKING, Any
 
 from nin_spec.importers.chain import refusal
+from nin_spec.importers.onnx.branches import branches_of, inputs_of
 from nin_spec.importers.onnx.evaluate import label
 
 if TYPE_CHECKING:
@@ -69,23 +70,31 @@ def _texts_of_graph(graph: GraphProto) -> Iterator[Any]:
 def _texts_of_nodes(graph: GraphProto | FunctionProto) -> Iterator[Any]:
     for node in graph.node:
         yield from (node.name, node.op_type, node.domain, *node.input, *node.output)
-        yield from (a.name for a in node.attribute)
+        for attribute in node.attribute:
+            yield attribute.name
+            if attribute.HasField("g"):
+                yield from _texts_of_graph(attribute.g)
 
 
 def check_graph(model: ModelProto, origin: str) -> None:
     """Raises ForeignModelError, at the node, for what is not a graph of ONNX's operators."""
     graph = model.graph
-    if len(graph.node) > MAX_NODES:
-        raise refusal(origin, f"it has {len(graph.node):,} nodes; the limit is {MAX_NODES:,}")
+    if (count := _count(graph)) > MAX_NODES:
+        raise refusal(origin, f"it has {count:,} nodes; the limit is {MAX_NODES:,}")
     if graph.sparse_initializer:
         raise refusal(origin, "it has sparse weights; only dense ones are supported")
     _check_order(graph)
     _check_nodes(model)
 
 
-def _check_order(graph: GraphProto) -> None:
-    """Each value has one maker, and no node waits for itself."""
-    given = {value.name for value in (*graph.input, *graph.initializer)}
+def _count(graph: GraphProto) -> int:
+    """The nodes of a graph and its branches."""
+    return sum(1 + sum(map(_count, branches_of(node).values())) for node in graph.node)
+
+
+def _check_order(graph: GraphProto, around: frozenset[str] = frozenset()) -> None:
+    """Each value has one maker, and no node waits for itself. `around` are the values of the graph around a branch."""
+    given = {value.name for value in (*graph.input, *graph.initializer)} | around
     makers: dict[str, int] = {}
     for k, node in enumerate(graph.node):
         for value in filter(None, node.output):
@@ -93,29 +102,43 @@ def _check_order(graph: GraphProto) -> None:
                 raise refusal(label(node), f"its output {value!r} is already the name of another value")
             makers[value] = k
     for node in graph.node:
-        missing = next((name for name in node.input if name and name not in given and name not in makers), None)
+        missing = next((name for name in inputs_of(node) if name and name not in given and name not in makers), None)
         if missing is not None:
             raise refusal(label(node), f"no node produces its input {missing!r}")
-    needs = {k: {makers[name] for name in node.input if name in makers} for k, node in enumerate(graph.node)}
+    needs = {k: {makers[name] for name in inputs_of(node) if name in makers} for k, node in enumerate(graph.node)}
     try:
         TopologicalSorter(needs).prepare()
     except CycleError as error:
         node = graph.node[error.args[1][0]]
         raise refusal(label(node), "its input depends on its own output: the graph has a cycle") from None
+    for node in graph.node:
+        for branch in branches_of(node).values():
+            _check_order(branch, frozenset(given | makers.keys()))
 
 
 def _check_nodes(model: ModelProto) -> None:
     """Each node by its operator's definition."""
-    from onnx import TensorProto, checker
+    from onnx import checker
 
     context = type(checker.DEFAULT_CONTEXT)()
     context.ir_version = model.ir_version
     context.opset_imports = {o.domain: o.version for o in model.opset_import}
-    for node in model.graph.node:
-        if any(a.HasField("g") or a.graphs for a in node.attribute):
+    _check_each(model.graph, context)
+
+
+def _check_each(graph: GraphProto, context: Any) -> None:
+    from onnx import TensorProto, checker
+
+    for node in graph.node:
+        branches = branches_of(node)
+        if len(branches) < sum(a.HasField("g") + len(a.graphs) for a in node.attribute):
             raise refusal(label(node), "it has a subgraph, and the language describes chains")
         if any(t.data_location == TensorProto.EXTERNAL for a in node.attribute for t in (a.t, *a.tensors)):
             raise refusal(label(node), "its constant is in another file, where only initializers may be")
+        if branches:
+            for branch in branches.values():
+                _check_branch(branch, label(node), context)
+            continue
         if node.domain not in {"", "ai.onnx"}:
             continue  # refused where it matters: at its place on the path
         try:
@@ -124,3 +147,13 @@ def _check_nodes(model: ModelProto) -> None:
             raise refusal(
                 label(node), f"it does not match ONNX's definition: {str(error).strip().splitlines()[0]}"
             ) from error
+
+
+def _check_branch(branch: GraphProto, origin: str, context: Any) -> None:
+    from onnx import TensorProto
+
+    if branch.input or branch.sparse_initializer:
+        raise refusal(origin, "its branch has inputs or sparse weights")
+    if any(t.data_location == TensorProto.EXTERNAL or min(t.dims, default=0) < 0 for t in branch.initializer):
+        raise refusal(origin, "its branch has a constant in another file, or of a negative dimension")
+    _check_each(branch, context)

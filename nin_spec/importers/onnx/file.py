@@ -8,11 +8,15 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from nin_spec.importers.budget import Budget
 from nin_spec.importers.chain import reading, refusal
 from nin_spec.importers.contents import read_bytes
+from nin_spec.importers.onnx.branches import inputs_of, taken_branch
 from nin_spec.importers.onnx.check import check_functions, check_graph, check_texts
 from nin_spec.importers.onnx.evaluate import Constant, evaluate_node, label
+from nin_spec.importers.onnx.openness import Mask, opened_by, refuse_open
 
 if TYPE_CHECKING:
     from onnx import ModelProto, NodeProto, ValueInfoProto
@@ -23,6 +27,7 @@ _FOLDED = frozenset({
     *("Add", "Sub", "Mul", "Div", "Neg", "Sqrt", "Reciprocal", "Pow", "Exp", "Flatten", "ReduceProd", "Floor", "Ceil"),
     *("Max", "Min", "Equal", "Where", "Constant", "Expand", "ConstantOfShape", "Range", "CastLike"),
 })  # fmt: skip
+_ASKING = frozenset({"Shape", "Size"})
 _FLOATS = ("BFLOAT16", "FLOAT16", "FLOAT", "DOUBLE")
 """From coarse to fine."""
 
@@ -31,7 +36,9 @@ _FLOATS = ("BFLOAT16", "FLOAT16", "FLOAT", "DOUBLE")
 class Source:
     """A graph with its constants: `users` are the nodes that read a value, in order.
 
-    `nodes` are those that an output depends on; the others are without effect.
+    `nodes` are those that an output depends on, with the branch of an If in its place once its condition is known;
+    `written` are the same as the file has them. `open` says which elements of a constant depend on what the file leaves
+    open (`openness.py`).
     """
 
     name: str
@@ -44,13 +51,21 @@ class Source:
     nodes: list[NodeProto]
     users: dict[str, list[NodeProto]] = field(default_factory=dict)
     budget: Budget = field(default_factory=Budget)
+    written: list[NodeProto] = field(default_factory=list)
+    open: dict[str, Mask] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.nodes = _live(self.nodes, self.outputs)
-        for node in self.nodes:
-            for value in dict.fromkeys(node.input):
-                self.users.setdefault(value, []).append(node)
+        self.written = self.written or _live(self.nodes, self.outputs)
+        self._connect(self.nodes)
         self.fold(self.nodes)
+
+    def _connect(self, nodes: list[NodeProto]) -> None:
+        """Set the nodes, and the users of each value."""
+        self.nodes = _live(nodes, self.outputs)
+        self.users.clear()
+        for node in self.nodes:
+            for value in dict.fromkeys(inputs_of(node)):
+                self.users.setdefault(value, []).append(node)
 
     @property
     def output(self) -> str:
@@ -66,16 +81,16 @@ class Source:
         """
         from onnx import numpy_helper
 
-        if len(self.nodes) == len(self.model.graph.node):
+        if len(self.written) == len(self.model.graph.node):
             return path
         model = type(self.model)()
         model.CopyFrom(self.model)
-        used = {name for node in self.nodes for name in node.input} | set(self.outputs)
+        used = {name for node in self.written for name in inputs_of(node)} | set(self.outputs)
         tensors = [tensor.name for tensor in self.model.graph.initializer]
         inputs = [value for value in self.model.graph.input if value.name in used or value.name not in tensors]
         for part in (model.graph.node, model.graph.initializer, model.graph.input):
             del part[:]
-        model.graph.node.extend(self.nodes)
+        model.graph.node.extend(self.written)
         model.graph.input.extend(inputs)
         model.graph.initializer.extend(numpy_helper.from_array(self.constants[n], n) for n in tensors if n in used)
         data: bytes = model.SerializeToString()
@@ -83,7 +98,7 @@ class Source:
 
     def fresh(self) -> Source:
         """The same graph for another walk, without what an earlier one found of the picture's size."""
-        return replace(self, constants=dict(self.constants), users={})
+        return replace(self, constants=dict(self.constants), open=dict(self.open), users={})
 
     def fold(self, nodes: Iterable[NodeProto]) -> None:
         """Compute what depends on constants alone, and what then does."""
@@ -92,12 +107,44 @@ class Source:
             node = waiting.popleft()
             if self._known(node) or not all(not name or name in self.constants for name in node.input):
                 continue
+            if node.op_type == "If":
+                self._choose(node)
+                waiting += self.nodes
+                continue
             if node.op_type not in _FOLDED:
                 why = "it is computed from constants alone, by an operator that import does not evaluate"
                 raise refusal(label(node), why, "fold the file's constants with onnxsim or onnxruntime")
             for name, value in zip(node.output, self.evaluate(node, self.constants, kept=True), strict=True):
                 self.constants[name] = value
                 waiting += self.users.get(name, [])
+            self.open |= opened_by(node, self)
+
+    def _choose(self, node: NodeProto) -> None:
+        """Put the branch that is taken in the place of an If whose condition is known."""
+        if node not in self.nodes:
+            return
+        refuse_open(node, self.open)
+        made, constants = taken_branch(node, self.constants)
+        self.constants |= constants
+        at = self.nodes.index(node)
+        self._connect([*self.nodes[:at], *made, *self.nodes[at + 1 :]])
+
+    def asks_shape(self, value: str) -> bool:
+        """Whether a node needs the value's shape, and has not got it."""
+        return any(node.op_type in _ASKING and not self._known(node) for node in self.users.get(value, []))
+
+    def tell_shape(self, value: str, shape: tuple[int, ...], open_: Mask) -> None:
+        """Compute what asks for the value's shape, and what then can be. `open_` marks the axes of an open size."""
+        for node in self.users.get(value, []):
+            if node.op_type in _ASKING and not self._known(node):
+                start, end = (next((a.i for a in node.attribute if a.name == key), None) for key in ("start", "end"))
+                ends = slice(start, end) if node.op_type == "Shape" else slice(None)
+                name, sizes, mask = node.output[0], np.array(shape, np.int64)[ends], open_[ends]
+                whole = node.op_type == "Size"
+                self.constants[name] = np.array(sizes.prod()) if whole else sizes
+                if mask.any():
+                    self.open[name] = np.array(int(mask.any())) if whole else mask
+                self.fold(self.users.get(name, []))
 
     def evaluate(self, node: NodeProto, values: Mapping[str, Constant], *, kept: bool = False) -> list[Constant]:
         """The results of one node, within the budget. Raises ForeignModelError."""
@@ -129,7 +176,7 @@ def _live(nodes: list[NodeProto], outputs: Iterable[str]) -> list[NodeProto]:
         node = makers.get(waiting.pop())
         if node is not None and id(node) not in seen:
             seen.add(id(node))
-            waiting += node.input
+            waiting += inputs_of(node)
     return [node for node in nodes if id(node) in seen]
 
 

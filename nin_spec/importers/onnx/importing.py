@@ -114,6 +114,7 @@ def _with_remarks(error: ForeignModelError, remarks: list[str]) -> ForeignModelE
 def _walked(source: Source, layout: Layout) -> tuple[Walk, Chain]:
     empty = Chain(source.name, layout.input, open_size=layout.open_size)
     walk = Walk(source.fresh(), empty, source.input.name, layout.batch or 1, layout.channels_last)
+    walk.open_batch = layout.batch is None
     return walk, follow(walk)
 
 

@@ -10,12 +10,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from nin_spec.importers.budget import COMPILED
 from nin_spec.importers.chain import Chain, reading, refusal
 from nin_spec.importers.onnx.evaluate import label
-from nin_spec.importers.onnx.regions import hinted_by, region_of, unknowable
+from nin_spec.importers.onnx.openness import Sizes, kind_of_size, refuse_open, refuse_sizes
+from nin_spec.importers.onnx.regions import hinted_by, region_of, tell_shapes, unknowable
 from nin_spec.importers.onnx.rulebook import Rule
 from nin_spec.importers.onnx.rules import RULES
 from nin_spec.importers.onnx.walk import Walk
@@ -54,6 +53,7 @@ def follow(walk: Walk) -> Chain:
 def _step(walk: Walk, readers: list[NodeProto], rule: Rule | None) -> None:
     """Past one node by its rule, or past a region."""
     node = readers[0]
+    refuse_open(node, walk.source.open)
     if node.domain not in {"", "ai.onnx"}:
         raise refusal(label(node), f"an operator of the domain {node.domain!r}, which is not ONNX's own")
     waiting = walk.pad
@@ -81,13 +81,8 @@ def _finished(walk: Walk) -> Chain:
 
 def _tell_shape(walk: Walk) -> None:
     """What asks for the value's shape gets it, and is computed; that of padded maps is not needed."""
-    for node in walk.source.users.get(walk.value, []) if walk.pad is None else ():
-        if node.op_type in {"Shape", "Size"} and node.output[0] not in walk.source.constants:
-            shape = np.array(walk.shape, np.int64)
-            start, end = (next((a.i for a in node.attribute if a.name == key), None) for key in ("start", "end"))
-            told = shape[start:end] if node.op_type == "Shape" else np.array(shape.prod())
-            walk.source.constants[node.output[0]] = told
-            walk.source.fold(walk.source.users.get(node.output[0], []))
+    if walk.pad is None:
+        walk.source.tell_shape(walk.value, walk.shape, walk.open_axes)
 
 
 # ------------------------------------------------------------------ regions
@@ -117,27 +112,27 @@ def _meetings(walk: Walk, readers: list[NodeProto]) -> Iterator[tuple[list[NodeP
     """Ever more nodes after which one value alone is left, and that value."""
     met = False
     known: set[str] = {walk.value}
-    sizes: set[str] = set()  # values that depend on shapes alone
+    sizes: Sizes = {}  # values that depend on shapes alone
+    chooses = any(node.op_type == "If" for node in walk.source.nodes)
     inside: list[NodeProto] = []
     pending = list(readers)
     while pending and len(inside) < _MAX_REGION:
         node = next((n for n in _in_order(walk, pending) if _ready(walk, n, known)), None)
-        heavy = node is not None and (node.op_type in _HEAVY or any(a.HasField("g") for a in node.attribute))
+        heavy = node is not None and node.op_type in _HEAVY
         if node is None or heavy:
             if met:
                 return
             _refuse_fork(walk, pending if node is None else [node], heavy=heavy)
         assert node is not None  # noqa: S101 refused above
-        tells_size = node.op_type in {"Shape", "Size"} or {*node.input} <= {*walk.source.constants, *sizes, ""}
-        if tells_size:
-            sizes.update(node.output)
-        elif why := unknowable(node):
+        if why := _unknowable(walk, node, sizes):
             if met:
                 return
             raise refusal(label(node), why)
         inside.append(node)
         pending.remove(node)
         known.update(node.output)
+        if chooses and tell_shapes(walk, inside):  # an If among those that wait may have become one of its branches
+            pending = [n for n in pending if any(n is live for live in walk.source.nodes)]
         for output in node.output:
             pending += [n for n in walk.source.readers(output) if n not in inside and n not in pending]
         live = [v for v in known if v and any(n not in inside for n in walk.source.readers(v))]
@@ -147,6 +142,20 @@ def _meetings(walk: Walk, readers: list[NodeProto]) -> Iterator[tuple[list[NodeP
             yield inside, live[0]
     if not met:
         _refuse_fork(walk, readers)
+
+
+def _unknowable(walk: Walk, node: NodeProto, sizes: Sizes) -> str | None:
+    """Why a region can't have the node; None, and the node's results among `sizes` if they depend on shapes alone.
+
+    Raises ForeignModelError where it computes with what the file leaves open.
+    """
+    refuse_open(node, walk.source.open)
+    is_open = bool(walk.open_axes.any())
+    if node.op_type in {"Shape", "Size"} or {*node.input} <= {*walk.source.constants, *sizes, ""}:
+        sizes.update(dict.fromkeys(node.output, kind_of_size(node, sizes, is_open=is_open)))
+        return None
+    refuse_sizes(node, sizes, is_open=is_open)
+    return unknowable(node)
 
 
 def _in_order(walk: Walk, nodes: list[NodeProto]) -> list[NodeProto]:

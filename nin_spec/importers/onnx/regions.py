@@ -9,10 +9,11 @@ import numpy as np
 
 from nin_spec.importers.chain import Array
 from nin_spec.importers.onnx.evaluate import attributes, label
+from nin_spec.importers.onnx.openness import open_axes
 from nin_spec.importers.onnx.walk import Walk
 from nin_spec.importers.onnx.windows import sides_of, window_of
 from nin_spec.importers.recognise import Hinted, hinted
-from nin_spec.importers.regions import Region
+from nin_spec.importers.regions import Region, plain_input
 from nin_spec.ir.types import Padding
 
 if TYPE_CHECKING:
@@ -76,18 +77,36 @@ def hinted_by(walk: Walk, nodes: Sequence[NodeProto], constants: Mapping[str, Ar
     return hinted(windows, [Padding(*pad[2], *pad[3]) for pad in pads], sizes, constants, own)
 
 
+def tell_shapes(walk: Walk, nodes: Sequence[NodeProto]) -> bool:
+    """What asks for the shape of the last node's results gets it, and is computed. Whether anything asks."""
+    source = walk.source
+    asked = [name for name in nodes[-1].output if source.asks_shape(name)]
+    if not asked:
+        return False
+    x = plain_input((walk.batch, *walk.chain.output.shape))
+    values = {**source.constants, walk.value: x.transpose(0, 2, 3, 1) if walk.channels_last and x.ndim == 4 else x}
+    axes = {walk.value: walk.open_axes}
+    for node in nodes:
+        values.update(zip(node.output, source.evaluate(node, values), strict=False))
+        axes[node.output[0]] = open_axes(node, values, axes, source.open)
+    for name in asked:
+        shape = values[name].shape
+        source.tell_shape(name, shape, axes.get(name, np.ones(len(shape), np.int64)))
+    return True
+
+
 def _is_column(constant: Array) -> bool:
     """Whether it has one number, or one a channel with the channels first."""
     return constant.size == 1 or (constant.ndim >= 3 and constant.shape[-2:] == (1, 1))
 
 
 def _numbers(nodes: Sequence[NodeProto]) -> dict[str, Array]:
-    """The attributes that are numbers, by `node.attribute`."""
+    """The attributes that are numbers, by `node.attribute`; without the value of a Pad that pads nothing."""
     return {
         f"{label(node)}.{key}": np.array(value)
         for node in nodes
         for key, value in attributes(node).items()
-        if isinstance(value, float)
+        if isinstance(value, float) and not (node.op_type == "Pad" and not any(attributes(node).get("pads", [1])))
     }
 
 

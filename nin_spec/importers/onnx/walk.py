@@ -21,7 +21,7 @@ class Walk:
 
     `channels_last` says that the value's axes are (N, H, W, C) now; `columns` are features that were flattened
     in that order; `pad` is a padding whose window has not been read yet; `contract` is a change of scale before the
-    first step.
+    first step. `open_batch` says that the file takes any number of pictures.
     """
 
     source: Source
@@ -32,6 +32,7 @@ class Walk:
     columns: NDArray[np.int64] | None = None
     pad: Pending | None = None
     contract: Affine | None = None
+    open_batch: bool = True
     remarks: list[str] = field(default_factory=list)
 
     @property
@@ -39,6 +40,16 @@ class Walk:
         """The value's own shape in the file, with a batch of its own."""
         shape = self.chain.output.shape
         return (self.batch, *shape[1:], shape[0]) if self.channels_last and len(shape) == 3 else (self.batch, *shape)
+
+    @property
+    def open_axes(self) -> NDArray[np.int64]:
+        """1 for each axis of the value whose size the file leaves open, else 0."""
+        maps = self.chain.open_size and self.chain.output.is_map
+        maps = maps and not any(isinstance(step.op, ops.GlobalPool2d) for step in self.chain.steps)
+        sides, batch = [int(maps)] * 2, [int(self.open_batch)]
+        if len(self.shape) != 4:
+            return np.array([*batch, *[0] * (len(self.shape) - 1)])
+        return np.array([*batch, *sides, 0] if self.channels_last else [*batch, 0, *sides])
 
     def add(self, op: ops.Op, origin: str, **arrays: Array) -> None:
         """A step of the chain."""

@@ -83,7 +83,7 @@ import mutants
 from nin_spec.diagnostics import NinSpecError
 from nin_spec.importers.onnx.importing import import_onnx
 make = {"bytes": mutants.damaged, "structure": mutants.mutated}[kind]
-found = {"imported": 0, "refused": 0, "tracebacks": [], "slow": [], "large": []}
+found = {"imported": 0, "refused": 0, "tracebacks": [], "slow": [], "large": [], "most": [0, 0]}
 import_onnx(files[0])
 peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 for seed in range(int(start), int(stop)):
@@ -97,18 +97,21 @@ for seed in range(int(start), int(stop)):
         found["refused"] += 1
     except BaseException:
         found["tracebacks"].append((seed, traceback.format_exc()[-1500:]))
-    if time.thread_time() - began > seconds:
+    taken = time.thread_time() - began
+    if taken > seconds:
         found["slow"].append(seed)
     now = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     if now - peak > megabytes * 1024:
         found["large"].append(seed)
+    found["most"] = [max(found["most"][0], taken), max(found["most"][1], (now - peak) >> 10)]
     peak = max(peak, now)
 print(json.dumps(found))
 """
 
 
 def judge(found: dict[str, Any], count: int) -> None:
-    """No traceback, none over the time, none over the memory."""
+    """No traceback, none over the time, none over the memory. What most took is printed: seconds, MiB."""
+    sys.stdout.write(json.dumps(found))
     assert not found["tracebacks"], found["tracebacks"][:3]
     assert found["slow"] == []
     assert found["large"] == []

@@ -11,7 +11,7 @@ import pytest
 from examples import few
 from hypothesis import given
 from onnx import helper, numpy_helper
-from own_files import exported, networks, options, precisions, trained
+from own_files import exported, network_of, options, precisions, texts, trained
 
 import nin_spec
 from nin_spec.diagnostics import ForeignModelError
@@ -54,10 +54,10 @@ def comes_back(network: Network, given_: dict[str, Any], precision: str, path: P
 
 
 @few
-@given(networks, options, precisions)
-def test_any_own_file_comes_back(tmp_path: Path, network: Network, given_: dict[str, Any], precision: str) -> None:
+@given(texts, options, precisions)
+def test_any_own_file_comes_back(tmp_path: Path, text: str, given_: dict[str, Any], precision: str) -> None:
     """Over the whole grammar, every way to export and every precision but int8."""
-    comes_back(network, given_, precision, tmp_path / "own.onnx")
+    comes_back(network_of(text), given_, precision, tmp_path / "own.onnx")
 
 
 @pytest.mark.parametrize("name", QUICK)

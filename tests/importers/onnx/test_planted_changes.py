@@ -12,7 +12,7 @@ import pytest
 from examples import few
 from hypothesis import Phase, event, given, settings
 from hypothesis import strategies as st
-from own_files import exported, networks, options, trained
+from own_files import exported, network_of, options, texts, trained
 from planted import CHANGES
 
 from nin_spec.diagnostics import NinSpecError
@@ -76,17 +76,17 @@ plain = options.map(lambda o: {**o, "takes": "normalised", "outputs": ("scores",
 
 
 @settings(few, phases=[Phase.generate])
-@given(networks, plain, st.sampled_from(sorted(CHANGES)), st.integers(0, 999), st.booleans())
+@given(texts, plain, st.sampled_from(sorted(CHANGES)), st.integers(0, 999), st.booleans())
 def test_a_planted_change_is_seen(  # noqa: PLR0917 what is drawn
     tmp_path: Path,
-    network: Network,
+    text: str,
     given_: dict[str, Any],
     planted: str,
     seed: int,
     own: bool,  # noqa: FBT001
 ) -> None:
     """With our metadata and without. Of the networks, a third have no place for the change."""
-    result = outcome(network, given_, planted, seed, tmp_path, own=own)
+    result = outcome(network_of(text), given_, planted, seed, tmp_path, own=own)
     event(f"{planted}: {result}")  # pytest --hypothesis-show-statistics
 
 

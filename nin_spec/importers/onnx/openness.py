@@ -1,0 +1,173 @@
+"""What a file leaves open, the number of pictures in a batch and their size, and what depends on it.
+
+Import reads a graph at one batch and one size. A graph that computes with its own shape may be another network at
+others: where it compares them, or chooses by them. So the elements of a constant that depend on them are marked, from
+Shape onwards. They may be moved, multiplied, and be the new shape of a Reshape; every other use is refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nin_spec.importers.chain import refusal
+from nin_spec.importers.onnx.evaluate import Constant, attributes, label
+
+if TYPE_CHECKING:
+    from onnx import NodeProto
+
+Mask = NDArray[np.int64]
+"""1 for an element that depends on what is open, else 0."""
+
+_MOVES = frozenset({"Identity", "Gather", "Slice", "Squeeze", "Unsqueeze", "Reshape", "Transpose", "Flatten"})
+"""Operators that move the elements of their first input."""
+_INTEGERS = {6, 7}
+"""ONNX's numbers of int32 and int64."""
+_HINT = "export it with a fixed batch and a fixed size"
+
+
+class Constants(Protocol):
+    """The constants of a graph, their masks, and how a node is computed."""
+
+    constants: dict[str, Constant]
+    open: dict[str, Mask]
+
+    def evaluate(self, node: NodeProto, values: Mapping[str, Constant]) -> list[Constant]:
+        """The results of one node."""
+
+
+def refuse_open(node: NodeProto, masks: Mapping[str, Mask]) -> None:
+    """Raises ForeignModelError where a node computes with what is open: all but a Reshape to that shape."""
+    for k, name in enumerate(node.input):
+        if name in masks and (node.op_type, k) not in {("Reshape", 1), ("Expand", 1)}:
+            raise _depends(node)
+
+
+def opened_by(node: NodeProto, source: Constants) -> dict[str, Mask]:
+    """The masks of a folded node's results, those without a 1 left out. Raises ForeignModelError."""
+    masks = source.open
+    if not any(name in masks for name in node.input):
+        return {}
+    found = _mask(node, source)
+    return dict.fromkeys(node.output, found) if found.any() else {}
+
+
+def _mask(node: NodeProto, source: Constants) -> Mask:
+    values, masks = source.constants, source.open
+    of = [masks.get(name, np.zeros_like(values[name], np.int64)) for name in node.input if name]
+    match node.op_type:
+        case "Shape" | "Size":
+            return np.zeros(1, np.int64)  # a constant's own shape is known
+        case "Concat":
+            return _evaluated(node, source, of)
+        case "Where" if not of[0].any():
+            return _evaluated(node, source, [values[node.input[0]], *of[1:]])
+        case "Mul":
+            return of[0] | of[1]
+        case "Cast" if values[node.output[0]].dtype.kind == "i":
+            return of[0]
+        case "Equal" if _never(values[node.input[1]], *of) or _never(values[node.input[0]], *reversed(of)):
+            return np.zeros(1, np.int64)
+        case kind if kind in _MOVES and not any(mask.any() for mask in of[1:]):
+            return _evaluated(node, source, of[:1])
+        case _:
+            raise _depends(node)
+
+
+def _never(other: Constant, open_: Mask, fixed: Mask) -> bool:
+    """Whether what is open, which is at least 1, is compared with less alone."""
+    open_, other = np.broadcast_arrays(open_, other)
+    return not fixed.any() and bool((other[open_ == 1] < 1).all())
+
+
+def _evaluated(node: NodeProto, source: Constants, first: list[Constant]) -> Mask:
+    """The node's result for masks in place of its first inputs."""
+    names = [name for name in node.input if name]
+    values = source.constants | dict(zip(names, first, strict=False))
+    return np.asarray(source.evaluate(node, values)[0], np.int64)
+
+
+def _depends(node: NodeProto) -> Exception:
+    why = "it computes with the number of pictures in a batch, or with their size, and the file leaves them open"
+    return refusal(label(node), why, _HINT)
+
+
+# ------------------------------------------------------------------ inside a region, whose values are not constants
+
+Kind = Literal["numbers", "filled"]
+Sizes = dict[str, Kind]
+"""Values of a region that depend on shapes alone: `numbers` of a shape, or an array that is `filled` to one."""
+_FILLS = frozenset({"ConstantOfShape", "Expand"})
+_ROW_BY_ROW = frozenset({
+    *("Identity", "Pad", "AveragePool", "Slice", "Add", "Sub", "Mul", "Div", "Cast", "Pow", "Sqrt", "Reciprocal"),
+})  # fmt: skip
+"""Operators that keep the rows of a filled array apart: it has as many as the batch, and all are equal."""
+
+
+def kind_of_size(node: NodeProto, sizes: Sizes, *, is_open: bool) -> Kind:
+    """What a node's result is that depends on shapes alone. Raises ForeignModelError for other uses of what is open."""
+    read = {k: sizes[name] for k, name in enumerate(node.input) if name in sizes}
+    if node.op_type in {"Shape", "Size"}:
+        return "numbers"
+    if node.op_type in _FILLS:
+        return "filled"
+    if "filled" in read.values():
+        if is_open and (node.op_type not in _ROW_BY_ROW or "numbers" in read.values()):
+            raise _depends(node)
+        return "filled"
+    moved = node.op_type in {"Concat", "Mul"} or (node.op_type in _MOVES and set(read) == {0})
+    if is_open and not moved and not (node.op_type == "Cast" and attributes(node).get("to") in _INTEGERS):
+        raise _depends(node)
+    return "numbers"
+
+
+def refuse_sizes(node: NodeProto, sizes: Sizes, *, is_open: bool) -> None:
+    """Raises ForeignModelError where a node computes with the numbers of an open shape: all but a Reshape to it."""
+    for k, name in enumerate(node.input):
+        if is_open and sizes.get(name) == "numbers" and (node.op_type, k) not in {("Reshape", 1), ("Expand", 1)}:
+            raise _depends(node)
+
+
+# ------------------------------------------------------------------ the axes of a value inside a region
+
+
+def open_axes(
+    node: NodeProto, values: Mapping[str, Constant], axes: Mapping[str, Mask], masks: Mapping[str, Mask]
+) -> Mask:
+    """Which axes of a node's result have an open size, by those of its inputs; all where that is not known.
+
+    `values` are the results and the constants, `masks` those of the constants.
+    """
+    result = values[node.output[0]]
+    given = [axes[name] for name in node.input if name in axes]
+    match node.op_type:
+        case "Reshape":
+            target, mask = values[node.input[1]], masks.get(node.input[1])
+            fixed = (target > 0) if mask is None else (target > 0) & (mask == 0)
+            return np.where(fixed, 0, 1)
+        case "Transpose":
+            order = attributes(node).get("perm", [*reversed(range(result.ndim))])
+            moved: Mask = given[0][list(order)]
+            return moved
+        case "Slice" if len(node.input) > 3:
+            first = _first_alone(values, node.input)
+            return np.where(np.isin(np.arange(result.ndim), first), 0, given[0])
+        case "Pad" | "AveragePool" | "MaxPool" | "LpPool":
+            return given[0]
+        case _ if all(len(mask) == result.ndim for mask in given) and all(
+            values[name].shape in {result.shape, ()} or values[name].size == 1 for name in node.input if name
+        ):
+            joined: Mask = np.bitwise_or.reduce(given)
+            return joined
+        case _:
+            return np.ones(result.ndim, np.int64)
+
+
+def _first_alone(values: Mapping[str, Constant], names: Sequence[str]) -> list[int]:
+    """The axes of which a Slice takes the first element alone: there is one, however many are open."""
+    starts, ends, axes = (values[name].reshape(-1).tolist() for name in names[1:4])
+    ndim = values[names[0]].ndim
+    return [axis % ndim for start, end, axis in zip(starts, ends, axes, strict=True) if (start, end) == (0, 1)]
