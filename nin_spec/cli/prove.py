@@ -108,8 +108,12 @@ def prove_command(
 
     asked, path = _precisions(precisions), _checked(device, output, force=force)
     place, lanes = plan(device, options, threads)
-    suites = {name: _cases(name, only) for name in asked or ("float32",)}
-    with Run(place, min(lanes, 1 + sum(map(len, suites.values())) // _EACH), timeout) as run:
+    suites: dict[str, list[Case]] = {}
+    if only is not None:
+        suites = {name: _cases(name, only) for name in asked or ("float32",)}
+        lanes = min(lanes, 1 + sum(map(len, suites.values())) // _EACH)
+    with Run(place, lanes, timeout) as run:
+        suites = suites or {name: _cases(name, only) for name in asked or ("float32",)}  # while the workers start
         facts, claimed = run.facts()
         suites |= {name: _cases(name, only) for name in (() if asked else claimed) if name not in suites}
         cases = tuple(case for found in suites.values() for case in found)
@@ -202,12 +206,14 @@ class _Proving:
     def take(self, case: Case, verdict: Verdict) -> None:
         """A verdict that was reached."""
         self.record.verdicts[case.id] = verdict
+        if not self.reached:  # the first one also waits for the worker
+            self.begun = time.monotonic()
+        left, total = len(self.record.left), len(self.record.cases)
+        pace = (time.monotonic() - self.begun) / self.reached if self.reached else None
         self.reached += 1
-        left = len(self.record.left)
-        total = len(self.record.cases)
-        spent = time.monotonic() - self.begun
         faults = (f"{self.record.count(outcome)} {outcome}" for outcome in (Outcome.WRONG, Outcome.REFUSED))
-        self.report(f"{total - left:,} of {total:,}, {', '.join(faults)}: {case.op}", spent / self.reached * left)
+        what = f"{total - left:,} of {total:,}, {', '.join(faults)}: {case.op}"
+        self.report(what, None if pace is None else pace * left)
         if time.monotonic() - self.written >= _EVERY:
             self.keep()
 

@@ -33,7 +33,8 @@ OPEN: Pair = (7, 8)
 class Case:
     """One spec, exported with `options` of the ONNX exporter and proved in a precision.
 
-    `op` is the row of the table that it belongs to; `about` is what is particular about it.
+    `op` is the row of the table that it belongs to; `about` is what is particular about it. `weighted` is true for a
+    spec with a convolution or a dense layer.
     """
 
     op: str
@@ -41,6 +42,7 @@ class Case:
     spec: str = field(repr=False)
     precision: str = "float32"
     options: Mapping[str, str] = field(default_factory=dict)
+    weighted: bool = True
 
     @cached_property
     def id(self) -> str:
@@ -77,7 +79,8 @@ def case(  # noqa: PLR0913 keywords
     data |= {"classes": classes, **({"head": head} if head else {})}
     text = about if isinstance(about, str) else words(about)
     sizes = "x".join(map(str, size)) if size else "open size"
-    return Case(op, f"{text}; {sizes}", emit(data, compact=True), options=options or {})
+    weighted = "dense" in head or any("channels" in block or "convs" in block for block in blocks)
+    return Case(op, f"{text}; {sizes}", emit(data, compact=True), options=options or {}, weighted=weighted)
 
 
 def _features(data: Data) -> int:

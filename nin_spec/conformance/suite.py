@@ -29,6 +29,8 @@ def suite(precision: str = "float32") -> list[Case]:
     """The cases of a precision, each once: of float32 in full depth, of the others in core."""
     depth: Depth = "full" if precision == "float32" else "core"
     found = (replace(each, precision=precision) for make in _MAKERS for each in make(depth))
+    if precision == "int8":  # nothing else is quantised
+        found = (each for each in found if each.weighted)
     return list({each.id: each for each in found}.values())
 
 
@@ -48,7 +50,7 @@ def activations(depth: Depth) -> Cases:
 
 def norms(depth: Depth) -> Cases:
     """Each norm alone, where it stays a node, and behind a convolution, where it may be folded into it."""
-    for value in spellings("norm"):
+    for value in [*spellings("norm"), {"kind": "batch", "affine": False}]:
         row, step = f"norm {_kind(value)}", {"norm": _telling(value)}
         yield case(row, f"{words(step)}; before an activation", [{**step, "activation": "tanh"}], channels=6)
         yield case(row, f"{words(step)}; behind a convolution", [STEM | step, CLOSING])
@@ -149,7 +151,7 @@ def _fits(op: ops.Op, channels: int, size: Pair | None) -> bool:
     return True
 
 
-def steps(_: Depth) -> Cases:
+def orders(_: Depth) -> Cases:
     """Shuffles alone, and the steps around a convolution in other orders."""
     yield case("shuffle", "shuffle: 3; alone", [{"shuffle": 3}], channels=6)
     yield case("shuffle", "shuffle: 2; alone", [{"shuffle": 2}], channels=8, size=None)
@@ -167,29 +169,39 @@ def steps(_: Depth) -> Cases:
 
 def windows(depth: Depth) -> Cases:
     """Pools with windows, of every padding and rounding, alone and behind a convolution."""
-    where = product(pools(), (*SIZES, None), (False, True) if depth == "full" else (True,))
-    legal = [(op, size, behind) for op, size, behind in where if _fits(op, 8, size)]
-    rows = [
-        {
-            "window": (op.kernel_size, op.stride),
-            "padding": op.padding,
-            "form": (type(op), op.ceil_mode, op.counts_padding),
-            "size": size,
-            "behind": behind,
-        }
-        for op, size, behind in legal
-    ]
-    for k in covering(rows, _STRENGTH[depth]):
-        op, size, behind = legal[k]
+    for op, size, behind in _windows(depth):
         value = spelling_of(op)
         step = {"pool": value}
         text = f"{words(step)}; {'behind a convolution' if behind else 'alone'}"
         yield case(f"pool {_kind(value)}", text, [STEM | step, CLOSING] if behind else [step], size=size)
 
 
+def _windows(depth: Depth) -> Iterator[tuple[ops.Pool2d, Pair | None, bool]]:
+    """Pools, the size of their network, and whether they stand behind a convolution.
+
+    Every two values are in one of them, and so is every rounding with every kind of padding, counted and not, of a
+    fixed and an open size.
+    """
+    where = product(pools(), (*SIZES, None), (False, True) if depth == "full" else (True,))
+    legal = [(op, size, behind) for op, size, behind in where if _fits(op, 8, size)]
+    values, forms = [], []
+    for op, size, behind in legal:
+        form = (type(op), op.ceil_mode, op.counts_padding)
+        window = (op.kernel_size, op.stride)
+        values.append({"form": form, "window": window, "padding": op.padding, "size": size, "behind": behind})
+        forms.append({"form": (form, _sides(op), size is None, behind)})
+    chosen = {*covering(values, _STRENGTH[depth]), *covering(forms, 1)}
+    return (legal[k] for k in sorted(chosen))
+
+
+def _sides(op: ops.Pool2d) -> str:
+    """How a pool is padded."""
+    return "none" if op.padding == Padding() else "all" if op.padding.symmetric else "uneven"
+
+
 def whole_maps(_: Depth) -> Cases:
     """Pools of whole maps, and those that are only words."""
-    windowed = {kind for kind, word in WORDS["pool"].items() if word.op in get_args(ops.WindowPool)}
+    windowed = _windowed()
     for value in spellings("pool"):
         row, step = f"pool {_kind(value)}", {"pool": value}
         if _kind(value) in windowed:
@@ -198,6 +210,37 @@ def whole_maps(_: Depth) -> Cases:
         for size in (*SIZES, None):
             yield case(row, f"{words(step)}; before the head", [STEM], size=size, head=step)
             yield case(row, f"{words(step)}; alone", [step], channels=5, size=size)
+
+
+# ------------------------------------------------------------------ ops in a row
+
+
+def rows(depth: Depth) -> Cases:
+    """Every two ops in a row behind a convolution: optimisers fuse them, and may forget the first or the second."""
+    if depth == "core":
+        return
+    steps: list[Data] = [{"activation": value} for value in _plainest("activation")]
+    others: list[Data] = [{"norm": _telling(value)} for value in _plainest("norm")]
+    windowed = {"kernel": 2, "stride": 1}
+    others += [{"pool": {"kind": kind, **windowed}} for kind in _windowed()]
+    others += [{"shuffle": 2}, {"channels": [8], "kernel": 1, "activation": "none"}]
+    for first, second in product([*steps, *others], repeat=2):
+        # Convolutions of one cell are products of matrices, and have kernels of their own.
+        kernels = (1, 3) if first in steps and second in steps else (1,)
+        for kernel in kernels:
+            stem = {"channels": [8], "kernel": kernel, "activation": "none"}
+            text = f"{words(first)}; then {words(second)}; behind a convolution of {kernel}"
+            yield case("two in a row", text, [stem, first, second])
+
+
+def _plainest(key: str) -> list[Any]:
+    """Each kind under a key in its fewest keys."""
+    return list({_kind(value): value for value in reversed(spellings(key))}.values())[::-1]
+
+
+def _windowed() -> list[str]:
+    """The words of the pools with windows."""
+    return [kind for kind, word in WORDS["pool"].items() if word.op in get_args(ops.WindowPool)]
 
 
 # ------------------------------------------------------------------ heads, and what a file may have beside the spec
@@ -210,6 +253,9 @@ def heads(_: Depth) -> Cases:
             dense = [*({"units": n, "bias": bias} for n in units), {"units": "classes", "bias": bias}]
             yield case("dense", words({"dense": dense}), [POOLED], channels=6, head={"dense": dense})
     yield case("dense", "on maps", [CLOSING], head={"dense": ["classes"]})
+    for value in ("relu", {"kind": "prelu", "per_channel": True}):
+        step = {"activation": value}
+        yield case(f"activation {_kind(value)}", f"{words(step)}; on scores", [POOLED], channels=6, head=step)
     for output in ("scores", *OUTPUTS):
         yield case("output", words({"output": output}), [POOLED], channels=6, head={"output": output})
         for size in ((5, 4), None):
@@ -219,6 +265,9 @@ def heads(_: Depth) -> Cases:
             options = {"outputs": "scores,probabilities,top2"}
             text = f"{words({'output': output})}; --outputs {options['outputs']}"
             yield case("outputs of the file", text, [block], size=size, head=head, options=options)
+    options = {"outputs": "scores,maps"}
+    head = {"pool": "global_avg"}
+    yield case("outputs of the file", "--outputs scores,maps", [STEM, CLOSING], head=head, options=options)
 
 
 _PREPROCESSING: dict[str, tuple[Any, ...]] = {
@@ -250,5 +299,5 @@ def _gray(row: Row) -> bool:
 
 
 _MAKERS: tuple[Callable[[Depth], Cases], ...] = (
-    *(convolutions, steps, activations, norms, dropouts, windows, whole_maps, heads, pixels),
+    *(convolutions, orders, activations, norms, dropouts, windows, whole_maps, rows, heads, pixels),
 )

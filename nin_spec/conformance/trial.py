@@ -53,8 +53,8 @@ def weights_of(graph: Graph) -> dict[str, NDArray[Any]]:
 def try_case(case: Case, place: Place) -> Verdict:
     """Whether the device computes a case.
 
-    Exact is within the tolerance of its precision (nin_spec.runtime.parity). Refused is what the exporter, the device
-    or onnxruntime reports that it can't do, before it computes anything.
+    Exact is within the tolerance of its precision (nin_spec.runtime.tolerances). Refused is what the exporter, the
+    device or onnxruntime reports that it can't do, before it computes anything.
     """
     try:
         model = model_of(case)
