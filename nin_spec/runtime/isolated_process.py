@@ -1,46 +1,43 @@
-"""The process of `isolation.py`: opens and runs one file on the CPU, and answers what came of it in a line of JSON.
+"""The process of `isolation.py`: opens and runs a file on the CPU, and checks what could end it for other pictures.
 
-An order is a line of JSON on standard input, and the file's bytes if it has no path. The process ends with the one that
-ordered it.
+It ends with the process that started it.
 """
 
 from __future__ import annotations
 
 import contextlib
-import json
 import mmap
 import os
-import sys
 import tempfile
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any
 
-from nin_spec.diagnostics import DeviceError, InputError
+from nin_spec.diagnostics import DeviceError
+from nin_spec.processes import Message, respond
 from nin_spec.runtime.creation import File
 from nin_spec.runtime.failures import error_types, unreadable
 from nin_spec.runtime.installation import import_onnxruntime
-from nin_spec.runtime.patience import leave, within
+from nin_spec.runtime.patience import within
 from nin_spec.runtime.session import reopen_session
 
 if TYPE_CHECKING:
     from onnx import GraphProto, ModelProto, NodeProto
 
 _DIVIDES = ("Div", "Mod")
+_LOOK = 0.2
+"""Seconds between two looks for the parent."""
 _UNSIGNED_OR_FLOAT = {1, 2, 4, 10, 11, 12, 13, 16}
 """ONNX's numbers of the types that have no -1, or divide by it without a fault."""
 
 
 def main() -> None:
-    """Answer one order."""
+    """Respond to requests until the end of the input."""
     _without_core_dumps()
-    orders = sys.stdin.buffer
-    order = json.loads(orders.readline())
-    file = File(orders.read(order["size"]) if order["path"] is None else order["path"], order["name"])
-    threading.Thread(target=_end_with, args=(orders,), daemon=True).start()
-    sys.stdout.write(json.dumps(_answer(file, order)) + "\n")
-    leave(0)
+    _end_with_parent()
+    respond({"open": open_file, "check": check_file})
 
 
 def _without_core_dumps() -> None:
@@ -50,30 +47,30 @@ def _without_core_dumps() -> None:
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
-def _end_with(orders: BinaryIO) -> None:
-    """End when the other process does: nothing more is ordered, so reading ends then only."""
-    orders.read(1)
-    os._exit(1)
+def _end_with_parent() -> None:
+    """End the process once its parent has ended: it may be in a file that never ends, and read no input."""
+    parent = os.getppid()
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(_LOOK)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
-def _answer(file: File, order: dict[str, Any]) -> dict[str, Any]:
-    """The diagnostics, and whether they hold for every device."""
-    try:
-        reopen_session(file, order["threads"], seconds=order["seconds"], memory=order["memory"])
-    except DeviceError:
-        return _reply(None)  # the process that asks for the device finds it itself
-    except InputError as error:
-        return _reply(error)
-    try:
-        within(order["seconds"], file.name, "checking it", lambda: check_divisions(file), order["memory"])
-    except InputError as error:
-        return _reply(error, always=True)
-    return _reply(None)
+def open_file(path: str, name: str, threads: int, seconds: float, memory: int) -> Message:
+    """Open and run a file on the CPU. Raises InputError if it is not usable."""
+    with contextlib.suppress(DeviceError):  # the process that asks for the device finds it itself
+        reopen_session(File(path, name), threads, seconds=seconds, memory=memory)
+    return {}
 
 
-def _reply(error: InputError | None, *, always: bool = False) -> dict[str, Any]:
-    found = () if error is None else error.diagnostics
-    return {"always": always, "diagnostics": [(d.code.name, d.message, d.hint) for d in found]}
+def check_file(path: str, name: str, threads: int, seconds: float, memory: int) -> Message:  # noqa: ARG001 as above
+    """Check the divisions of a file. Raises InputError if one of them may end the process."""
+    file = File(path, name)
+    within(seconds, name, "checking it", lambda: check_divisions(file), memory)
+    return {}
 
 
 # ------------------------------------------------------------------ divisions of integers
@@ -99,9 +96,7 @@ def check_divisions(file: File) -> None:
 def _mentions_division(file: File) -> bool:
     """Whether the file has the name of such an operator, in any graph or function."""
     names = [name.encode() for name in _DIVIDES]
-    if isinstance(file.source, bytes):
-        return any(name in file.source for name in names)
-    with Path(file.source).open("rb") as opened, mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ) as content:
+    with Path(str(file.source)).open("rb") as opened, mmap.mmap(opened.fileno(), 0, access=mmap.ACCESS_READ) as content:
         return any(content.find(name) >= 0 for name in names)
 
 

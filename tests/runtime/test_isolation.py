@@ -32,7 +32,7 @@ def refusal(data: bytes, device: str = "cpu") -> str:
 
 @pytest.mark.parametrize("name", crashing_models.FAULTS)
 def test_a_signal_is_told_and_not_suffered(name: str) -> None:
-    assert "the model can't be used: onnxruntime crashes (SIGFPE)" in refusal(crashing_models.FAULTS[name])
+    assert "ends the process that opens or runs it: it was killed by SIGFPE" in refusal(crashing_models.FAULTS[name])
 
 
 @pytest.mark.parametrize("name", crashing_models.LATER)
@@ -76,11 +76,10 @@ def test_a_plain_file_starts_no_process(monkeypatch: pytest.MonkeyPatch) -> None
 @pytest.mark.parametrize(
     ("code", "told"),
     [
-        ("raise SystemExit(3)", "the process that opened it ended with exit status 3"),
-        ("1 / 0", "ended with exit status 1: ZeroDivisionError"),
-        ("import os, signal; os.kill(os.getpid(), signal.SIGSEGV)", "onnxruntime crashes (SIGSEGV)"),
-        ("import os, signal; os.kill(os.getpid(), signal.SIGKILL)", "was killed, probably for its memory"),
-        ("import time; time.sleep(60)", "opening it takes more than 0.5 s"),
+        ("raise SystemExit(3)", "it exited with status 3"),
+        ("1 / 0", "it exited with status 1: ZeroDivisionError"),
+        ("import os, signal; os.kill(os.getpid(), signal.SIGSEGV)", "it was killed by SIGSEGV"),
+        ("import time; time.sleep(60)", "no response within 2.5 s"),
     ],
 )
 def test_any_end_of_the_other_process_is_told(code: str, told: str, monkeypatch: pytest.MonkeyPatch) -> None:
