@@ -26,6 +26,7 @@ In the order in which a spec is processed:
     pictures.py      preprocessing of pictures, the same in training and serving
     training/        runs a recipe, into a run folder
     evaluation/      accuracy, through torch and onnxruntime
+    explanation/     class maps on pictures: what a network looks at
     precision/       a float32 file -> float16, bfloat16, int8, within a budget
     runtime/         onnxruntime sessions, parity, doctor
     conformance/     whether a device computes what the language means
@@ -61,6 +62,7 @@ if TYPE_CHECKING:
     from nin_spec.diagnostics import NinSpecError as NinSpecError
     from nin_spec.difference import compare as compare
     from nin_spec.evaluation import evaluate as evaluate
+    from nin_spec.explanation import explain as explain
     from nin_spec.importers.caffe.importing import import_caffe as import_caffe
     from nin_spec.importers.onnx.importing import import_onnx as import_onnx
     from nin_spec.importers.torch.importing import import_module as import_module
@@ -96,6 +98,7 @@ _HOMES = {
     "open_run": "nin_spec.training.folder",
     "TrainSettings": "nin_spec.training.settings",
     "evaluate": "nin_spec.evaluation",
+    "explain": "nin_spec.explanation",
     "import_caffe": "nin_spec.importers.caffe.importing",
     "import_onnx": "nin_spec.importers.onnx.importing",
     "import_module": "nin_spec.importers.torch.importing",
@@ -114,6 +117,7 @@ __all__ = [
     "compare",
     "compile",
     "evaluate",
+    "explain",
     "export",
     "import_caffe",
     "import_module",

@@ -66,7 +66,7 @@ def make_smaller(model: Model, artifact: Artifact, settings: PrecisionSettings, 
     return reduced.artifact
 
 
-def explain(model: Model, to: str = "onnx", **options: Any) -> dict[str, Any]:
+def explain_passes(model: Model, to: str = "onnx", **options: Any) -> dict[str, Any]:
     """What each pass did to the graph of an export, and its savings, as plain data; nothing is written."""
     from nin_spec.passes.changes import explanation_as_dict
 

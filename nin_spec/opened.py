@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -103,8 +103,8 @@ def measured(name: Name, changes: Mapping[str, object], overrides: Iterable[str]
     return opened(named, overrides)
 
 
-def model_of(name: str | Path, device: str = "cpu") -> Path | bytes:
-    """What onnxruntime opens on a device: a file, or what a run folder exports to.
+def model_of(name: str | Path, device: str = "cpu", outputs: Sequence[str] = ("scores",)) -> Path | bytes:
+    """What onnxruntime opens on a device: a file, or what a run folder exports to, with these outputs.
 
     A file of no known kind is left to onnxruntime. Raises InputError (WRONG_KIND) for a spec, which has no weights, and
     for a file of another tool; TrainingError and ExportError for a run that gives no model.
@@ -121,7 +121,7 @@ def model_of(name: str | Path, device: str = "cpu") -> Path | bytes:
         case ExportedFile(path):
             return path
         case RunFolder(path):
-            return _exported(path, device)
+            return _exported(path, device, outputs)
         case SpecFile(path) if path.suffix.lower() not in {".yaml", ".yml"} or not os.path.lexists(path):
             return path
     hint = (
@@ -131,10 +131,11 @@ def model_of(name: str | Path, device: str = "cpu") -> Path | bytes:
     raise InputError(Code.WRONG_KIND, message, hint=hint)
 
 
-def _exported(run: Path, device: str) -> bytes:
+def _exported(run: Path, device: str, outputs: Sequence[str]) -> bytes:
     """The ONNX file that a run folder's result exports to, for a device. Raises TrainingError, ExportError."""
     from nin_spec.exporter import make
     from nin_spec.training.folder import open_run
 
-    (data,) = make(open_run(run).model(), "onnx", written_for(device)).files.values()
+    options = {**written_for(device), "outputs": tuple(outputs)}
+    (data,) = make(open_run(run).model(), "onnx", options).files.values()
     return data

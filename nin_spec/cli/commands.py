@@ -22,6 +22,7 @@ GROUPS: dict[str, dict[str, tuple[str, str]]] = {
     "Export and run": {
         "export": ("nin_spec.cli.export", "Write a network as ONNX, PyTorch source, a diagram or a report."),
         "run": ("nin_spec.cli.run", "Classify pictures or arrays with an exported model or a run."),
+        "explain": ("nin_spec.cli.explain", "Show what a network looks at: class maps, whose mean is the score."),
         "bench": ("nin_spec.cli.bench", "Measure how fast a network runs here, beside other runtimes."),
     },
     "Serve": {
@@ -48,6 +49,7 @@ TOPICS = {
     "data": "data",
     "export": "export",
     "run": "devices",
+    "explain": "explain",
     "doctor": "devices",
     "prove": "devices",
     "bench": "benchmarks",

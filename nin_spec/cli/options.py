@@ -84,17 +84,19 @@ _DEVICE_HELP = (
 )
 
 
+device_named = click.option(
+    "--device",
+    metavar="NAME",
+    default="auto",
+    show_default=True,
+    shell_complete=completing.devices,
+    help=_DEVICE_HELP,
+)
+
+
 def device_options(function: Function) -> Function:
     """--device and --device-option."""
-    device = click.option(
-        "--device",
-        metavar="NAME",
-        default="auto",
-        show_default=True,
-        shell_complete=completing.devices,
-        help=_DEVICE_HELP,
-    )
-    return device(device_option(function))
+    return device_named(device_option(function))
 
 
 device_option = click.option(

@@ -16,6 +16,7 @@ TOPICS = (
     "export",
     "precision",
     "devices",
+    "explain",
     "serving",
     "import",
     "lint",

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nin_spec.diagnostics import Code, InputError
-from nin_spec.pictures import FORMATS, PictureTooLargeError, decode, frame_of, preprocess, raw, to_frame
+from nin_spec.pictures import FORMATS, PictureTooLargeError, Pixels, decode, frame_of, preprocess, raw, to_frame
 from nin_spec.runtime.session import Array, Session, fits, show
 
 NamedInput = tuple[str, Array]
@@ -38,7 +38,7 @@ def _load(path: Path, session: Session) -> Iterator[NamedInput]:
     elif path.suffix.lower() == ".npy":
         raise _unusable(path, "it is not a NumPy array file", "write it with numpy.save")
     else:
-        yield str(path), _load_picture(path, session)
+        yield str(path), load_picture(path, session)[1]
 
 
 def _magic(path: Path) -> bytes:
@@ -98,7 +98,11 @@ def _finite(path: Path, array: NDArray[Any], dtype: np.dtype[Any]) -> Array:
 # ------------------------------------------------------------------ pictures
 
 
-def _load_picture(path: Path, session: Session) -> Array:
+def load_picture(path: Path, session: Session) -> tuple[Pixels, Array]:
+    """A picture as the network sees it, (height, width, 1 or 3) bytes, and as an input of the model.
+
+    Raises InputError (INPUT_UNUSABLE), which names the file.
+    """
     contract = session.metadata.preprocessing
     if contract is None:
         hint = "pass .npy arrays of preprocessed inputs, or export the model from its spec"
@@ -124,9 +128,8 @@ def _load_picture(path: Path, session: Session) -> Array:
     except ValueError as error:
         raise _unusable(path, str(error)) from error
     if session.takes_pixels:
-        item: Array = raw(pixels[None], contract, session.dtype)[0]
-        return item
-    return preprocess(pixels, contract, channels, session.dtype)
+        return pixels, raw(pixels[None], contract, session.dtype)[0]
+    return pixels, preprocess(pixels, contract, channels, session.dtype)
 
 
 def _unusable(path: Path, why: str, hint: str | None = None) -> InputError:

@@ -98,6 +98,16 @@ class Session:
             raise self._failure(x, error) if fits(x.shape, self.input_shape) else self._misfit(x) from error
         return scores
 
+    def outputs(self, x: NDArray[Any], names: Sequence[str]) -> list[Array]:
+        """Several outputs for a batch, by their names. Raises InputError when `x` doesn't fit."""
+        if x.dtype != self.dtype:
+            raise self._misfit(x)
+        try:
+            found: list[Array] = self.inference.run([*names], {self.input_name: x})
+        except self._errors as error:
+            raise self._failure(x, error) if fits(x.shape, self.input_shape) else self._misfit(x) from error
+        return found
+
     def _run_padded(self, runner: BucketRunner, x: NDArray[Any]) -> Array:
         if not fits(x.shape, self.input_shape):  # assigning to the buffers would broadcast
             raise self._misfit(x)

@@ -38,6 +38,7 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "train": ("nin_digits", "--limit", "64", "--set", "train.epochs=1", "-o", "runs/a", *QUICK),
     "evaluate": ("runs/a", "--limit", "32", *QUICK),
     "run": ("tiny.onnx", "picture.png", *QUICK),
+    "explain": ("runs/a", "picture.png", *QUICK),
     "bench": (*("tiny.yaml", "--seconds", "0.01", "--turns", "1", "--batch", "1"), *("--against", "bare", *QUICK)),
     "data list": (),
     "data show": ("digits",),

@@ -11,7 +11,7 @@ import onnxruntime as ort
 import pytest
 
 import nin_spec
-from nin_spec.api import explain
+from nin_spec.api import explain_passes
 from nin_spec.diagnostics import ExportError
 from nin_spec.exporter import make
 
@@ -140,7 +140,7 @@ def test_values_bear_the_names_of_the_spec() -> None:
 def test_the_passes_are_explained_from_python() -> None:
     """Plain data; nothing is written."""
     model = nin_spec.compile("nin_cifar_bn").initialise()
-    told = explain(model, takes="pixels", without="fold_batch_norm")
+    told = explain_passes(model, takes="pixels", without="fold_batch_norm")
     assert [p["name"] for p in told["passes"]] == [
         "drop_identities",
         "pool_first",

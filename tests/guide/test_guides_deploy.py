@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from documents import Walk, guide_blocks, walk_guides
 
-TOPICS = ("export", "precision", "devices", "serving", "benchmarks")
+TOPICS = ("export", "precision", "devices", "explain", "serving", "benchmarks")
 
 
 @pytest.fixture(scope="module")
