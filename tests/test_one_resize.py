@@ -101,7 +101,7 @@ def evaluated_on(network: Network, path: Path) -> NDArray[Any]:
 def served_on(session: Session, path: Path) -> NDArray[Any]:
     """What the server gives a model for the picture."""
     served: Any = SimpleNamespace(engine=SimpleNamespace(session=session, info=session.metadata))
-    return prepare(served, path.read_bytes())
+    return prepare(served, path.read_bytes()).x
 
 
 def expected(image: Image.Image, resize: Any, size: tuple[int, int], channels: int) -> NDArray[Any]:

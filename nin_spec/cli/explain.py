@@ -125,7 +125,7 @@ def _show(explanation: Explanation, printer: Printer) -> None:
 
 
 def _draw(path: Path, found: list[Explanation], inputs: list[str], printer: Printer, *, force: bool) -> None:
-    from nin_spec.explanation.drawing import draw
+    from nin_spec.explanation.result import draw
 
     data = sealed(draw(found), Kind.PNG)
     deliver({path: data}, inputs, force=force)

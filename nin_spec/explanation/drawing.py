@@ -1,4 +1,4 @@
-"""An explanation as a picture: for each class the picture, the map drawn where its cells look, the cells, the score.
+"""Class maps as a picture: for each class the picture, the map drawn where its cells look, the cells, and texts.
 
 A cell is drawn around the middle of its field, as large as the jump to the next one; between the middles the overlay is
 interpolated, and beyond the outermost cells nothing is drawn. Red cells raise the score, blue ones lower it; of one
@@ -9,76 +9,69 @@ from __future__ import annotations
 
 import io
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from nin_spec.explanation.result import ClassMap, Explanation
 from nin_spec.passes.class_maps import Place
 
 _SIDE = 224
 """Pixels of the longer side of a panel, at least."""
-_GAP, _TEXT = 16, 260
+_GAP, _TEXT, _LINE = 16, 260, 24
 _UP, _DOWN = (196, 30, 40), (30, 80, 190)
 _OPACITY = 0.75
-_MOST_ROWS = 64
-"""Classes drawn of one picture, the best ones: a taller picture is hard to look at."""
 
 Image_ = NDArray[np.uint8]
 Array = NDArray[np.floating[Any]]
 
 
-def draw(explanations: Sequence[Explanation]) -> bytes:
-    """A PNG of all explanations, a row for each class."""
-    rows = [row for explanation in explanations for row in _rows(explanation)]
-    width = max(row.width for row in rows) + 2 * _GAP
-    sheet = Image.new("RGB", (width, sum(row.height + _GAP for row in rows) + _GAP), "white")
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One class of one picture: pixels (height, width, 1 or 3), cells relative to the largest, their place, and texts.
+
+    The first text is the heading.
+    """
+
+    pixels: Image_
+    cells: Array
+    place: Place
+    texts: tuple[str, ...]
+
+
+def sheet(rows: Sequence[Row]) -> bytes:
+    """A PNG of all rows, one below the other."""
+    panels = [_panels(row) for row in rows]
+    width = max(panel.width for panel in panels) + 2 * _GAP
+    made = Image.new("RGB", (width, sum(panel.height + _GAP for panel in panels) + _GAP), "white")
     top = _GAP
-    for row in rows:
-        sheet.paste(row, (_GAP, top))
-        top += row.height + _GAP
+    for panel in panels:
+        made.paste(panel, (_GAP, top))
+        top += panel.height + _GAP
     data = io.BytesIO()
-    sheet.save(data, "PNG", optimize=True)
+    made.save(data, "PNG", optimize=True)
     return data.getvalue()
 
 
-def _rows(explanation: Explanation) -> list[Image.Image]:
-    largest = max((float(np.abs(c.cells).max(initial=0.0)) for c in explanation.classes), default=0.0)
-    return [_row(explanation, found, largest or 1.0) for found in explanation.classes[:_MOST_ROWS]]
-
-
-def _row(explanation: Explanation, found: ClassMap, largest: float) -> Image.Image:
-    """The panels of one class, side by side, and its numbers."""
-    height, width = explanation.size
+def _panels(row: Row) -> Image.Image:
+    """The picture, the map on it, the cells, and the texts, side by side."""
+    height, width = row.pixels.shape[:2]
     times = max(1, round(_SIDE / max(height, width)))
     size = (width * times, height * times)
-    rgb = np.broadcast_to(explanation.pixels, (height, width, 3))
-    picture = Image.fromarray(np.ascontiguousarray(rgb)).resize(size, Image.Resampling.NEAREST)
-    cells = found.cells.astype(np.float64) / largest
-    overlay = overlaid(np.asarray(picture.convert("L").convert("RGB")), cells, explanation.place, times)
-    grid = Image.fromarray(coloured(cells, np.full((*cells.shape, 3), 255.0))).resize(size, Image.Resampling.NEAREST)
-    row = Image.new("RGB", (3 * (size[0] + _GAP) + _TEXT, size[1]), "white")
-    for k, panel in enumerate((picture, Image.fromarray(overlay), grid)):
-        row.paste(panel, (k * (size[0] + _GAP), 0))
-    _write(ImageDraw.Draw(row), 3 * (size[0] + _GAP), found)
-    return row
-
-
-def _write(pen: ImageDraw.ImageDraw, left: int, found: ClassMap) -> None:
-    rows, columns = found.cells.shape
-    likely = "" if found.probability is None else f", {found.probability:.1%}"
-    lines = [
-        (found.label, 22),
-        (f"score {found.score:.4g}{likely}", 16),
-        (f"mean of {rows}x{columns} cells {found.mean:.4g}", 16),
-        (f"cells {found.cells.min():.3g} to {found.cells.max():.3g}", 16),
-    ]
-    top = 0
-    for text, size in lines:
-        pen.text((left, top), text, fill="black", font=_font(size))
-        top += size + 8
+    rgb = np.ascontiguousarray(np.broadcast_to(row.pixels, (height, width, 3)))
+    picture = Image.fromarray(rgb).resize(size, Image.Resampling.NEAREST)
+    overlay = overlaid(np.asarray(picture.convert("L").convert("RGB")), row.cells, row.place, times)
+    cells = Image.fromarray(coloured(row.cells, np.full((*row.cells.shape, 3), 255.0)))
+    made = Image.new("RGB", (3 * (size[0] + _GAP) + _TEXT, max(size[1], _LINE * (len(row.texts) + 1))), "white")
+    for k, panel in enumerate((picture, Image.fromarray(overlay), cells.resize(size, Image.Resampling.NEAREST))):
+        made.paste(panel, (k * (size[0] + _GAP), 0))
+    pen, top = ImageDraw.Draw(made), 0
+    for k, text in enumerate(row.texts):
+        pen.text((3 * (size[0] + _GAP), top), text, fill="black", font=_font(16 if k else 22))
+        top += _LINE if k else _LINE + 6
+    return made
 
 
 def _font(size: int) -> Any:

@@ -6,7 +6,7 @@ checked for each picture and all classes, so that no map is shown that is not th
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nin_spec.diagnostics import Code, InputError, ParityError, did_you_mean
+from nin_spec.explanation.drawing import Row, sheet
 from nin_spec.ir.types import Pair
 from nin_spec.passes.class_maps import Place
 from nin_spec.pictures import Pixels
@@ -33,6 +34,7 @@ In float32 the sums differ by their rounding alone, and so they do in int8, whic
 average itself is rounded.
 """
 EXACT = 1e-5
+_MOST_ROWS = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,12 +125,30 @@ class Explanation:
 
     def png(self) -> bytes:
         """The picture, with each map drawn where its cells look."""
-        from nin_spec.explanation.drawing import draw
-
         return draw([self])
 
     def _repr_png_(self) -> bytes:
         return self.png()
+
+
+def draw(explanations: Sequence[Explanation]) -> bytes:
+    """A PNG with a row for each class of each picture."""
+    return sheet([row for explanation in explanations for row in _rows(explanation)])
+
+
+def _rows(explanation: Explanation) -> Iterator[Row]:
+    """The classes of a picture, in one scale: the best ones, as a taller picture is hard to look at."""
+    largest = max((float(np.abs(found.cells).max(initial=0.0)) for found in explanation.classes), default=0.0)
+    for found in explanation.classes[:_MOST_ROWS]:
+        rows, columns = found.cells.shape
+        likely = "" if found.probability is None else f", {found.probability:.1%}"
+        texts = (
+            found.label,
+            f"score {found.score:.4g}{likely}",
+            f"mean of {rows}x{columns} cells {found.mean:.4g}",
+            f"cells {found.cells.min():.3g} to {found.cells.max():.3g}",
+        )
+        yield Row(explanation.pixels, found.cells.astype(np.float64) / (largest or 1.0), explanation.place, texts)
 
 
 @dataclass(frozen=True, slots=True)

@@ -100,7 +100,7 @@ def test_codes() -> None:
         (("evaluate", "net.onnx", "--dataset"), "cifar100", {"cifar100"}),
         (("train", "nin_cifar", "--device"), "", {"auto", "cpu", "cuda"}),
         (("train", "nin_cifar", "--set"), "train.ep", {"train.epochs="}),
-        ((), "exp", {"export"}),
+        ((), "expo", {"export"}),
         (("data",), "f", {"fetch"}),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else None,

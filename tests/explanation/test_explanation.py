@@ -13,8 +13,8 @@ from PIL import Image
 import nin_spec
 from nin_spec.diagnostics import InputError, ParityError
 from nin_spec.explanation import Explanation, open_model
-from nin_spec.explanation.drawing import draw, overlaid
-from nin_spec.explanation.result import Outputs, explanation_of
+from nin_spec.explanation.drawing import overlaid
+from nin_spec.explanation.result import Outputs, draw, explanation_of
 from nin_spec.exporter import make
 from nin_spec.passes.class_maps import Place
 from nin_spec.runtime.metadata import ModelInfo, Output

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hmac
 import json
-from collections.abc import MutableMapping
+from collections.abc import AsyncIterator, Callable, MutableMapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,15 +15,18 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from nin_spec.explanation.result import TOP
+from nin_spec.serving.batcher import Caller
 from nin_spec.serving.errors import ForbiddenError, NotFoundError, ServingError, UnauthorizedError
 from nin_spec.serving.http.guard import Guard
-from nin_spec.serving.http.labelling import Classify, count_of
+from nin_spec.serving.http.labelling import Classify, Prepared, count_of
 from nin_spec.serving.http.openapi import document
 from nin_spec.serving.http.page import html
 from nin_spec.serving.http.rest import CALLER, INFER, Infer, Scope, Send, refusal, request_id, respond
 from nin_spec.serving.limits import MemoryBudget, Receive, Reservation
 from nin_spec.serving.logs import logger, tell_failure
 from nin_spec.serving.metrics import exposition
+from nin_spec.serving.models import Served
 from nin_spec.serving.service import Service
 
 _OPEN = {"/v2/health/live", "/v2/health/ready", "/"}
@@ -92,6 +96,7 @@ class App:
                 Route(f"{prefix}/ready", self._model_ready),
                 Route(f"{prefix}/table", self._table),
                 Route(f"{prefix}/classify", self._classified, methods=["POST"]),
+                Route(f"{prefix}/explain", self._explained, methods=["POST"]),
                 Route(f"{prefix}/infer", self._never, methods=["POST"]),
             ]
         return routes
@@ -139,15 +144,29 @@ class App:
         return _json(await self._classify.table(*_named(request)))
 
     async def _classified(self, request: Request) -> Response:
+        best = request.query_params.get("top", "5")
+        async with self._pictured(request, lambda: count_of(best)) as (served, given, caller):
+            return _json(await self._classify(served, given, count_of(best), caller))
+
+    async def _explained(self, request: Request) -> Response:
+        wanted = request.query_params.getlist("class") or [TOP]
+        shown = request.query_params.get("picture", "false") == "true"
+        async with self._pictured(request) as (served, given, caller):
+            return _json(await self._classify.explain(served, given, wanted, caller, picture=shown))
+
+    @asynccontextmanager
+    async def _pictured(
+        self, request: Request, check: Callable[[], object] = lambda: None
+    ) -> AsyncIterator[tuple[Served, Prepared, Caller | None]]:
+        """The model, the picture in the body as its input, and the caller, once `check` has passed."""
         served, reservation = self.service.admit(*_named(request)), Reservation(self.budget)
         try:
             with served.statistics.refusals():
                 picture = await reservation.read(request.receive, dict(request.scope["headers"]))
-                best = count_of(request.query_params.get("top", "5"))
-                served, x = await self._classify.input(served, picture, reservation)
-                reservation.turn_into(x.nbytes)
-            caller = request.scope.get("extensions", {}).get(CALLER)
-            return _json(await self._classify(served, x, best, caller))
+                check()
+                served, given = await self._classify.input(served, picture, reservation)
+                reservation.turn_into(given.nbytes)
+            yield served, given, request.scope.get("extensions", {}).get(CALLER)
         finally:
             reservation.release()
 

@@ -1,24 +1,27 @@
-"""Pictures in, labels out: classification without tensors."""
+"""Pictures in, labels out: classification without tensors, and the class maps behind it."""
 
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextlib
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from nin_spec.diagnostics import NinSpecError
+from nin_spec.diagnostics import InputError, NinSpecError, ParityError
+from nin_spec.explanation.result import Outputs, explanation_of, no_maps
 from nin_spec.model import Preprocessing
 from nin_spec.pictures import (
     FORMATS,
     PictureTooLargeError,
+    Pixels,
     Shape,
     decode,
     frame_of,
@@ -30,16 +33,30 @@ from nin_spec.pictures import (
 )
 from nin_spec.runtime.classify import probabilities_of
 from nin_spec.serving.batcher import Caller
-from nin_spec.serving.errors import BadRequestError, OverloadedError, ServingError, TooLargeError
+from nin_spec.serving.errors import BadRequestError, FailedError, OverloadedError, ServingError, TooLargeError
 from nin_spec.serving.limits import Reservation
 from nin_spec.serving.models import Served
-from nin_spec.serving.protocol import InferRequest, Tensor
+from nin_spec.serving.protocol import InferRequest, InferResponse, Tensor
 from nin_spec.serving.service import Service
 from nin_spec.serving.tensors import Array
 
 MOST_CLASSES = 65536
 """Limit of classes that a client can request."""
+MAPS = "maps"
+"""The output with the class maps."""
 _DECODERS, _WAITING = 2, 64
+
+
+class Prepared(NamedTuple):
+    """A picture as the network sees it, (height, width, 1 or 3), and as an input of the model, without a batch axis."""
+
+    pixels: Pixels
+    x: Array
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of both."""
+        return int(self.pixels.nbytes + self.x.nbytes)
 
 
 @dataclass(eq=False)
@@ -52,19 +69,39 @@ class Classify:
         self._threads = ThreadPoolExecutor(_DECODERS, "pictures")
         self._waiting = 0
 
-    async def __call__(self, served: Served, x: Array, best: int, caller: Caller | None = None) -> dict[str, Any]:
+    async def __call__(
+        self, served: Served, given: Prepared, best: int, caller: Caller | None = None
+    ) -> dict[str, Any]:
         """The best classes of one picture, preprocessed by `input`. Raises ServingError."""
-        request = InferRequest((Tensor(served.engine.session.input_name, _batch(served, x)),))
-        response = await self.service.infer(served, request, caller)
-        names = [spec.name for spec in served.engine.outputs]
-        scores = response.outputs[names.index(served.engine.session.output_name)].array[0].ravel()
+        response = await self._run(served, given, caller)
+        scores = _output(served, response, served.engine.session.output_name).ravel()
         return {
             "model_name": served.name,
             "model_version": served.version,
             "predictions": predictions(served, scores, best),
         }
 
-    async def input(self, served: Served, picture: bytes, reservation: Reservation) -> tuple[Served, Array]:
+    async def explain(
+        self, served: Served, given: Prepared, wanted: Sequence[str], caller: Caller | None = None, *, picture: bool
+    ) -> dict[str, Any]:
+        """The class maps of one picture, preprocessed by `input`; with the `picture` as the network sees it if asked.
+
+        Raises ServingError, also for a model without class maps and an unknown class.
+        """
+        if MAPS not in {spec.name for spec in served.engine.outputs}:
+            raise BadRequestError(_told(no_maps(served.name)))
+        response = await self._run(served, given, caller)
+        scores, maps = (_output(served, response, name) for name in ("scores", MAPS))
+        found = Outputs(scores, maps, served.engine.session.precision)
+        loop = asyncio.get_running_loop()
+        data = await loop.run_in_executor(self._threads, _explained, served, given.pixels, found, wanted, picture)
+        return {"model_name": served.name, "model_version": served.version, **data}
+
+    async def _run(self, served: Served, given: Prepared, caller: Caller | None) -> InferResponse:
+        request = InferRequest((Tensor(served.engine.session.input_name, _batch(served, given.x)),))
+        return await self.service.infer(served, request, caller)
+
+    async def input(self, served: Served, picture: bytes, reservation: Reservation) -> tuple[Served, Prepared]:
         """The picture as the model's input, without the batch axis, and the model: a reload may have replaced it.
 
         The memory for decoding is reserved meanwhile. Raises ServingError, also for a picture whose input is larger
@@ -76,7 +113,7 @@ class Classify:
                 return served, x
             served = current
 
-    async def _decoded(self, served: Served, picture: bytes, reservation: Reservation) -> Array:
+    async def _decoded(self, served: Served, picture: bytes, reservation: Reservation) -> Prepared:
         if self._waiting >= _WAITING:
             raise OverloadedError("too many pictures are waiting to be decoded", retry_after=1)
         self._waiting += 1
@@ -109,6 +146,42 @@ def _batch(served: Served, x: Array) -> Array:
     return batch
 
 
+def _output(served: Served, response: InferResponse, name: str) -> Array:
+    """The first row of an output."""
+    names = [spec.name for spec in served.engine.outputs]
+    row: Array = response.outputs[names.index(name)].array[0]
+    return row
+
+
+def _explained(
+    served: Served,
+    pixels: Pixels,
+    found: Outputs,
+    wanted: Sequence[str],
+    picture: bool,  # noqa: FBT001 in a thread
+) -> dict[str, Any]:
+    """The explanation as plain data. Raises ServingError."""
+    try:
+        data = explanation_of("", pixels, found, served.engine.info, wanted).as_dict()
+    except ParityError as error:
+        raise FailedError(error.diagnostics[0].message) from None
+    except InputError as error:
+        raise BadRequestError(_told(error)) from None
+    del data["picture"]
+    return {**data, "picture": _data_uri(pixels)} if picture else data
+
+
+def _told(error: NinSpecError) -> str:
+    (found,) = error.diagnostics
+    return f"{found.message}; {found.hint}" if found.hint else found.message
+
+
+def _data_uri(pixels: Pixels) -> str:
+    data = io.BytesIO()
+    Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels).save(data, "PNG")
+    return f"data:image/png;base64,{base64.b64encode(data.getvalue()).decode()}"
+
+
 def count_of(top: str) -> int:
     """The number of classes that a client requests. Raises BadRequestError."""
     if not (top.isascii() and top.isdigit() and len(top) <= 9 and 1 <= int(top) <= MOST_CLASSES):
@@ -134,16 +207,15 @@ def cost_of(served: Served, picture: bytes, most: int) -> int:
         return memory_of(io.BytesIO(picture), frame)
 
 
-def prepare(served: Served, picture: bytes) -> Array:
-    """One input of the model, without the batch axis, by the file's preprocessing. Raises ServingError."""
+def prepare(served: Served, picture: bytes) -> Prepared:
+    """A picture as one input of the model, by the file's preprocessing. Raises ServingError."""
     session, (shape, contract) = served.engine.session, _pictured(served)
     with _refusing(picture):
         image = decode(io.BytesIO(picture))
         pixels = to_frame(image, frame_of(shape, contract, image.size))
         if session.takes_pixels:
-            item: Array = raw(pixels[None], contract, session.dtype)[0]
-            return item
-        return preprocess(pixels, contract, shape[0], session.dtype)
+            return Prepared(pixels, raw(pixels[None], contract, session.dtype)[0])
+        return Prepared(pixels, preprocess(pixels, contract, shape[0], session.dtype))
 
 
 def _pictured(served: Served) -> tuple[Shape, Preprocessing]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import io
 import json
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ from PIL import Image
 from server_process import CARD, ask, ask_json, bare_scores, running, small_models_served
 from small_models import content
 
+import nin_spec
 from nin_spec.cli import execute
 from nin_spec.runtime.images import load_inputs
 from nin_spec.runtime.session import open_session
@@ -126,6 +128,49 @@ def test_want_of_memory_is_not_the_fault_of_the_picture() -> None:
     with pytest.raises(OverloadedError, match="not enough memory") as caught, labelling._refusing(b""):
         raise MemoryError
     assert (caught.value.status, caught.value.retry_after) == (503, 1)
+
+
+@pytest.fixture(scope="module")
+def explaining(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
+    """nin_digits with its class maps, of any batch and of a fixed one."""
+    folder = tmp_path_factory.mktemp("explaining")
+    model = nin_spec.compile("nin_digits").initialise(1)
+    for name, batch in (("digits", "dynamic"), ("four", 4)):
+        path = folder / f"{name}.onnx"
+        nin_spec.export(model, "onnx", path, parity=False, outputs="scores,maps", batch=batch)
+    with running(*(f"{name}={folder / name}.onnx" for name in ("digits", "four"))) as server:
+        yield server.port
+
+
+@pytest.mark.parametrize("name", ["digits", "four"])
+def test_a_picture_is_explained(explaining: int, name: str) -> None:
+    """Each class's map, whose mean is the score that classify gives; the picture as the network sees it if asked."""
+    path, sent = f"/v2/models/{name}", picture("PNG", (31, 17))
+    status, _, answer = ask(explaining, "POST", f"{path}/explain?class=all&picture=true", sent)
+    assert status == 200
+    found = json.loads(answer)
+    best = json.loads(ask(explaining, "POST", f"{path}/classify?top=10", sent)[2])["predictions"]
+    assert [c["label"] for c in found["classes"]] == [p["label"] for p in best]
+    for one, other in zip(found["classes"], best, strict=True):
+        assert np.shape(one["map"]) == (4, 4)
+        assert np.mean(one["map"]) == pytest.approx(other["score"], abs=1e-5)
+    assert (found["model_name"], found["size"]) == (name, [8, 8])
+    assert found["place"] == {"field": [12, 12], "jump": [2, 2], "offset": [-5, -5]}
+    data = base64.b64decode(found["picture"].removeprefix("data:image/png;base64,"))
+    assert Image.open(io.BytesIO(data)).size == (8, 8)
+    found = json.loads(ask(explaining, "POST", f"{path}/explain", sent)[2])
+    assert [c["label"] for c in found["classes"]] == [best[0]["label"]]
+    assert "picture" not in found
+
+
+def test_what_can_not_be_explained_is_said(explaining: int, port: int) -> None:
+    """400: a class that the model does not have, and a model that does not return its maps, with what to do."""
+    status, _, answer = ask(explaining, "POST", "/v2/models/digits/explain?class=cat", picture("PNG"))
+    assert status == 400
+    assert json.loads(answer)["error"].startswith("the model has no class 'cat'; expected one of: 0, 1")
+    status, _, answer = ask(port, "POST", "/v2/models/small/explain", picture("PNG"))
+    assert status == 400
+    assert "small does not return its class maps; export it with its maps" in json.loads(answer)["error"]
 
 
 def test_a_file_without_its_spec_has_no_table(port: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -29,10 +30,13 @@ def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
 
 @pytest.fixture(scope="module")
 def digits(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
-    """A server of nin_digits, fresh."""
+    """A server of nin_digits, fresh, and of the same with its class maps."""
     path = tmp_path_factory.mktemp("page") / "digits.onnx"
-    nin_spec.export(nin_spec.compile("nin_digits").initialise(0), "onnx", path, parity=False)
-    with running(f"digits={path}") as server:
+    model = nin_spec.compile("nin_digits").initialise(0)
+    nin_spec.export(model, "onnx", path, parity=False)
+    maps = path.with_name("maps.onnx")
+    nin_spec.export(model, "onnx", maps, parity=False, outputs="scores,maps")
+    with running(f"digits={path}", f"maps={maps}") as server:
         yield server.port
 
 
@@ -69,8 +73,6 @@ def test_the_page_may_load_nothing_from_elsewhere(port: int) -> None:
 
 def test_the_table_is_that_of_the_spec(digits: int) -> None:
     """As `nin-spec build --format json` prints it."""
-    import json
-
     table = json.loads(ask(digits, "GET", "/v2/models/digits/table")[2])
     assert table == json.loads(
         json.dumps({**nin_spec.compile("nin_digits").table.as_dict(), "layers": table["layers"]})
@@ -121,6 +123,46 @@ def test_a_picture_is_dropped(browser: Any, digits: int, picture: Path) -> None:
     assert "not a picture" in tab.locator("#says").inner_text()
     assert tab.locator("#answer tbody tr").count() == 0
     tab.close()
+
+
+def test_a_person_sees_where_a_class_fires(browser: Any, digits: int, picture: Path) -> None:
+    """The map of the best class on the picture, that of another under the pointer, and the score of a cell."""
+    tab = browser.new_page()
+    errors: list[str] = []
+    tab.on("pageerror", lambda error: errors.append(str(error)))
+    tab.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
+    tab.goto(f"http://127.0.0.1:{digits}/")
+    tab.wait_for_selector("#layers tbody tr")
+    tab.set_input_files("#file", str(picture))
+    tab.wait_for_selector("#answer tbody tr")
+    assert tab.locator("#maps").is_hidden()
+    tab.select_option("#model", "maps:1")  # which is asked about the same picture
+    tab.wait_for_selector("#maps:not([hidden])")
+    answer = ask(digits, "POST", "/v2/models/maps/explain?class=all", picture.read_bytes())[2]
+    classes = json.loads(answer)["classes"]
+    told = tab.locator("#cell")
+    assert told.inner_text() == (
+        f"{classes[0]['label']}, score {_four(tab, classes[0]['score'])}: the map's mean is the score, of 4×4 cells"
+    )
+    tab.locator("#answer tbody tr").nth(1).hover()
+    assert told.inner_text().startswith(f"{classes[1]['label']}, score ")
+    assert tab.locator("#answer tr.chosen").count() == 1
+    tab.locator("#map").scroll_into_view_if_needed()
+    box = tab.locator("#map").bounding_box()
+    # A cell stands around the middle of its field: the first one half a pixel to the right of the picture's corner.
+    for row, column in ((0, 0), (3, 1)):
+        x, y = ((2 * k + 1) / 8 for k in (column, row))
+        tab.mouse.move(box["x"] + x * box["width"], box["y"] + y * box["height"])
+        value = _four(tab, classes[1]["map"][row][column])
+        assert told.inner_text().startswith(f"{classes[1]['label']}, row {row}, column {column}: {value}; score ")
+    assert tab.evaluate("document.documentElement.scrollWidth <= innerWidth"), "the page is wider than the screen"
+    assert errors == []
+    tab.close()
+
+
+def _four(tab: Any, number: float) -> str:
+    """Four digits, as the browser writes them."""
+    return str(tab.evaluate("number => number.toPrecision(4)", number))
 
 
 def test_the_page_asks_for_the_token(browser: Any, tmp_path: Path, picture: Path) -> None:
