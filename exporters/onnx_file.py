@@ -22,6 +22,7 @@ from nin_spec.model import Model
 from nin_spec.passes.changes import PassChanges, Saved, cost
 from nin_spec.passes.class_maps import ClassMaps, NoClassMapsError, class_maps
 from nin_spec.passes.pipeline import PASSES, in_dtype, rewrite
+from nin_spec.passes.temperature import temperature_of
 from nin_spec.provider_gaps import lowered_devices
 from nin_spec.seals import Kind
 
@@ -157,6 +158,8 @@ def _remarks(model: Model, opset: int, target: Target | None, options: OnnxOptio
         remarks.append(f"the spec computes in {model.graph.input.dtype}, the file in {options.dtype}")
     if options.dtype == "float64":
         remarks.append("float64: onnxruntime's CPU provider has no convolution in it")
+    if (temperature := temperature_of(model.graph)) is not None:
+        remarks.append(f"calibrated: the scores are divided by the temperature {temperature:g}")
     if target:
         remarks.append(f"opset {opset} and IR version {file_ir(opset, target)}, for {target}")
         remarks += [target.remark] if target.remark else []
@@ -318,6 +321,8 @@ def metadata(model: Model, options: OnnxOptions) -> dict[str, str]:
         facts["maps"] = json.dumps(_maps_of(model).place.as_dict())
     if options.lower_for:
         facts["lowered_for"] = json.dumps(options.lower_for)
+    if (temperature := temperature_of(graph)) is not None:
+        facts["temperature"] = repr(temperature)
     if options.target:
         facts["target"] = find_target(options.target).name
     return {f"nin_spec.{key}": value for key, value in facts.items()}

@@ -19,6 +19,7 @@ from nin_spec.exporters.onnx_writer import Writer
 from nin_spec.ir import ops
 from nin_spec.ir.graph import Node
 from nin_spec.ir.pixels import Affine, ChannelOrder
+from nin_spec.ir.temperature import Temperature
 from nin_spec.ir.types import Padding
 
 Rule = Callable[[Writer, Node, Any], None]
@@ -267,6 +268,11 @@ def _dropout2d(w: Writer, node: Node, _: ops.Dropout2d) -> None:
 @rule(ops.Flatten)
 def _flatten(w: Writer, node: Node, _: ops.Flatten) -> None:
     w.add("Flatten", node, axis=1)
+
+
+@rule(Temperature)
+def _temperature(w: Writer, node: Node, op: Temperature) -> None:
+    w.add("Mul", node, _number(w, node, "factor", 1 / op.value))
 
 
 @rule(ops.Softmax)

@@ -19,6 +19,7 @@ from nin_spec.diagnostics import Code, ExportError
 from nin_spec.exporter import Artifact, Proof
 from nin_spec.ir import ops
 from nin_spec.ir.graph import Graph, Node
+from nin_spec.ir.temperature import Temperature
 from nin_spec.ir.types import Padding, Pair, end_padding, window_count
 from nin_spec.model import Model, Preprocessing
 from nin_spec.rendering import render
@@ -239,6 +240,7 @@ CALLS: dict[type[ops.Op], Callable[[Any, str], str]] = {
     ops.Dropout2d: lambda op, x: f"F.dropout2d({x}, {op.p!r}, self.training)",
     ops.ChannelShuffle: lambda op, x: f"F.channel_shuffle({x}, {op.groups})",
     ops.Flatten: lambda _, x: f"{x}.flatten(1)",
+    Temperature: lambda op, x: f"{x} / {op.value!r}",
     ops.Softmax: lambda _, x: f"{x}.softmax(1)",
     ops.LogSoftmax: lambda _, x: f"{x}.log_softmax(1)",
 }

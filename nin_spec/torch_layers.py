@@ -152,3 +152,19 @@ class ChannelOrder(nn.Module):
     def extra_repr(self) -> str:
         """The numbers."""
         return f"{self.order}"
+
+
+class Temperature(nn.Module):
+    """x / value."""
+
+    def __init__(self, value: float) -> None:
+        super().__init__()
+        self.value = value
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, ...) to (N, C, ...)."""
+        return x / self.value
+
+    def extra_repr(self) -> str:
+        """The value."""
+        return f"{self.value:g}"

@@ -17,6 +17,7 @@ from nin_spec.diagnostics import Code, ExportError
 from nin_spec.ir import ops
 from nin_spec.ir.graph import Graph, Node
 from nin_spec.ir.pixels import Affine, ChannelOrder
+from nin_spec.ir.temperature import Temperature
 from nin_spec.ir.types import TensorType
 from nin_spec.model import Model
 
@@ -82,6 +83,7 @@ RULES: dict[type[ops.Op], Rule] = {
     ops.Dropout2d: lambda op, _: nn.Dropout2d(op.p),
     ops.ChannelShuffle: lambda op, _: nn.ChannelShuffle(op.groups),
     ops.Flatten: lambda _, __: nn.Flatten(),
+    Temperature: lambda op, _: layers.Temperature(op.value),
     ops.Softmax: lambda _, __: nn.Softmax(1),
     ops.LogSoftmax: lambda _, __: nn.LogSoftmax(1),
 }

@@ -112,7 +112,7 @@ class Job:
     """The job of a worker.
 
     `spec` and `weights` are files, empty if there is no model. `passes` are those applied to the weights, None for the
-    spec's own; `output` is the kind of the file's output.
+    spec's own; `output` is the kind of the file's output, and `temperature` what its scores are divided by.
     """
 
     runner: RunnerName
@@ -125,6 +125,7 @@ class Job:
     dtype: str = "float32"
     passes: tuple[str, ...] | None = None
     output: str | None = None
+    temperature: float | None = None
     options: Mapping[str, str] = field(default_factory=dict)
 
     def as_dict(self) -> dict[str, Any]:

@@ -226,12 +226,13 @@ def model_of(job: Job) -> Model:
     from nin_spec.evaluation.subjects import as_given, graph_after
     from nin_spec.model import Model
     from nin_spec.network import compile as compile_network
+    from nin_spec.passes.temperature import calibrated
     from nin_spec.weights import load
 
     network = compile_network(job.spec)
     if job.passes is None:
-        return network.with_weights(job.weights)
-    graph = graph_after(network, job.passes)
+        return calibrated(network.with_weights(job.weights), job.temperature)
+    graph = graph_after(network, job.passes, temperature=job.temperature)
     return as_given(Model(graph, load(Path(job.weights), graph).weights, network.card), job.output)
 
 

@@ -14,6 +14,7 @@ from nin_spec.analysis.shapes import analyse
 from nin_spec.bench.contenders import Entry, Job
 from nin_spec.diagnostics import Code, Diagnostic, InputError
 from nin_spec.model import Model
+from nin_spec.passes.temperature import temperature_of
 
 if TYPE_CHECKING:
     from nin_spec.runtime.providers import Device
@@ -27,7 +28,7 @@ class BenchSubject:
 
     `model` is None if the PyTorch contenders are not possible, and `no_model` says why. `batch` is the file's fixed
     batch size, None for any; `macs` are per image, None if unknown. `passes` are those applied to the model, None for a
-    spec's own; `output` is the file's declared output kind.
+    spec's own; `output` is the file's declared output kind. `temperature` is what its scores are divided by.
     """
 
     name: str
@@ -41,6 +42,7 @@ class BenchSubject:
     macs: int | None = None
     passes: tuple[str, ...] | None = None
     output: str | None = None
+    temperature: float | None = None
 
     def lay_out(self, folder: Path, batches: Sequence[int]) -> None:
         """Write the files for workers into a folder: the file, the spec and its weights, the inputs."""
@@ -74,6 +76,7 @@ class BenchSubject:
             dtype=self.dtype,
             passes=self.passes,
             output=self.output,
+            temperature=self.temperature,
             options=entry.options,
         )
 
@@ -93,6 +96,7 @@ def bench_model(model: Model, **options: Any) -> BenchSubject:
         hash=model.card.hash,
         batch=batch if isinstance(batch, int) else None,
         macs=analyse(model.graph).macs,
+        temperature=temperature_of(model.graph),
     )
 
 
@@ -120,6 +124,7 @@ def bench_file(path: Path, device: Device) -> BenchSubject:
         macs=None if found.network is None else found.network.table.macs,
         passes=session.metadata.passes,
         output=session.metadata.output,
+        temperature=session.metadata.temperature,
     )
 
 

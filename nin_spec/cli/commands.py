@@ -17,6 +17,7 @@ GROUPS: dict[str, dict[str, tuple[str, str]]] = {
     "Train": {
         "train": ("nin_spec.cli.training.command", "Train a network by the recipe in its spec."),
         "evaluate": ("nin_spec.cli.evaluate", "Measure the accuracy of a trained network."),
+        "calibrate": ("nin_spec.cli.calibrate", "Fit one temperature, so that a run's probabilities can be trusted."),
         "data": ("nin_spec.cli.data", "List, fetch, check and save data sets."),
     },
     "Export and run": {
@@ -45,7 +46,8 @@ TOPICS = {
     "schema": "language",
     "import": "import",
     "train": "training",
-    "evaluate": "training",
+    "evaluate": "evaluation",
+    "calibrate": "evaluation",
     "data": "data",
     "export": "export",
     "run": "devices",

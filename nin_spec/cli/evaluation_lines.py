@@ -56,7 +56,7 @@ def show(
         click.echo(f"accuracy {comparison.torch.accuracy:.2%} of the same{owners[1]}")
     click.echo("  ".join(_further(evaluation)))
     if evaluation.confidence is not None:
-        click.echo(confidence_line(evaluation.confidence))
+        click.echo(confidence_line(evaluation.confidence, session.metadata.temperature))
     click.echo(f"pictures from {part.where}")
     place = f"onnxruntime on {session.device} ({session.provider}, {session.precision})"
     if comparison.agreement is None:
@@ -76,9 +76,10 @@ def _further(evaluation: Evaluation) -> list[str]:
     return [*top5, f"mean cross-entropy {loss}"]
 
 
-def confidence_line(found: Confidence) -> str:
+def confidence_line(found: Confidence, temperature: float | None) -> str:
     """How far the probabilities can be trusted."""
-    error = f"expected calibration error {found.ece:.4f} (mean confidence {found.mean:.2%})"
+    at = "" if temperature is None else f" at temperature {temperature:g}"
+    error = f"expected calibration error {found.ece:.4f}{at} (mean confidence {found.mean:.2%})"
     return f"{error}; {1 - found.risk_at(SUREST):.2%} of the surest {SUREST:.0%} correct"
 
 

@@ -10,11 +10,12 @@ import click
 
 from nin_spec.cli.console import terminal_width
 from nin_spec.cli.help import Command
-from nin_spec.cli.options import compile_spec, format_option, spec_options
+from nin_spec.cli.options import format_option, open_spec, spec_options
 
 if TYPE_CHECKING:
     from nin_spec.language.canonical import Canonical
     from nin_spec.language.document import Path_
+    from nin_spec.training.folder import Run
 
 
 @click.command("show", cls=Command)
@@ -25,19 +26,27 @@ def show_command(spec: str, overrides: tuple[str, ...], size: str | None, form: 
     """Print a spec in canonical form, with the origin of each value.
 
     Every default is written out, and the output is itself a spec of the same network. `--format graph` prints the
-    compiled graph. For RUNDIR, the spec that it was trained from is used.
+    compiled graph. For RUNDIR, the spec that it was trained from is used, with the temperature of a calibrated run.
     """
     from nin_spec.language.emit import emit
+    from nin_spec.opened import network_of, run_of
 
-    network = compile_spec(spec, overrides, size)
-    canonical = network.spec
+    found = open_spec(spec, overrides, size)
+    network, canonical = network_of(found), network_of(found).spec
     if form == "graph":
         click.echo(str(network.graph), nl=False)
     elif form == "json":
         click.echo(json.dumps(canonical.data, indent=2, ensure_ascii=False))
     else:
         click.echo(f"# semantic hash {network.hash}")
+        click.echo("".join(f"# {line}\n" for line in _calibration(run_of(found))), nl=False)
         click.echo(emit(canonical.data, None if no_origins else lambda p: origin(canonical, p)), nl=False)
+
+
+def _calibration(run: Run | None) -> list[str]:
+    """The temperature of a run that is calibrated."""
+    value = None if run is None or not run.has_weights else run.temperature
+    return [] if value is None else [f"temperature {value:g}, of its trained weights (nin-spec calibrate)"]
 
 
 def origin(canonical: Canonical, path: Path_) -> str:

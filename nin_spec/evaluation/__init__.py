@@ -6,23 +6,27 @@ scores.py       the scores of every picture, in one runtime
 agreement.py    where two runtimes differ
 subjects.py     what can be evaluated: a model, a run folder, an ONNX file
 comparison.py   the modules above put together
+calibrating.py  the temperature of a run
 
 >>> from nin_spec.evaluation import evaluate
 >>> evaluate(model, part).accuracy  # doctest: +SKIP
 """
 
 from nin_spec.evaluation.agreement import Agreement, Disagreement
+from nin_spec.evaluation.calibrating import Calibrated, calibrate
 from nin_spec.evaluation.comparison import Comparison, compare, evaluate
 from nin_spec.evaluation.metrics import ClassRow, Evaluation, confusion, evaluation_of
 from nin_spec.evaluation.subjects import Subject, subject_of, subject_of_file, subject_of_run, subject_of_spec
 
 __all__ = [
     "Agreement",
+    "Calibrated",
     "ClassRow",
     "Comparison",
     "Disagreement",
     "Evaluation",
     "Subject",
+    "calibrate",
     "compare",
     "confusion",
     "evaluate",

@@ -12,6 +12,7 @@ import numpy as np
 from nin_spec.diagnostics import Code, DeviceError, InputError, SpecError, WeightsError
 from nin_spec.evaluation.scores import Array, Shape
 from nin_spec.model import Model, Preprocessing
+from nin_spec.passes.temperature import calibrated
 from nin_spec.pictures import raw
 from nin_spec.provider_gaps import written_for
 from nin_spec.runtime.providers import Device
@@ -170,7 +171,9 @@ def embedded_model(path: Path, session: Session, weights: Path | None = None) ->
                 "others"
             )
             return Embedded(network, None, why)
-        model = network.with_weights(weights) if weights else _with_tensors(network, graph, path)
+        temperature = session.metadata.temperature
+        given = None if weights is None else calibrated(network.with_weights(weights), temperature)
+        model = _with_tensors(network, graph, path) if given is None else given
     except _NoModelError as error:
         return Embedded(network, None, str(error))
     return Embedded(network, model)
@@ -201,7 +204,7 @@ def _graph_of_file(network: Network, session: Session) -> Graph:
     info = session.metadata
     if unknown := set(info.passes) - set(PASSES):
         raise _NoModelError(f"its graph was made by unknown passes: {', '.join(unknown)}")
-    graph = graph_after(network, info.passes, info.preprocessing, pixels=session.takes_pixels)
+    graph = graph_after(network, info.passes, info.preprocessing, info.temperature, pixels=session.takes_pixels)
     if not fits(graph.input.shape, session.picture):
         declared = show((None, *graph.input.shape))
         raise _NoModelError(f"its graph takes {show(session.input_shape)}, but its spec declares {declared}")
@@ -209,14 +212,20 @@ def _graph_of_file(network: Network, session: Session) -> Graph:
 
 
 def graph_after(
-    network: Network, passes: Sequence[str], contract: Preprocessing | None = None, *, pixels: bool = False
+    network: Network,
+    passes: Sequence[str],
+    contract: Preprocessing | None = None,
+    temperature: float | None = None,
+    *,
+    pixels: bool = False,
 ) -> Graph:
     """A network's graph after passes. They depend only on its ops, so any weights will do."""
     from nin_spec.passes.pipeline import rewrite
 
     ones = {name: np.ones(p.shape, network.graph.input.dtype) for name, p in network.graph.parameters().items()}
     card = replace(network.card, preprocessing=contract or network.card.preprocessing)
-    return rewrite(Model(network.graph, ones, card), passes, pixels=pixels).model.graph
+    model = calibrated(Model(network.graph, ones, card), temperature)
+    return rewrite(model, passes, pixels=pixels).model.graph
 
 
 def _with_tensors(network: Network, graph: Graph, path: Path) -> Model:

@@ -11,6 +11,7 @@ TOPICS = (
     "language",
     "data",
     "training",
+    "evaluation",
     "clusters",
     "weights",
     "export",

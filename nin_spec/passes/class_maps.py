@@ -18,13 +18,14 @@ from nin_spec.diagnostics import Span
 from nin_spec.ir import ops
 from nin_spec.ir.graph import Graph, Node
 from nin_spec.ir.pixels import Affine, ChannelOrder
+from nin_spec.ir.temperature import Temperature
 from nin_spec.ir.types import Pair
 from nin_spec.model import Model
 from nin_spec.passes.drop_identities import is_identity
 from nin_spec.passes.global_pools import as_global
 from nin_spec.passes.layers import Layer, layers_of, model_of
 
-_BY_CHANNEL = (ops.Flatten, ops.Linear, ops.BatchNorm, ops.ChannelShuffle, Affine, ChannelOrder)
+_BY_CHANNEL = (ops.Flatten, ops.Linear, ops.BatchNorm, ops.ChannelShuffle, Affine, ChannelOrder, Temperature)
 
 
 class NoClassMapsError(ValueError):

@@ -15,6 +15,7 @@ from nin_spec.passes.drop_identities import drop_identities
 from nin_spec.passes.explicit_pools import explicit_pools
 from nin_spec.passes.fold_batch_norm import fold_batch_norm
 from nin_spec.passes.fold_input import fold_input
+from nin_spec.passes.fold_temperature import fold_temperature
 from nin_spec.passes.global_pools import global_pools
 from nin_spec.passes.pixel_input import pixel_input
 from nin_spec.passes.pool_first import pool_first
@@ -39,6 +40,7 @@ PASSES: dict[str, ModelPass] = {
     "drop_identities": on_graph(drop_identities),
     "pool_first": on_graph(pool_first),
     "fold_batch_norm": fold_batch_norm,
+    "fold_temperature": fold_temperature,
     "fold_input": fold_input,
     "explicit_pools": on_graph(explicit_pools),
     "global_pools": on_graph(global_pools),

@@ -27,7 +27,8 @@ class ModelInfo:
     declared. `passes` are those applied to the spec's graph, `target` is the server that it was written for, empty for
     none, and `lowered_for` are the devices that it was written for. `maps` is where the cells of its class maps lie,
     None without that output. `precision` is set for a reduced-precision file, else empty, and `max_drop` is its budget
-    in percentage points of accuracy, None for none.
+    in percentage points of accuracy, None for none. `temperature` is what its scores are divided by, None if it was
+    never calibrated.
     """
 
     name: str = ""
@@ -47,6 +48,7 @@ class ModelInfo:
     maps: Place | None = None
     precision: str = ""
     max_drop: float | None = None
+    temperature: float | None = None
 
 
 def read_info(properties: Mapping[str, str]) -> ModelInfo:
@@ -70,6 +72,7 @@ def read_info(properties: Mapping[str, str]) -> ModelInfo:
         maps=_maps(ours.get("maps")),
         precision=ours.get("precision", ""),
         max_drop=_max_drop(ours.get("reduction")),
+        temperature=_temperature(ours.get("temperature")),
     )
 
 
@@ -162,6 +165,15 @@ def _max_drop(text: str | None) -> float | None:
     if not isinstance(points, int | float) or isinstance(points, bool) or not 0 <= points <= 100:
         raise _bad("reduction", "is not a valid budget")
     return float(points)
+
+
+def _temperature(text: str | None) -> float | None:
+    value = None if text is None else _json("temperature", text)
+    if value is None:
+        return None
+    if not isinstance(value, int | float) or isinstance(value, bool) or not (0 < value < math.inf):
+        raise _bad("temperature", "is not a positive number")
+    return float(value)
 
 
 def _json(key: str, text: str) -> Any:

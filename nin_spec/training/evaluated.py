@@ -85,7 +85,7 @@ class Evaluated(BaseModel):
 
 def whose(run: Run) -> dict[str, Any]:
     """What an evaluation of the run's result says about whom it belongs to. Raises TrainingError without weights."""
-    return {"weights_sha256": run.digest}
+    return {"weights_sha256": run.digest, "temperature": run.temperature}
 
 
 def store(run: Run, split: Role, answer: Mapping[str, Any]) -> Path:
@@ -114,6 +114,8 @@ def stored(run: Run, split: Role) -> tuple[Evaluated | None, str]:
         raise unusable(run.path, f"{path.name} is damaged: {where} {first['msg']}", hint) from None
     if found.model.hash != run.network.hash or found.model.weights_sha256 != run.digest:
         return None, f"{path.name} is an evaluation of other weights, and is not used"
+    if found.model.temperature != run.temperature:
+        return None, f"{path.name} is an evaluation at another temperature, and is not used"
     return found, ""
 
 

@@ -9,6 +9,7 @@ last.safetensors     the weights of the last epoch
 checkpoints/         the state from which the run resumes
 curves.png           a plot of metrics.csv, drawn at the end
 tensorboard/         the same rows for TensorBoard, written after each epoch
+temperature.json     what `nin-spec calibrate` fitted
 evaluation.*.json    what `nin-spec evaluate` found, by split
 """
 
@@ -33,7 +34,9 @@ from nin_spec.language import document
 from nin_spec.language.load import load_source
 from nin_spec.named import RECORD, is_run
 from nin_spec.network import Network
+from nin_spec.passes.temperature import calibrated
 from nin_spec.training.settings import TrainSettings
+from nin_spec.training.temperature import TEMPERATURE, read_temperature
 
 if TYPE_CHECKING:
     from nin_spec.language.recipe import Recipe
@@ -51,7 +54,7 @@ FILES = frozenset(
     }
 )
 """The files of a run folder: no command writes another one in their place."""
-LATER = frozenset({"evaluation.test.json", "evaluation.validation.json", "evaluation.train.json"})
+LATER = frozenset({TEMPERATURE, "evaluation.test.json", "evaluation.validation.json", "evaluation.train.json"})
 """The same, of those that later commands add."""
 
 Status = Literal["running", "interrupted", "diverged", "finished"]
@@ -122,6 +125,11 @@ class Run:
         if self.record.status != "finished":
             done = counted(int(self.record.final.get("epoch", 0)), "epoch")
             told.append(f"this run is not finished ({self.record.status}, {done} done at the last record)")
+        found = read_temperature(self.path)
+        if found is not None and self.has_weights and found.weights_sha256 != self.digest:
+            told.append(f"{TEMPERATURE} was fitted for other weights, and is not used: nin-spec calibrate {self.path}")
+        elif found is not None:
+            told.append(f"temperature: {found.temperature:g}, fitted on {counted(found.images, 'validation picture')}")
         return told
 
     @property
@@ -164,8 +172,24 @@ class Run:
         with self.weights.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
 
+    @property
+    def temperature(self) -> float | None:
+        """The temperature that `nin-spec calibrate` fitted for the trained weights, None without one.
+
+        Raises TrainingError for a damaged file.
+        """
+        found = read_temperature(self.path)
+        return found.temperature if found is not None and found.weights_sha256 == self.digest else None
+
     def model(self) -> Model:
-        """The network with the trained weights. Raises TrainingError if there are none yet."""
+        """The network with the trained weights, and with their temperature if the run is calibrated.
+
+        Raises TrainingError if there are no weights yet.
+        """
+        return calibrated(self.uncalibrated(), self.temperature)
+
+    def uncalibrated(self) -> Model:
+        """The network with the trained weights alone. Raises TrainingError if there are none yet."""
         return self.network.with_weights(self.weights)
 
 

@@ -26,6 +26,7 @@ from nin_spec import children
 from nin_spec.cli import main
 
 QUICK = ("--device", "cpu", "--threads", "1")
+VALIDATED = ("--set", "train.validation=0.2")
 COMMANDS: dict[str, tuple[str, ...]] = {
     "build": ("tiny.yaml",),
     "check": ("tiny.yaml",),
@@ -35,8 +36,9 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "schema": (),
     "export": ("tiny.yaml", "--onnx", "--source", "--triton", "--force"),
     "import": ("tiny.onnx", "-o", "imported.yaml", "--force"),
-    "train": ("nin_digits", "--limit", "64", "--set", "train.epochs=1", "-o", "runs/a", *QUICK),
+    "train": ("nin_digits", "--limit", "256", "--set", "train.epochs=2", *VALIDATED, "-o", "runs/a", *QUICK),
     "evaluate": ("runs/a", "--limit", "32", *QUICK),
+    "calibrate": ("runs/a", *QUICK),
     "run": ("tiny.onnx", "picture.png", *QUICK),
     "explain": ("runs/a", "picture.png", *QUICK),
     "bench": (*("tiny.yaml", "--seconds", "0.01", "--turns", "1", "--batch", "1"), *("--against", "bare", *QUICK)),

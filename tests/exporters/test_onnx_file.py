@@ -24,6 +24,7 @@ from nin_spec.exporters.onnx_rules import RULES
 from nin_spec.ir import ops
 from nin_spec.ir.graph import Graph
 from nin_spec.ir.pixels import Affine, ChannelOrder
+from nin_spec.ir.temperature import Temperature
 from nin_spec.ir.types import Padding, TensorType
 from nin_spec.model import Model, ModelCard
 from nin_spec.named import shipped_names
@@ -109,7 +110,7 @@ def test_goldens(name: str) -> None:
 
 def test_there_is_a_rule_for_every_op() -> None:
     """No op is forgotten, and the network above has them all."""
-    assert set(RULES) == {*ops.all_ops(), Affine, ChannelOrder}
+    assert set(RULES) == {*ops.all_ops(), Affine, ChannelOrder, Temperature}
     assert {type(op) for op in EVERY_OP} == set(ops.all_ops())
 
 

@@ -21,6 +21,7 @@ from nin_spec.passes import PassError
 from nin_spec.passes.changes import Saved, explanation, explanation_as_dict
 from nin_spec.passes.pipeline import PASSES, in_dtype, rewrite
 from nin_spec.passes.pixel_input import pixel_input
+from nin_spec.passes.temperature import with_temperature
 from nin_spec.pictures import normalise
 
 GOLDENS = Path(__file__).parent / "goldens"
@@ -52,7 +53,7 @@ head: {pool: {kind: avg, kernel: 4}, output: softmax}
 
 def showcase() -> Model:
     """A small network with something for every pass."""
-    return nin_spec.compile(nin_spec.loads(SPEC, "showcase.yaml")).initialise(1)
+    return with_temperature(nin_spec.compile(nin_spec.loads(SPEC, "showcase.yaml")).initialise(1), 0.5)
 
 
 def macs(model: Model) -> int:
@@ -78,7 +79,7 @@ def test_all_together_have_a_golden() -> None:
 def double(spec: Any) -> Model:
     """A generated spec's model in float64, with weights that show every mistake."""
     network = nin_spec.compile(nin_spec.loads(to_text(spec)))
-    model = in_dtype(network.initialise(0), "float64")
+    model = with_temperature(in_dtype(network.initialise(0), "float64"), 0.3)
     return replace(model, weights=random_weights(model.graph))
 
 

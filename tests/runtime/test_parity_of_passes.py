@@ -156,6 +156,7 @@ def without_node(kind: type[ops.Op]) -> Callable[[Model], Model]:
         ("pool_first", reshaped("head.pool", count_include_pad=True, kernel_size=(3, 4)), "head.pool", "head: {pool"),
         ("fold_batch_norm", scaled("blocks.0.convs.1", "bias", 1.1), "blocks.0.norms.1", "    norm: batch"),
         ("fold_batch_norm", scaled("blocks.1.convs.0", "weight", 0.9), "blocks.1.norms.0", "    norm: batch"),
+        ("fold_temperature", scaled("blocks.1.convs.1", "bias", 1.1), "temperature", ""),
         ("fold_input", without_node(Affine), "blocks.0.norms.0", "    norm: batch"),
         ("fold_input", scaled("input.normalise", "bias", 1.1), "blocks.0.norms.0", "    norm: batch"),
         ("explicit_pools", reshaped("blocks.0.pool", count_include_pad=True), "blocks.0.pool", "    pool: {kind: avg"),

@@ -26,6 +26,7 @@ from nin_spec.model import Model
 from nin_spec.network import Network
 from nin_spec.passes.class_maps import NoClassMapsError
 from nin_spec.passes.pipeline import PASSES, in_dtype, rewrite
+from nin_spec.passes.temperature import calibrated, temperature_of
 from nin_spec.runtime.metadata import ModelInfo, read_info
 
 if TYPE_CHECKING:
@@ -89,19 +90,27 @@ def _contradiction(own: OwnFile) -> str:
 def restore(own: OwnFile, source: Source) -> Restored:
     """The network of the file's spec with the file's weights, which exports to this very file.
 
-    Raises ForeignModelError, saying what differs first, where it does not.
+    The weights of a calibrated file have its temperature in them, for a spec has none. Raises ForeignModelError, saying
+    what differs first, where it does not.
     """
     options, dtype = _options(own, source.model), _dtype(own, source.model)
     # In the dtype of the file, not that of the spec: folding must round as it did.
-    blank = in_dtype(_blank(own.network), dtype)
+    plain = in_dtype(_blank(own.network), dtype)
+    blank, maps = calibrated(plain, own.info.temperature), "maps" in options["outputs"]
     try:
-        made = rewrite(blank, own.info.passes, pixels=own.pixels, maps="maps" in options["outputs"])
+        made = rewrite(blank, own.info.passes, pixels=own.pixels, maps=maps)
     except NoClassMapsError as error:
         raise refusal(source.name, f"its network has no class maps: {error}") from error
+    if temperature_of(made.model.graph) is not None:
+        raise refusal(source.name, "its temperature is a node of its own, and a spec has none")
     weights = spec_weights(blank.graph, made, source.constants)
     again = _export(Model(blank.graph, weights, own.network.card), options, own.info.precision)
     if difference := first_difference(source.model, again):
         raise refusal(source.name, difference)
+    if own.info.temperature is not None:
+        weights = spec_weights(
+            plain.graph, rewrite(plain, own.info.passes, pixels=own.pixels, maps=maps), source.constants
+        )
     return Restored(_spelled(own.network, weights), options, own.info.precision or dtype)
 
 

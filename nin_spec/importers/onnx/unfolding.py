@@ -18,8 +18,10 @@ from nin_spec.ir import ops
 from nin_spec.ir.graph import Graph, Node
 from nin_spec.ir.pixels import Affine, ChannelOrder
 from nin_spec.model import Model
+from nin_spec.passes.fold_temperature import host_of
 from nin_spec.passes.layers import affine_of, layers_of
 from nin_spec.passes.pipeline import Rewriting
+from nin_spec.passes.temperature import temperature_of
 
 Tensors = Mapping[str, Array]
 
@@ -164,8 +166,22 @@ def _undo_average_last(earlier: Model, _later: Model, held: dict[str, Array]) ->
     return {name: array.reshape(shapes[name]) for name, array in held.items()}
 
 
+# ------------------------------------------------------------------ temperature
+
+
+def _undo_temperature(earlier: Model, later: Model, held: dict[str, Array]) -> dict[str, Array]:
+    """The layer that the temperature went into, as it was before."""
+    value = temperature_of(earlier.graph)
+    if value is None or temperature_of(later.graph) is not None:
+        return held
+    _, host = host_of([node.op for node in earlier.graph])
+    names = {f"{earlier.graph.nodes[host].name}.{key}" for key in ("weight", "bias")}
+    return {name: array * value if name in names else array for name, array in held.items()}
+
+
 _UNDOING: dict[str, Any] = {
     "average_last": _undo_average_last,
+    "fold_temperature": _undo_temperature,
     "fold_input": _undo_input,
     "fold_batch_norm": _undo_norms,
 }
