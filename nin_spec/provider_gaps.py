@@ -30,7 +30,7 @@ class Gap:
     instead: str = ""
 
 
-_WEBGPU = "onnxruntime-ep-webgpu 0.4.0, onnxruntime 1.31.1"
+_WEBGPU = "onnxruntime-ep-webgpu 0.4.0 in onnxruntime 1.27.0 and 1.31.1"
 _OPSETS = '<ir_version: 8, opset_import: ["" : 17]>'
 
 LRN, LOG_SOFTMAX, ACTIVATIONS, FLOAT64 = "LRN", "LogSoftmax", "two activations", "float64"
@@ -70,7 +70,7 @@ GAPS = (
         "cpu",
         "missing",
         "it has no convolution in float64",
-        "onnxruntime 1.31.1",
+        "onnxruntime 1.27.0 and 1.31.1",
         f"{_OPSETS} float64 (double[1,1,2,2] input) => (double[1,1,2,2] scores)"
         "<double[1,1,1,1] weight = {1}>"
         "{ scores = Conv (input, weight) }",

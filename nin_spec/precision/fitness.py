@@ -30,6 +30,7 @@ DEVICES: dict[tuple[Precision, str], Fitness] = {
         "the size; the file is meant for cuda and tensorrt"
     ),
     ("bfloat16", "cpu"): _NO_BFLOAT16,
+    ("bfloat16", "webgpu"): _NO_BFLOAT16,
     ("bfloat16", "cuda"): _NO_BFLOAT16,
     # microsoft/onnxruntime issues 12229, 12230 and 24807: "CUDA kernel not found ... QLinearConv".
     ("int8", "cuda"): Fitness(
