@@ -42,10 +42,11 @@ def lowered(w: Writer, node: Node) -> bool:
 
 
 def _lrn(w: Writer, node: Node) -> bool:
-    """Write x / (k + alpha * mean) ** beta, the mean being that of squares over channels, absent ones counting as 0.
+    """Write x exp(-beta log(k + alpha * mean)), with the mean of squares over channels, of which absent ones are 0.
 
     Behind a transposition AveragePool averages over channels, as rows. Alpha goes in before the square, where it keeps
-    float16 from overflowing.
+    float16 from overflowing. Pow would fail on WebGPU: the optimiser moves the transpositions, and its kernel can't
+    take the exponent of four axes that then comes (onnxruntime-ep-webgpu 0.4.0).
     """
     op = node.op
     if not isinstance(op, ops.LocalResponseNorm):
@@ -58,9 +59,10 @@ def _lrn(w: Writer, node: Node) -> bool:
     w.add("AveragePool", node, kernel_shape=[op.size, 1], pads=pads, count_include_pad=1, part="mean")
     w.add("Transpose", node, perm=[0, 2, 1, 3], part="channels")
     w.add("Add", node, w.constant(f"{node.name}/k", np.array(op.k)), part="sum")
-    power = w.add("Pow", node, w.constant(f"{node.name}/beta", np.array(op.beta)), part="power")
-    w.value = x
-    w.add("Div", node, power)
+    w.add("Log", node, part="log")
+    w.add("Mul", node, w.constant(f"{node.name}/exponent", np.array(-op.beta)), part="exponents")
+    w.add("Exp", node, part="factor")
+    w.add("Mul", node, x)
     return True
 
 

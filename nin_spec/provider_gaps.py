@@ -43,7 +43,7 @@ GAPS = (
         "it has no kernel for LRN",
         _WEBGPU,
         f"{_OPSETS} lrn (float[1,3,2,2] input) => (float[1,3,2,2] scores) {{ scores = LRN <size = 3> (input) }}",
-        "squares, averaged over a window of channels that AveragePool sees as rows",
+        "squares, which AveragePool averages over a window of channels as rows; a power as Exp and Log",
     ),
     Gap(
         LOG_SOFTMAX,

@@ -130,6 +130,7 @@ class Contest:
         self._workers[entry.label] = worker
         self._since[entry.label] = time.perf_counter()
         facts = answer["facts"]
+        self.remarks += [f"{entry.label}: {remark}" for remark in facts.pop("remarks", ())]
         if entry.contender.is_ours:
             self._devices.setdefault(entry.device, facts["device"])
         opened = Opened(

@@ -63,6 +63,7 @@ class SessionRunner:
             "device": self.session.device,
             "provider": self.session.provider,
             "choice": self.session.choice,
+            "remarks": list(self.session.remarks),
             "options": dict(job.options),
         }
 

@@ -130,6 +130,7 @@ def as_dict(session: Session, predictions: list[Prediction]) -> dict[str, Any]:
         "provider": session.provider,
         "precision": session.precision,
         "nodes": {provider: len(nodes) for provider, nodes in session.placement.items()},
+        "remarks": list(session.remarks),
         "predictions": [
             {
                 "file": p.name,

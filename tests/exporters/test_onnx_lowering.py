@@ -161,7 +161,7 @@ def test_what_changed_is_told() -> None:
 
 
 LRN = "size=3, alpha=0.0001, beta=0.75, k=1.0"
-REST = "Transpose, Add, Pow, Div"
+REST = "Transpose, Add, Log, Mul, Exp, Mul"
 SPEC = """\
 spec: 1
 name: told

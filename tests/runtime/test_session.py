@@ -189,7 +189,9 @@ def test_no_threads_are_refused() -> None:
 @pytest.fixture
 def cuda_looks_usable(monkeypatch: pytest.MonkeyPatch) -> None:
     """The check before the session finds nothing wrong, so that those after it have to."""
-    monkeypatch.setattr(creation, "explain", lambda d, _options: ProviderStatus(d, PROVIDERS[d].name, usable=True))
+    real = creation.explain
+    usable = {d: ProviderStatus(d, PROVIDERS[d].name, usable=True) for d in PROVIDERS}
+    monkeypatch.setattr(creation, "explain", lambda d, options: usable.get(d) or real(d, options))
 
 
 class Elsewhere(onnxruntime.InferenceSession):  # type: ignore[misc]
