@@ -16,7 +16,7 @@ from small_models import FLOAT, classifier, content, has_nvidia_driver, other_gr
 from nin_spec.diagnostics import Code, DeviceError, InputError
 from nin_spec.runtime import creation
 from nin_spec.runtime.options import CpuOptions
-from nin_spec.runtime.providers import PROVIDERS, ProviderStatus, find_providers
+from nin_spec.runtime.providers import PROVIDERS, ProviderStatus, explain, find_providers
 from nin_spec.runtime.session import open_session
 
 
@@ -189,7 +189,7 @@ def test_no_threads_are_refused() -> None:
 @pytest.fixture
 def cuda_looks_usable(monkeypatch: pytest.MonkeyPatch) -> None:
     """The check before the session finds nothing wrong, so that those after it have to."""
-    real = creation.explain
+    real = explain
     usable = {d: ProviderStatus(d, PROVIDERS[d].name, usable=True) for d in PROVIDERS}
     monkeypatch.setattr(creation, "explain", lambda d, options: usable.get(d) or real(d, options))
 

@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from every_word import KEYS, spec_with, spellings
+from every_word import spec_with
 from server_process import ask_json, running
 from webgpu_machine import ask, variables
 
 from nin_spec.children import environment
+from nin_spec.conformance.grammar import KEYS, spellings
 from nin_spec.named import shipped_names
 from nin_spec.runtime.plugins import SOFTWARE_ADAPTER
 
