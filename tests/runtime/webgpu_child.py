@@ -27,7 +27,7 @@ Data = dict[str, Any]
 def parity(device: str, job: Data) -> Data:
     """What a spec's export differs by, what was changed for the device, and the counts of nodes by provider."""
     spec = job["spec"]
-    network = compile_spec(spec if isinstance(spec, str) else loads(json.dumps(spec), "job.yaml"))
+    network = compile_spec(spec if isinstance(spec, str) else loads(json.dumps(spec, ensure_ascii=False), "job.yaml"))
     model = network.initialise(1)
     artifact = make(model, "onnx", {**written_for(device), **job.get("options", {})})
     (data,) = artifact.files.values()
