@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from nin_spec import __version__
@@ -12,12 +13,14 @@ from nin_spec.precision.float16 import to_float16
 from nin_spec.runtime.creation import Target, find_target
 from nin_spec.runtime.doctor import describe_cpu, small_model
 from nin_spec.runtime.installation import import_onnxruntime, onnxruntime_packages
+from nin_spec.runtime.libraries import compute_capability, nvidia_problem
 from nin_spec.runtime.options import read_options
 from nin_spec.runtime.providers import Device, available_threads, lookup
 from nin_spec.runtime.session import Session, open_session
 
 MOST = 8
 """Workers at most: each holds torch and onnxruntime, some 400 MiB."""
+_NVIDIA_DRIVER = Path("/sys/module/nvidia/version")
 NARROW = ("float16", "bfloat16", "int8")
 
 
@@ -68,14 +71,24 @@ def facts_of(place: Place, session: Session) -> dict[str, Any]:
 
 
 def _hardware(target: Target) -> dict[str, str]:
-    """The graphics adapter, else a plug-in's own words on its device, else the CPU's name."""
+    """The GPU and its driver, else a plug-in's own words on its device, else the CPU's name."""
     found, provider = target.hardware, target.provider
+    if provider.hardware is nvidia_problem:
+        return _nvidia(getattr(target.options, "device_id", 0))
     if found is None:
-        return {"cpu": describe_cpu().model} if provider.device == "cpu" else {}
+        return {"cpu": describe_cpu().model}
     if provider.adapter is not None:
-        return {"adapter": str(provider.adapter(found))}
+        adapter = provider.adapter(found)
+        return {"adapter": str(adapter), "driver": str(adapter.driver or "")}
     said = {**dict(found.device.metadata), **dict(found.ep_metadata)}
     return {"type": found.device.type.name, "vendor": found.device.vendor, **{k: str(v) for k, v in said.items()}}
+
+
+def _nvidia(device_id: int) -> dict[str, str]:
+    """A GPU of NVIDIA, and the version of its driver, which Linux knows."""
+    capability = compute_capability(device_id)
+    driver = _NVIDIA_DRIVER.read_text().strip() if _NVIDIA_DRIVER.is_file() else ""
+    return {"compute capability": ".".join(map(str, capability or ())), "driver": driver}
 
 
 def precisions_of(place: Place) -> list[str]:

@@ -27,11 +27,15 @@ _BEST_FIRST = (2, 1, 3, 0, _CPU)
 
 @dataclass(frozen=True, slots=True)
 class Adapter:
-    """A graphics adapter: `software` computes on the CPU; `float16` is None where it is not known."""
+    """A graphics adapter: `software` computes on the CPU; `float16` and `driver` are None where they are not known.
+
+    `driver` is its driver's version, a number that each vendor packs in its own way.
+    """
 
     name: str
     software: bool
     float16: bool | None = None
+    driver: int | None = None
 
     def __str__(self) -> str:
         return f"{self.name}, a software adapter" if self.software else self.name
@@ -125,7 +129,8 @@ def _devices(vulkan: ctypes.CDLL) -> Iterator[tuple[int, Adapter]]:
             vulkan.vkGetPhysicalDeviceProperties(c_void_p(handle), byref(told))
             name = told.name.decode(errors="replace")
             float16 = told.api_version >= _VERSION_1_1 and _has_float16(vulkan, handle)
-            yield told.type, Adapter(name, software=told.type == _CPU, float16=float16)
+            found = Adapter(name, software=told.type == _CPU, float16=float16, driver=told.driver_version)
+            yield told.type, found
     finally:
         vulkan.vkDestroyInstance(instance, None)
 
