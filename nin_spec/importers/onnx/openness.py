@@ -26,6 +26,8 @@ _MOVES = frozenset({"Identity", "Gather", "Slice", "Squeeze", "Unsqueeze", "Resh
 """Operators that move the elements of their first input."""
 _INTEGERS = {6, 7}
 """ONNX's numbers of int32 and int64."""
+_ALL = (1 << 31) - 1
+"""What exporters write for the end of an axis, at least."""
 _HINT = "export it with a fixed batch and a fixed size"
 
 
@@ -44,6 +46,47 @@ def refuse_open(node: NodeProto, masks: Mapping[str, Mask]) -> None:
     for k, name in enumerate(node.input):
         if name in masks and (node.op_type, k) not in {("Reshape", 1), ("Expand", 1)}:
             raise _depends(node)
+
+
+def refuse_rows(node: NodeProto, source: Constants, rank: int | None) -> None:
+    """Raises ForeignModelError where a node moves or chooses pictures of an open batch: it may choose the seventh.
+
+    `rank` is that of its first input, None if unknown.
+    """
+    if node.input and node.input[0] not in source.constants and _acts_on_rows(node, source, rank):
+        raise refusal(label(node), "it moves or chooses pictures of a batch that the file leaves open", _HINT)
+
+
+def _acts_on_rows(node: NodeProto, source: Constants, rank: int | None) -> bool:
+    given = attributes(node)
+
+    def numbers(key: str, place: int) -> list[int]:
+        name = node.input[place] if len(node.input) > place else ""
+        found = source.constants[name].reshape(-1).tolist() if name in source.constants else given.get(key, [])
+        return [int(n) for n in found]
+
+    match node.op_type:
+        case "Gather" | "Split":
+            return _is_first(given.get("axis", 0), rank)
+        case "Transpose":
+            return bool(given.get("perm", [1])[0] != 0)
+        case "Reshape":
+            target = numbers("shape", 1)
+            mask = source.open.get(node.input[1]) if len(node.input) > 1 else None
+            return bool(target) and target[0] > 0 and (mask is None or not mask.reshape(-1)[0])
+        case "Slice":
+            starts, ends, steps = numbers("starts", 1), numbers("ends", 2), numbers("steps", 4)
+            axes = numbers("axes", 3) or [*range(len(starts))]
+            whole = [k for k, (a, b) in enumerate(zip(starts, ends, strict=True)) if a == 0 and b >= _ALL]
+            whole = [k for k in whole if not steps or steps[k] == 1]
+            return any(_is_first(axis, rank) for k, axis in enumerate(axes) if k not in whole)
+        case _:
+            return False
+
+
+def _is_first(axis: int, rank: int | None) -> bool:
+    """Whether an axis is, or may be, the first of at least two."""
+    return axis == 0 or (axis < -1 and (rank is None or axis == -rank))
 
 
 def opened_by(node: NodeProto, source: Constants) -> dict[str, Mask]:

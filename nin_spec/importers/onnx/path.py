@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from nin_spec.importers.budget import COMPILED
 from nin_spec.importers.chain import Chain, reading, refusal
 from nin_spec.importers.onnx.evaluate import label
-from nin_spec.importers.onnx.openness import Sizes, kind_of_size, refuse_open, refuse_sizes
+from nin_spec.importers.onnx.openness import Sizes, kind_of_size, refuse_open, refuse_rows, refuse_sizes
 from nin_spec.importers.onnx.regions import hinted_by, region_of, tell_shapes, unknowable
 from nin_spec.importers.onnx.rulebook import Rule
 from nin_spec.importers.onnx.rules import RULES
@@ -54,6 +54,8 @@ def _step(walk: Walk, readers: list[NodeProto], rule: Rule | None) -> None:
     """Past one node by its rule, or past a region."""
     node = readers[0]
     refuse_open(node, walk.source.open)
+    if walk.open_batch and rule is not None:
+        refuse_rows(node, walk.source, len(walk.shape))
     if node.domain not in {"", "ai.onnx"}:
         raise refusal(label(node), f"an operator of the domain {node.domain!r}, which is not ONNX's own")
     waiting = walk.pad
@@ -155,6 +157,8 @@ def _unknowable(walk: Walk, node: NodeProto, sizes: Sizes) -> str | None:
         sizes.update(dict.fromkeys(node.output, kind_of_size(node, sizes, is_open=is_open)))
         return None
     refuse_sizes(node, sizes, is_open=is_open)
+    if walk.open_batch:
+        refuse_rows(node, walk.source, len(walk.shape) if node.input and node.input[0] == walk.value else None)
     return unknowable(node)
 
 

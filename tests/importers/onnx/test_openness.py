@@ -82,6 +82,41 @@ HIDDEN: dict[str, list[Any]] = {
 }
 
 
+ROWS: dict[str, list[Any]] = {
+    "the seventh": [("Slice", ["e", "six", "eight", "first"], ["r"], {})],
+    "the seventh, by a negative axis": [("Slice", ["e", "six", "eight", "minus"], ["r"], {})],
+    "the seventh of moved axes": [
+        ("Transpose", ["e"], ["t"], {"perm": [1, 0, 2, 3]}),
+        ("Slice", ["t", "six", "eight", "second"], ["r"], {}),
+    ],
+    "the seventh of joined axes": [
+        ("Reshape", ["e", "joined"], ["t"], {}),
+        ("Slice", ["t", "later", "much", "second"], ["r"], {}),
+    ],
+}
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_what_chooses_pictures_of_an_open_batch_is_refused(name: str, tmp_path: Path) -> None:
+    """A sum over pictures beyond those that the proof runs is nothing there."""
+    ends = {
+        "six": [6],
+        "eight": [8],
+        "minus": [-4],
+        "second": [1],
+        "joined": [1, -1, 6, 6],
+        "later": [24],
+        "much": [32],
+    }
+    nodes = [("Conv", ["x", "w"], ["e"], {}), *ROWS[name], ("ReduceSum", ["r"], ["f"], {"keepdims": 0})]
+    nodes = [*nodes, ("Add", ["e", "f"], ["c"], {}), *TAIL]
+    used = {value for node in nodes for value in node[1]}
+    known = {**CONSTANTS, **{key: np.array(value) for key, value in ends.items()}}
+    path = graph_file(tmp_path / "net.onnx", nodes, {k: v for k, v in known.items() if k in used})
+    with pytest.raises(ForeignModelError, match="moves or chooses pictures of a batch"):
+        import_onnx(path)
+
+
 def file_of(path: Path, nodes: list[Any], shape: tuple[int | str, ...] = ("n", 3, 8, 8)) -> Path:
     used = {name for node in [*nodes, *TAIL] for name in node[1]}
     return graph_file(path, [*nodes, *TAIL], {k: v for k, v in CONSTANTS.items() if k in used}, shape)
