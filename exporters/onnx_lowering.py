@@ -17,7 +17,7 @@ from nin_spec.ir.graph import Node
 from nin_spec.ir.pixels import Affine
 from nin_spec.ir.text import print_op
 from nin_spec.passes.changes import Change
-from nin_spec.provider_gaps import ACTIVATIONS, LOG_SOFTMAX, LRN, gaps_of
+from nin_spec.provider_gaps import ACTIVATIONS, CHANNEL_ORDER, FRACTIONAL_LRN, LOG_SOFTMAX, LRN, gaps_of
 
 if TYPE_CHECKING:
     from nin_spec.exporters.onnx_writer import Writer
@@ -66,6 +66,36 @@ def _lrn(w: Writer, node: Node) -> bool:
     return True
 
 
+def _fractional_lrn(w: Writer, node: Node) -> bool:
+    """The same, where k is no whole number."""
+    return isinstance(node.op, ops.LocalResponseNorm) and not float(node.op.k).is_integer() and _lrn(w, node)
+
+
+def _shuffle(w: Writer, node: Node) -> bool:
+    """Write a shuffle as it is defined, instead of as an order of the channels; an order that is its own inverse stays.
+
+    The pictures' height and width become one axis meanwhile, so that the sizes may be open.
+    """
+    op = node.op
+    if not isinstance(op, ops.ChannelShuffle):
+        return False
+    channels, *size = node.input.shape
+    order = np.arange(channels).reshape(op.groups, -1).T.reshape(-1)
+    if (order[order] == np.arange(channels)).all():
+        return False
+    groups = w.constant(f"{node.name}/groups", np.array([0, op.groups, channels // op.groups, -1]))
+    if w.open_size:
+        x = w.value
+        whole = w.add("Shape", node, part="shape")
+        w.value = x
+    else:
+        whole = w.constant(f"{node.name}/shape", np.array([0, channels, *size]))
+    w.add("Reshape", node, groups, part="split")
+    w.add("Transpose", node, perm=[0, 2, 1, 3], part="shuffled")
+    w.add("Reshape", node, whole)
+    return True
+
+
 def _log_softmax(w: Writer, node: Node) -> bool:
     """Write x - max - log(sum(exp(x - max))), over the classes."""
     if not isinstance(node.op, ops.LogSoftmax):
@@ -108,4 +138,10 @@ def _keeps(first: ops.Pointwise, second: ops.Pointwise) -> bool:
     return first.bounds[0] >= 0 and isinstance(second, ops.ReLU | ops.LeakyReLU | ops.ELU)
 
 
-_LOWERINGS: dict[str, Lowering] = {LRN: _lrn, LOG_SOFTMAX: _log_softmax, ACTIVATIONS: _activations}
+_LOWERINGS: dict[str, Lowering] = {
+    LRN: _lrn,
+    LOG_SOFTMAX: _log_softmax,
+    ACTIVATIONS: _activations,
+    FRACTIONAL_LRN: _fractional_lrn,
+    CHANNEL_ORDER: _shuffle,
+}

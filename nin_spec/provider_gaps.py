@@ -32,8 +32,11 @@ class Gap:
 
 _WEBGPU = "onnxruntime-ep-webgpu 0.4.0 in onnxruntime 1.27.0 and 1.31.1"
 _OPSETS = '<ir_version: 8, opset_import: ["" : 17]>'
+_OPENVINO = "onnxruntime-openvino 1.24.1"
 
 LRN, LOG_SOFTMAX, ACTIVATIONS, FLOAT64 = "LRN", "LogSoftmax", "two activations", "float64"
+FRACTIONAL_LRN, CHANNEL_ORDER = "LRN with a fractional k", "channels in another order"
+CEIL_POOLS, COUNTED_ZEROS = "pools in ceil mode", "averages in int8 that count padding"
 
 GAPS = (
     Gap(
@@ -64,6 +67,51 @@ GAPS = (
         "<float[1,1,1,1] weight = {1}>"
         "{ maps = Conv (input, weight) positive = Relu (maps) scores = Tanh (positive) }",
         "an Identity where the second one does nothing, else Max(x, x) between them",
+    ),
+    Gap(
+        FRACTIONAL_LRN,
+        "openvino",
+        "wrong",
+        "it cuts the fraction off the k of LRN",
+        _OPENVINO,
+        f"{_OPSETS} lrn (float[1,3,2,2] input) => (float[1,3,2,2] scores)"
+        "{ scores = LRN <size = 3, bias = 1.5> (input) }",
+        "squares, which AveragePool averages over a window of channels as rows; a power as Exp and Log",
+    ),
+    Gap(
+        CHANNEL_ORDER,
+        "openvino",
+        "wrong",
+        "of channels in another order before a convolution it takes the inverse order",
+        _OPENVINO,
+        f"{_OPSETS} shuffle (float[1,6,1,1] input) => (float[1,1,1,1] scores)"
+        "<float[1,6,1,1] weight = {1, 2, 3, 4, 5, 6}, int64[6] order = {0, 3, 1, 4, 2, 5}>"
+        "{ maps = Gather <axis = 1> (input, order) scores = Conv (maps, weight) }",
+        "a shuffle as Reshape, Transpose, Reshape",
+    ),
+    Gap(
+        CEIL_POOLS,
+        "openvino",
+        "wrong",
+        "pools in ceil mode, which a file of an open size has, average wrongly at the border or fail",
+        _OPENVINO,
+        f"{_OPSETS} pool (float[1,1,H,W] input) => (float[1,1,h,w] scores)"
+        "{ scores = AveragePool <kernel_shape = [2, 2], strides = [2, 2], pads = [0, 0, 1, 1], count_include_pad = 1,"
+        " ceil_mode = 1> (input) }",
+        "",
+    ),
+    Gap(
+        COUNTED_ZEROS,
+        "openvino",
+        "wrong",
+        "in int8 it counts padding as another number than 0 in an average",
+        _OPENVINO,
+        f"{_OPSETS} average (float[1,1,4,4] input) => (float[1,1,5,5] scores)"
+        "<float scale = {0.1}, uint8 zero = {100}>"
+        "{ q = QuantizeLinear (input, scale, zero) maps = DequantizeLinear (q, scale, zero)"
+        " mean = AveragePool <kernel_shape = [2, 2], pads = [1, 1, 1, 1], count_include_pad = 1> (maps)"
+        " r = QuantizeLinear (mean, scale, zero) scores = DequantizeLinear (r, scale, zero) }",
+        "",
     ),
     Gap(
         FLOAT64,

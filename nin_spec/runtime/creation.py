@@ -11,6 +11,7 @@ from typing import Any
 
 from nin_spec.diagnostics import Code, DeviceError, InputError
 from nin_spec.files import why_missing
+from nin_spec.provider_gaps import GAPS
 from nin_spec.runtime import plugins
 from nin_spec.runtime.arithmetic import Dtypes, dtypes_of_file, dtypes_of_session, settle
 from nin_spec.runtime.failures import error_types, explain_failure, unreadable, without_noise
@@ -101,6 +102,7 @@ def create_settled(file: File, target: Target, request: Request) -> tuple[Any, s
     how = {"converts": target.provider.converts, "widens": target.provider.widens}
     if target.provider.reads_file:
         dtypes = _read_dtypes(file)
+        _refuse_faults(file, target.provider)
         precision, remarks = settle(device, dtypes, asked, target.has, **how)
         plugged = target.hardware is not None
         use = Use(precision, request.threads, dtypes.input_name, dtypes.input_shape, plugged)
@@ -109,6 +111,18 @@ def create_settled(file: File, target: Target, request: Request) -> tuple[Any, s
         inference = _create(file, target, Use(asked or "float32", request.threads))
         precision, remarks = settle(device, dtypes_of_session(inference), asked, target.has, **how)
     return inference, precision, (*remarks, *target.options.remarks(precision), *_remarks(target))
+
+
+def _refuse_faults(file: File, provider: Provider) -> None:
+    """Raise DeviceError for a file that the device would compute wrongly, without a word."""
+    found = provider.faults(file.source) if provider.faults else ()
+    if not found:
+        return
+    rows = [gap for gap in GAPS if gap.name in found and gap.device == provider.device]
+    message = f"{provider.device} would compute {file.name} wrongly: {'; '.join(row.what for row in rows)}"
+    cure = f"export the spec with --device {provider.device}" if all(row.instead for row in rows) else ""
+    cure = cure or "export it at a fixed size, without padded averages in int8"
+    raise DeviceError(Code.DEVICE_UNAVAILABLE, message, hint=f"{cure}, or pass --device cpu")
 
 
 def _remarks(target: Target) -> tuple[str, ...]:

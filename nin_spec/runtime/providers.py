@@ -32,6 +32,7 @@ from nin_spec.runtime.installation import (
     other_cuda,
 )
 from nin_spec.runtime.libraries import NVIDIA_DRIVER, compute_capability, needed, nvidia_problem, preload, unloadable
+from nin_spec.runtime.openvino_faults import faults
 from nin_spec.runtime.options import (
     CpuOptions,
     CudaOptions,
@@ -59,9 +60,9 @@ class Provider:
     precisions of the device with some options; None if it computes in the file's dtype. `reads_file` is true if the
     options or the precision depend on the file, `converts` if a float32 file is computed in another precision on
     request, `widens` if a float16 file is computed in float32 where there is no float16. `adapter` returns the graphics
-    adapter behind the hardware, and `harmful` the optimisers to be disabled for a file. `not_auto` is why "auto" skips
-    the device, `behind` why "auto" tries it after the CPU. `elsewhere` installs an onnxruntime that has a plug-in's
-    provider for other hardware.
+    adapter behind the hardware, `harmful` the optimisers to be disabled for a file, and `faults` the rows of
+    nin_spec.provider_gaps for which a file is refused. `not_auto` is why "auto" skips the device, `behind` why "auto"
+    tries it after the CPU. `elsewhere` installs an onnxruntime that has a plug-in's provider for other hardware.
     """
 
     device: Device
@@ -80,6 +81,7 @@ class Provider:
     converts: bool = False
     widens: bool = True
     adapter: Callable[[Any], Adapter] | None = None
+    faults: Callable[[bytes | str], tuple[str, ...]] | None = None
     harmful: Callable[[bytes | str], list[str]] | None = None
     not_auto: str = ""
     behind: str = ""
@@ -151,6 +153,7 @@ PROVIDERS: dict[Device, Provider] = {
 }
 
 _OPENVINO: dict[str, Any] = {
+    "faults": faults,
     "name": openvino.PROVIDER,
     "options": OpenvinoOptions,
     "computes": _intel_arithmetic,

@@ -12,18 +12,25 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import onnx
+import onnx.parser
 import onnxruntime
 import pytest
 from fake_plugins import install, openvino_is_built_in
 from small_models import content, refusal
 
+import nin_spec
 from nin_spec.diagnostics import Code, DeviceError
+from nin_spec.exporter import make
+from nin_spec.provider_gaps import GAPS, Gap
 from nin_spec.runtime import openvino, providers
 from nin_spec.runtime.openvino import capabilities
+from nin_spec.runtime.openvino_faults import faults
 from nin_spec.runtime.options import OpenvinoOptions, Use
 from nin_spec.runtime.plugins import PluginError
 from nin_spec.runtime.providers import explain, find_providers
 from nin_spec.runtime.session import open_session
+from nin_spec.runtime.tolerances import relative_difference
 
 built_in = pytest.mark.skipif(not openvino_is_built_in(), reason="this onnxruntime is not that of onnxruntime-openvino")
 
@@ -216,3 +223,65 @@ def test_several_streams_and_a_bfloat16_of_ones_own_choice() -> None:
     exact = open_session(content(), "openvino").run(x)
     streams = open_session(content(), "openvino", options={"streams": 2})
     np.testing.assert_allclose(streams.run(x), exact, rtol=1e-5, atol=1e-6)
+
+
+# ------------------------------------------------------------------ what it computes wrongly
+
+ROWS = [gap for gap in GAPS if gap.device == "openvino"]
+
+
+@built_in
+@pytest.mark.parametrize("gap", ROWS, ids=lambda gap: gap.name)
+def test_each_row_is_still_true(gap: Gap) -> None:
+    """In a bare session its graph has other scores than the CPU provider's; else the row and its lowering can go."""
+    proto = onnx.parser.parse_model(gap.graph)
+    open_sizes = (1, 1, 7, 8)
+    dims = enumerate(proto.graph.input[0].type.tensor_type.shape.dim)
+    x = np.random.default_rng(0).normal(size=[d.dim_value or open_sizes[k] for k, d in dims]).astype(np.float32)
+    own = (openvino.PROVIDER, OpenvinoOptions().for_provider(Use("float32", 1)))
+    scores = [
+        onnxruntime.InferenceSession(proto.SerializeToString(), providers=[p]).run(None, {"input": x})[0]
+        for p in ("CPUExecutionProvider", own)
+    ]
+    gone = f"the gap {gap.name!r} of openvino is gone: remove its row, and its lowering"
+    assert relative_difference(scores[1], scores[0]) > 1e-2, gone
+
+
+@built_in
+@pytest.mark.parametrize("gap", ROWS, ids=lambda gap: gap.name)
+def test_a_file_that_would_be_computed_wrongly_is_refused(gap: Gap) -> None:
+    """Whoever wrote it: with the fault, and what to do."""
+    data = onnx.parser.parse_model(gap.graph).SerializeToString()
+    found = refusal(DeviceError, lambda: open_session(data, "openvino"))
+    assert found.message.endswith(f" wrongly: {gap.what}")
+    assert ("--device openvino" in found.hint) == bool(gap.instead)
+
+
+@pytest.mark.parametrize("gap", ROWS, ids=lambda gap: gap.name)
+def test_a_fault_is_found_in_a_file(gap: Gap, tmp_path: Path) -> None:
+    """In its bytes and by its path; the other rows are not found in it."""
+    (tmp_path / "m.onnx").write_bytes(onnx.parser.parse_model(gap.graph).SerializeToString())
+    assert faults(str(tmp_path / "m.onnx")) == faults((tmp_path / "m.onnx").read_bytes()) == (gap.name,)
+
+
+@pytest.mark.parametrize("name", ["nin_cifar", "nin_imagenet", "nin_digits"])
+def test_shipped_networks_meet_no_fault(name: str) -> None:
+    """As they are exported for any device."""
+    (data,) = make(nin_spec.compile(name).initialise(), "onnx", {}).files.values()
+    assert faults(data) == ()
+
+
+def test_what_is_no_fault_passes() -> None:
+    """A whole k, an order that is its own inverse, a pool without ceil mode, an average that counts no padding."""
+    texts = {
+        "bias = 1.5": "bias = 2.0",
+        "{0, 3, 1, 4, 2, 5}": "{0, 4, 2, 3, 1, 5}",
+        " ceil_mode = 1": " ceil_mode = 0",
+        "count_include_pad = 1": "count_include_pad = 0",
+    }
+    for gap in ROWS:
+        text = gap.graph
+        for wrong, right in texts.items():
+            text = text.replace(wrong, right)
+        assert text != gap.graph
+        assert faults(onnx.parser.parse_model(text).SerializeToString()) == ()
