@@ -67,7 +67,7 @@ def _lrn(w: Writer, node: Node) -> bool:
 
 
 def _fractional_lrn(w: Writer, node: Node) -> bool:
-    """The same, where k is no whole number."""
+    """The same, where k has a fraction."""
     return isinstance(node.op, ops.LocalResponseNorm) and not float(node.op.k).is_integer() and _lrn(w, node)
 
 

@@ -25,18 +25,23 @@ def faults(source: bytes | str) -> tuple[str, ...]:
     else:
         proto = onnx.load_model(source, format="protobuf", load_external_data=False)
     orders = _orders(proto)
-    quantised = any(node.op_type == "DequantizeLinear" for node in proto.graph.node)
-    found = (_fault(node, orders, quantised=quantised) for node in proto.graph.node)
+    quantised = {value for node in proto.graph.node if node.op_type == "DequantizeLinear" for value in node.output}
+    found = (_fault(node, orders, quantised) for node in proto.graph.node)
     return tuple(dict.fromkeys(name for name in found if name))
 
 
-def _fault(node: NodeProto, orders: dict[str, list[int]], *, quantised: bool) -> str:
+def _fault(node: NodeProto, orders: dict[str, list[int]], quantised: set[str]) -> str:
     given = {a.name: _value(a) for a in node.attribute}
     if node.op_type == "LRN" and not float(given.get("bias", 1.0)).is_integer():
         return FRACTIONAL_LRN
     if node.op_type in _POOLS and given.get("ceil_mode", 0):
         return CEIL_POOLS
-    if node.op_type == "AveragePool" and quantised and given.get("count_include_pad", 0) and any(given.get("pads", ())):
+    if (
+        node.op_type == "AveragePool"
+        and quantised.intersection(node.input)
+        and given.get("count_include_pad", 0)
+        and any(given.get("pads", ()))
+    ):
         return COUNTED_ZEROS
     order = orders.get(node.input[1], []) if node.op_type == "Gather" and given.get("axis", 0) == 1 else []
     if any(order[k] >= len(order) or order[order[k]] != k for k in range(len(order))):
