@@ -14,7 +14,7 @@ import click
 
 from nin_spec.cli import completing
 from nin_spec.cli.console import canvas, draws
-from nin_spec.cli.evaluation_lines import as_dict, show, whose_accuracy
+from nin_spec.cli.evaluation_lines import as_dict, show, whose_accuracy, wrong_as_dict, wrong_lines
 from nin_spec.cli.help import Command
 from nin_spec.cli.options import (
     EACH_ALIKE,
@@ -37,7 +37,7 @@ from nin_spec.seals import Kind
 
 if TYPE_CHECKING:
     from nin_spec.data import Split
-    from nin_spec.evaluation import Evaluation, Subject
+    from nin_spec.evaluation import Comparison, Subject
     from nin_spec.network import Network
     from nin_spec.runtime.providers import Device
     from nin_spec.training.folder import Run
@@ -78,6 +78,14 @@ if TYPE_CHECKING:
     type=FILE,
     help="Also draw how far the probabilities can be trusted: the reliability diagram and the risk-coverage curve.",
 )
+@click.option(
+    "--wrong",
+    type=click.IntRange(0, 10_000),
+    metavar="N",
+    default=0,
+    help="List N pictures with the wrong class, the surest first, and the classes most often confused.",
+)
+@click.option("--sheet", metavar="FILE.png", type=FILE, help="Also draw the pictures of --wrong, on one contact sheet.")
 @quiet_option
 @force_option
 def evaluate_command(
@@ -95,6 +103,8 @@ def evaluate_command(
     form: str,
     confusion: str | None,
     reliability: str | None,
+    wrong: int,
+    sheet: str | None,
     force: bool,
 ) -> int:
     """Measure the accuracy of a trained network.
@@ -106,6 +116,7 @@ def evaluate_command(
       nin-spec evaluate nin_cifar --weights trained.safetensors --split train
       nin-spec evaluate nin_cifar.onnx --weights trained.safetensors   compared with these weights in torch
       nin-spec evaluate runs/nin_cifar --split validation
+      nin-spec evaluate runs/nin_cifar --wrong 24 --sheet wrong.png       what it gets wrong, worst first
 
     The network is computed twice, as an nn.Module in torch and as an ONNX graph in onnxruntime, from pictures prepared
     as `nin-spec run` prepares them. If the two disagree on any picture, it is listed and the exit code is 1. An ONNX
@@ -121,7 +132,9 @@ def evaluate_command(
     from nin_spec.training.folder import Run
 
     inputs = [subject, weights]
-    pictures = pictures_asked({"--confusion": confusion, "--reliability": reliability})
+    if sheet is not None and not wrong:
+        raise click.UsageError("--sheet draws the pictures of --wrong: pass --wrong N, too")
+    pictures = pictures_asked({"--confusion": confusion, "--reliability": reliability, "--sheet": sheet})
     protect(dict.fromkeys(pictures, Kind.PNG), inputs, force=force)
     opened = measured(subject, {"--set": overrides}, overrides)
     found = open_subject(subject, opened, weights, (device, threads, options))
@@ -131,18 +144,24 @@ def evaluate_command(
     if found.session.metadata.weights.startswith("fresh"):
         tell([f"untrained weights ({found.session.metadata.weights}): the accuracy means nothing yet"])
     with progress_bars(len(part)) as progress:
-        comparison = compare(found, part, batch, progress)
+        comparison = compare(found, part, batch, progress, wrong)
     answer = as_dict(found, part, total, comparison, part_name)
     if run is not None and weights is None:
         answer["model"] |= whose(run)
         if data is None and dataset is None and limit is None:
             keep(run, part_name, answer)
+    if wrong:
+        answer |= wrong_as_dict(comparison)
     if form == "json":
         click.echo(json.dumps(answer, indent=2, ensure_ascii=False))
     else:
         owners = whose_accuracy(subject, weights) if isinstance(opened, Path) and weights is not None else ("", "")
         show(found, part, total, comparison, part_name, owners)
-    draw(pictures, comparison.onnxruntime, inputs, force=force)
+        if wrong:
+            click.echo("\n" + "\n".join(wrong_lines(comparison)))
+    drawn = {path: png for path, option in pictures.items() if (png := draw(option, comparison, found, part))}
+    deliver(drawn, inputs, force=force)
+    tell(f"wrote {path} ({len(data):,} bytes)" for path, data in drawn.items())
     return 0 if comparison.holds else 1
 
 
@@ -232,24 +251,47 @@ def pictures_asked(options: Mapping[str, str | None]) -> dict[Path, str]:
     return {Path(path): option for option, path in asked.items()}
 
 
-def draw(pictures: Mapping[Path, str], evaluation: Evaluation, inputs: list[str | None], *, force: bool) -> None:
-    """Write the pictures asked for, and report the files."""
+def draw(option: str, comparison: Comparison, subject: Subject, part: Split) -> bytes | None:
+    """The picture that an option asks for, sealed; None if it can't be drawn, which is said."""
     from nin_spec.diagrams.charts import confusion_png
     from nin_spec.diagrams.reliability import reliability_png
+    from nin_spec.evaluation.confidence import Confidence
     from nin_spec.seals import sealed
 
-    files: dict[Path, bytes] = {}
-    for path, option in pictures.items():
-        if option == "--confusion":
+    evaluation = comparison.onnxruntime
+    match option, evaluation.confidence:
+        case "--confusion", _:
             data = confusion_png(evaluation.confusion, evaluation.classes)
-        elif evaluation.confidence is None:
+        case "--reliability", None:
             warn(["no reliability diagram is drawn: the file does not say what its scores are"])
-            continue
-        else:
-            data = reliability_png(evaluation.confidence.as_dict())
-        files[path] = sealed(data, Kind.PNG)
-    deliver(files, inputs, force=force)
-    tell(f"wrote {path} ({len(data):,} bytes)" for path, data in files.items())
+            return None
+        case "--reliability", Confidence() as confidence:
+            data = reliability_png(confidence.as_dict())
+        case _:
+            data = sheet_of(comparison, subject, part)
+    return sealed(data, Kind.PNG)
+
+
+def sheet_of(comparison: Comparison, subject: Subject, part: Split) -> bytes:
+    """The contact sheet of the wrong pictures, as the network sees them but for the normalisation."""
+    import numpy as np
+
+    from nin_spec.diagrams.contact_sheet import Tile, contact_sheet_png
+    from nin_spec.pictures import frame_of
+
+    found = comparison.mistakes
+    indices = np.array([mistake.index for mistake in found], np.int64)
+    pictures = part.pictures(indices, frame_of(subject.shape, subject.contract))
+    tiles = [
+        Tile(
+            picture,
+            (f"{m.true} as {m.said}", Path(m.file).name + ("" if m.probability is None else f" {m.probability:.0%}")),
+        )
+        for m, picture in zip(found, pictures, strict=True)
+    ]
+    evaluation = comparison.onnxruntime
+    title = f"{len(found):,} of {evaluation.images - evaluation.correct:,} wrong pictures, the surest first"
+    return contact_sheet_png(tiles, title)
 
 
 def keep(run: Run, split: Role, answer: Mapping[str, Any]) -> None:

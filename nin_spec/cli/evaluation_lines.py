@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -38,6 +39,44 @@ def as_dict(subject: Subject, part: Split, total: int, comparison: Comparison, s
     }
     keys = ("accuracy", "top5", "loss", "ece", "images", "correct")
     return {key: found.pop(key) for key in keys} | about | found
+
+
+def wrong_as_dict(comparison: Comparison) -> dict[str, Any]:
+    """What is wrong as plain data: pictures, pairs of classes, and pictures that two runtimes see differently."""
+    from nin_spec.training.evaluated import confused_pairs
+
+    evaluation, names = comparison.onnxruntime, comparison.onnxruntime.classes
+    agreement = comparison.agreement
+    pairs = confused_pairs(evaluation.confusion.tolist())
+    return {
+        "wrong": [mistake.as_dict() for mistake in comparison.mistakes],
+        "confused": [{"true": names[i], "said": names[j], "images": n} for i, j, n in pairs],
+        "seen_differently": [] if agreement is None else [asdict(d) for d in agreement.first],
+    }
+
+
+def wrong_lines(comparison: Comparison) -> list[str]:
+    """The same as text."""
+    from nin_spec.printing import columns
+    from nin_spec.training.evaluated import confused_pairs
+
+    evaluation, found = comparison.onnxruntime, comparison.mistakes
+    names, total = evaluation.classes, evaluation.images - evaluation.correct
+    if not total:
+        return ["no picture is classified wrongly"]
+    rows = [(m.file, m.true, m.said, _share(m.probability), _share(m.own)) for m in found]
+    header = ("wrong, the surest first", "true", "said", "probability", "of the true class")
+    lines = [*columns([header, *rows], right={3, 4}), f"{len(found):,} of {total:,} wrong pictures", ""]
+    pairs = [(names[i], names[j], f"{n:,}") for i, j, n in confused_pairs(evaluation.confusion.tolist())]
+    lines += columns([("most often confused: true", "said", "images"), *pairs], right={2})
+    agreement = comparison.agreement
+    if agreement is None or agreement.complete:
+        return lines
+    other = comparison.precision or "onnxruntime"
+    seen = [(d.file, names[d.true], names[d.torch], names[d.onnxruntime]) for d in agreement.first]
+    apart = agreement.images - agreement.same
+    lines += ["", *columns([("seen differently", "true", "torch", other), *seen])]
+    return [*lines, f"{len(seen):,} of {apart:,} pictures that the two see differently"]
 
 
 def whose_accuracy(subject: str, weights: str) -> tuple[str, str]:

@@ -70,6 +70,10 @@ class FolderSplit:
             found = pool.map(lambda k: _header_fault(Path(self.root, self.files[int(k)])), indices)
             return [fault for fault in found if fault is not None]
 
+    def names(self, indices: Indices) -> list[str]:
+        """The files below the folder of the split."""
+        return [self.files[int(k)] for k in indices]
+
     def evidence(self, indices: Indices) -> bytes:
         """Names relative to the class folders' parent, and sizes; -1 for a file that no longer exists."""
         lines = (f"{self.files[k]} {_size(Path(self.root, self.files[k]))}\n" for k in indices)

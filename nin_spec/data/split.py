@@ -13,7 +13,18 @@ from nin_spec.pictures import Frame, Pixels
 SplitName = Literal["train", "test"]
 Indices = NDArray[np.int64]
 
-__all__ = ["Evidence", "Frame", "Headed", "Indices", "Pixels", "Split", "SplitName", "evidence_of"]
+__all__ = [
+    "Evidence",
+    "Frame",
+    "Headed",
+    "Indices",
+    "Listed",
+    "Pixels",
+    "Split",
+    "SplitName",
+    "evidence_of",
+    "names_of",
+]
 
 
 class Split(Protocol):
@@ -56,6 +67,18 @@ class Headed(Protocol):
     """A split whose pictures are files, with a cheap check of their headers."""
 
     def headers(self, indices: Indices) -> list[Diagnostic]: ...
+
+
+@runtime_checkable
+class Listed(Protocol):
+    """A split whose pictures have names."""
+
+    def names(self, indices: Indices) -> list[str]: ...
+
+
+def names_of(part: Split, indices: Indices) -> list[str]:
+    """A name for each of these pictures: its file below the split's folder, else its index, `test[17]`."""
+    return part.names(indices) if isinstance(part, Listed) else [f"{part.part}[{int(k)}]" for k in indices]
 
 
 def evidence_of(part: Split, indices: Indices) -> bytes:

@@ -8,7 +8,7 @@ import numpy as np
 
 from nin_spec.data.faults import misfit
 from nin_spec.data.held_out import hold_out
-from nin_spec.data.split import Headed, Indices, Split, SplitName, evidence_of
+from nin_spec.data.split import Headed, Indices, Split, SplitName, evidence_of, names_of
 from nin_spec.diagnostics import Diagnostic
 from nin_spec.pictures import Frame, Pixels
 
@@ -36,6 +36,10 @@ class View:
 
     def pictures(self, indices: Indices, frame: Frame) -> Pixels:
         return self.base.pictures(self.chosen[indices], frame)
+
+    def names(self, indices: Indices) -> list[str]:
+        """The names of the base."""
+        return names_of(self.base, self.chosen[indices])
 
     def evidence(self, indices: Indices) -> bytes:
         """The evidence of the base."""

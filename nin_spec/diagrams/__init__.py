@@ -5,6 +5,7 @@ layout.py     positions of columns in rows of a given width
 drawing.py    positioned columns to SVG
 chains.py     the same columns as Mermaid and dot
 charts.py     trainings, evaluations and benches
+contact_sheet.py  pictures side by side
 reliability.py  how far probabilities can be trusted
 """
 

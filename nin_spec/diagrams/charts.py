@@ -70,7 +70,7 @@ def _name_classes(axes: Any, labels: Sequence[str], side: float) -> None:
     count, size = len(labels), 9 if len(labels) <= COUNTED else 6
     every = max(1, round(count * size * 1.1 / (side * 72)))
     places = range(0, count, every)
-    shown = [_plain(labels[k], str(k)) for k in places]
+    shown = [plain(labels[k], str(k)) for k in places]
     axes.set_xticks(places, shown, rotation=90 if count > COUNTED else 45, fontsize=size)
     for tick in axes.get_xticklabels() if count <= COUNTED else ():
         tick.set(ha="right", rotation_mode="anchor")
@@ -85,7 +85,7 @@ def _name_classes(axes: Any, labels: Sequence[str], side: float) -> None:
     axes.spines[:].set_visible(False)
 
 
-def _plain(text: str, instead: str, limit: int = 24) -> str:
+def plain(text: str, instead: str, limit: int = 24) -> str:
     """A text with `$` escaped, cut at the limit; `instead` if the font lacks glyphs."""
     manager = need("matplotlib.font_manager", "drawing")
     letters = manager.get_font(manager.findfont(_FONT)).get_charmap()
@@ -123,7 +123,7 @@ def curves_png(rows: Sequence[Row], title: str, chosen: int | None = None) -> by
         grid = figure.add_gridspec(2, 2, height_ratios=[4, 1])
         loss, accuracy = figure.add_subplot(grid[0, 0]), figure.add_subplot(grid[0, 1])
         rate = figure.add_subplot(grid[1, :])
-        figure.suptitle(_plain(title, "", 100), x=0.012, ha="left", fontweight="bold")
+        figure.suptitle(plain(title, "", 100), x=0.012, ha="left", fontweight="bold")
         _draw_pair(loss, rows, "loss")
         _draw_pair(accuracy, rows, "accuracy")
         accuracy.yaxis.set_major_formatter(matplotlib.ticker.PercentFormatter(1))
@@ -183,7 +183,7 @@ def bench_png(result: Mapping[str, Any]) -> bytes:
     heights = [len(rows) + 0.8 for rows in panels] or [1.0]
     with matplotlib.rc_context(STYLE):
         figure = matplotlib.figure.Figure((8, 1.1 + 0.34 * sum(heights)), layout="constrained")
-        figure.suptitle(_plain(f"{result['name']}: images/s", "", 100), x=0.012, ha="left", fontweight="bold")
+        figure.suptitle(plain(f"{result['name']}: images/s", "", 100), x=0.012, ha="left", fontweight="bold")
         grid = figure.add_gridspec(len(heights), 1, height_ratios=heights)
         for place, (batch, rows) in enumerate(zip(batches, panels, strict=True)):
             axes = figure.add_subplot(grid[place, 0])
@@ -205,7 +205,7 @@ def _draw_throughputs(axes: Any, rows: Sequence[Mapping[str, Any]]) -> None:
         axes.annotate(
             text, (max(rate, high), place), (5, 0), textcoords="offset points", va="center", fontsize=8, bbox=_BEHIND
         )
-    axes.set_yticks(range(len(rows)), [_plain(row["contender"], str(k)) for k, row in enumerate(rows)])
+    axes.set_yticks(range(len(rows)), [plain(row["contender"], str(k)) for k, row in enumerate(rows)])
     axes.set_ylim(len(rows) - 0.4, -0.6)
     axes.tick_params(axis="y", length=0)
     axes.set_xlim(0, axes.get_xlim()[1] * 1.08)

@@ -3,6 +3,7 @@
 metrics.py      scores and true classes to accuracy, confusion, loss
 confidence.py   probabilities to calibration error, reliability, risk and coverage
 scores.py       the scores of every picture, in one runtime
+mistakes.py     the pictures that are classified wrongly
 agreement.py    where two runtimes differ
 subjects.py     what can be evaluated: a model, a run folder, an ONNX file
 comparison.py   the modules above put together

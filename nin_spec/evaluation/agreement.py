@@ -7,7 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from nin_spec.evaluation.metrics import Classes, Scores, best
+from nin_spec.data import Split
+from nin_spec.data.split import names_of
+from nin_spec.evaluation.metrics import Scores, best
 
 SHOWN = 20
 
@@ -16,10 +18,11 @@ SHOWN = 20
 class Disagreement:
     """A picture, by its index in the split, its true class, and the class that each runtime predicts.
 
-    `margin` is the difference of torch's scores of the two classes: tiny if rounding decides.
+    `file` is its name. `margin` is the difference of torch's scores of the two classes: tiny if rounding decides.
     """
 
     image: int
+    file: str
     true: int
     torch: int
     onnxruntime: int
@@ -48,8 +51,8 @@ class Agreement:
         return asdict(self) | {"first": [asdict(d) for d in self.first]}
 
 
-def agreement_of(torch: Scores, onnxruntime: Scores, labels: Classes) -> Agreement:
-    """The agreement of two arrays of scores (n, classes) for pictures of the classes `labels` (n,).
+def agreement_of(torch: Scores, onnxruntime: Scores, part: Split) -> Agreement:
+    """The agreement of two arrays of scores (n, classes) for the pictures of a split.
 
     Among equal scores the lowest class wins.
     """
@@ -58,12 +61,13 @@ def agreement_of(torch: Scores, onnxruntime: Scores, labels: Classes) -> Agreeme
     first = tuple(
         Disagreement(
             image=int(k),
-            true=int(labels[k]),
+            file=file,
+            true=int(part.labels[k]),
             torch=int(ours[k]),
             onnxruntime=int(theirs[k]),
             margin=float(torch[k, ours[k]] - torch[k, theirs[k]]),
         )
-        for k in apart[:SHOWN]
+        for k, file in zip(apart[:SHOWN], names_of(part, apart[:SHOWN]), strict=True)
     )
     difference = float(np.abs(torch.astype(np.float64) - onnxruntime).max())
     return Agreement(len(ours), len(ours) - len(apart), difference, first)

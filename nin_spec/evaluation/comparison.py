@@ -11,6 +11,7 @@ from nin_spec.data import Split, match_classes, open_split
 from nin_spec.diagnostics import Code, DataError
 from nin_spec.evaluation.agreement import Agreement, agreement_of
 from nin_spec.evaluation.metrics import Evaluation, evaluation_of
+from nin_spec.evaluation.mistakes import Mistake, mistakes_of
 from nin_spec.evaluation.scores import BATCH, Progress, module_scores, session_scores, torch_threads
 from nin_spec.evaluation.subjects import Subject, subject_of
 from nin_spec.model import Model
@@ -28,7 +29,7 @@ class Comparison:
 
     `not_compared` says why there is none. `precision` is set for a reduced-precision file, which may predict different
     classes for some pictures: the criterion then is its budget, a loss of at most `max_drop` points of accuracy, if it
-    has one.
+    has one. `mistakes` are the wrong pictures that were asked for, the surest first.
     """
 
     onnxruntime: Evaluation
@@ -37,6 +38,7 @@ class Comparison:
     not_compared: str = ""
     precision: str = ""
     max_drop: float | None = None
+    mistakes: tuple[Mistake, ...] = ()
 
     @property
     def accuracy(self) -> float:
@@ -110,8 +112,10 @@ def _opened(model: Model | Run, part: Role, location: Path | None, dataset: str 
     return open_split(name or Path(str(location)).resolve().stem, part, location)
 
 
-def compare(subject: Subject, part: Split, batch: int = BATCH, progress: ProgressOf | None = None) -> Comparison:
-    """The same for a subject. torch evaluates all pictures first, then onnxruntime."""
+def compare(
+    subject: Subject, part: Split, batch: int = BATCH, progress: ProgressOf | None = None, wrong: int = 0
+) -> Comparison:
+    """The same for a subject, with at most `wrong` mistakes. torch evaluates all pictures first, then onnxruntime."""
     part = match_classes(part, subject.labels, subject.classes)
     if not len(part):
         raise DataError(Code.DATA_MISFIT, f"{part.where} has no pictures to score")
@@ -127,8 +131,9 @@ def compare(subject: Subject, part: Split, batch: int = BATCH, progress: Progres
     return Comparison(
         evaluation_of(theirs, part.labels, part.classes, output),
         None if ours is None else evaluation_of(ours, part.labels, part.classes, output),
-        None if ours is None else agreement_of(ours, theirs, part.labels),
+        None if ours is None else agreement_of(ours, theirs, part),
         subject.not_compared,
         subject.session.metadata.precision,
         subject.session.metadata.max_drop,
+        mistakes_of(theirs, part, output, wrong),
     )

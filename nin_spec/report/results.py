@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
-from nin_spec.training.evaluated import SPLITS, stored
+from nin_spec.training.evaluated import SPLITS, confused_pairs, stored
 from nin_spec.training.folder import read_rows
 
 if TYPE_CHECKING:
@@ -37,9 +37,7 @@ class Result:
         if self.evaluated is None:
             return []
         names = self.evaluated.classes
-        counts = enumerate(self.evaluated.confusion)
-        pairs = [(n, i, j) for i, row in counts for j, n in enumerate(row) if n and i != j]
-        return [(names[i], names[j], n) for n, i, j in sorted(pairs, key=lambda p: (-p[0], p[1], p[2]))[:10]]
+        return [(names[i], names[j], n) for i, j, n in confused_pairs(self.evaluated.confusion)]
 
 
 def result_of(run: Run) -> Result:

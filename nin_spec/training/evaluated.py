@@ -6,7 +6,7 @@ An evaluation belongs to the weights that were evaluated, and to their temperatu
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -81,6 +81,12 @@ class Evaluated(BaseModel):
         if not count or len(self.confusion) != count or any(len(row) != count for row in self.confusion):
             raise ValueError("confusion is not a square of the classes")
         return self
+
+
+def confused_pairs(confusion: Sequence[Sequence[int]]) -> list[tuple[int, int, int]]:
+    """The ten pairs of classes most often confused, from counts by true class: true, predicted, pictures."""
+    pairs = [(n, i, j) for i, row in enumerate(confusion) for j, n in enumerate(row) if n and i != j]
+    return [(i, j, n) for n, i, j in sorted(pairs, key=lambda p: (-p[0], p[1], p[2]))[:10]]
 
 
 def whose(run: Run) -> dict[str, Any]:

@@ -384,3 +384,40 @@ def test_a_reliability_diagram(nin_spec: Run) -> None:
     assert outcome.code == 0
     assert "no reliability diagram is drawn: the file does not say what its scores are" in outcome.err
     assert not Path("none.png").exists()
+
+
+@pytest.mark.usefixtures("here")
+def test_what_is_wrong(nin_spec: Run) -> None:
+    """As a table, as JSON and on one sheet: as many as asked for, the surest first, and the pairs of classes."""
+    found = answer(nin_spec("evaluate", "run", "--wrong", "12", "--sheet", "s.png", "--format", "json"))
+    wrong = found["wrong"]
+    assert len(wrong) == 12
+    assert [m["probability"] for m in wrong] == sorted((m["probability"] for m in wrong), reverse=True)
+    assert all(m["true"] != m["said"] and m["own"] < m["probability"] for m in wrong)
+    assert found["seen_differently"] == []
+    assert found["confused"][0]["images"] == max(
+        n for i, row in enumerate(found["confusion"]) for j, n in enumerate(row) if i != j
+    )
+    with Image.open("s.png") as sheet:
+        assert sheet.size[0] > 1000
+    lines = nin_spec("evaluate", "run", "--wrong", "2").out.splitlines()
+    at = next(k for k, line in enumerate(lines) if line.startswith("wrong, the surest first"))
+    assert lines[at + 1].split()[:3] == [wrong[0]["file"], wrong[0]["true"], wrong[0]["said"]]
+    assert re.fullmatch(r"2 of \d+ wrong pictures", lines[at + 3])
+    assert lines[at + 5].startswith("most often confused: true")
+    outcome = nin_spec("evaluate", "run", "--sheet", "s.png")
+    assert outcome.code == 2
+    assert "pass --wrong N" in outcome.err
+
+
+@pytest.mark.usefixtures("here")
+def test_what_two_runtimes_see_differently_is_listed(nin_spec: Run) -> None:
+    """By its name, with what each says."""
+    alter(Path("small.onnx"))
+    outcome = nin_spec("evaluate", "small.onnx", "--weights", "w.safetensors", "--device", "cpu", "--wrong", "1")
+    assert outcome.code == 1
+    lines = outcome.out.splitlines()
+    at = next(k for k, line in enumerate(lines) if line.startswith("seen differently"))
+    assert lines[at].split() == ["seen", "differently", "true", "torch", "onnxruntime"]
+    assert lines[at + 1].startswith("test[")
+    assert re.fullmatch(r"20 of \d+ pictures that the two see differently", lines[-1])

@@ -33,6 +33,7 @@ FILES: dict[tuple[str, str], tuple[str, list[str]]] = {
     ("run", "output"): ("scores.npy", ["run", "model.onnx", "x.npy", "-o"]),
     ("evaluate", "confusion"): ("c.png", ["evaluate", "model.onnx", "--limit", "20", "--confusion"]),
     ("evaluate", "reliability"): ("r.png", ["evaluate", "model.onnx", "--limit", "20", "--reliability"]),
+    ("evaluate", "sheet"): ("s.png", ["evaluate", "model.onnx", "--limit", "20", "--wrong", "3", "--sheet"]),
     ("bench", "record"): ("b.json", ["bench", "nin_digits", "--json"]),
     ("bench", "plot"): ("b.png", ["bench", "nin_digits", "--plot"]),
 }
@@ -46,7 +47,13 @@ FOLDERS: dict[tuple[str, str], list[str]] = {
 }
 """Every argument that names a folder to write into."""
 
-SLOW = {("evaluate", "confusion"), ("evaluate", "reliability"), ("bench", "record"), ("bench", "plot")}
+SLOW = {
+    ("evaluate", "confusion"),
+    ("evaluate", "reliability"),
+    ("evaluate", "sheet"),
+    ("bench", "record"),
+    ("bench", "plot"),
+}
 """They write after seconds; what the others show is not shown with them again."""
 every_file = pytest.mark.parametrize("option", FILES, ids="-".join)
 every_quick_file = pytest.mark.parametrize("option", [o for o in FILES if o not in SLOW], ids="-".join)
@@ -98,7 +105,7 @@ def test_every_output_of_every_command_is_tried_here() -> None:
     typed = {(n, str(p.name)): type(p.type) for n, c in found.items() for p in c.params}
     assert {key for key, kind in typed.items() if kind is OutputFile} == set(FILES) | {("export", "to_triton")}
     assert {key for key, kind in typed.items() if kind is OutputFolder} == set(FOLDERS) - {("export", "to_triton")}
-    writes = re.compile(r"output|plot|record|report|confusion|reliability|to_\w+|target", re.ASCII)
+    writes = re.compile(r"output|plot|record|report|confusion|reliability|sheet|to_\w+|target", re.ASCII)
     assert {key for key in typed if writes.fullmatch(key[1])} - {("train", "target"), ("export", "target")} <= {
         *FILES,
         *FOLDERS,
