@@ -59,6 +59,9 @@ test-openvino: $(OUT)/openvino  ## run the tests of devices on the package onnxr
 bench-openvino: $(OUT)/openvino  ## judge OpenVINO in bfloat16 on that package: ONLY='--run RUN --data DIR'
 	PYTHONPATH="$(abspath $(OUT)/openvino)" $(BIN)/python tests/bench_openvino.py $(ONLY)
 
+bench-maps: setup  ## what class maps cost, judged by the bars
+	$(BIN)/python tests/bench_maps.py
+
 bench-training: setup  ## compare training with a plain PyTorch loop, in one run
 	$(BIN)/python tests/bench_training.py $(ONLY)
 
@@ -77,8 +80,9 @@ targets: setup  ## measure every onnxruntime release and write exporters/targets
 pictures: setup  ## take the pictures of the README again; needs playwright and a Chromium
 	$(BIN)/python tests/take_diagram_picture.py
 	$(BIN)/python tests/take_studio_picture.py
+	$(BIN)/python tests/take_maps_picture.py
 
 clean:  ## remove what was made here
 	rm -rf $(VENV) $(FLOORS) $(OUT) build dist
 
-.PHONY: help setup demo test test-long test-openvino coverage test-floors wheel bench bench-graphs bench-openvino bench-training bench-serving bench-studio bench-import targets pictures clean
+.PHONY: help setup demo test test-long test-openvino coverage test-floors wheel bench bench-graphs bench-openvino bench-maps bench-training bench-serving bench-studio bench-import targets pictures clean

@@ -106,7 +106,7 @@ def _show(explanation: Explanation, printer: Printer) -> None:
     """A table of the classes, and the identity."""
     from nin_spec.printing import columns
 
-    header = ("class", "score", "probability", "mean of the map", "peak", "at row, column", "sees")
+    header = ("class", "score", "probability", "mean", "peak", "cell", "sees rows", "columns")
     rows = [
         (
             found.label,
@@ -115,7 +115,8 @@ def _show(explanation: Explanation, printer: Printer) -> None:
             f"{found.mean:.5g}",
             f"{found.peak.value:.5g}",
             f"{found.peak.row}, {found.peak.column}",
-            "rows {0}-{2}, columns {1}-{3}".format(*found.peak.field[:2], *(k - 1 for k in found.peak.field[2:])),
+            f"{found.peak.field[0]} to {found.peak.field[2] - 1}",
+            f"{found.peak.field[1]} to {found.peak.field[3] - 1}",
         )
         for found in explanation.classes
     ]
