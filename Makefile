@@ -5,6 +5,7 @@ BIN = $(VENV)/bin
 OUT ?= out
 FLOORS ?= .venv-floors
 WORKERS ?= 2
+DEVICE ?= cuda
 
 .DEFAULT_GOAL := help
 
@@ -74,6 +75,9 @@ bench-studio: setup  ## time a keystroke in the studio, in a browser; needs play
 bench-import: setup  ## time imports against another revision's checkout: BEFORE=../before
 	$(BIN)/python tests/bench_import.py $(BEFORE) $(ONLY)
 
+gpu:  ## certify CUDA, TensorRT and training on an NVIDIA GPU, in 8 minutes: PYTHON=with-torch WHEELS=dir DEVICE=cpu
+	$(PYTHON) tests/gpu --device $(DEVICE) --out $(OUT) $(if $(WHEELS),--wheels $(WHEELS)) $(ONLY)
+
 targets: setup  ## measure every onnxruntime release and write exporters/targets.json; ONLY='--releases 1.32.0'
 	$(BIN)/python tests/measure_targets.py $(ONLY)
 
@@ -85,4 +89,4 @@ pictures: setup  ## take the pictures of the README again; needs playwright and 
 clean:  ## remove what was made here
 	rm -rf $(VENV) $(FLOORS) $(OUT) build dist
 
-.PHONY: help setup demo test test-long test-openvino coverage test-floors wheel bench bench-graphs bench-openvino bench-maps bench-training bench-serving bench-studio bench-import targets pictures clean
+.PHONY: help setup demo test test-long test-openvino coverage test-floors wheel bench bench-graphs bench-openvino bench-maps bench-training bench-serving bench-studio bench-import targets pictures gpu clean

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import nin_spec
+from nin_spec.bench.runners import set_tf32
 from nin_spec.training.reporter import Pace, Row, Silent
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 NATIVE_BFLOAT16 = ("amx_bf16", "avx512_bf16", "bf16")
 """What torch.cpu.get_capabilities() calls bfloat16 arithmetic, the last on ARM."""
 Result = dict[str, Any]
-"""Of a process: `rate` of each turn in images/s, `memory` in MB, `share` of each epoch."""
+"""Of a process: `rate` of each turn in images/s, `memory` and `device_memory` in MB, `share` of each epoch."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,8 @@ class Job:
     """One contender: who trains what, how.
 
     `tuned` is what nin_spec.training does by itself: channels last in memory, the fused optimiser. Steps up to
-    `warmup` are not timed; then come `turns` of `steps` steps. `epochs` trains whole epochs to the end instead.
+    `warmup` are not timed; then come `turns` of `steps` steps. `epochs` trains whole epochs to the end instead. On a
+    GPU, `tf32` rounds the factors of float32 products to 10 bits; PyTorch alone does so in convolutions.
     """
 
     who: Literal["ours", "plain"]
@@ -52,6 +54,8 @@ class Job:
     tuned: bool = True
     epochs: int | None = None
     turns: int = 5
+    device: Literal["cpu", "cuda"] = "cpu"
+    tf32: bool = False
 
     def __str__(self) -> str:
         layout = "channels last" if self.tuned else "contiguous"
@@ -79,7 +83,14 @@ class Job:
         length = self.steps if self.epochs is None else len(laps)
         turns = [laps[k : k + length] for k in range(0, len(laps), length)]
         rate = [self.batch / statistics.median(turn) for turn in turns]
-        return {"rate": rate, "memory": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, "share": shares}
+        memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        return {"rate": rate, "memory": memory, "share": shares, "device_memory": self.device_memory()}
+
+    def device_memory(self) -> float | None:
+        """MB that PyTorch allocated on the GPU at most."""
+        import torch
+
+        return torch.cuda.max_memory_allocated() / 1e6 if self.device == "cuda" else None
 
 
 # ------------------------------------------------------------------ nin_spec.training
@@ -125,7 +136,8 @@ def ours(job: Job, data: Path | None) -> Result:
     from nin_spec.training.settings import TrainSettings
 
     watch = Watch(job)
-    settings = TrainSettings(device="cpu", precision=job.precision, threads=job.threads, channels_last=job.tuned)
+    set_tf32(allowed=job.tf32)
+    settings = TrainSettings(device=job.device, precision=job.precision, threads=job.threads, channels_last=job.tuned)
     with tempfile.TemporaryDirectory() as folder:
         run = Path(folder) / "run"
         train(job.network(), data=data, output=run, settings=settings, reporter=watch, stop=watch.enough)
@@ -145,17 +157,20 @@ def plain(job: Job, data: Path | None) -> Result:
     from nin_spec.training.optimizer import rate_factor
 
     torch.set_num_threads(job.threads)
+    set_tf32(allowed=job.tf32)
+    device = torch.device(job.device)
     network = job.network()
     recipe = network.spec.spec.train
     assert recipe is not None
     assert recipe.gradient_clip is None
     layout = torch.channels_last if job.tuned else torch.contiguous_format
-    net = nin_spec.build_module(network.initialise()).to(memory_format=layout).train()  # type: ignore[call-overload]
+    net = nin_spec.build_module(network.initialise()).to(memory_format=layout)  # type: ignore[call-overload]
+    net = net.to(device).train()
     part, (channels, height, width) = open_split(recipe.dataset, "train", data), network.graph.input.shape
     pictures = part.pictures(np.arange(len(part)), Frame(channels, height, width))
     images, labels = torch.from_numpy(pictures).permute(0, 3, 1, 2).contiguous(), torch.tensor(part.labels)
     contract = network.card.preprocessing
-    mean, std = (torch.tensor(v).reshape(1, -1, 1, 1) for v in (contract.mean, contract.std))
+    mean, std = (torch.tensor(v, device=device).reshape(1, -1, 1, 1) for v in (contract.mean, contract.std))
     steps, per_epoch = job.total, len(images) // job.batch
     optimizer = by_hand(net, recipe, fused=True if job.tuned else None)
     factor = partial(rate_factor, recipe.schedule, steps_per_epoch=per_epoch, epochs=recipe.epochs)
@@ -163,10 +178,13 @@ def plain(job: Job, data: Path | None) -> Result:
     orders = [torch.randperm(len(images))[: per_epoch * job.batch] for _ in range(steps // per_epoch + 1)]
     laps, total, before = [], 0.0, time.perf_counter()
     for rows in torch.cat(orders).reshape(-1, job.batch)[:steps]:
-        x = cropped(images[rows], recipe.augment.pad_and_crop).to(torch.float32, memory_format=layout)
+        x = cropped(images[rows], recipe.augment.pad_and_crop).to(device)
+        x = x.to(torch.float32, memory_format=layout)
         x = x.mul_(contract.scale).sub_(mean).div_(std)
+        wanted = labels[rows].to(device)
         optimizer.zero_grad()
-        loss = F.cross_entropy(net(x), labels[rows], label_smoothing=recipe.label_smoothing)
+        with torch.autocast(device.type, torch.bfloat16, enabled=job.precision == "bfloat16"):
+            loss = F.cross_entropy(net(x), wanted, label_smoothing=recipe.label_smoothing)
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         schedule.step()

@@ -142,12 +142,17 @@ def side_by_side(jobs: Sequence[Job], data: Path, number: int) -> list[Result]:
 
 def start(job: Job, data: Path) -> subprocess.Popen[str]:
     """A contender, warmed up and waiting for its turn."""
-    command = [sys.executable, CONTENDERS, json.dumps(asdict(job)), str(data)]
-    # What it says when it fails is shown as it comes.
-    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    process = launch(job, data)
     if job.epochs is None:
         heard(process, "turn")
     return process
+
+
+def launch(job: Job, data: Path) -> subprocess.Popen[str]:
+    """A contender that is starting."""
+    command = [sys.executable, CONTENDERS, json.dumps(asdict(job)), str(data)]
+    # What it says when it fails is shown as it comes.
+    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
 
 def go_on(process: subprocess.Popen[str]) -> None:
