@@ -23,7 +23,7 @@ from nin_spec.passes.changes import PassChanges, Saved, cost
 from nin_spec.passes.class_maps import ClassMaps, NoClassMapsError, class_maps
 from nin_spec.passes.pipeline import PASSES, in_dtype, rewrite
 from nin_spec.passes.temperature import temperature_of
-from nin_spec.provider_gaps import lowered_devices
+from nin_spec.provider_gaps import lowered_devices, newest_opset
 from nin_spec.seals import Kind
 
 if TYPE_CHECKING:
@@ -141,6 +141,7 @@ class OnnxExporter:
         start, pixels = in_dtype(model, options.dtype), options.takes == "pixels"
         made = rewrite(start, options.passes, pixels=pixels, maps="maps" in options.outputs)
         opset = choose_opset(made.model.graph, options.opset, target)
+        _check_opset(opset, options)
         proto, lowered = _build(model, made.model, opset, target, options)
         data: bytes = proto.SerializeToString(deterministic=True)
         name = f"{model.graph.name}.onnx"
@@ -149,6 +150,14 @@ class OnnxExporter:
         return Artifact(
             {name: data}, tuple(remarks), (*made.changes, *lowered), kinds={".onnx": Kind.ONNX}, models=(name,)
         )
+
+
+def _check_opset(opset: int, options: OnnxOptions) -> None:
+    """The devices of the file must have kernels for its opset. Raises ExportError."""
+    newest = newest_opset(options.lower_for)
+    if newest is not None and opset > newest:
+        message = f"{', '.join(options.lower_for)} has no kernels for the pools of opset {opset}"
+        raise ExportError(Code.EXPORT_OPTION, message, hint=f"use opset {newest} or lower")
 
 
 def _remarks(model: Model, opset: int, target: Target | None, options: OnnxOptions) -> list[str]:

@@ -28,7 +28,7 @@ Lowering = Callable[["Writer", Node], bool]
 
 def lowerings(devices: Iterable[str]) -> tuple[Lowering, ...]:
     """What a file for these devices needs."""
-    return tuple(dict.fromkeys(_LOWERINGS[gap.name] for gap in gaps_of(devices)))
+    return tuple(dict.fromkeys(_LOWERINGS[gap.name] for gap in gaps_of(devices) if gap.name in _LOWERINGS))
 
 
 def lowered(w: Writer, node: Node) -> bool:

@@ -34,9 +34,11 @@ _WEBGPU = "onnxruntime-ep-webgpu 0.4.0 in onnxruntime 1.27.0 and 1.31.1"
 _OPSETS = '<ir_version: 8, opset_import: ["" : 17]>'
 _OPENVINO = "onnxruntime-openvino 1.24.1"
 
-LRN, LOG_SOFTMAX, ACTIVATIONS, FLOAT64 = "LRN", "LogSoftmax", "two activations", "float64"
+LRN, LOG_SOFTMAX, ACTIVATIONS, OPSET, FLOAT64 = "LRN", "LogSoftmax", "two activations", "opset 22", "float64"
 FRACTIONAL_LRN, CHANNEL_ORDER = "LRN with a fractional k", "channels in another order"
 CEIL_POOLS, COUNTED_ZEROS = "pools in ceil mode", "averages in int8 that count padding"
+NEWEST_OPSET = 21
+"""The highest opset of a file for a device with the row `OPSET`."""
 
 GAPS = (
     Gap(
@@ -67,6 +69,16 @@ GAPS = (
         "<float[1,1,1,1] weight = {1}>"
         "{ maps = Conv (input, weight) positive = Relu (maps) scores = Tanh (positive) }",
         "an Identity where the second one does nothing, else Max(x, x) between them",
+    ),
+    Gap(
+        OPSET,
+        "webgpu",
+        "missing",
+        "it has no kernels for the pools of opset 22 and later",
+        "onnxruntime-ep-webgpu 0.4.0 in onnxruntime 1.31.1",
+        '<ir_version: 10, opset_import: ["" : 22]> pool (float[1,1,2,2] input) => (float[1,1,1,1] scores)'
+        "{ scores = MaxPool <kernel_shape = [2, 2]> (input) }",
+        f"opset {NEWEST_OPSET} or lower",
     ),
     Gap(
         FRACTIONAL_LRN,
@@ -132,6 +144,11 @@ def gaps_of(devices: Iterable[str]) -> tuple[Gap, ...]:
     """The rows of devices for which a file can be written otherwise."""
     named = set(devices)
     return tuple(gap for gap in GAPS if gap.device in named and gap.instead)
+
+
+def newest_opset(devices: Iterable[str]) -> int | None:
+    """The highest opset of a file for these devices, None for any."""
+    return NEWEST_OPSET if any(gap.name == OPSET for gap in gaps_of(devices)) else None
 
 
 def lowered_devices() -> tuple[str, ...]:

@@ -70,10 +70,9 @@ def test_every_op_and_every_attribute() -> None:
 
 
 def test_ways_to_export() -> None:
-    """Later opsets, pixels, every output, a fixed batch and an open size."""
-    digits = {"spec": "nin_digits", "batch": 2}
-    ways = [{"opset": 13}, {"opset": 22}, {"takes": "pixels"}, {"outputs": "scores,probabilities,top3"}, {"batch": 2}]
-    answers = ask([{**digits, "options": way} for way in ways])
+    """Other opsets, every output, and pixels in a fixed batch."""
+    ways = [{"opset": 13}, {"opset": 21}, {"outputs": "scores,probabilities,top3"}, {"takes": "pixels", "batch": 2}]
+    answers = ask([{"spec": "nin_digits", "options": way} for way in ways])
     assert [told.get("provider", told) for told in answers] == ["WebGpuExecutionProvider"] * len(ways)
 
 
