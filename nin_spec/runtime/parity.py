@@ -244,7 +244,7 @@ def _forward(model: Model, module: NiNModule, x: Array, threads: int, *, maps: b
     """
     import torch
 
-    piece = ProofMemory(model.graph, None, 0).piece(len(x), _size_of(x), free_memory())
+    piece = ProofMemory(model.graph, None, 0).piece(len(x), _size_of(x), free_memory)
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:

@@ -7,7 +7,7 @@ keeps the memory of earlier batches.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from nin_spec.diagnostics import DeviceError
@@ -32,6 +32,8 @@ _INPUT = 24
 """Bytes: noise is drawn in float64, rounded, and widened again; raw pixels are normalised in float64."""
 _SHOWN = 4
 """Bytes per value returned from a device with its own memory."""
+_LITTLE = 4 << 20
+"""Bytes that any process has."""
 _BLOCK = 16
 """onnxruntime rounds channels up to the width of its vectors where it reorders maps (NCHWc)."""
 _TWICE = 2
@@ -141,11 +143,12 @@ class ProofMemory:
         """Bytes by which opening the file may grow the process: it runs once."""
         return max(MEMORY, self._with(self._opening(shape)))
 
-    def piece(self, batch: int, size: Pair, free: int | None) -> int:
-        """How many pictures of a batch the reference processes at once in `free` bytes; at least 1."""
-        if free is None:
-            return batch
+    def piece(self, batch: int, size: Pair, free_memory: Callable[[], int | None]) -> int:
+        """How many pictures of a batch the reference processes at once in the free bytes; at least 1."""
         one = max(1, self._with(reference_bytes(self.graph, size)))
+        # Finding out how much is free takes longer than computing so little.
+        if batch * one <= _LITTLE or (free := free_memory()) is None:
+            return batch
         return max(1, min(batch, free // one))
 
     def check_trace(self, batch: int, size: Pair, free: int | None) -> None:

@@ -17,7 +17,7 @@ from test_parity import POOL, changed, export, scale, small
 import nin_spec
 from nin_spec.cli import main
 from nin_spec.diagnostics import Code, DeviceError, ParityError
-from nin_spec.runtime import parity
+from nin_spec.runtime import parity, proof_memory
 from nin_spec.runtime.parity import check_parity
 from nin_spec.runtime.proof_memory import ProofMemory, reference_bytes, session_bytes
 from nin_spec.torch_module import NiNModule
@@ -72,6 +72,7 @@ def test_the_reference_goes_picture_by_picture(monkeypatch: pytest.MonkeyPatch) 
     model = small()
     free = iter([None, 1000, 1000, 1000])  # for the plan, then for each batch
     monkeypatch.setattr(parity, "free_memory", lambda: next(free))
+    monkeypatch.setattr(proof_memory, "_LITTLE", 0)
     pieces: list[int] = []
     whole = NiNModule.forward
 
