@@ -18,6 +18,7 @@ GROUPS: dict[str, dict[str, tuple[str, str]]] = {
         "train": ("nin_spec.cli.training.command", "Train a network by the recipe in its spec."),
         "evaluate": ("nin_spec.cli.evaluate", "Measure the accuracy of a trained network."),
         "calibrate": ("nin_spec.cli.calibrate", "Fit one temperature, so that a run's probabilities can be trusted."),
+        "runs": ("nin_spec.cli.runs", "List the runs below a folder, to compare them."),
         "data": ("nin_spec.cli.data", "List, fetch, check and save data sets."),
     },
     "Export and run": {
@@ -48,6 +49,7 @@ TOPICS = {
     "train": "training",
     "evaluate": "evaluation",
     "calibrate": "evaluation",
+    "runs": "evaluation",
     "data": "data",
     "export": "export",
     "run": "devices",

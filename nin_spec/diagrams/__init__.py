@@ -6,6 +6,7 @@ drawing.py    positioned columns to SVG
 chains.py     the same columns as Mermaid and dot
 charts.py     trainings, evaluations and benches
 contact_sheet.py  pictures side by side
+overlay.py    curves of several runs
 reliability.py  how far probabilities can be trusted
 """
 

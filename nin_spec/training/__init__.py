@@ -24,6 +24,7 @@ In the order of a run:
     board.py          the rows for TensorBoard
     folder.py         the run folder: everything needed to repeat it
     temperature.py    the temperature of a calibrated run
+    runs.py           the runs below a folder, side by side
     evaluated.py      evaluations stored in the run folder
     finish.py         the curves at the end
     session.py        one training in one process: the modules above put together

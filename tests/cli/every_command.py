@@ -38,6 +38,7 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "import": ("tiny.onnx", "-o", "imported.yaml", "--force"),
     "train": ("nin_digits", "--limit", "256", "--set", "train.epochs=2", *VALIDATED, "-o", "runs/a", *QUICK),
     "evaluate": ("runs/a", "--limit", "32", *QUICK),
+    "runs": ("runs",),
     "calibrate": ("runs/a", *QUICK),
     "run": ("tiny.onnx", "picture.png", *QUICK),
     "explain": ("runs/a", "picture.png", *QUICK),

@@ -34,6 +34,7 @@ FILES: dict[tuple[str, str], tuple[str, list[str]]] = {
     ("evaluate", "confusion"): ("c.png", ["evaluate", "model.onnx", "--limit", "20", "--confusion"]),
     ("evaluate", "reliability"): ("r.png", ["evaluate", "model.onnx", "--limit", "20", "--reliability"]),
     ("evaluate", "sheet"): ("s.png", ["evaluate", "model.onnx", "--limit", "20", "--wrong", "3", "--sheet"]),
+    ("runs", "curves"): ("c.png", ["runs", ".", "--curves"]),
     ("bench", "record"): ("b.json", ["bench", "nin_digits", "--json"]),
     ("bench", "plot"): ("b.png", ["bench", "nin_digits", "--plot"]),
 }
@@ -105,7 +106,7 @@ def test_every_output_of_every_command_is_tried_here() -> None:
     typed = {(n, str(p.name)): type(p.type) for n, c in found.items() for p in c.params}
     assert {key for key, kind in typed.items() if kind is OutputFile} == set(FILES) | {("export", "to_triton")}
     assert {key for key, kind in typed.items() if kind is OutputFolder} == set(FOLDERS) - {("export", "to_triton")}
-    writes = re.compile(r"output|plot|record|report|confusion|reliability|sheet|to_\w+|target", re.ASCII)
+    writes = re.compile(r"output|plot|record|report|confusion|curves|reliability|sheet|to_\w+|target", re.ASCII)
     assert {key for key in typed if writes.fullmatch(key[1])} - {("train", "target"), ("export", "target")} <= {
         *FILES,
         *FOLDERS,
