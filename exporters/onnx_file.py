@@ -19,6 +19,7 @@ from nin_spec.exporter import Artifact, Proof
 from nin_spec.exporters.onnx_opset import DEFAULT_OPSET, OPSETS, choose_opset, file_ir, readers, where_wrong
 from nin_spec.exporters.targets import Target, find_target, known_targets
 from nin_spec.model import Model
+from nin_spec.option_values import by_comma
 from nin_spec.passes.changes import PassChanges, Saved, cost
 from nin_spec.passes.class_maps import ClassMaps, NoClassMapsError, class_maps
 from nin_spec.passes.pipeline import PASSES, in_dtype, rewrite
@@ -35,14 +36,9 @@ MAX_BYTES = (1 << 31) - (1 << 20)
 """Protocol buffers are limited to 2 GiB; the rest of the file is small."""
 
 
-def _by_comma(given: Any) -> Any:
-    """`a,b` as its words."""
-    return tuple(word.strip() for word in given.split(",")) if isinstance(given, str) else given
-
-
 _OUTPUTS = ("scores", "probabilities", "maps")
 
-Words = Annotated[tuple[str, ...], BeforeValidator(_by_comma)]
+Words = Annotated[tuple[str, ...], BeforeValidator(by_comma)]
 
 
 class OnnxOptions(BaseModel):

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from nin_spec.diagnostics import Code, ExportError
 
-_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
+_URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+:)/")
 _NODES = {
     stat.S_IFCHR: "a character device",
     stat.S_IFBLK: "a block device",
@@ -94,11 +94,18 @@ def refuse_url(path: str) -> None:
     """Raise ExportError for a path that looks like a URL: `s3://bucket/x` would become a folder `s3:` here."""
     if _URL.match(path):
         hint = "write to a local path, then upload the result with your storage's own tool"
-        raise ExportError(Code.EXPORT_PATH, f"{path} is a URL, and only local files are written", hint=hint)
+        raise ExportError(Code.EXPORT_PATH, f"{as_written(path)} is a URL, and only local files are written", hint=hint)
+
+
+def as_written(path: Path | str) -> str:
+    """The path as the user wrote it: of `s3://bucket/x`, a `Path` keeps one slash."""
+    text = str(path)
+    url = _URL.match(text)
+    return text if url is None or text.startswith("/", url.end()) else f"{url[1]}//{text[url.end() :]}"
 
 
 def why_missing(path: Path) -> tuple[str, str | None]:
-    """Why a path does not exist, and the fix if there is one. It may be a URL, of which a `Path` keeps one slash."""
+    """Why a path does not exist, and the fix if there is one. It may be a URL."""
     if _URL.match(str(path)):
         return "it is a URL, and only local files are read", "download it, and pass its path"
     return "it does not exist", None

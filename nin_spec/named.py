@@ -118,10 +118,10 @@ def resolve(name: str | Path | Named) -> Named:
 
 
 def _of_another_tool(path: Path, other: Foreign) -> Diagnostic:
-    way = other.way_from(path)
     if not os.path.lexists(path):
-        return Diagnostic(Code.FILE_NOT_FOUND, f"the file {path} does not exist", hint=f"for {other.what}: {way}")
-    return Diagnostic(Code.WRONG_KIND, f"{path} is {other.what}, not a spec", hint=way)
+        hint = f"check its path; by its name it is {other.what}, and a spec is expected"
+        return Diagnostic(Code.FILE_NOT_FOUND, f"the file {path} does not exist", hint=hint)
+    return Diagnostic(Code.WRONG_KIND, f"{path} is {other.what}, not a spec", hint=other.way_from(path))
 
 
 def not_a_spec(named: RunFolder | ExportedFile | GitRevision) -> SpecError:

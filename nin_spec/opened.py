@@ -92,7 +92,7 @@ def measured(name: Name, changes: Mapping[str, object], overrides: Iterable[str]
     given = [flag for flag, value in changes.items() if value]
     match named:
         case ExportedFile() | RunFolder() if given:
-            message = f"{given[0]} belongs to SPEC: a trained or exported network is measured as it is"
+            message = f"{given[0]} requires SPEC: a trained or exported network is measured as it is"
             raise InputError(Code.BAD_OVERRIDE, message)
         case ExportedFile(path):
             return path

@@ -50,11 +50,11 @@ def in_turn(contenders: dict[str, list[str]], runs: int) -> dict[str, tuple[floa
     """Medians of wall time and memory, the contenders taking turns, after one warm-up each."""
     for command in contenders.values():
         timed(command)
-    laps: dict[str, list[tuple[float, float]]] = {name: [] for name in contenders}
+    times: dict[str, list[tuple[float, float]]] = {name: [] for name in contenders}
     for _ in range(runs):
         for name, command in contenders.items():
-            laps[name].append(timed(command))
-    return {n: (statistics.median(t for t, _ in v), statistics.median(m for _, m in v)) for n, v in laps.items()}
+            times[name].append(timed(command))
+    return {n: (statistics.median(t for t, _ in v), statistics.median(m for _, m in v)) for n, v in times.items()}
 
 
 def commands(folder: Path, runs: int) -> None:

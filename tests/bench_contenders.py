@@ -78,10 +78,10 @@ class Job:
             changes.append(f"train.epochs={self.epochs}")
         return nin_spec.compile(self.spec, changes)
 
-    def result(self, laps: Sequence[float], shares: Sequence[float] = ()) -> Result:
+    def result(self, times: Sequence[float], shares: Sequence[float] = ()) -> Result:
         """What came of it, from the times of steps and the waiting shares of epochs."""
-        length = self.steps if self.epochs is None else len(laps)
-        turns = [laps[k : k + length] for k in range(0, len(laps), length)]
+        length = self.steps if self.epochs is None else len(times)
+        turns = [times[k : k + length] for k in range(0, len(times), length)]
         rate = [self.batch / statistics.median(turn) for turn in turns]
         memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
         return {"rate": rate, "memory": memory, "share": shares, "device_memory": self.device_memory()}
@@ -101,7 +101,7 @@ class Watch(Silent):
     """Takes the times of steps, and stops after enough of them."""
 
     job: Job
-    laps: list[float] = field(default_factory=list)
+    times: list[float] = field(default_factory=list)
     shares: list[float] = field(default_factory=list)
     done: int = 0
     before: float | None = None
@@ -113,7 +113,7 @@ class Watch(Silent):
     def stepped(self, step: int, loss: float) -> None:
         now = time.perf_counter()
         if self.before is not None and step > self.job.warmup:
-            self.laps.append(now - self.before)
+            self.times.append(now - self.before)
         if self.job.pauses(step):
             wait_for_turn()
         self.done, self.before = step, time.perf_counter()
@@ -141,7 +141,7 @@ def ours(job: Job, data: Path | None) -> Result:
     with tempfile.TemporaryDirectory() as folder:
         run = Path(folder) / "run"
         train(job.network(), data=data, output=run, settings=settings, reporter=watch, stop=watch.enough)
-    return job.result(watch.laps, watch.shares)
+    return job.result(watch.times, watch.shares)
 
 
 # ------------------------------------------------------------------ by hand
@@ -176,7 +176,7 @@ def plain(job: Job, data: Path | None) -> Result:
     factor = partial(rate_factor, recipe.schedule, steps_per_epoch=per_epoch, epochs=recipe.epochs)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
     orders = [torch.randperm(len(images))[: per_epoch * job.batch] for _ in range(steps // per_epoch + 1)]
-    laps, total, before = [], 0.0, time.perf_counter()
+    times, total, before = [], 0.0, time.perf_counter()
     for rows in torch.cat(orders).reshape(-1, job.batch)[:steps]:
         x = cropped(images[rows], recipe.augment.pad_and_crop).to(device)
         x = x.to(torch.float32, memory_format=layout)
@@ -189,11 +189,11 @@ def plain(job: Job, data: Path | None) -> Result:
         optimizer.step()
         schedule.step()
         total += loss.item()
-        laps.append(time.perf_counter() - before)
-        if job.pauses(len(laps)):
+        times.append(time.perf_counter() - before)
+        if job.pauses(len(times)):
             wait_for_turn()
         before = time.perf_counter()
-    return job.result(laps[job.warmup :])
+    return job.result(times[job.warmup :])
 
 
 def cropped(images: Tensor, pad: int) -> Tensor:

@@ -124,7 +124,7 @@ def no_openvino() -> str:
 
 
 def unsteady(result: Result) -> list[int]:
-    """Batch sizes at which we beat the machine's own peak by far: it changed its speed between two laps."""
+    """Batch sizes at which we beat the machine's own peak by far: it changed its speed between two turns."""
     shares = {batch: share_of(result, "nin-spec", batch) or 0 for batch in result.settings.batches}
     return [batch for batch, share in shares.items() if share > FASTER_THAN_CAN_BE]
 
@@ -312,8 +312,8 @@ def options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--batches", metavar="LIST", help="batch sizes  [default: 1,8,64]")
     parser.add_argument("--against", metavar="LIST", help="some of the contenders  [default: all]")
     parser.add_argument("--threads", type=int, help="of each contender  [default: the cores]")
-    parser.add_argument("--seconds", type=float, help="of each lap  [default: 0.5]")
-    parser.add_argument("--turns", type=int, help="laps of each contender  [default: 5]")
+    parser.add_argument("--seconds", type=float, help="of each turn  [default: 0.5]")
+    parser.add_argument("--turns", type=int, help="turns of each contender  [default: 5]")
     parser.add_argument("--int8", metavar="FILE.onnx", help="nin_cifar in int8, to be judged beside float32")
     parser.add_argument("--weights", metavar="FILE", help="of nin_cifar, those that --int8 was made of")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write everything there, too")

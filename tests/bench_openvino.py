@@ -102,7 +102,7 @@ def options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--limit", type=int, metavar="N", help="test pictures  [default: all]")
     parser.add_argument("--threads", type=int, help="of each contender  [default: the cores]")
     parser.add_argument("--seconds", type=float, default=0.5, help="of each lap  [default: 0.5]")
-    parser.add_argument("--turns", type=int, default=7, help="laps of each contender  [default: 7]")
+    parser.add_argument("--turns", type=int, default=7, help="turns of each contender  [default: 7]")
     return parser.parse_args(arguments)
 
 

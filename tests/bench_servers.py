@@ -28,11 +28,11 @@ for line in sys.stdin:
     size, seconds = json.loads(line)
     x = np.random.default_rng(0).normal(size=(size, *session.input_shape[1:])).astype(np.float32)
     session.run(x)
-    laps, start = [], time.perf_counter()
+    times, start = [], time.perf_counter()
     while (begun := time.perf_counter()) - start < seconds:
         session.run(x)
-        laps.append(time.perf_counter() - begun)
-    print(json.dumps([size * len(laps) / (time.perf_counter() - start), 1e3 * statistics.median(laps)]), flush=True)
+        times.append(time.perf_counter() - begun)
+    print(json.dumps([size * len(times) / (time.perf_counter() - start), 1e3 * statistics.median(times)]), flush=True)
 """
 
 LITSERVE = """

@@ -44,5 +44,5 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder.mkdir(exist_ok=True)
     with FileLock(folder / "lock"):
         if not (folder / "runs" / "digits").exists():
-            run(TRAINED, folder)
+            run(f"{TRAINED} --threads 1", folder)  # threads would wait for those of other workers
     return folder / "runs" / "digits"

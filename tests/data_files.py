@@ -96,9 +96,9 @@ def npz_bytes(save: Callable[..., None], arrays: dict[str, Any]) -> bytes:
     return buffer.getvalue()
 
 
-def all_of(part: Split, frame: Frame) -> Pixels:
-    """Every picture of a part."""
-    return part.pictures(np.arange(len(part)), frame)
+def all_of(split: Split, frame: Frame) -> Pixels:
+    """Every picture of a split."""
+    return split.pictures(np.arange(len(split)), frame)
 
 
 def refusal(act: Callable[[], object], code: Code) -> str:

@@ -143,7 +143,7 @@ def binary_message(model: str, shape: list[int], raw: bytes, name: str = "input"
 
 
 def main() -> None:
-    """As told by the JSON argument."""
+    """As the JSON argument says."""
     told = json.loads(sys.argv[1])
     with open(told["message"], "rb") as file:  # noqa: PTH123 starts fast
         message = file.read()

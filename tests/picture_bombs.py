@@ -9,6 +9,7 @@ import struct
 import sys
 import zlib
 from collections.abc import Iterator
+from itertools import repeat
 from pathlib import Path
 
 from PIL import Image
@@ -22,6 +23,16 @@ _PASSES = [(0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4),
 """Adam7: the first column and row of a pass, and its steps."""
 
 
+_ZEROS = bytes(1 << 20)
+
+
+def _shares(total: int) -> Iterator[int]:
+    """That many bytes in shares of a mebibyte."""
+    whole, rest = divmod(total, len(_ZEROS))
+    yield from repeat(len(_ZEROS), whole)
+    yield rest
+
+
 def _chunk(kind: bytes, data: bytes) -> bytes:
     return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
@@ -33,9 +44,9 @@ def png(kind: int, depth: int, width: int, height: int, *, interlaced: bool = Fa
     for left, top, across, down in passes:
         columns, rows = -(-(width - left) // across), -(-(height - top) // down)
         if columns > 0:
-            line = bytes(1 + -(-columns * _BANDS[kind] * depth // 8))
-            for _ in range(max(rows, 0)):
-                packed += packer.compress(line)
+            line = 1 + -(-columns * _BANDS[kind] * depth // 8)
+            for size in _shares(line * max(rows, 0)):
+                packed += packer.compress(memoryview(_ZEROS)[:size])
     packed += packer.flush()
     head = struct.pack(">IIBBBBB", width, height, depth, kind, 0, 0, interlaced)
     palette = _chunk(b"PLTE", bytes(3)) if kind == 3 else b""

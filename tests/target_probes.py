@@ -105,7 +105,7 @@ class Probes:
         """A batch of two of a size."""
         name = f"input {channels} {size[0]}x{size[1]}"
         if name not in self.places:
-            random = np.random.default_rng([channels, *size])  # the same whatever was asked for before
+            random = np.random.default_rng([channels, *size])  # the same after any request before
             self.keep(name, random.standard_normal((2, channels, *size)))
         return name
 

@@ -76,7 +76,7 @@ def test_a_misspelt_name_is_answered_with_the_nearest() -> None:
 
 
 def test_two_exporters_of_one_name_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Neither wins by the order of installation; the same one found twice is no collision."""
+    """Neither wins by the order of installation; the same one found twice is not a collision."""
     points(monkeypatch, note=f"{__name__}:NoteExporter", note_=f"{__name__}:NoteExporter")
     assert find("note").name == "note"
     points(monkeypatch, note=f"{__name__}:NoteExporter", note_="another.package:NoteExporter")
@@ -92,7 +92,7 @@ def test_an_entry_point_must_be_an_exporter_of_its_name(monkeypatch: pytest.Monk
         find("other")
 
 
-def test_what_is_proved_is_said_by_the_exporter(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_exporter_declares_what_is_proved(monkeypatch: pytest.MonkeyPatch) -> None:
     """Its artifact names models where it says parity, and none where it says nothing; the suffix decides nothing."""
     model, options = nin_spec.compile("nin_digits").initialise(), create_model("Options")()
     named: dict[Proof, list[tuple[tuple[str, ...], str]]] = {
@@ -199,7 +199,7 @@ def test_ours_keeps_its_name(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_source_tree_that_is_not_installed_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without the package's metadata there are no entry points, and the cure is named."""
+    """Without the package's metadata there are no entry points, and the fix is named."""
     points(monkeypatch)
     with pytest.raises(ExportError, match="install nin-spec with pip"):
         discover()

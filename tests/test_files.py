@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from nodes import NODES, names_in, node
 
 from nin_spec.diagnostics import ExportError
-from nin_spec.files import check_target, refuse_url, write_all, write_atomic
+from nin_spec.files import as_written, check_target, refuse_url, write_all, write_atomic
 
 
 @pytest.mark.parametrize("kind", NODES)
@@ -61,6 +61,20 @@ def test_a_url_is_not_a_path(url: str) -> None:
             refuse_url(name)
     with pytest.raises(ExportError, match="only local files are written"):
         check_target(Path(url))
+
+
+@pytest.mark.parametrize("url", ["s3://bucket/x.onnx", "https://host/x"])
+def test_a_url_is_named_as_it_was_written(url: str) -> None:
+    """With both of its slashes."""
+    assert as_written(url) == as_written(Path(url)) == url
+    with pytest.raises(ExportError) as caught:
+        check_target(Path(url))
+    assert caught.value.diagnostics[0].message == f"{url} is a URL, and only local files are written"
+
+
+@pytest.mark.parametrize("path", ["C:/x", "s3/x", "a:b", "file:///x"])
+def test_any_other_path_is_named_as_it_is(path: str) -> None:
+    assert as_written(path) == path
 
 
 @pytest.mark.parametrize("path", ["x.onnx", "C:/x", "a:b", "./s3/x", "/s3:/x", "12:30.png", "name:2"])

@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 FLOORS = (
     ("children", "diagnostics", "foreign", "guide", "interrupts", "rendering", "seals", "wire_format"),
-    ("extras", "files", "named", "printing", "processes"),
+    ("extras", "files", "named", "option_values", "printing", "processes"),
     ("ir", "language"),
     ("analysis", "model", "provider_gaps", "recipe_names", "revisions", "schemes", "torch_layers", "words"),
     ("lower", "passes", "pictures", "torch_module"),

@@ -1,4 +1,4 @@
-"""What a person named is told apart once, and every kind leads to a network, a model, or the way to one."""
+"""What a person named is identified once, and every kind leads to a network, a model, or the way to one."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("HEAD:x.yaml", SpecFile(Path("HEAD:x.yaml"))),
     ],
 )
-def test_each_kind_is_told_apart(place: Path, name: str, named: Named, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_kind_is_distinguished(place: Path, name: str, named: Named, monkeypatch: pytest.MonkeyPatch) -> None:
     """By its name and what is there."""
     monkeypatch.chdir(place)
     assert resolve(name) == named
@@ -138,7 +138,7 @@ def test_a_file_and_a_run_give_a_model(place: Path, monkeypatch: pytest.MonkeyPa
             model_of(name)
 
 
-def test_a_run_without_a_result_is_told(place: Path, tmp_path: Path) -> None:
+def test_a_run_without_a_result_is_reported(place: Path, tmp_path: Path) -> None:
     """It has to be finished first."""
     for name in ("run.json", "spec.yaml"):
         (tmp_path / name).write_bytes((place / "run" / name).read_bytes())
@@ -173,7 +173,7 @@ def test_an_empty_name_is_not_the_working_folder() -> None:
 
 @pytest.mark.parametrize("name", ["x" * 5000, "x" * 5000 + ".yaml", "a\0b", "x" * 300 + "/y"])
 def test_a_name_that_no_file_can_have_is_a_spec_that_is_not_there(name: str) -> None:
-    """Too long for the file system, or with a NUL: told as any missing file, where it is read."""
+    """Too long for the file system, or with a NUL: reported like any missing file, where it is read."""
     assert isinstance(resolve(name), SpecFile)
     with pytest.raises(NinSpecError):
         compile_network(name)

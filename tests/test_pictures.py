@@ -52,7 +52,7 @@ def test_stretch_scales_both_axes_and_crop_keeps_the_shape() -> None:
 
 @given(st.tuples(st.integers(1, 500), st.integers(1, 500)), st.tuples(st.integers(1, 500), st.integers(1, 500)))
 def test_a_crop_always_covers_its_target(own: tuple[int, int], target: tuple[int, int]) -> None:
-    """The box lies inside the scaled picture and has the target's size, whatever the sizes are."""
+    """The box lies inside the scaled picture and has the target's size, for any sizes."""
     scaled, (left, top, right, bottom) = fit(own, target, "crop")
     assert (right - left, bottom - top) == target
     assert left >= 0

@@ -32,16 +32,16 @@ def gone(pid: int) -> bool:
     return False
 
 
-def test_a_worker_that_dies_is_told_with_its_last_words(tmp_path: Path) -> None:
+def test_a_worker_that_dies_is_reported_with_its_last_words(tmp_path: Path) -> None:
     """And how it ended: by a status, or by a signal."""
     with speaking(tmp_path, "import sys; sys.exit('no memory left')") as worker:
         with pytest.raises(WorkerError) as caught:
-            worker.ask("lap", PATIENCE)
+            worker.ask("turn", PATIENCE)
         assert caught.value.reason == "it exited with status 1"
         assert caught.value.stderr == "no memory left"
     killed = pytest.raises(WorkerError, match="killed by SIGABRT")
     with speaking(tmp_path, "import os; os.abort()") as worker, killed:
-        worker.ask("lap", PATIENCE)
+        worker.ask("turn", PATIENCE)
 
 
 def test_a_worker_that_is_silent_is_ended(tmp_path: Path) -> None:
@@ -59,11 +59,11 @@ def test_a_worker_that_is_silent_is_ended(tmp_path: Path) -> None:
 
 
 def test_a_worker_that_closes_its_mouth_is_ended(tmp_path: Path) -> None:
-    """A closed output is no answer, though the process lives."""
+    """A closed output is not an answer, even while the process lives."""
     code, closed = (
         "import os, time; os.close(1); time.sleep(1000)",
         pytest.raises(WorkerError, match="closed its output"),
     )
     with speaking(tmp_path, code) as worker, closed:
-        worker.ask("lap", PATIENCE)
+        worker.ask("turn", PATIENCE)
     assert worker.process.returncode == -signal.SIGKILL

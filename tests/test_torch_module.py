@@ -73,7 +73,7 @@ def test_training_does_not_reach_back() -> None:
 
 
 def test_a_shift_only_norm_learns_its_shift_alone() -> None:
-    """What a norm lacks is no parameter."""
+    """What a norm lacks is not a parameter."""
     graph = Graph("norms", TensorType((3, 4, 4))).then("a", ops.BatchNorm(scale=False))
     names = [name for name, _ in build_module(graph.then("b", ops.BatchNorm(shift=False))).named_parameters()]
     assert names == ["a.bias", "b.weight"]

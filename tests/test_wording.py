@@ -71,7 +71,7 @@ def read_files() -> list[Path]:
     if listed.returncode:
         pytest.skip("the files are listed by git")
     paths = [ROOT / name for name in listed.stdout.splitlines()]
-    kinds = (".py", ".md", ".jinja", ".yaml")
+    kinds = (".py", ".md", ".jinja", ".yaml", ".js", ".css")
     return [p for p in paths if p.suffix in kinds and not p.name.endswith("_pb2.py") and p.is_file()]
 
 

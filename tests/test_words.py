@@ -120,7 +120,7 @@ def test_the_studio_proposes_it(key: str) -> None:
     assert set(kinds_of(key)) <= words
 
 
-# ------------------------------------------------------------------ what is told of it
+# ------------------------------------------------------------------ what is reported about it
 
 
 @every_spelling

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from nin_spec.ir.types import Pair
+from nin_spec.language.shorthand import short_pair
 from nin_spec.printing import columns, memory, pair
 
 MACS_CONVENTION = "multiply-accumulates of convolutions and dense layers, bias not counted"
@@ -43,16 +44,12 @@ class Row:
             "output_shape": list(self.output_shape),
             "parameters": self.parameters,
             "macs": self.macs,
-            "receptive_field": _pair(self.receptive_field),
-            "jump": _pair(self.jump),
+            "receptive_field": short_pair(self.receptive_field),
+            "jump": short_pair(self.jump),
             "activation_bytes": self.memory,
             "line": self.line,
             "file": self.file,
         }
-
-
-def _pair(pair: Pair) -> int | list[int]:
-    return pair[0] if pair[0] == pair[1] else list(pair)
 
 
 @dataclass(frozen=True)
@@ -102,7 +99,7 @@ class ShapeTable:
                 "weight_bytes": self.weight_bytes,
                 "activation_bytes": sum(r.memory for r in self.rows),
                 "peak_activation_bytes": self.peak_memory,
-                "receptive_field": _pair(self.rows[-1].receptive_field),
+                "receptive_field": short_pair(self.rows[-1].receptive_field),
             },
             "macs_convention": MACS_CONVENTION,
         }

@@ -14,7 +14,7 @@ import numpy as np
 from nin_spec.bench.contenders import Contender, Entry
 from nin_spec.bench.machine import busy_remark, machine_facts
 from nin_spec.bench.process import start
-from nin_spec.bench.results import ON_THE_PROCESSOR, Failure, Laps, Opened, Result, Settings
+from nin_spec.bench.results import ON_THE_PROCESSOR, Failure, Measurements, Opened, Result, Settings
 from nin_spec.bench.sameness import Judge
 from nin_spec.bench.schedule import SETTLE, Forecast, Step, schedule
 from nin_spec.bench.subjects import BenchSubject, refuse_misfits
@@ -46,7 +46,7 @@ class Contest:
     ) -> None:
         self.subject, self.entries, self.settings = subject, list(entries), settings
         self.progress = progress or (lambda *_: None)
-        self.laps = Laps(self.entries[0].label)
+        self.measured = Measurements(self.entries[0].label)
         self.failures: list[Failure] = []
         self.remarks: list[str] = []
         self.complete = False
@@ -90,9 +90,9 @@ class Contest:
             macs=subject.macs,
             machine=self.machine,
             settings=settings,
-            contenders=tuple(self.laps.opened),
-            peaks=self.laps.peaks(),
-            lines=tuple(self.laps.lines(settings.batches, subject.macs)),
+            contenders=tuple(self.measured.opened),
+            peaks=self.measured.peaks(),
+            lines=tuple(self.measured.lines(settings.batches, subject.macs)),
             failures=tuple(self.failures),
             remarks=tuple(self.remarks),
             complete=self.complete,
@@ -142,11 +142,11 @@ class Contest:
             is_peak=entry.contender is PEAK,
             is_ours=entry.contender.is_ours,
         )
-        self.laps.opened.append(opened)
+        self.measured.opened.append(opened)
 
     def _open_peaks(self, folder: Path, stack: ExitStack) -> None:
         """A peak for each precision in which a contender computes on the CPU."""
-        found = [o.facts["precision"] for o in self.laps.opened if o.facts["device"] in ON_THE_PROCESSOR]
+        found = [o.facts["precision"] for o in self.measured.opened if o.facts["device"] in ON_THE_PROCESSOR]
         for precision in dict.fromkeys(found):
             entry = Entry(f"peak {precision}", PEAK, precision=precision)
             try:
@@ -185,9 +185,9 @@ class Contest:
             if step.kind == "ready":
                 self._make_ready(step, folder)
             else:
-                answer = self._ask(step.label, "lap", seconds=self.settings.seconds)
-                runs = [nanoseconds / 1e9 for nanoseconds in answer["laps"]]
-                self.laps.turns.setdefault((step.label, step.batch), []).append(runs)
+                answer = self._ask(step.label, "turn", seconds=self.settings.seconds)
+                runs = [nanoseconds / 1e9 for nanoseconds in answer["runs"]]
+                self.measured.turns.setdefault((step.label, step.batch), []).append(runs)
         except WorkerError as error:
             self.failures.append(Failure(step.label, step.batch, error.reason, error.stderr))
             self._workers.pop(step.label).stop()
@@ -199,7 +199,7 @@ class Contest:
         place = folder / f"scores-{step.batch}.npy"
         inputs = str(folder / f"inputs-{step.batch}.npy")
         answer = self._ask(step.label, "ready", inputs=inputs, scores=str(place), seconds=self.settings.seconds / 2)
-        self.laps.first[step.label, step.batch] = answer["first"]
+        self.measured.first[step.label, step.batch] = answer["first"]
         if not answer["scores"]:
             return
         scores = np.load(place, allow_pickle=False)
@@ -212,7 +212,7 @@ class Contest:
         self._out.add((step.label, step.batch))
 
     def _precision(self, label: str) -> str:
-        return str(next(o.facts["precision"] for o in self.laps.opened if o.label == label))
+        return str(next(o.facts["precision"] for o in self.measured.opened if o.label == label))
 
     def _ask(self, label: str, deed: str, **what: Any) -> dict[str, Any]:
         """A worker's response; CPU time that the worker used while idle is recorded."""

@@ -56,13 +56,13 @@ class Product:
     def gflops(self) -> float:
         """Billions of operations per second, the median of some runs after a warm-up."""
         self.run()
-        laps: list[float] = []
+        times: list[float] = []
         end = time.perf_counter() + _SECONDS
-        while len(laps) < _RUNS or time.perf_counter() < end:
+        while len(times) < _RUNS or time.perf_counter() < end:
             begin = time.perf_counter()
             self.run()
-            laps.append(time.perf_counter() - begin)
-        return self.operations / statistics.median(laps) / 1e9
+            times.append(time.perf_counter() - begin)
+        return self.operations / statistics.median(times) / 1e9
 
 
 class PeakRunner:

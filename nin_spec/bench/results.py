@@ -155,7 +155,7 @@ class Result:
 
 
 @dataclass
-class Laps:
+class Measurements:
     """Records of the contest: the runs of each turn, and the first run, by label and batch.
 
     `ours` is the label of the contender with which the others are compared.
@@ -168,12 +168,14 @@ class Laps:
 
     def peaks(self) -> dict[str, Spread]:
         """Billions of operations per second of each measured peak, over all its turns."""
-        found = {}
+        peaks = {}
         for each in (o for o in self.opened if o.is_peak):
-            runs = [t for (label, _), turns in self.turns.items() if label == each.label for lap in turns for t in lap]
+            runs = [
+                t for (label, _), turns in self.turns.items() if label == each.label for turn in turns for t in turn
+            ]
             if runs:
-                found[each.label] = spread_of(each.facts["operations"] / t / 1e9 for t in runs)
-        return found
+                peaks[each.label] = spread_of(each.facts["operations"] / seconds / 1e9 for seconds in runs)
+        return peaks
 
     def lines(self, batches: Sequence[int], macs: int | None) -> list[Line]:
         """A line for each contender at each batch size with a turn."""
@@ -182,7 +184,7 @@ class Laps:
 
     def _line(self, opened: Opened, batch: int, macs: int | None) -> Line:
         turns = self.turns[opened.label, batch]
-        runs = spread_of(t for lap in turns for t in lap)
+        runs = spread_of(t for turn in turns for t in turn)
         operations = None if macs is None else 2 * macs * batch
         ours = self.turns.get((self.ours, batch)) if opened.label != self.ours else None
         return Line(

@@ -14,7 +14,7 @@ SETTLE = 0.1
 class Step:
     """One contender (by its label) prepares a batch size, or runs a turn at it."""
 
-    kind: Literal["ready", "lap"]
+    kind: Literal["ready", "turn"]
     label: str
     batch: int
     turn: int = 0
@@ -27,7 +27,7 @@ def schedule(labels: Sequence[tuple[str, Sequence[int]]], batches: Sequence[int]
         row = [label for label, only in labels if not only or batch in only]
         steps += [Step("ready", label, batch) for label in row]
         for turn in range(turns):
-            steps += [Step("lap", label, batch, turn) for label in row[:: -1 if turn % 2 else 1]]
+            steps += [Step("turn", label, batch, turn) for label in row[:: -1 if turn % 2 else 1]]
     return steps
 
 
@@ -50,6 +50,6 @@ class Forecast:
         """The time of the last step of its kind; turns with long runs grow with the batch size, short ones don't."""
         usual = self.seconds + SETTLE
         batch, took = self.known.get((step.kind, step.label), (step.batch, usual))
-        if step.kind == "lap" and took > 2 * usual:
+        if step.kind == "turn" and took > 2 * usual:
             return max(usual, took * step.batch / batch)
         return took

@@ -64,20 +64,20 @@ class Worker:
         self.runner.rest()
         return {"first": first, "usual": warm[-1] / _NANO, "scores": found is not None}
 
-    def lap(self, seconds: float) -> Message:
+    def turn(self, seconds: float) -> Message:
         """Run for `seconds`, at least once, after an untimed run; returns each run's time in ns."""
         if self.call is None:
-            raise RuntimeError("a lap before a batch")
+            raise RuntimeError("a turn before a batch")
         with self.runner.around():
             self.call()  # the caches still contain the last contender's data
             found = timed(self.call, seconds, 1)
         self.runner.rest()
-        return {"laps": found}
+        return {"runs": found}
 
 
 def timed(call: Callable[[], Any], seconds: float, least: int) -> list[int]:
     """The times of runs in ns, until `seconds` have passed and `least` runs are done."""
-    laps: list[int] = []
+    runs: list[int] = []
     gc.collect()
     gc.disable()
     try:
@@ -86,9 +86,9 @@ def timed(call: Callable[[], Any], seconds: float, least: int) -> list[int]:
             begin = time.perf_counter_ns()
             call()
             after = time.perf_counter_ns()
-            laps.append(after - begin)
-            if after >= end and len(laps) >= least:
-                return laps
+            runs.append(after - begin)
+            if after >= end and len(runs) >= least:
+                return runs
     finally:
         gc.enable()
 
@@ -96,7 +96,7 @@ def timed(call: Callable[[], Any], seconds: float, least: int) -> list[int]:
 def main() -> None:
     """Respond to requests until the end of the input."""
     worker = Worker()
-    respond({"open": worker.open, "prepare": worker.prepare, "ready": worker.ready, "lap": worker.lap})
+    respond({"open": worker.open, "prepare": worker.prepare, "ready": worker.ready, "turn": worker.turn})
 
 
 if __name__ == "__main__":

@@ -154,7 +154,7 @@ def bench_command(
     opened = measured(subject, changes, [*overrides, *input_overrides(size)])
     found = open_subject(opened, devices, weights, seed)
     entries = choose_entries(devices, options, words(precisions), words(peers))
-    settings = choose_settings(found, sizes(batches), threads, Laps(seconds, turns, timeout, peaks=not no_peak))
+    settings = choose_settings(found, sizes(batches), threads, Timing(seconds, turns, timeout, peaks=not no_peak))
     contest = Contest(found, entries, settings, reporter())
     interrupted = False
     try:
@@ -266,7 +266,7 @@ def peer_entry(name: str, device: str, options: dict[str, str]) -> Entry:
 
 
 @dataclass(frozen=True, slots=True)
-class Laps:
+class Timing:
     """How long each contender runs and how often, in seconds, and whether the machine's own peak is measured."""
 
     seconds: float
@@ -275,7 +275,7 @@ class Laps:
     peaks: bool
 
 
-def choose_settings(subject: BenchSubject, batches: list[int], threads: int | None, laps: Laps) -> Settings:
+def choose_settings(subject: BenchSubject, batches: list[int], threads: int | None, timing: Timing) -> Settings:
     """How it is measured."""
     from nin_spec.bench.results import Settings
     from nin_spec.runtime.providers import available_threads
@@ -284,10 +284,10 @@ def choose_settings(subject: BenchSubject, batches: list[int], threads: int | No
     return Settings(
         batches=tuple(batches) or usual,
         threads=threads or available_threads(),
-        seconds=laps.seconds,
-        turns=laps.turns,
-        patience=laps.timeout,
-        peaks=laps.peaks,
+        seconds=timing.seconds,
+        turns=timing.turns,
+        patience=timing.timeout,
+        peaks=timing.peaks,
     )
 
 

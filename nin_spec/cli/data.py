@@ -210,14 +210,12 @@ class Bars:
 @click.argument("name", metavar="NAME", shell_complete=completing.datasets)
 @click.argument("folder", metavar="DIR", type=FOLDER)
 @data_option("location")
-@click.option(
-    "--split", "part", type=click.Choice(["test", "train"]), default="test", show_default=True, help="Split of NAME."
-)
+@click.option("--split", type=click.Choice(["test", "train"]), default="test", show_default=True, help="Split of NAME.")
 @click.option("--count", type=click.IntRange(1), metavar="N", default=10, show_default=True, help="Number of pictures.")
 @force_option
 @printer_option
 def save_command(
-    name: str, folder: str, location: str | None, part: SplitName, count: int, printer: Printer, *, force: bool
+    name: str, folder: str, location: str | None, split: SplitName, count: int, printer: Printer, *, force: bool
 ) -> None:
     """Save pictures of a data set as PNG files, for example for `nin-spec run`.
 
@@ -231,7 +229,7 @@ def save_command(
     from nin_spec.data.saving import save_pictures
     from nin_spec.diagnostics import Code, ExportError
 
-    found = open_split(name, part, Path(location) if location is not None else None)
+    found = open_split(name, split, Path(location) if location is not None else None)
     target = Path(folder)
     try:
         target.mkdir(parents=True, exist_ok=True)
@@ -239,7 +237,7 @@ def save_command(
         raise ExportError(Code.EXPORT_PATH, f"{target} can't be created: {error.strerror}") from None
     made = save_pictures(found, np.arange(min(count, len(found))), target, replace=force)
     printer.line(f"wrote {len(made)} pictures to {target}, named by split, number and class")
-    printer.document({"dataset": name, "split": part, "files": [str(path) for path in made]})
+    printer.document({"dataset": name, "split": split, "files": [str(path) for path in made]})
 
 
 # ------------------------------------------------------------------ check
@@ -268,25 +266,25 @@ def check_command(dataset: str, location: str | None, printer: Printer) -> None:
     name, place = dataset, Path(location) if location is not None else None
     if place is None and dataset not in CATALOG and Path(dataset).exists():
         name, place = Path(dataset).resolve().name, Path(dataset)
-    parts, found = _open_both(name, place)
+    splits, found = _open_both(name, place)
     with Bars(" pictures") as bars:
-        for part in parts:
-            found += check_split(part, partial(bars.show, part.part, len(part)))
-    counts = _counts(parts)
-    _show_counts(parts, counts, printer)
+        for split in splits:
+            found += check_split(split, partial(bars.show, split.name, len(split)))
+    counts = _counts(splits)
+    _show_counts(splits, counts, printer)
     if not found:
-        printer.line(f"{counted(sum(map(len, parts)), 'picture')} read, none damaged")
-    remarks, damaged = _compare(parts, name, place)
+        printer.line(f"{counted(sum(map(len, splits)), 'picture')} read, none damaged")
+    remarks, damaged = _compare(splits, name, place)
     for remark in remarks:
         printer.line(remark)
     found += damaged
     printer.document(
         {
             "dataset": name,
-            "splits": {part.part: {"where": part.where, "pictures": len(part)} for part in parts},
+            "splits": {split.name: {"where": split.where, "pictures": len(split)} for split in splits},
             "classes": [
-                {"name": label, **{part.part: n[k] for part, n in zip(parts, counts, strict=True)}}
-                for k, label in enumerate(parts[0].classes)
+                {"name": label, **{split.name: n[k] for split, n in zip(splits, counts, strict=True)}}
+                for k, label in enumerate(splits[0].classes)
             ],
             "remarks": remarks,
             "errors": [diagnostic.as_dict() for diagnostic in found],
@@ -301,25 +299,25 @@ def _open_both(name: str, place: Path | None) -> tuple[list[Split], list[Diagnos
     from nin_spec.data.opening import inspect_split
     from nin_spec.diagnostics import Code, DataError
 
-    parts: list[Split] = []
+    splits: list[Split] = []
     faults: list[Diagnostic] = []
     names: tuple[SplitName, ...] = ("train", "test")
-    for part in names:
+    for split in names:
         try:
-            opened, wrong = inspect_split(name, part, place)
-            parts.append(opened)
+            opened, wrong = inspect_split(name, split, place)
+            splits.append(opened)
             faults += (d for d in wrong if d not in faults)
         except DataError as error:
-            if part == "test" and parts and all(d.code is Code.DATA_MISSING for d in error.diagnostics):
+            if split == "test" and splits and all(d.code is Code.DATA_MISSING for d in error.diagnostics):
                 tell([f"no test split: {error.diagnostics[0].message}"])
             else:
                 faults += (d for d in error.diagnostics if d not in faults)
-    if not parts:
+    if not splits:
         raise DataError(faults)
-    return parts, faults
+    return splits, faults
 
 
-def _compare(parts: list[Split], name: str, place: Path | None) -> tuple[list[str], list[Diagnostic]]:
+def _compare(splits: list[Split], name: str, place: Path | None) -> tuple[list[str], list[Diagnostic]]:
     """What comparing the files of a known data set with the published ones says, and which files are damaged.
 
     A file is damaged if it has the published size and other bytes.
@@ -329,7 +327,7 @@ def _compare(parts: list[Split], name: str, place: Path | None) -> tuple[list[st
     from nin_spec.data.published import doubts, is_published, published_files
 
     damaged: list[Diagnostic] = []
-    remarks = [f"not as published: {doubt}" for part in parts for doubt in doubts(part, None)]
+    remarks = [f"not as published: {doubt}" for split in splits for doubt in doubts(split, None)]
     for path, download in published_files(name, place or place_of(name)):
         if is_published(path, download):
             remarks.append(f"{path}: the published file")
@@ -340,20 +338,20 @@ def _compare(parts: list[Split], name: str, place: Path | None) -> tuple[list[st
     return remarks, damaged
 
 
-def _counts(parts: list[Split]) -> list[list[int]]:
+def _counts(splits: list[Split]) -> list[list[int]]:
     """For each split the number of pictures of each class."""
     import numpy as np
 
-    return [np.bincount(part.labels, minlength=len(part.classes)).tolist() for part in parts]
+    return [np.bincount(split.labels, minlength=len(split.classes)).tolist() for split in splits]
 
 
-def _show_counts(parts: list[Split], counts: list[list[int]], printer: Printer) -> None:
+def _show_counts(splits: list[Split], counts: list[list[int]], printer: Printer) -> None:
     """Pictures by class and split."""
     from nin_spec.printing import columns
 
-    for part in parts:
-        printer.line(f"{part.part}: {part.where}")
-    header = ("", "class", *(part.part for part in parts))
-    rows = [(str(k), name, *(f"{count[k]:,}" for count in counts)) for k, name in enumerate(parts[0].classes)]
-    total = ("", "all", *(f"{len(part):,}" for part in parts))
+    for split in splits:
+        printer.line(f"{split.name}: {split.where}")
+    header = ("", "class", *(split.name for split in splits))
+    rows = [(str(k), name, *(f"{count[k]:,}" for count in counts)) for k, name in enumerate(splits[0].classes)]
+    total = ("", "all", *(f"{len(split):,}" for split in splits))
     printer.line("\n".join(columns([header, *rows, total], right={0, 2, 3})))

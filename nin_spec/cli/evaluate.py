@@ -55,7 +55,7 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--split",
-    "part_name",
+    "role",
     type=click.Choice(["test", "train", "validation"]),
     default="test",
     show_default=True,
@@ -92,7 +92,7 @@ def evaluate_command(
     subject: str,
     data: str | None,
     dataset: str | None,
-    part_name: Role,
+    role: Role,
     weights: str | None,
     overrides: tuple[str, ...],
     device: Device,
@@ -139,27 +139,27 @@ def evaluate_command(
     opened = measured(subject, {"--set": overrides}, overrides)
     found = open_subject(subject, opened, weights, (device, threads, options))
     run = opened if isinstance(opened, Run) else None
-    part, total = open_pictures(found, run, Asked(part_name, data, dataset, limit))
+    split, total = open_pictures(found, run, Asked(role, data, dataset, limit))
     tell([*found.remarks, *found.session.remarks])
     if found.session.metadata.weights.startswith("fresh"):
         tell([f"untrained weights ({found.session.metadata.weights}): the accuracy means nothing yet"])
-    with progress_bars(len(part)) as progress:
-        comparison = compare(found, part, batch, progress, wrong)
-    answer = as_dict(found, part, total, comparison, part_name)
+    with progress_bars(len(split)) as progress:
+        comparison = compare(found, split, batch, progress, wrong)
+    answer = as_dict(found, split, total, comparison, role)
     if run is not None and weights is None:
         answer["model"] |= whose(run)
         if data is None and dataset is None and limit is None:
-            keep(run, part_name, answer)
+            keep(run, role, answer)
     if wrong:
         answer |= wrong_as_dict(comparison)
     if form == "json":
         click.echo(json.dumps(answer, indent=2, ensure_ascii=False))
     else:
         owners = whose_accuracy(subject, weights) if isinstance(opened, Path) and weights is not None else ("", "")
-        show(found, part, total, comparison, part_name, owners)
+        show(found, split, total, comparison, role, owners)
         if wrong:
             click.echo("\n" + "\n".join(wrong_lines(comparison)))
-    drawn = {path: png for path, option in pictures.items() if (png := draw(option, comparison, found, part))}
+    drawn = {path: png for path, option in pictures.items() if (png := draw(option, comparison, found, split))}
     deliver(drawn, inputs, force=force)
     tell(f"wrote {path} ({len(data):,} bytes)" for path, data in drawn.items())
     return 0 if comparison.holds else 1
@@ -213,14 +213,14 @@ def open_pictures(subject: Subject, run: Run | None, asked: Asked) -> tuple[Spli
         dataset = location.resolve().stem
     own = run if dataset == subject.dataset else None
     if own is not None:
-        part = open_run_split(own, asked.split, location)
+        split = open_run_split(own, asked.split, location)
     elif asked.split == "validation":
-        raise click.UsageError("--split validation belongs to RUNDIR, whose recipe held it out")
+        raise click.UsageError("--split validation requires RUNDIR, whose recipe held it out")
     else:
-        part = open_split(dataset, asked.split, location)
+        split = open_split(dataset, asked.split, location)
     if asked.split == "test" or own is None:
-        warn(doubt for doubt in doubts(part, place_for(dataset, location)))
-    return part if asked.limit is None else sample(part, asked.limit, seed=0), len(part)
+        warn(doubt for doubt in doubts(split, place_for(dataset, location)))
+    return split if asked.limit is None else sample(split, asked.limit, seed=0), len(split)
 
 
 @contextlib.contextmanager
@@ -251,7 +251,7 @@ def pictures_asked(options: Mapping[str, str | None]) -> dict[Path, str]:
     return {Path(path): option for option, path in asked.items()}
 
 
-def draw(option: str, comparison: Comparison, subject: Subject, part: Split) -> bytes | None:
+def draw(option: str, comparison: Comparison, subject: Subject, split: Split) -> bytes | None:
     """The picture that an option asks for, sealed; None if it can't be drawn, which is said."""
     from nin_spec.diagrams.charts import confusion_png
     from nin_spec.diagrams.reliability import reliability_png
@@ -268,11 +268,11 @@ def draw(option: str, comparison: Comparison, subject: Subject, part: Split) -> 
         case "--reliability", Confidence() as confidence:
             data = reliability_png(confidence.as_dict())
         case _:
-            data = sheet_of(comparison, subject, part)
+            data = sheet_of(comparison, subject, split)
     return sealed(data, Kind.PNG)
 
 
-def sheet_of(comparison: Comparison, subject: Subject, part: Split) -> bytes:
+def sheet_of(comparison: Comparison, subject: Subject, split: Split) -> bytes:
     """The contact sheet of the wrong pictures, as the network sees them but for the normalisation."""
     import numpy as np
 
@@ -281,7 +281,7 @@ def sheet_of(comparison: Comparison, subject: Subject, part: Split) -> bytes:
 
     found = comparison.mistakes
     indices = np.array([mistake.index for mistake in found], np.int64)
-    pictures = part.pictures(indices, frame_of(subject.shape, subject.contract))
+    pictures = split.pictures(indices, frame_of(subject.shape, subject.contract))
     tiles = [
         Tile(
             picture,

@@ -19,7 +19,7 @@ SUREST = 0.9
 """Of this fraction of the pictures, those with the highest confidence, the accuracy is printed."""
 
 
-def as_dict(subject: Subject, part: Split, total: int, comparison: Comparison, split: str) -> dict[str, Any]:
+def as_dict(subject: Subject, split: Split, total: int, comparison: Comparison, role: str) -> dict[str, Any]:
     """The answer as plain data."""
     session, found = subject.session, comparison.as_dict()
     info = session.metadata
@@ -32,9 +32,9 @@ def as_dict(subject: Subject, part: Split, total: int, comparison: Comparison, s
         found["torch"] |= {"device": subject.torch_device}
     about = {
         "model": {"name": info.name, "hash": info.hash, "weights": info.weights},
-        "dataset": part.dataset,
-        "split": split,
-        "where": part.where,
+        "dataset": split.dataset,
+        "split": role,
+        "where": split.where,
         "split_images": total,
     }
     keys = ("accuracy", "top5", "loss", "ece", "images", "correct")
@@ -85,18 +85,18 @@ def whose_accuracy(subject: str, weights: str) -> tuple[str, str]:
 
 
 def show(
-    subject: Subject, part: Split, total: int, comparison: Comparison, name: str, owners: tuple[str, str] = ("", "")
+    subject: Subject, split: Split, total: int, comparison: Comparison, name: str, owners: tuple[str, str] = ("", "")
 ) -> None:
     """The totals, how far torch and onnxruntime agree, one row per class, and the confusion matrix."""
     evaluation, session = comparison.onnxruntime, subject.session
     count = f"{total:,}" if evaluation.images == total else f"{evaluation.images:,} of {total:,}"
-    click.echo(f"accuracy {evaluation.accuracy:.2%} of {count} ({part.dataset} {name}){owners[0]}")
+    click.echo(f"accuracy {evaluation.accuracy:.2%} of {count} ({split.dataset} {name}){owners[0]}")
     if owners[1] and comparison.torch is not None:
         click.echo(f"accuracy {comparison.torch.accuracy:.2%} of the same{owners[1]}")
     click.echo("  ".join(_further(evaluation)))
     if evaluation.confidence is not None:
         click.echo(confidence_line(evaluation.confidence, session.metadata.temperature))
-    click.echo(f"pictures from {part.where}")
+    click.echo(f"pictures from {split.where}")
     place = f"onnxruntime on {session.device} ({session.provider}, {session.precision})"
     if comparison.agreement is None:
         click.echo(f"{place}; no comparison with torch: {comparison.not_compared}")

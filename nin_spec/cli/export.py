@@ -179,7 +179,7 @@ def _require_something(
         raise click.UsageError(f"nothing to write: pass {wanted}")
     drawings.check(paths)
     if idle and not paths:
-        raise click.UsageError(f"{idle[0]} belongs to {', '.join(f'--{name}' for name in exporters)}")
+        raise click.UsageError(f"{idle[0]} requires {' or '.join(f'--{name}' for name in exporters)}")
 
 
 def _for_devices(
@@ -197,9 +197,9 @@ def _check_proof(targets: Mapping[str, Target], proving: Proving, reduction: Red
     measured = reduction.precision != "float32"
     proved = any(t.exporter.proof is Proof.PARITY for t in targets.values()) and (measured or not proving.skipped)
     if proving.options and (not proved or len(proving.devices) > 1):
-        raise click.UsageError("--device-option belongs to the proof on one --device")
+        raise click.UsageError("--device-option requires exactly one --device, for the proof of an ONNX file")
     if proving.devices and not proved:
-        raise click.UsageError("--device belongs to the proof of an ONNX file, and none is proved")
+        raise click.UsageError("--device requires the proof of an ONNX file, and none is proved")
 
 
 def _check_paths(paths: Mapping[str, str], drawings: Drawings) -> None:

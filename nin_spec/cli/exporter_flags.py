@@ -140,7 +140,7 @@ def targets_of(
     for name, exporter in exporters.items():
         for key in exporter.Options.model_fields:
             if words.get(key) is not None and key not in options:
-                raise click.UsageError(f"--{key.replace('_', '-')} belongs to --{name}")
+                raise click.UsageError(f"--{key.replace('_', '-')} requires --{name}")
     return {
         name: Target(exporters[name], check_options(exporters[name], _chosen(exporters[name], words)), path)
         for name, path in paths.items()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -117,6 +117,7 @@ def import_command(
             "text": text if spec is None else None,
             "weights": weights,
             "tensors": len(found.model.weights),
+            "parity": None if found.proof is None else asdict(found.proof),
             "remarks": list(remarks),
         }
     )

@@ -76,7 +76,7 @@ def settings_of(
             raise click.UsageError(f"--{key.replace('_', '-')} needs --precision: a float32 file loses no accuracy")
         return PrecisionSettings("float32")
     if not exports_onnx:
-        raise click.UsageError("--precision belongs to --onnx")
+        raise click.UsageError("--precision requires --onnx")
     max_drop = MAX_DROP if asked.max_drop is None else parse_drop(asked.max_drop)
     _refuse_idle(asked, measures=max_drop is not None)
     for device in devices:

@@ -31,7 +31,7 @@ _MOST_UNPACKED = 1 << 32
 """Most bytes of a compressed array, which must be unpacked into memory."""
 
 
-def open_archive(dataset: str, part: SplitName, path: Path, classes: tuple[str, ...] | None = None) -> ArraySplit:
+def open_archive(dataset: str, split: SplitName, path: Path, classes: tuple[str, ...] | None = None) -> ArraySplit:
     """A split of an .npz; arrays stored without compression are memory-mapped. Nothing is unpickled.
 
     Pictures are uint8 (n, H, W) or (n, H, W, 1 or 3), labels whole numbers (n,) or (n, 1). Without `classes`, the
@@ -41,18 +41,18 @@ def open_archive(dataset: str, part: SplitName, path: Path, classes: tuple[str, 
         with zipfile.ZipFile(path) as file:
             names = _names(path, file)
             labels = {p: _labels(path, file, names[p][1]) for p in names}
-            pictures = _pictures(path, file, names[part][0])
+            pictures = _pictures(path, file, names[split][0])
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
         raise damaged(path, f"it is not a complete .npz archive: {error}") from None
     except OSError as error:
         raise unreadable(path, error) from None
-    raw, name = labels[part], names[part][1]
+    raw, name = labels[split], names[split][1]
     if len(raw) != len(pictures):
-        raise damaged(path, f"{name} has {len(raw):,} labels, but {names[part][0]} has {len(pictures):,} pictures")
+        raise damaged(path, f"{name} has {len(raw):,} labels, but {names[split][0]} has {len(pictures):,} pictures")
     if classes is None:
         classes = numbered(1 + max(int(of.max()) for of in labels.values()))
     numbers = class_numbers(raw, len(classes), path, lambda k: f"{name}[{k}]")
-    return ArraySplit(dataset, part, str(path), classes, numbers, lambda indices: np.asarray(pictures[indices]))
+    return ArraySplit(dataset, split, str(path), classes, numbers, lambda indices: np.asarray(pictures[indices]))
 
 
 def is_archive(path: Path) -> bool:

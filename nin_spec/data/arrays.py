@@ -22,7 +22,7 @@ class ArraySplit:
     """`read` returns the raw pictures at some indices: (n, H, W) gray, or (n, H, W, 1 or 3)."""
 
     dataset: str
-    part: SplitName
+    name: SplitName
     where: str
     classes: tuple[str, ...]
     labels: Indices

@@ -15,35 +15,35 @@ _SAMPLE = 256
 _BATCH = 256
 
 
-def fingerprint(part: Split) -> str:
+def fingerprint(split: Split) -> str:
     """64 hex digits that identify this split: a hash of all labels and of 256 pictures spread over it.
 
     For folders, the pictures' names and sizes are hashed instead of their pixels. Cheap, so it does not prove that
     every pixel is equal.
     """
-    count = len(part)
+    count = len(split)
     sample = np.unique(np.linspace(0, count - 1, min(_SAMPLE, count)).astype(np.int64))
-    digest = hashlib.sha256(f"nin-spec part {count} {len(part.classes)}\n".encode())
-    digest.update(part.labels.astype("<i8").tobytes())
-    digest.update(evidence_of(part, sample))
+    digest = hashlib.sha256(f"nin-spec part {count} {len(split.classes)}\n".encode())
+    digest.update(split.labels.astype("<i8").tobytes())
+    digest.update(evidence_of(split, sample))
     return digest.hexdigest()
 
 
-def check_headers(part: Split) -> list[Diagnostic]:
+def check_headers(split: Split) -> list[Diagnostic]:
     """One diagnostic for each file without the header of a picture: cheap, before training. None for arrays."""
-    return part.headers(np.arange(len(part))) if isinstance(part, Headed) else []
+    return split.headers(np.arange(len(split))) if isinstance(split, Headed) else []
 
 
-def check_split(part: Split, progress: Callable[[int], object] | None = None) -> list[Diagnostic]:
+def check_split(split: Split, progress: Callable[[int], object] | None = None) -> list[Diagnostic]:
     """Read every picture; one diagnostic for each damaged one.
 
     `progress` is called with the number of pictures read so far.
     """
     frame, found = Frame(3, 8, 8), list[Diagnostic]()
-    for start in range(0, len(part), _BATCH):
-        batch = np.arange(start, min(start + _BATCH, len(part)))
+    for start in range(0, len(split), _BATCH):
+        batch = np.arange(start, min(start + _BATCH, len(split)))
         try:
-            part.pictures(batch, frame)
+            split.pictures(batch, frame)
         except DataError as error:
             found.extend(error.diagnostics)
         if progress is not None:

@@ -62,13 +62,13 @@ LAYOUTS = {
 """See https://www.cs.toronto.edu/~kriz/cifar.html. CIFAR-100 has coarse labels, then fine ones."""
 
 
-def open_cifar(dataset: str, part: SplitName, location: Path, classes: tuple[str, ...]) -> ArraySplit:
+def open_cifar(dataset: str, split: SplitName, location: Path, classes: tuple[str, ...]) -> ArraySplit:
     """A split from the folder of .bin files, its parent folder, or the downloaded .tar.gz.
 
     There may be fewer records than published, but only complete ones. Raises DataError.
     """
     layout = LAYOUTS[dataset]
-    where, files = _find(dataset, layout.files[part], location)
+    where, files = _find(dataset, layout.files[split], location)
     labels, pictures = [], []
     for name, data in files:
         records = _records(layout, name, data)
@@ -77,7 +77,7 @@ def open_cifar(dataset: str, part: SplitName, location: Path, classes: tuple[str
     blocks = Blocks(pictures)
     joined = np.concatenate(labels)
     joined.setflags(write=False)
-    return ArraySplit(dataset, part, str(where), classes, joined, lambda indices: _planes(blocks.take(indices)))
+    return ArraySplit(dataset, split, str(where), classes, joined, lambda indices: _planes(blocks.take(indices)))
 
 
 def _planes(flat: Pixels) -> Pixels:
@@ -165,7 +165,7 @@ def unpack(dataset: str, folder: Path) -> str:
     elsewhere.
     """
     layout = LAYOUTS[dataset]
-    target, names = folder / layout.folder, tuple(name for part in layout.files.values() for name in part)
+    target, names = folder / layout.folder, tuple(name for split in layout.files.values() for name in split)
     if all((target / name).is_file() for name in names):
         return f"{target}: already unpacked"
     found = members(folder / layout.archive, names)
@@ -180,7 +180,7 @@ def unpack(dataset: str, folder: Path) -> str:
 def is_complete(dataset: str, folder: Path) -> bool:
     """True if a folder has the archive, or all the .bin files, directly or in a subfolder."""
     layout = LAYOUTS[dataset]
-    names = [name for part in layout.files.values() for name in part]
+    names = [name for split in layout.files.values() for name in split]
     below = (folder, folder / layout.folder)
     return (folder / layout.archive).is_file() or any(all((f / n).is_file() for n in names) for f in below)
 

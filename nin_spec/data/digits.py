@@ -24,12 +24,12 @@ TEST_SHARE, SEED = 0.2, 0
 
 
 @cache
-def open_digits(part: SplitName) -> ArraySplit:
+def open_digits(split: SplitName) -> ArraySplit:
     """A fixed fifth of each class is the test split; the rest is the training split."""
     images, labels = (_HERE / f"digits-{name}-ubyte.gz" for name in ("images-idx3", "labels-idx1"))
-    every = pair_up("digits", part, images, labels, tuple("0123456789"))
-    chosen = hold_out(every.labels, TEST_SHARE, SEED)[part == "test"]
+    every = pair_up("digits", split, images, labels, tuple("0123456789"))
+    chosen = hold_out(every.labels, TEST_SHARE, SEED)[split == "test"]
     mine = every.labels[chosen]
     mine.setflags(write=False)
     where = "the digits bundled with nin-spec"
-    return ArraySplit("digits", part, where, every.classes, mine, lambda k: _SCALED[every.read(chosen[k])])
+    return ArraySplit("digits", split, where, every.classes, mine, lambda k: _SCALED[every.read(chosen[k])])

@@ -36,7 +36,7 @@ class FolderSplit:
     """Picture k is the file `files[k]`, a path below `root`."""
 
     dataset: str
-    part: SplitName
+    name: SplitName
     where: str
     classes: tuple[str, ...]
     labels: Indices
@@ -115,7 +115,7 @@ def has_classes(folder: Path) -> bool:
     return bool(_classes(folder))
 
 
-def look_over(dataset: str, part: SplitName, folder: Path) -> tuple[FolderSplit, list[Diagnostic]]:
+def look_over(dataset: str, split: SplitName, folder: Path) -> tuple[FolderSplit, list[Diagnostic]]:
     """A split of a folder of pictures: the usable files, with diagnostics for the rest, to check everything at once.
 
     Classes are the sorted names of the training split's class folders. The test split is DIR/test, else DIR/val.
@@ -123,42 +123,42 @@ def look_over(dataset: str, part: SplitName, folder: Path) -> tuple[FolderSplit,
     test split. Hidden and system files (Thumbs.db, desktop.ini) are skipped, links are followed.
     """
     if not is_split(folder):
-        return _undivided(dataset, part, folder)
+        return _undivided(dataset, split, folder)
     classes = _classes(folder / "train")
     test = next((folder / name for name in TEST_FOLDERS if _classes(folder / name)), None)
     faults: list[Diagnostic] = []
     if test is not None and (strange := [name for name in _classes(test) if name not in classes]):
         faults += misfit(f"{test} has classes that {folder / 'train'} does not have: {_few(strange)}").diagnostics
-    if part == "train":
-        return _listed(dataset, part, folder / "train", classes, faults)
+    if split == "train":
+        return _listed(dataset, split, folder / "train", classes, faults)
     if test is None:
         hint = (
             f"put test pictures into {folder / 'test'}/CLASS/, or remove the train/ level, so that a fifth is held out"
         )
         raise missing(f"{folder} has train/ but neither test/ nor val/ with class folders", hint)
-    return _listed(dataset, part, test, classes, faults)
+    return _listed(dataset, split, test, classes, faults)
 
 
-def _undivided(dataset: str, part: SplitName, folder: Path) -> tuple[FolderSplit, list[Diagnostic]]:
+def _undivided(dataset: str, split: SplitName, folder: Path) -> tuple[FolderSplit, list[Diagnostic]]:
     classes = _classes(folder)
     if not classes:
         raise missing(
             f"{folder} has no class folders",
             f"put pictures into {folder}/train/CLASS/ or {folder}/CLASS/; for arrays, pass the .npz file",
         )
-    every, faults = _listed(dataset, part, folder, classes, [])
+    every, faults = _listed(dataset, split, folder, classes, [])
     keys = [int.from_bytes(hashlib.sha256(_bytes(name)).digest()[:8], "big") for name in every.files]
-    chosen = smallest(every.labels, TEST_SHARE, np.array(keys, np.uint64))[part == "test"]
-    share = "a fixed fifth of each class" if part == "test" else "all but a fixed fifth of each class"
+    chosen = smallest(every.labels, TEST_SHARE, np.array(keys, np.uint64))[split == "test"]
+    share = "a fixed fifth of each class" if split == "test" else "all but a fixed fifth of each class"
     where = f"{folder} ({share}; it has no train/)"
     files = tuple(every.files[k] for k in chosen)
     if not files and not faults:
-        raise misfit(f"{folder} has too few pictures to hold out a fifth of them for the {part} split")
-    return FolderSplit(dataset, part, where, classes, _frozen(every.labels[chosen]), every.root, files), faults
+        raise misfit(f"{folder} has too few pictures to hold out a fifth of them for the {split} split")
+    return FolderSplit(dataset, split, where, classes, _frozen(every.labels[chosen]), every.root, files), faults
 
 
 def _listed(
-    dataset: str, part: SplitName, root: Path, classes: tuple[str, ...], faults: list[Diagnostic]
+    dataset: str, split: SplitName, root: Path, classes: tuple[str, ...], faults: list[Diagnostic]
 ) -> tuple[FolderSplit, list[Diagnostic]]:
     """Every picture in the class folders, by class and name; problems are appended to `faults`."""
     if unsayable := [name for name in classes if not name.isprintable()]:
@@ -179,7 +179,7 @@ def _listed(
         message = f"{root} has {counted(len(strange), 'file')} that are not pictures: {_few(strange)}"
         faults += misfit(message, f"pictures are {', '.join(FORMATS)} files; move the others away").diagnostics
     labels = np.repeat(np.arange(len(classes)), counts)
-    return FolderSplit(dataset, part, str(root), classes, _frozen(labels), str(root), tuple(files)), faults
+    return FolderSplit(dataset, split, str(root), classes, _frozen(labels), str(root), tuple(files)), faults
 
 
 def _sorted_out(folder: Path) -> tuple[list[str], list[str]]:

@@ -20,27 +20,27 @@ _MAX_UNPACKED = 8 << 30
 
 
 def open_idx(
-    dataset: str, part: SplitName, folder: Path, classes: tuple[str, ...] | None = None, inside: tuple[str, ...] = ()
+    dataset: str, split: SplitName, folder: Path, classes: tuple[str, ...] | None = None, inside: tuple[str, ...] = ()
 ) -> ArraySplit:
     """A split in the format of MNIST: train-images-idx3-ubyte and the three related files, .gz or not.
 
     The files are in the folder, in its raw/, or in one of the subfolders `inside`. Without `classes`, the largest label
     of both splits gives their number. Raises DataError.
     """
-    images, labels = (find_idx(folder, PREFIXES[part], what, inside) for what in ("images", "labels"))
+    images, labels = (find_idx(folder, PREFIXES[split], what, inside) for what in ("images", "labels"))
     if classes is None:
         found = (find_idx(folder, prefix, "labels", inside) for prefix in PREFIXES.values())
         classes = numbered(1 + max(int(read_idx(path, 1).max()) for path in found))
-    return pair_up(dataset, part, images, labels, classes)
+    return pair_up(dataset, split, images, labels, classes)
 
 
-def pair_up(dataset: str, part: SplitName, images: Path, labels: Path, classes: tuple[str, ...]) -> ArraySplit:
+def pair_up(dataset: str, split: SplitName, images: Path, labels: Path, classes: tuple[str, ...]) -> ArraySplit:
     """The split of two files, checked to belong together."""
     pictures, raw = read_idx(images, 3), read_idx(labels, 1)
     if len(pictures) != len(raw):
         raise damaged(labels, f"it has {len(raw):,} labels, but {images.name} has {len(pictures):,} pictures")
     numbers = class_numbers(raw, len(classes), labels, lambda k: f"byte {8 + k}{_unpacked(labels)}")
-    return ArraySplit(dataset, part, str(images), classes, numbers, lambda indices: np.asarray(pictures[indices]))
+    return ArraySplit(dataset, split, str(images), classes, numbers, lambda indices: np.asarray(pictures[indices]))
 
 
 def has_idx(folder: Path, inside: tuple[str, ...] = ()) -> bool:

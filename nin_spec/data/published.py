@@ -14,22 +14,22 @@ _HASHED = 64 << 20
 """Largest file in bytes whose checksum is cheap."""
 
 
-def doubts(part: Split, location: Path | None) -> list[str]:
+def doubts(split: Split, location: Path | None) -> list[str]:
     """Why a complete split is not the published one; empty if it may be.
 
     Checks the number of pictures, the sizes of the files at `location`, and the SHA-256 of the first.
     """
-    entry = CATALOG.get(part.dataset)
+    entry = CATALOG.get(split.dataset)
     if entry is None:
         return []
     found = []
-    published = entry.counts[part.part == "test"]
-    if len(part) != published:
+    published = entry.counts[split.name == "test"]
+    if len(split) != published:
         found.append(
-            f"{part.where} has {counted(len(part), 'picture')} ({part.part}), but {entry.title} has {published:,}"
+            f"{split.where} has {counted(len(split), 'picture')} ({split.name}), but {entry.title} has {published:,}"
         )
     elif location is not None:
-        files = published_files(part.dataset, location)
+        files = published_files(split.dataset, location)
         wrong = [path for path, download in files if path.stat().st_size != download.size]
         small = [(path, download) for path, download in files if download.size <= _HASHED]
         if not wrong and small and not is_published(*small[0]):

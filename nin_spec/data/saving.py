@@ -18,19 +18,19 @@ from nin_spec.files import write_atomic
 from nin_spec.pictures import Pixels
 
 
-def save_pictures(part: Split, indices: Indices, folder: Path, *, replace: bool = False) -> list[Path]:
+def save_pictures(split: Split, indices: Indices, folder: Path, *, replace: bool = False) -> list[Path]:
     """Write the pictures at these indices as `SPLIT-INDEX-CLASS.png` into an existing `folder`.
 
     They keep their size. A different file of that name is replaced only with `replace`. Raises DataError if the data
     set is a folder of pictures already, ExportError if writing fails, or would overwrite a different file.
     """
     made: dict[Path, bytes] = {}
-    width = len(str(max(len(part) - 1, 0)))
-    for number, pixels in zip(indices, raw_pictures(part, indices), strict=True):
-        label = re.sub(r"[^\w.-]+", "-", part.classes[part.labels[number]])
+    width = len(str(max(len(split) - 1, 0)))
+    for number, pixels in zip(indices, raw_pictures(split, indices), strict=True):
+        label = re.sub(r"[^\w.-]+", "-", split.classes[split.labels[number]])
         data = io.BytesIO()
         Image.fromarray(pixels[..., 0] if pixels.shape[-1:] == (1,) else pixels).save(data, "PNG")
-        made[folder / f"{part.part}-{number:0{width}}-{label}.png"] = data.getvalue()
+        made[folder / f"{split.name}-{number:0{width}}-{label}.png"] = data.getvalue()
     for path, content in made.items():
         if not replace and path.is_file() and path.read_bytes() != content:
             hint = "pass another folder, or --force"
@@ -40,11 +40,11 @@ def save_pictures(part: Split, indices: Indices, folder: Path, *, replace: bool 
     return list(made)
 
 
-def raw_pictures(part: Split, indices: Indices) -> Pixels:
+def raw_pictures(split: Split, indices: Indices) -> Pixels:
     """The pictures as stored: (n, H, W) gray, or (n, H, W, 1 or 3)."""
-    while isinstance(part, View):
-        indices = part.chosen[indices]
-        part = part.base
-    if not isinstance(part, ArraySplit):
-        raise missing(f"{part.where} is a folder of pictures already", "pass its files to nin-spec run")
-    return np.asarray(part.read(indices))
+    while isinstance(split, View):
+        indices = split.chosen[indices]
+        split = split.base
+    if not isinstance(split, ArraySplit):
+        raise missing(f"{split.where} is a folder of pictures already", "pass its files to nin-spec run")
+    return np.asarray(split.read(indices))

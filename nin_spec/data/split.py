@@ -37,7 +37,7 @@ class Split(Protocol):
     @property
     def dataset(self) -> str: ...
     @property
-    def part(self) -> SplitName: ...
+    def name(self) -> SplitName: ...
     @property
     def where(self) -> str: ...
     @property
@@ -76,13 +76,13 @@ class Listed(Protocol):
     def names(self, indices: Indices) -> list[str]: ...
 
 
-def names_of(part: Split, indices: Indices) -> list[str]:
+def names_of(split: Split, indices: Indices) -> list[str]:
     """A name for each of these pictures: its file below the split's folder, else its index, `test[17]`."""
-    return part.names(indices) if isinstance(part, Listed) else [f"{part.part}[{int(k)}]" for k in indices]
+    return split.names(indices) if isinstance(split, Listed) else [f"{split.name}[{int(k)}]" for k in indices]
 
 
-def evidence_of(part: Split, indices: Indices) -> bytes:
+def evidence_of(split: Split, indices: Indices) -> bytes:
     """Bytes that identify these pictures: the split's own evidence if it has any."""
-    if isinstance(part, Evidence):
-        return part.evidence(indices)
-    return part.pictures(indices, Frame(3, 32, 32)).tobytes()
+    if isinstance(split, Evidence):
+        return split.evidence(indices)
+    return split.pictures(indices, Frame(3, 32, 32)).tobytes()

@@ -14,9 +14,9 @@ from nin_spec.data.matlab import read_matlab
 from nin_spec.data.split import SplitName
 
 
-def open_svhn(dataset: str, part: SplitName, folder: Path, classes: tuple[str, ...]) -> ArraySplit:
+def open_svhn(dataset: str, split: SplitName, folder: Path, classes: tuple[str, ...]) -> ArraySplit:
     """A split, unpacked into memory. The digit 0 is class 10 in the files, and class 0 here. Raises DataError."""
-    path = folder / f"{part}_32x32.mat"
+    path = folder / f"{split}_32x32.mat"
     if not path.is_file():
         raise missing(f"{folder} does not contain {path.name}")
     variables = read_matlab(path, ("X", "y"))
@@ -31,12 +31,12 @@ def open_svhn(dataset: str, part: SplitName, folder: Path, classes: tuple[str, .
     labels = np.where(raw == 10, 0, raw)
     labels.setflags(write=False)
     pictures = np.moveaxis(x, 3, 0)
-    return ArraySplit(dataset, part, str(path), classes, labels, lambda indices: pictures[indices])
+    return ArraySplit(dataset, split, str(path), classes, labels, lambda indices: pictures[indices])
 
 
 def is_complete(folder: Path) -> bool:
     """True if both splits exist."""
-    return all((folder / f"{part}_32x32.mat").is_file() for part in ("train", "test"))
+    return all((folder / f"{split}_32x32.mat").is_file() for split in ("train", "test"))
 
 
 def _variable(path: Path, variables: dict[str, NDArray[Any]], name: str) -> NDArray[Any]:

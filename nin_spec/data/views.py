@@ -27,8 +27,8 @@ class View:
         return self.base.dataset
 
     @property
-    def part(self) -> SplitName:
-        return self.base.part
+    def name(self) -> SplitName:
+        return self.base.name
 
     @property
     def where(self) -> str:
@@ -53,31 +53,31 @@ class View:
         return len(self.chosen)
 
 
-def subset(part: Split, indices: Indices) -> Split:
+def subset(split: Split, indices: Indices) -> Split:
     """The pictures at these indices, in this order."""
     chosen = np.array(indices, np.int64)
-    return View(part, chosen, part.labels[chosen], part.classes)
+    return View(split, chosen, split.labels[chosen], split.classes)
 
 
-def sample(part: Split, count: int, seed: int) -> Split:
+def sample(split: Split, count: int, seed: int) -> Split:
     """A sample of `count` pictures, stratified by class, since the first pictures of a folder all belong to one.
 
     Raises DataError if every class has only one picture.
     """
-    if count >= len(part):
-        return part
-    chosen = hold_out(part.labels, count / len(part), seed)[1]
+    if count >= len(split):
+        return split
+    chosen = hold_out(split.labels, count / len(split), seed)[1]
     if not len(chosen):
-        hint = f"pass {len(part):,} or more, or remove the limit"
-        raise misfit(f"{part.where} has too few pictures per class for a stratified sample of {count:,}", hint)
-    return subset(part, chosen)
+        hint = f"pass {len(split):,} or more, or remove the limit"
+        raise misfit(f"{split.where} has too few pictures per class for a stratified sample of {count:,}", hint)
+    return subset(split, chosen)
 
 
-def renamed(part: Split, classes: tuple[str, ...]) -> Split:
+def renamed(split: Split, classes: tuple[str, ...]) -> Split:
     """The same split under other class names."""
-    return View(part, np.arange(len(part)), part.labels, classes)
+    return View(split, np.arange(len(split)), split.labels, classes)
 
 
-def renumbered(part: Split, classes: tuple[str, ...], numbers: Indices) -> Split:
+def renumbered(split: Split, classes: tuple[str, ...], numbers: Indices) -> Split:
     """The same split where class k becomes `numbers[k]`, with the names `classes`."""
-    return View(part, np.arange(len(part)), numbers[part.labels], classes)
+    return View(split, np.arange(len(split)), numbers[split.labels], classes)

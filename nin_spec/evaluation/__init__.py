@@ -10,7 +10,7 @@ comparison.py   the modules above put together
 calibrating.py  the temperature of a run
 
 >>> from nin_spec.evaluation import evaluate
->>> evaluate(model, part).accuracy  # doctest: +SKIP
+>>> evaluate(model, split).accuracy  # doctest: +SKIP
 """
 
 from nin_spec.evaluation.agreement import Agreement, Disagreement

@@ -51,7 +51,7 @@ class Agreement:
         return asdict(self) | {"first": [asdict(d) for d in self.first]}
 
 
-def agreement_of(torch: Scores, onnxruntime: Scores, part: Split) -> Agreement:
+def agreement_of(torch: Scores, onnxruntime: Scores, split: Split) -> Agreement:
     """The agreement of two arrays of scores (n, classes) for the pictures of a split.
 
     Among equal scores the lowest class wins.
@@ -62,12 +62,12 @@ def agreement_of(torch: Scores, onnxruntime: Scores, part: Split) -> Agreement:
         Disagreement(
             image=int(k),
             file=file,
-            true=int(part.labels[k]),
+            true=int(split.labels[k]),
             torch=int(ours[k]),
             onnxruntime=int(theirs[k]),
             margin=float(torch[k, ours[k]] - torch[k, theirs[k]]),
         )
-        for k, file in zip(apart[:SHOWN], names_of(part, apart[:SHOWN]), strict=True)
+        for k, file in zip(apart[:SHOWN], names_of(split, apart[:SHOWN]), strict=True)
     )
     difference = float(np.abs(torch.astype(np.float64) - onnxruntime).max())
     return Agreement(len(ours), len(ours) - len(apart), difference, first)

@@ -84,26 +84,26 @@ def calibrate(  # noqa: PLR0913 keywords
         DataError: unreadable pictures. DeviceError: the device can't run here. ExportError: the folder is read-only.
     """
     digest, raw = run.digest, run.uncalibrated()
-    part = open_run_split(run, "validation", None if data is None else Path(data))
-    part = match_classes(part, raw.card.labels, raw.card.classes)
+    split = open_run_split(run, "validation", None if data is None else Path(data))
+    split = match_classes(split, raw.card.labels, raw.card.classes)
 
     def measure(model: Model, name: str) -> tuple[Scores, Output]:
         (content,) = make(model, "onnx", {}).files.values()
         session = open_session(content, device, threads, options=options)
         shape = cast("Shape", model.graph.input.shape)
         told = progress(name) if progress else None
-        scores = session_scores(session, part, model.card.preprocessing, shape, batch, told)
+        scores = session_scores(session, split, model.card.preprocessing, shape, batch, told)
         return scores, session.metadata.output or "scores"
 
     scores, kind = measure(raw, "before")
-    temperature = _fitted(run, log_probabilities(scores, kind), part)
+    temperature = _fitted(run, log_probabilities(scores, kind), split)
     calibrated, _ = measure(with_temperature(raw, temperature), "after")
-    before, after = (evaluation_of(found, part.labels, part.classes, kind) for found in (scores, calibrated))
+    before, after = (evaluation_of(found, split.labels, split.classes, kind) for found in (scores, calibrated))
     fitted = FittedTemperature(
         temperature=temperature,
         weights_sha256=digest,
-        images=len(part),
-        fingerprint=fingerprint(part),
+        images=len(split),
+        fingerprint=fingerprint(split),
         accuracy=after.accuracy,
         before=_quality(before),
         after=_quality(after),
@@ -119,10 +119,10 @@ def _quality(found: Evaluation) -> Quality:
     return Quality(ece=found.confidence.ece, loss=found.loss, mean_confidence=found.confidence.mean)
 
 
-def _fitted(run: Run, logs: NDArray[np.float64], part: Split) -> float:
-    found = fit_temperature(logs, part.labels)
+def _fitted(run: Run, logs: NDArray[np.float64], split: Split) -> float:
+    found = fit_temperature(logs, split.labels)
     if found is None:
-        message = f"{run.path} can't be calibrated: its classes of {part.where} are no better than chance"
+        message = f"{run.path} can't be calibrated: its classes of {split.where} are no better than chance"
         raise TrainingError(
             Code.RUN_UNUSABLE, message, hint="train it first; nin-spec evaluate shows what it has learnt"
         )

@@ -74,7 +74,7 @@ class Comparison:
 
 def evaluate(
     model: Model | Run,
-    part: Split | Role = "test",
+    split: Split | Role = "test",
     device: Device = "cpu",
     *,
     data: str | Path | None = None,
@@ -82,7 +82,7 @@ def evaluate(
 ) -> Comparison:
     """Evaluate a model or a run's result in torch and, exported, in onnxruntime: `evaluate(model, "test")`.
 
-    `part` is the split `test` or `train` of the recipe's data set, or of `dataset`, read from the folder or .npz
+    `split` is the split `test` or `train` of the recipe's data set, or of `dataset`, read from the folder or .npz
     `data`, else from its fetched location (for a run, from its recorded path). For a run, `train` has the pictures
     trained on, and `validation` those that chose its epoch. It may also be a Split, from
     nin_spec.data.open_split("mnist", "test", Path("mnist")).
@@ -96,30 +96,30 @@ def evaluate(
     if not isinstance(model, Model | Run):
         raise TypeError("evaluate takes a model or a run: network.with_weights(file), or nin_spec.open_run(folder)")
     location = None if data is None else Path(data)
-    pictures = _opened(model, part, location, dataset) if isinstance(part, str) else part
+    pictures = _opened(model, split, location, dataset) if isinstance(split, str) else split
     return compare(subject_of(model if isinstance(model, Model) else model.model(), device), pictures)
 
 
-def _opened(model: Model | Run, part: Role, location: Path | None, dataset: str | None) -> Split:
+def _opened(model: Model | Run, split: Role, location: Path | None, dataset: str | None) -> Split:
     """The split of that name."""
     if isinstance(model, Run) and dataset in {None, model.dataset}:
-        return open_run_split(model, part, location)
-    if part == "validation":
+        return open_run_split(model, split, location)
+    if split == "validation":
         raise ValueError("only a run has a validation split: pass nin_spec.open_run(folder)")
     name = dataset or (model.card.dataset if isinstance(model, Model) else model.dataset)
     if not name and location is None:
         raise ValueError("the model's spec does not name a data set: pass dataset=NAME, or data=PATH")
-    return open_split(name or Path(str(location)).resolve().stem, part, location)
+    return open_split(name or Path(str(location)).resolve().stem, split, location)
 
 
 def compare(
-    subject: Subject, part: Split, batch: int = BATCH, progress: ProgressOf | None = None, wrong: int = 0
+    subject: Subject, split: Split, batch: int = BATCH, progress: ProgressOf | None = None, wrong: int = 0
 ) -> Comparison:
     """The same for a subject, with at most `wrong` mistakes. torch evaluates all pictures first, then onnxruntime."""
-    part = match_classes(part, subject.labels, subject.classes)
-    if not len(part):
-        raise DataError(Code.DATA_MISFIT, f"{part.where} has no pictures to score")
-    given = (part, subject.contract, subject.shape, batch)
+    split = match_classes(split, subject.labels, subject.classes)
+    if not len(split):
+        raise DataError(Code.DATA_MISFIT, f"{split.where} has no pictures to score")
+    given = (split, subject.contract, subject.shape, batch)
     output = subject.session.metadata.output
     ours = None
     if subject.module is not None:
@@ -129,11 +129,11 @@ def compare(
             )
     theirs = session_scores(subject.session, *given, progress("onnxruntime") if progress else None)
     return Comparison(
-        evaluation_of(theirs, part.labels, part.classes, output),
-        None if ours is None else evaluation_of(ours, part.labels, part.classes, output),
-        None if ours is None else agreement_of(ours, theirs, part),
+        evaluation_of(theirs, split.labels, split.classes, output),
+        None if ours is None else evaluation_of(ours, split.labels, split.classes, output),
+        None if ours is None else agreement_of(ours, theirs, split),
         subject.not_compared,
         subject.session.metadata.precision,
         subject.session.metadata.max_drop,
-        mistakes_of(theirs, part, output, wrong),
+        mistakes_of(theirs, split, output, wrong),
     )

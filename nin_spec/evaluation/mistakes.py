@@ -33,22 +33,22 @@ class Mistake:
         return asdict(self)
 
 
-def mistakes_of(scores: Scores, part: Split, output: Output | None, count: int) -> tuple[Mistake, ...]:
+def mistakes_of(scores: Scores, split: Split, output: Output | None, count: int) -> tuple[Mistake, ...]:
     """The wrong pictures of a split with these scores (n, C), at most `count` of them, the surest first.
 
     Without probabilities, those first whose score is furthest above that of their true class.
     """
     said = best(scores)
     values = scores.astype(np.float64) if output is None else probabilities(scores, output)
-    high, own = (np.take_along_axis(values, of[:, None], 1)[:, 0] for of in (said, part.labels))
-    wrong = np.flatnonzero(said != part.labels)
+    high, own = (np.take_along_axis(values, of[:, None], 1)[:, 0] for of in (said, split.labels))
+    wrong = np.flatnonzero(said != split.labels)
     worst = wrong[np.argsort(-(high - own if output is None else high)[wrong], kind="stable")][:count]
-    files, names = names_of(part, worst), part.classes
+    files, names = names_of(split, worst), split.classes
     return tuple(
         Mistake(
             int(k),
             file,
-            names[part.labels[k]],
+            names[split.labels[k]],
             names[said[k]],
             None if output is None else float(high[k]),
             None if output is None else float(own[k]),

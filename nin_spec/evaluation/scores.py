@@ -38,7 +38,7 @@ BATCH = 256
 
 def module_scores(  # noqa: PLR0913, PLR0917 model, data and settings
     module: NiNModule,
-    part: Split,
+    split: Split,
     contract: Preprocessing,
     shape: Shape,
     batch: int = BATCH,
@@ -59,16 +59,16 @@ def module_scores(  # noqa: PLR0913, PLR0917 model, data and settings
     module.eval()
     try:
         with torch.inference_mode(), _exact(sample.device):
-            coming = inputs(part, contract, shape, dtype, batch, replace(contract, layout="CHW") if pixels else None)
+            coming = inputs(split, contract, shape, dtype, batch, replace(contract, layout="CHW") if pixels else None)
             made = (_forward(module, torch.from_numpy(x).to(sample.device, sample.dtype)) for x in coming)
-            return _collect(made, part, "torch", progress)
+            return _collect(made, split, "torch", progress)
     finally:
         module.train(was_training)
 
 
 def session_scores(  # noqa: PLR0913, PLR0917 the same
     session: Session,
-    part: Split,
+    split: Split,
     contract: Preprocessing,
     shape: Shape,
     batch: int = BATCH,
@@ -80,12 +80,12 @@ def session_scores(  # noqa: PLR0913, PLR0917 the same
     """
     fixed = session.input_shape[0]
     raw_as = contract if session.takes_pixels else None
-    coming = inputs(part, contract, shape, session.dtype, fixed or batch, raw_as)
-    return _collect((_run(session, x, fixed or len(x)) for x in coming), part, "onnxruntime", progress)
+    coming = inputs(split, contract, shape, session.dtype, fixed or batch, raw_as)
+    return _collect((_run(session, x, fixed or len(x)) for x in coming), split, "onnxruntime", progress)
 
 
 def inputs(  # noqa: PLR0913, PLR0917 pictures and preprocessing
-    part: Split,
+    split: Split,
     contract: Preprocessing,
     shape: Shape,
     dtype: DTypeLike,
@@ -96,16 +96,16 @@ def inputs(  # noqa: PLR0913, PLR0917 pictures and preprocessing
     if shape[0] not in (1, 3):
         message = f"a picture has 1 or 3 channels, but the model takes {show(shape)}"
         raise InputError(Code.INPUT_UNUSABLE, message)
-    if not len(part):
-        raise DataError(Code.DATA_MISFIT, f"the {part.part} split of {part.dataset} has no pictures")
+    if not len(split):
+        raise DataError(Code.DATA_MISFIT, f"the {split.name} split of {split.dataset} has no pictures")
     frame = frame_of(shape, contract)
-    numbers = np.arange(len(part))
+    numbers = np.arange(len(split))
     cuts = [numbers[k : k + batch] for k in range(0, len(numbers), batch)]
 
     def prepare(pictures: Pixels) -> Array:
         return raw(pictures, raw_as, dtype) if raw_as else normalise(pictures, contract, dtype, shape[0])
 
-    return read_ahead(lambda cut: prepare(part.pictures(cut, frame)), cuts, 1)
+    return read_ahead(lambda cut: prepare(split.pictures(cut, frame)), cuts, 1)
 
 
 def _forward(module: NiNModule, x: torch.Tensor) -> Array:
@@ -137,20 +137,22 @@ def _row_each(scores: Array, count: int) -> Array:
     return scores
 
 
-def _collect(made: Iterable[Array], part: Split, runtime: str, progress: Progress | None) -> Array:
+def _collect(made: Iterable[Array], split: Split, runtime: str, progress: Progress | None) -> Array:
     """All scores in one array, checked batch by batch."""
     found: list[Array] = []
     for scores in made:
-        _check(scores, part, runtime, done=sum(map(len, found)))
+        _check(scores, split, runtime, done=sum(map(len, found)))
         found.append(scores)
         if progress is not None:
             progress(len(scores))
     return np.concatenate(found)
 
 
-def _check(scores: Array, part: Split, runtime: str, done: int) -> None:
-    if scores.ndim != 2 or scores.shape[1] != len(part.classes):
-        message = f"the model returns scores of shape {show(scores.shape)}, but {part.dataset} has {len(part.classes)}"
+def _check(scores: Array, split: Split, runtime: str, done: int) -> None:
+    if scores.ndim != 2 or scores.shape[1] != len(split.classes):
+        message = (
+            f"the model returns scores of shape {show(scores.shape)}, but {split.dataset} has {len(split.classes)}"
+        )
         raise DataError(Code.DATA_MISFIT, f"{message} classes")
     finite = np.isfinite(scores).all(1)
     if not finite.all():

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,7 @@ from nin_spec.ir.types import ShapeError, TensorType
 from nin_spec.model import Preprocessing
 
 Array = NDArray[np.floating[Any]]
+_Rule = TypeVar("_Rule")
 
 
 @dataclass(frozen=True)
@@ -88,3 +89,16 @@ def reading(origin: str, what: str = "it can't be read") -> Iterator[None]:
 def refusal(origin: str, why: str, hint: str | None = None) -> ForeignModelError:
     """What is outside the language, at the original's own name."""
     return ForeignModelError(Code.IMPORT, f"{origin}: {why}", hint=hint)
+
+
+def registry(rules: dict[str, _Rule]) -> Callable[..., Callable[[_Rule], _Rule]]:
+    """A decorator that registers the rule of some operators: `@rule("Conv", "ConvTranspose")`."""
+
+    def rule(*names: str) -> Callable[[_Rule], _Rule]:
+        def register(function: _Rule) -> _Rule:
+            rules.update(dict.fromkeys(names, function))
+            return function
+
+        return register
+
+    return rule

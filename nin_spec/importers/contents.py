@@ -5,7 +5,7 @@ from __future__ import annotations
 import stat
 from pathlib import Path
 
-from nin_spec.files import why_missing
+from nin_spec.files import as_written, why_missing
 from nin_spec.importers.chain import refusal
 
 
@@ -19,6 +19,6 @@ def read_bytes(path: Path, limit: int) -> bytes:
             raise refusal(str(path), f"it has {status.st_size:,} bytes; the limit is {limit:,}")
         return path.read_bytes()
     except FileNotFoundError as error:
-        raise refusal(str(path), *why_missing(path)) from error
+        raise refusal(as_written(path), *why_missing(path)) from error
     except (OSError, ValueError) as error:
         raise refusal(str(path), f"it can't be read: {getattr(error, 'strerror', None) or error}") from error

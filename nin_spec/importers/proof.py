@@ -7,6 +7,7 @@ applies to each picture separately, so that a large one can't hide a small one.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,14 @@ _LAST_BITS = 2.0**-21
 """What a few of the last bits of a float32 are, relative to it."""
 _AMPLIFIED, _DRAWS = 8.0, 4
 Compute = Callable[[Array], Array]
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """A comparison that passed: the largest relative difference, and the allowed one."""
+
+    max_relative: float
+    tolerance: float
 
 
 # ------------------------------------------------------------------ inputs
@@ -60,26 +69,26 @@ def _prepared(pixels: Array, contract: Preprocessing | None) -> Array:
 # ------------------------------------------------------------------ comparison
 
 
-def compare(mine: Array, theirs: Array, name: str) -> float:
-    """The largest relative difference. Raises ParityError above the tolerance."""
+def compare(mine: Array, theirs: Array, name: str) -> Proof:
+    """Compare two outputs. Raises ParityError above the tolerance."""
     theirs = theirs.reshape(mine.shape) if theirs.size == mine.size else theirs
     difference = _apart(mine, theirs)
     if not difference <= TOLERANCE:
         raise differs(name, difference)
-    return difference
+    return Proof(difference, TOLERANCE)
 
 
 def compare_all(
     trials: Iterable[Array], ours: Compute, theirs: Compute, name: str, tolerance: float = TOLERANCE
-) -> float:
-    """The largest relative difference of any picture of the batches. Raises ParityError above the tolerance.
+) -> Proof:
+    """Compare each picture of the batches. Raises ParityError above the tolerance.
 
     A picture for which the original gives no finite numbers counts for nothing, but the very first. Where two differ by
     more, they may differ by what changes in either when the last bits of its input do: that is rounding. (onnxruntime's
     LRN on the CPU adds and subtracts squares along the channels: of large inputs that leaves 1e-4.)
     """
     found = [_compared(x, ours, theirs, name, tolerance, first=k == 0) for k, x in enumerate(trials)]
-    return max(found)
+    return Proof(max(found), tolerance)
 
 
 def _compared(  # noqa: PLR0913 what a comparison is made of

@@ -38,8 +38,24 @@ _RANGES = {
 }
 _EXAMPLES: dict[tuple[object, ...], str] = {
     ("spec",): "begin with `spec: 1`, the version of the language",
+    ("name",): "for example name: my_network",
+    ("input",): "for example input: {channels: 3, size: 32}",
+    ("input", "channels"): "for example input: {channels: 3, size: 32}",
+    ("size",): "for example input: {channels: 3, size: 32}",
+    ("classes",): "for example classes: 10, or their names: [cat, dog]",
+    ("blocks",): "for example blocks: [{channels: [192, 160, 96], kernel: 5, padding: same}]",
+    ("channels",): "for example {channels: 64, kernel: 3}",
     ("max", "kernel"): "for example pool: {kind: max, kernel: 3, stride: 2}",
     ("avg", "kernel"): "for example pool: {kind: avg, kernel: 3, stride: 2}; for the average of whole maps, global_avg",
+    ("units",): "for example dense: [{units: 128}]",
+    ("pieces",): "for example activation: {kind: maxout, pieces: 2}",
+    ("p",): "for example dropout: {p: 0.5}, or dropout: 0.5",
+    ("std",): "for example init: {kind: gaussian, std: 0.05}",
+    ("dataset",): "for example dataset: cifar10; `nin-spec data list` shows the others",
+    ("epochs",): "for example epochs: 30",
+    ("optimizer",): "for example optimizer: {kind: sgd, lr: 0.1, momentum: 0.9}",
+    ("lr",): "for example optimizer: {kind: sgd, lr: 0.1, momentum: 0.9}",
+    ("milestones",): "for example schedule: {kind: step, milestones: [60, 80]}",
 }
 """Hints for missing keys, by the end of their path."""
 
@@ -111,9 +127,8 @@ def _diagnostic(root: Table, error: ErrorDetails) -> Diagnostic:
         return _unknown_key(root, loc, context)
     if kind == "missing":
         key = str(loc[-1])
-        return Diagnostic(
-            Code.MISSING_KEY, f"{where}the key {key!r} is missing", span, _EXAMPLES.get((*loc[-2:-1], key))
-        )
+        hint = _EXAMPLES.get((*loc[-2:-1], key)) or _EXAMPLES.get((key,))
+        return Diagnostic(Code.MISSING_KEY, f"{where}the key {key!r} is missing", span, hint)
     if kind in Code.__members__:
         return Diagnostic(Code[kind], f"{where}{context['text']}", span, context.get("hint"))
     if kind in _TYPES:

@@ -41,24 +41,24 @@ class Job:
 
     def ranges(self) -> Ranges:
         """The range of each value over the calibration pictures."""
-        part = self.known.calibration
-        batches = batches_of(self.session, self.model, part)
-        return calibrate(self.data, self.session.input_name, batches, self.watch.progress("calibrating", len(part)))
+        split = self.known.calibration
+        batches = batches_of(self.session, self.model, split)
+        return calibrate(self.data, self.session.input_name, batches, self.watch.progress("calibrating", len(split)))
 
     def begin(self) -> Trial:
         """Measure and report the float32 file on the evaluation pictures."""
         pictures = self.known
-        part = pictures.evaluation
-        progress = self.watch.progress("float32", len(part))
-        trial = Trial.begin(self.model, part, self.session, progress, self.settings.options)
-        count = f"{len(part):,}" + ("" if len(part) == pictures.whole else f" of {pictures.whole:,}")
-        where = f"{count} pictures ({part.dataset} {pictures.name}) on {trial.device}"
-        self.watch.say(f"float32: {trial.before / len(part):.2%} of {where}")
+        split = pictures.evaluation
+        progress = self.watch.progress("float32", len(split))
+        trial = Trial.begin(self.model, split, self.session, progress, self.settings.options)
+        count = f"{len(split):,}" + ("" if len(split) == pictures.whole else f" of {pictures.whole:,}")
+        where = f"{count} pictures ({split.dataset} {pictures.name}) on {trial.device}"
+        self.watch.say(f"float32: {trial.before / len(split):.2%} of {where}")
         return trial
 
     def attempt(self, trial: Trial, data: bytes, name: str) -> Outcome:
         """Measure and report a reduced file."""
-        outcome = trial.of(data, self.watch.progress(self.settings.precision, len(trial.part)))
+        outcome = trial.of(data, self.watch.progress(self.settings.precision, len(trial.split)))
         self.watch.say(f"{name}: {outcome} (allowed: {self.budget:g} points)")
         return outcome
 
@@ -94,10 +94,10 @@ class Job:
             used = self.known.calibration
             found["calibration"] = {"dataset": used.dataset, "images": len(used), "seed": SEED}
         if outcome is not None:
-            part = self.known.evaluation
+            split = self.known.evaluation
             found["evaluation"] = {
-                "dataset": part.dataset,
-                "part": self.known.name,
+                "dataset": split.dataset,
+                "split": self.known.name,
                 "device": self.session.device,
                 "images": outcome.images,
                 "float32": outcome.before / outcome.images,
@@ -113,12 +113,12 @@ def span_of(model: Model, value: str) -> Span | None:
     return next((n.span for n in model.graph if n.name == name), None)
 
 
-def batches_of(session: Session, model: Model, part: Split) -> Iterator[Array]:
+def batches_of(session: Session, model: Model, split: Split) -> Iterator[Array]:
     """A split as inputs of the file, in batches; a fixed batch size is padded with the last picture."""
     size = session.input_shape[0]
     shape = cast("Shape", model.graph.input.shape)
     contract = model.card.preprocessing
     raw_as = contract if session.takes_pixels else None
-    for x in inputs(part, contract, shape, session.dtype, size or BATCH, raw_as):
+    for x in inputs(split, contract, shape, session.dtype, size or BATCH, raw_as):
         missing = (size or len(x)) - len(x)
         yield np.concatenate([x, np.repeat(x[-1:], missing, 0)]) if missing else x

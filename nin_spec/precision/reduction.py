@@ -185,10 +185,10 @@ def _proof(job: Job) -> Batch | None:
     """Pictures for the parity of int8, which is calibrated on pictures; None for precisions that take noise."""
     if job.settings.precision != "int8":
         return None
-    part = sample(job.known.evaluation, sum(BATCHES), SEED)
-    given = next(batches_of(job.session, job.model, part))
+    split = sample(job.known.evaluation, sum(BATCHES), SEED)
+    given = next(batches_of(job.session, job.model, split))
     shape = cast("Shape", job.model.graph.input.shape)
-    x = next(inputs(part, job.model.card.preprocessing, shape, np.float64, len(part)))
+    x = next(inputs(split, job.model.card.preprocessing, shape, np.float64, len(split)))
     # A file with a fixed batch takes fewer, or is padded with the last picture.
     rows = np.minimum(np.arange(len(given)), len(x) - 1)
     return given, x[rows]

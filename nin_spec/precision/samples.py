@@ -21,7 +21,7 @@ SEED = 0
 class Pictures:
     """`calibration`: of the `learned` training pictures; `evaluation`: of the `whole` pictures of split `name`.
 
-    `name` is `test`, or `validation` if the recipe holds out a part of the training split.
+    `name` is `test`, or `validation` if the recipe holds out some of the training split.
     """
 
     calibration: Split
@@ -55,8 +55,8 @@ def open_pictures(model: Model, settings: PrecisionSettings) -> Pictures:
     )
 
 
-def _part(card: ModelCard, dataset: str, part: SplitName, location: Path | None) -> Split:
-    return match_classes(open_split(dataset, part, location), card.labels, card.classes)
+def _part(card: ModelCard, dataset: str, split: SplitName, location: Path | None) -> Split:
+    return match_classes(open_split(dataset, split, location), card.labels, card.classes)
 
 
 def _recipe(card: ModelCard) -> Recipe | None:

@@ -64,12 +64,12 @@ def search(job: Job, ranges: Ranges) -> Found:
 
 def rank(job: Job, ranges: Ranges) -> list[Loss]:
     """Every layer of the float32 file, the most sensitive first."""
-    part = sample(job.known.calibration, RANKED_ON, SEED)
+    split = sample(job.known.calibration, RANKED_ON, SEED)
     layers = layers_of(job.data)
-    progress = job.watch.progress("ranking layers", len(part) * (len(layers) + 1))
+    progress = job.watch.progress("ranking layers", len(split) * (len(layers) + 1))
 
     def scores(data: bytes) -> Scores:
-        return scores_of(open_session(data, "cpu"), job.model, part, progress)
+        return scores_of(open_session(data, "cpu"), job.model, split, progress)
 
     wanted = scores(job.data)
     alone = {layer: quantise(job.data, ranges, [other for other in layers if other != layer]) for layer in layers}

@@ -49,7 +49,7 @@ class Trial:
     """A split on one device, and the float32 file's scores on it, for comparison."""
 
     model: Model
-    part: Split
+    split: Split
     device: str
     scores: Scores
     options: Mapping[str, str] | None = None
@@ -58,28 +58,28 @@ class Trial:
     def begin(
         cls,
         model: Model,
-        part: Split,
+        split: Split,
         session: Session,
         progress: Progress | None,
         options: Mapping[str, str] | None = None,
     ) -> Trial:
         """Compute the float32 file's scores on the split, with its session on the device."""
-        return cls(model, part, session.device, scores_of(session, model, part, progress), options)
+        return cls(model, split, session.device, scores_of(session, model, split, progress), options)
 
     @property
     def before(self) -> int:
         """Pictures that the float32 file classifies correctly."""
-        return int((best(self.scores) == self.part.labels).sum())
+        return int((best(self.scores) == self.split.labels).sum())
 
     def of(self, data: bytes, progress: Progress | None = None) -> Outcome:
         """The outcome of a reduced file. Raises what `session_scores` raises."""
         session = open_session(data, cast("Any", self.device), options=self.options)
-        found = best(scores_of(session, self.model, self.part, progress))
+        found = best(scores_of(session, self.model, self.split, progress))
         same = int((found == best(self.scores)).sum())
-        return Outcome(len(found), self.before, int((found == self.part.labels).sum()), same)
+        return Outcome(len(found), self.before, int((found == self.split.labels).sum()), same)
 
 
-def scores_of(session: Session, model: Model, part: Split, progress: Progress | None = None) -> Scores:
+def scores_of(session: Session, model: Model, split: Split, progress: Progress | None = None) -> Scores:
     """The scores of a split, preprocessed as in `model.card`."""
     shape = cast("Shape", model.graph.input.shape)
-    return session_scores(session, part, model.card.preprocessing, shape, BATCH, progress)
+    return session_scores(session, split, model.card.preprocessing, shape, BATCH, progress)

@@ -61,8 +61,12 @@ def result_of(run: Run) -> Result:
 
 def _headline(run: Run) -> list[tuple[str, str]]:
     """The numbers of the epoch whose weights are the result."""
-    row, part = run.result, run.record.data.scored_on
-    named = {f"{part}_accuracy": f"{part} accuracy", f"{part}_loss": f"{part} loss", "train_accuracy": "train accuracy"}
+    row, split = run.result, run.record.data.scored_on
+    named = {
+        f"{split}_accuracy": f"{split} accuracy",
+        f"{split}_loss": f"{split} loss",
+        "train_accuracy": "train accuracy",
+    }
     found = [(name, _figure(key, row[key])) for key, name in named.items() if key in row]
     return [*found, ("epoch", f"{int(row['epoch'])}")] if "epoch" in row else found
 

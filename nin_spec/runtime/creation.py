@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from nin_spec.diagnostics import Code, DeviceError, InputError
-from nin_spec.files import why_missing
+from nin_spec.files import as_written, why_missing
 from nin_spec.provider_gaps import GAPS
 from nin_spec.runtime import plugins
 from nin_spec.runtime.arithmetic import Dtypes, dtypes_of_file, dtypes_of_session, settle
@@ -54,7 +54,7 @@ def _check_file(path: Path) -> str:
     try:
         status = path.stat()
     except FileNotFoundError as error:
-        raise unreadable(name, *why_missing(path)) from error
+        raise unreadable(as_written(path), *why_missing(path)) from error
     except (OSError, ValueError) as error:
         raise unreadable(name, f"it can't be read: {getattr(error, 'strerror', error)}") from error
     if not stat.S_ISREG(status.st_mode):

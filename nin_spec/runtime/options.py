@@ -15,6 +15,7 @@ from typing import Annotated, Literal, TypeVar
 from pydantic import BaseModel, BeforeValidator, ConfigDict, DirectoryPath, Field, ValidationError, model_validator
 
 from nin_spec.diagnostics import Code, DeviceError, Diagnostic, nearest
+from nin_spec.option_values import by_comma
 from nin_spec.runtime.plugins import SOFTWARE_ADAPTER
 
 Shape = tuple[int | None, ...]
@@ -75,12 +76,7 @@ class DeviceOptions(BaseModel):
         return False
 
 
-def _sizes(value: object) -> object:
-    """The list of a text such as `1,8,64`."""
-    return tuple(part.strip() for part in value.split(",")) if isinstance(value, str) else value
-
-
-Batches = Annotated[tuple[Annotated[int, Field(ge=1, le=65536)], ...], BeforeValidator(_sizes), Field(min_length=1)]
+Batches = Annotated[tuple[Annotated[int, Field(ge=1, le=65536)], ...], BeforeValidator(by_comma), Field(min_length=1)]
 Arithmetic = Literal["float32", "float16", "bfloat16"]
 
 

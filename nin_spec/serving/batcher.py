@@ -114,9 +114,9 @@ class Batcher:
         self._next_look = math.inf
         self._wake = threading.Condition()
         self._ended = self._loop.create_future()
-        self._lanes = self.limits.workers if self.worker else 1
-        self._working = self._lanes
-        for number in range(self._lanes):
+        self._workers = self.limits.workers if self.worker else 1
+        self._working = self._workers
+        for number in range(self._workers):
             threading.Thread(target=self._work, name=f"{self.name}, {number}", daemon=True).start()
 
     # -------------------------------------------------------------- in the event loop
@@ -273,13 +273,13 @@ class Batcher:
                 batch.queued += now - first.arrived
                 batch.ran.append(queue.popleft())
         self._rows -= batch.rows + sum(w.rows for w in batch.dropped)
-        batch.alone = self._lanes == 1 or (len(batch.ran) == 1 and not queue and not self._running)
+        batch.alone = self._workers == 1 or (len(batch.ran) == 1 and not queue and not self._running)
         self._running.append(batch)
         return batch
 
     def _share(self) -> int:
         """Rows for one run: a full one, or an equal share for each idle worker."""
-        free = self._lanes - len(self._running)
+        free = self._workers - len(self._running)
         return min(self.limits.rows, math.ceil(self._rows / free))
 
     def _fitting(self, waiting: Waiting) -> int:
@@ -318,7 +318,7 @@ class Batcher:
             batch.infer + done - ready,
             batch.split + end - done,
         )
-        self._seconds_a_row = (done - ready) / sum(w.rows for w in group) / (1 if batch.alone else self._lanes)
+        self._seconds_a_row = (done - ready) / sum(w.rows for w in group) / (1 if batch.alone else self._workers)
 
 
 def gather(group: Sequence[Waiting], buckets: Sequence[int]) -> Sequence[Array]:

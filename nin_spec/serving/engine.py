@@ -33,7 +33,7 @@ _FEW = 8
 """Rows per run even if fewer are as fast, which amortises the server's own work."""
 _ROUNDS, _SECONDS = 7, 3.0
 """A measurement ends after this many rounds, or seconds."""
-_LAPS = 4
+_RUNS = 4
 """Runs of each thread in a round of parallel runs."""
 _KINDS = {"tensor(float)": "FP32", "tensor(double)": "FP64", "tensor(float16)": "FP16"} | {
     f"tensor({kind})": name
@@ -267,16 +267,16 @@ def side_by_side(engine: Engine, rows: int, count: int, clock: Callable[[], floa
     """Total rows per second in the best of a few rounds of runs in `count` threads."""
     arrays = engine.example(rows)
 
-    def laps(_: int) -> None:
-        for _ in range(_LAPS):
+    def runs(_: int) -> None:
+        for _ in range(_RUNS):
             engine.run(arrays)
 
     least, start = math.inf, clock()
     with ThreadPoolExecutor(count) as pool:
         for _ in range(_ROUNDS):
             begun = clock()
-            list(pool.map(laps, range(count)))
+            list(pool.map(runs, range(count)))
             least = min(least, clock() - begun)
             if clock() - start > _SECONDS / 2:
                 break
-    return len(arrays[0]) * _LAPS * count / least
+    return len(arrays[0]) * _RUNS * count / least

@@ -1,26 +1,26 @@
-// The editor's own script. The browser owns the text: Python is sent it whole, with a version that grows with every
-// change, and each answer of Python names the version that it answers. An answer to an older text is dropped, so a
-// slow server can't move the cursor or take a letter back.
+// The editor's own script. The browser owns the text: it sends Python the whole text, with a version that every change
+// increments, and each response of Python names the version that it belongs to. A response to an older text is dropped,
+// so a slow server can't move the cursor or undo typing.
 import * as CM from "nicegui-codemirror";
 
 const RETRY_MS = 1000;
-const channels = new WeakMap(); // of each element: {view, key, version, heard, sending}
+const channels = new WeakMap(); // by element: {view, key, version, received, sending}
 
 async function post(channel, then = "") {
   const version = channel.version;
   const body = JSON.stringify({ key: channel.key, version, text: channel.view.state.doc.toString(), then });
   const headers = { "Content-Type": "application/json" };
-  const answer = await fetch("/studio/typed", { method: "POST", headers, body });
-  if (!answer.ok) throw new Error(`the studio answered ${answer.status}`);
-  channel.heard = Math.max(channel.heard, version);
+  const response = await fetch("/studio/typed", { method: "POST", headers, body });
+  if (!response.ok) throw new Error(`the studio responded with status ${response.status}`);
+  channel.received = Math.max(channel.received, version);
 }
 
-// One text at a time, and always the newest: what is typed while the server is busy goes in one piece.
+// One request at a time, with the newest text: all that is typed while the server is busy goes into the next one.
 async function send(channel) {
   if (channel.sending) return;
   channel.sending = true;
   try {
-    while (channel.heard < channel.version) await post(channel);
+    while (channel.received < channel.version) await post(channel);
   } catch (error) {
     console.warn(error);
     setTimeout(() => send(channel), RETRY_MS);
@@ -29,7 +29,7 @@ async function send(channel) {
   }
 }
 
-// What needs the text as it is now: to save it, or to compare it with the file.
+// An action on the current text: to save it, or to compare it with the file.
 export async function act(element, then) {
   await post(channels.get(element), then);
 }
@@ -48,7 +48,7 @@ function keepOpen(unsaved) {
   window.onbeforeunload = unsaved ? (event) => event.preventDefault() : null;
 }
 
-// Another text in place of the one of that version; false when something newer stands there.
+// Replace the text of that version; returns false, and changes nothing, if there is a newer one.
 export function replace(element, version, text) {
   const channel = channels.get(element);
   if (channel.version !== version) return false;
@@ -61,27 +61,27 @@ export function replace(element, version, text) {
   return true;
 }
 
-async function ask(what, state, at) {
+async function request(what, state, at) {
   const text = state.doc.toString();
   const body = JSON.stringify({ before: text.slice(0, at), after: text.slice(at) });
-  const answer = await fetch(`/studio/${what}`, {
+  const response = await fetch(`/studio/${what}`, {
     method: "POST",
     headers: { "Content-Type": "application/json" },
     body,
   });
-  return answer.ok ? answer.json() : null;
+  return response.ok ? response.json() : null;
 }
 
 async function complete(context) {
   const word = context.matchBefore(/[\w-]*/);
-  const asked = context.explicit || word.from < word.to || context.matchBefore(/:\s/);
-  const options = asked ? await ask("complete", context.state, context.pos) : null;
+  const wanted = context.explicit || word.from < word.to || context.matchBefore(/:\s/);
+  const options = wanted ? await request("complete", context.state, context.pos) : null;
   return options?.length ? { from: word.from, options, validFor: /^[\w-]*$/ } : null;
 }
 
 const explain = CM.hoverTooltip(async (view, pos) => {
   const word = view.state.wordAt(pos);
-  const text = word && (await ask("explain", view.state, word.from));
+  const text = word && (await request("explain", view.state, word.from));
   if (!text) return null;
   const dom = document.createElement("div");
   dom.className = "nin-explain";
@@ -91,8 +91,8 @@ const explain = CM.hoverTooltip(async (view, pos) => {
 
 export async function attach(element, key) {
   const view = await element.editorPromise;
-  element.emitting = false; // NiceGUI's own events carry differences, which nothing here reads
-  const channel = { view, key, version: 1, heard: 0, sending: false };
+  element.emitting = false; // NiceGUI sends changes as events, which nothing here reads
+  const channel = { view, key, version: 1, received: 0, sending: false };
   channels.set(element, channel);
   const source = CM.EditorState.languageData.of(() => [{ autocomplete: complete }]);
   const typed = CM.EditorView.updateListener.of((update) => {
@@ -103,7 +103,7 @@ export async function attach(element, key) {
   });
   const save = CM.keymap.of([{ key: "Mod-s", run: () => (act(element, "save"), true), preventDefault: true }]);
   view.dispatch({ effects: CM.StateEffect.appendConfig.of([source, explain, typed, CM.Prec.highest(save)]) });
-  await send(channel); // something may have been typed before
+  await send(channel); // the user may have typed already
   view.dom.dataset.ready = "yes";
   view.focus();
 }

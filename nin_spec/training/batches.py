@@ -56,7 +56,7 @@ class Batches:
     the frame `stored`; with padding, random crops of `height` x `width` (`size`) are taken from it.
     """
 
-    part: Split
+    split: Split
     batch_size: int
     seed: int
     stored: Frame
@@ -65,8 +65,8 @@ class Batches:
     share: Share = Share()
 
     def __post_init__(self) -> None:
-        self.batch = min(self.batch_size, len(self.part))
-        self.per_epoch = len(self.part) // self.batch
+        self.batch = min(self.batch_size, len(self.split))
+        self.per_epoch = len(self.split) // self.batch
         self._drawn = lru_cache(maxsize=2)(self._draw)
 
     def step(self, number: int) -> list[MicroBatch]:
@@ -76,11 +76,11 @@ class Batches:
         found = []
         for start, stop in self.share.rows(self.batch):
             rows = slice(place * self.batch + start, place * self.batch + stop)
-            pictures = self.part.pictures(order[rows], self.stored)
+            pictures = self.split.pictures(order[rows], self.stored)
             pictures = cut(pictures, self.size, self.augment.pad_and_crop, offsets[rows])
             if self.augment.flip:
                 pictures = mirror(pictures, flips[rows])
-            found.append(MicroBatch(pictures, self.part.labels[order[rows]], start, stop, self.batch))
+            found.append(MicroBatch(pictures, self.split.labels[order[rows]], start, stop, self.batch))
         return found
 
     def steps(self, first: int, last: int) -> Generator[list[MicroBatch]]:
@@ -89,7 +89,7 @@ class Batches:
 
     def _draw(self, epoch: int) -> tuple[Indices, NDArray[np.float64], NDArray[np.bool_]]:
         """An epoch's order, and for each position the crop offset (0 to 1, two axes) and whether to flip."""
-        order = self._stream(epoch, _ORDER).permutation(len(self.part))
+        order = self._stream(epoch, _ORDER).permutation(len(self.split))
         stream = self._stream(epoch, _CHANGES)
         return order, stream.random((len(order), 2)), stream.random(len(order)) < 0.5
 

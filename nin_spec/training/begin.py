@@ -230,7 +230,7 @@ def _restart(run: Run) -> str:
     return f"start from its weights: {spec} --weights {run.path}" if run.has_learned else f"start again: {spec}"
 
 
-def with_labels(network: Network, part: Split) -> Network:
+def with_labels(network: Network, split: Split) -> Network:
     """The network with the data set's class names, if its spec has only their number.
 
     Raises DataError for names that are not valid labels.
@@ -238,10 +238,10 @@ def with_labels(network: Network, part: Split) -> Network:
     if network.card.labels:
         return network
     try:
-        return networks.compile(language.with_labels(network.spec, part.classes))
+        return networks.compile(language.with_labels(network.spec, split.classes))
     except SpecError as error:
         hint = "rename the classes of the data set, or list your own labels under classes in the spec"
-        message = f"the class names of {part.where} are not valid labels"
+        message = f"the class names of {split.where} are not valid labels"
         found = [replace(d, code=Code.DATA_MISFIT, message=f"{message}: {d.message}") for d in error.diagnostics]
         raise DataError([*found[:-1], replace(found[-1], hint=hint)]) from None
 

@@ -11,7 +11,7 @@ from datetime import timedelta
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Protocol
 
-from nin_spec.diagnostics import Code, TrainingError
+from nin_spec.diagnostics import Code, PeerLostError, TrainingError
 from nin_spec.training.launch import Launch
 
 if TYPE_CHECKING:
@@ -54,12 +54,19 @@ class StoreCollectives:
             return value
         return json.loads(self.receive(f"{call}/0"))
 
+    @property
+    def lost(self) -> PeerLostError | None:
+        """The error once a process is lost."""
+        return None if self.beat is None else self.beat.lost
+
     def receive(self, key: str, end: float = math.inf) -> bytes:
         """Wait for a value until `end`. Raises PeerLostError if its sender is lost, TimeoutError past the end."""
         pause = 0.001
         while not self.store.check([key]):
-            if self.beat is not None and self.beat.lost is not None:
-                raise self.beat.lost
+            if (lost := self.lost) is not None:
+                if self.store.check([key]):  # sent before its sender, or another process, ended with an error
+                    break
+                raise lost
             if time.monotonic() > end:
                 raise TimeoutError(key)
             time.sleep(pause)

@@ -19,8 +19,8 @@ _BATCH = 256
 class Scorer:
     """Loss and accuracy over a split, in the training's precision, divided among the processes."""
 
-    def __init__(self, part: Split, frame: Frame, prefix: str) -> None:
-        self.part, self.frame, self.prefix = part, frame, prefix
+    def __init__(self, split: Split, frame: Frame, prefix: str) -> None:
+        self.split, self.frame, self.prefix = split, frame, prefix
 
     def __call__(self, engine: Engine) -> dict[str, float]:
         """`PREFIX_loss` and `PREFIX_accuracy`; the module is left in evaluation mode."""
@@ -35,11 +35,11 @@ class Scorer:
                 found[0] += F.cross_entropy(scores, target, reduction="sum")
                 found[1] += (scores.argmax(1) == target).sum()
         loss, correct = engine.world.total(found).tolist()
-        return {f"{self.prefix}_loss": loss / len(self.part), f"{self.prefix}_accuracy": correct / len(self.part)}
+        return {f"{self.prefix}_loss": loss / len(self.split), f"{self.prefix}_accuracy": correct / len(self.split)}
 
     def _batches(self, rank: int, ranks: int) -> Iterator[tuple[Pixels, Indices]]:
         """This process's pictures, prefetched."""
-        mine = np.arange(rank, len(self.part), ranks)
+        mine = np.arange(rank, len(self.split), ranks)
         cuts = [mine[k : k + _BATCH] for k in range(0, len(mine), _BATCH)]
-        pictures = read_ahead(lambda chosen: self.part.pictures(chosen, self.frame), cuts)
-        yield from zip(pictures, (self.part.labels[chosen] for chosen in cuts), strict=True)
+        pictures = read_ahead(lambda chosen: self.split.pictures(chosen, self.frame), cuts)
+        yield from zip(pictures, (self.split.labels[chosen] for chosen in cuts), strict=True)

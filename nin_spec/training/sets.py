@@ -38,9 +38,9 @@ class Sets:
 def open_sets(network: Network, location: Path | None, limit: int | None) -> Sets:
     """The pictures that the network's recipe names. Raises DataError, or TrainingError if none are left to score on."""
     recipe = recipe_of(network)
-    whole = [open_split(recipe.dataset, part, location) for part in ("train", "test")]
-    doubtful = [doubt for part in whole for doubt in doubts(part, place_for(recipe.dataset, location))]
-    learned, test = (_prepared(network, part, limit) for part in whole)
+    whole = [open_split(recipe.dataset, split, location) for split in ("train", "test")]
+    doubtful = [doubt for split in whole for doubt in doubts(split, place_for(recipe.dataset, location))]
+    learned, test = (_prepared(network, split, limit) for split in whole)
     scored = test
     if recipe.validation:
         learned, scored = divide(network, learned)
@@ -73,24 +73,24 @@ def beside(network: Network) -> Path | None:
     return place_beside(recipe.dataset, [folder for folder in folders if folder != SHIPPED])
 
 
-def _prepared(network: Network, part: Split, limit: int | None) -> Split:
+def _prepared(network: Network, split: Split, limit: int | None) -> Split:
     """A split under the network's classes, limited to `limit` pictures."""
-    matched = match_classes(part, network.card.labels, network.card.classes)
+    matched = match_classes(split, network.card.labels, network.card.classes)
     return matched if limit is None else sample(matched, limit, recipe_of(network).seed)
 
 
-def divide(network: Network, part: Split) -> tuple[Split, Split]:
+def divide(network: Network, split: Split) -> tuple[Split, Split]:
     """A training split divided by the recipe: (trained on, held out). Raises TrainingError if none are held out."""
     recipe = recipe_of(network)
-    kept, held = hold_out(part.labels, recipe.validation, recipe.seed)
+    kept, held = hold_out(split.labels, recipe.validation, recipe.seed)
     if not len(held):
         message = (
-            f"validation: {recipe.validation:g} of {counted(len(part), 'training picture')} in "
-            f"{counted(len(part.classes), 'class', 'classes')} is zero pictures, so the best epoch can't be chosen"
+            f"validation: {recipe.validation:g} of {counted(len(split), 'training picture')} in "
+            f"{counted(len(split.classes), 'class', 'classes')} is zero pictures, so the best epoch can't be chosen"
         )
         hint = "raise it, use more pictures, or remove it to score the test split and keep the last epoch"
         raise TrainingError(Code.RECIPE, message, network.spec.where("train", "validation"), hint)
-    return subset(part, kept), subset(part, held)
+    return subset(split, kept), subset(split, held)
 
 
 def require_pictures(sets: Sets) -> None:
@@ -114,10 +114,10 @@ def open_run_split(run: Run, role: Role, location: Path | None = None) -> Split:
     if role == "validation" and not recipe.validation:
         message = f"{run.path} has no validation split: its recipe does not hold any out"
         raise TrainingError(Code.RECIPE, message, hint="evaluate its test or train split")
-    part = open_split(recipe.dataset, "test" if role == "test" else "train", location or run.location)
+    split = open_split(recipe.dataset, "test" if role == "test" else "train", location or run.location)
     if role == "test":
-        return part
-    learned = _prepared(run.network, part, run.record.settings.limit)
+        return split
+    learned = _prepared(run.network, split, run.record.settings.limit)
     if not recipe.validation:
         return learned
     return divide(run.network, learned)[role == "validation"]

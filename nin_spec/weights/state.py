@@ -52,6 +52,6 @@ def placeholder(shape: tuple[int, ...]) -> Array:
     return found
 
 
-def refusal(path: Path, why: str, hint: str | None = None) -> WeightsError:
+def refusal(path: Path | str, why: str, hint: str | None = None) -> WeightsError:
     """The error of a file that is not usable as weights."""
     return WeightsError(Code.WEIGHTS_UNREADABLE, f"{path} can't be used: {why}", hint=hint)

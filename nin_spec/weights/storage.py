@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from nin_spec.files import why_missing, write_atomic
+from nin_spec.files import as_written, why_missing, write_atomic
 from nin_spec.ir.graph import Graph
 from nin_spec.named import RECORD, is_run
 from nin_spec.seals import EMPTY, KEY, seal_header
@@ -65,7 +65,7 @@ def weights_file(path: Path) -> Path:
     Raises WeightsError if there is no such file (yet).
     """
     if not path.exists():
-        raise refusal(path, *why_missing(path))
+        raise refusal(as_written(path), *why_missing(path))
     if not is_run(path):
         return path
     try:
@@ -92,7 +92,7 @@ def read(path: Path) -> Checkpoint:
             data = None if start[:2] in {b"PK", b"\x80\x02"} else start + file.read()
         return read_torch(path) if data is None else _read_safetensors(path, data)
     except FileNotFoundError:
-        raise refusal(path, *why_missing(path)) from None
+        raise refusal(as_written(path), *why_missing(path)) from None
     except (OSError, ValueError) as error:
         raise refusal(path, getattr(error, "strerror", None) or str(error)) from None
 

@@ -12,7 +12,7 @@ import pytest
 
 import nin_spec
 from nin_spec.bench.figures import Spread, spread_of
-from nin_spec.bench.results import Failure, Laps, Opened, Result, Settings
+from nin_spec.bench.results import Failure, Measurements, Opened, Result, Settings
 
 FACTS = {"device": "cpu", "precision": "float32"}
 STARTS = {"cpu": spread_of([0.2, 0.3, 0.4])}
@@ -22,17 +22,19 @@ def result(
     times: Mapping[str, float], share: float = 0.95, batches: tuple[int, ...] = (1, 64), ours: str = "nin-spec"
 ) -> Result:
     """A network whose contenders take so many seconds an image, ours reaching a share of the peak."""
-    laps = Laps(ours, [Opened(name, "", FACTS, 0.1, torch=False) for name in times])
+    measured = Measurements(ours, [Opened(name, "", FACTS, 0.1, torch=False) for name in times])
     for batch in batches:
         for name, seconds in times.items():
-            laps.turns[name, batch] = [[seconds * batch] * 3] * 2
-            laps.first[name, batch] = 1.0
-        laps.turns["peak", batch] = [[times[ours] * share * batch]] * 2
+            measured.turns[name, batch] = [[seconds * batch] * 3] * 2
+            measured.first[name, batch] = 1.0
+        measured.turns["peak", batch] = [[times[ours] * share * batch]] * 2
     # A peak that does in one run what the network does in a batch of 64.
-    laps.opened.append(Opened("peak", "", FACTS | {"operations": 2 * 64 * 1000}, 0.1, torch=True, is_peak=True))
+    measured.opened.append(Opened("peak", "", FACTS | {"operations": 2 * 64 * 1000}, 0.1, torch=True, is_peak=True))
     settings = Settings(batches, 1)
-    lines = laps.lines(batches, 1000)
-    return Result("net", "", (3, 32, 32), 1000, {}, settings, laps.opened, laps.peaks(), lines, [], [], complete=True)
+    lines = measured.lines(batches, 1000)
+    return Result(
+        "net", "", (3, 32, 32), 1000, {}, settings, measured.opened, measured.peaks(), lines, [], [], complete=True
+    )
 
 
 GOOD = {"nin-spec": 0.9, "torch-export": 1.0, "torch-compile": 1.2, "torch": 1.8, "bare": 0.895}
@@ -82,7 +84,7 @@ def test_the_peak_and_the_start_are_judged() -> None:
     assert verdicts["start of a session on auto, seconds"] == "MISSED"
 
 
-def test_a_bar_that_ought_to_be_judged_and_was_not_measured_is_no_success() -> None:
+def test_a_bar_that_was_not_measured_is_not_a_success() -> None:
     """As where the contender failed."""
     without = {name: seconds for name, seconds in GOOD.items() if name != "torch-compile"}
     assert judge({"nin_cifar": result(without)})["nin-spec / torch.compile"] == "NOT MEASURED"
@@ -93,7 +95,7 @@ def test_a_bar_that_ought_to_be_judged_and_was_not_measured_is_no_success() -> N
 
 
 def test_what_beats_the_machines_own_peak_does_not_count() -> None:
-    """Nothing computes faster than the machine can: it changed its speed between two laps."""
+    """Nothing computes faster than the machine can: it changed its speed between two measured."""
     found = {"nin_cifar": result(GOOD | {"torch": 1.0}, 1.5, (64,)), "nin_svhn": result(GOOD)}
     judged = {bar.what.strip(): bar for bar in bench_graphs.bars(found, STARTS, OLD)}
     assert judged["nin_cifar"].verdict == "not judged here: the machine changed its speed"
@@ -118,7 +120,7 @@ def test_a_device_that_is_not_here_takes_no_part() -> None:
 
 
 def test_what_onnxruntime_makes_of_two_files_is_compared_node_by_node() -> None:
-    """By kernels and their windows; what is unlike is told in both words, what is alike in one line."""
+    """By kernels and their windows; differences name both, what is equal takes one line."""
     ours = ["Conv kernel_shape=[5, 5]", "GlobalAveragePool", "Flatten"]
     theirs = ["Conv kernel_shape=[5, 5]", "ReduceMean", "Reshape"]
     assert bench_kernels.difference(ours, theirs) == "GlobalAveragePool, Flatten for ReduceMean, Reshape"
@@ -179,7 +181,7 @@ def test_openvino_is_judged_on_amx_alone() -> None:
     assert bench_graphs.OPENVINO in [entry.label for entry in bench_graphs.entries("nin_cifar", other, None)]
 
 
-def test_other_runtimes_are_told_with_a_mean_and_where_they_are_faster() -> None:
+def test_other_runtimes_are_reported_with_a_mean_and_where_they_are_faster() -> None:
     """Without a bar: a figure for whoever chooses a runtime."""
     found = {"a": result(GOOD | {"mnn": 1.8, "openvino": 0.45}), "b": result(GOOD | {"openvino": 1.8})}
     assert bench_graphs.others(found) == [
@@ -190,14 +192,14 @@ def test_other_runtimes_are_told_with_a_mean_and_where_they_are_faster() -> None
     assert bench_graphs.others({"a": result(GOOD)}) == []
 
 
-def test_a_failure_is_told_with_what_it_said() -> None:
+def test_a_failure_is_reported_with_its_output() -> None:
     """The spec, the contender, the batch, the reason and its last words."""
     found = replace(result(GOOD), failures=[Failure("torch", 8, "it exited with status 1", "MemoryError")])
     (told,) = bench_graphs.troubles({"nin_cifar": found})
     assert told == "FAILED nin_cifar, torch, batch 8: it exited with status 1\nMemoryError"
 
 
-def test_what_is_true_of_all_is_told_once() -> None:
+def test_what_is_true_of_all_is_reported_once() -> None:
     """A busy machine is one remark; what concerns one spec bears its name."""
     busy, own = replace(result(GOOD), remarks=["busy"]), replace(result(GOOD), remarks=["busy", "restless"])
     assert bench_graphs.troubles({"a": busy, "b": own}) == ["busy", "b: restless"]

@@ -42,6 +42,6 @@ def test_a_machine_without_bfloat16_is_not_judged(monkeypatch: pytest.MonkeyPatc
     assert set(judged(0.5, 1000, "it is not installed")) == {"not judged here: it is not installed"}
 
 
-def test_a_contender_that_was_not_measured_is_no_success() -> None:
+def test_a_contender_that_was_not_measured_is_not_a_success() -> None:
     """As where it failed."""
     assert [bar.verdict for bar in bars(result({CPU: 1.0}, ours=CPU), None)][:2] == ["NOT MEASURED"] * 2

@@ -1,4 +1,4 @@
-"""What can be measured: models, files and run folders, and what workers are told of each."""
+"""What can be measured: models, files and run folders, and what workers receive about each."""
 
 from __future__ import annotations
 

@@ -82,7 +82,7 @@ def test_the_peers_of_pytorch_compute_the_same(subject: BenchSubject, name: str)
 
 
 def test_the_peak_is_measured_beside_them(subject: BenchSubject) -> None:
-    """In the same turns, told by its engine and shape; shares are of it."""
+    """In the same turns, named by its engine and shape; shares are of it."""
     contest = Contest(subject, [OWN], replace(QUICK, batches=(1,), peaks=True))
     contest.run()
     result = contest.result()
@@ -96,7 +96,7 @@ def test_the_peak_is_measured_beside_them(subject: BenchSubject) -> None:
 
 
 def test_one_that_computes_something_else_is_not_timed(subject: BenchSubject, tmp_path: Path) -> None:
-    """It is told with how far off it is; the others are measured."""
+    """It is reported with its difference; the others are measured."""
     other = small_file(tmp_path, "other.onnx", seed=7)
     contest = Contest(subject, [OWN, Entry("other", FILE, file=str(other)), BARE], QUICK)
     contest.run()
@@ -114,7 +114,7 @@ def test_the_same_weights_in_another_file_are_a_peer(subject: BenchSubject, tmp_
 
 
 def test_one_that_dies_leaves_the_others(subject: BenchSubject) -> None:
-    """Killed in its second turn, it keeps the first, and the rest goes on to the end."""
+    """Killed in its second turn, it keeps the first, and the rest continues to the end."""
     contest = Contest(subject, [OWN, BARE], QUICK)
     upset(contest, "turn 2 of 3: bare", lambda: hit(contest, "bare", signal.SIGKILL))
     contest.run()
@@ -147,7 +147,7 @@ def test_one_that_hangs_is_ended_and_leaves_the_others(subject: BenchSubject) ->
 
 
 def test_ours_failing_leaves_nothing_to_compare_with(subject: BenchSubject) -> None:
-    """The peers are measured, and no ratio is told of another pair."""
+    """The peers are measured, and no ratio is given for another pair."""
     contest = Contest(subject, [OWN, BARE, replace(BARE, label="again")], QUICK)
     upset(contest, "batch 1, getting ready: nin-spec", lambda: hit(contest, "nin-spec", signal.SIGKILL))
     contest.run()

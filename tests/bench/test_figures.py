@@ -1,4 +1,4 @@
-"""The statistics of laps, against examples worked out by hand."""
+"""The statistics of turns, against examples worked out by hand."""
 
 from __future__ import annotations
 

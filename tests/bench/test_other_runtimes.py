@@ -102,14 +102,14 @@ def test_a_file_that_mnn_cannot_convert_is_refused(tmp_path: Path) -> None:
         Contest(bench_file(small_file(tmp_path), "cpu"), [OWN, MNN], ONCE).run()
 
 
-def test_what_is_faster_is_said_with_how_much(subject: BenchSubject) -> None:
+def test_what_is_faster_is_reported_with_how_much(subject: BenchSubject) -> None:
     """Of other runtimes alone, and not of a gain within the noise."""
     contest = Contest(subject, [OWN, Entry("bare", PEERS["bare"])], replace(ONCE, batches=(1,)))
     contest.run()
-    laps = contest.laps.turns
-    laps["nin-spec", 1] = [[1.0], [1.0]]
+    turns = contest.measured.turns
+    turns["nin-spec", 1] = [[1.0], [1.0]]
     for seconds, share in ((0.5, 0.5), (0.99, None), (2.0, None)):
-        laps["bare", 1] = [[seconds], [seconds]]
+        turns["bare", 1] = [[seconds], [seconds]]
         assert contest.result().faster() == ({"bare": {1: share}} if share else {})
 
 

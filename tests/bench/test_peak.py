@@ -44,7 +44,7 @@ def test_the_best_is_the_one_that_reached_most(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_an_emulated_precision_has_no_peak(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It would flatter whatever is divided by it. One instruction of several is enough."""
+    """It would flatter everything that is divided by it. One instruction of several is enough."""
     monkeypatch.setattr("torch.cpu.get_capabilities", lambda: {"architecture": "x86_64", "amx_bf16": False})
     refuse_emulated("float32")
     with pytest.raises(InputError, match="bfloat16 is emulated and has no separate peak"):

@@ -1,4 +1,4 @@
-"""Workers of the bench: asked and refused, and what they are told."""
+"""Workers of the bench: asked and refused, and what they receive."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ def worker(tmp_path: Path) -> Iterator[WorkerProcess]:
         yield process
 
 
-def test_a_worker_opens_computes_and_laps(worker: WorkerProcess, tmp_path: Path) -> None:
-    """A job, a batch, two laps: facts, scores and times come back, and torch was not needed."""
+def test_a_worker_opens_computes_and_takes_turns(worker: WorkerProcess, tmp_path: Path) -> None:
+    """A job, a batch, two turns: facts, scores and times come back, and torch was not needed."""
     job = Job("session", str(small_file(tmp_path)), "cpu", 1)
     opened = worker.ask("open", PATIENCE, job=job.as_dict())
     assert opened["facts"] | {"device": "cpu", "precision": "float32"} == opened["facts"]
@@ -37,9 +37,9 @@ def test_a_worker_opens_computes_and_laps(worker: WorkerProcess, tmp_path: Path)
     assert ready["scores"] is True
     assert np.load(tmp_path / "out.npy").shape == (3, 4)
     for _ in range(2):
-        laps = worker.ask("lap", PATIENCE, seconds=0.0)["laps"]
-        assert laps
-        assert all(isinstance(lap, int) and lap > 0 for lap in laps)
+        runs = worker.ask("turn", PATIENCE, seconds=0.0)["runs"]
+        assert runs
+        assert all(isinstance(run, int) and run > 0 for run in runs)
 
 
 def test_what_a_worker_cannot_have_is_the_error_that_it_met(worker: WorkerProcess, tmp_path: Path) -> None:
@@ -63,16 +63,16 @@ def test_what_libraries_print_does_not_come_between_the_answers(tmp_path: Path) 
     """Written to the output by any means it ends up among the errors."""
     code = (
         "import os, nin_spec.bench.worker as w;"
-        "w.Worker.lap = lambda self: (print('chatter'), os.write(1, b'more'), {'laps': []})[-1]; w.main()"
+        "w.Worker.turn = lambda self: (print('chatter'), os.write(1, b'more'), {'runs': []})[-1]; w.main()"
     )
     command = children.python("-c", code)
     with WorkerProcess(command, tmp_path / "worker", environment(tmp_path, 1)) as worker:
-        assert worker.ask("lap", PATIENCE)["laps"] == []
+        assert worker.ask("turn", PATIENCE)["runs"] == []
     assert "chatter" in worker.log.read_text()
     assert "more" in worker.log.read_text()
 
 
-def test_every_library_is_told_its_threads(tmp_path: Path) -> None:
+def test_every_library_is_passed_its_threads(tmp_path: Path) -> None:
     """And what torch.compile makes stays in the worker's folder."""
     said = environment(tmp_path, 3)
     assert {said[key] for key in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")} == {"3"}

@@ -29,6 +29,6 @@ def test_a_coarse_precision_is_allowed_its_rounding_on_either_side() -> None:
         assert judge.objection("second", 1, second, off) is None
 
 
-def test_a_precision_that_nobody_knows_gets_no_more_than_float32() -> None:
-    """A tolerance can't be had by a word in a file's metadata."""
+def test_an_unknown_precision_gets_the_tolerance_of_float32() -> None:
+    """A word in a file's metadata can't raise the tolerance."""
     assert tolerance("float7") == TOLERANCES["float32"]

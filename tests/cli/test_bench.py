@@ -156,7 +156,7 @@ def test_json_on_the_output_is_json_alone(nin_spec: Run) -> None:
 
 @pytest.mark.usefixtures("here")
 def test_a_contender_that_computes_something_else_fails_the_command(nin_spec: Run) -> None:
-    """It is told, the others are measured, and the command exits 1."""
+    """It is reported, the others are measured, and the command exits 1."""
     done = nin_spec("bench", "small.onnx", *QUICK, "--against", "other.onnx,bare")
     assert done.code == 1
     assert "FAILED other.onnx at batch 1: its scores differ from those of nin-spec" in done.out
@@ -200,7 +200,7 @@ def test_a_files_peers_compute_what_the_file_does(
 @pytest.mark.parametrize("dtype", ["uint8", "float32"])
 @pytest.mark.usefixtures("here")
 def test_a_file_that_takes_pixels_is_not_measured(nin_spec: Run, dtype: str) -> None:
-    """In whatever numbers they come: the bench makes tensors."""
+    """In any dtype: the bench makes tensors."""
     model = library.compile("small.yaml", [f"input.preprocess.dtype={dtype}"]).initialise()
     library.export(model, "onnx", "pixels.onnx", parity=False, takes="pixels")
     done = nin_spec("bench", "pixels.onnx", *QUICK)
@@ -254,7 +254,7 @@ def test_a_device_without_one_of_several_precisions_is_left_out_of_it(nin_spec: 
         (("small.yaml", "--batch", "1,many"), "'many' is not a batch size"),
         (("small.yaml", "--precision", "bfloat61"), "did you mean 'bfloat16'?"),
         (("small.yaml", "--batch", "0"), "'0' is not a batch size"),
-        (("small.onnx", "--set", "blocks.0.kernel=3"), "--set belongs to SPEC"),
+        (("small.onnx", "--set", "blocks.0.kernel=3"), "--set requires SPEC"),
         (("small.yaml", "--device", "abacus"), "abacus"),
         (
             ("small.yaml", "--device", "cuda", "--against", "bare"),
@@ -271,7 +271,7 @@ def test_a_device_without_one_of_several_precisions_is_left_out_of_it(nin_spec: 
     ],
 )
 @pytest.mark.usefixtures("here")
-def test_what_cannot_be_measured_is_said_without_a_traceback(
+def test_what_cannot_be_measured_is_reported_without_a_traceback(
     nin_spec: Run, arguments: tuple[str, ...], expected: str
 ) -> None:
     """With exit code 2."""

@@ -121,7 +121,7 @@ def test_cold_commands_load_nothing_heavy() -> None:
     assert done.returncode == 0, done.stderr
 
 
-def test_a_reader_that_leaves_early_is_no_error() -> None:
+def test_a_reader_that_leaves_early_is_not_an_error() -> None:
     """`nin-spec schema | head -1` ends without a traceback."""
     script = "import sys; from nin_spec.cli import main; main(['schema'])"
     with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:

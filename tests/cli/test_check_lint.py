@@ -1,4 +1,4 @@
-"""nin-spec check: what the rules find, chosen, silenced, explained, and put right in the files."""
+"""nin-spec check: what the rules find, chosen, silenced, explained, and fixed in the files."""
 
 from __future__ import annotations
 
@@ -70,11 +70,11 @@ def codes(text: str) -> list[str]:
     return [d["code"] for d in json.loads(text)]
 
 
-# ------------------------------------------------------------------ what is told
+# ------------------------------------------------------------------ what is reported
 
 
 def test_findings_are_shown_like_errors(nin_spec: Run) -> None:
-    """Place, line, caret, hint, then the verdict and what could be put right; exit 0."""
+    """Place, line, caret, hint, then the verdict and what could be fixed; exit 0."""
     done = nin_spec("check", "faulty.yaml")
     assert (done.code, done.err) == (0, "")
     assert_golden(done.out, GOLDENS / "check_lint.txt")
@@ -91,7 +91,7 @@ def test_the_diff_is_shown(nin_spec: Run, file: Path) -> None:
     assert file.read_text() == FAULTY
 
 
-def test_what_only_unsafe_fixes_put_right_is_said(nin_spec: Run, file: Path) -> None:
+def test_what_only_unsafe_fixes_remove_is_reported(nin_spec: Run, file: Path) -> None:
     """Behind a diff that shows none of it, and behind the fixes that were made."""
     done = nin_spec("check", str(file.name), "--diff")
     assert done.err.splitlines()[-1] == "faulty.yaml: 3 more by --unsafe-fixes"
@@ -149,7 +149,7 @@ def test_overrides_leave_comments_alone(nin_spec: Run) -> None:
 
 
 def test_what_a_family_shares_is_shown_once(nin_spec: Run) -> None:
-    """A finding in a base is told with the first that extends it, and counted for each."""
+    """A finding in a base is reported with the first spec that extends it, and counted for each."""
     done = nin_spec("check", "seed_fashion_mnist", "seed_fashion_mnist_lazy")
     assert done.out.count("NIN901") == 1
     assert done.out.count(": ok, 4 warnings, 1 note\n") == 2

@@ -80,7 +80,7 @@ def test_devices(command: str) -> None:
 
 
 def test_codes() -> None:
-    """Each with its meaning; a list goes on after its comma, without what it has."""
+    """Each with its meaning; a list continues after its comma, without what it has."""
     assert {"NIN901", "NIN990"} <= words("check", "--select")
     assert "NIN401" not in words("check", "--select")
     assert words("check", "--ignore", text="NIN901,NIN90") == {f"NIN901,NIN90{n}" for n in range(2, 10)}

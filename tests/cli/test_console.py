@@ -123,7 +123,7 @@ def on_terminal(columns: int, *arguments: str, cwd: Path) -> str:
     return found.decode()
 
 
-def test_a_terminal_of_no_columns_is_told_as_a_pipe_is(tmp_path: Path) -> None:
+def test_a_terminal_of_no_columns_is_treated_like_a_pipe(tmp_path: Path) -> None:
     """Lines, and no bar that is drawn over and over; one of 80 columns has the bar."""
     (tmp_path / "net.yaml").write_text("spec: 1\nextends: nin_digits\ntrain: {epochs: 1}\n")
     asked = ["data", "check", "digits"]

@@ -103,7 +103,7 @@ def test_fetch_brings_it_where_it_is_looked_for(
 
 
 def test_the_digits_need_no_fetching(nin_spec: Command) -> None:
-    """They come along."""
+    """They are bundled."""
     assert "nothing to fetch" in nin_spec("data", "fetch", "digits").out
 
 
@@ -128,20 +128,20 @@ def test_check_counts_the_classes(nin_spec: Command, tmp_path: Path) -> None:
 
 
 def test_check_lists_every_damaged_file(nin_spec: Command, tmp_path: Path) -> None:
-    """Of both parts, and exits 2."""
-    for part in ("train", "test"):
-        make_pictures(tmp_path / part, {"cat": 2})
-        (tmp_path / part / "cat" / "000.png").write_bytes(b"no picture")
+    """Of both splits, and exits 2."""
+    for split in ("train", "test"):
+        make_pictures(tmp_path / split, {"cat": 2})
+        (tmp_path / split / "cat" / "000.png").write_bytes(b"no picture")
     out = nin_spec("data", "check", "pets", "--data", str(tmp_path))
     assert out.code == 2
-    for part in ("train", "test"):
-        assert f"error NIN802: {tmp_path / part / 'cat' / '000.png'} is damaged: it can't be decoded" in out.err
+    for split in ("train", "test"):
+        assert f"error NIN802: {tmp_path / split / 'cat' / '000.png'} is damaged: it can't be decoded" in out.err
     assert "2 errors" in out.err
     assert "0  cat        2     2" in out.out
 
 
 def test_check_tells_everything_that_is_wrong_with_a_folder(nin_spec: Command, tmp_path: Path) -> None:
-    """An empty class, a file that is no picture and a damaged one, after a table of both parts."""
+    """An empty class, a file that is not a picture and a damaged one, after a table of both splits."""
     make_pictures(tmp_path / "train", {"cat": 3, "dog": 3})
     make_pictures(tmp_path / "test", {"cat": 1})
     (tmp_path / "train" / "emu").mkdir()
@@ -164,7 +164,7 @@ def test_check_says_last_what_is_not_as_published(nin_spec: Command, root: Path)
     assert len(lines) == start + 7
 
 
-def test_check_names_both_parts_that_can_not_be_opened(nin_spec: Command, tmp_path: Path) -> None:
+def test_check_names_both_splits_that_can_not_be_opened(nin_spec: Command, tmp_path: Path) -> None:
     """A cut batch to train on, and a cut one to test with."""
     folder = make_cifar10(tmp_path / "c")
     for name in ("data_batch_2.bin", "test_batch.bin"):

@@ -68,7 +68,7 @@ OPENVINO = ("run small.onnx photo.png", "evaluate small.onnx --limit 20", "expor
 
 @pytest.mark.parametrize("line", OPENVINO)
 def test_openvino_is_used_or_refused(folder: Path, line: str, *, served: bool) -> None:
-    """Where it serves, it is the one that computes; elsewhere nothing is computed, and the cure is named."""
+    """Where it serves, it is the one that computes; elsewhere nothing is computed, and the fix is named."""
     done = command(folder, *line.split(), "--device", "openvino")
     if served:
         assert done.returncode == 0, done.stderr
@@ -134,5 +134,5 @@ def test_options_are_for_the_proof_on_one_device(folder: Path) -> None:
     for more in (("--device", "cpu", "--device", "auto"), ("--no-parity",)):
         done = command(folder, *line, *more)
         assert done.returncode == 2
-        assert "--device-option belongs to the proof on one --device" in done.stderr
+        assert "--device-option requires exactly one --device" in done.stderr
     assert command(folder, *line, "--device", "cpu").returncode == 0

@@ -41,7 +41,7 @@ def test_two_spellings_of_one_function(nin_spec: Run, tmp_path: Path) -> None:
     assert "the same network, written the same way" in nin_spec("diff", str(first), str(first)).out
 
 
-def test_what_follows_from_a_change_is_told_apart(nin_spec: Run, tmp_path: Path) -> None:
+def test_what_follows_from_a_change_is_distinguished(nin_spec: Run, tmp_path: Path) -> None:
     """A wider first convolution changes the parameters of the second, which is itself the same."""
     first, wider = tmp_path / "a.yaml", tmp_path / "b.yaml"
     first.write_text(TINY)

@@ -1,4 +1,4 @@
-"""nin-spec evaluate: specs, ONNX files and run folders on the digits that come along."""
+"""nin-spec evaluate: specs, ONNX files and run folders on the bundled digits."""
 
 from __future__ import annotations
 
@@ -126,7 +126,7 @@ def test_the_table(nin_spec: Run) -> None:
 
 
 @pytest.mark.usefixtures("here")
-def test_a_limit_is_said(nin_spec: Run) -> None:
+def test_a_limit_is_reported(nin_spec: Run) -> None:
     """And the pictures are of each class alike."""
     outcome = nin_spec("evaluate", "run", "--limit", "50")
     assert "of 50 of 359 (digits test)" in outcome.out
@@ -190,8 +190,8 @@ def test_a_file_without_a_spec(here: Path, nin_spec: Run) -> None:
 def test_pictures_of_ones_own(here: Path, nin_spec: Run) -> None:
     """A folder of pictures by class; the name goes without saying."""
     for k in range(10):
-        for part in ("train", "test"):
-            place = here / "mine" / part / str(k)
+        for split in ("train", "test"):
+            place = here / "mine" / split / str(k)
             place.mkdir(parents=True)
             Image.new("L", (8, 8), 25 * k).save(place / "one.png")
     forget(here / "small.onnx", "dataset")
@@ -233,8 +233,8 @@ def test_the_confusion_picture(here: Path, nin_spec: Run) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["run", "--set", "blocks.0.kernel=5"], "--set belongs to SPEC"),
-        (["small.onnx", "--set", "blocks.0.kernel=5"], "--set belongs to SPEC"),
+        (["run", "--set", "blocks.0.kernel=5"], "--set requires SPEC"),
+        (["small.onnx", "--set", "blocks.0.kernel=5"], "--set requires SPEC"),
         (["nothing.onnx"], "error NIN701"),
         (["no_such_spec", "--weights", "w.safetensors"], "error NIN001"),
         (["small.yaml", "--weights", "nothing.safetensors"], "error NIN501"),
@@ -311,7 +311,7 @@ def test_the_parts_of_a_run_are_as_it_knew_them(nin_spec: Run, tmp_path: Path, m
     assert library.evaluate(library.open_run("run"), "validation").accuracy == found["accuracy"]
     assert "of 288 (digits validation)" in nin_spec("evaluate", "run", "--split", "validation").out
     assert answer(nin_spec("evaluate", "run", "--split", "train", "--format", "json"))["images"] == 1150
-    for subject, words in (("small.yaml", "--split validation belongs to RUNDIR"), ("run", "")):
+    for subject, words in (("small.yaml", "--split validation requires RUNDIR"), ("run", "")):
         outcome = nin_spec("evaluate", subject, "--split", "validation", "--weights", "run")
         assert (outcome.code, words in outcome.err) == (2 if words else 0, True)
 
@@ -324,7 +324,7 @@ def test_a_run_that_held_nothing_out_has_no_validation_part(nin_spec: Run) -> No
 
 
 @pytest.mark.usefixtures("here")
-def test_data_that_is_not_what_its_name_says_is_told(nin_spec: Run) -> None:
+def test_data_that_is_not_what_its_name_says_is_reported(nin_spec: Run) -> None:
     pictures, labels = np.zeros((20, 8, 8), np.uint8), np.arange(20) % 10
     np.savez("other.npz", x_train=pictures, y_train=labels, x_test=pictures, y_test=labels)
     outcome = nin_spec("evaluate", "run", "--data", "other.npz")

@@ -106,7 +106,7 @@ def test_options_reach_the_exporter() -> None:
             ["tiny.yaml", "--triton", "m", "--target", "triton==24.10", "--opset", "22"],
             "supports opsets up to 21",
         ),
-        (["tiny.yaml", "--onnx", "--max-batch", "4"], "--max-batch belongs to --triton"),
+        (["tiny.yaml", "--onnx", "--max-batch", "4"], "--max-batch requires --triton"),
         (["tiny.yaml", "--onnx", "--opset", "12"], "onnx: opset can't be 12\n  hint: ONNX opset, 13 to 26"),
         (["tiny.yaml", "--onnx", "--opset", "99"], "onnx: opset can't be 99"),
         (["tiny.yaml", "--onnx", "--opset", "x"], "onnx: opset can't be 'x'"),
@@ -115,18 +115,23 @@ def test_options_reach_the_exporter() -> None:
         (["tiny.yaml", "--onnx", "--weights", "missing.pt"], "error NIN501"),
         (["missing.yaml", "--onnx"], "error NIN001"),
         (["--onnx", "tiny.yaml"], "'tiny.yaml' was read as the path to write to: put SPEC first"),
-        (["tiny.yaml", "--source", "--opset", "17"], "--opset belongs to --onnx"),
-        (["tiny.yaml", "--source", "--device", "cpu"], "--device belongs to the proof of an ONNX file"),
-        (["tiny.yaml", "--kserve", "--device", "cpu"], "--device belongs to the proof of an ONNX file"),
-        (["tiny.yaml", "--kserve", "--source", "--device", "cpu"], "--device belongs to the proof of an ONNX file"),
-        (["tiny.yaml", "--onnx", "--no-parity", "--device", "abacus"], "--device belongs to the proof"),
-        (["tiny.yaml", "--onnx", "--no-parity", "--device-option", "a=b"], "--device-option belongs to the proof"),
+        (["tiny.yaml", "--source", "--opset", "17"], "--opset requires --onnx"),
+        (["tiny.yaml", "--source", "--device", "cpu"], "--device requires the proof of an ONNX file"),
+        (["tiny.yaml", "--kserve", "--device", "cpu"], "--device requires the proof of an ONNX file"),
+        (["tiny.yaml", "--kserve", "--source", "--device", "cpu"], "--device requires the proof of an ONNX file"),
+        (["tiny.yaml", "--onnx", "--no-parity", "--device", "abacus"], "--device requires the proof"),
+        (
+            ["tiny.yaml", "--onnx", "--no-parity", "--device-option", "a=b"],
+            "--device-option requires exactly one --device",
+        ),
         (["tiny.yaml", "--onnx", "--device", "abacus"], "unknown device 'abacus'"),
         (["tiny.yaml", "--onnx", "tiny.yaml"], "tiny.yaml is an input of this command"),
         (["tiny.yaml", "--source", "notes.py"], "notes.py exists, and nin-spec did not write it"),
     ],
 )
-def test_what_can_not_be_had_is_said(arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_is_not_available_is_reported(
+    arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Exit 2, nothing written."""
     assert execute(["export", *arguments]) == 2
     assert message in capsys.readouterr().err
@@ -163,7 +168,7 @@ def test_foreign_weights_are_adopted_and_shown(capsys: pytest.CaptureFixture[str
 
 
 def test_parity_on_a_missing_gpu_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
-    """A proof on a device that can't run is no proof."""
+    """A proof on a device that can't run is not a proof."""
     if torch.cuda.is_available():
         pytest.skip("there is a GPU here")
     assert execute(["export", "tiny.yaml", "--onnx", "--device", "cuda"]) == 2

@@ -48,7 +48,7 @@ def test_a_summary_is_the_first_line_of_the_commands_help(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["", "data"])
 def test_summaries_are_shown_whole(name: str, nin_spec: Callable[..., Outcome]) -> None:
-    """None is cut, whatever its length."""
+    """None is cut, however long it is."""
     shown = " ".join(nin_spec(*name.split(), "--help").out.split())
     below = {path: command for path, command in ALL.items() if path.rpartition(" ")[0] == name}
     assert len(below) > 4

@@ -72,7 +72,7 @@ def test_a_wrong_size_is_refused(size: str, nin_spec: Run, model: Path) -> None:
     assert "is not a size; write 32, 32x48 or 3x32x48" in outcome.err
 
 
-def test_what_is_no_model_is_refused(nin_spec: Run, tmp_path: Path) -> None:
+def test_what_is_not_a_model_is_refused(nin_spec: Run, tmp_path: Path) -> None:
     (tmp_path / "x.onnx").write_bytes(b"nonsense")
     outcome = nin_spec("import", str(tmp_path / "x.onnx"), "-o", str(tmp_path / "out.yaml"))
     assert outcome.code == 2

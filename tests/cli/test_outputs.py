@@ -155,7 +155,7 @@ def test_a_file_of_a_person_is_not_replaced(option: tuple[str, str], place: Path
 
 
 @every_file
-def test_a_missing_folder_is_told_before_work_begins(
+def test_a_missing_folder_is_reported_before_work_begins(
     option: tuple[str, str], place: Path, nin_spec: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Neither a proof nor a measurement is made for nothing."""

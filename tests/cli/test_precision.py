@@ -1,4 +1,4 @@
-"""nin-spec export --precision: told step by step, written within the budget or not at all."""
+"""nin-spec export --precision: reported step by step, written within the budget or not at all."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def weights_file(run_folder: Path, path: Path, factor: float) -> Path:
 
 
 def test_int8_of_a_run(run_folder: Path, nin_spec: Command) -> None:
-    """Its data set, its name; the float32 file is proved, the drop is told, the int8 file is proved."""
+    """Its data set, its name; the float32 file is proved, the drop is reported, the int8 file is proved."""
     found = nin_spec("export", str(run_folder), "--onnx", "--precision", "int8")
     assert found.code == 0
     lines = found.out.splitlines()
@@ -127,7 +127,7 @@ def test_a_fragile_network_keeps_layers_in_float(run_folder: Path, nin_spec: Com
 
 
 def test_a_failed_budget_writes_nothing(run_folder: Path, nin_spec: Command, monkeypatch: pytest.MonkeyPatch) -> None:
-    """And exits 1, whatever the precision."""
+    """And exits 1, in any precision."""
     monkeypatch.setattr("nin_spec.precision.trial.Outcome.within", lambda *_: False)
     for precision in ("int8", "float16"):
         found = nin_spec("export", str(run_folder), "--onnx", "--precision", precision)
@@ -137,7 +137,7 @@ def test_a_failed_budget_writes_nothing(run_folder: Path, nin_spec: Command, mon
     assert list(Path().glob("*.onnx")) == []
 
 
-def test_float16_tells_where_it_is_no_faster(run_folder: Path, nin_spec: Command) -> None:
+def test_float16_says_where_it_is_not_faster(run_folder: Path, nin_spec: Command) -> None:
     """Before it is written."""
     found = nin_spec("export", str(run_folder), "--onnx", "--precision", "float16", "--max-drop", "1%")
     assert found.code == 0
@@ -163,7 +163,7 @@ def test_options_of_an_exporter_go_together_with_it(run_folder: Path, nin_spec: 
         (["--onnx", "--max-drop", "1"], "--max-drop needs --precision"),
         (["--onnx", "--calibrate", "8"], "--calibrate needs --precision"),
         (["--onnx", "--data", "x"], "--data needs --precision"),
-        (["--source", "--precision", "int8"], "--precision belongs to --onnx"),
+        (["--source", "--precision", "int8"], "--precision requires --onnx"),
         (["--onnx", "--precision", "int8", "--max-drop", "0.5x"], "percentage points from 0 to 100"),
         (["--onnx", "--precision", "int4"], "'int4' is not one of"),
         (["--onnx", "--precision", "int8", "--data", "nowhere"], "nowhere: it does not exist"),
@@ -211,7 +211,7 @@ def test_an_interrupt_leaves_nothing_half_written(run_folder: Path) -> None:
 
 
 def test_the_devices_options_go_along(run_folder: Path, nin_spec: Command) -> None:
-    """What measures and what proves is opened with them; a wrong one is told before the work."""
+    """What measures and what proves is opened with them; a wrong one is reported before the work."""
     asked = ["export", str(run_folder), "--onnx", "--precision", "int8", "--limit", "20", "--device", "cpu"]
     done = nin_spec(*asked, "--device-option", "spinning=never")
     assert done.code == 0, done.err

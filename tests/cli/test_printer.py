@@ -31,7 +31,7 @@ def run(folder: Path, nin_spec: Callable[..., Outcome]) -> Path:
 
 @pytest.mark.usefixtures("folder")
 def test_train(nin_spec: Callable[..., Outcome]) -> None:
-    """The run, its network, its accuracy and its files; epochs are told on standard error, quietly not at all."""
+    """The run, its network, its accuracy and its files; epochs go to standard error, with --quiet nowhere."""
     printed = nin_spec(*TRAIN, "-o", "run", "--format", "json")
     data = document(printed)
     assert "epoch   2: " in printed.err
@@ -78,6 +78,7 @@ def test_evaluate_and_export_and_import(nin_spec: Callable[..., Outcome]) -> Non
     assert (data["network"]["hash"], data["parameters"], data["spec"]) == (DIGITS.hash, DIGITS.table.parameters, None)
     assert "spec: 1" in data["text"]
     assert any("largest relative difference" in remark for remark in data["remarks"])
+    assert 0 <= data["parity"]["max_relative"] <= data["parity"]["tolerance"]
     asked = ("import", "nin_digits.onnx", "-o", "new.yaml", "--weights", "new.safetensors", "-q")
     data = document(nin_spec(*asked, "--format", "json"))
     assert (data["spec"], data["text"], data["weights"]) == ("new.yaml", None, "new.safetensors")

@@ -78,7 +78,7 @@ def test_cuda_is_never_replaced(model: Path, tmp_path: Path, capsys: pytest.Capt
         (".", "can't be used: it is a folder or a device, not a file"),
     ],
 )
-def test_what_is_no_model(name: str, why: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_is_not_a_model(name: str, why: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Exit 2 and the reason."""
     (tmp_path / "text.onnx").write_text("not a model")
     assert execute(["run", str(tmp_path / name), "x.npy"]) == 2
@@ -87,7 +87,7 @@ def test_what_is_no_model(name: str, why: str, tmp_path: Path, capsys: pytest.Ca
     assert why in error
 
 
-def test_what_is_no_input(model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_is_not_an_input(model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Exit 2, naming the file and both shapes."""
     np.save(tmp_path / "x.npy", np.zeros((1, 32, 32), np.float32))
     assert execute(["run", str(model), str(tmp_path / "x.npy")]) == 2

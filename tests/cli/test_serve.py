@@ -26,7 +26,7 @@ def test_a_token_is_one_line(
 
 
 @pytest.mark.parametrize("text", ["", " ", "\n"])
-def test_an_empty_variable_is_no_token(
+def test_an_empty_variable_is_not_a_token(
     text: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """As if it were not set: a server that is open to others is still refused."""

@@ -39,7 +39,7 @@ def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_a_run_is_told_from_start_to_next_step(nin_spec: Command, small: Path) -> None:
+def test_a_run_is_reported_from_start_to_next_step(nin_spec: Command, small: Path) -> None:
     done = nin_spec("train", "small.yaml", "--threads", "1")
     assert done.code == 0, done.err
     assert "small: 1,864 parameters" in done.err or "small: " in done.err
@@ -52,7 +52,7 @@ def test_a_run_is_told_from_start_to_next_step(nin_spec: Command, small: Path) -
 
 
 @pytest.mark.usefixtures("small")
-def test_one_command_begins_and_goes_on(nin_spec: Command) -> None:
+def test_one_command_begins_and_continues(nin_spec: Command) -> None:
     """For jobs that a cluster starts again: the same words each time."""
     for after in ("", ", resumed after step 11"):
         done = nin_spec("train", "small.yaml", "-o", "run", "--resume", "--threads", "1")
@@ -165,7 +165,7 @@ def test_what_is_refused_quickly_is_refused_before_torch_is_loaded(arguments: tu
 
 
 @pytest.mark.usefixtures("small")
-def test_a_folder_that_is_no_run_is_not_said_to_continue(nin_spec: Command) -> None:
+def test_a_folder_that_is_not_a_run_is_not_said_to_continue(nin_spec: Command) -> None:
     done = nin_spec("train", "small.yaml", "-o", ".")
     assert "--resume" not in done.err
     assert "pass another --output" in done.err
@@ -216,14 +216,14 @@ def test_a_run_is_taken_wherever_weights_are(nin_spec: Command) -> None:
     assert "nin-spec train run --resume" in done.err
 
 
-def test_the_help_says_what_may_be_said_anew(nin_spec: Command) -> None:
+def test_the_help_says_what_may_be_changed_when_resuming(nin_spec: Command) -> None:
     text = " ".join(nin_spec("train", "--help").out.split())
     assert "Only --data may be changed when resuming" in text
 
 
 @pytest.mark.usefixtures("small")
 @pytest.mark.parametrize("reader", ["head -1", "true"])
-def test_training_goes_on_when_nobody_reads_it(reader: str) -> None:
+def test_training_continues_when_nobody_reads_it(reader: str) -> None:
     """`nin-spec train ... | head`: a line that can't be printed costs no training."""
     command = f"{sys.executable} -m nin_spec train small.yaml --set train.epochs=3 --threads 1 -o run | {reader}"
     subprocess.run(command, shell=True, check=True, capture_output=True)  # noqa: S602 a pipe is what is tested

@@ -1,4 +1,4 @@
-"""Runs against stand-ins: what is wrong is found, a refusal is told, and a crash or a hang costs one case."""
+"""Runs against stand-ins: what is wrong is found, a refusal is reported, and a crash or a hang costs one case."""
 
 from __future__ import annotations
 

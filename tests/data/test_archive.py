@@ -38,20 +38,20 @@ def test_both_ways_of_naming_are_read(
 ) -> None:
     """Gray with or without its channel, or colour."""
     path = replace_file(tmp_path / "d.npz", npz_bytes(save, arrays(names, shape)))
-    part = open_archive("d", "train", path)
+    split = open_archive("d", "train", path)
     frame = Frame(shape[2] if len(shape) == 3 else 1, 4, 3)
-    assert np.array_equal(all_of(part, frame).reshape(6, *shape), pixels(6, *shape))
-    assert part.labels.tolist() == [0, 1, 2, 0, 1, 2]
-    assert part.classes == ("0", "1", "2")
+    assert np.array_equal(all_of(split, frame).reshape(6, *shape), pixels(6, *shape))
+    assert split.labels.tolist() == [0, 1, 2, 0, 1, 2]
+    assert split.classes == ("0", "1", "2")
     assert len(open_archive("d", "test", path)) == 3
 
 
 def test_stored_arrays_are_mapped(tmp_path: Path) -> None:
     """In the order of the file, Fortran's too."""
     path = replace_file(tmp_path / "d.npz", npz_bytes(np.savez, arrays(x_train=np.asfortranarray(pixels(6, 4, 3)))))
-    part = open_archive("d", "train", path)
-    assert np.array_equal(all_of(part, Frame(1, 4, 3))[..., 0], pixels(6, 4, 3))
-    assert part.where == str(path)
+    split = open_archive("d", "train", path)
+    assert np.array_equal(all_of(split, Frame(1, 4, 3))[..., 0], pixels(6, 4, 3))
+    assert split.where == str(path)
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.int16, np.int64])
@@ -154,8 +154,8 @@ def test_any_damage_reads_or_is_a_data_error(tmp_path: Path, whole: bytes, data:
         damaged[at] = data.draw(st.integers(0, 255))
     path = replace_file(tmp_path / "d.npz", bytes(damaged))
     try:
-        part = open_archive("d", "train", path)
+        split = open_archive("d", "train", path)
     except DataError as error:
         assert str(path) in str(error)  # noqa: PT017
     else:
-        assert all_of(part, Frame(1, 4, 3)).shape == (6, 4, 3, 1)
+        assert all_of(split, Frame(1, 4, 3)).shape == (6, 4, 3, 1)

@@ -35,7 +35,7 @@ def test_many_pictures_are_brought_as_one_is(
 
 
 def test_no_pictures_have_the_frame_too() -> None:
-    """An empty batch is no special case for who asks."""
+    """An empty batch is not a special case for the caller."""
     assert bring(pixels(0, 6, 5), Frame(3, 4, 4)).shape == (0, 4, 4, 3)
 
 

@@ -11,19 +11,19 @@ from nin_spec.data import ArraySplit, Split, check_split, fingerprint, open_spli
 from nin_spec.diagnostics import Code
 
 
-def part(noise: np.ndarray, labels: np.ndarray) -> Split:
-    """A part of these pictures."""
+def split(noise: np.ndarray, labels: np.ndarray) -> Split:
+    """A split of these pictures."""
     return ArraySplit("noise", "train", "here", ("a", "b"), labels, lambda k: noise[k])
 
 
 def test_a_fingerprint_follows_labels_pixels_and_count() -> None:
     """Each of them changes it; the name and the place don't."""
     noise, labels = pixels(20, 4, 4), np.arange(20) % 2
-    mine = fingerprint(part(noise, labels))
+    mine = fingerprint(split(noise, labels))
     assert mine == fingerprint(ArraySplit("other", "test", "there", ("x", "y"), labels, lambda k: noise[k]))
     changed = noise.copy()
     changed[19, 0, 0] ^= 1
-    others = [part(changed, labels), part(noise, 1 - labels), part(noise[:19], labels[:19])]
+    others = [split(changed, labels), split(noise, 1 - labels), split(noise[:19], labels[:19])]
     assert len({mine, *map(fingerprint, others)}) == 4
     assert len(mine) == 64
 
@@ -40,7 +40,7 @@ def test_a_folders_fingerprint_opens_no_picture(tmp_path: Path) -> None:
     assert fingerprint(open_split("p", "train", tmp_path / "y")) != mine
 
 
-def test_a_large_part_is_sampled() -> None:
+def test_a_large_split_is_sampled() -> None:
     """No more than 256 pictures are read."""
     asked: list[int] = []
 
@@ -55,7 +55,7 @@ def test_a_large_part_is_sampled() -> None:
 
 
 def test_a_check_finds_every_damaged_picture(tmp_path: Path) -> None:
-    """All batches are read to the end, and progress is told."""
+    """All batches are read to the end, and progress is reported."""
     make_pictures(tmp_path / "train", {"a": 300}, size=2)
     for k in (0, 5, 299):
         (tmp_path / "train" / "a" / f"{k:03d}.png").write_bytes(b"x")

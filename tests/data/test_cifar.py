@@ -41,21 +41,21 @@ WAYS = ["folder itself", "folder that holds it", "archive itself", "folder with 
 @pytest.mark.parametrize("how", WAYS)
 def test_cifar10_is_read_wherever_it_lies(tmp_path: Path, how: str) -> None:
     """Five batches follow each other; planes of red, green and blue become pixels."""
-    part = open_cifar("cifar10", "train", lay(tmp_path, how, "cifar10"), TEN)
-    assert part.labels.tolist() == [(i + k) % 10 for k in range(1, 6) for i in range(4)]
+    split = open_cifar("cifar10", "train", lay(tmp_path, how, "cifar10"), TEN)
+    assert split.labels.tolist() == [(i + k) % 10 for k in range(1, 6) for i in range(4)]
     planes = np.concatenate([pixels(4, 3072, seed=k) for k in range(1, 6)]).reshape(-1, 3, 32, 32)
-    assert np.array_equal(all_of(part, FRAME), planes.transpose(0, 2, 3, 1))
+    assert np.array_equal(all_of(split, FRAME), planes.transpose(0, 2, 3, 1))
     mixed = np.array([19, 0, 7, 7, -1])
-    assert np.array_equal(part.pictures(mixed, FRAME), planes.transpose(0, 2, 3, 1)[mixed])
+    assert np.array_equal(split.pictures(mixed, FRAME), planes.transpose(0, 2, 3, 1)[mixed])
 
 
 @pytest.mark.parametrize("how", WAYS)
 def test_cifar100_takes_the_fine_labels(tmp_path: Path, how: str) -> None:
     """The second byte of each record; the first, coarse one is only checked."""
-    part = open_cifar("cifar100", "test", lay(tmp_path, how, "cifar100"), HUNDRED)
-    assert part.labels.tolist() == [99, 98, 97, 96, 95, 94]
-    assert part.classes[99] == "worm"
-    assert np.array_equal(all_of(part, FRAME)[0, 0, 0], pixels(6, 3072, seed=4)[0, [0, 1024, 2048]])
+    split = open_cifar("cifar100", "test", lay(tmp_path, how, "cifar100"), HUNDRED)
+    assert split.labels.tolist() == [99, 98, 97, 96, 95, 94]
+    assert split.classes[99] == "worm"
+    assert np.array_equal(all_of(split, FRAME)[0, 0, 0], pixels(6, 3072, seed=4)[0, [0, 1024, 2048]])
 
 
 def test_unpacked_files_are_mapped(tmp_path: Path) -> None:
@@ -63,8 +63,8 @@ def test_unpacked_files_are_mapped(tmp_path: Path) -> None:
     lay(tmp_path, "folder with the archive", "cifar10")
     unpack("cifar10", tmp_path)
     (tmp_path / "cifar-10-binary.tar.gz").write_bytes(b"never opened")
-    part = open_cifar("cifar10", "test", tmp_path, TEN)
-    assert part.where == str(tmp_path / "cifar-10-batches-bin")
+    split = open_cifar("cifar10", "test", tmp_path, TEN)
+    assert split.where == str(tmp_path / "cifar-10-batches-bin")
 
 
 def test_a_ragged_file_is_named_with_its_last_byte(tmp_path: Path) -> None:
@@ -95,7 +95,7 @@ def test_an_empty_file_is_damaged(tmp_path: Path) -> None:
 
 
 def test_a_missing_batch_is_named(tmp_path: Path) -> None:
-    """Four of five batches are no training part."""
+    """Four of five batches are not a training split."""
     folder = make_cifar10(tmp_path)
     (folder / "data_batch_4.bin").unlink()
     message = refusal(lambda: open_cifar("cifar10", "train", folder, TEN), Code.DATA_MISSING)
@@ -176,8 +176,8 @@ def test_a_damaged_archive_reads_right_or_is_a_data_error(tmp_path: Path, data: 
         damaged[at] = data.draw(st.integers(0, 255))
     path = replace_file(tmp_path / "x.tar.gz", bytes(damaged))
     try:
-        part = open_cifar("cifar100", "train", path, HUNDRED)
+        split = open_cifar("cifar100", "train", path, HUNDRED)
     except DataError:
         return
-    assert part.labels.tolist() == [99, 98]
-    assert np.array_equal(all_of(part, FRAME)[0, 0, 0], pixels(2, 3072, seed=5)[0, [0, 1024, 2048]])
+    assert split.labels.tolist() == [99, 98]
+    assert np.array_equal(all_of(split, FRAME)[0, 0, 0], pixels(2, 3072, seed=5)[0, [0, 1024, 2048]])

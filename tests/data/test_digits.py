@@ -1,4 +1,4 @@
-"""The digits that come along are scikit-learn's, and their two parts never change."""
+"""The bundled digits are scikit-learn's, and their two splits never change."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ def test_the_files_are_scikit_learns_digits() -> None:
 
 
 def test_pixels_are_scaled_to_bytes() -> None:
-    """16 becomes 255, the rest is rounded; each picture is in one of the parts."""
+    """16 becomes 255, the rest is rounded; each picture is in one of the splits."""
     scaled = np.round(load_digits().images * 255 / 16).astype(np.uint8)
-    ours = np.concatenate([all_of(open_split("digits", part), FRAME)[..., 0] for part in ("train", "test")])
+    ours = np.concatenate([all_of(open_split("digits", split), FRAME)[..., 0] for split in ("train", "test")])
     assert sorted(p.tobytes() for p in ours) == sorted(p.tobytes() for p in scaled)
     assert ours.max() == 255
 
 
 def test_a_fifth_of_each_class_is_held_out_for_good() -> None:
-    """The split is part of what accuracies mean: these are its labels, for ever."""
+    """The split decides what an accuracy means, so its labels never change."""
     train, test = open_split("digits", "train"), open_split("digits", "test")
     assert (len(train), len(test)) == CATALOG["digits"].counts == (1438, 359)
     every = np.bincount(load_digits().target)

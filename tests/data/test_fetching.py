@@ -82,7 +82,7 @@ def test_a_broken_connection_is_taken_up_again(server: Server, tmp_path: Path, *
     assert second == ("bytes=150000-" if ranges else "bytes=50000-")
 
 
-def test_a_later_run_goes_on(server: Server, tmp_path: Path) -> None:
+def test_a_later_run_resumes(server: Server, tmp_path: Path) -> None:
     """What came before the failure is kept beside the target, under another name."""
     server.cuts = [100_000, 0, 0, 0, 0, 0, 0]
     message = refusal(lambda: fetch(entry(server), tmp_path), Code.DATA_FETCH)
@@ -95,7 +95,7 @@ def test_a_later_run_goes_on(server: Server, tmp_path: Path) -> None:
     assert left(tmp_path) == ["x.bin"]
 
 
-def test_a_whole_part_needs_no_server(server: Server, tmp_path: Path) -> None:
+def test_a_complete_part_needs_no_server(server: Server, tmp_path: Path) -> None:
     """Killed between the last byte and the renaming."""
     (tmp_path / "x.bin.part").write_bytes(DATA)
     fetch(entry(server), tmp_path)
@@ -141,8 +141,8 @@ def test_a_longer_file_is_given_up_after_one_byte(server: Server, tmp_path: Path
     assert left(tmp_path) == []
 
 
-def test_a_part_of_something_else_is_thrown_away(server: Server, tmp_path: Path) -> None:
-    """Too long for this file; the download begins anew the next time."""
+def test_a_part_of_another_file_is_deleted(server: Server, tmp_path: Path) -> None:
+    """Too long for this file; the next download starts from the beginning."""
     (tmp_path / "x.bin.part").write_bytes(DATA * 2)
     refusal(lambda: fetch(entry(server), tmp_path), Code.DATA_FETCH)
     fetch(entry(server), tmp_path)

@@ -27,12 +27,12 @@ FRAME = Frame(1, 7, 5)
 def test_every_spelling_of_the_files_is_read(tmp_path: Path, mark: str, end: str, sub: str) -> None:
     """Dash or dot, packed or plain, in the folder, in raw/ or where torchvision puts them."""
     arrays = make_idx(tmp_path / sub, mark=mark, end=end)
-    for part, prefix in (("train", "train"), ("test", "t10k")):
-        found = open_idx("mnist", part, tmp_path, TEN, ("MNIST/raw",))  # type: ignore[arg-type]
+    for split, prefix in (("train", "train"), ("test", "t10k")):
+        found = open_idx("mnist", split, tmp_path, TEN, ("MNIST/raw",))  # type: ignore[arg-type]
         assert np.array_equal(all_of(found, FRAME)[..., 0], arrays[f"{prefix}-images"])
         assert np.array_equal(found.labels, arrays[f"{prefix}-labels"])
         assert found.labels.dtype == np.int64
-        assert (found.dataset, found.part, found.classes) == ("mnist", part, TEN)
+        assert (found.dataset, found.name, found.classes) == ("mnist", split, TEN)
         assert len(found) == len(arrays[f"{prefix}-labels"])
 
 
@@ -53,8 +53,8 @@ def test_pictures_come_in_the_order_asked_for(tmp_path: Path) -> None:
     found[:] = 0
 
 
-def test_without_names_the_labels_of_both_parts_count_the_classes(tmp_path: Path) -> None:
-    """A class that only the training part has is one of the test part's too."""
+def test_without_names_the_labels_of_both_splits_count_the_classes(tmp_path: Path) -> None:
+    """A class that only the training split has is one of the test split too."""
     make_idx(tmp_path, count=12, classes=10)
     assert open_idx("kmnist", "test", tmp_path).classes == TEN
     assert has_idx(tmp_path)
@@ -77,7 +77,7 @@ def test_as_many_labels_as_pictures(tmp_path: Path) -> None:
     assert "has 11 labels, but train-images-idx3-ubyte.gz has 12 pictures" in message
 
 
-def test_a_label_that_is_no_class_is_named_by_its_byte(tmp_path: Path) -> None:
+def test_a_label_that_is_not_a_class_is_named_by_its_byte(tmp_path: Path) -> None:
     """The first of them, and how many there are."""
     make_idx(tmp_path, end="")
     labels = np.arange(12, dtype=np.uint8)

@@ -91,7 +91,7 @@ def test_damage_is_named_by_its_byte(tmp_path: Path, data: bytes, code: Code, wo
 
 
 def test_a_bomb_is_not_unpacked(tmp_path: Path) -> None:
-    """A stream that goes on after the array it promises is given up one byte later."""
+    """A stream that is longer than the array it promises is given up one byte later."""
     whole = saved(tmp_path / "x.mat", {"X": pixels(8, 8)}, compress=True)
     bomb = zlib.compress(zlib.decompress(whole[136:]) + bytes(1 << 26))
     path = replace_file(tmp_path / "x.mat", whole[:128] + b"\x0f\0\0\0" + len(bomb).to_bytes(4, "little") + bomb)

@@ -41,9 +41,9 @@ def test_known_sets_lie_in_the_root(root: Path) -> None:
     for name in ("mnist", "fashion_mnist", "cifar10", "cifar100", "digits"):
         assert is_here(name)
         for which in ("train", "test"):
-            part = open_split(name, which)
-            assert (part.dataset, part.part, part.classes) == (name, which, CATALOG[name].classes)
-            assert len(part) == len(part.labels) > 0
+            split = open_split(name, which)
+            assert (split.dataset, split.name, split.classes) == (name, which, CATALOG[name].classes)
+            assert len(split) == len(split.labels) > 0
     assert not is_here("svhn")
 
 
@@ -67,7 +67,7 @@ def test_unknown_names_need_a_place(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["mnist", "mine"])
-def test_an_archive_is_one_whatever_the_name(tmp_path: Path, name: str) -> None:
+def test_an_archive_is_recognised_under_any_name(tmp_path: Path, name: str) -> None:
     """Told by its bytes, not by its suffix."""
     assert len(open_split(name, "test", npz(tmp_path / "data.npz"))) == 10
     assert len(open_split(name, "test", npz(tmp_path / "data.bin"))) == 10
@@ -75,7 +75,7 @@ def test_an_archive_is_one_whatever_the_name(tmp_path: Path, name: str) -> None:
     assert "is not a data set" in refusal(lambda: open_split(name, "test", tmp_path / "text.npz"), Code.DATA_MISSING)
 
 
-def test_pictures_in_train_are_taken_whatever_the_name(tmp_path: Path) -> None:
+def test_pictures_in_train_are_taken_under_any_name(tmp_path: Path) -> None:
     """CIFAR-10 as PNG files, as some mirrors have it."""
     make_pictures(tmp_path / "train", {"cat": 2, "dog": 1})
     make_pictures(tmp_path / "test", {"dog": 1})
@@ -83,7 +83,7 @@ def test_pictures_in_train_are_taken_whatever_the_name(tmp_path: Path) -> None:
     assert len(open_split("pets", "test", tmp_path)) == 1
 
 
-def test_other_folders_are_told_by_what_they_hold(tmp_path: Path) -> None:
+def test_other_folders_are_recognised_by_what_they_hold(tmp_path: Path) -> None:
     """Kuzushiji-MNIST has MNIST's names; class folders alone are divided; the digits' name gives nothing away."""
     make_idx(tmp_path / "kmnist", count=30)
     assert open_split("kmnist", "train", tmp_path / "kmnist").classes == tuple("0123456789")
@@ -131,7 +131,7 @@ def test_a_folder_above_the_right_one_names_it(tmp_path: Path, depth: str) -> No
 
 
 def test_a_fault_of_the_right_folder_is_not_blamed_on_the_place(tmp_path: Path) -> None:
-    """An old copy inside is no better."""
+    """An old copy inside is not better."""
     make_pictures(tmp_path / "train", {"cat": 2})
     (tmp_path / "train" / "emu").mkdir()
     make_pictures(tmp_path / "old" / "train", {"cat": 2})

@@ -24,7 +24,7 @@ def publish(folder: Path, monkeypatch: pytest.MonkeyPatch, *, bits: str | None =
 
 
 def test_the_published_files_raise_no_doubt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nor do the digits, which come along, nor a name that nobody publishes."""
+    """Nor do the bundled digits, nor a name that is not published."""
     make_idx(tmp_path)
     publish(tmp_path, monkeypatch)
     for which in ("train", "test"):
@@ -33,19 +33,19 @@ def test_the_published_files_raise_no_doubt(tmp_path: Path, monkeypatch: pytest.
         assert doubts(open_split("mine", which, tmp_path), tmp_path) == []
 
 
-def test_another_count_of_pictures_is_told(tmp_path: Path) -> None:
-    """Pictures by class are taken whatever the name, so the name says nothing of them."""
+def test_another_count_of_pictures_is_reported(tmp_path: Path) -> None:
+    """Pictures by class are accepted under any name, so the name does not describe them."""
     make_pictures(tmp_path / "train", {"0": 2, "1": 1})
     (doubt,) = doubts(open_split("mnist", "train", tmp_path), tmp_path)
     assert doubt == f"{tmp_path / 'train'} has 3 pictures (train), but MNIST has 60,000"
 
 
-def test_files_of_other_bytes_or_sizes_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_files_of_other_bytes_or_sizes_are_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     make_idx(tmp_path)
     publish(tmp_path, monkeypatch, bits="0" * 64)
     first = CATALOG["mnist"].downloads[0].name
-    part = open_split("mnist", "train", tmp_path)
-    assert doubts(part, tmp_path) == [f"{tmp_path / first} is not the file published for MNIST"]
+    split = open_split("mnist", "train", tmp_path)
+    assert doubts(split, tmp_path) == [f"{tmp_path / first} is not the file published for MNIST"]
     with (tmp_path / first).open("ab") as file:
         file.write(b"\0")
-    assert doubts(part, tmp_path) == [f"{tmp_path / first} is not the file published for MNIST"]
+    assert doubts(split, tmp_path) == [f"{tmp_path / first} is not the file published for MNIST"]

@@ -21,11 +21,11 @@ TEN = tuple("0123456789")
 FRAME = Frame(3, 32, 32)
 
 
-def make(folder: Path, part: str = "train", labels: Any = (10, 1, 9), *, compress: bool = True, **other: Any) -> Path:
+def make(folder: Path, split: str = "train", labels: Any = (10, 1, 9), *, compress: bool = True, **other: Any) -> Path:
     """A file of noise; the path."""
     y = np.array(labels, np.uint8)[:, None]
     variables = {"X": np.moveaxis(pixels(len(y), 32, 32, 3), 0, 3), "y": y, **other}
-    path = folder / f"{part}_32x32.mat"
+    path = folder / f"{split}_32x32.mat"
     scipy_io.savemat(path, variables, do_compression=compress)
     return path
 
@@ -34,15 +34,15 @@ def make(folder: Path, part: str = "train", labels: Any = (10, 1, 9), *, compres
 def test_pictures_and_labels(tmp_path: Path, *, compress: bool) -> None:
     """Channels last, and class 10 is the digit 0."""
     make(tmp_path, compress=compress)
-    part = open_svhn("svhn", "train", tmp_path, TEN)
-    assert part.labels.tolist() == [0, 1, 9]
-    assert np.array_equal(all_of(part, FRAME), pixels(3, 32, 32, 3))
-    assert np.array_equal(part.pictures(np.array([2, 2, 0]), FRAME), pixels(3, 32, 32, 3)[[2, 2, 0]])
+    split = open_svhn("svhn", "train", tmp_path, TEN)
+    assert split.labels.tolist() == [0, 1, 9]
+    assert np.array_equal(all_of(split, FRAME), pixels(3, 32, 32, 3))
+    assert np.array_equal(split.pictures(np.array([2, 2, 0]), FRAME), pixels(3, 32, 32, 3)[[2, 2, 0]])
     assert not is_complete(tmp_path)
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
-    """The part asked for decides."""
+    """The requested split decides."""
     make(tmp_path)
     message = refusal(lambda: open_svhn("svhn", "test", tmp_path, TEN), Code.DATA_MISSING)
     assert f"{tmp_path} does not contain test_32x32.mat" in message
@@ -86,8 +86,8 @@ def test_a_damaged_file_is_refused_or_holds_what_fits(tmp_path: Path, compress: 
         damaged[at] = data.draw(st.integers(0, 255))
     replace_file(tmp_path / "train_32x32.mat", bytes(damaged))
     try:
-        part = open_svhn("svhn", "train", tmp_path, TEN)
+        split = open_svhn("svhn", "train", tmp_path, TEN)
     except DataError:
         return
-    assert len(part) == 2
-    assert all_of(part, FRAME).shape == (2, 32, 32, 3)
+    assert len(split) == 2
+    assert all_of(split, FRAME).shape == (2, 32, 32, 3)

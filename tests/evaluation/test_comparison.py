@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from noise_parts import noise, refusal, small_model
+from noise_split import noise, refusal, small_model
 
 from nin_spec.diagnostics import Code, DataError
 from nin_spec.evaluation import compare, evaluate, evaluation_of, subject_of
@@ -39,37 +39,37 @@ def altered(model: Model) -> Model:
 )
 def test_both_runtimes_agree(overrides: tuple[str, ...], output: Output) -> None:
     """On every picture; their totals are the same, and those of each runtime alone."""
-    model, part = small_model(*overrides), noise(60)
-    found = evaluate(model, part)
+    model, split = small_model(*overrides), noise(60)
+    found = evaluate(model, split)
     assert found.torch is not None
     assert found.agreement is not None
     assert found.agreement.complete
     assert 0 < found.agreement.max_difference < 1e-4
     assert (found.torch.confusion.sum(0) > 0).sum() > 1
     assert found.torch.confusion.tolist() == found.onnxruntime.confusion.tolist()
-    given = (part, model.card.preprocessing, (3, 6, 8))
+    given = (split, model.card.preprocessing, (3, 6, 8))
     module = build_module(model)
-    alone = evaluation_of(module_scores(module, *given), part.labels, part.classes, output)
+    alone = evaluation_of(module_scores(module, *given), split.labels, split.classes, output)
     assert alone.headline() == found.torch.headline()
     (data,) = make(model, "onnx", {}).files.values()
     session = open_session(data, "cpu")
-    other = evaluation_of(session_scores(session, *given), part.labels, part.classes, session.metadata.output)
+    other = evaluation_of(session_scores(session, *given), split.labels, split.classes, session.metadata.output)
     assert other.headline() == found.onnxruntime.headline()
     assert alone.loss == pytest.approx(found.onnxruntime.loss, rel=1e-5)
 
 
 def test_other_weights_are_found_out() -> None:
     """The pictures are named, and nothing of it is hidden in the totals."""
-    model, part = small_model(), noise(60)
+    model, split = small_model(), noise(60)
     subject = replace(subject_of(altered(model)), module=build_module(model))
-    found = compare(subject, part, batch=16)
+    found = compare(subject, split, batch=16)
     assert found.agreement is not None
     assert not found.agreement.complete
     assert found.agreement.max_difference > 0.1
     assert found.torch is not None
     assert found.torch.confusion.tolist() != found.onnxruntime.confusion.tolist()
     first = found.agreement.first[0]
-    assert first.true == part.labels[first.image]
+    assert first.true == split.labels[first.image]
     assert first.torch != first.onnxruntime
 
 
@@ -107,9 +107,9 @@ def test_the_classes_are_the_models() -> None:
 )
 def test_smaller_numbers_are_held_to_their_budget(precision: str, max_drop: float | None, holds: bool) -> None:  # noqa: FBT001
     """Not to agreement on every picture, which is what other files are held to."""
-    model, part = small_model(), noise(60)
+    model, split = small_model(), noise(60)
     subject = replace(subject_of(altered(model)), module=build_module(model))
-    found = replace(compare(subject, part, batch=16), precision=precision, max_drop=max_drop)
+    found = replace(compare(subject, split, batch=16), precision=precision, max_drop=max_drop)
     assert found.torch is not None
     assert found.drop == pytest.approx(100 * (found.torch.accuracy - found.onnxruntime.accuracy))
     if max_drop == -1.0:

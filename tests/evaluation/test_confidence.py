@@ -44,7 +44,7 @@ def test_the_calibration_error_is_that_of_its_definition(case: Case) -> None:
 
 @given(cases(), st.randoms())
 def test_the_curve_does_not_depend_on_the_order(case: Case, random: object) -> None:
-    """It ends at all pictures with their errors; and pictures of one confidence are one, in whatever order."""
+    """It ends at all pictures with their errors; and pictures of one confidence are one, in any order."""
     sure, right = case
     found = confidence_of(sure, right)
     order = np.array(sorted(range(len(sure)), key=lambda _: random.random()))  # type: ignore[attr-defined]

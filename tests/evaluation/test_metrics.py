@@ -88,7 +88,7 @@ def test_a_probability_of_zero_is_a_large_loss_and_not_an_infinite_one() -> None
 
 
 def test_classes_without_pictures_have_no_recall() -> None:
-    """Nothing of nothing is no share; precision likewise for a class that was never said."""
+    """Zero of zero is not a share; nor is precision for a class that was never predicted."""
     found = evaluation_of(np.array([[1.0, 0, 0], [1, 0, 0]]), np.array([0, 1]), ("a", "b", "c"), "scores")
     rows = [(r.label, r.images, r.correct, r.predicted, r.recall, r.precision) for r in found.per_class]
     assert rows == [("a", 1, 1, 2, 1.0, 0.5), ("b", 1, 0, 0, 0.0, None), ("c", 0, 0, 0, None, None)]

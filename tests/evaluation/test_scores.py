@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from noise_parts import foreign, noise, refusal, small_model
+from noise_split import foreign, noise, refusal, small_model
 from onnx import TensorProto, helper
 from PIL import Image
 
@@ -33,25 +33,25 @@ def session_of(model: Model, **options: Any) -> Session:
 
 
 def test_both_runtimes_compute_what_the_module_does() -> None:
-    """On the contract's inputs, in the part's order."""
-    model, part = small_model(), noise()
+    """On the contract's inputs, in the split's order."""
+    model, split = small_model(), noise()
     contract = model.card.preprocessing
-    x = normalise(part.images, contract, np.float32)
+    x = normalise(split.images, contract, np.float32)
     wanted = build_module(model)(torch.from_numpy(x)).detach().numpy()
-    np.testing.assert_allclose(module_scores(build_module(model), part, contract, SHAPE), wanted, atol=1e-6)
-    np.testing.assert_allclose(session_scores(session_of(model), part, contract, SHAPE), wanted, atol=1e-5)
+    np.testing.assert_allclose(module_scores(build_module(model), split, contract, SHAPE), wanted, atol=1e-6)
+    np.testing.assert_allclose(session_scores(session_of(model), split, contract, SHAPE), wanted, atol=1e-5)
 
 
 @pytest.mark.parametrize("batch", [1, 7, 39, 40, 41])
 def test_batches_change_nothing(batch: int) -> None:
     """Any size, the last one not full; progress adds up to the pictures."""
-    model, part = small_model(), noise()
+    model, split = small_model(), noise()
     contract, module, session = model.card.preprocessing, build_module(model), session_of(model)
     runs: list[tuple[Callable[..., Any], Any]] = [(module_scores, module), (session_scores, session)]
     for scores_of, runtime in runs:
         told: list[int] = []
-        found = scores_of(runtime, part, contract, SHAPE, batch, told.append)
-        np.testing.assert_allclose(found, scores_of(runtime, part, contract, SHAPE), atol=1e-5)
+        found = scores_of(runtime, split, contract, SHAPE, batch, told.append)
+        np.testing.assert_allclose(found, scores_of(runtime, split, contract, SHAPE), atol=1e-5)
         assert sum(told) == 40
         assert max(told) <= batch
 
@@ -59,10 +59,10 @@ def test_batches_change_nothing(batch: int) -> None:
 @pytest.mark.parametrize("fixed", [1, 16, 64])
 def test_a_batch_that_the_file_fixes_is_kept(fixed: int) -> None:
     """The last one is filled up, and what that gives is dropped."""
-    model, part = small_model(), noise()
+    model, split = small_model(), noise()
     contract = model.card.preprocessing
-    found = session_scores(session_of(model, batch=fixed), part, contract, SHAPE, 7)
-    np.testing.assert_allclose(found, session_scores(session_of(model), part, contract, SHAPE), atol=1e-5)
+    found = session_scores(session_of(model, batch=fixed), split, contract, SHAPE, 7)
+    np.testing.assert_allclose(found, session_scores(session_of(model), split, contract, SHAPE), atol=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -74,7 +74,7 @@ def test_a_batch_that_the_file_fixes_is_kept(fixed: int) -> None:
 )
 def test_want_of_memory_names_the_batch(error: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
     """On the CPU too, where PyTorch raises a bare RuntimeError; any other one is left alone."""
-    model, part = small_model(), noise()
+    model, split = small_model(), noise()
     module, contract = build_module(model), model.card.preprocessing
 
     def fail(_: torch.Tensor) -> torch.Tensor:
@@ -82,29 +82,29 @@ def test_want_of_memory_names_the_batch(error: Exception, monkeypatch: pytest.Mo
 
     monkeypatch.setattr(module, "forward", fail)
     with pytest.raises(DeviceError, match="cpu has too little memory for a batch of 40") as caught:
-        module_scores(module, part, contract, SHAPE)
+        module_scores(module, split, contract, SHAPE)
     assert (caught.value.diagnostics[0].code, caught.value.diagnostics[0].hint) == (
         Code.MEMORY,
         "pass a smaller --batch",
     )
     error = RuntimeError("shapes differ")
     with pytest.raises(RuntimeError, match="shapes differ"):
-        module_scores(module, part, contract, SHAPE)
+        module_scores(module, split, contract, SHAPE)
 
 
 @pytest.mark.parametrize("color", ["rgb", "bgr"])
 def test_pictures_are_prepared_as_for_run(color: str, tmp_path: Path) -> None:
     """A file classified and the same pixels evaluated give the same scores."""
     model = small_model(f"input.preprocess.color={color}")
-    part, session = noise(1), session_of(model)
-    Image.fromarray(part.images[0]).save(tmp_path / "picture.png")
+    split, session = noise(1), session_of(model)
+    Image.fromarray(split.images[0]).save(tmp_path / "picture.png")
     wanted = stack(classify(session, load_inputs([tmp_path / "picture.png"], session)))
-    found = session_scores(session, part, model.card.preprocessing, SHAPE)
+    found = session_scores(session, split, model.card.preprocessing, SHAPE)
     assert found.tolist() == wanted.tolist()
 
 
 def test_the_module_is_evaluated_and_left_as_it_was() -> None:
-    """Dropout sleeps meanwhile, and training goes on after."""
+    """Dropout is off meanwhile, and training continues afterwards."""
     model = small_model("blocks.0.dropout=0.5")
     module = build_module(model).train()
     first = module_scores(module, noise(), model.card.preprocessing, SHAPE)
@@ -122,24 +122,24 @@ def test_bfloat16_modules_give_float32_scores() -> None:
 def test_a_picture_that_cannot_be_read_is_an_error() -> None:
     """Raised where its batch is needed, though another thread read it."""
     model = small_model()
-    part = noise(broken=33)
+    split = noise(broken=33)
     found = refusal(
-        DataError, lambda: module_scores(build_module(model), part, model.card.preprocessing, SHAPE, batch=8)
+        DataError, lambda: module_scores(build_module(model), split, model.card.preprocessing, SHAPE, batch=8)
     )
     assert found.code is Code.DATA_DAMAGED
     assert "picture 33" in found.message
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
-def test_scores_that_are_no_numbers_are_an_error(bad: float) -> None:
+def test_scores_that_are_not_finite_are_an_error(bad: float) -> None:
     """The runtime and the first such picture are named: argmax would take them for an answer."""
-    model, part = small_model(), noise()
+    model, split = small_model(), noise()
     module = build_module(model)
-    part.images[0] = 255
+    split.images[0] = 255
     with torch.no_grad():
         bias: torch.Tensor = module.get_submodule("blocks.1.convs.1").bias  # type: ignore[assignment]
         bias[0] = bad
-    found = refusal(InputError, lambda: module_scores(module, part, model.card.preprocessing, SHAPE, batch=8))
+    found = refusal(InputError, lambda: module_scores(module, split, model.card.preprocessing, SHAPE, batch=8))
     assert found.code is Code.MODEL_UNREADABLE
     assert found.message == "in torch the scores of picture 0 are NaN or infinite"
 
@@ -147,14 +147,14 @@ def test_scores_that_are_no_numbers_are_an_error(bad: float) -> None:
 def test_classes_must_be_as_many_as_scores() -> None:
     """A data set of other classes is not this model's."""
     model = small_model()
-    part = noise(classes=5)
-    found = refusal(DataError, lambda: session_scores(session_of(model), part, model.card.preprocessing, SHAPE))
+    split = noise(classes=5)
+    found = refusal(DataError, lambda: session_scores(session_of(model), split, model.card.preprocessing, SHAPE))
     assert found.code is Code.DATA_MISFIT
     assert found.message == "the model returns scores of shape (40, 7), but noise has 5 classes"
 
 
-def test_maps_are_no_scores() -> None:
-    """A graph that gives one map a class is no classifier."""
+def test_maps_are_not_scores() -> None:
+    """A graph with one map per class is not a classifier."""
     session = open_session(foreign(["N", *SHAPE]), "cpu")
     contract = small_model().card.preprocessing
     found = refusal(DataError, lambda: session_scores(session, noise(), contract, SHAPE))
@@ -169,7 +169,7 @@ def test_a_network_of_five_channels_takes_no_pictures() -> None:
     assert found.code is Code.INPUT_UNUSABLE
 
 
-def test_a_part_without_pictures_is_an_error() -> None:
+def test_a_split_without_pictures_is_an_error() -> None:
     """There is nothing to say of it."""
     model = small_model()
     found = refusal(DataError, lambda: session_scores(session_of(model), noise(0), model.card.preprocessing, SHAPE))

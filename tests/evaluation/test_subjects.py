@@ -11,7 +11,7 @@ import numpy as np
 import onnx
 import pytest
 import torch
-from noise_parts import SPEC, foreign, noise, refusal, small_model
+from noise_split import SPEC, foreign, noise, refusal, small_model
 from onnx import helper, numpy_helper
 
 import nin_spec

@@ -94,7 +94,7 @@ def test_a_location_stays_one_text(uri: str) -> None:
         ({"replica": 3}, "did you mean 'replicas'"),
     ],
 )
-def test_what_can_not_be_had_is_said(options: dict[str, Any], message: str) -> None:
+def test_what_is_not_available_is_reported(options: dict[str, Any], message: str) -> None:
     """Each with what to do."""
     with pytest.raises(ExportError) as caught:
         manifest(**options)

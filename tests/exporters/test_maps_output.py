@@ -106,7 +106,7 @@ def test_wrong_maps_are_caught() -> None:
 
 
 def test_the_score_is_an_average_in_the_file_itself() -> None:
-    """What follows the maps is a global average and a flatten, whatever the passes and the head."""
+    """What follows the maps is a global average and a flatten, for any passes and head."""
     for network in (small(), small("norm: batch, dense: [classes]", "6"), nin_spec.compile("nin_digits")):
         nodes = list(onnx.load_from_string(file_of(network.initialise())).graph.node)
         at = next(k for k, n in enumerate(nodes) if n.output[0] == "maps")
@@ -123,7 +123,7 @@ def test_the_file_says_where_a_cell_looks() -> None:
     assert open_session(plain, "cpu").metadata.maps is None
 
 
-def test_the_cost_is_said() -> None:
+def test_the_cost_is_reported() -> None:
     """MACs that a file without maps saves by averaging first, or that there are none."""
     remarks = make(nin_spec.compile("nin_digits").initialise(), "onnx", {"outputs": "scores,maps"}).remarks
     assert remarks == ("maps: averaged last, which takes 9,600 MACs more per image (0.78%)",)

@@ -301,7 +301,7 @@ def averages(*, count_include_pad: bool) -> list[ops.Pool2d]:
 @pytest.mark.parametrize("count_include_pad", [False, True])
 @pytest.mark.parametrize("open_size", [False, True])
 def test_pools_at_every_size(open_size: bool, count_include_pad: bool) -> None:  # noqa: FBT001
-    """Onnxruntime gives what the nn.Module gives, whatever hangs over: written for the size, or for any."""
+    """Onnxruntime computes what the nn.Module computes, for any overhang: written for the size, or for any."""
     for op in averages(count_include_pad=count_include_pad):
         anywhere = Graph("pool", TensorType((2, 6, 6)), open_size=True).then("pool", op)
         data = export(model_of(anywhere))

@@ -1,4 +1,4 @@
-"""What a device lacks is written in what it has: exactly, only for the devices named, and told."""
+"""What a device lacks is written in what it has: exactly, only for the devices named, and reported."""
 
 from __future__ import annotations
 
@@ -146,7 +146,7 @@ def test_a_file_for_no_device_is_as_before() -> None:
     assert "nin_spec.lowered_for" not in {p.key for p in proto.metadata_props}
 
 
-def test_what_changed_is_told() -> None:
+def test_what_changed_is_reported() -> None:
     """Under the device, at the node's line in the spec; nothing where nothing had to."""
     network = nin_spec.compile(nin_spec.loads(SPEC))
     (*_, told) = make(network.initialise(), "onnx", {"lower_for": "webgpu"}).passes

@@ -60,7 +60,7 @@ def facts(proto: onnx.ModelProto) -> dict[str, str]:
     ],
 )
 def test_outputs_are_computed_once(end: str, outputs: str, kinds: list[str], says: str) -> None:
-    """One softmax at most, whatever the network ends in; the metadata say what the scores are."""
+    """One softmax at most, for any end of the network; the metadata say what the scores are."""
     proto = proto_of(end, outputs=outputs)
     flat = [n.op_type for n in proto.graph.node].index("Flatten")
     assert [n.op_type for n in proto.graph.node][flat + 1 :] == kinds
@@ -97,7 +97,7 @@ def test_the_best_classes() -> None:
         ({"target": "triton==1"}, "known: 23.05"),
     ],
 )
-def test_what_can_not_be_had_is_said(options: dict[str, str], message: str) -> None:
+def test_what_is_not_available_is_reported(options: dict[str, str], message: str) -> None:
     """Before anything is made, with the nearest right word."""
     with pytest.raises(ExportError, match=message):
         proto_of(**options)

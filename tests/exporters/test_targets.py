@@ -38,7 +38,7 @@ from nin_spec.ir.types import Padding, TensorType
     ],
 )
 def test_a_target_is_found(text: str, version: str, name: str) -> None:
-    """By the minor release of its onnxruntime, whatever the patch."""
+    """By the minor release of its onnxruntime, for any patch release."""
     found = find_target(text)
     assert (found.version, str(found)) == (version, name)
     assert found.runtime is table().runtimes[version]
@@ -87,7 +87,7 @@ def test_the_table_says_what_was_measured() -> None:
 
 
 @pytest.mark.parametrize("name", ["1.8", "1.14", "1.15"])
-def test_a_row_that_was_not_measured_is_told_to_the_user(name: str) -> None:
+def test_a_row_that_was_not_measured_is_reported_to_the_user(name: str) -> None:
     """In the remarks of the export, beside the opset."""
     model = nin_spec.compile("nin_digits").initialise()
     told = [r for r in make(model, "onnx", {"target": f"onnxruntime=={name}"}).remarks if "was not measured" in r]
@@ -169,7 +169,7 @@ def test_another_opset_is_chosen_where_the_default_is_wrong() -> None:
         assert choose_opset(average(), None, target) == opset
 
 
-def test_what_a_target_computes_wrongly_is_refused_with_the_cure(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_a_target_computes_wrongly_is_refused_with_a_fix(monkeypatch: pytest.MonkeyPatch) -> None:
     """Never written: another opset, a fixed size or a later release is named, as far as each helps."""
     wrong, late = row({DIRECT: EVERY, BEHIND: EVERY}), Runtime("9.10", 22, 10, ("9.10.0",))
     monkeypatch.setattr(onnx_opset, "table", lambda: Table("2026-12-01", frozenset(), {"9.9": wrong, "9.10": late}))

@@ -150,7 +150,7 @@ def test_every_known_release_loads_the_default() -> None:
         ({"max_batches": 2}, "did you mean 'max_batch'"),
     ],
 )
-def test_what_can_not_be_had_is_said(options: dict[str, Any], message: str) -> None:
+def test_what_is_not_available_is_reported(options: dict[str, Any], message: str) -> None:
     """Before anything is written."""
     with pytest.raises(ExportError) as caught:
         config(tiny(), **options)

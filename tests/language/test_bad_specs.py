@@ -32,7 +32,7 @@ def refusal(path: Path) -> SpecError:
 
 @pytest.mark.parametrize("path", FILES, ids=lambda p: p.stem)
 def test_bad_spec_is_refused_as_written(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The rendered diagnostics are those of the .txt beside the spec; `UPDATE_GOLDENS=1 pytest` writes them anew."""
+    """The rendered diagnostics are those of the .txt beside the spec; `UPDATE_GOLDENS=1 pytest` writes them again."""
     monkeypatch.chdir(CORPUS)
     assert_golden(f"{refusal(path)}\n", path.with_suffix(".txt"))
 

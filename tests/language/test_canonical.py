@@ -85,7 +85,7 @@ def shortened(data: object) -> object:
     "word", ["yes", "No", "null", "~", "1e5", "0x1", "a: b", "# c", "- d", "\x7f", "\u2028", "\ufeff", "😀", " ", ""]
 )
 def test_labels_survive(word: str) -> None:
-    """A label is text, whatever it looks like."""
+    """A label is text, even if it looks like something else."""
     spec = load("nin_cifar")
     spec.data["classes"] = [word or "empty", "other"]
     assert loads(spec.text).spec.labels == (word or "empty", "other")

@@ -44,7 +44,7 @@ from nin_spec.language.document import Entry, Items, Table, Value, find, parse, 
     ],
 )
 def test_plain_scalars_follow_yaml_1_2(text: str, value: Any) -> None:
-    """An unquoted word is what YAML 1.2 says it is, whatever YAML 1.1 said."""
+    """An unquoted word is what YAML 1.2 makes of it, not what YAML 1.1 did."""
     found = resolve_plain(text)
     assert found == value
     assert type(found) is type(value)

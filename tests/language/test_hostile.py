@@ -164,7 +164,7 @@ def texts(folder: Path) -> dict[str, Outcome]:
 
 @pytest.mark.parametrize("case", CASES)
 def test_hostile_text_is_refused(case: str, texts: dict[str, Outcome], folder: Path) -> None:
-    """Exit 2 and a diagnostic, whatever the text."""
+    """Exit 2 and a diagnostic, for any text."""
     assert_refused(texts[case])
     assert not (folder / "owned").exists()
 
@@ -177,7 +177,7 @@ def files(folder: Path) -> dict[str, Outcome]:
 
 
 @pytest.mark.parametrize("name", [*SPECIAL, *LINKS], ids=lambda n: n[:20])
-def test_what_is_no_file_is_refused(name: str, files: dict[str, Outcome]) -> None:
+def test_what_is_not_a_file_is_refused(name: str, files: dict[str, Outcome]) -> None:
     """Folders, devices, pipes without a writer, links in a ring and names of any length."""
     assert_refused(files[name])
 

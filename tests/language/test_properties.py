@@ -218,5 +218,5 @@ def test_random_overrides_are_refused_with_places(name: str, paths: list[tuple[l
 
 @given(st.text())
 def test_any_text_is_refused_with_places(text: str) -> None:
-    """Text that is no spec gives diagnostics, never another error."""
+    """Text that is not a spec gives diagnostics, never another error."""
     attempt(text)

@@ -34,7 +34,7 @@ def only(*codes: str) -> Callable[[Finding], bool]:
 
 
 def fixed(text: str, *codes: str) -> str:
-    """The text with the findings of some codes put right."""
+    """The text with the findings of some codes fixed."""
     return fix(network_of(text), only(*codes)).text
 
 
@@ -303,7 +303,7 @@ def test_a_promise_is_of_layers_and_of_values() -> None:
 
 
 def test_an_editor_has_one_text() -> None:
-    """A place in another one is refused, whatever stands there in this."""
+    """A position in another source is refused, for any text at that position in this one."""
     ours, theirs = Source("a.yaml", "spec: 1\n"), Source("b.yaml", "spec: 1\n")
     assert Editor(ours).replace(Span(ours, 1, 7), "2").text == "2"
     with pytest.raises(Unfixable):

@@ -1,4 +1,4 @@
-"""Comments that silence rules: where they may stand, what they reach, and what is told of those that don't."""
+"""Comments that silence rules: where they may stand, what they reach, and what is reported about those that don't."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ BARE = "{channels: [classes], kernel: 7, padding: 3}"
 FAULT = spec_of(STEM, BARE)
 
 
-def test_the_fault_is_told() -> None:
+def test_the_fault_is_reported() -> None:
     """What the comments below are to silence."""
     assert codes_of(FAULT) == ["NIN901"]
 
@@ -69,7 +69,7 @@ def test_several_codes() -> None:
     ],
 )
 def test_comments_that_reach_nothing(old: str, new: str) -> None:
-    """Another rule, another line, an empty line between, the end of the file: told, and nothing is silenced."""
+    """Another rule, another line, an empty line between, the end of the file: reported, and nothing is silenced."""
     assert sorted(codes_of(FAULT.replace(old, new))) == ["NIN901", "NIN990"]
 
 
@@ -91,7 +91,7 @@ def test_an_unused_comment_is_shown() -> None:
     ],
 )
 def test_comments_that_name_no_rule(comment: str, shown: str, message: str) -> None:
-    """A misspelt code, an error's, none: told with the nearest."""
+    """A misspelt code, an error's, none: reported with the nearest."""
     ((_, _, text, found),) = told(FAULT.replace(BARE, f"{BARE}  {comment}"), "NIN991")
     assert (text, found) == (shown, message)
 
@@ -106,7 +106,7 @@ def test_comments_that_name_no_rule(comment: str, shown: str, message: str) -> N
         "# nin: ignored are the old ones",
     ],
 )
-def test_what_is_no_comment_of_ours(line: str) -> None:
+def test_what_is_not_a_comment_of_ours(line: str) -> None:
     """A hash in a text, a block of text, and words that only sound alike."""
     assert codes_of(FAULT.replace("classes: 10", f"classes: 10\n{line}")) == ["NIN901"]
 
@@ -134,7 +134,7 @@ def test_the_top_of_a_spec_silences_its_base(tmp_path: Path) -> None:
 
 
 def test_comments_of_a_base_may_be_unused(tmp_path: Path) -> None:
-    """They are told when the base itself is checked."""
+    """They are reported when the base itself is checked."""
     silent = FAULT.replace(STEM, f"{STEM}  # nin: ignore[NIN901]")
     assert family(tmp_path, silent, "{head}\n") == ["NIN901"]
     assert [d.code.code for d in lint(compile_network(tmp_path / "base.yaml"))] == ["NIN990", "NIN901"]
@@ -147,7 +147,7 @@ def test_overrides_hold_no_comments() -> None:
 
 
 def test_a_flood_of_comments() -> None:
-    """A hostile file is read once, and told of in a hundred findings."""
+    """A hostile file is read once, and reported in a hundred findings."""
     flood = "# nin: ignore[NIN902, NIN1]\n" * 10_000
     found = lint(network_of(f"{FAULT}{flood}"))
     assert len(found) == 101

@@ -29,7 +29,7 @@ def test_many_biases_are_summed_up() -> None:
     assert told(text, "NIN908")[0][3].startswith("4 layers from blocks.0.convs.0 to blocks.0.convs.3:")
 
 
-def test_a_bias_that_is_said() -> None:
+def test_a_bias_that_is_written() -> None:
     """Where a layer asks for its bias itself, that is the place."""
     block = "{convs: [{channels: 64, norm: batch, bias: true}], kernel: 8, stride: 4}"
     assert told(spec_of(block, SCORES), "NIN908")[0][2] == "true"

@@ -35,7 +35,7 @@ def texts() -> st.SearchStrategy[str]:
 
 @given(texts())
 def test_findings_are_in_order_and_in_the_text(text: str) -> None:
-    """Each is no error, and stands inside the source; the order is that of the text."""
+    """None is an error, and each lies inside the source; the order is that of the text."""
     found = lint(network_of(text))
     places = []
     for diagnostic in found:

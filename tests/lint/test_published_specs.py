@@ -1,4 +1,4 @@
-"""The published networks: what the rules find in each, reviewed by hand and counted anew from the records."""
+"""The published networks: what the rules find in each, reviewed by hand and counted again from the records."""
 
 from __future__ import annotations
 
@@ -144,7 +144,7 @@ def test_findings_are_those_counted_from_the_record(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", SEEDS)
-def test_the_seeds_are_told_what_is_there(name: str) -> None:
+def test_what_the_seed_specs_have_is_reported(name: str) -> None:
     """Each of the five keeps a ReLU on its class scores, and `check` says so; four lose the edge of three pools."""
     codes = [d.code.code for d in lint(compile_network(name))]
     assert codes.count("NIN901") == 1

@@ -142,7 +142,7 @@ def test_training_at_another_scale(scored: str, trained: int | None, cure: str |
         assert findings(cured) == []
 
 
-def test_an_open_size_is_told_until_a_scale_is_set() -> None:
+def test_an_open_size_is_reported_until_a_scale_is_set() -> None:
     """Training resizes to the nominal size, and `run` does not, unless the contract names a size for both."""
     found = findings(network_of(spec_with("optimizer: adam"), "input.open=true"))
     assert [(f.code, f.severity) for f in found] == [(Code.TWO_SCALES, Severity.NOTE)]
@@ -178,7 +178,7 @@ def rates(network: Network) -> list[tuple[float, bool]]:
 
 
 @given(patterned())
-def test_a_multiplier_is_told_just_where_taking_it_away_changes_no_rate(data: dict[str, Any]) -> None:
+def test_a_multiplier_is_reported_just_where_taking_it_away_changes_no_rate(data: dict[str, Any]) -> None:
     """The rule and the optimizer agree on every entry of a random recipe."""
     network = network_of(to_text(data))
     idle = [f.message for f in findings(network) if f.code is Code.IDLE_ENTRY and "lr_multipliers" in f.message]

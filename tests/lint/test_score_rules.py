@@ -27,7 +27,7 @@ def test_a_spec_without_fault_is_left_alone() -> None:
 
 
 def test_relu_on_the_class_scores() -> None:
-    """The default activation is told at the width that it follows."""
+    """The default activation is reported at the width that it follows."""
     assert told(spec_of(STEM, BARE), "NIN901") == [
         (
             7,
@@ -52,7 +52,7 @@ def test_relu_on_the_class_scores() -> None:
     ],
 )
 def test_every_activation_on_the_scores(kind: str, harm: str) -> None:
-    """Each is told where it is said, with what it does to a score."""
+    """Each is reported where it is written, with what it does to a score."""
     block = f"{{convs: [{{channels: classes, activation: {kind}}}], kernel: 7, padding: 3}}"
     ((line, _, text, message),) = told(spec_of(STEM, block), "NIN901")
     assert (line, text) == (7, kind)
@@ -100,7 +100,7 @@ def test_norm_between_scores_and_activation() -> None:
 
 @pytest.mark.parametrize(("kind", "most"), [("sigmoid", "23%"), ("tanh", "45%")])
 def test_scores_squashed_twice(kind: str, most: str) -> None:
-    """A bounded activation before the softmax, with the surest that ten classes can be; told once."""
+    """A bounded activation before the softmax, with the highest probability that ten classes allow; reported once."""
     text = spec_of(top=f"head: {{activation: {kind}, output: softmax}}\n")
     ((line, _, shown, message),) = told(text, "NIN909")
     assert (line, shown) == (8, kind)

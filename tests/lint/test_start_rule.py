@@ -70,7 +70,7 @@ def test_shallow_networks_start() -> None:
     assert codes_of(spec_of("{channels: [64, 64], kernel: 8, stride: 4}", SCORES)) == []
 
 
-def test_a_norm_in_the_middle_begins_anew() -> None:
+def test_a_norm_in_the_middle_resets_the_scale() -> None:
     """Only what follows the last norm counts."""
     text = spec_of(DEEP[0], "{norm: batch}", "{channels: [64, 64], kernel: 3, padding: 1}", SCORES)
     assert "NIN911" not in codes_of(text)

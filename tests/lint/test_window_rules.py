@@ -27,7 +27,7 @@ def seen(size: int, count: int, taps: list[int], step: int, before: int) -> list
 
 
 def test_a_padded_point() -> None:
-    """A 1x1 convolution with padding is told at its padding."""
+    """A 1x1 convolution with padding is reported at its padding."""
     block = "{convs: [64, {channels: 64, padding: 1}], kernel: 8, stride: 4}"
     assert told(spec_of(block, SCORES), "NIN902") == [
         (
@@ -183,7 +183,7 @@ def test_every_pool_of_the_seed_is_found() -> None:
 
 
 def test_layers_are_seen_in_order() -> None:
-    """Convolutions and pools that skip are told as they stand in the network."""
+    """Convolutions and pools that skip are reported in their order in the network."""
     text = spec_of(
         "{pool: {kind: max, kernel: 1, stride: 2}}", "{convs: [{channels: 64, stride: 2}], kernel: 1}", SCORES
     )

@@ -94,7 +94,7 @@ def test_a_network_of_prepared_numbers_is_left_alone() -> None:
     assert fold_input(model).graph == model.graph
 
 
-def test_a_mean_that_is_no_number_in_pixels_is_not_folded() -> None:
+def test_a_mean_that_is_not_finite_in_pixels_is_not_folded() -> None:
     """What can't be held stays as it was said."""
     open_ = pixel_input(model_of(graph_of(PADDED), Preprocessing(scale=1e-320, mean=(0.5,))))
     assert fold_input(open_).graph == open_.graph

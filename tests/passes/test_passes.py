@@ -89,7 +89,7 @@ def test_a_floor_pool_padded_alike_is_written_so(data: st.DataObject) -> None:
 
 
 def test_a_window_over_the_whole_map_is_global() -> None:
-    """Average and maximum both, whatever the stride; not when padded."""
+    """Average and maximum both, for any stride; not when padded."""
     assert kinds(global_pools(chain(ops.AvgPool2d((7, 8), (5, 5))))) == ["AdaptiveAvgPool2d"]
     assert kinds(global_pools(chain(ops.MaxPool2d((7, 8), (1, 1))))) == ["AdaptiveMaxPool2d"]
     padded = ops.AvgPool2d((7, 8), (8, 8), Padding(1, 0, 0, 0), count_include_pad=True)

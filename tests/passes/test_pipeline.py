@@ -138,7 +138,7 @@ def test_shipped_specs_keep_their_values_named(name: str) -> None:
     assert all(macs(after) <= macs(before) for _, before, after in made.steps)
 
 
-def test_what_is_done_is_told() -> None:
+def test_what_is_done_is_reported() -> None:
     """A golden: each pass, the lines that it touched, what it saved; and nothing where it found nothing."""
     made = rewrite(showcase(), pixels=True)
     assert_golden(explanation(made.changes) + "\n", GOLDENS / "explanation.txt")
@@ -149,7 +149,7 @@ def test_what_is_done_is_told() -> None:
     ]
 
 
-def test_it_is_told_to_programs_too() -> None:
+def test_it_is_reported_to_programs_too() -> None:
     """Plain data, the totals being the sum of the passes."""
     made = rewrite(showcase())
     told = explanation_as_dict(made.changes)
@@ -165,7 +165,7 @@ def test_it_is_told_to_programs_too() -> None:
     assert told["saved"]["macs"] == macs(showcase()) - macs(made.model)
 
 
-def test_more_is_told_as_less_than_nothing() -> None:
+def test_a_gain_is_reported_as_a_negative_loss() -> None:
     """A pass that costs memory does not hide it."""
     assert str(Saved(0, -2048, 0)) == "-2.0 KiB of parameters"
 

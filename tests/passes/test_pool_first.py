@@ -62,7 +62,7 @@ def test_it_moves_and_the_function_stays(steps: tuple[ops.Op, ...]) -> None:
     ],
 )
 def test_it_stays_where_that_would_change_the_function_or_save_nothing(steps: tuple[ops.Op, ...]) -> None:
-    """Behind what is not linear, before what is no average, with counted padding, or for no fewer cells."""
+    """Behind what is not linear, before what is not an average, with counted padding, or for no fewer cells."""
     graph = graph_of(*steps)
     assert pool_first(graph) == graph
 
@@ -75,7 +75,7 @@ def test_an_open_size_moves_what_is_an_average_at_any_size() -> None:
     assert [n.name for n in pool_first(graph_of(CELL, MEAN, open_size=True))] == ["layers.1", "layers.0"]
 
 
-def test_values_are_told() -> None:
+def test_values_are_reported() -> None:
     """The last layer moved over gives the pool's value, the others none that the spec has."""
     moved = pool_first(graph_of(ops.ReLU(), CELL, ops.BatchNorm(), MEAN))
     found = [(n.name, n.computes) for n in moved]

@@ -1,4 +1,4 @@
-"""What is told of a precision on a device before a file is written."""
+"""What is reported about a precision on a device before a file is written."""
 
 from __future__ import annotations
 

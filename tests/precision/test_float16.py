@@ -113,7 +113,7 @@ def test_a_weight_is_rounded_as_ieee_says(value: float) -> None:
 @pytest.mark.parametrize("output", ["softmax", "log_softmax", "scores"])
 @pytest.mark.parametrize("outputs", ["scores,probabilities", "probabilities", "scores,probabilities,top2"])
 def test_probabilities_stay_in_full(output: str, outputs: str) -> None:
-    """Under whatever names the file gives them; every node has a name of its own."""
+    """Under any names that the file gives them; every node has a name of its own."""
     model = nin_spec.compile(nin_spec.loads(SPEC, overrides=[f"head.output={output}"])).initialise(0)
     data, _ = to_float16(bytes_of(model, outputs=outputs))
     nodes = onnx.load_from_string(data).graph.node

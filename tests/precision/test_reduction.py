@@ -47,7 +47,7 @@ def test_an_int8_file_says_how_it_was_made() -> None:
     assert facts["float_layers"] == []
     assert facts["calibration"] == {"dataset": "digits", "images": 300, "seed": 0}
     measured = facts["evaluation"]
-    assert (measured["part"], measured["images"], measured["device"]) == ("test", 200, "cpu")
+    assert (measured["split"], measured["images"], measured["device"]) == ("test", 200, "cpu")
     assert 100 * (measured["float32"] - measured["int8"]) <= 0.5
     assert 0.9 < measured["same_class"] <= 1
     assert "calibrated on 300 of 1,438 training pictures of digits" in said[0]
@@ -55,7 +55,7 @@ def test_an_int8_file_says_how_it_was_made() -> None:
     assert "int8: 4 of 4 layers, 99.7% of the MACs; onnxruntime's CPU provider computes 4 by integer" in said[-1]
 
 
-def test_a_fragile_network_is_told_layer_by_layer() -> None:
+def test_a_fragile_network_is_reported_layer_by_layer() -> None:
     """And the layers left in float are in the metadata."""
     said: list[str] = []
     data = reduced(scaled(trained(), 3000), "int8", said)
@@ -187,7 +187,7 @@ def test_a_fixed_batch_is_kept() -> None:
 @pytest.mark.parametrize(
     "options", [{"takes": "pixels"}, {"outputs": "probabilities,top3"}, {"without": "fold_batch_norm,pool_first"}]
 )
-def test_whatever_the_file_takes_and_gives(precision: str, options: dict[str, str]) -> None:
+def test_any_input_and_output_of_the_file(precision: str, options: dict[str, str]) -> None:
     """Raw pixels, other outputs, other passes: measured, and proved against the same nn.Module."""
     model = trained("defaults.norm=batch")
     settings = PrecisionSettings(precision, calibrate=64, limit=100, max_drop=1)  # type: ignore[arg-type]

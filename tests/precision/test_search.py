@@ -37,7 +37,7 @@ def test_a_sound_network_needs_no_search() -> None:
 
 
 def test_the_fragile_layers_are_found() -> None:
-    """They and no others stay in float, each step is told with its line, and the budget holds then."""
+    """They and no others stay in float, each step is reported with its line, and the budget holds then."""
     said: list[str] = []
     work = job(scaled(trained(), 3000), said)
     found = search(work, work.ranges())

@@ -28,8 +28,8 @@ def test_every_drop_is_read_as_written(points: float, sign: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["none", "NONE", " none "])
-def test_no_budget_is_said_in_words(text: str) -> None:
-    """An empty budget is no accident."""
+def test_no_budget_is_named_in_words(text: str) -> None:
+    """An empty budget is not an accident."""
     assert parse_drop(text) is None
 
 
@@ -56,7 +56,7 @@ def test_settings_that_cannot_be_are_refused(given: dict[str, object], message: 
 
 
 def test_a_smaller_file_stands_beside_the_float32_one() -> None:
-    """Under a name of its own; what is no ONNX file keeps its name."""
+    """Under a name of its own; anything but an ONNX file keeps its name."""
     artifact = Artifact(
         {"nin.onnx": b"1", "below/nin.onnx": b"2", "labels.txt": b"3"}, ("told",), models=("nin.onnx", "below/nin.onnx")
     )

@@ -22,7 +22,7 @@ def test_a_budget_is_held_or_not(images: int, data: st.DataObject) -> None:
     assert not lost or not outcome.within(100 * (lost - 0.5) / images)
 
 
-def test_points_won_are_told_as_such() -> None:
+def test_points_won_are_reported_as_such() -> None:
     """And are within every budget."""
     outcome = Outcome(200, 190, 192, 180)
     assert str(outcome) == "96.00%, 1.00 points gained; the same class as float32 for 90.00%"
@@ -30,11 +30,11 @@ def test_points_won_are_told_as_such() -> None:
 
 
 def test_the_float32_file_is_its_own_measure() -> None:
-    """No picture is lost on itself; another file's are counted, and the progress is told in pictures."""
-    model, part = trained(), open_split("digits", "test")
+    """No picture is lost on itself; another file's are counted, and progress is reported in pictures."""
+    model, split = trained(), open_split("digits", "test")
     seen: list[int] = []
-    trial = Trial.begin(model, part, open_session(bytes_of(model), "cpu"), seen.append)
-    assert sum(seen) == len(part)
+    trial = Trial.begin(model, split, open_session(bytes_of(model), "cpu"), seen.append)
+    assert sum(seen) == len(split)
     same = trial.of(bytes_of(model))
     assert (same.drop, same.same, same.images) == (0, 359, 359)
     assert same.before / same.images > 0.9
@@ -44,8 +44,8 @@ def test_the_float32_file_is_its_own_measure() -> None:
 
 def test_another_network_is_another_result() -> None:
     """Not the float32 file's scores once more."""
-    model, part = trained(), open_split("digits", "test")
-    trial = Trial.begin(model, part, open_session(bytes_of(model), "cpu"), None)
+    model, split = trained(), open_split("digits", "test")
+    trial = Trial.begin(model, split, open_session(bytes_of(model), "cpu"), None)
     fresh = trained("train.epochs=1")  # the same recipe to us: only its text differs
     assert trial.of(bytes_of(fresh)).same == 359
     broken = {name: -array for name, array in model.weights.items()}

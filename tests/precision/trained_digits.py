@@ -40,11 +40,11 @@ LAYERS = ("blocks.0.convs.0", "blocks.0.convs.1", "blocks.1.convs.0", "blocks.1.
 
 @cache
 def trained(*overrides: str) -> Model:
-    """About 97% of the digits' test part."""
+    """About 97% of the digits' test split."""
     model = nin_spec.compile(nin_spec.loads(SPEC, overrides=overrides)).initialise(1)
-    part = open_split("digits", "train")
-    x = torch.from_numpy(np.concatenate([*inputs(part, model.card.preprocessing, (1, 8, 8), "float32", 256)]))
-    y = torch.from_numpy(part.labels.copy())
+    split = open_split("digits", "train")
+    x = torch.from_numpy(np.concatenate([*inputs(split, model.card.preprocessing, (1, 8, 8), "float32", 256)]))
+    y = torch.from_numpy(split.labels.copy())
     torch.manual_seed(0)
     module = build_module(model).train()
     optimizer = torch.optim.AdamW(module.parameters(), lr=5e-3)

@@ -221,7 +221,7 @@ def test_a_damaged_evaluation_is_refused(
     assert not target.exists()
 
 
-def test_curves_leave_out_what_is_no_number() -> None:
+def test_curves_leave_out_what_is_not_finite() -> None:
     """A diverged run has a curve up to where it diverged, and none where there is nothing to draw."""
     rows = [{"epoch": float(k), "train_loss": v} for k, v in enumerate((2.0, 1.0, float("nan"), float("inf")), 1)]
     (points,) = re.findall(r'<polyline[^>]*points="([^"]*)"', curves_svg(rows, "loss", 2))

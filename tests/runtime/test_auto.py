@@ -75,7 +75,7 @@ def test_in_float32_the_first_that_works_is_taken_unmeasured(monkeypatch: pytest
 
 
 def test_in_bfloat16_the_fastest_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of all that have it, in whatever order; what it takes of the CPU's time is said of each."""
+    """Of all that have it, in any order; what it takes of the CPU's time is said of each."""
     timed(monkeypatch, one=0.8, last=0.5)
     found = choose([ONE, SLOW, CPU, LAST], opener(precision="bfloat16"), noise)
     assert found.session.device == "last"
@@ -95,7 +95,7 @@ def test_one_that_is_off_is_passed_over_however_fast(monkeypatch: pytest.MonkeyP
         choose([ONE, CPU], opener(precision="bfloat16", scores={"one": 1.2}), noise)
 
 
-def test_scores_that_are_no_numbers_are_off(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_scores_that_are_not_finite_are_off(monkeypatch: pytest.MonkeyPatch) -> None:
     """A NaN is within no tolerance."""
     timed(monkeypatch, one=0.1)
     with pytest.raises(DeviceError, match="off in bfloat16"):

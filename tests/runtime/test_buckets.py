@@ -1,4 +1,4 @@
-"""Bound buffers: what they give is what a plain run gives, whatever the batch; here on the CPU provider."""
+"""Bound buffers: what they give is what a plain run gives, for any batch; here on the CPU provider."""
 
 from __future__ import annotations
 

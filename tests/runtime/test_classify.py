@@ -105,7 +105,7 @@ def test_no_inputs_give_no_predictions() -> None:
 
 
 def test_a_model_that_gives_maps_is_refused() -> None:
-    """A graph whose output isn't one score a class is no classifier."""
+    """A graph whose output isn't one score a class is not a classifier."""
     relu = [helper.make_node("Relu", ["input"], ["scores"])]
     shape = [1, 3, 8, 8]
     model = other_graph(relu, [("input", FLOAT, shape)], [("scores", FLOAT, shape)])

@@ -133,7 +133,7 @@ def test_an_onnxruntime_below_the_bound_is_a_finding(
 
 @pytest.mark.usefixtures("no_torch")
 def test_cuda_libraries_of_another_major_are_a_finding(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The package is named with both majors, and the cure brings the right one."""
+    """The package is named with both majors, and the fix installs the right one."""
     monkeypatch.setattr(installation, "cuda_packages", lambda: {"nvidia-cublas-cu12": 12, "nvidia-cuda-runtime": 13})
     monkeypatch.setattr(onnxruntime, "cuda_version", "13.0", raising=False)
     (finding,) = (f for f in diagnose().findings if "nvidia-" in f.message)

@@ -51,5 +51,5 @@ def test_maps_are_compared_where_the_network_has_them() -> None:
 
 
 def test_unknown_outputs_are_left_out() -> None:
-    """What no rule knows is no promise of ours."""
+    """What no rule covers is not promised."""
     assert set(expected_outputs(SCORES, "scores", {"scores": SCORES, "other": SCORES})) == {"scores"}

@@ -1,4 +1,4 @@
-"""Files that are no models: the cause in plain words and a remedy, whatever is wrong with them."""
+"""Files that are not models: the cause in plain words and a fix, for any damage."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def _broken() -> dict[str, tuple[bytes, str]]:
 
 @pytest.mark.floors
 @pytest.mark.parametrize("name", _broken())
-def test_a_file_that_is_no_usable_model_is_refused(
+def test_a_file_that_is_not_a_usable_model_is_refused(
     name: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """The cause in plain words, a remedy, the file's name; nothing printed by onnxruntime."""
@@ -74,7 +74,7 @@ def test_every_truncation_is_refused_or_runs() -> None:
     assert refused > 0.9 * len(whole) / 7
 
 
-def test_paths_that_are_no_files_are_refused(tmp_path: Path) -> None:
+def test_paths_that_are_not_files_are_refused(tmp_path: Path) -> None:
     """A missing file, a folder, and a path that can't exist."""
     for path, words in ((tmp_path / "none", "does not exist"), (tmp_path, "a folder"), ("a\0b", "can't be read")):
         found = refusal(InputError, lambda path=path: open_session(path, "cpu"))  # type: ignore[misc]
@@ -125,6 +125,6 @@ def test_lost_external_weights_are_named(tmp_path: Path) -> None:
     ],
     ids=["two inputs", "two outputs", "integers", "no shape"],
 )
-def test_models_that_are_no_classifiers_are_refused(model: bytes, words: str) -> None:
+def test_models_that_are_not_classifiers_are_refused(model: bytes, words: str) -> None:
     """One input, one output called scores or alone, floats, a declared shape."""
     assert words in refusal(InputError, lambda: open_session(model, "cpu")).message

@@ -31,7 +31,7 @@ def refusal(data: bytes, device: str = "cpu") -> str:
 
 
 @pytest.mark.parametrize("name", crashing_models.FAULTS)
-def test_a_signal_is_told_and_not_suffered(name: str) -> None:
+def test_a_signal_is_reported_and_not_suffered(name: str) -> None:
     assert "ends the process that opens or runs it: it was killed by SIGFPE" in refusal(crashing_models.FAULTS[name])
 
 
@@ -82,7 +82,7 @@ def test_a_plain_file_starts_no_process(monkeypatch: pytest.MonkeyPatch) -> None
         ("import time; time.sleep(60)", "no response within 2.5 s"),
     ],
 )
-def test_any_end_of_the_other_process_is_told(code: str, told: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_any_end_of_the_other_process_is_reported(code: str, told: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """An exit status, a traceback's last line, a signal, a limit."""
     monkeypatch.setattr(isolation, "COMMAND", children.python("-c", code))
     monkeypatch.setattr(isolation, "_GRACE", 2.0)

@@ -146,7 +146,7 @@ def test_a_package_without_the_providers_library_is_damaged(monkeypatch: pytest.
     assert status.remedy.startswith("pip uninstall onnxruntime-openvino, then pip install onnxruntime-openvino")
 
 
-def test_only_the_built_in_provider_is_told_its_hardware() -> None:
+def test_only_the_built_in_provider_is_passed_its_hardware() -> None:
     """A plug-in gets onnxruntime's own device instead."""
     options = OpenvinoOptions(device="GPU")
     assert options.for_provider(Use("float32", 1))["device_type"] == "GPU"

@@ -97,7 +97,7 @@ def test_what_is_sent_is_what_the_library_knows(tmp_path: Path) -> None:
         assert [key for key in keys if f"{key}\0".encode() not in content] == []
 
 
-def test_rounded_products_are_said(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rounded_products_are_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     """TF32 is not float32: asked for on CUDA, and on TensorRT unless the environment forbids it."""
     assert CudaOptions().remarks("float32") == CudaOptions(use_tf32=True).remarks("float16") == ()
     assert "10 bits" in CudaOptions(use_tf32=True).remarks("float32")[0]
@@ -107,7 +107,7 @@ def test_rounded_products_are_said(monkeypatch: pytest.MonkeyPatch) -> None:
     assert TensorrtOptions().remarks("float32") == ()
 
 
-def test_openvino_is_told_its_precision_always() -> None:
+def test_openvino_is_passed_its_precision_always() -> None:
     """Left alone it takes bfloat16 where the processor has it; threads are the CPU's, the NPU has no streams."""
 
     def told(options: OpenvinoOptions, use: Use = USE) -> object:

@@ -212,7 +212,7 @@ def test_a_batch_baked_into_the_graph_is_a_failure() -> None:
         check_parity(small(), changed(export(small()), bake))
 
 
-def test_a_difference_of_the_optimised_graph_alone_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_difference_of_the_optimised_graph_alone_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     """When no node differs once every value is laid open, onnxruntime's optimiser is to blame."""
     monkeypatch.setattr(parity, "_every_value", lambda *_: {})
     with pytest.raises(ParityError, match="none of its nodes does") as caught:
@@ -350,7 +350,7 @@ def test_compare(got: np.ndarray, relative: float, top1: int) -> None:
 
 
 def test_compare_refuses_another_dtype() -> None:
-    """A file that answers in other numbers than it takes differs, whatever the values."""
+    """A file whose output has another dtype than its input differs, for any values."""
     assert compare(X, SCORES, SCORES, 1e-4) == Case((2, 1), np.inf, np.inf, 0)
 
 

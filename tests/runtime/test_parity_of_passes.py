@@ -69,7 +69,7 @@ OUTPUTS = ("scores", "probabilities", "scores,probabilities,top4", "probabilitie
 @pytest.mark.parametrize(("takes", "outputs"), list(itertools.product(["normalised", "pixels"], OUTPUTS)))
 @pytest.mark.parametrize("end", ["scores", "softmax", "log_softmax"])
 def test_every_variant_is_proved(takes: str, outputs: str, end: str) -> None:
-    """Both inputs, every set of outputs, whatever the network ends in, with all passes and with none."""
+    """Both inputs, every set of outputs, any end of the network, with all passes and with none."""
     model = small(SPEC.replace("kernel: 4}}", f"kernel: 4}}, output: {end}}}"))
     for without in ((), tuple(PASSES)):
         report = proved(model, takes=takes, outputs=outputs, without=without)

@@ -99,7 +99,7 @@ def test_a_file_without_end_is_not_opened(model: str, limit: str, told: str, cal
     assert told in done.stdout
 
 
-def test_a_name_that_is_not_utf8_is_told() -> None:
+def test_a_name_that_is_not_utf8_is_reported() -> None:
     """InputError, not UnicodeDecodeError."""
     with pytest.raises(InputError) as caught:
         open_session(endless_models.misnamed(), "cpu")

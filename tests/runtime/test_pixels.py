@@ -48,7 +48,7 @@ def picture(tmp_path: Path) -> Path:
     "contract", [{}, {"layout": "CHW"}, {"dtype": "float32"}, {"layout": "CHW", "dtype": "float32"}]
 )
 def test_a_picture_gets_the_same_scores(contract: dict[str, Any], picture: Path) -> None:
-    """Prepared outside the file or inside it, whatever the raw picture looks like."""
+    """Prepared outside the file or inside it, for any raw picture."""
     model = replace(MODEL, card=replace(MODEL.card, preprocessing=replace(MODEL.card.preprocessing, **contract)))
     plain, pixels = session_of(model), session_of(model, takes="pixels")
     assert pixels.takes_pixels

@@ -113,7 +113,7 @@ def test_integers_are_made_of_nothing_and_not_divided() -> None:
         assert is_plain(data) is plain
 
 
-def test_what_is_said_twice_counts_twice() -> None:
+def test_what_is_reported_twice_counts_twice() -> None:
     """A parser takes the last of two values, or joins them: neither hides the other."""
     data = small_models.content()
     hidden = ModelProto()
@@ -124,7 +124,7 @@ def test_what_is_said_twice_counts_twice() -> None:
     assert not is_plain(data + b"\x3a" + bytes([len(node) + 2]) + b"\x0a" + bytes([len(node)]) + node)
 
 
-def test_what_is_no_onnx_file_is_not_plain(tmp_path: Path) -> None:
+def test_what_is_not_an_onnx_file_is_not_plain(tmp_path: Path) -> None:
     """Text, cut files, groups of an old wire format, onnxruntime's own format by its mark or its name, nothing."""
     data = small_models.content()
     assert not any(is_plain(odd) for odd in (b"hello", b"\0" * 100, data[:-3], data + b"\x0b\x0c", data + b"\xff"))

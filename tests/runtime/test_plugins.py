@@ -1,4 +1,4 @@
-"""Plug-in providers: found without being imported, registered once, refused with cause and cure."""
+"""Plug-in providers: found without being imported, registered once, refused with cause and fix."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def test_plugins_are_found_without_being_imported(folder: Path) -> None:
     ids=["import", "interface", "says so", "missing"],
 )
 def test_a_broken_plugin_is_refused(folder: Path, capfd: pytest.CaptureFixture[str], body: str, words: str) -> None:
-    """Whatever is wrong with the package, the device is unavailable, its cause named and its cure a command."""
+    """For any fault of the package, the device is unavailable, its cause named and its fix a command."""
     name = f"b{abs(hash(body))}"
     install(folder, name, body)
     found = refusal(DeviceError, lambda: open_session(content(), name))
@@ -70,8 +70,8 @@ def test_a_broken_plugin_is_refused(folder: Path, capfd: pytest.CaptureFixture[s
 
 
 @pytest.mark.parametrize("library", ["text", "foreign"])
-def test_a_library_that_is_no_plugin_is_refused(folder: Path, library: str) -> None:
-    """A file that is no library, and a library without the functions of a plug-in."""
+def test_a_library_that_is_not_a_plugin_is_refused(folder: Path, library: str) -> None:
+    """A file that is not a library, and a library without the functions of a plug-in."""
     file = folder / "plugin.so"
     file.write_bytes(b"no library" if library == "text" else Path(sys.modules["_ctypes"].__file__ or "").read_bytes())
     install(folder, library, PROMISES.format(library=str(file)))
@@ -170,7 +170,7 @@ def test_openvino_has_bfloat16_or_says_that_it_has_not(how: str) -> None:
 
 
 @pytest.mark.usefixtures("openvino_plugin")
-def test_a_plugin_that_nobody_knows_runs_and_says_so(folder: Path) -> None:
+def test_an_unknown_plugin_runs_and_says_so(folder: Path) -> None:
     """The same library under another name: a device without options, whose numbers are its own affair."""
     install(folder, "nobody", "from onnxruntime_ep_openvino import *\nfrom onnxruntime_ep_openvino import get_ep_names")
     session = open_session(content(), "nobody")
@@ -194,7 +194,7 @@ def test_a_node_that_openvino_cannot_take_is_refused() -> None:
 
 
 @pytest.mark.usefixtures("openvino")
-def test_openvino_refuses_doubles_and_files_that_are_no_models() -> None:
+def test_openvino_refuses_doubles_and_files_that_are_not_models() -> None:
     """It would compute float64 in float32; and a broken file is the file's fault."""
     assert "float64" in refusal(DeviceError, lambda: open_session(content(dtype=np.float64), "openvino")).message
     found = refusal(InputError, lambda: open_session(b"no model at all", "openvino"))

@@ -55,7 +55,7 @@ def test_all_batches_are_compared_where_they_fit(monkeypatch: pytest.MonkeyPatch
         assert "not compared" not in str(report)
 
 
-def test_what_does_not_fit_is_left_out_and_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_does_not_fit_is_left_out_and_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     """The largest batch first; the report says which, and what each would take."""
     model = small()
     memory = ProofMemory(model.graph, None, 4)
@@ -90,7 +90,7 @@ def test_the_reference_goes_picture_by_picture(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_nodes_are_not_looked_at_where_their_values_do_not_fit(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The difference is told all the same."""
+    """The difference is reported all the same."""
     model = small()
     free = iter([None, None, 1000])
     monkeypatch.setattr(parity, "free_memory", lambda: next(free))
@@ -130,7 +130,7 @@ def test_a_legal_network_of_4096_pixels_is_refused(tmp_path: Path, monkeypatch: 
 
 
 def test_an_open_network_is_proved_at_the_sizes_that_fit(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The nominal size alone is left out, and told."""
+    """The nominal size alone is left out, and reported."""
     model = small(POOL.replace("KIND", "avg").replace("size: 14", "size: 3000"))
     with_free(monkeypatch, 40 << 20)
     report = check_parity(model, export(model))
@@ -140,7 +140,7 @@ def test_an_open_network_is_proved_at_the_sizes_that_fit(monkeypatch: pytest.Mon
 
 @given(st.integers(1, 40), st.integers(1, 5), st.integers(1, 3), st.sampled_from([4, 8]), st.integers(10, 36))
 def test_the_plan_keeps_its_promise(size: int, kernel: int, stride: int, itemsize: int, free: int) -> None:
-    """More memory never proves less; every batch is kept or told; what is kept fits, and what is not does not."""
+    """More memory never proves less; every batch is kept or reported; what is kept fits, and what is not does not."""
     text = wide(size + kernel, kernel).replace("kernel: 1}", f"kernel: 1, stride: {stride}}}")
     graph = nin_spec.compile(nin_spec.loads(text)).graph
     shapes = [(batch, graph.input.maps()[1:]) for batch in (1, 2, 7)]

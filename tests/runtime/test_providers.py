@@ -1,4 +1,4 @@
-"""Devices: what is in the way is named, all of it, with the cure."""
+"""Devices: what is in the way is named, all of it, with the fix."""
 
 from __future__ import annotations
 
@@ -163,7 +163,7 @@ def test_missing_libraries_of_another_major_are_explained(monkeypatch: pytest.Mo
     assert "nvidia-cublas-cu11 is for CUDA 11, but onnxruntime was built for CUDA" in explain("cuda").reason
 
 
-def test_a_library_missing_from_onnxruntime_is_no_matter_of_the_loader(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_library_missing_from_onnxruntime_is_not_a_matter_of_the_loader(monkeypatch: pytest.MonkeyPatch) -> None:
     """The package itself is damaged: it is to be removed and installed again."""
     row = replace(PROVIDERS["cuda"], name="CPUExecutionProvider", library="onnxruntime_providers_gone")
     monkeypatch.setitem(PROVIDERS, "cuda", row)

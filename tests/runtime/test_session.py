@@ -139,7 +139,7 @@ def test_what_a_file_declares_can_be_overridden() -> None:
     assert session.precision == "float32"
 
 
-def test_a_precision_that_nobody_knows_is_damage() -> None:
+def test_an_unknown_precision_is_damage() -> None:
     """The metadata are read before they are believed."""
     found = refusal(InputError, lambda: open_session(content(metadata={"precision": "float8"}), "cpu"))
     assert "nin_spec.precision is not one of" in found.message
@@ -335,7 +335,7 @@ def test_auto_with_no_device_at_all_is_refused(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_an_unknown_device_is_refused() -> None:
-    """A word that is no device is an error, not the CPU."""
+    """An unknown device is an error, not the CPU."""
     assert refusal(DeviceError, lambda: open_session(content(), "gpu")).code is Code.DEVICE_UNAVAILABLE
 
 

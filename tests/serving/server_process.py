@@ -82,7 +82,7 @@ class Process:
         return status
 
     def end(self) -> None:
-        """Gone, whatever it was doing."""
+        """Killed, at any point."""
         if self.process.poll() is None:
             self.process.kill()
         self.process.wait()

@@ -89,6 +89,6 @@ def test_what_still_waits_when_the_time_is_up_is_refused(tmp_path: Path) -> None
         assert refused
         for status, lines, text in refused:
             assert (status, lines["retry-after"]) == (503, "1")
-            # The second is what a client is told that was still sending.
+            # The second is what a client receives that was still sending.
             assert json.loads(text)["error"] in {"the model is being closed", "the server is closing"}
         assert not any("rror" in line for line in server.lines)

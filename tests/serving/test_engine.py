@@ -112,7 +112,7 @@ def test_batching_is_as_large_as_it_pays(speeds: dict[int, float], rows: int) ->
 
 
 class Timed:
-    """An engine on a device of fixed or any sizes, and its clock: a run of n rows takes as long as it is told."""
+    """An engine on a device of fixed or any sizes, and its clock: a run of n rows takes as long as it is set to."""
 
     batches, open_size = True, False
 

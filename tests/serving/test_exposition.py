@@ -47,7 +47,7 @@ HEAD = "# HELP a b\n# TYPE a counter\n"
         "# HELP a b\n# TYPE a number\na 1\n",
     ],
 )
-def test_what_is_no_exposition_is_found_out(text: str) -> None:
+def test_what_is_not_an_exposition_is_found_out(text: str) -> None:
     """The check of the tests below is one."""
     assert check_exposition(HEAD + 'a{b="c"} 1\na{b="d"} -1.5e3\n')
     with pytest.raises(AssertionError):

@@ -52,7 +52,7 @@ def test_a_run_folder_can_have_a_name_of_the_user_s(run_folder: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["nin_cifar", "net.h5", "spec.yaml"])
-def test_what_is_no_model_is_refused(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_not_a_model_is_refused(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """With the way to one."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "net.h5").write_bytes(b"\x89HDF")

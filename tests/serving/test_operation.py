@@ -194,7 +194,7 @@ def test_versions_are_served_side_by_side(tmp_path: Path) -> None:
 
 
 def test_a_token_guards_everything_but_health_and_the_page(tmp_path: Path) -> None:
-    """From a file or the environment; a wrong one is no better than none."""
+    """From a file or the environment; a wrong one counts like none."""
     (tmp_path / "token").write_text("s3cret\n")
     everywhere = ["--host", "0.0.0.0", "--token-file", str(tmp_path / "token")]  # noqa: S104 it has a token
     with running(*serve_small(tmp_path), *everywhere) as server:
@@ -285,7 +285,7 @@ def test_a_port_that_is_taken_is_refused(tmp_path: Path, capsys: pytest.CaptureF
         b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: x\r\n\r\n",
     ],
 )
-def test_what_is_not_http_is_told_in_json(port: int, data: bytes) -> None:
+def test_what_is_not_http_is_refused_in_json(port: int, data: bytes) -> None:
     """400, and the connection ends."""
     head, _, body = raw(port, data).partition(b"\r\n\r\n")
     assert head.startswith(b"HTTP/1.1 400 ")

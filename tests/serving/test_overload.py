@@ -61,7 +61,7 @@ def check_answered(asked: list[Future[Answer]]) -> None:
 
 
 def test_a_full_queue_refuses_and_answers_what_it_took(tmp_path: Path) -> None:
-    """Also while it refuses, health is told."""
+    """Health is reported even while it refuses."""
     with busy(tmp_path, waiting=4) as (server, asked):
         for ask_one in (infer, infer_json, infer):
             check_refused(ask_one(server.port, PICTURES[0]), "the queue is full: 4 rows wait")

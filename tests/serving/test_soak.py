@@ -38,7 +38,7 @@ def memory(server: Process) -> int:
 
 
 class Mix:
-    """Good requests, bad ones, pictures, calls, and clients that leave, until told to stop."""
+    """Good requests, bad ones, pictures, calls, and clients that leave, until stopped."""
 
     def __init__(self, port: int, grpc_port: int) -> None:
         self.port, self.counts, self.codes = port, dict[int, int](), dict[str, int]()

@@ -120,7 +120,7 @@ def bad_inputs() -> Iterator[Http]:
 
 
 def bad_bodies() -> Iterator[Http]:
-    """What is no request at all, and what is one in an unusual form."""
+    """What is not a request at all, and what is one in an unusual form."""
     yield Http("no inputs", "POST", "/v2/models/probe/infer", b'{"inputs": []}')
     yield Http("inputs missing", "POST", "/v2/models/probe/infer", b"{}")
     yield Http("inputs no list", "POST", "/v2/models/probe/infer", b'{"inputs": {}}')

@@ -64,7 +64,7 @@ def running(folder: Path, *arguments: str, command: tuple[str, ...] = STUDIO) ->
 
 @contextmanager
 def chromium() -> Iterator[Any]:
-    """A browser without a window; skips where one can't be had."""
+    """A browser without a window; skips where none is available."""
     pytest.importorskip("nicegui", reason="the studio is tested where its extra is installed")
     api = pytest.importorskip("playwright.sync_api", reason="the studio is tested where playwright is installed")
     if CHROMIUM is None:

@@ -87,7 +87,7 @@ def test_half_a_character_is_an_error_of_the_text() -> None:
 
 
 def test_what_lint_remarks_is_listed() -> None:
-    """A ReLU on the class scores is legal, compiles, and is told."""
+    """A ReLU on the class scores is legal, compiles, and is reported."""
     path = SHIPPED / "nin_cifar.yaml"
     text = "\n".join(line.partition("#")[0] for line in path.read_text().splitlines())
     found = reading(text)

@@ -140,7 +140,7 @@ def test_ctrl_s_saves(opened: Open, tmp_path: Path) -> None:
     assert [p.name for p in tmp_path.iterdir()] == ["mine.yaml"]
 
 
-def test_a_file_changed_meanwhile_is_told_and_not_overwritten(opened: Open, tmp_path: Path) -> None:
+def test_a_file_changed_meanwhile_is_reported_and_not_overwritten(opened: Open, tmp_path: Path) -> None:
     """The dialog shows the difference; taking the file's text and replacing it by mine do what they say."""
     path = tmp_path / "mine.yaml"
     text = (SHIPPED / "nin_digits.yaml").read_text()

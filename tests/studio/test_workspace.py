@@ -46,7 +46,7 @@ def test_a_new_file_begins_with_a_spec(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("spec", "error"), [("-", InputError), ("nin_cifra", SpecError), (".", SpecError)])
-def test_what_is_no_file_is_refused(spec: str, error: type[Exception]) -> None:
+def test_what_is_not_a_file_is_refused(spec: str, error: type[Exception]) -> None:
     """Standard input, a misspelt name, a folder."""
     with pytest.raises(error):
         open_spec(spec)
@@ -82,7 +82,7 @@ def test_line_ends_and_byte_order_mark_stay(tmp_path: Path, before: bytes) -> No
     assert path.read_bytes() == before
 
 
-def test_what_the_disk_refuses_is_told_and_nothing_is_lost(tmp_path: Path) -> None:
+def test_what_the_disk_refuses_is_reported_and_nothing_is_lost(tmp_path: Path) -> None:
     """The folder has gone: an error that names the path, and the text is still unsaved."""
     folder = tmp_path / "gone"
     folder.mkdir()

@@ -21,7 +21,7 @@ class Memory:
     labels: Indices
     classes: tuple[str, ...] = ("a", "b")
     dataset: str = "memory"
-    part: SplitName = "train"
+    name: SplitName = "train"
     where: str = "memory"
     asked: list[Frame] = field(default_factory=list)
 

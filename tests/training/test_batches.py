@@ -38,7 +38,7 @@ def test_epochs_differ_and_seeds_differ_and_nothing_else_does() -> None:
     assert numbers(first.step(0)) != numbers(first.step(4))
 
 
-def test_a_batch_larger_than_the_part_is_the_part() -> None:
+def test_a_batch_larger_than_the_split_is_the_split() -> None:
     made = batches(count=3, batch=100)
     assert (made.batch, made.per_epoch) == (3, 1)
     assert sorted(numbers(made.step(0))) == [0, 1, 2]
@@ -50,7 +50,7 @@ def test_labels_go_with_their_pictures() -> None:
 
 
 @given(ranks=st.integers(1, 4), micro_batches=st.integers(1, 3), batch=st.integers(12, 40))
-def test_processes_and_pieces_together_see_what_one_sees(ranks: int, micro_batches: int, batch: int) -> None:
+def test_processes_and_micro_batches_together_see_what_one_sees(ranks: int, micro_batches: int, batch: int) -> None:
     """Also the same windows and mirrorings: the pictures are equal, row for row."""
     whole = batches(count=90, batch=batch, pad_and_crop=1, flip=True).step(1)[0]
     each = [
@@ -74,7 +74,7 @@ def test_an_error_while_reading_ahead_is_raised_where_its_step_would_come() -> N
     made = batches(count=60)  # one epoch, whose order is drawn before the labels go; few steps are read by then
     coming = made.steps(0, made.per_epoch)
     assert numbers(next(coming)) == numbers(made.step(0))
-    made.part.labels = made.part.labels[:0]  # type: ignore[misc]
+    made.split.labels = made.split.labels[:0]  # type: ignore[misc]
     with pytest.raises(IndexError):
         list(coming)
 

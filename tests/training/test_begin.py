@@ -59,12 +59,12 @@ def test_the_class_names_of_the_data_set_come_with_the_run(run: Run) -> None:
 
 def test_the_run_s_model_scores_what_its_last_row_says(run: Run) -> None:
     """The kept weights are those that were measured, after a way through the file."""
-    part = open_split("digits", "test")
+    split = open_split("digits", "test")
     module = build_module(run.model())
     feed = Feed(run.network.card.preprocessing, 1, torch.float32, torch.device("cpu"), torch.contiguous_format)
     with torch.no_grad():
-        guesses = module(feed(part.pictures(np.arange(len(part)), Frame(1, 8, 8)))).argmax(1).numpy()
-    assert (guesses == part.labels).mean() == pytest.approx(run.record.final["test_accuracy"])
+        guesses = module(feed(split.pictures(np.arange(len(split)), Frame(1, 8, 8)))).argmax(1).numpy()
+    assert (guesses == split.labels).mean() == pytest.approx(run.record.final["test_accuracy"])
 
 
 def test_the_same_seed_gives_the_same_bytes_and_another_does_not(run: Run, tmp_path: Path) -> None:
@@ -75,7 +75,7 @@ def test_the_same_seed_gives_the_same_bytes_and_another_does_not(run: Run, tmp_p
 
 
 def test_weights_say_how_far_they_were_trained(tmp_path: Path) -> None:
-    """What was interrupted is told wherever its weights are used; what was never trained is fresh."""
+    """An interruption is reported wherever the weights are used; what was never trained is fresh."""
     network = small_network()
     stopped = train(network, output=tmp_path / "run", settings=ONE, stop=lambda: True)
     assert stopped.model().card.weights == "trained on digits, 1 of 22 steps, seed 3"
@@ -91,7 +91,7 @@ def test_a_finished_run_resumed_stays_as_it_is(run: Run) -> None:
     assert (run.path / "last.safetensors").read_bytes() == before
 
 
-def test_the_best_epoch_is_chosen_on_a_validation_part(tmp_path: Path) -> None:
+def test_the_best_epoch_is_chosen_on_a_validation_split(tmp_path: Path) -> None:
     network = small_network("batch", 0.0, "train.validation=0.2", "train.epochs=4")
     run = train(network, output=tmp_path / "run", settings=ONE)
     rows = read_rows(run.path / "metrics.csv")
@@ -107,7 +107,7 @@ def test_the_best_epoch_is_chosen_on_a_validation_part(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("share", "limit"), [("0.2", 2), ("0.001", 100)])
-def test_an_empty_validation_part_is_refused_before_a_folder_is_made(tmp_path: Path, share: str, limit: int) -> None:
+def test_an_empty_validation_split_is_refused_before_a_folder_is_made(tmp_path: Path, share: str, limit: int) -> None:
     """It would be found when the first epoch is scored."""
     network = small_network("none", 0.0, f"train.validation={share}")
     with pytest.raises((TrainingError, DataError), match=r"is zero pictures|too few"):
@@ -115,7 +115,7 @@ def test_an_empty_validation_part_is_refused_before_a_folder_is_made(tmp_path: P
     assert not (tmp_path / "run").exists()
 
 
-def test_an_empty_test_part_is_refused_before_a_folder_is_made(tmp_path: Path) -> None:
+def test_an_empty_test_split_is_refused_before_a_folder_is_made(tmp_path: Path) -> None:
     data = tmp_path / "digits.npz"
     pictures, labels = np.zeros((20, 8, 8), np.uint8), np.arange(20) % 10
     np.savez(data, x_train=pictures, y_train=labels, x_test=pictures[:10], y_test=labels[:10])
@@ -148,12 +148,12 @@ def test_places_may_be_text_and_weights_a_run(tmp_path: Path, run: Run) -> None:
     assert all(np.array_equal(ours[n], theirs[n]) for n in ours if n.endswith(".weight"))
 
 
-def test_what_is_no_network_is_a_type_error_that_says_how_to_make_one() -> None:
+def test_what_is_not_a_network_is_a_type_error_that_says_how_to_make_one() -> None:
     with pytest.raises(TypeError, match=r"nin_spec\.compile"):
         train("shapes.yaml")  # type: ignore[arg-type]
 
 
-def test_data_that_is_not_what_its_name_says_is_told_at_the_start(tmp_path: Path) -> None:
+def test_data_that_is_not_what_its_name_says_is_reported_at_the_start(tmp_path: Path) -> None:
     heard: list[str] = []
 
     class Listener(Silent):
@@ -168,7 +168,7 @@ def test_data_that_is_not_what_its_name_says_is_told_at_the_start(tmp_path: Path
 
 
 def test_without_one_the_result_is_the_last_epoch(run: Run) -> None:
-    """Choosing an epoch by its test accuracy would be learning from the test part."""
+    """Choosing an epoch by its test accuracy would be learning from the test split."""
     assert run.record.result == "last.safetensors"
     assert run.record.chosen == "the last epoch"
 
@@ -203,7 +203,7 @@ def test_a_folder_that_is_taken_is_left_alone(tmp_path: Path) -> None:
     assert [p.name for p in tmp_path.iterdir()] == ["mine"]
 
 
-def test_other_data_is_noticed_when_a_run_goes_on(tmp_path: Path) -> None:
+def test_other_data_is_noticed_when_a_run_is_resumed(tmp_path: Path) -> None:
     run = train(small_network(), output=tmp_path / "run", settings=ONE)
     record = json.loads((run.path / "run.json").read_text())
     record["data"]["train_fingerprint"] = "0" * 64
@@ -222,7 +222,7 @@ def test_a_limit_takes_of_each_class_alike(tmp_path: Path) -> None:
     assert run.record.data.train_images == pytest.approx(200, abs=10)
 
 
-def test_training_goes_on_from_given_weights(run: Run, tmp_path: Path) -> None:
+def test_training_starts_from_given_weights(run: Run, tmp_path: Path) -> None:
     network = small_network("batch", 0.2, "train.optimizer.lr=0")
     found = train(network, output=tmp_path / "run", settings=ONE, weights=run.path / "last.safetensors")
     ours, theirs = found.model().weights, run.model().weights

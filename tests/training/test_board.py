@@ -81,7 +81,7 @@ def test_a_resumed_run_has_each_epoch_once(tmp_path: Path) -> None:
     assert [event.step for event in starts] == [1]  # an open TensorBoard forgets what it has read
 
 
-def test_a_log_that_can_t_be_written_is_told_once_and_stops_nothing(tmp_path: Path) -> None:
+def test_a_log_that_can_t_be_written_is_reported_once_and_stops_nothing(tmp_path: Path) -> None:
     told: list[str] = []
     (tmp_path / "file").write_text("")
     board = Board(tmp_path / "file" / "log", [{"epoch": 1, "lr": 0.1}], told.append)

@@ -1,4 +1,4 @@
-"""A run goes on as what it was, alone, or not at all."""
+"""A run resumes as what it was, alone, or not at all."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def altered(run: Run, **changes: Any) -> None:
     path.write_text(json.dumps(json.loads(path.read_text()) | changes))
 
 
-def test_what_was_learned_is_never_begun_anew(tmp_path: Path) -> None:
+def test_what_was_learned_is_never_started_again(tmp_path: Path) -> None:
     """Its checkpoints are gone: going on is refused, and the weights stay."""
     run = stopped(tmp_path / "run")
     before = (run.path / "last.safetensors").read_bytes()
@@ -112,8 +112,8 @@ def test_damaged_timings_are_named(tmp_path: Path) -> None:
 
 
 def test_where_the_data_has_moved_to_is_remembered(tmp_path: Path) -> None:
-    digits = {part: open_split("digits", part) for part in ("train", "test")}
-    arrays = {f"{axis}_{part}": values for part, of in digits.items() for axis, values in pictures_of(of).items()}
+    digits = {split: open_split("digits", split) for split in ("train", "test")}
+    arrays = {f"{axis}_{split}": values for split, of in digits.items() for axis, values in pictures_of(of).items()}
     np.savez(tmp_path / "here.npz", **arrays)
     run = stopped(tmp_path / "run", data=tmp_path / "here.npz")
     (tmp_path / "here.npz").rename(tmp_path / "there.npz")
@@ -121,14 +121,14 @@ def test_where_the_data_has_moved_to_is_remembered(tmp_path: Path) -> None:
     assert again.location == tmp_path / "there.npz"
 
 
-def pictures_of(part: Any) -> dict[str, Any]:
+def pictures_of(split: Any) -> dict[str, Any]:
     """The pixels and labels of digits, as Keras names them."""
     from nin_spec.data.saving import raw_pictures
 
-    return {"x": raw_pictures(part, np.arange(len(part))), "y": part.labels}
+    return {"x": raw_pictures(split, np.arange(len(split))), "y": split.labels}
 
 
-def test_the_best_epoch_outlives_weights_that_are_no_numbers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_best_epoch_outlives_weights_that_are_not_finite(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Epochs under two seconds share a checkpoint; the best of them is kept when a later one diverges."""
     whole, choose = Checkpointer.weights, Checkpointer._choose
     begun: list[Checkpointer] = []

@@ -149,7 +149,7 @@ def test_interrupted_within_an_epoch_and_resumed_it_comes_to_the_same(tmp_path: 
     assert same_results(tmp_path / "whole", tmp_path / "stopped")
 
 
-def test_a_damaged_newest_checkpoint_is_told_and_the_one_before_serves(tmp_path: Path) -> None:
+def test_a_damaged_newest_checkpoint_is_reported_and_the_one_before_serves(tmp_path: Path) -> None:
     network = small_network()
     train(network, output=tmp_path / "whole", settings=ONE)
     train(network, output=tmp_path / "run", settings=ONE, stop=StopAfter(9))
@@ -162,7 +162,7 @@ def test_a_damaged_newest_checkpoint_is_told_and_the_one_before_serves(tmp_path:
 
 
 class Listener(Silent):
-    """Remembers what it was told."""
+    """Remembers what was logged."""
 
     def __init__(self) -> None:
         self.heard: list[str] = []
@@ -172,7 +172,7 @@ class Listener(Silent):
         self.heard.append(message)
 
 
-def test_a_loss_that_is_no_number_stops_names_the_step_and_keeps_good_weights(tmp_path: Path) -> None:
+def test_a_loss_that_is_not_finite_stops_names_the_step_and_keeps_good_weights(tmp_path: Path) -> None:
     network = small_network("none", 0.0, "train.optimizer.lr=1e5", "defaults.activation=leaky_relu")
     with pytest.raises(DivergedError) as caught:
         train(network, output=tmp_path / "run", settings=ONE)
@@ -204,11 +204,11 @@ def test_a_full_disk_is_an_error_and_the_last_checkpoint_stays(tmp_path: Path, m
 
 
 def folder_of_pictures(root: Path, count: int) -> Path:
-    """Pictures of two classes, in a train and a test part."""
+    """Pictures of two classes, in a train and a test split."""
     noise = np.random.default_rng(0)
-    for part in ("train", "test"):
+    for split in ("train", "test"):
         for name in ("dark", "light"):
-            folder = root / part / name
+            folder = root / split / name
             folder.mkdir(parents=True)
             for k in range(count):
                 pixels = noise.integers(0, 128, (8, 8), np.uint8) + (128 if name == "light" else 0)
@@ -219,7 +219,7 @@ def folder_of_pictures(root: Path, count: int) -> Path:
 LIGHTS = ("classes=2", "train.dataset=lights", "train.batch_size=10")
 
 
-def test_files_that_are_no_pictures_are_all_named_before_there_is_a_folder(tmp_path: Path) -> None:
+def test_files_that_are_not_pictures_are_all_named_before_there_is_a_folder(tmp_path: Path) -> None:
     """By their headers, in what is learned from and what is scored on."""
     pictures = folder_of_pictures(tmp_path / "pictures", 20)
     for name in ("train/light/7.png", "train/dark/3.png", "test/dark/1.png"):
@@ -264,7 +264,7 @@ class Vandal(Silent):
 
 
 def test_a_picture_that_breaks_later_leaves_what_was_learned(tmp_path: Path) -> None:
-    """Mended, the run goes on to what it would have been."""
+    """Mended, the run resumes and ends as it would have."""
     pictures = folder_of_pictures(tmp_path / "pictures", 100)
     network = small_network("none", 0.0, *LIGHTS, "train.epochs=3")
     train(network, data=pictures, output=tmp_path / "whole", settings=ONE)

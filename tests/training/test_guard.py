@@ -1,4 +1,4 @@
-"""Dead starts are told, once, and living ones are left alone."""
+"""Dead starts are reported, once, and living ones are left alone."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def judged(guard: Guard, losses: list[float]) -> list[str]:
     return [m for step, loss in enumerate(losses, 1) for m in guard.judge(step, loss)]
 
 
-def test_a_loss_that_sits_at_ln_classes_is_told_once() -> None:
+def test_a_loss_that_sits_at_ln_classes_is_reported_once() -> None:
     found = judged(Guard(GRAPH, 4), [math.log(4) * 1.003] * max(JUDGE_AT))
     assert len(found) == 1
     assert "ln(classes) is 1.3863" in found[0]
@@ -46,7 +46,7 @@ def test_a_loss_that_falls_is_left_alone() -> None:
     assert judged(Guard(GRAPH, 4), [math.log(4) * 0.999**k for k in range(6000)]) == []
 
 
-def test_dead_scores_are_told_with_their_line_and_the_remedy() -> None:
+def test_dead_scores_are_reported_with_their_line_and_the_fix() -> None:
     scores = torch.zeros(5, 4, 8, 8)
     scores[:, 2] = 1
     (message,) = Guard(GRAPH, 4).look([(LAST, scores)])
@@ -61,7 +61,7 @@ def test_scores_of_which_half_live_are_left_alone() -> None:
     assert Guard(GRAPH, 4).look([(LAST, scores)]) == []
 
 
-def test_a_dead_hidden_layer_is_told() -> None:
+def test_a_dead_hidden_layer_is_reported() -> None:
     guard = Guard(GRAPH, 4)
     dead = torch.zeros(5, 8, 8, 8)
     (message,) = guard.look([(FIRST, dead)])

@@ -65,13 +65,13 @@ def lost(ring: Ring) -> str:
     return ring.beat.lost.diagnostics[0].message
 
 
-def test_a_connection_that_ends_without_farewell_is_a_crash_and_all_are_told(ring: Ring) -> None:
+def test_a_connection_that_ends_without_farewell_is_a_crash_and_all_are_informed(ring: Ring) -> None:
     ring.far[2].close()
     assert lost(ring).startswith("process 2 of 3 (pid 3 on c) was killed or has crashed")
     assert {"lost": 2, "why": "was killed or has crashed: its connection is closed"} in ring.hears(1)
 
 
-def test_an_error_of_a_process_is_told_to_all(ring: Ring) -> None:
+def test_an_error_of_a_process_is_sent_to_all(ring: Ring) -> None:
     ring.say(1, left="photo.jpg is damaged")
     assert lost(ring) == "process 1 of 3 (pid 2 on b) has ended: photo.jpg is damaged"
 
@@ -118,7 +118,7 @@ def test_strangers_are_dropped_and_process_0_says_who_is_missing() -> None:
             link.close()
 
 
-def test_a_heartbeat_that_can_t_be_reached_is_refused_with_the_cure() -> None:
+def test_a_heartbeat_that_can_t_be_reached_is_refused_with_a_fix() -> None:
     with pytest.raises(TrainingError, match="process 1 can't connect to process 0's heartbeat") as caught:
         heartbeat.connect(("127.0.0.1",), free_port(), 1, "token", 5)
     assert "--peer-timeout 0" in str(caught.value)

@@ -78,7 +78,7 @@ def test_the_processes_are_those_that_the_launcher_names(env: dict[str, str], fo
         ({"PMI_RANK": "0", "PMI_SIZE": "2"}, "MPI started 2 processes, but MASTER_ADDR"),
     ],
 )
-def test_what_would_train_apart_is_refused_with_the_cure(env: dict[str, str], words: str) -> None:
+def test_what_would_train_apart_is_refused_with_a_fix(env: dict[str, str], words: str) -> None:
     with pytest.raises(TrainingError, match=words) as caught:
         find_launch(env)
     assert caught.value.diagnostics[0].hint

@@ -163,7 +163,7 @@ def test_brackets_in_a_pattern_are_letters() -> None:
 
 
 @pytest.mark.parametrize("given_as", [p[0] for p in PLAIN], ids=["sgd", "nesterov", "adam", "adamw"])
-def test_a_restored_optimizer_goes_on_bit_for_bit(given_as: dict[str, Any]) -> None:
+def test_a_restored_optimizer_continues_bit_for_bit(given_as: dict[str, Any]) -> None:
     first = nn.Parameter(torch.tensor([0.5, -0.7, 0.2]))
     optimizer = build_optimizer([("w", first)], recipe(given_as), lambda name: (name,))
     descend(first, optimizer, 3)

@@ -108,7 +108,7 @@ def test_a_family_and_an_override_are_named(photos: Path) -> None:
         assert place(caught.value) == where
 
 
-def test_a_dead_relu_is_told_at_its_line_and_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_dead_relu_is_reported_at_its_line_and_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Also when the run resumes from its own spec.yaml, which has other lines."""
     monkeypatch.chdir(tmp_path)
     Path("dead.yaml").write_text(DEAD)
@@ -128,7 +128,7 @@ def test_a_dead_relu_is_told_at_its_line_and_once(tmp_path: Path, monkeypatch: p
 def test_class_names_that_no_spec_can_hold_are_refused() -> None:
     """With the place of the number that they would replace."""
     network = nin_spec.compile(nin_spec.loads(NORMS, "mine.yaml"))
-    part = Memory(np.zeros((2, 8, 8, 1), np.uint8), np.arange(2), ("a" * 250, "b"))
+    split = Memory(np.zeros((2, 8, 8, 1), np.uint8), np.arange(2), ("a" * 250, "b"))
     with pytest.raises(DataError, match="are not valid labels") as caught:
-        with_labels(network, part)
+        with_labels(network, split)
     assert str(caught.value.diagnostics[0].span) == "mine.yaml:4:10"

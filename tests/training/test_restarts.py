@@ -1,4 +1,4 @@
-"""Processes that torchrun starts again go on with the run that they began, and with no other."""
+"""Processes that torchrun restarts resume the run that they started, and with no other."""
 
 from __future__ import annotations
 

@@ -48,7 +48,7 @@ def _folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_slurms_tasks_without_a_shared_folder_train_as_one(tmp_path: Path) -> None:
-    """They go on with a run whose folder, and spec, the second machine does not have; its curve is that of one."""
+    """They resume a run whose folder, and spec, the second machine does not have; its curve is that of one."""
     left = iter(range(8))
     network = small_network("batch", 0.3, "dtype=float64")
     begun = train(network, output=Path("0/runs/x"), settings=ONE, stop=lambda: next(left, None) is None)
@@ -103,7 +103,7 @@ def test_who_does_not_come_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
         connect_store(Launch(0, 3, by="Slurm", address="127.0.0.1", port=free_port()))
 
 
-def test_a_port_that_is_taken_is_told_with_the_cure() -> None:
+def test_a_port_that_is_taken_is_reported_with_a_fix() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         launch = Launch(0, 2, by="Slurm", address="127.0.0.1", port=taken.getsockname()[1])
         with pytest.raises(

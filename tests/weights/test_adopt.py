@@ -98,7 +98,7 @@ def test_a_live_module_s_parameters_are_adopted(tmp_path: Path) -> None:
     assert_same(load(tmp_path / "old.pth", small()).weights, values(small()))
 
 
-def test_layers_made_in_another_order_are_told_apart_by_shape() -> None:
+def test_layers_made_in_another_order_are_distinguished_by_shape() -> None:
     """Where no two layers are alike, only one match exists."""
     graph = Graph("g", TensorType((3, 8, 8))).then("a", ops.Conv2d(8, (3, 3))).then("b", ops.Conv2d(4, (1, 1)))
     own = values(graph)
@@ -159,7 +159,7 @@ def edited(**changes: Any) -> Arrays:
     ],
 )
 @pytest.mark.parametrize("ordered", [True, False])
-def test_whatever_does_not_fit_is_refused(state: Arrays, match: str, *, ordered: bool) -> None:
+def test_anything_that_does_not_fit_is_refused(state: Arrays, match: str, *, ordered: bool) -> None:
     """With the first layer that does not, both shapes and the counts."""
     with refused(Code.WEIGHTS_MISMATCH, match):
         take(state, small(), ordered=ordered)

@@ -57,7 +57,9 @@ def taken(content: Any, folder: Path) -> tuple[float, str]:
         ({"a": ours(), "b": ours()}, 1, ["used a, not b"]),
     ],
 )
-def test_what_is_taken_of_a_checkpoint_is_said(content: Any, factor: float, said: list[str], tmp_path: Path) -> None:
+def test_what_is_taken_of_a_checkpoint_is_reported(
+    content: Any, factor: float, said: list[str], tmp_path: Path
+) -> None:
     """The weights before their average, names that are the network's before those that are not."""
     found, remarks = taken(content, tmp_path)
     assert found == factor
@@ -84,7 +86,7 @@ def test_where_none_fits_the_nearest_is_explained(tmp_path: Path) -> None:
         taken({"scaler": {"scale": torch.ones(1)}, "model": lacking, "other": {"x": torch.ones(3)}}, tmp_path)
 
 
-def test_tensors_without_names_are_told(tmp_path: Path) -> None:
+def test_tensors_without_names_are_reported(tmp_path: Path) -> None:
     """As packages for averages keep them; with what to save instead."""
     with refused(Code.WEIGHTS_UNREADABLE, "shadow_params, tensors without names") as caught:
         taken({"decay": 0.99, "shadow_params": [torch.ones(3), torch.ones(3)]}, tmp_path)

@@ -74,7 +74,7 @@ def test_what_is_missing_and_what_is_too_much_is_named(
     assert [w for w in words if w in state and w.removeprefix(prefix) not in added] == []
 
 
-def test_a_misspelt_name_is_told_which_it_may_be() -> None:
+def test_a_misspelt_name_gets_a_suggestion() -> None:
     """The nearest of the missing ones."""
     state = values(small())
     state["blocks.0.convs.1.weigth"] = state.pop("blocks.0.convs.1.weight")
@@ -127,7 +127,7 @@ def test_two_prefixes_of_one_network_are_seen_through() -> None:
     ("first", "second", "taken"),
     [("online_model.", "ema_model.", 0), ("ema.", "", 1), ("weights/", "optimizer/", 0), ("swa.module.", "model.", 1)],
 )
-def test_of_two_copies_the_weights_themselves_are_taken_and_it_is_said(first: str, second: str, taken: int) -> None:
+def test_of_two_copies_the_weights_themselves_are_taken_and_it_is_reported(first: str, second: str, taken: int) -> None:
     """Not an average of them, and the other is named."""
     copies = (
         {first + n: a for n, a in values(small()).items()},
@@ -164,6 +164,6 @@ def test_averages_are_known_by_their_names(label: str) -> None:
 
 
 @pytest.mark.parametrize("label", ["model", "schema", "net.", "teacher"])
-def test_other_names_are_no_averages(label: str) -> None:
+def test_other_names_are_not_averages(label: str) -> None:
     """`schema` ends in ema."""
     assert not is_average(label)

@@ -157,7 +157,7 @@ def test_files_of_another_kind_are_refused(data: bytes, tmp_path: Path) -> None:
         load(tmp_path / "w", small())
 
 
-def test_what_is_no_file_is_refused(tmp_path: Path) -> None:
+def test_what_is_not_a_file_is_refused(tmp_path: Path) -> None:
     """A missing file, a folder, a pipe (which would wait for ever)."""
     os.mkfifo(tmp_path / "pipe")
     for name, why in (("missing", "does not exist"), (".", "not a regular file"), ("pipe", "not a regular file")):
@@ -184,7 +184,7 @@ def test_a_tensor_that_only_claims_to_be_large_is_refused(dtype: torch.dtype, tm
 
 @pytest.mark.parametrize("name", [".weight", "..weight", "weight", "", ".", "a..weight", "\x1b[2J.weight"])
 def test_odd_names_are_only_names(name: str) -> None:
-    """A match is by shape here; a last part that is no role is refused."""
+    """A match is by shape here; a last part that is not a role is refused."""
     graph = Graph("g", TensorType((3, 8, 8))).then("a", ops.Conv2d(8, (3, 3), bias=False))
     (array,) = values(graph).values()
     if name.endswith("weight"):
@@ -219,7 +219,7 @@ def test_damaged_files_are_refused_or_read(kind: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "said"), [(torch.Tensor.to_sparse, "is sparse"), (lambda t: t.to("meta"), "is on the device meta")]
 )
-def test_a_tensor_of_another_form_is_told(tmp_path: Path, change: Any, said: str) -> None:
+def test_a_tensor_of_another_form_is_reported(tmp_path: Path, change: Any, said: str) -> None:
     """A sparse one and one without numbers hold floating-point numbers by their type, which is not the fault."""
     graph = small("float32")
     tensors = {name: torch.from_numpy(array) for name, array in values(graph).items()}
@@ -245,5 +245,7 @@ def test_what_a_checkpoint_holds_besides_tensors_is_named(value: Any, told: str,
 
 
 def test_a_url_is_refused_as_one() -> None:
-    with pytest.raises(WeightsError, match="it is a URL, and only local files are read"):
+    with pytest.raises(
+        WeightsError, match=r"https://example\.org/net\.pt can't be used: it is a URL, and only local files are read"
+    ):
         read(Path("https://example.org/net.pt"))

@@ -34,10 +34,10 @@ class ProgressReporter:
 
     def started(self, facts: Mapping[str, object], step: int, steps: int, batch: int) -> None:
         """What is trained, on what, how."""
-        shares = int(str(facts["processes"])) * int(str(facts["pieces"]))
+        shares = int(str(facts["processes"])) * int(str(facts["micro_batches"]))
         processes = counted(int(str(facts["processes"])), "process", "processes")
         divided = (
-            f" = {processes} x {counted(int(str(facts['pieces'])), 'micro-batch', 'micro-batches')}"
+            f" = {processes} x {counted(int(str(facts['micro_batches'])), 'micro-batch', 'micro-batches')}"
             if shares > 1
             else ""
         )
@@ -70,12 +70,12 @@ class ProgressReporter:
 
     def finished_epoch(self, row: Row, pace: Pace) -> None:
         """A line with the result of the epoch."""
-        part = next(k.removesuffix("_accuracy") for k in row if k.endswith("_accuracy") and not k.startswith("train"))
+        split = next(k.removesuffix("_accuracy") for k in row if k.endswith("_accuracy") and not k.startswith("train"))
         self.said = time.monotonic()
-        learned = f"loss {row['train_loss']:.4f}, {part} loss {row[f'{part}_loss']:.4f}"
+        learned = f"loss {row['train_loss']:.4f}, {split} loss {row[f'{split}_loss']:.4f}"
         speed = f"{pace.images_per_second:,.0f} images/s, data {pace.data_share:.1%} of a step"
         self._say(
-            f"epoch {row['epoch']:>3}: {learned}, {part} accuracy {row[f'{part}_accuracy']:.2%}; "
+            f"epoch {row['epoch']:>3}: {learned}, {split} accuracy {row[f'{split}_accuracy']:.2%}; "
             f"lr {row['lr']:.2g}, {speed}, {self._left(int(row['step']))}"
         )
         if self.bar is not None and row["step"] == self.steps:

@@ -23,7 +23,7 @@ from nin_spec.importers.caffe.walk import BATCH, CaffeWalk
 from nin_spec.importers.caffe.wiring import Wiring, wire
 from nin_spec.importers.chain import Chain, reading, refusal
 from nin_spec.importers.decompiler.decompile import Imported, decompile
-from nin_spec.importers.proof import compare, outputs
+from nin_spec.importers.proof import Proof, compare, outputs
 from nin_spec.ir import ops
 from nin_spec.ir.types import TensorType
 
@@ -59,11 +59,11 @@ def _import(path: Path, caffemodel: str | Path | None, size: tuple[int, ...] | N
         found = decompile(replace(_quiet_rounding(follow(walk, wiring)), preprocessing=contract))
     except ForeignModelError as error:
         raise _at_layer(error, wiring) from None
-    difference = _prove(found, walk, wiring, path.name)
+    proof = _prove(found, walk, wiring, path.name)
     told = [*recipe_of(wiring, found.network), *_left_out(wiring)]
     if given is None:
         found = replace(found, model=found.network.initialise())
-    return found, [*remarks, *walk.remarks, *told, _proved(path, given, difference)]
+    return replace(found, proof=proof), [*remarks, *walk.remarks, *told, _proved(path, given, proof)]
 
 
 def _given(net: Net, path: Path, caffemodel: str | Path | None) -> Given:
@@ -110,18 +110,18 @@ def _at_layer(error: ForeignModelError, wiring: Wiring) -> ForeignModelError:
 # ------------------------------------------------------------------ proof and remarks
 
 
-def _prove(found: Imported, walk: CaffeWalk, wiring: Wiring, name: str) -> float:
+def _prove(found: Imported, walk: CaffeWalk, wiring: Wiring, name: str) -> Proof:
     x = np.random.default_rng(1).standard_normal((BATCH, *found.network.graph.input.shape)).astype(np.float32)
     with np.errstate(all="ignore"):
         theirs = forward(wiring, walk.used, x)
     return compare(outputs(found.model, x), theirs, name)
 
 
-def _proved(path: Path, given: Given, difference: float) -> str:
+def _proved(path: Path, given: Given, proof: Proof) -> str:
     weights = "random weights, since it has none" if given is None else "its weights"
     return (
         f"computes the same as Caffe's definitions for {path.name} with {weights}: "
-        f"largest relative difference {difference:.1e} (Caffe itself did not run)"
+        f"largest relative difference {proof.max_relative:.1e} (Caffe itself did not run)"
     )
 
 

@@ -16,7 +16,7 @@ from nin_spec.importers.caffe.file import Layer
 from nin_spec.importers.caffe.fillers import init_of
 from nin_spec.importers.caffe.proto import messages
 from nin_spec.importers.caffe.walk import CaffeWalk
-from nin_spec.importers.chain import refusal
+from nin_spec.importers.chain import refusal, registry
 from nin_spec.importers.recognise import Affine, rounded
 from nin_spec.importers.rescaling import rescaled
 from nin_spec.ir import ops
@@ -26,16 +26,8 @@ Rule = Callable[[CaffeWalk, Layer], None]
 RULES: dict[str, Rule] = {}
 WEIGHTED = frozenset({"CCCP", "Convolution", "InnerProduct"})
 """Types with a weight and a bias."""
-
-
-def rule(*names: str) -> Callable[[Rule], Rule]:
-    """Register the rule of types."""
-
-    def register(function: Rule) -> Rule:
-        RULES.update(dict.fromkeys(names, function))
-        return function
-
-    return register
+rule = registry(RULES)
+"""`@rule("Convolution")`: the rule of layers, by their types."""
 
 
 # ------------------------------------------------------------------ windows

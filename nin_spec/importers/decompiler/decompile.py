@@ -15,6 +15,7 @@ from nin_spec.importers.decompiler.blocks import find_blocks, kind_of
 from nin_spec.importers.decompiler.head import spell_head, split_head
 from nin_spec.importers.decompiler.spelling import spell_blocks
 from nin_spec.importers.decompiler.tidy import tidy
+from nin_spec.importers.proof import Proof
 from nin_spec.ir import ops
 from nin_spec.ir.graph import Graph
 from nin_spec.ir.types import Padding
@@ -28,11 +29,15 @@ _MOVABLE = ("shuffle", "norm", "activation", "dropout")
 
 @dataclass(frozen=True)
 class Imported:
-    """What came of a chain: the YAML, the network that it compiles to, and the model with the chain's arrays."""
+    """What came of a chain: the YAML, the network that it compiles to, and the model with the chain's arrays.
+
+    `proof` is the comparison with the original; None for a file that onnxruntime can't run.
+    """
 
     text: str
     network: Network
     model: Model
+    proof: Proof | None = None
 
 
 def decompile(chain: Chain) -> Imported:

@@ -23,7 +23,7 @@ from nin_spec.importers.onnx.input import Layout, contract_of, layout_of
 from nin_spec.importers.onnx.own_file import OwnFile, Restored, own_file, restore
 from nin_spec.importers.onnx.path import follow
 from nin_spec.importers.onnx.walk import Walk
-from nin_spec.importers.proof import TOLERANCE, compare_all, exported, runner, trial_pictures
+from nin_spec.importers.proof import TOLERANCE, Proof, compare_all, exported, runner, trial_pictures
 from nin_spec.importers.recognise import Affine
 from nin_spec.ir import ops
 from nin_spec.ir.types import TensorType
@@ -59,7 +59,7 @@ def _import(path: Path, size: tuple[int, ...] | None) -> tuple[Imported, list[st
     source = read_source(path)
     own, remarks = _own(source, size)
     if isinstance(own, Restored):
-        return own.found, [*remarks, *prove_own(path, own)]
+        return prove_own(path, own, remarks)
     try:
         layout = layout_of(source, size)
         walk, chain = _walked(source, layout)
@@ -69,8 +69,9 @@ def _import(path: Path, size: tuple[int, ...] | None) -> tuple[Imported, list[st
         _require_one_network(source, layout, found, chain)
     except ForeignModelError as error:
         raise _with_remarks(error, remarks) from None
-    difference = prove(source.runnable(path), path.name, layout, walk.contract, found.model)
-    return found, [*remarks, *(more if told is not None or own is None else []), _proved(path, difference)]
+    proof = prove(source.runnable(path), path.name, layout, walk.contract, found.model)
+    told_more = more if told is not None or own is None else []
+    return replace(found, proof=proof), [*remarks, *told_more, _proved(path, proof)]
 
 
 def _own(source: Source, size: tuple[int, ...] | None) -> tuple[Restored | OwnFile | None, list[str]]:
@@ -143,15 +144,15 @@ def _equal(mine: Mapping[str, Array], theirs: Mapping[str, Array]) -> bool:
     return mine.keys() == theirs.keys() and all(np.array_equal(mine[key], theirs[key]) for key in mine)
 
 
-def _proved(path: str | Path, difference: float) -> str:
-    return f"computes the same as {Path(path).name}: largest relative difference {difference:.1e}"
+def _proved(path: Path, proof: Proof) -> str:
+    return f"computes the same as {path.name}: largest relative difference {proof.max_relative:.1e}"
 
 
 # ------------------------------------------------------------------ proof
 
 
-def prove(file: bytes | Path, name: str, layout: Layout, change: Affine | None, model: Model) -> float:
-    """The largest relative difference between the original and our export of the model. Raises ParityError."""
+def prove(file: bytes | Path, name: str, layout: Layout, change: Affine | None, model: Model) -> Proof:
+    """Compare the original with our export of the model. Raises ParityError."""
     original, ours = runner(file), runner(exported(model))
     column = (1, -1, 1, 1)
 
@@ -170,11 +171,12 @@ def prove(file: bytes | Path, name: str, layout: Layout, change: Affine | None, 
     return compare_all((x for batches in trials for x in batches), mine, theirs, name, tolerance)
 
 
-def prove_own(path: Path, own: Restored) -> list[str]:
-    """The same for a file of nin-spec whose graph equals the export of its spec. Returns what was shown."""
+def prove_own(path: Path, own: Restored, remarks: list[str]) -> tuple[Imported, list[str]]:
+    """The same for a file of nin-spec whose graph equals the export of its spec, added to `remarks`."""
     shown = f"{path.name} equals, node by node, the export of its spec"
     if own.precision == "float64":
-        return [f"{shown}; it did not run, since onnxruntime's CPU provider has no float64 convolution"]
+        why = "it did not run, since onnxruntime's CPU provider has no float64 convolution"
+        return own.found, [*remarks, f"{shown}; {why}"]
     theirs, ours = runner(path), runner(exported(own.found.model, **own.options))
     graph, contract = own.found.network.graph, own.found.network.card.preprocessing
     raw = own.options["takes"] == "pixels"
@@ -184,4 +186,5 @@ def prove_own(path: Path, own: Restored) -> list[str]:
     trials = (trial_pictures((channels, *size), own.batch, contract, raw=raw) for size in sizes)
     last = raw and contract.layout == "HWC"
     given = (x.transpose(0, 2, 3, 1) if last else x for batches in trials for x in batches)
-    return [shown, _proved(path, compare_all(given, ours, theirs, path.name, tolerance))]
+    proof = compare_all(given, ours, theirs, path.name, tolerance)
+    return replace(own.found, proof=proof), [*remarks, shown, _proved(path, proof)]

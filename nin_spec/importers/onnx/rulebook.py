@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from nin_spec.importers.chain import Array, refusal
+from nin_spec.importers.chain import Array, refusal, registry
 from nin_spec.importers.onnx.evaluate import label
 from nin_spec.importers.onnx.walk import Walk
 
@@ -15,16 +15,8 @@ if TYPE_CHECKING:
 Rule = Callable[[Walk, "NodeProto"], bool]
 """Moves the walk on past a node; False where the node is not of the kind that it knows."""
 RULES: dict[str, Rule] = {}
-
-
-def rule(*names: str) -> Callable[[Rule], Rule]:
-    """Register the rule of operators."""
-
-    def register(function: Rule) -> Rule:
-        RULES.update(dict.fromkeys(names, function))
-        return function
-
-    return register
+rule = registry(RULES)
+"""`@rule("Conv")`: the rule of operators, by their types."""
 
 
 def constant(walk: Walk, node: NodeProto, place: int) -> Array | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import warnings
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 from torch import nn
@@ -13,7 +14,7 @@ from torch.utils._pytree import tree_leaves
 from nin_spec.importers.budget import check_cost
 from nin_spec.importers.chain import Array, Chain, reading, refusal
 from nin_spec.importers.decompiler.decompile import Imported, decompile
-from nin_spec.importers.proof import TOLERANCE, compare_all, trial_pictures
+from nin_spec.importers.proof import TOLERANCE, Proof, compare_all, trial_pictures
 from nin_spec.importers.torch.constants import held_by
 from nin_spec.importers.torch.path import follow
 from nin_spec.importers.torch.regions import name_of
@@ -61,8 +62,8 @@ def _import(module: nn.Module, input_shape: Sequence[int], name: str) -> Importe
     chain = _chain(program, module, shape, name)
     check_cost(chain, BATCH, name, _CHEAPER)
     found = decompile(chain)
-    _prove(module, found, found.network.graph.input.maps(), _dtype_of_proof(program, module))
-    return found
+    proof = _prove(module, found, found.network.graph.input.maps(), _dtype_of_proof(program, module))
+    return replace(found, proof=proof)
 
 
 def _program(module: nn.Module, shape: tuple[int, ...], name: str) -> torch.export.ExportedProgram:
@@ -109,7 +110,7 @@ def _chain(program: torch.export.ExportedProgram, module: nn.Module, shape: tupl
     return follow(TorchWalk(program, Chain(name, TensorType(shape, kind)), start, held_by(program)))
 
 
-def _prove(module: nn.Module, found: Imported, shape: tuple[int, int, int], dtype: torch.dtype) -> None:
+def _prove(module: nn.Module, found: Imported, shape: tuple[int, int, int], dtype: torch.dtype) -> Proof:
     """Both in `dtype` on inputs of several scales. Raises ParityError."""
     from nin_spec.torch_module import build_module
 
@@ -127,4 +128,4 @@ def _prove(module: nn.Module, found: Imported, shape: tuple[int, int, int], dtyp
             scores: Array = made(torch.from_numpy(x).to(dtype)).double().numpy()
         return scores
 
-    compare_all(trial_pictures(shape, BATCH, None), ours, theirs, "the module", _TOLERANCES[dtype])
+    return compare_all(trial_pictures(shape, BATCH, None), ours, theirs, "the module", _TOLERANCES[dtype])

@@ -38,7 +38,7 @@ def test_the_published_nets_are_the_shipped_specs(file: str, size: Any, spec: st
     assert len(found.text.splitlines()) <= 1.3 * len(by_hand)
 
 
-def test_what_a_net_says_of_training_is_told() -> None:
+def test_what_a_net_says_of_training_is_reported() -> None:
     _, remarks = import_caffe(FOLDER / "nin_cifar10_train_val.prototxt", size=(3, 32, 32))
     shown = "\n".join(remarks)
     assert '  lr_multipliers: {"conv3.convs.2.weight": 0.1, "*.bias": 2, "conv3.convs.2.bias": 0.2}' in shown
@@ -181,7 +181,7 @@ CROPS = [
 
 
 @pytest.mark.parametrize(("data", "shown"), CROPS)
-def test_a_crop_of_resized_pictures_is_told_with_their_size(data: str, shown: str, tmp_path: Path) -> None:
+def test_a_crop_of_resized_pictures_is_reported_with_their_size(data: str, shown: str, tmp_path: Path) -> None:
     """Caffe stretches to new_height and new_width, and crops the centre in its test phase."""
     text = f'layer {{ type: "ImageData" top: "data" image_data_param {{ {data} }} }}\n'
     found, remarks = import_caffe(written(tmp_path, text + net(conv("c"), last="c").partition("\n")[2]))

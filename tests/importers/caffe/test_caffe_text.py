@@ -77,7 +77,7 @@ def test_errors_have_their_place(text: str, line: int, column: int, message: str
         ("layers { batch_norm_param { } }", 1, 10, "unknown field 'batch_norm_param'", "only `layer` has it"),
     ],
 )
-def test_each_form_and_the_solver_are_told_apart_with_the_cure(
+def test_each_form_and_the_solver_are_distinguished_with_a_fix(
     text: str, line: int, column: int, message: str, hint: str
 ) -> None:
     """A solver beside its net, both forms in one file, fields of the form that this one is not."""
@@ -125,13 +125,13 @@ def test_fields_that_change_nothing_are_skipped() -> None:
         ("net.caffemodel", b"\xa2\x06" * 200_000),
     ],
 )
-def test_what_is_no_net_is_refused(name: str, data: bytes, tmp_path: Path) -> None:
+def test_what_is_not_a_net_is_refused(name: str, data: bytes, tmp_path: Path) -> None:
     (tmp_path / name).write_bytes(data)
     with pytest.raises(ForeignModelError):
         import_caffe(tmp_path / name)
 
 
-def test_what_is_no_file_is_refused(tmp_path: Path) -> None:
+def test_what_is_not_a_file_is_refused(tmp_path: Path) -> None:
     for path in (tmp_path, tmp_path / "none.prototxt", Path("/dev/zero")):
         with pytest.raises(ForeignModelError):
             read_net(path)

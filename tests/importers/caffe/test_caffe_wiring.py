@@ -38,8 +38,8 @@ def test_a_snapshot_of_training_alone_is_read_as_it_is(tmp_path: Path) -> None:
     assert path_of(text, tmp_path) == ["c", "r"]
 
 
-def test_what_measures_the_scores_is_no_second_way(tmp_path: Path) -> None:
-    """Losses and accuracies read the scores, also through a Split; other losses than ours are told."""
+def test_what_measures_the_scores_is_not_a_second_way(tmp_path: Path) -> None:
+    """Losses and accuracies read the scores, also through a Split; other losses than ours are reported."""
     split = 'layer { name: "s" type: "Split" bottom: "gap" top: "one" top: "two" }\n'
     loss = 'layer { name: "l" type: "HingeLoss" bottom: "one" bottom: "label" top: "l" }\n'
     accuracy = 'layer { name: "acc" type: "Accuracy" bottom: "two" bottom: "label" top: "acc" }\n'
@@ -75,6 +75,6 @@ def test_blobs_written_in_place_are_followed(tmp_path: Path) -> None:
         ('layer { type: "ReLU" } layers { type: RELU }', "both `layer` and `layers`"),
     ],
 )
-def test_what_is_no_chain_is_refused(text: str, message: str, tmp_path: Path) -> None:
+def test_what_is_not_a_chain_is_refused(text: str, message: str, tmp_path: Path) -> None:
     with pytest.raises(ForeignModelError, match=message):
         import_caffe(written(tmp_path, text))

@@ -42,7 +42,7 @@ from nin_spec.ir.types import TensorType
         ("inception_3a/5x5", ["inception_3a"]),
     ],
 )
-def test_what_a_person_wrote_is_told_from_what_a_tool_did(path: str, words: list[str]) -> None:
+def test_what_a_person_wrote_is_distinguished_from_what_a_tool_did(path: str, words: list[str]) -> None:
     assert words_of(path) == words
 
 

@@ -20,7 +20,7 @@ Files = dict[str, bytes]
 
 
 def contents() -> Iterator[tuple[str, bytes]]:
-    """What is no ONNX file, or a part of one."""
+    """What is not an ONNX file, or only part of one."""
     good = file_of([CONV])
     archive = io.BytesIO()
     with zipfile.ZipFile(archive, "w") as file:

@@ -54,7 +54,7 @@ def trained(network: Network, seed: int = 0) -> Model:
 
 
 def exported(model: Model, given: dict[str, Any], precision: str = "float32") -> bytes | None:
-    """The file, None where these options can't be had of this network."""
+    """The file, None where this network does not support these options."""
     try:
         dtype = "float64" if precision == "float64" else "float32"
         (data,) = make(model, "onnx", {**given, "dtype": dtype}).files.values()

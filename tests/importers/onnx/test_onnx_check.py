@@ -60,7 +60,7 @@ def refused(path: Path, message: str) -> None:
          {"a": np.zeros((100_000, 1)), "b": np.zeros((1, 100_000))}, "larger than an import needs"),
     ],
 )  # fmt: skip
-def test_what_is_no_graph_is_refused_before_it_runs(
+def test_what_is_not_a_graph_is_refused_before_it_runs(
     nodes: list[Node], constants: dict[str, Any], message: str, tmp_path: Path
 ) -> None:
     refused(graph_file(tmp_path / "net.onnx", nodes, {"w": W, **constants}), message)
@@ -172,7 +172,7 @@ def test_a_constant_that_lies_in_another_file_is_refused(tmp_path: Path) -> None
     refused(changed(tmp_path / "net.onnx", constant), "is in another file")
 
 
-def test_whatever_is_raised_inside_is_a_refusal_at_its_origin() -> None:
+def test_any_error_raised_inside_is_a_refusal_at_its_origin() -> None:
     for error in (ValueError("bad\nvalue"), KeyError("k"), MemoryError(), RecursionError("deep"), AttributeError("a")):
         with pytest.raises(ForeignModelError, match="here: it can't be read"), reading("there"), reading("here"):
             raise error

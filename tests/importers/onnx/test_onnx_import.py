@@ -247,7 +247,7 @@ def test_two_outputs_are_refused(tmp_path: Path) -> None:
         import_onnx(path)
 
 
-def test_files_that_are_no_models_are_refused(tmp_path: Path) -> None:
+def test_files_that_are_not_models_are_refused(tmp_path: Path) -> None:
     """Missing, a folder, cut off, noise, empty."""
     good = graph_file(tmp_path / "net.onnx", [("Conv", ["x", "W"], ["last"], {}), *GAP], {"W": W}).read_bytes()
     for name, data in (("cut", good[: len(good) // 2]), ("noise", CHANCE.bytes(5000)), ("empty", b"")):

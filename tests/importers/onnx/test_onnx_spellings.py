@@ -105,7 +105,7 @@ def test_a_reshape_that_moves_axes_of_one_cell_is_a_transpose(
     assert "kernel: 3" in import_onnx(path)[0].text
 
 
-def test_a_reshape_that_mixes_cells_is_no_transpose(tmp_path: Path) -> None:
+def test_a_reshape_that_mixes_cells_is_not_a_transpose(tmp_path: Path) -> None:
     nodes: list[Any] = [("Conv", ["x", "w"], ["c"], {}), ("Reshape", ["c", "odd"], ["d"], {})]
     nodes += [("GlobalAveragePool", ["d"], ["g"], {}), ("Flatten", ["g"], ["y"], {})]
     path = graph_file(tmp_path / "net.onnx", nodes, {"w": W, "odd": np.array([-1, 6, 6, 4])})

@@ -209,7 +209,7 @@ def test_a_graph_that_is_not_what_its_metadata_says_counts_and_keeps_what_it_say
     )
 
 
-def test_what_acts_beside_the_chain_is_refused_and_told(tmp_path: Path) -> None:
+def test_what_acts_beside_the_chain_is_refused_and_reported(tmp_path: Path) -> None:
     """A branch that answers for bright pictures alone."""
     proto = digits()
     last = proto.graph.node[-1]
@@ -254,7 +254,7 @@ def test_an_int8_file_is_refused_as_what_it_is(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("key", "old", "new"), [("labels", '"0"', '"zero"'), ("preprocessing", '"stretch"', '"crop"')])
-def test_metadata_that_contradicts_its_own_spec_is_left_out_and_told(
+def test_metadata_that_contradicts_its_own_spec_is_left_out_and_reported(
     key: str, old: str, new: str, tmp_path: Path
 ) -> None:
     """Edited labels, of which `run` and `serve` would take the one and an import the other."""

@@ -59,7 +59,7 @@ def _computes_the_same(path: Path, found: Imported, proto: onnx.ModelProto, seed
         wanted, got = (f(x).reshape(len(x), -1) for f in (theirs, ours))
         finite = np.isfinite(wanted).all(1)
         apart = np.abs(got - wanted)[finite].max(initial=0.0)
-        # What the last bits of the input change in the original is no change of the network.
+        # What the last bits of the input change in the original is not a change of the network.
         moved = np.abs(theirs(x * (1 + 2.0**-21)).reshape(len(x), -1) - wanted)[finite].max(initial=0.0)
         assert apart <= _APART * max(1.0, np.abs(wanted[finite]).max(initial=0.0)) + 8 * moved
 

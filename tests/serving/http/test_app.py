@@ -1,4 +1,4 @@
-"""Errors that are the server's own: told to the client in short, and to the log once, with the request's id."""
+"""Errors that are the server's own: reported to the client in short, and logged once, with the request's id."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Log(logging.Handler):
 
 
 def answer(folder: Path, method: str, path: str, failing: tuple[str, Exception]) -> tuple[httpx.Response, list[Any]]:
-    """What a client is told, and what is logged, where one of the service's calls fails."""
+    """What a client receives, and what is logged, where one of the service's calls fails."""
     name, error = failing
 
     def fail(*_: Any) -> Any:

@@ -141,7 +141,7 @@ def send_for_ever(client: socket.socket, data: bytes) -> None:
 
 
 def test_who_reads_slowly_gets_everything(server: Process) -> None:
-    """Taking longer than the time-out is no offence while something is taken."""
+    """Taking longer than the time-out is allowed while something is read."""
     count = 250
     with narrow_client(server.port) as client:
         data = OPENAPI * (count - 1) + OPENAPI.replace(b"\r\n\r\n", LAST)
@@ -194,7 +194,7 @@ def test_pipelined_requests_may_be_cut_anywhere(server: Process) -> None:
     ],
 )
 def test_a_request_that_breaks_off_is_answered_once(server: Process, start: bytes) -> None:
-    """What was about to answer it is told that nobody listens, and writes neither an answer nor to the log."""
+    """What was about to respond learns that nobody listens, and writes neither a response nor to the log."""
     before = len(server.lines)
     found = raw(server.port, start + b"Transfer-Encoding: chunked\r\n\r\nZZ\r\n")
     assert [status for status in statuses(found) if status != 100] == [400]
@@ -232,7 +232,7 @@ def test_the_last_answer_is_whole_though_more_was_sent(server: Process) -> None:
         json.loads(body)
 
 
-def test_an_empty_line_is_no_request(server: Process) -> None:
+def test_an_empty_line_is_not_a_request(server: Process) -> None:
     """RFC 9112 (2.2): it starts no clock, and what comes later has its own."""
     with socket.create_connection(("127.0.0.1", server.port), timeout=30) as client:
         client.sendall(b"\r\n")
@@ -295,7 +295,7 @@ def test_a_body_of_no_known_length_behind_an_offer_is_refused(server: Process) -
 
 
 @pytest.mark.parametrize("offer", [{}, OFFER])
-def test_the_body_of_a_connect_is_no_request(server: Process, offer: dict[str, str]) -> None:
+def test_the_body_of_a_connect_is_not_a_request(server: Process, offer: dict[str, str]) -> None:
     """There is nothing to connect to, and what it sends is not meant for us."""
     lines = "".join(f"{k}: {v}\r\n" for k, v in offer.items())
     head = f"CONNECT x:80 HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(LIVE)}\r\n{lines}\r\n".encode()

@@ -84,7 +84,7 @@ def test_pictures_of_any_kind_and_size_are_taken(port: int, form: str, mode: str
         ("/v2/models/plain/classify", picture("PNG"), "doesn't declare its preprocessing"),
     ],
 )
-def test_what_is_no_picture_is_refused(port: int, path: str, body: bytes, told: str) -> None:
+def test_what_is_not_a_picture_is_refused(port: int, path: str, body: bytes, told: str) -> None:
     """400, and why."""
     status, _, answer = ask(port, "POST", path, body)
     assert status == 400

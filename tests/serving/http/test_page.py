@@ -42,7 +42,7 @@ def digits(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
 
 @pytest.fixture
 def picture(tmp_path: Path) -> Path:
-    """A digit's size and colour, whatever it shows."""
+    """A digit's size and colour, for any digit."""
     path = tmp_path / "digit.png"
     Image.fromarray(np.random.default_rng(0).integers(0, 256, (8, 8), np.uint8)).save(path)
     return path
@@ -106,7 +106,7 @@ def test_a_person_chooses_a_picture_and_sees_the_answer(
 
 
 def test_a_picture_is_dropped(browser: Any, digits: int, picture: Path) -> None:
-    """As a person drags a file onto the page; what is no picture is told."""
+    """As a person drags a file onto the page; anything but a picture is refused with a message."""
     tab = browser.new_page()
     tab.goto(f"http://127.0.0.1:{digits}/")
     tab.wait_for_selector("#layers tbody tr")

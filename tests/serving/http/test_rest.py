@@ -216,8 +216,8 @@ def bad(change: Callable[[dict[str, Any]], object]) -> bytes:
         (bad(lambda d: d.update(id=7)), "id"),
     ],
 )
-def test_a_bad_request_is_told_what_is_wrong(port: int, body: bytes, told: str) -> None:
-    """400 and JSON, whatever comes."""
+def test_a_bad_request_is_answered_with_what_is_wrong(port: int, body: bytes, told: str) -> None:
+    """400 and JSON, for any input."""
     status, headers, answer = ask(port, "POST", INFER, body)
     assert (status, headers["content-type"]) == (400, "application/json")
     assert told in json.loads(answer)["error"]

@@ -125,7 +125,7 @@ def test_a_body_without_end_is_cut_off(server: Process) -> None:
 
 @pytest.mark.parametrize(("lines", "status"), [("", 408), ("Content-Length: 9\r\n\r\nx", 408), (HUGE, 413)])
 def test_who_never_ends_is_hung_up_on(hasty: Process, lines: str, status: int) -> None:
-    """A head or a body that stops coming is told so; what was refused before its end gets no second answer."""
+    """An unfinished head or body gets a response that says so; what was refused before its end gets no second one."""
     data = f"POST {INFER} HTTP/1.1\r\nHost: localhost\r\n{lines}".encode()
     assert [found for found, _, _ in answers(raw(hasty.port, data))] == [status]
 
@@ -141,14 +141,14 @@ def test_pipelined_requests_are_answered_in_their_order(server: Process) -> None
 
 
 @pytest.mark.parametrize("end", [b"garbage\r\n\r\n", b"POST /v2 HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n"])
-def test_what_follows_a_request_and_is_none_is_told_after_it(server: Process, end: bytes) -> None:
+def test_what_follows_a_request_and_is_not_one_is_reported_after_it(server: Process, end: bytes) -> None:
     """The request before it has its own answer first."""
     found = list(answers(raw(server.port, wired(BODY, EXTRA) + wired(BODY, EXTRA) + end)))
     assert [status for status, _, _ in found] == [200, 200, 400]
 
 
 def test_no_connection_pipelines_without_end(server: Process) -> None:
-    """Some hundred may wait; who sends more is told so, and no more is read."""
+    """Some hundred may wait; who sends more gets a response that says so, and no more is read."""
     found = list(answers(raw(server.port, LAST.replace(b"close", b"keep-alive") * 5000)))
     assert [status for status, _, _ in found] == [200] * (len(found) - 1) + [429]
     assert len(found) > 256

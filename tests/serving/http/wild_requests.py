@@ -107,7 +107,7 @@ def wires(draw: st.DrawFn) -> bytes:
 
 @st.composite
 def messages(draw: st.DrawFn) -> bytes:
-    """One request. A third of them is well framed, whatever its body holds."""
+    """One request. A third of them is well framed, with any body."""
     if not draw(st.integers(0, 2)):
         body, extra = draw(framings())
         return wired(body, extra)

@@ -235,7 +235,7 @@ def test_a_client_that_leaves_is_not_worked_for() -> None:
 
 
 def test_a_token_guards_all_but_the_probes() -> None:
-    """No token and a wrong one are told the same."""
+    """No token and a wrong one get the same response."""
 
     async def session(channel: grpc.aio.Channel) -> None:
         assert (await call(channel, "ServerLive")(pb.ServerLiveRequest())).live

@@ -27,7 +27,7 @@ from nin_spec.serving.limits import MemoryBudget
 
 
 def test_without_the_token_nothing_is_read() -> None:
-    """A message that is too large for the server is not what such a client is told of."""
+    """A message that is too large for the server is not what such a client receives an error for."""
     service = Fake()
     error = refused(service, "UNAUTHENTICATED", request(np.ones((1, MIB), np.float32)), token=b"word")
     assert "token" in (error.details() or "")
@@ -183,7 +183,7 @@ def test_a_message_of_countless_fields_is_refused_before_it_is_read(data: bytes)
 
 
 def test_large_tensors_have_few_fields() -> None:
-    """Raw or packed, whatever bytes they hold."""
+    """Raw or packed, with any bytes."""
     values = np.random.default_rng(0).integers(0, 256, 1 << 18, np.uint8)
     raw, packed = request(values.view(np.float32)[None]), request()
     packed.ClearField("raw_input_contents")
@@ -193,7 +193,7 @@ def test_large_tensors_have_few_fields() -> None:
 
 
 @given(st.binary(max_size=400), st.binary(max_size=40))
-def test_what_is_no_message_is_left_to_the_reader(front: bytes, again: bytes) -> None:
+def test_what_is_not_a_message_is_left_to_the_reader(front: bytes, again: bytes) -> None:
     """No bytes break the count."""
     data = front + again * (MIB // max(len(again), 1) // 8)
     try:

@@ -55,7 +55,7 @@ def admitted(server: Process) -> float:
 
 
 def test_a_signal_loses_no_call(tmp_path: Path) -> None:
-    """SIGTERM while twenty wait: each is answered, the next is told, and the server leaves with 0."""
+    """SIGTERM while twenty wait: each gets its response, the next is refused, and the server exits with 0."""
     path = model_file(tmp_path, shape=("N", 3, 192, 192), classes=512)
     x = np.random.default_rng(5).normal(size=(1, 3, 192, 192)).astype(np.float32)
     limits = ("--max-queue", "1000", "--max-batch", "1")
@@ -88,7 +88,7 @@ def test_the_token_is_asked_of_every_call_but_probes(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("coding", [grpc.Compression.NoCompression, grpc.Compression.Gzip], ids=["plain", "gzip"])
-def test_a_message_is_no_larger_than_a_body_may_be(tmp_path: Path, coding: Any) -> None:
+def test_a_message_is_limited_like_a_body(tmp_path: Path, coding: Any) -> None:
     """`--max-body` holds for what it unfolds to; the next call is answered."""
     limits = ("--grpc-port", "0", "--max-body", "1")
     with running(f"small={model_file(tmp_path)}", *limits) as server, channel_to(server.grpc_port) as channel:

@@ -40,7 +40,7 @@ class NoisePart:
     classes: tuple[str, ...]
     broken: int | None = None
     dataset: str = "noise"
-    part: SplitName = "test"
+    name: SplitName = "test"
     where: str = "memory"
 
     def pictures(self, indices: Indices, frame: Frame) -> Pixels:
