@@ -64,7 +64,7 @@ def answer(outcome: Any) -> dict[str, Any]:
 
 
 @pytest.mark.usefixtures("here")
-def test_it_is_said_what_it_changes(nin_spec: Run) -> None:
+def test_what_it_changes_is_reported(nin_spec: Run) -> None:
     """Before and after, on the validation split, as text and as a document; evaluate measures the same."""
     found = answer(nin_spec("calibrate", "plain", "--format", "json", "--device", "cpu"))
     assert found["images"] == found["same_class"] == 288
@@ -186,7 +186,7 @@ def test_other_splits_are_refused(split: str, why: str, nin_spec: Run) -> None:
 
 
 @pytest.mark.usefixtures("here")
-def test_what_can_not_be_calibrated_is_said(nin_spec: Run) -> None:
+def test_what_can_not_be_calibrated_is_reported(nin_spec: Run) -> None:
     """A run without a validation split, a damaged file, a folder that is no run, scores that say nothing."""
     outcome = nin_spec("train", "small.yaml", "-o", "none", "--set", "train.validation=0", "--limit", "50")
     assert outcome.code == 0

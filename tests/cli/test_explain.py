@@ -54,7 +54,7 @@ def test_json_has_the_maps(nin_spec: Callable[..., Outcome], model: Path) -> Non
     assert picture["place"] == {"field": [12, 12], "jump": [2, 2], "offset": [-5, -5]}
 
 
-def test_what_is_wrong_is_said(nin_spec: Callable[..., Outcome], model: Path, tmp_path: Path) -> None:
+def test_what_is_wrong_is_reported(nin_spec: Callable[..., Outcome], model: Path, tmp_path: Path) -> None:
     """An unknown class before any picture is read; a torn picture after the others."""
     pictures = [str(model.parent / name) for name in ("picture.png", "torn.png")]
     done = nin_spec("explain", str(model), *pictures, "--class", "eight")

@@ -181,7 +181,7 @@ def test_commands_compute_on_it(folder: Path, line: str) -> None:
         assert "webgpu computes on the CPU: " in done.stdout + done.stderr
 
 
-def test_a_file_for_no_device_is_refused_with_the_cure(folder: Path) -> None:
+def test_a_file_for_no_device_is_refused_with_a_fix(folder: Path) -> None:
     """It would leave nodes to the CPU."""
     done = nin_spec(folder, "run", "generic.onnx", "digit.png", "--device", "webgpu")
     assert done.returncode == 2

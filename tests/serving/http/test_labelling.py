@@ -163,7 +163,7 @@ def test_a_picture_is_explained(explaining: int, name: str) -> None:
     assert "picture" not in found
 
 
-def test_what_can_not_be_explained_is_said(explaining: int, port: int) -> None:
+def test_what_can_not_be_explained_is_reported(explaining: int, port: int) -> None:
     """400: a class that the model does not have, and a model that does not return its maps, with what to do."""
     status, _, answer = ask(explaining, "POST", "/v2/models/digits/explain?class=cat", picture("PNG"))
     assert status == 400
