@@ -1,10 +1,12 @@
 """Certify nin-spec on this machine's NVIDIA GPU: `make gpu`, or `python tests/gpu` with a Python that has torch.
 
 Nothing is fetched and nothing is installed into this Python. WHEELS is a folder with those packages of nin-spec that it
-lacks, for example click, pydantic and onnxruntime-gpu; they are installed into OUT/site.
+lacks, for example click, pydantic and onnxruntime-gpu; they are installed into
+OUT/gpu/site.
 
     make gpu PYTHON=python3 WHEELS=wheels OUT=out
     make gpu DEVICE=cpu                                 the same code, as far as a CPU can run it
+    make gpu ONLY='--only prove-float32 --seconds 900'  some rows, which then take longer each
 
 OUT/gpu.md and OUT/gpu.json are written after each row, so that a machine that goes away leaves what was done. The exit
 code is 1 if a row failed, or missed what it checks, or none could be run; a row that can't be run here is skipped, with
@@ -17,6 +19,7 @@ import argparse
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -51,9 +54,11 @@ def names(text: str | None) -> list[str]:
     return [name for name in map(str.strip, (text or "").split(",")) if name]
 
 
-def chosen(only: Sequence[str]) -> list[Row]:
-    """The rows asked for; `doctor` always, because the others depend on it."""
-    return [row for row in ROWS if not only or row.name in {"doctor", *only}]
+def chosen(only: Sequence[str], seconds: float) -> list[Row]:
+    """The rows asked for; `doctor` always, because the others depend on it. Few rows may take longer each."""
+    rows = [row for row in ROWS if not only or row.name in {"doctor", *only}]
+    longer = max(1.0, seconds / sum(row.seconds for row in rows))
+    return [replace(row, seconds=row.seconds * longer) for row in rows]
 
 
 def certify(given: argparse.Namespace) -> int:
@@ -64,7 +69,7 @@ def certify(given: argparse.Namespace) -> int:
     folder.mkdir(parents=True, exist_ok=True)
     remarks = wheels.install(given.wheels.resolve(), site, begun + given.seconds) if given.wheels else []
     wheels.register(site)
-    ask, rows = Ask(given.device, given.quick, str(folder)), chosen(names(given.only))
+    ask, rows = Ask(given.device, given.quick, str(folder)), chosen(names(given.only), given.seconds)
     certification = Certification(ask, begun + given.seconds, wheels.environment(site))
 
     def done(outcomes: Sequence[Outcome]) -> None:

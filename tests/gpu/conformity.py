@@ -29,8 +29,8 @@ from nin_spec.runtime.tolerances import relative_difference, tolerance_of
 Array = NDArray[np.floating[Any]]
 _FLOAT32, _FLOAT16 = (tolerance_of(name, "CUDAExecutionProvider").allowed for name in ("float32", "float16"))
 _SECONDS_OF_A_CASE = 30
-_LINGER = 15
-"""Seconds that `prove` may take to end after Ctrl-C."""
+_LINGER = 9
+"""Seconds that `prove` may take to end after Ctrl-C, within the row's own."""
 
 
 def exported(spec: str) -> tuple[Model, bytes]:
@@ -63,7 +63,7 @@ def prove(ask: Ask, found: Found, *, precision: str, tf32: bool = False) -> None
         *(["--device-option", "use_tf32=true"] if tf32 else []),
         *(["--only", only] if only else []),
     ]
-    code, said = interrupted_after(ask.seconds - 2, command)
+    code, said = interrupted_after(max(ask.seconds - _LINGER - 1, 5), command)
     if not kept.is_file():
         raise RuntimeError(f"nin-spec prove exited with status {code}: {said.strip()[-500:]}")
     data = json.loads(kept.read_text(encoding="utf-8"))
@@ -110,7 +110,11 @@ def interrupted_after(seconds: float, command: Sequence[str]) -> tuple[int, str]
         said = process.communicate(timeout=seconds)[1]
     except subprocess.TimeoutExpired:
         process.send_signal(signal.SIGINT)
-        said = process.communicate(timeout=_LINGER)[1]
+        try:
+            said = process.communicate(timeout=_LINGER)[1]
+        except subprocess.TimeoutExpired:  # inside the driver: what it has kept stands
+            process.kill()
+            said = process.communicate()[1]
     return process.returncode, said
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -41,5 +42,18 @@ class Found:
             "skipped": self.skipped,
         }
         part = self.path.with_suffix(".part")
-        part.write_text(json.dumps(data, ensure_ascii=False), encoding="utf-8")
+        part.write_text(json.dumps(finite(data), ensure_ascii=False, allow_nan=False), encoding="utf-8")
         part.replace(self.path)
+
+
+def finite(data: Any) -> Any:
+    """The same plain data, with NaN and infinities as text, which JSON has no numbers for."""
+    match data:
+        case float():
+            return data if math.isfinite(data) else str(data)
+        case dict():
+            return {key: finite(value) for key, value in data.items()}
+        case list() | tuple():
+            return [finite(value) for value in data]
+        case _:
+            return data

@@ -70,7 +70,7 @@ def _race(spec: str, seconds: float) -> Row:
 
 ROWS: tuple[Row, ...] = (
     Row("doctor", "the machine, its packages and devices", "survey:doctor", 100),
-    _proves("float32", 120, "`prove` in float32, TF32 off"),
+    _proves("float32", 150, "`prove` in float32, TF32 off"),
     Row("int8", "an int8 file is refused where there is no int8 convolution", "conformity:int8", 30, "onnxruntime"),
     Row("graphs", "CUDA graphs with bound buffers, by batch size", "conformity:graphs", 40, "onnxruntime"),
     _race("nin_cifar", 140),
@@ -82,7 +82,7 @@ ROWS: tuple[Row, ...] = (
         *(40, "tf32", {"precision": "float32", "tf32": True}),
     ),
     _proves("float16", 50),
-    _proves("bfloat16", 30),
+    _proves("bfloat16", 40),
     _engine("nin_digits", 50),
     _engine("nin_cifar", 60),
     _race("nin_imagenet", 140),

@@ -23,6 +23,8 @@ from nin_spec.runtime.providers import available_threads
 PEERS_HERE = ("torch", "torch-export", "torch-compile")
 BATCHES = (1, 8, 64, 512)
 GRAPHS = "nin-spec, CUDA graphs"
+PATIENCE = 0.4
+"""The share of a row's time after which a contender that does not respond is left out: it may be compiling."""
 HEAD = ("contender", "batch", "ms", "quartiles", "images/s", "nin-spec / it", "least")
 
 
@@ -38,7 +40,7 @@ def race(ask: Ask, found: Found, *, spec: str) -> None:
     end = time.monotonic() + ask.seconds
     subject = bench_model(nin_spec.compile("nin_digits" if ask.is_little else spec).initialise(1))
     batches, seconds, turns = ((1, 2), 0.02, 2) if ask.is_little else (BATCHES, 0.15, 5)
-    settings = Settings(batches, threads(ask), seconds, turns, patience=max(ask.seconds, 1.0), peaks=False)
+    settings = Settings(batches, threads(ask), seconds, turns, patience=ask.seconds * PATIENCE, peaks=False)
     contest = Contest(subject, entries(ask, found), settings)
     known = {"batch": ""}
 

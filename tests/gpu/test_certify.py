@@ -16,8 +16,9 @@ from typing import Any
 import pytest
 
 from gpu import odd, wheels
-from gpu.__main__ import options
+from gpu.__main__ import chosen, options
 from gpu.certify import Certification, Outcome, judged
+from gpu.found import Found
 from gpu.rows import ROWS, TOTAL, Ask, Row
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="orphans are adopted on Linux")
@@ -119,6 +120,20 @@ def test_the_command_line_names_the_rows(capsys: pytest.CaptureFixture[str]) -> 
     said = capsys.readouterr().err
     assert "grahps: rows are doctor, prove-float32, int8, graphs" in said
     assert "no such folder is not a folder" in said
+
+
+def test_what_is_not_finite_is_text(tmp_path: Path) -> None:
+    """A score that is NaN must not make the page unreadable for programs."""
+    found = Found(tmp_path / "row.json", figures={"differences": [(1, float("inf")), (8, float("nan"))], "n": 0.5})
+    found.keep()
+    assert json.loads(found.path.read_text())["figures"] == {"differences": [[1, "inf"], [8, "nan"]], "n": 0.5}
+
+
+def test_few_rows_take_longer_each() -> None:
+    """Those asked for, and `doctor`, share the time; all rows have their own limits."""
+    assert chosen([], TOTAL) == list(ROWS)
+    rows = chosen(["int8"], 390)
+    assert [(row.name, round(row.seconds)) for row in rows] == [("doctor", 300), ("int8", 90)]
 
 
 # ------------------------------------------------------------------ wheels
