@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from nin_spec.diagrams.charts import GRID, STYLE, Row, load_matplotlib, plain, png_of
 
 MOST = 8
-"""Most runs whose curves can be told apart."""
+"""Most runs whose curves a reader can distinguish."""
 _COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000", "#8c6d31")
 """Okabe and Ito's palette, and a brown for its yellow, which is too light for a line."""
 
