@@ -22,6 +22,7 @@ OPERATORS = frozenset({
     *("HardSwish", "Mish", "Softplus", "Erf", "Exp", "Clip", "Add", "Mul", "Div", "Max", "Slice", "Gather", "Pad"),
     *("MaxPool", "AveragePool", "GlobalAveragePool", "GlobalMaxPool", "Identity", "Flatten", "Softmax", "LogSoftmax"),
     *("TopK", "Transpose", "Cast", "QuantizeLinear", "DequantizeLinear"),
+    *("Log", "Sub", "ReduceMax", "ReduceSum", "Shape", "Reshape"),  # in what is written for a device
 })  # fmt: skip
 """What the exporter and the quantiser write."""
 MAX_NODES = 20_000

@@ -27,6 +27,28 @@ SPECS = {
 }
 
 
+LOWERED = """
+spec: 1
+name: lowered
+input: {channels: 3, size: 8}
+classes: [a, b, c]
+blocks:
+  - {channels: [6, 8], kernel: 3, norm: {kind: lrn, size: 3, k: 1.5}}
+  - {convs: [{channels: 8, shuffle: 4}, classes], kernel: 1}
+head: {output: log_softmax}
+"""
+
+
+def written_for_devices(folder: Path) -> list[Path]:
+    """Files that hold what is written for WebGPU and for OpenVINO instead of an operator of theirs."""
+    model, found = nin_spec.compile(nin_spec.loads(LOWERED)).initialise(seed=0), []
+    for opset in (17, 18):
+        (data,) = make(model, "onnx", {"opset": opset, "lower_for": ("webgpu", "openvino")}).files.values()
+        found.append(folder / f"lowered_{opset}.onnx")
+        found[-1].write_bytes(data)
+    return found
+
+
 def seeds(folder: Path) -> list[Path]:
     """Files to damage: our own, with folded and unfolded norms, and graphs as other tools write them."""
     found = []
@@ -37,6 +59,7 @@ def seeds(folder: Path) -> list[Path]:
             (data,) = make(model, "onnx", {"takes": takes}).files.values()
             found.append(folder / f"{name}_{takes}.onnx")
             found[-1].write_bytes(data)
+    found += written_for_devices(folder)
     rng = np.random.default_rng(0)
     w = rng.standard_normal((8, 3, 3, 3))
     nodes: list[Any] = [
