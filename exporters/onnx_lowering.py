@@ -8,16 +8,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from nin_spec.exporters.onnx_convolutions import write_conv
 from nin_spec.ir import ops
 from nin_spec.ir.graph import Node
 from nin_spec.ir.pixels import Affine
 from nin_spec.ir.text import print_op
+from nin_spec.ir.types import Padding
 from nin_spec.passes.changes import Change
-from nin_spec.provider_gaps import ACTIVATIONS, CHANNEL_ORDER, FRACTIONAL_LRN, LOG_SOFTMAX, LRN, gaps_of
+from nin_spec.provider_gaps import ACTIVATIONS, CHANNEL_ORDER, END_PADDING, FRACTIONAL_LRN, LOG_SOFTMAX, LRN, gaps_of
 
 if TYPE_CHECKING:
     from nin_spec.exporters.onnx_writer import Writer
@@ -138,10 +141,35 @@ def _keeps(first: ops.Pointwise, second: ops.Pointwise) -> bool:
     return first.bounds[0] >= 0 and isinstance(second, ops.ReLU | ops.LeakyReLU | ops.ELU)
 
 
+def _end_padding(w: Writer, node: Node) -> bool:
+    """Write the padding of a convolution before it, if it is at the bottom and right alone and would be ignored.
+
+    WebGPU computes a convolution of one group as a product of matrices, without its padding, if its kernel has the
+    input's size or is 1x1 with stride 1; of the padding it asks only the top and left (onnxruntime's
+    core/providers/webgpu/nn/conv.cc). A Max of a value with itself is that value: without it the optimiser would put
+    the Pad back into the convolution.
+    """
+    op = node.op
+    if not isinstance(op, ops.Conv2d) or op.groups > 1:
+        return False
+    p = op.padding
+    if p.top or p.left or not (p.bottom or p.right):
+        return False
+    whole = w.open_size or node.input.shape[1:] == op.kernel_size
+    if not whole and (op.kernel_size, op.stride) != ((1, 1), (1, 1)):
+        return False
+    pads = w.constant(f"{node.name}/pads", np.array([0, 0, 0, 0, 0, 0, p.bottom, p.right]))
+    w.add("Pad", node, pads, part="padded")
+    w.add("Max", node, w.value, part="apart")
+    write_conv(w, node, replace(op, padding=Padding()))
+    return True
+
+
 _LOWERINGS: dict[str, Lowering] = {
     LRN: _lrn,
     LOG_SOFTMAX: _log_softmax,
     ACTIVATIONS: _activations,
+    END_PADDING: _end_padding,
     FRACTIONAL_LRN: _fractional_lrn,
     CHANNEL_ORDER: _shuffle,
 }

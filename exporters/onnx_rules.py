@@ -13,6 +13,7 @@ from typing import Any, TypeVar, get_args
 import numpy as np
 
 from nin_spec.diagnostics import Code, ExportError
+from nin_spec.exporters.onnx_convolutions import write_conv
 from nin_spec.exporters.onnx_lowering import lowered
 from nin_spec.exporters.onnx_pools import choose
 from nin_spec.exporters.onnx_writer import Writer
@@ -20,7 +21,6 @@ from nin_spec.ir import ops
 from nin_spec.ir.graph import Node
 from nin_spec.ir.pixels import Affine, ChannelOrder
 from nin_spec.ir.temperature import Temperature
-from nin_spec.ir.types import Padding
 
 Rule = Callable[[Writer, Node, Any], None]
 RULES: dict[type[ops.Op], Rule] = {}
@@ -48,27 +48,10 @@ def write(w: Writer, node: Node) -> None:
     w.chain.append(node)
 
 
-def _pads(p: Padding) -> list[int]:
-    """ONNX's order: the starts of all axes, then the ends."""
-    return [p.top, p.left, p.bottom, p.right]
-
-
 # ------------------------------------------------------------------ with weights
 
 
-@rule(ops.Conv2d)
-def _conv(w: Writer, node: Node, op: ops.Conv2d) -> None:
-    inputs = [w.parameter(node, p.name) for p in op.parameters(node.input)]
-    w.add(
-        "Conv",
-        node,
-        *inputs,
-        kernel_shape=op.kernel_size,
-        strides=op.stride,
-        pads=_pads(op.padding),
-        dilations=op.dilation,
-        group=op.groups,
-    )
+rule(ops.Conv2d)(write_conv)
 
 
 @rule(ops.Linear)

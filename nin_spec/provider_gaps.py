@@ -35,6 +35,7 @@ _OPSETS = '<ir_version: 8, opset_import: ["" : 17]>'
 _OPENVINO = "onnxruntime-openvino 1.24.1"
 
 LRN, LOG_SOFTMAX, ACTIVATIONS, OPSET, FLOAT64 = "LRN", "LogSoftmax", "two activations", "opset 22", "float64"
+END_PADDING = "convolutions padded at the end"
 FRACTIONAL_LRN, CHANNEL_ORDER = "LRN with a fractional k", "channels in another order"
 CEIL_POOLS, COUNTED_ZEROS = "pools in ceil mode", "averages in int8 that count padding"
 NEWEST_OPSET = 21
@@ -69,6 +70,18 @@ GAPS = (
         "<float[1,1,1,1] weight = {1}>"
         "{ maps = Conv (input, weight) positive = Relu (maps) scores = Tanh (positive) }",
         "an Identity where the second one does nothing, else Max(x, x) between them",
+    ),
+    Gap(
+        END_PADDING,
+        "webgpu",
+        "wrong",
+        "a convolution that is padded only at the bottom and right is wrong if its kernel has the input's size, or is"
+        " 1x1 with stride 1",
+        _WEBGPU,
+        f"{_OPSETS} padded (float[1,1,1,2] input) => (float[1,1,1,2] scores)"
+        "<float[1,1,1,2] weight = {1, 2}>"
+        "{ scores = Conv <pads = [0, 0, 0, 1]> (input, weight) }",
+        "Pad and Max(x, x) before it, which the optimiser does not merge",
     ),
     Gap(
         OPSET,

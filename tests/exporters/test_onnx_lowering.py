@@ -18,7 +18,7 @@ from nin_spec.exporter import make
 from nin_spec.exporters.onnx_lowering import lowerings
 from nin_spec.ir import ops
 from nin_spec.ir.graph import Graph
-from nin_spec.ir.types import TensorType
+from nin_spec.ir.types import Padding, TensorType
 from nin_spec.precision.float16 import to_float16
 from nin_spec.provider_gaps import GAPS, OPSET, lowered_devices, written_for
 from nin_spec.torch_module import build_module
@@ -137,6 +137,45 @@ def test_only_what_the_optimiser_would_fuse_is_parted(before: list[ops.Op], part
     """Activations that follow one another behind a convolution."""
     graph = chain(*before, ops.Tanh(), ops.AdaptiveAvgPool2d(), ops.Flatten())
     assert ("Max" in close(graph, pictures(2, 3, 5, 6), without="fold_batch_norm")) == parted
+
+
+END = Padding(bottom=2, right=1)
+
+
+@pytest.mark.parametrize(
+    ("op", "size", "parted"),
+    [
+        (ops.Conv2d(4, (3, 2), padding=Padding(right=1)), (3, 2), True),
+        (ops.Conv2d(4, (3, 2), stride=(2, 1), padding=END), (3, 2), True),
+        (ops.Conv2d(4, (3, 2), padding=END, dilation=(2, 2)), (3, 2), True),
+        (ops.Conv2d(4, (3, 2), padding=END, bias=False), (3, 3), False),
+        (ops.Conv2d(4, (3, 2), padding=Padding(top=1, right=1)), (3, 2), False),
+        (ops.Conv2d(4, (3, 2)), (3, 2), False),
+        (ops.Conv2d(4, (3, 2), padding=END, groups=2), (3, 2), False),
+        (ops.Conv2d(4, (1, 1), padding=END), (5, 6), True),
+        (ops.Conv2d(4, (1, 1), padding=END, stride=(1, 2)), (5, 6), False),
+        (ops.Conv2d(4, (1, 1), padding=END, stride=(1, 2)), (1, 1), True),
+    ],
+    ids=str,
+)
+def test_padding_at_the_end(op: ops.Conv2d, size: tuple[int, int], parted: bool) -> None:  # noqa: FBT001
+    """It goes before a convolution whose kernel has the input's size, and one that is 1x1 with stride 1."""
+    graph = chain(op, ops.AdaptiveAvgPool2d(), ops.Flatten(), shape=(2, *size))
+    x = pictures(2, 2, *size)
+    assert close(graph, x)[: 3 if parted else 1] == (["Pad", "Max", "Conv"] if parted else ["Conv"])
+    half, _ = to_float16(export(model_of(graph), lower_for="webgpu"))
+    wanted = reference(graph, x)
+    np.testing.assert_allclose(run(half, x), wanted, rtol=1e-2, atol=2e-3 * np.abs(wanted).max())
+
+
+@pytest.mark.parametrize("opset", [13, 17, 21])
+def test_padding_at_the_end_of_an_open_size(opset: int) -> None:
+    """The input may have the kernel's size, so it always goes before; more groups than one are right."""
+    for groups in (1, 2):
+        op = ops.Conv2d(4, (3, 2), padding=END, groups=groups)
+        graph = chain(op, ops.AdaptiveAvgPool2d(), ops.Flatten(), shape=(2, 5, 5), open_size=True)
+        for size in ((5, 5), (3, 2)):
+            assert ("Pad" in close(graph, pictures(2, 2, *size), opset=opset)) == (groups == 1)
 
 
 def test_a_file_for_no_device_is_as_before() -> None:

@@ -28,6 +28,8 @@ CONVOLUTIONS: list[dict[str, Any]] = [
     {"kernel": [1, 3], "dilation": [1, 2], "padding": "same"},
     {"kernel": 1, "stride": 2},
     {"kernel": 5, "padding": 2, "bias": False},
+    {"kernel": [11, 12], "padding": {"bottom": 2, "right": 1}},
+    {"kernel": 1, "padding": {"bottom": 1}},
 ]
 
 
