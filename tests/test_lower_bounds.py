@@ -31,6 +31,7 @@ PRIVATE = {
     "target._schema": "torch",
     "torch._int_mm": "torch",
     "torch.utils._pytree.tree_leaves": "torch",
+    "_tools": "mnn",  # which no extra brings: bench compares it where a person has installed it
 }
 """What the library takes of other packages that begins with an underscore, and of which."""
 BOUNDED = {*PRIVATE.values(), "nicegui"}
