@@ -20,6 +20,7 @@ from nin_spec.passes.normal_form import semantic_hash
 
 if TYPE_CHECKING:
     from nin_spec.schemes import Init
+    from nin_spec.weights import Adoption
 
 
 @dataclass(frozen=True)
@@ -76,8 +77,11 @@ class Network:
         remarks = [f"weights: {len(adoption.mapping)} tensors from {file}, each used once, with equal shapes"]
         if not adoption.by_name:
             remarks += [f"  {theirs} -> {ours}" for theirs, ours in adoption.mapping]
-        card = replace(self.card, weights=adoption.weights_are)
-        return Model(self.graph, adoption.weights, card), [*remarks, *adoption.remarks]
+        return self.carrying(adoption), [*remarks, *adoption.remarks]
+
+    def carrying(self, adoption: Adoption) -> Model:
+        """The model with the weights of a file that was read."""
+        return Model(self.graph, adoption.weights, replace(self.card, weights=adoption.weights_are))
 
     def initialisation(self) -> Init:
         """The scheme of each layer."""

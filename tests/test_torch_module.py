@@ -15,6 +15,7 @@ from nin_spec.diagnostics import ExportError
 from nin_spec.ir import ops
 from nin_spec.ir.graph import Graph
 from nin_spec.ir.pixels import Affine, ChannelOrder
+from nin_spec.ir.temperature import Temperature
 from nin_spec.ir.types import Padding, ShapeError, TensorType
 from nin_spec.model import Model, ModelCard
 from nin_spec.torch_layers import UnevenPool2d
@@ -42,7 +43,7 @@ def test_goldens(name: str) -> None:
 
 def test_there_is_a_layer_for_every_op() -> None:
     """No op is forgotten."""
-    assert set(RULES) == {*ops.all_ops(), Affine, ChannelOrder}
+    assert set(RULES) == {*ops.all_ops(), Affine, ChannelOrder, Temperature}
 
 
 def test_a_missing_layer_is_a_diagnostic(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,10 +19,10 @@ import csv
 import hashlib
 import io
 import os
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -36,7 +36,7 @@ from nin_spec.named import RECORD, is_run
 from nin_spec.network import Network
 from nin_spec.passes.temperature import calibrated
 from nin_spec.training.settings import TrainSettings
-from nin_spec.training.temperature import TEMPERATURE, read_temperature
+from nin_spec.training.temperature import TEMPERATURE, FittedTemperature, read_temperature
 
 if TYPE_CHECKING:
     from nin_spec.language.recipe import Recipe
@@ -100,13 +100,19 @@ class Record(BaseModel):
     best: dict[str, float | int] = {}
 
 
+Read = TypeVar("Read")
+_Stamp = tuple[int, int, int]
+"""When a file was changed, in nanoseconds, its size, and its inode."""
+
+
 @dataclass(frozen=True)
 class Run:
-    """A run folder that was read."""
+    """A run folder that was read. Each of its files is read once, and again only after it changed."""
 
     path: Path
     network: Network
     record: Record
+    _kept: dict[str, tuple[_Stamp, Any]] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def dataset(self) -> str:
@@ -125,7 +131,7 @@ class Run:
         if self.record.status != "finished":
             done = counted(int(self.record.final.get("epoch", 0)), "epoch")
             told.append(f"this run is not finished ({self.record.status}, {done} done at the last record)")
-        found = read_temperature(self.path)
+        found = self._fitted
         if found is not None and self.has_weights and found.weights_sha256 != self.digest:
             told.append(f"{TEMPERATURE} was fitted for other weights, and is not used: nin-spec calibrate {self.path}")
         elif found is not None:
@@ -169,8 +175,7 @@ class Run:
     @property
     def digest(self) -> str:
         """The SHA-256 of the file of the trained weights: what is stored beside it belongs to it. Raises likewise."""
-        with self.weights.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        return self._trained[1]
 
     @property
     def temperature(self) -> float | None:
@@ -178,7 +183,7 @@ class Run:
 
         Raises TrainingError for a damaged file.
         """
-        found = read_temperature(self.path)
+        found = self._fitted
         return found.temperature if found is not None and found.weights_sha256 == self.digest else None
 
     def model(self) -> Model:
@@ -190,7 +195,32 @@ class Run:
 
     def uncalibrated(self) -> Model:
         """The network with the trained weights alone. Raises TrainingError if there are none yet."""
-        return self.network.with_weights(self.weights)
+        return self._trained[0]
+
+    @property
+    def _trained(self) -> tuple[Model, str]:
+        """The network with the trained weights, and the SHA-256 of their file."""
+        from nin_spec.weights import load_hashed
+
+        def read() -> tuple[Model, str]:
+            adoption, sha256 = load_hashed(self.weights, self.network.graph)
+            return self.network.carrying(adoption), sha256
+
+        return self._once(self.weights, read)
+
+    @property
+    def _fitted(self) -> FittedTemperature | None:
+        path = self.path / TEMPERATURE
+        return self._once(path, lambda: read_temperature(self.path)) if path.exists() else None
+
+    def _once(self, path: Path, read: Callable[[], Read]) -> Read:
+        """What was read from a file, kept until the file changes."""
+        status = path.stat()
+        stamp = status.st_mtime_ns, status.st_size, status.st_ino
+        if path.name not in self._kept or self._kept[path.name][0] != stamp:
+            self._kept[path.name] = stamp, read()
+        found: Read = self._kept[path.name][1]
+        return found
 
 
 def open_run(path: str | Path) -> Run:

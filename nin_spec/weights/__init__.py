@@ -3,6 +3,18 @@
 from nin_spec.schemes import Init, Scheme
 from nin_spec.weights.adopt import Adoption, adopt
 from nin_spec.weights.initial import initialise
-from nin_spec.weights.storage import load, read, save, sealed_file, weights_file
+from nin_spec.weights.storage import load, load_hashed, read, save, sealed_file, weights_file
 
-__all__ = ["Adoption", "Init", "Scheme", "adopt", "initialise", "load", "read", "save", "sealed_file", "weights_file"]
+__all__ = [
+    "Adoption",
+    "Init",
+    "Scheme",
+    "adopt",
+    "initialise",
+    "load",
+    "load_hashed",
+    "read",
+    "save",
+    "sealed_file",
+    "weights_file",
+]

@@ -32,13 +32,17 @@ class StateDict:
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A weights file that was read; `ordered` says whether the order of its tensors is meaningful."""
+    """A weights file that was read; `ordered` says whether the order of its tensors is meaningful.
+
+    `sha256` is that of the file, if it was asked for.
+    """
 
     name: str
     states: tuple[StateDict, ...]
     ordered: bool
     metadata: Mapping[str, str] = field(default_factory=dict)
     remarks: tuple[str, ...] = ()
+    sha256: str = ""
 
     @property
     def tensors(self) -> Mapping[str, Array]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import stat
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from operator import itemgetter
 from pathlib import Path
 from typing import Any
@@ -59,6 +61,12 @@ def load(path: Path, graph: Graph) -> Adoption:
     return choose(read(path), graph)
 
 
+def load_hashed(path: Path, graph: Graph) -> tuple[Adoption, str]:
+    """The same, and the SHA-256 of the file, from one read."""
+    checkpoint = read(path, hashed=True)
+    return choose(checkpoint, graph), checkpoint.sha256
+
+
 def weights_file(path: Path) -> Path:
     """The path itself, or for a run folder of `nin-spec train`, the file with its result.
 
@@ -78,8 +86,11 @@ def weights_file(path: Path) -> Path:
     return result
 
 
-def read(path: Path) -> Checkpoint:
-    """The tensors of a safetensors file or a PyTorch checkpoint, detected by the first bytes."""
+def read(path: Path, *, hashed: bool = False) -> Checkpoint:
+    """The tensors of a safetensors file or a PyTorch checkpoint, detected by the first bytes.
+
+    `hashed` adds the SHA-256 of the file. Raises WeightsError.
+    """
     try:
         mode = path.stat()
         if not stat.S_ISREG(mode.st_mode):
@@ -89,8 +100,10 @@ def read(path: Path) -> Checkpoint:
             raise refusal(path, f"{mode.st_size:,} bytes are more than any such network has")
         with path.open("rb") as file:
             start = file.read(4)
-            data = None if start[:2] in {b"PK", b"\x80\x02"} else start + file.read()
-        return read_torch(path) if data is None else _read_safetensors(path, data)
+            pickled = start[:2] in {b"PK", b"\x80\x02"}
+            data = b"" if pickled and not hashed else start + file.read()
+        found = read_torch(path) if pickled else _read_safetensors(path, data)
+        return replace(found, sha256=hashlib.sha256(data).hexdigest()) if hashed else found
     except FileNotFoundError:
         raise refusal(as_written(path), *why_missing(path)) from None
     except (OSError, ValueError) as error:

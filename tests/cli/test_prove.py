@@ -102,6 +102,8 @@ def test_other_circumstances_begin_again(fault: Run, nin_spec: Run) -> None:
 def test_an_interrupted_run_resumes(folder: Path) -> None:
     """Ctrl-C ends it with its table so far; the same command proves what is left, each case once in all."""
     code = (
+        # A shell starts what runs in its background deaf to SIGINT, and so would be what that starts.
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler);"
         "import sys; from nin_spec import children; import nin_spec.conformance.run as run;"
         f"run.COMMAND = children.python({str(STAND_IN)!r}, 'none', '', 'log');"
         "from nin_spec.start import start; start()"

@@ -127,7 +127,7 @@ def test_the_file_says_which_passes_made_it() -> None:
     """And what it takes."""
     assert facts(proto_of())["input"] == "normalised"
     passes = json.loads(facts(proto_of(without=["pool_first", "global_pools"]))["passes"])
-    assert passes == ["drop_identities", "fold_batch_norm", "fold_input", "explicit_pools"]
+    assert passes == ["drop_identities", "fold_batch_norm", "fold_temperature", "fold_input", "explicit_pools"]
 
 
 def test_values_bear_the_names_of_the_spec() -> None:
@@ -144,6 +144,7 @@ def test_the_passes_are_explained_from_python() -> None:
     assert [p["name"] for p in told["passes"]] == [
         "drop_identities",
         "pool_first",
+        "fold_temperature",
         "fold_input",
         "explicit_pools",
         "global_pools",
