@@ -12,6 +12,7 @@ from typing import Any, get_args
 
 from nin_spec.diagnostics import Code, DeviceError, InputError
 from nin_spec.runtime.metadata import PREFIX
+from nin_spec.runtime.model_file import read_model
 from nin_spec.runtime.options import Arithmetic, Shape
 
 PRECISIONS: tuple[str, ...] = get_args(Arithmetic)
@@ -40,14 +41,10 @@ def dtypes_of_session(inference: Any) -> Dtypes:
 
 def dtypes_of_file(source: bytes | str) -> Dtypes:
     """The dtypes of a file, given as bytes or a path, before it is opened. Raises ValueError if it is not ONNX."""
-    import onnx
     from google.protobuf.message import DecodeError
 
     try:
-        if isinstance(source, bytes):
-            proto = onnx.load_from_string(source)
-        else:
-            proto = onnx.load(source, format="protobuf", load_external_data=False)
+        proto = read_model(source)
     except DecodeError as error:
         raise ValueError("protobuf parsing failed") from error
     weights = {t.name for t in proto.graph.initializer}

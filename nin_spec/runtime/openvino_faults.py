@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from nin_spec.provider_gaps import CEIL_POOLS, CHANNEL_ORDER, COUNTED_ZEROS, FRACTIONAL_LRN
+from nin_spec.runtime.model_file import read_model
 
 if TYPE_CHECKING:
     from onnx import ModelProto, NodeProto
@@ -18,12 +19,7 @@ _POOLS = {"AveragePool", "MaxPool"}
 
 def faults(source: bytes | str) -> tuple[str, ...]:
     """The names of the faults that a file meets, each once. Reads the file."""
-    import onnx
-
-    if isinstance(source, bytes):
-        proto = onnx.load_model_from_string(source)
-    else:
-        proto = onnx.load_model(source, format="protobuf", load_external_data=False)
+    proto = read_model(source)
     orders = _orders(proto)
     quantised = {value for node in proto.graph.node if node.op_type == "DequantizeLinear" for value in node.output}
     found = (_fault(node, orders, quantised) for node in proto.graph.node)

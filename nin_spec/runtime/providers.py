@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from nin_spec.diagnostics import Code, DeviceError, nearest
-from nin_spec.runtime import openvino, plugins
+from nin_spec.runtime import openvino, openvino_faults, plugins, webgpu_faults
 from nin_spec.runtime.adapters import Adapter, adapter_of
 from nin_spec.runtime.arithmetic import intel_arithmetic
 from nin_spec.runtime.fusions import harmful
@@ -32,7 +32,6 @@ from nin_spec.runtime.installation import (
     other_cuda,
 )
 from nin_spec.runtime.libraries import NVIDIA_DRIVER, compute_capability, needed, nvidia_problem, preload, unloadable
-from nin_spec.runtime.openvino_faults import faults
 from nin_spec.runtime.options import (
     CpuOptions,
     CudaOptions,
@@ -153,7 +152,7 @@ PROVIDERS: dict[Device, Provider] = {
 }
 
 _OPENVINO: dict[str, Any] = {
-    "faults": faults,
+    "faults": openvino_faults.faults,
     "name": openvino.PROVIDER,
     "options": OpenvinoOptions,
     "computes": _intel_arithmetic,
@@ -176,6 +175,7 @@ _KNOWN_PLUGINS: dict[str, dict[str, Any]] = {
         "reads_file": True,
         "widens": False,
         "adapter": adapter_of,
+        "faults": webgpu_faults.faults,
         "harmful": harmful,
         "hardware_remedy": "install the GPU's driver",
     },

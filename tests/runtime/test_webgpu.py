@@ -231,3 +231,13 @@ def test_activations_are_not_fused_in_a_file_for_no_device() -> None:
         spec["blocks"] = [{"channels": [4], "kernel": 1, "activation": "relu"}, {"activation": more}, spec["blocks"][1]]
     answers = ask([{"spec": spec, "batch": 2, "options": {"lower_for": ()}} for spec in specs])
     assert [told for told in answers if told.get("difference", 1) > 1e-5] == []
+
+
+def test_a_convolution_that_would_ignore_padding_is_refused_in_a_file_for_no_device() -> None:
+    """The scores would be off without a word."""
+    classes = {"channels": ["classes"], "kernel": 1, "activation": "none"}
+    specs = [block(kernel=[11, 12], padding={"bottom": 2}), block(kernel=1, padding={"right": 1})]
+    for spec in specs:
+        spec["blocks"].append(classes)
+    for told in ask([{"spec": spec, "batch": 2, "options": {"lower_for": ()}} for spec in specs]):
+        assert "wrongly: a convolution that is padded only at the bottom and right" in told["message"]
