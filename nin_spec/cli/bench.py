@@ -25,7 +25,7 @@ from nin_spec.cli.options import (
     weigh,
     weights_option,
 )
-from nin_spec.cli.outputs import FILE, deliver, protect
+from nin_spec.cli.outputs import FILE, PICTURE, deliver, protect
 from nin_spec.cli.printer import quiet_option
 from nin_spec.cli.progress import clear_line, reporter
 from nin_spec.extras import require
@@ -99,7 +99,7 @@ _LARGEST = 1 << 20
 @seed_option
 @format_option("table", "json")
 @click.option("--json", "record", metavar="FILE", type=FILE, help="Also write all results there as JSON.")
-@click.option("--plot", metavar="FILE.png", type=FILE, help="Also plot the throughputs.")
+@click.option("--plot", metavar="FILE.png", type=PICTURE, help="Also plot the throughputs.")
 @quiet_option
 @force_option
 def bench_command(

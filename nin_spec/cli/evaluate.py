@@ -29,7 +29,7 @@ from nin_spec.cli.options import (
     warn,
     weights_option,
 )
-from nin_spec.cli.outputs import FILE, STDOUT, deliver, protect
+from nin_spec.cli.outputs import PICTURE, deliver, protect
 from nin_spec.cli.printer import quiet_option
 from nin_spec.diagnostics import ExportError
 from nin_spec.extras import need
@@ -71,11 +71,11 @@ if TYPE_CHECKING:
 @threads_option
 @limit_option(EACH_ALIKE)
 @format_option("table", "json")
-@click.option("--confusion", metavar="FILE.png", type=FILE, help="Also draw the confusion matrix.")
+@click.option("--confusion", metavar="FILE.png", type=PICTURE, help="Also draw the confusion matrix.")
 @click.option(
     "--reliability",
     metavar="FILE.png",
-    type=FILE,
+    type=PICTURE,
     help="Also draw how far the probabilities can be trusted: the reliability diagram and the risk-coverage curve.",
 )
 @click.option(
@@ -85,7 +85,9 @@ if TYPE_CHECKING:
     default=0,
     help="List N pictures with the wrong class, the surest first, and the classes most often confused.",
 )
-@click.option("--sheet", metavar="FILE.png", type=FILE, help="Also draw the pictures of --wrong, on one contact sheet.")
+@click.option(
+    "--sheet", metavar="FILE.png", type=PICTURE, help="Also draw the pictures of --wrong, on one contact sheet."
+)
 @quiet_option
 @force_option
 def evaluate_command(
@@ -239,12 +241,9 @@ def progress_bars(total: int) -> Iterator[Callable[[str], Callable[[int], Any]] 
 
 
 def pictures_asked(options: Mapping[str, str | None]) -> dict[Path, str]:
-    """The options of the pictures to draw, by path. Raises BadParameter for another suffix, InputError if none can."""
+    """The options of the pictures to draw, by path. Raises UsageError for a path twice, InputError if none can."""
     asked = {option: path for option, path in options.items() if path is not None}
-    for option, path in asked.items():
-        if path != STDOUT and Path(path).suffix.lower() != ".png":
-            message = f"{path} is drawn as a PNG: pass {Path(path).with_suffix('.png')}"
-            raise click.BadParameter(message, param_hint=option)
+    for option in asked:
         need("matplotlib", option)  # its absence must not show after minutes
     if len({Path(path) for path in asked.values()}) < len(asked):
         raise click.UsageError(f"{' and '.join(asked)} need a path of their own each")

@@ -11,7 +11,7 @@ from nin_spec.cli import completing
 from nin_spec.cli.gathering import pictures_in
 from nin_spec.cli.help import Command
 from nin_spec.cli.options import device_named, force_option, tell, threads_option
-from nin_spec.cli.outputs import FILE, deliver, protect
+from nin_spec.cli.outputs import PICTURE, deliver, protect
 from nin_spec.cli.printer import Printer, printer_option, quiet_option
 from nin_spec.diagnostics import InputError, counted
 from nin_spec.seals import Kind, sealed
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     default=("top",),
     help="Classes to explain, by label or index; may be repeated.  [default: top, the best one]",
 )
-@click.option("-o", "--output", metavar="FILE.png", type=FILE, help="Draw the maps on the pictures, into this file.")
+@click.option("-o", "--output", metavar="FILE.png", type=PICTURE, help="Draw the maps on the pictures, into this file.")
 @device_named
 @threads_option
 @force_option

@@ -23,13 +23,23 @@ STDOUT = "-"
 
 
 class OutputFile(click.Path):
-    """The path of a file to write, or `-`. A URL is refused before any work begins."""
+    """The path of a file to write, or `-`. A URL is refused before any work begins.
+
+    `suffix` is that of the only format of a picture: another one is refused, a name without one is not.
+    """
+
+    def __init__(self, suffix: str | None = None) -> None:
+        super().__init__()
+        self.suffix = suffix
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
         """The path as it was given."""
         path = _local(value)
         if path == STDOUT and ctx is not None:
             claim_stdout(ctx)
+        if self.suffix is not None and Path(path).suffix.lower() not in {"", self.suffix}:
+            message = f"{path} is drawn as a {self.suffix[1:].upper()}: pass {Path(path).with_suffix(self.suffix)}"
+            self.fail(message, param, ctx)
         return path
 
 
@@ -45,6 +55,7 @@ class OutputFolder(click.Path):
 
 
 FILE = OutputFile()
+PICTURE = OutputFile(suffix=".png")
 FOLDER = OutputFolder()
 
 

@@ -11,7 +11,7 @@ import click
 from nin_spec.cli import completing
 from nin_spec.cli.help import Command
 from nin_spec.cli.options import force_option, tell, warn
-from nin_spec.cli.outputs import FILE, STDOUT, deliver, protect
+from nin_spec.cli.outputs import PICTURE, deliver, protect
 from nin_spec.cli.printer import Printer, printer_option, quiet_option
 from nin_spec.extras import need
 from nin_spec.seals import Kind
@@ -35,7 +35,7 @@ _KEYS = ("path", "name", "hash", "status", "train", "validation", "test", "param
 @click.option("--reverse", is_flag=True, help="Sort the other way round.")
 @click.option("--name", metavar="PATTERN", help="Only networks whose name fits, for example 'nin_*'.")
 @click.option("--finished", is_flag=True, help="Only runs that are finished.")
-@click.option("--curves", metavar="FILE.png", type=FILE, help="Also draw the curves of these runs over one another.")
+@click.option("--curves", metavar="FILE.png", type=PICTURE, help="Also draw the curves of these runs over one another.")
 @printer_option
 @quiet_option
 @force_option
@@ -63,9 +63,6 @@ def runs_command(
 
     picture = None if curves is None else Path(curves)
     if picture is not None:
-        if picture.suffix.lower() != ".png" and curves != STDOUT:
-            message = f"{picture} is drawn as a PNG: pass {picture.with_suffix('.png')}"
-            raise click.BadParameter(message, param_hint="--curves")
         protect({picture: Kind.PNG}, [folder], force=force)
         need("matplotlib", "--curves")
     if not Path(folder).is_dir():
@@ -76,18 +73,24 @@ def runs_command(
         row for row in rows if (name is None or fnmatch(row.name, name)) and (not finished or row.status == "finished")
     ]
     chosen = sort_rows(fitting, key, reverse=reverse)
-    _show(chosen, Path(folder), printer)
-    if picture is not None and chosen:
+    if picture is not None and not chosen:
+        raise click.BadParameter(f"nothing to draw: {_none_at(folder)}", param_hint="--curves")
+    _show(chosen, folder, printer)
+    if picture is not None:
         _draw(picture, chosen, folder, force=force)
     printer.document([row.as_dict() for row in chosen])
 
 
-def _show(rows: list[RunRow], folder: Path, printer: Printer) -> None:
+def _none_at(folder: str) -> str:
+    return f"no such run at or below {Path(folder)}"
+
+
+def _show(rows: list[RunRow], folder: str, printer: Printer) -> None:
     """One row per run."""
     from nin_spec.printing import columns
 
     if not rows:
-        printer.line(f"no such run at or below {folder}")
+        printer.line(_none_at(folder))
         return
     header = ("run", "network", "hash", "train", "validation", "test", "parameters", "MACs", "epoch", "seconds", "")
     cells = [

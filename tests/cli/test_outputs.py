@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import re
+import shutil
 from collections.abc import Callable, Iterator
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import click
 import numpy as np
 import pytest
 from conftest import Outcome
 from nodes import NODES, names_in, node
+from PIL import Image
 
 from nin_spec.cli import execute, group
 from nin_spec.cli.commands import COMMANDS
 from nin_spec.cli.outputs import OutputFile, OutputFolder
+from nin_spec.conformance.cases import Case
+from nin_spec.conformance.run import Lane
+from nin_spec.conformance.suite import suite
+from nin_spec.conformance.verdict import Verdict
+from nin_spec.conformance.worker import Worker
 from nin_spec.seals import Kind, kind_of, sealed
 from nin_spec.weights import save
 
@@ -35,6 +45,8 @@ FILES: dict[tuple[str, str], tuple[str, list[str]]] = {
     ("evaluate", "reliability"): ("r.png", ["evaluate", "model.onnx", "--limit", "20", "--reliability"]),
     ("evaluate", "sheet"): ("s.png", ["evaluate", "model.onnx", "--limit", "20", "--wrong", "3", "--sheet"]),
     ("runs", "curves"): ("c.png", ["runs", ".", "--curves"]),
+    ("explain", "output"): ("e.png", ["explain", "maps.onnx", "x.png", "-o"]),
+    ("prove", "output"): ("p.json", ["prove", "cpu", "--precision", "float32", "--only", "shuffle", "-o"]),
     ("bench", "record"): ("b.json", ["bench", "nin_digits", "--json"]),
     ("bench", "plot"): ("b.png", ["bench", "nin_digits", "--plot"]),
 }
@@ -56,6 +68,8 @@ SLOW = {
     ("bench", "plot"),
 }
 """They write after seconds; what the others show is not shown with them again."""
+NEVER_STDOUT = {("import", "weights"), ("prove", "output")}
+"""They refuse `-`: the one is written beside a spec, the other is read again."""
 every_file = pytest.mark.parametrize("option", FILES, ids="-".join)
 every_quick_file = pytest.mark.parametrize("option", [o for o in FILES if o not in SLOW], ids="-".join)
 every_output = pytest.mark.parametrize("option", [*FILES, *FOLDERS], ids="-".join)
@@ -68,11 +82,18 @@ def asked(option: tuple[str, str], target: str | Path) -> list[str]:
 
 @pytest.fixture(scope="module")
 def inputs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
-    """A model and an array for the commands that read them."""
+    """Two models, an array, a picture and a run of one step, for the commands that read them."""
     folder = tmp_path_factory.mktemp("inputs")
     np.save(folder / "x.npy", np.zeros((1, 8, 8), "f4"))
-    assert execute(["export", "nin_digits", "--no-parity", "--onnx", str(folder / "model.onnx")]) == 0
-    return {path.name: path.read_bytes() for path in folder.iterdir()}
+    Image.linear_gradient("L").save(folder / "x.png")
+    export = ["export", "nin_digits", "--no-parity", "--onnx"]
+    assert execute([*export, str(folder / "model.onnx")]) == 0
+    assert execute([*export, str(folder / "maps.onnx"), "--outputs", "scores,maps"]) == 0
+    train = ["train", "nin_digits", "--limit", "20", "--set", "train.epochs=1", "--device", "cpu", "--threads", "1"]
+    assert execute([*train, "-o", str(folder / "run")]) == 0
+    shutil.rmtree(folder / "run/checkpoints")
+    files = (path for path in folder.rglob("*") if path.is_file())
+    return {str(path.relative_to(folder)): path.read_bytes() for path in files}
 
 
 @pytest.fixture(autouse=True)
@@ -81,10 +102,34 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, inputs: dict[str, byt
     work = tmp_path / "work"
     work.mkdir()
     for name, data in inputs.items():
+        (work / name).parent.mkdir(exist_ok=True)
         (work / name).write_bytes(data)
     monkeypatch.chdir(work)
     (tmp_path / "out").mkdir()
     return tmp_path / "out"
+
+
+SUITE = functools.cache(suite)
+
+
+class LaneHere(Lane):
+    """A worker of `prove` in this process: each file would wait seconds for one of its own."""
+
+    def open(self) -> dict[str, Any]:
+        """The device's facts."""
+        self.here = Worker()
+        return self.here.open(**asdict(self.place))
+
+    def verdict(self, case: Case) -> Verdict:
+        """The verdict on a case."""
+        return Verdict.from_dict(self.here.prove(asdict(case)))
+
+
+@pytest.fixture(autouse=True)
+def workers_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No process is started for `prove`, and its cases are made once; tests/cli/test_prove.py has real ones."""
+    monkeypatch.setattr("nin_spec.conformance.run.Lane", LaneHere)
+    monkeypatch.setattr("nin_spec.conformance.suite.suite", SUITE)
 
 
 def commands(command: click.Command, name: str) -> Iterator[tuple[str, click.Command]]:
@@ -208,13 +253,25 @@ def test_any_name_will_do(option: tuple[str, str], name: str, place: Path, nin_s
     assert names_in(place) == [name]
 
 
+@pytest.mark.parametrize("option", [o for o in FILES if FILES[o][0].endswith(".png")], ids="-".join)
+def test_a_picture_is_never_named_as_another_kind_of_file(option: tuple[str, str], place: Path, nin_spec: Run) -> None:
+    """A PNG by the name of an SVG or of weights would be opened by the wrong program; PNG in capitals is one."""
+    for name in ("a.svg", "best.safetensors", "b.c.jpg"):
+        outcome = nin_spec(*asked(option, place / name))
+        assert outcome.code == 2
+        assert f"{place / name} is drawn as a PNG: pass {(place / name).with_suffix('.png')}" in outcome.err
+    assert names_in(place) == []
+    if option not in SLOW:
+        assert nin_spec(*asked(option, place / "A.PNG")).code == 0
+
+
 @every_quick_file
 def test_standard_output(option: tuple[str, str], place: Path, capsysbinary: pytest.CaptureFixture[bytes]) -> None:
     """`-` is the file and nothing else; what the command prints goes to standard error."""
     path = place / FILES[option][0]
     assert execute(asked(option, path)) == 0
     capsysbinary.readouterr()
-    if option == ("import", "weights"):
+    if option in NEVER_STDOUT:
         assert execute(asked(option, "-")) == 2
         assert b"- is standard output" in capsysbinary.readouterr().err
         return

@@ -86,8 +86,13 @@ def test_a_damaged_run_is_a_warning(nin_spec: Run) -> None:
 
 @pytest.mark.usefixtures("here")
 def test_curves_are_drawn_over_one_another(nin_spec: Run) -> None:
-    """One picture; another suffix is refused."""
+    """One picture; another suffix is refused, and so is a picture of no run, though an old one is there."""
     assert nin_spec("runs", "--curves", "c.png").code == 0
     with Image.open("c.png") as picture:
         assert picture.size[0] > 1000
     assert nin_spec("runs", "--curves", "c.svg").code == 2
+    drawn = Path("c.png").read_bytes()
+    outcome = nin_spec("runs", "--name", "other", "--curves", "c.png")
+    assert (outcome.code, outcome.out) == (2, "")
+    assert "nothing to draw: no such run at or below ." in outcome.err
+    assert Path("c.png").read_bytes() == drawn
