@@ -246,7 +246,7 @@ def run(command: str, folder: Path, code: int = 0, *, shown: bool = False) -> st
     program = {"nin-spec": _MAIN, "python": [sys.executable], "torchrun": _TORCHRUN}.get(name, [name])
     if program == [name] and shutil.which(name) is None:
         pytest.skip(f"{name} is not installed")
-    files = [word for pattern in arguments for word in _expanded(pattern, folder)]
+    files = [word for given in arguments for word in ([given] if f"'{given}'" in script else _expanded(given, folder))]
     call = [*program, *files]
     if shown:
         ended, printed = _on_terminal(call, folder)
@@ -281,7 +281,7 @@ def parse(command: str) -> None:
 
 
 def _expanded(pattern: str, folder: Path) -> list[str]:
-    """What the shell makes of `pictures/*.png`; anything else as it is."""
+    """What the shell makes of `pictures/*.png`, not in quotes; anything else as it is."""
     return sorted(str(p.relative_to(folder)) for p in folder.glob(pattern)) if "*" in pattern else [pattern]
 
 
