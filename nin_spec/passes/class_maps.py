@@ -131,9 +131,15 @@ def place_of(graph: Graph, count: int) -> Place:
 
 
 def average_last(model: Model) -> Model:
-    """The model with the average over its class maps after everything affine. Raises NoClassMapsError."""
+    """The model with the average over its class maps after everything affine. Raises NoClassMapsError.
+
+    An average of one cell by one is written as a global one: as the identity that it is, it would be dropped.
+    """
     found = class_maps(model.graph)
     layers = list(layers_of(model))
+    if is_identity(found.node):
+        layers[found.average] = replace(layers[found.average], op=ops.AdaptiveAvgPool2d())
+        model = model_of(model, layers)
     head, average, final = layers[: found.average], layers[found.average], layers[found.end :]
     one_cell = (ops.Flatten, ops.GlobalPool2d, ops.Pool2d)
     tail = [layer for layer in layers[found.average + 1 : found.end] if not isinstance(layer.op, one_cell)]

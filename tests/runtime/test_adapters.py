@@ -78,9 +78,9 @@ def test_the_best_adapter_comes_first(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ctypes, "CDLL", lambda _name: loader)
     found = vulkan_adapters()
     assert found == (
-        Adapter("Discrete", software=False, float16=True),
-        Adapter("Integrated", software=False, float16=False),
-        Adapter("llvmpipe", software=True, float16=False),
+        Adapter("Discrete", software=False, float16=True, driver=0),
+        Adapter("Integrated", software=False, float16=False, driver=0),
+        Adapter("llvmpipe", software=True, float16=False, driver=0),
     )
     assert loader.destroyed == 1
     assert [str(adapter) for adapter in found] == ["Discrete", "Integrated", "llvmpipe, a software adapter"]

@@ -19,6 +19,7 @@ from nin_spec.ir.pixels import Affine
 from nin_spec.model import Model, Preprocessing
 from nin_spec.passes.layers import layers_of, model_of
 from nin_spec.passes.pipeline import PASSES
+from nin_spec.passes.temperature import calibrated
 from nin_spec.runtime.parity import ParityReport, check_parity
 from nin_spec.runtime.sizes import sizes_to_try
 
@@ -156,7 +157,7 @@ def without_node(kind: type[ops.Op]) -> Callable[[Model], Model]:
         ("pool_first", reshaped("head.pool", count_include_pad=True, kernel_size=(3, 4)), "head.pool", "head: {pool"),
         ("fold_batch_norm", scaled("blocks.0.convs.1", "bias", 1.1), "blocks.0.norms.1", "    norm: batch"),
         ("fold_batch_norm", scaled("blocks.1.convs.0", "weight", 0.9), "blocks.1.norms.0", "    norm: batch"),
-        ("fold_temperature", scaled("blocks.1.convs.1", "bias", 1.1), "temperature", ""),
+        ("fold_temperature", scaled("blocks.1.convs.1", "weight", 1.1), "temperature", ""),
         ("fold_input", without_node(Affine), "blocks.0.norms.0", "    norm: batch"),
         ("fold_input", scaled("input.normalise", "bias", 1.1), "blocks.0.norms.0", "    norm: batch"),
         ("explicit_pools", reshaped("blocks.0.pool", count_include_pad=True), "blocks.0.pool", "    pool: {kind: avg"),
@@ -169,7 +170,7 @@ def test_a_broken_pass_is_caught_and_placed(
     """At the first node of the spec whose value is wrong, whoever computes it now, and at its line."""
     monkeypatch.setitem(PASSES, name, after(name, spoil))
     with pytest.raises(ParityError) as caught:
-        proved(small(), takes="pixels")
+        proved(calibrated(small(), 2.0) if name == "fold_temperature" else small(), takes="pixels")
     (found,) = caught.value.diagnostics
     assert f"first at {node}" in found.message
     assert found.span is not None
