@@ -15,8 +15,8 @@ from test_floors import ROOT, imports, modules
 from nin_spec import children
 
 STARTERS = {"run", "Popen", "call", "check_call", "check_output", "create_subprocess_exec", "create_subprocess_shell"}
-ELSEWHERE = {"nin_spec.revisions": "git"}
-"""Modules that start a program other than Python."""
+ELSEWHERE = {"nin_spec.revisions": "git", "nin_spec.processes": "a worker, in the environment that its caller passes"}
+"""Modules that start a program other than Python, or in an environment that is looked at elsewhere."""
 MODULES = [(name, path) for name, path in modules() if name != "nin_spec.children"]
 
 
@@ -24,7 +24,8 @@ def starts(path: Path) -> list[ast.Call]:
     """The calls of a file that start a process."""
     calls = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call)]
     named = [call for call in calls if isinstance(call.func, ast.Attribute) and call.func.attr in STARTERS]
-    return [call for call in named if ast.unparse(call.func).startswith(("subprocess.", "asyncio."))]
+    started = [call for call in named if ast.unparse(call.func).startswith(("subprocess.", "asyncio."))]
+    return started + [call for call in calls if ast.unparse(call.func) == "WorkerProcess"]
 
 
 @pytest.mark.parametrize(("name", "path"), MODULES, ids=lambda v: v if isinstance(v, str) else "")
@@ -36,8 +37,10 @@ def test_processes_are_started_in_one_way(name: str, path: Path) -> None:
     assert not {"multiprocessing", "torch.multiprocessing"} & {module for module, _ in imports(path)}
     if name not in ELSEWHERE:
         for call in starts(path):
-            given = {word.arg: ast.unparse(word.value) for word in call.keywords}
-            assert "environment(" in given.get("env", ""), f"{path.name}:{call.lineno}"
+            given = [ast.unparse(word) for word in call.args] + [
+                ast.unparse(w.value) for w in call.keywords if w.arg == "env"
+            ]
+            assert any("environment(" in word for word in given), f"{path.name}:{call.lineno}"
 
 
 @pytest.mark.parametrize(("name", "path"), MODULES, ids=lambda v: v if isinstance(v, str) else "")

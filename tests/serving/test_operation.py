@@ -150,11 +150,11 @@ def test_a_reload_is_seen_whole_or_not_at_all(tmp_path: Path) -> None:
             load.wait_for(load.answered + 20)
             replace(tmp_path / "small.onnx", b"broken")
             server.process.send_signal(signal.SIGHUP)
+            server.wait_for("reload failed, the old model stays")
             load.wait_for(load.answered + 20)
             replace(tmp_path / "small.onnx", old)
             server.process.send_signal(signal.SIGHUP)
             load.wait_for(load.answered + 20)
-        server.wait_for("reload failed, the old model stays")
         server.wait_for("reloaded")
         replace(tmp_path / "small.onnx", new)
         until = time.monotonic() + 60
