@@ -33,6 +33,8 @@ class KeyedDropout(nn.Module):
         super().__init__()
         self.p, self.index, self.context, self.channels = p, index, context, channels
 
+    # torch._dynamo, which this loads, must be there before a process group is: else gloo's threads outlive the group.
+    @torch.compiler.disable  # type: ignore[untyped-decorator]  # torch.compile does not support generators
     def forward(self, x: Tensor) -> Tensor:
         """(N, ...) to the same shape, scaled by 1 / (1 - p) to preserve the mean."""
         if not self.training or self.p == 0:
@@ -62,11 +64,3 @@ def key_dropout(module: nn.Module, context: StepContext) -> None:
         above, _, last = name.rpartition(".")
         keyed = KeyedDropout(layer.p, index, context, channels=isinstance(layer, nn.Dropout2d))
         setattr(module.get_submodule(above), last, keyed.train(layer.training))
-
-
-def exclude_from_compile(module: nn.Module) -> None:
-    """Leave keyed dropout layers out of `torch.compile`, which does not support generators."""
-    # Not a decorator of `forward`: it loads torch._dynamo, which takes as long as torch itself.
-    for layer in module.modules():
-        if isinstance(layer, KeyedDropout):
-            layer.forward = torch.compiler.disable(layer.forward)  # type: ignore[method-assign, no-untyped-call]

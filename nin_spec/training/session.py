@@ -36,7 +36,7 @@ from nin_spec.training.guard import Guard
 from nin_spec.training.loop import Loop
 from nin_spec.training.optimizer import build_optimizer
 from nin_spec.training.parallel import share_checkpoint, share_gradients, share_norms, share_run, share_weights
-from nin_spec.training.random_layers import StepContext, exclude_from_compile, key_dropout
+from nin_spec.training.random_layers import StepContext, key_dropout
 from nin_spec.training.reporter import Reporter
 from nin_spec.training.scoring import Scorer
 from nin_spec.training.sets import Sets
@@ -230,7 +230,6 @@ class TrainingSession:
         if self.world.size > 1:
             called = share_gradients(bare, self.device)
         if self.settings.compile:
-            exclude_from_compile(bare)
             called = cast("nn.Module", torch.compile(called))
         spec = self.network.spec.spec
         optimizer = build_optimizer(bare.named_parameters(), self.recipe, partial(aliases, spec=spec))
