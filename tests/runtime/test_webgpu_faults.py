@@ -34,13 +34,14 @@ WRONG = [
     graph(size="2,2", kernel=(2, 2), more='auto_pad = "SAME_UPPER"'),
     graph(size="3,3", kernel=(1, 1)),
 ]
+STRIDED = graph(size="4,4", kernel=(3, 3), more='auto_pad = "SAME_UPPER", strides = [2, 2]')
 RIGHT = [
     graph(size="3,3"),
     graph(more="pads = [1, 0, 0, 1]"),
     graph(more="pads = [0, 0, 0, 0]"),
     graph(more="pads = [0, 0, 0, 1], group = 2", ins=2),
     graph(size="3,3", kernel=(3, 3), more='auto_pad = "SAME_UPPER"'),
-    graph(size="4,4", kernel=(3, 3), more='auto_pad = "SAME_UPPER", strides = [2, 2]'),
+    STRIDED,
     graph(size="2,2", kernel=(2, 2), more='auto_pad = "SAME_LOWER"'),
     graph(size="3,3", kernel=(1, 1), more="pads = [0, 0, 0, 1], strides = [2, 2]"),
 ]
@@ -59,7 +60,9 @@ def test_a_convolution_that_ignores_padding(texts: list[str], names: tuple[str, 
 
 def test_the_device_agrees() -> None:
     """What is refused is computed wrongly there, what passes is right."""
-    told = ask([{"graph": text} for text in (*WRONG, *RIGHT)])
+    # onnx 1.21's reference evaluator pads a strided SAME_UPPER wrongly.
+    same = {STRIDED: graph(size="4,4", kernel=(3, 3), more="pads = [0, 0, 1, 1], strides = [2, 2]")}
+    told = ask([{"graph": text, "same": same.get(text, text)} for text in (*WRONG, *RIGHT)])
     assert [answer["difference"] > 1e-2 for answer in told] == [True] * len(WRONG) + [False] * len(RIGHT)
 
 

@@ -2,6 +2,7 @@
 
     {"spec": NAME or DATA, "options": {...}, "batch": 2, "half": true}    parity of a spec's export, for the device
     {"graph": TEXT}                                                       a graph in ONNX's text form, run as it is
+    {"graph": TEXT, "same": TEXT}                                         the same, beside another form of it
 
 A batch is one of noise; without one, those of every export are compared.
 """
@@ -77,7 +78,8 @@ def gap(device: str, job: Data) -> Data:
         i.name: np.linspace(-3, 3, int(np.prod(i.shape))).reshape(i.shape).astype(np.float32)
         for i in session.get_inputs()
     }
-    (wanted,), (got,) = ReferenceEvaluator(proto).run(None, x), session.run(None, x)
+    same = onnx.parser.parse_model(job.get("same", job["graph"]))
+    (wanted,), (got,) = ReferenceEvaluator(same).run(None, x), session.run(None, x)
     return {"elsewhere": elsewhere, "difference": float(np.abs(wanted - got).max())}
 
 
