@@ -187,7 +187,7 @@ def test_other_splits_are_refused(split: str, why: str, nin_spec: Run) -> None:
 
 @pytest.mark.usefixtures("here")
 def test_what_can_not_be_calibrated_is_reported(nin_spec: Run) -> None:
-    """A run without a validation split, a damaged file, a folder that is no run, scores that say nothing."""
+    """A run without a validation split, a damaged file, a folder that is not a run, scores that say nothing."""
     outcome = nin_spec("train", "small.yaml", "-o", "none", "--set", "train.validation=0", "--limit", "50")
     assert outcome.code == 0
     outcome = nin_spec("calibrate", "none")

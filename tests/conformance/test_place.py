@@ -55,5 +55,5 @@ def test_a_gpu_is_named_with_its_driver(tmp_path: Path, monkeypatch: pytest.Monk
 
 
 def test_claimed_precisions_are_proved() -> None:
-    """The CPU's additions in float64 are no network's."""
+    """The CPU has additions in float64, but no network runs in it."""
     assert precisions_of(Place("cpu", {}, 1)) == ["float32", "int8"]

@@ -122,7 +122,7 @@ def test_a_cell_is_drawn_where_it_looks() -> None:
 
 
 def test_cells_for_and_against_have_their_colours() -> None:
-    """Red raises a score, blue lowers it, and nothing is no colour."""
+    """Red raises a score, blue lowers it, and no effect leaves the picture as it is."""
     gray = np.full((4, 4, 3), 100, np.uint8)
     place = Place((1, 1), (4, 4), (1, 1))
     for value, (red, blue) in {1.0: (1, 0), -1.0: (0, 1), 0.0: (0, 0)}.items():

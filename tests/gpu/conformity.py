@@ -52,7 +52,7 @@ def prove(ask: Ask, found: Found, *, precision: str, tf32: bool = False) -> None
     """`nin-spec prove DEVICE` in a precision, until the time is up.
 
     With TF32 the factors of products have 10 bits, like float16's: they are judged by its tolerance. A precision that
-    the device refuses is no fault, and reported.
+    the device refuses is not a fault, and is reported.
     """
     kept = found.path.with_name(f"{found.path.stem}-verdicts.json")
     kept.unlink(missing_ok=True)
