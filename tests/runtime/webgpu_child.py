@@ -78,7 +78,7 @@ def gap(device: str, job: Data) -> Data:
         i.name: np.linspace(-3, 3, int(np.prod(i.shape))).reshape(i.shape).astype(np.float32)
         for i in session.get_inputs()
     }
-    same = onnx.parser.parse_model(job.get("same", job["graph"]))
+    same = onnx.parser.parse_model(job["same"] if "same" in job else job["graph"])
     (wanted,), (got,) = ReferenceEvaluator(same).run(None, x), session.run(None, x)
     return {"elsewhere": elsewhere, "difference": float(np.abs(wanted - got).max())}
 
