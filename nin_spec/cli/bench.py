@@ -14,6 +14,7 @@ from nin_spec.cli import completing
 from nin_spec.cli.bench_table import show
 from nin_spec.cli.help import Command
 from nin_spec.cli.options import (
+    check_precision,
     device_option,
     force_option,
     format_option,
@@ -211,7 +212,7 @@ def choose_entries(
     devices: tuple[Device, ...], options: dict[str, str], arithmetic: list[str], peers: list[str]
 ) -> list[Entry]:
     """Ours on each device in each precision, then the peers, on the first device."""
-    precisions: list[str | None] = [*map(check_precision, arithmetic)] or [None]
+    precisions: list[str | None] = [check_precision(word, PRECISIONS) for word in arithmetic] or [None]
     several = len(devices) * len(precisions) > 1
     if options and (len(devices) > 1 or devices == ("auto",)):
         raise click.UsageError("--device-option needs exactly one --device")
@@ -224,17 +225,6 @@ def choose_entries(
     spare = len(devices) > 1 and len(precisions) > 1
     ours = [first, *(replace(entry, spare=spare) for entry in others)]
     return [*ours, *(entry for name in peers for entry in peer_entries(name, devices[0], options, arithmetic))]
-
-
-def check_precision(word: str) -> str:
-    """The word, when it is an arithmetic that a device may have."""
-    from nin_spec.diagnostics import did_you_mean
-
-    if word not in PRECISIONS:
-        raise click.BadParameter(
-            f"unknown precision {word!r}; {did_you_mean(word, PRECISIONS)}", param_hint="--precision"
-        )
-    return word
 
 
 def peer_entries(name: str, device: str, options: dict[str, str], arithmetic: list[str]) -> list[Entry]:

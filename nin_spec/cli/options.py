@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -76,6 +76,16 @@ def format_option(*forms: str) -> Callable[[Function], Function]:
     return click.option(
         "--format", "form", type=click.Choice(forms), default=forms[0], help=f"Output format.  [default: {forms[0]}]"
     )
+
+
+def check_precision(word: str, known: Sequence[str]) -> str:
+    """The word, if it is one of the precisions of --precision. Raises BadParameter, with the nearest one."""
+    from nin_spec.diagnostics import did_you_mean
+
+    if word not in known:
+        message = f"unknown precision {word!r}; {did_you_mean(word, known)}"
+        raise click.BadParameter(message, param_hint="--precision")
+    return word
 
 
 _DEVICE_HELP = (

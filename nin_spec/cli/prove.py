@@ -11,7 +11,7 @@ import click
 
 from nin_spec.cli import completing
 from nin_spec.cli.help import Command
-from nin_spec.cli.options import device_option, force_option, format_option, tell
+from nin_spec.cli.options import check_precision, device_option, force_option, format_option, tell
 from nin_spec.cli.outputs import FILE, STDOUT, deliver, protect
 from nin_spec.cli.printer import quiet_option
 from nin_spec.cli.progress import clear_line, reporter
@@ -134,14 +134,8 @@ def prove_command(
 
 def _precisions(text: str | None) -> list[str]:
     """The precisions of a list."""
-    from nin_spec.diagnostics import did_you_mean
-
-    found = list(dict.fromkeys(word for word in map(str.strip, (text or "").split(",")) if word))
-    for word in found:
-        if word not in PRECISIONS:
-            message = f"unknown precision {word!r}; {did_you_mean(word, PRECISIONS)}"
-            raise click.BadParameter(message, param_hint="--precision")
-    return found
+    words = dict.fromkeys(word for word in map(str.strip, (text or "").split(",")) if word)
+    return [check_precision(word, PRECISIONS) for word in words]
 
 
 def _checked(device: str, output: str | None, *, force: bool) -> Path | None:

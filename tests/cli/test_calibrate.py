@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
+from answers import answer
 
 import nin_spec as library
 from nin_spec.cli import execute
@@ -54,13 +55,6 @@ def here(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     shutil.copytree(made, tmp_path, dirs_exist_ok=True)
     monkeypatch.chdir(tmp_path)
     return tmp_path
-
-
-def answer(outcome: Any) -> dict[str, Any]:
-    """The JSON that a command printed."""
-    assert outcome.code == 0, outcome.err
-    found: dict[str, Any] = json.loads(outcome.out)
-    return found
 
 
 @pytest.mark.usefixtures("here")

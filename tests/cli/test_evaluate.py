@@ -12,10 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx
 import pytest
 import torch
-from onnx import helper, numpy_helper
+from answers import alter, answer, forget
 from PIL import Image
 
 import nin_spec as library
@@ -58,30 +57,6 @@ def here(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     shutil.copytree(made, tmp_path, dirs_exist_ok=True)
     monkeypatch.chdir(tmp_path)
     return tmp_path
-
-
-def alter(path: Path) -> None:
-    """Other weights in an ONNX file."""
-    proto, random = onnx.load(str(path)), np.random.default_rng(0)
-    for tensor in proto.graph.initializer:
-        array = numpy_helper.to_array(tensor)
-        tensor.CopyFrom(numpy_helper.from_array(array + random.normal(size=array.shape).astype("f4"), tensor.name))
-    onnx.save(proto, str(path))
-
-
-def forget(path: Path, *properties: str) -> None:
-    """An ONNX file without some of its metadata."""
-    proto = onnx.load(str(path))
-    facts = {p.key: p.value for p in proto.metadata_props}
-    helper.set_model_props(proto, {k: v for k, v in facts.items() if k.removeprefix("nin_spec.") not in properties})
-    onnx.save(proto, str(path))
-
-
-def answer(outcome: Any) -> dict[str, Any]:
-    """The JSON that a command printed."""
-    assert outcome.code == 0, outcome.err
-    found: dict[str, Any] = json.loads(outcome.out)
-    return found
 
 
 @pytest.mark.usefixtures("here")

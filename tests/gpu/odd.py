@@ -51,7 +51,7 @@ def lacks(_: Ask, __: Found) -> None:
 
 
 def misspells(_: Ask, __: Found) -> None:
-    """A module of this repository that is not there is no missing package."""
+    """A module of this repository that does not exist, which is not a missing package."""
     importlib.import_module("nin_spec.no_such_module")
 
 

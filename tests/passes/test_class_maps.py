@@ -134,6 +134,15 @@ def test_passes_leave_the_average_last(steps: tuple[ops.Op, ...], passes: tuple[
         assert names[0] is ops.AvgPool2d
 
 
+def test_an_average_of_one_cell_stays() -> None:
+    """It is an identity, which would be dropped; the maps before it are an output all the same."""
+    model = model_of(graph_of(ops.Conv2d(4, (8, 8)), ops.ReLU(), ops.AvgPool2d((1, 1), (1, 1)), ops.Flatten()))
+    made = rewrite(model, maps=True).model
+    assert_same(model, made)
+    assert [type(n.op) for n in made.graph][-2:] == [ops.AdaptiveAvgPool2d, ops.Flatten]
+    assert class_maps(made.graph).size == (1, 1)
+
+
 @few
 @given(specs())
 def test_any_spec_has_maps_whose_mean_is_the_score_or_is_refused(data: dict[str, Any]) -> None:

@@ -76,7 +76,7 @@ def test_an_open_size_may_be_the_kernels(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("more", ["strides = [0, 1]", "strides = [1]", "kernel_shape = [2]", "dilations = [1, -1]"])
 def test_what_is_malformed_is_left_to_onnxruntime(more: str) -> None:
-    """It is no fault of the device."""
+    """It is not a fault of the device."""
     assert found(graph(more=f"pads = [0, 0, 0, 1], {more}")) == ()
 
 
