@@ -7,7 +7,7 @@ goes before it, or nothing.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -16,17 +16,32 @@ import numpy as np
 from nin_spec.exporters.onnx_convolutions import write_conv
 from nin_spec.ir import ops
 from nin_spec.ir.graph import Node
+from nin_spec.ir.op import Op
 from nin_spec.ir.pixels import Affine
 from nin_spec.ir.text import print_op
 from nin_spec.ir.types import Padding
 from nin_spec.passes.changes import Change
-from nin_spec.provider_gaps import ACTIVATIONS, CHANNEL_ORDER, END_PADDING, FRACTIONAL_LRN, LOG_SOFTMAX, LRN, gaps_of
+from nin_spec.provider_gaps import (
+    ACTIVATIONS,
+    CHANNEL_ORDER,
+    END_PADDING,
+    FRACTIONAL_LRN,
+    LOG_SOFTMAX,
+    LRN,
+    POOLED_ACTIVATION,
+    gaps_of,
+)
 
 if TYPE_CHECKING:
     from nin_spec.exporters.onnx_writer import Writer
 
 Lowering = Callable[["Writer", Node], bool]
 """Returns true if it wrote the node; false if the node's own rule is still to be applied."""
+
+_ABSENT = (ops.Dropout, ops.Dropout2d)
+"""No file has them."""
+_FACTORS = (ops.BatchNorm, Affine)
+"""What providers merge into a convolution, or move past a pool."""
 
 
 def lowerings(devices: Iterable[str]) -> tuple[Lowering, ...]:
@@ -123,16 +138,36 @@ def _activations(w: Writer, node: Node) -> bool:
 
     A Max of a value with itself is that value, and the optimiser sees no single consumer there that it could fuse.
     """
-    chain = [earlier for earlier in w.chain if not isinstance(earlier.op, ops.Dropout | ops.Dropout2d)]
-    if not isinstance(node.op, ops.Pointwise) or not chain or not isinstance(chain[-1].op, ops.Pointwise):
+    chain = [earlier.op for earlier in w.chain if not isinstance(earlier.op, _ABSENT)]
+    if not isinstance(node.op, ops.Pointwise) or not chain or not isinstance(chain[-1], ops.Pointwise):
         return False
-    passed = (ops.Pointwise, ops.BatchNorm, Affine)
-    if not isinstance(next((n.op for n in reversed(chain) if not isinstance(n.op, passed)), None), ops.Conv2d):
+    if not _behind(chain, ops.Conv2d, (ops.Pointwise, *_FACTORS)):
         return False
-    if _keeps(chain[-1].op, node.op):
+    if _keeps(chain[-1], node.op):
         w.add("Identity", node)
         return True
     w.add("Max", node, w.value, part="apart")
+    return False
+
+
+def _behind(chain: Sequence[Op], kind: type[Op], passed: tuple[type[Op], ...]) -> Sequence[Op]:
+    """The ops up to the last of a kind, if all that come after it are of the kinds passed; otherwise none."""
+    for at in reversed(range(len(chain))):
+        if isinstance(chain[at], kind):
+            return chain[: at + 1]
+        if not isinstance(chain[at], passed):
+            break
+    return ()
+
+
+def _pooled_activation(w: Writer, node: Node) -> bool:
+    """Keep an activation that falls somewhere from moving before the max pool that it comes after."""
+    if not isinstance(node.op, ops.Pointwise) or node.op.monotone:
+        return False
+    chain = [earlier.op for earlier in w.chain if not isinstance(earlier.op, _ABSENT)]
+    pooled = _behind(chain, ops.MaxPool2d, (ops.Activation, *_FACTORS))
+    if _behind(pooled[:-1], ops.Conv2d, _FACTORS):
+        w.add("Max", node, w.value, part="apart")
     return False
 
 
@@ -172,4 +207,5 @@ _LOWERINGS: dict[str, Lowering] = {
     END_PADDING: _end_padding,
     FRACTIONAL_LRN: _fractional_lrn,
     CHANNEL_ORDER: _shuffle,
+    POOLED_ACTIVATION: _pooled_activation,
 }

@@ -37,6 +37,7 @@ _OPENVINO = "onnxruntime-openvino 1.24.1"
 LRN, LOG_SOFTMAX, ACTIVATIONS, OPSET, FLOAT64 = "LRN", "LogSoftmax", "two activations", "opset 22", "float64"
 END_PADDING = "convolutions padded at the end"
 FRACTIONAL_LRN, CHANNEL_ORDER = "LRN with a fractional k", "channels in another order"
+POOLED_ACTIVATION = "activations after a max pool"
 CEIL_POOLS, COUNTED_ZEROS = "pools in ceil mode", "averages in int8 that count padding"
 NEWEST_OPSET = 21
 """The highest opset of a file for a device with the row `OPSET`."""
@@ -113,6 +114,19 @@ GAPS = (
         "<float[1,6,1,1] weight = {1, 2, 3, 4, 5, 6}, int64[6] order = {0, 3, 1, 4, 2, 5}>"
         "{ maps = Gather <axis = 1> (input, order) scores = Conv (maps, weight) }",
         "a shuffle as Reshape, Transpose, Reshape",
+    ),
+    Gap(
+        POOLED_ACTIVATION,
+        "openvino",
+        "wrong",
+        "between a convolution and a max pool it computes the activation that comes after the pool, also one that falls"
+        " somewhere, such as gelu",
+        _OPENVINO,
+        f"{_OPSETS} pooled (float[1,1,1,2] input) => (float[1,1,1,1] scores)"
+        "<float[1,1,1,1] weight = {1}, float[1] bias = {-3}>"
+        "{ maps = Conv (input, weight, bias) largest = MaxPool <kernel_shape = [1, 2]> (maps)"
+        " gate = Sigmoid (largest) scores = Mul (largest, gate) }",
+        "Max(x, x) between the pool and such an activation",
     ),
     Gap(
         CEIL_POOLS,

@@ -26,7 +26,9 @@ class Activation(Op):
 
 
 class Pointwise(Activation):
-    """An activation of each element by itself, without parameters."""
+    """An activation of each element by itself, without parameters. `monotone` is true if it nowhere falls."""
+
+    monotone: ClassVar[bool] = False
 
     def values(self, xp: Any, x: Any) -> Any:
         """The op's definition: its result for an array `x` of the library `xp`, NumPy or one of its functions."""
@@ -38,6 +40,7 @@ class ReLU(Pointwise):
     """max(x, 0)."""
 
     bounds = (0.0, math.inf)
+    monotone = True
 
     def values(self, xp: Any, x: Any) -> Any:
         return xp.maximum(x, 0)
@@ -47,6 +50,7 @@ class ReLU(Pointwise):
 class LeakyReLU(Pointwise):
     """x where positive, `slope` x elsewhere."""
 
+    monotone = True
     slope: float = 0.01
 
     def values(self, xp: Any, x: Any) -> Any:
@@ -68,6 +72,7 @@ class PReLU(Activation):
 class ELU(Pointwise):
     """x where positive, alpha (exp x - 1) elsewhere."""
 
+    monotone = True
     alpha: float = 1.0
 
     def values(self, xp: Any, x: Any) -> Any:
@@ -117,6 +122,7 @@ class Sigmoid(Pointwise):
     """1 / (1 + exp -x)."""
 
     bounds = (0.0, 1.0)
+    monotone = True
 
     def values(self, xp: Any, x: Any) -> Any:
         return 1 / (1 + xp.exp(-x))
@@ -127,6 +133,7 @@ class Tanh(Pointwise):
     """Hyperbolic tangent."""
 
     bounds = (-1.0, 1.0)
+    monotone = True
 
     def values(self, xp: Any, x: Any) -> Any:
         return xp.tanh(x)

@@ -10,47 +10,32 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from nin_spec.runtime.model_file import read_model
+from nin_spec.runtime.upstream import MERGED, behind, makers_of
 
 if TYPE_CHECKING:
-    from onnx import ModelProto, NodeProto
+    from onnx import ModelProto
 
 FUSION = "ConvActivationFusion"
 """The optimiser's name in onnxruntime (core/optimizer/conv_activation_fusion.h)."""
 PAD_FUSION = "Pad_Fusion"
 """The same (core/optimizer/pad_fusion.h)."""
 
-_ACTIVATIONS = {
+ACTIVATIONS = {
     *("Relu", "LeakyRelu", "Sigmoid", "Tanh", "Clip", "HardSigmoid", "HardSwish", "Elu", "Gelu", "Softplus", "Erf"),
     *("Mish", "Selu", "Celu", "Swish", "Softsign", "ThresholdedRelu", "QuickGelu", "FastGelu", "BiasGelu"),
 }
-_PASSED = {"Identity", "Dropout", "Cast", "Mul", "Add", "Sub", "Div", "BatchNormalization"}
-"""What optimisations remove, or merge with an activation or a convolution."""
 
 
 def harmful(source: bytes | str) -> list[str]:
     """The optimisers to be disabled for a file: if an activation may follow another, or a convolution a Pad."""
     proto = read_model(source)
-    found = {FUSION: _follows(proto, _ACTIVATIONS, _ACTIVATIONS), PAD_FUSION: _follows(proto, {"Conv"}, {"Pad"})}
+    found = {FUSION: _follows(proto, ACTIVATIONS, ACTIVATIONS), PAD_FUSION: _follows(proto, {"Conv"}, {"Pad"})}
     return [name for name, there in found.items() if there]
 
 
 def _follows(proto: ModelProto, later: set[str], earlier: set[str]) -> bool:
     """True if a value of the earlier operators reaches a later one through nothing but arithmetic by element."""
-    makers = {value: node for node in proto.graph.node for value in node.output}
-    return any(_behind(node, makers, earlier) for node in proto.graph.node if node.op_type in later)
-
-
-def _behind(node: NodeProto, makers: dict[str, NodeProto], earlier: set[str]) -> bool:
-    """True if what a node takes comes from one of these operators."""
-    todo, seen = list(node.input), set[str]()
-    while todo:
-        value = todo.pop()
-        maker = makers.get(value)
-        if maker is None or value in seen:
-            continue
-        seen.add(value)
-        if maker.op_type in earlier:
-            return True
-        if maker.op_type in _PASSED:
-            todo += maker.input
-    return False
+    makers, nodes = makers_of(proto), proto.graph.node
+    return any(
+        behind(node, makers, lambda at: at.op_type in earlier, MERGED) for node in nodes if node.op_type in later
+    )

@@ -8,13 +8,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from nin_spec.provider_gaps import CEIL_POOLS, CHANNEL_ORDER, COUNTED_ZEROS, FRACTIONAL_LRN
+from nin_spec.provider_gaps import CEIL_POOLS, CHANNEL_ORDER, COUNTED_ZEROS, FRACTIONAL_LRN, POOLED_ACTIVATION
+from nin_spec.runtime.fusions import ACTIVATIONS
 from nin_spec.runtime.model_file import read_model
+from nin_spec.runtime.upstream import MERGED, behind, makers_of
 
 if TYPE_CHECKING:
     from onnx import ModelProto, NodeProto
 
 _POOLS = {"AveragePool", "MaxPool"}
+_FALLING = {"Abs", "FastGelu", "Gelu", "HardSwish", "Mish", "QuickGelu", "Swish"}
+"""Activations that are not monotone."""
+_BY_ELEMENT = {*MERGED, *ACTIVATIONS, "Neg", "QuantizeLinear", "DequantizeLinear"}
 
 
 def faults(source: bytes | str) -> tuple[str, ...]:
@@ -22,8 +27,26 @@ def faults(source: bytes | str) -> tuple[str, ...]:
     proto = read_model(source)
     orders = _orders(proto)
     quantised = {value for node in proto.graph.node if node.op_type == "DequantizeLinear" for value in node.output}
-    found = (_fault(node, orders, quantised) for node in proto.graph.node)
+    found = [_fault(node, orders, quantised) for node in proto.graph.node]
+    if _falls_after_a_pool(proto):
+        found.append(POOLED_ACTIVATION)
     return tuple(dict.fromkeys(name for name in found if name))
+
+
+def _falls_after_a_pool(proto: ModelProto) -> bool:
+    """True if a max pool of a convolution's maps is followed by an activation that may fall: x times a gate of x."""
+    makers = makers_of(proto)
+
+    def pooled(node: NodeProto) -> bool:
+        return node.op_type == "MaxPool" and behind(node, makers, lambda at: at.op_type == "Conv", _BY_ELEMENT)
+
+    def falls(node: NodeProto) -> bool:
+        computed = {value for value in node.input if value in makers and makers[value].op_type != "Constant"}
+        slope = next((a.f for a in node.attribute if a.name == "alpha"), 0.0)
+        gated = node.op_type == "Mul" and len(computed) > 1
+        return node.op_type in _FALLING or gated or (node.op_type == "LeakyRelu" and slope < 0)
+
+    return any(falls(node) and behind(node, makers, pooled, _BY_ELEMENT) for node in proto.graph.node)
 
 
 def _fault(node: NodeProto, orders: dict[str, list[int]], quantised: set[str]) -> str:

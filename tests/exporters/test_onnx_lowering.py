@@ -139,6 +139,40 @@ def test_only_what_the_optimiser_would_fuse_is_parted(before: list[ops.Op], part
     assert ("Max" in close(graph, pictures(2, 3, 5, 6), without="fold_batch_norm")) == parted
 
 
+POOL = ops.MaxPool2d((2, 2), (1, 1))
+
+
+@pytest.mark.parametrize(
+    ("before", "parted"),
+    [
+        ([ops.Conv2d(4, (1, 1)), POOL], True),
+        ([ops.Conv2d(4, (1, 1)), ops.BatchNorm(), ops.Dropout(0.5), POOL, ops.BatchNorm()], True),
+        ([ops.Conv2d(4, (1, 1)), POOL, ops.Tanh()], True),
+        ([ops.Conv2d(4, (1, 1)), ops.Tanh(), POOL], False),
+        ([ops.Conv2d(4, (1, 1)), POOL, POOL], False),
+        ([ops.Conv2d(4, (1, 1)), ops.AvgPool2d((2, 2), (1, 1))], False),
+        ([POOL], False),
+        ([], False),
+    ],
+    ids=str,
+)
+def test_activations_after_a_max_pool(before: list[ops.Op], parted: bool) -> None:  # noqa: FBT001
+    """Those that fall somewhere are kept behind a max pool of a convolution's maps; the others need nothing."""
+    falling = [op for op in POINTWISE if not op.monotone]
+    assert falling
+    for op in POINTWISE:
+        graph = chain(*before, op, ops.AdaptiveAvgPool2d(), ops.Flatten())
+        found = close(graph, pictures(2, 3, 5, 6, scale=3), without="fold_batch_norm")
+        assert ("Max" in found) == (parted and op in falling), op
+
+
+@pytest.mark.parametrize("op", POINTWISE, ids=repr)
+def test_what_is_monotone_never_falls(op: ops.Pointwise) -> None:
+    """And what is not falls somewhere."""
+    values = op.values(np, np.linspace(-30, 30, 20_001))
+    assert op.monotone == bool((np.diff(values) >= -1e-12).all())
+
+
 END = Padding(bottom=2, right=1)
 
 

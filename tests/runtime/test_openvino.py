@@ -272,12 +272,13 @@ def test_shipped_networks_meet_no_fault(name: str) -> None:
 
 
 def test_what_is_no_fault_passes() -> None:
-    """A whole k, an order that is its own inverse, a pool without ceil mode, an average that counts no padding."""
+    """A whole k, an order that is its own inverse, a pool without ceil mode, an average without padding or gated."""
     texts = {
         "bias = 1.5": "bias = 2.0",
         "{0, 3, 1, 4, 2, 5}": "{0, 4, 2, 3, 1, 5}",
         " ceil_mode = 1": " ceil_mode = 0",
         "count_include_pad = 1": "count_include_pad = 0",
+        "MaxPool": "AveragePool",
     }
     for gap in ROWS:
         text = gap.graph
