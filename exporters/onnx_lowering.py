@@ -29,6 +29,7 @@ from nin_spec.provider_gaps import (
     LOG_SOFTMAX,
     LRN,
     POOLED_ACTIVATION,
+    SMALL_VALUES,
     gaps_of,
 )
 
@@ -200,6 +201,61 @@ def _end_padding(w: Writer, node: Node) -> bool:
     return True
 
 
+def _small_values(w: Writer, node: Node) -> bool:
+    """Write tanh and elu by the first terms of their series near 0, where a GPU's exp(x) - 1 and tanh lose digits.
+
+    At the bound the terms left out are below 1e-7 of the result, and the device's own error is below 3e-6 of it.
+    """
+    match node.op:
+        case ops.Tanh():
+            _tanh(w, node)
+        case ops.ELU(alpha):
+            _elu(w, node, alpha)
+        case _:
+            return False
+    return True
+
+
+def _tanh(w: Writer, node: Node) -> None:
+    """Write x + x (-x^2 / 3 + 2 x^4 / 15) where |x| < 0.1."""
+    x = w.value
+    w.add("Abs", node, part="size")
+    near = w.add("Less", node, w.constant(f"{node.name}/bound", np.array(0.1)), part="near")
+    w.value = x
+    far = w.add("Tanh", node, part="far")
+    w.value = x
+    square = w.add("Mul", node, x, part="square")
+    w.add("Mul", node, w.constant(f"{node.name}/fifth", np.array(2 / 15)), part="term2")
+    w.add("Sub", node, w.constant(f"{node.name}/third", np.array(1 / 3)), part="term1")
+    w.add("Mul", node, square, part="terms")
+    w.add("Mul", node, x, part="bend")
+    series = w.add("Add", node, x, part="series")
+    w.value = near
+    w.add("Where", node, series, far)
+
+
+def _elu(w: Writer, node: Node, alpha: float) -> None:
+    """Write max(x, 0) + alpha (exp(m) - 1) with m = min(x, 0), and m + m^2 / 2 + m^3 / 6 + m^4 / 24 where m > -0.05."""
+    x, one = w.value, w.constant(f"{node.name}/one", np.array(1.0))
+    positive = w.add("Relu", node, part="positive")
+    w.value = x
+    m = w.add("Sub", node, positive, part="negative")
+    near = w.add("Greater", node, w.constant(f"{node.name}/bound", np.array(-0.05)), part="near")
+    w.value = m
+    w.add("Exp", node, part="exp")
+    far = w.add("Sub", node, one, part="far")
+    w.value = m
+    for divisor in (4, 3, 2):
+        w.add("Mul", node, w.constant(f"{node.name}/over{divisor}", np.array(1 / divisor)), part=f"share{divisor}")
+        w.add("Add", node, one, part=f"sum{divisor}")
+        w.add("Mul", node, m, part=f"series{divisor}")
+    series = w.value
+    w.value = near
+    w.add("Where", node, series, far, part="bent")
+    w.add("Mul", node, w.constant(f"{node.name}/alpha", np.array(alpha)), part="scaled")
+    w.add("Add", node, positive)
+
+
 _LOWERINGS: dict[str, Lowering] = {
     LRN: _lrn,
     LOG_SOFTMAX: _log_softmax,
@@ -208,4 +264,5 @@ _LOWERINGS: dict[str, Lowering] = {
     FRACTIONAL_LRN: _fractional_lrn,
     CHANNEL_ORDER: _shuffle,
     POOLED_ACTIVATION: _pooled_activation,
+    SMALL_VALUES: _small_values,
 }

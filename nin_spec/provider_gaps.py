@@ -35,7 +35,7 @@ _OPSETS = '<ir_version: 8, opset_import: ["" : 17]>'
 _OPENVINO = "onnxruntime-openvino 1.24.1"
 
 LRN, LOG_SOFTMAX, ACTIVATIONS, OPSET, FLOAT64 = "LRN", "LogSoftmax", "two activations", "opset 22", "float64"
-END_PADDING = "convolutions padded at the end"
+END_PADDING, SMALL_VALUES = "convolutions padded at the end", "activations of small numbers"
 FRACTIONAL_LRN, CHANNEL_ORDER = "LRN with a fractional k", "channels in another order"
 POOLED_ACTIVATION = "activations after a max pool"
 CEIL_POOLS, COUNTED_ZEROS = "pools in ceil mode", "averages in int8 that count padding"
@@ -83,6 +83,17 @@ GAPS = (
         "<float[1,1,1,2] weight = {1, 2}>"
         "{ scores = Conv <pads = [0, 0, 0, 1]> (input, weight) }",
         "Pad and Max(x, x) before it, which the optimiser does not merge",
+    ),
+    Gap(
+        SMALL_VALUES,
+        "webgpu",
+        "wrong",
+        "tanh and elu of small numbers are 1e-7 off, so that few of their digits are right",
+        "onnxruntime-ep-webgpu 0.4.0 in onnxruntime 1.31.1",
+        f"{_OPSETS} small (float[1,1,1,4] input) => (float[1,1,1,4] scores)"
+        "<float little = {0.000001}, float much = {1000000}>"
+        "{ small = Mul (input, little) bent = Tanh (small) scores = Mul (bent, much) }",
+        "the first terms of their series near 0, chosen by Where",
     ),
     Gap(
         OPSET,

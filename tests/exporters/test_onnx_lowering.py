@@ -166,6 +166,18 @@ def test_activations_after_a_max_pool(before: list[ops.Op], parted: bool) -> Non
         assert ("Max" in found) == (parted and op in falling), op
 
 
+@pytest.mark.parametrize("scale", [1e-6, 1e-3, 0.05, 0.1, 1.0, 30.0])
+@pytest.mark.parametrize("op", [ops.Tanh(), ops.ELU(), ops.ELU(0.7)], ids=repr)
+def test_activations_of_small_numbers(op: ops.Pointwise, scale: float) -> None:
+    """As exact as the numbers themselves, at every size."""
+    graph = chain(op, shape=(1, 20, 25))
+    x = (np.linspace(-1, 1, 500) * scale).reshape(1, 1, 20, 25).astype(np.float32)
+    data = export(model_of(graph), lower_for="webgpu")
+    wanted = op.values(np, x.astype(np.float64))
+    tolerance = 3e-7 if scale < 0.05 else 4e-6
+    np.testing.assert_allclose(run(data, x), wanted, rtol=tolerance)
+
+
 @pytest.mark.parametrize("op", POINTWISE, ids=repr)
 def test_what_is_monotone_never_falls(op: ops.Pointwise) -> None:
     """And what is not falls somewhere."""
@@ -226,7 +238,7 @@ def test_what_changed_is_reported() -> None:
     assert told.name == "for webgpu"
     assert [(c.node, c.span.line if c.span else 0, c.what) for c in told.changes] == [
         ("blocks.0.norms.0", 6, f"LocalResponseNorm({LRN}) written as Mul, Mul, Transpose, AveragePool, {REST}"),
-        ("blocks.1.activation", 7, "Tanh() after Max"),
+        ("blocks.1.activation", 7, f"Tanh() written as Max, Abs, Less, Tanh, {TERMS}"),
         ("head.output", 8, "LogSoftmax() written as ReduceMax, Sub, Exp, ReduceSum, Log, Sub"),
     ]
     (*_, idle) = make(nin_spec.compile("nin_digits").initialise(), "onnx", {"lower_for": "webgpu"}).passes
@@ -234,6 +246,7 @@ def test_what_changed_is_reported() -> None:
 
 
 LRN = "size=3, alpha=0.0001, beta=0.75, k=1.0"
+TERMS = "Mul, Mul, Sub, Mul, Mul, Add, Where"
 REST = "Transpose, Add, Log, Mul, Exp, Mul"
 SPEC = """\
 spec: 1
