@@ -76,9 +76,14 @@ def _first_wrong(graph: Graph, opset: int, runtime: Runtime) -> Node | None:
 
 
 def _is_right(node: Node, opset: int, runtime: Runtime, *, open_size: bool) -> bool:
+    return any(runtime.computes(form, opset) for form in _forms(node, open_size=open_size))
+
+
+def _forms(node: Node, *, open_size: bool) -> list[str]:
+    """The forms in which a node can be written, of which a runtime has to compute one."""
     if isinstance(node.op, ops.Pool2d):
-        return any(runtime.computes(way.form, opset) for way in ways(node, open_size=open_size))
-    return runtime.computes(form_of(node.op, open_size=open_size), opset)
+        return [way.form for way in ways(node, open_size=open_size)]
+    return [form_of(node.op, open_size=open_size)]
 
 
 def _refused(graph: Graph, target: Target, opset: int, asked: int | None) -> ExportError:
@@ -123,7 +128,8 @@ def where_wrong(graph: Graph, opset: int, target: Target | None) -> Iterator[str
         return
     known = readers(opset, None)
     for node in graph:
-        names = [row.name for row in known if not _is_right(node, opset, row, open_size=graph.open_size)]
+        forms = _forms(node, open_size=graph.open_size)
+        names = [row.name for row in known if not any(row.computes(form, opset) for form in forms)]
         if names:
             releases = f"{names[0]} to {names[-1]}" if len(names) > 1 else names[0]
             yield f"onnxruntime {releases} computes {node.name} incorrectly: to export for it, pass --target"

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from nin_spec.diagnostics import Code, ParityError
+from nin_spec.exporter import Exporter, artifact_of, check_options, find
 from nin_spec.importers.chain import Array, reading
 from nin_spec.model import Model, Preprocessing
 
@@ -95,7 +97,7 @@ def _compared(  # noqa: PLR0913 what a comparison is made of
     x: Array, ours: Compute, theirs: Compute, name: str, tolerance: float, *, first: bool
 ) -> float:
     """The largest difference of a batch, whose first picture must give finite numbers if it is the `first` batch."""
-    mine, wanted = ours(x).reshape(len(x), -1), theirs(x).reshape(len(x), -1)
+    mine, wanted = _by_picture(ours(x), len(x)), _by_picture(theirs(x), len(x))
     if mine.shape != wanted.shape:
         raise differs(name, float("inf"))
     finite = np.isfinite(wanted).all(axis=1) | (first & (np.arange(len(x)) == 0))
@@ -105,6 +107,11 @@ def _compared(  # noqa: PLR0913 what a comparison is made of
         if (bad & ~(found <= _AMPLIFIED * rounding)).any():
             raise differs(name, float(found[bad].max()))
     return float(found[finite].max(initial=0.0))
+
+
+def _by_picture(found: Array, count: int) -> Array:
+    """A result as (N, F); as it is where its rows are not the pictures."""
+    return found.reshape(count, -1) if count == 1 or found.shape[:1] == (count,) else found
 
 
 def _rounding(x: Array, function: Compute, known: Array) -> Array:
@@ -142,11 +149,17 @@ def outputs(model: Model, x: Array) -> Array:
 
 
 def exported(model: Model, **options: Any) -> bytes:
-    """Our own export of a model, in its own numbers."""
-    from nin_spec.exporter import make
-
-    (data,) = make(model, "onnx", {"dtype": model.graph.input.dtype, **options}).files.values()
+    """Our own export of a model, in its own dtype unless `options` has another. Raises ExportError."""
+    exporter = _onnx_exporter()
+    checked = check_options(exporter, {"dtype": model.graph.input.dtype, **options})
+    (data,) = artifact_of(exporter, model, checked).files.values()
     return data
+
+
+@cache
+def _onnx_exporter() -> Exporter:
+    """The exporter of the proofs. Found once: its entry point is looked up in every installed package."""
+    return find("onnx")
 
 
 _FAILED = "the model doesn't run"

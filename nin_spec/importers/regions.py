@@ -1,8 +1,8 @@
 """A region of a graph as one function, with the constants that it reads; and the inputs that it is tried on.
 
-What a function is, is known by its values only where it was tried. So it is tried from 1e-3 to 1e4 and on either
+What a function is, is known by its values only where it was tried. So it is tried from 1e-3 to 1e12 and on either
 side of zero, on bright and on dark maps, and at the breakpoints that its own constants suggest: a clip at 20
-or a threshold at 500 acts there. And each of its constants must act somewhere on these inputs: one that acts
+or a threshold at 500 acts there. And each use of its constants must act somewhere on these inputs: one that acts
 nowhere may act beyond them.
 """
 
@@ -27,11 +27,13 @@ class Compute(Protocol):
         """The function's values."""
 
 
-SMALLEST, LARGEST = 1e-3, 1e4
-"""Magnitudes of the inputs that a function is tried on."""
-UNBOUNDED = 1e30
+SMALLEST, LARGE, LARGEST = 1e-3, 1e4, 1e12
+"""Magnitudes of the inputs that a function is tried on: usual ones end at `LARGE`. The largest has a finite cube."""
+UNBOUNDED = 3.4e38
 """A bound beyond this is none: exporters write float's own limits where a clip is open."""
 _BREAKPOINTS = 64
+_FEW = 16
+"""Constants whose products, sums and differences are tried, too, and not their ratios alone."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +64,7 @@ class Region:
         for name, function in self.altered():
             acts: Any = False
             for x, y in known:
-                acts = acts | _acts(function(x), y)
+                acts = acts | _acts(function(x), y, self.constants[name].shape)
                 if np.all(acts):
                     break
             else:
@@ -70,14 +72,15 @@ class Region:
         return None
 
 
-def _acts(changed: Array, y: Array) -> Any:
-    """By channel, whether two results differ."""
+def _acts(changed: Array, y: Array, shape: tuple[int, ...]) -> Any:
+    """By channel, whether two results differ; by cell, where a constant of this shape has a number for each."""
     if changed.shape != y.shape or y.ndim < 2:
         return changed.shape != y.shape or not np.array_equal(changed, y)
     with np.errstate(invalid="ignore"):
         apart = np.abs(changed.astype(np.float64) - y) > 1e-6 * np.maximum(np.abs(y), 1e-3)
     apart |= np.isfinite(changed) != np.isfinite(y)
-    return apart.any(tuple(axis for axis in range(y.ndim) if axis != 1))
+    own = {axis for axis in range(2, y.ndim) if len(shape) == y.ndim and shape[axis] == y.shape[axis]}
+    return apart.any(tuple(axis for axis in range(y.ndim) if axis != 1 and axis not in own))
 
 
 def plain_input(shape: tuple[int, ...]) -> Array:
@@ -91,33 +94,44 @@ def inputs(shape: tuple[int, ...], constants: Mapping[str, Array], *, few: bool 
     `few` leaves out what a function that takes long need not be shown twice.
     """
     rng = np.random.default_rng(1)
-    spread = 10 ** rng.uniform(np.log10(SMALLEST), np.log10(LARGEST), shape)
-    signed = spread * rng.choice([-1.0, 1.0], shape)
+    sign = rng.choice([-1.0, 1.0], shape)
+    signed, far = sign * _spread(rng, SMALLEST, LARGE, shape), sign * _spread(rng, LARGE, LARGEST, shape)
     normal = rng.standard_normal(shape)
     if few:
-        bright = [sign * np.abs(normal) * scale for sign, scale in ((1.0, 300.0), (-1.0, 300.0), (1.0, LARGEST))]
-        found = [plain_input(shape), _with_breakpoints(signed, constants, rng), *bright, rng.uniform(0, 255, shape)]
+        bright = [side * np.abs(normal) * scale for side, scale in ((1.0, 300.0), (-1.0, 300.0), (1.0, LARGE))]
+        breaking = _with_breakpoints(signed, constants, rng)
+        found = [plain_input(shape), breaking, *bright, far, rng.uniform(0, 255, shape)]
         return [x.astype(np.float32) for x in found]
     found = [
         plain_input(shape),
         signed,
         _with_breakpoints(signed, constants, rng),
-        *(normal * scale for scale in (SMALLEST, 30.0, LARGEST)),
-        *(sign * np.abs(normal) * scale for sign in (1.0, -1.0) for scale in (1.0, 300.0, LARGEST)),
+        far,
+        *(normal * scale for scale in (SMALLEST, 30.0, LARGE)),
+        *(side * np.abs(normal) * scale for side in (1.0, -1.0) for scale in (1.0, 300.0, LARGE, LARGEST)),
         rng.uniform(0, 255, shape).round(),
         *(np.full(shape, level) for level in (0.0, 1.0, 255.0)),
     ]
     return [x.astype(np.float32) for x in found]
 
 
+def _spread(rng: np.random.Generator, low: float, high: float, shape: tuple[int, ...]) -> Array:
+    """Positive values of every magnitude between two."""
+    found: Array = 10 ** rng.uniform(np.log10(low), np.log10(high), shape)
+    return found
+
+
 def _with_breakpoints(x: Array, constants: Mapping[str, Array], rng: np.random.Generator) -> Array:
-    """`x` with half of its cells at breakpoints: at constants and their ratios, and closely beside them."""
+    """`x` with half of its cells at breakpoints: at constants and what two of them make, and closely beside them."""
     numbers = np.concatenate([np.empty(0), *(value.reshape(-1)[:_BREAKPOINTS] for value in constants.values())])
     numbers = np.unique(np.abs(numbers[np.isfinite(numbers) & (np.abs(numbers) < UNBOUNDED)]))[:_BREAKPOINTS]
     if not numbers.size:
         return x
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        points = np.unique(np.concatenate([numbers, (numbers[:, None] / numbers).reshape(-1), np.diff(numbers)]))
+        made = [numbers[:, None] / numbers]
+        if numbers.size <= _FEW:
+            made += [numbers[:, None] * numbers, numbers[:, None] + numbers, numbers[:, None] - numbers]
+        points = np.unique(np.concatenate([numbers, np.diff(numbers), *(two.reshape(-1) for two in made)]))
     points = points[np.isfinite(points) & (points < UNBOUNDED)]
     beside = rng.choice([1.0, 1 - 1e-3, 1 + 1e-3], x.shape) * rng.choice([-1.0, 1.0], x.shape)
     return np.where(rng.random(x.shape) < 0.5, rng.choice(points, x.shape) * beside, x)

@@ -75,6 +75,8 @@ class PassChanges:
 
 def changes_of(name: str, before: Model, after: Model) -> PassChanges:
     """What the pass of that name did."""
+    if after is before:
+        return PassChanges(name, (), Saved())
     old, new = cost(before.graph), cost(after.graph)
     saved = Saved(
         old.macs - new.macs,

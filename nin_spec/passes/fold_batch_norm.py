@@ -19,6 +19,8 @@ from nin_spec.passes.layers import Layer, affine_of, after, before, layers_of, m
 
 def fold_batch_norm(model: Model) -> Model:
     """The model with batch norm folded where possible."""
+    if not any(isinstance(node.op, ops.BatchNorm) for node in model.graph):
+        return model
     done: list[Layer] = []
     for layer in layers_of(model):
         done = _backwards(done, layer) or _forwards(done, layer) or [*done, layer]

@@ -68,6 +68,13 @@ def _acts_on_rows(node: NodeProto, source: Constants, rank: int | None) -> bool:
     match node.op_type:
         case "Gather" | "Split":
             return _is_first(given.get("axis", 0), rank)
+        case "Flatten":
+            return _is_first(given.get("axis", 1), rank)
+        case "Softmax" | "LogSoftmax":
+            return _is_first(given.get("axis", -1), rank)
+        case kind if kind.startswith("Reduce"):
+            axes = numbers("axes", 1)
+            return any(_is_first(axis, rank) for axis in axes) or not (axes or given.get("noop_with_empty_axes"))
         case "Transpose":
             return bool(given.get("perm", [1])[0] != 0)
         case "Reshape":
@@ -143,11 +150,15 @@ def _depends(node: NodeProto) -> Exception:
 Kind = Literal["numbers", "filled"]
 Sizes = dict[str, Kind]
 """Values of a region that depend on shapes alone: `numbers` of a shape, or an array that is `filled` to one."""
-_FILLS = frozenset({"ConstantOfShape", "Expand"})
 _ROW_BY_ROW = frozenset({
     *("Identity", "Pad", "AveragePool", "Slice", "Add", "Sub", "Mul", "Div", "Cast", "Pow", "Sqrt", "Reciprocal"),
 })  # fmt: skip
 """Operators that keep the rows of a filled array apart: it has as many as the batch, and all are equal."""
+_SHAPED = frozenset({
+    *("Reshape", "Expand", "Slice", "Pad", "Split", "Squeeze", "Unsqueeze", "Gather"),
+    *("ReduceMax", "ReduceMin", "ReduceMean", "ReduceSum", "ReduceSumSquare", "ReduceLogSumExp"),
+})  # fmt: skip
+"""Operators whose inputs but the first say where numbers go, and are none of the numbers."""
 
 
 def kind_of_size(node: NodeProto, sizes: Sizes, *, is_open: bool) -> Kind:
@@ -155,12 +166,13 @@ def kind_of_size(node: NodeProto, sizes: Sizes, *, is_open: bool) -> Kind:
     read = {k: sizes[name] for k, name in enumerate(node.input) if name in sizes}
     if node.op_type in {"Shape", "Size"}:
         return "numbers"
-    if node.op_type in _FILLS:
+    if node.op_type == "ConstantOfShape" or (node.op_type == "Expand" and 0 not in read):
         return "filled"
     if "filled" in read.values():
         if is_open and (node.op_type not in _ROW_BY_ROW or "numbers" in read.values()):
             raise _depends(node)
-        return "filled"
+        mixed = any(kind == "numbers" and not _is_shape(node, k) for k, kind in read.items())
+        return "numbers" if mixed else "filled"
     moved = node.op_type in {"Concat", "Mul"} or (node.op_type in _MOVES and set(read) == {0})
     if is_open and not moved and not (node.op_type == "Cast" and attributes(node).get("to") in _INTEGERS):
         raise _depends(node)
@@ -168,10 +180,22 @@ def kind_of_size(node: NodeProto, sizes: Sizes, *, is_open: bool) -> Kind:
 
 
 def refuse_sizes(node: NodeProto, sizes: Sizes, *, is_open: bool) -> None:
-    """Raises ForeignModelError where a node computes with the numbers of an open shape: all but a Reshape to it."""
+    """Raises ForeignModelError where a node computes with the numbers of a shape.
+
+    It may reshape to an open one, and use those of a fixed one for shapes, axes and indices.
+    """
     for k, name in enumerate(node.input):
-        if is_open and sizes.get(name) == "numbers" and (node.op_type, k) not in {("Reshape", 1), ("Expand", 1)}:
+        if sizes.get(name) != "numbers":
+            continue
+        if is_open and (node.op_type, k) not in {("Reshape", 1), ("Expand", 1)}:
             raise _depends(node)
+        if not _is_shape(node, k):
+            raise refusal(label(node), "it computes with the size of its maps, which no layer of the language does")
+
+
+def _is_shape(node: NodeProto, k: int) -> bool:
+    """Whether a node's input `k` is a shape, an axis or an index."""
+    return k > 0 and node.op_type in _SHAPED
 
 
 # ------------------------------------------------------------------ the axes of a value inside a region

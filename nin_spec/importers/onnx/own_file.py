@@ -19,6 +19,7 @@ from nin_spec.importers.decompiler.decompile import Imported, decompile
 from nin_spec.importers.onnx.file import Source
 from nin_spec.importers.onnx.same_graph import first_difference
 from nin_spec.importers.onnx.unfolding import spec_weights
+from nin_spec.importers.proof import exported
 from nin_spec.ir.types import DType
 from nin_spec.language.emit import emit
 from nin_spec.language.load import loads
@@ -154,11 +155,10 @@ def _export(model: Model, options: dict[str, Any], precision: str) -> ModelProto
     """The file that the model exports to. Raises ForeignModelError where it can't be one of these options."""
     import onnx
 
-    from nin_spec.exporter import make
     from nin_spec.precision.float16 import to_float16
 
     try:
-        (data,) = make(model, "onnx", options).files.values()
+        data = exported(model, **options)
         if precision == "float16":
             data, _ = to_float16(data)
     except ExportError as error:

@@ -14,7 +14,7 @@ from nin_spec.importers.budget import COMPILED
 from nin_spec.importers.chain import Chain, reading, refusal
 from nin_spec.importers.onnx.evaluate import label
 from nin_spec.importers.onnx.openness import Sizes, kind_of_size, refuse_open, refuse_rows, refuse_sizes
-from nin_spec.importers.onnx.regions import hinted_by, region_of, tell_shapes, unknowable
+from nin_spec.importers.onnx.regions import OF_SIZES, hinted_by, region_of, tell_shapes, unknowable
 from nin_spec.importers.onnx.rulebook import Rule
 from nin_spec.importers.onnx.rules import RULES
 from nin_spec.importers.onnx.walk import Walk
@@ -155,7 +155,7 @@ def _unknowable(walk: Walk, node: NodeProto, sizes: Sizes) -> str | None:
     is_open = bool(walk.open_axes.any())
     if node.op_type in {"Shape", "Size"} or {*node.input} <= {*walk.source.constants, *sizes, ""}:
         sizes.update(dict.fromkeys(node.output, kind_of_size(node, sizes, is_open=is_open)))
-        return None
+        return None if node.op_type in OF_SIZES else unknowable(node)
     refuse_sizes(node, sizes, is_open=is_open)
     if walk.open_batch:
         refuse_rows(node, walk.source, len(walk.shape) if node.input and node.input[0] == walk.value else None)

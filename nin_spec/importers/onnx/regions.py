@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -31,6 +33,8 @@ _ACROSS = frozenset({
     *("LogSoftmax", "MaxPool", "AveragePool", "GlobalAveragePool", "GlobalMaxPool", "Pad", "Shape", "CastLike"),
     "LpPool",
 })  # fmt: skip
+OF_SIZES = frozenset({"Shape", "Size", "ConstantOfShape", "Range", "ReduceProd", "Floor", "Ceil", "Mod", "Cast"})
+"""What a region may compute of shapes alone, besides."""
 _WINDOWED = ("AveragePool", "LpPool")
 """Pools that may be part of how another pool, or a response norm, is written."""
 
@@ -48,10 +52,10 @@ def unknowable(node: NodeProto) -> str | None:
 
 def region_of(walk: Walk, nodes: Sequence[NodeProto], result: str) -> Region:
     """The nodes as a function of (N, C, H, W), or of features."""
-    held = list(nodes)
     last = walk.channels_last
     source, value = walk.source, walk.value
-    known = source.constants
+    held, constants = _uses(nodes, source.constants)
+    known = source.constants | constants
 
     def compute(x: Array, changed: Mapping[str, Array]) -> Array:
         values = {**known, **changed, value: x.transpose(0, 2, 3, 1) if last and x.ndim == 4 else x}
@@ -61,10 +65,25 @@ def region_of(walk: Walk, nodes: Sequence[NodeProto], result: str) -> Region:
         found: Array = values[result]
         return found.transpose(0, 3, 1, 2) if last and found.ndim == 4 else found
 
-    read = {name for node in held for name in node.input if name in known and known[name].dtype.kind == "f"}
-    constants = {name: known[name] for name in sorted(read)}
     pointwise = all(node.op_type in _POINTWISE for node in held) and all(map(_is_column, constants.values()))
-    return Region(compute, constants | _numbers(held), pointwise)
+    return Region(compute, constants | _numbers(held, source.opset), pointwise)
+
+
+def _uses(nodes: Sequence[NodeProto], known: Mapping[str, Array]) -> tuple[list[NodeProto], dict[str, Array]]:
+    """The nodes, and the constants of numbers that they read, each use of one under a name of its own.
+
+    A constant that acts in one place may wait in another.
+    """
+    count = Counter(name for node in nodes for name in node.input if name in known and known[name].dtype.kind == "f")
+    held, constants = [], {name: known[name] for name in sorted(count) if count[name] == 1}
+    for node in nodes:
+        if any(count[name] > 1 for name in node.input):
+            made = type(node).FromString(node.SerializeToString())
+            made.input[:] = [f"{name} in {label(node)}" if count[name] > 1 else name for name in node.input]
+            constants |= {new: known[old] for new, old in zip(made.input, node.input, strict=True) if new != old}
+            node = made  # noqa: PLW2901 the same, but for names
+        held.append(node)
+    return held, constants
 
 
 def hinted_by(walk: Walk, nodes: Sequence[NodeProto], constants: Mapping[str, Array]) -> list[Hinted]:
@@ -100,25 +119,45 @@ def _is_column(constant: Array) -> bool:
     return constant.size == 1 or (constant.ndim >= 3 and constant.shape[-2:] == (1, 1))
 
 
-def _numbers(nodes: Sequence[NodeProto]) -> dict[str, Array]:
-    """The attributes that are numbers, by `node.attribute`; without the value of a Pad that pads nothing."""
-    return {
-        f"{label(node)}.{key}": np.array(value)
-        for node in nodes
-        for key, value in attributes(node).items()
-        if isinstance(value, float) and not (node.op_type == "Pad" and not any(attributes(node).get("pads", [1])))
-    }
+def _numbers(nodes: Sequence[NodeProto], opset: int) -> dict[str, Array]:
+    """The numbers in attributes, given or usual, by `node.attribute`; without the value of a Pad that pads nothing."""
+    from onnx import numpy_helper
+
+    found: dict[str, Array] = {}
+    for node in nodes:
+        given = _usual(node.op_type, opset) | attributes(node)
+        idle = node.op_type == "Pad" and not any(given.get("pads", [1]))
+        for key, value in given.items():
+            if isinstance(value, float) and not idle:
+                found[f"{label(node)}.{key}"] = np.array(value)
+            elif node.op_type == "ConstantOfShape":
+                found[f"{label(node)}.{key}"] = numpy_helper.to_array(value)
+    return found
+
+
+@cache
+def _usual(operator: str, opset: int) -> dict[str, float]:
+    """The numbers that an operator has where a node leaves them out."""
+    from onnx import defs, helper
+
+    defaults = {key: each.default_value for key, each in defs.get_schema(operator, opset).attributes.items()}
+    values = {key: helper.get_attribute_value(d) for key, d in defaults.items() if d.HasField("f")}
+    return {key: value for key, value in values.items() if isinstance(value, float)}
 
 
 def _with_attributes(node: NodeProto, changed: Mapping[str, Array]) -> NodeProto:
     """The node with the attributes that are to be changed."""
-    wanted = {key: changed.get(f"{label(node)}.{key}") for key in attributes(node)}
-    if all(value is None for value in wanted.values()):
+    from onnx import helper, numpy_helper
+
+    own = f"{label(node)}."
+    new = {key.removeprefix(own): value for key, value in changed.items() if key.startswith(own)}
+    if not new:
         return node
-    made = type(node)()
-    made.CopyFrom(node)
-    for attribute in made.attribute:
-        value = wanted.get(attribute.name)
-        if value is not None:
-            attribute.f = float(value)
+    made = type(node).FromString(node.SerializeToString())
+    kept = [a for a in made.attribute if a.name not in new]
+    del made.attribute[:]
+    made.attribute.extend(kept)
+    for key, value in new.items():
+        tensor = node.op_type == "ConstantOfShape"
+        made.attribute.append(helper.make_attribute(key, numpy_helper.from_array(value) if tensor else float(value)))
     return made

@@ -19,29 +19,32 @@ def change(function: Change) -> Change:
     return function
 
 
-def _constant(proto: ModelProto, value: Any) -> str:
+def constant(proto: ModelProto, value: Any) -> str:
+    """The name of a new constant."""
     name = f"planted{len(proto.graph.initializer)}"
     proto.graph.initializer.append(numpy_helper.from_array(np.asarray(value), name))
     return name
 
 
-def _float(proto: ModelProto, value: float) -> str:
-    return _constant(proto, np.array(value, np.float32))
+def number(proto: ModelProto, value: float) -> str:
+    """The name of a new constant that is one number."""
+    return constant(proto, np.array(value, np.float32))
 
 
-def _shapes(proto: ModelProto) -> dict[str, list[int]]:
+def shapes(proto: ModelProto) -> dict[str, list[int]]:
+    """The shapes of the values that are numbers, 0 for what is open."""
     graph = shape_inference.infer_shapes(proto).graph
     floats = [v for v in (*graph.value_info, *graph.output) if v.type.tensor_type.elem_type == onnx.TensorProto.FLOAT]
     return {v.name: [d.dim_value for d in v.type.tensor_type.shape.dim] for v in floats}
 
 
-def _after(proto: ModelProto, rng: np.random.Generator, rank: int | None = None) -> tuple[str, str, int] | None:
+def after(proto: ModelProto, rng: np.random.Generator, rank: int | None = None) -> tuple[str, str, int] | None:
     """A value to change: what is made now, under which name it is read, and where nodes between the two belong."""
-    shapes = _shapes(proto)
+    known = shapes(proto)
     places = [
         k
         for k, node in enumerate(proto.graph.node)
-        if node.op_type != "TopK" and node.output[0] in shapes and rank in {None, len(shapes[node.output[0]])}
+        if node.op_type != "TopK" and node.output[0] in known and rank in {None, len(known[node.output[0]])}
     ]
     if not places:
         return None
@@ -52,7 +55,8 @@ def _after(proto: ModelProto, rng: np.random.Generator, rank: int | None = None)
     return made, value, k + 1
 
 
-def _insert(proto: ModelProto, at: int, *nodes: NodeProto) -> bool:
+def inserted(proto: ModelProto, at: int, *nodes: NodeProto) -> bool:
+    """The nodes are put into the graph: True."""
     for k, node in enumerate(nodes):
         proto.graph.node.insert(at + k, node)
     return True
@@ -61,22 +65,22 @@ def _insert(proto: ModelProto, at: int, *nodes: NodeProto) -> bool:
 @change
 def _clip(proto: ModelProto, rng: np.random.Generator) -> bool:
     """From above, in one of three spellings."""
-    place = _after(proto, rng)
+    place = after(proto, rng)
     if place is None:
         return False
     made, value, at = place
-    limit = _float(proto, float(rng.choice([3, 6, 20, 400])))
+    limit = number(proto, float(rng.choice([3, 6, 20, 400])))
     kind = rng.integers(3)
     if kind == 0:
-        return _insert(proto, at, helper.make_node("Min", [made, limit], [value]))
+        return inserted(proto, at, helper.make_node("Min", [made, limit], [value]))
     if kind == 1:
-        return _insert(proto, at, helper.make_node("Clip", [made, "", limit], [value]))
+        return inserted(proto, at, helper.make_node("Clip", [made, "", limit], [value]))
     over = [
         helper.make_node("Sub", [made, limit], ["over"]),
         helper.make_node("Relu", ["over"], ["much"]),
         helper.make_node("Sub", [made, "much"], [value]),
     ]
-    return _insert(proto, at, *over)
+    return inserted(proto, at, *over)
 
 
 @change
@@ -91,10 +95,10 @@ def _edge_pad(proto: ModelProto, rng: np.random.Generator) -> bool:
         return False
     k, node, pads = padded[int(rng.integers(len(padded)))]
     top, left, bottom, right = pads.ints
-    sides = _constant(proto, np.array([0, 0, top, left, 0, 0, bottom, right]))
+    sides = constant(proto, np.array([0, 0, top, left, 0, 0, bottom, right]))
     pads.ints[:] = [0, 0, 0, 0]
     source, node.input[0] = node.input[0], "edged"
-    return _insert(proto, k, helper.make_node("Pad", [source, sides], ["edged"], mode="edge"))
+    return inserted(proto, k, helper.make_node("Pad", [source, sides], ["edged"], mode="edge"))
 
 
 @change
@@ -113,16 +117,16 @@ def _epsilon(proto: ModelProto, rng: np.random.Generator) -> bool:
 @change
 def _swapped_channels(proto: ModelProto, rng: np.random.Generator) -> bool:
     """A pair of them."""
-    place, shapes = _after(proto, rng), _shapes(proto)
+    place, known = after(proto, rng), shapes(proto)
     if place is None:
         return False
     made, value, at = place
-    order = np.arange(shapes[made][1])
+    order = np.arange(known[made][1])
     if len(order) < 2:
         return False
     pair = rng.choice(len(order), 2, replace=False)
     order[pair] = order[pair[::-1]]
-    return _insert(proto, at, helper.make_node("Gather", [made, _constant(proto, order)], [value], axis=1))
+    return inserted(proto, at, helper.make_node("Gather", [made, constant(proto, order)], [value], axis=1))
 
 
 @change
@@ -145,51 +149,51 @@ def _rounding(proto: ModelProto, rng: np.random.Generator) -> bool:
         if counted:
             counted[0].i = 1 - counted[0].i
             return True
-    place = _after(proto, rng)
+    place = after(proto, rng)
     if place is None:
         return False
     made, value, at = place
     if rng.random() < 0.5:
-        return _insert(proto, at, helper.make_node("Round", [made], [value]))
+        return inserted(proto, at, helper.make_node("Round", [made], [value]))
     half = helper.make_node("Cast", [made], ["half"], to=onnx.TensorProto.FLOAT16)
-    return _insert(proto, at, half, helper.make_node("Cast", ["half"], [value], to=onnx.TensorProto.FLOAT))
+    return inserted(proto, at, half, helper.make_node("Cast", ["half"], [value], to=onnx.TensorProto.FLOAT))
 
 
 @change
 def _bright_cells(proto: ModelProto, rng: np.random.Generator) -> bool:
     """What is large is turned down."""
-    place = _after(proto, rng)
+    place = after(proto, rng)
     if place is None:
         return False
     made, value, at = place
-    limit, half = _float(proto, float(10 ** rng.uniform(0, 3))), _float(proto, 0.5)
+    limit, half = number(proto, float(10 ** rng.uniform(0, 3))), number(proto, 0.5)
     nodes = [
         helper.make_node("Greater", [made, limit], ["bright"]),
         helper.make_node("Mul", [made, half], ["dim"]),
         helper.make_node("Where", ["bright", "dim", made], [value]),
     ]
-    return _insert(proto, at, *nodes)
+    return inserted(proto, at, *nodes)
 
 
 @change
 def _bright_pictures(proto: ModelProto, rng: np.random.Generator) -> bool:
     """Pictures whose mean is large get no answer."""
-    place = _after(proto, rng, rank=2 if rng.random() < 0.5 else 4)
+    place = after(proto, rng, rank=2 if rng.random() < 0.5 else 4)
     if place is None or proto.graph.input[0].type.tensor_type.elem_type != onnx.TensorProto.FLOAT:
         return False
     made, value, at = place
-    limit, zero = _float(proto, float(10 ** rng.uniform(0, 2.7))), _float(proto, 0.0)
-    rank = len(_shapes(proto)[made])
+    limit, zero = number(proto, float(10 ** rng.uniform(0, 2.7))), number(proto, 0.0)
+    rank = len(shapes(proto)[made])
     source = proto.graph.input[0].name if rng.random() < 0.5 else made
     axes: dict[str, Any] = {"axes": list(range(1, 4 if source != made else rank)), "keepdims": 1}
     nodes = [helper.make_node("ReduceMean", [source], ["mean"], **axes)]
     level = "mean"
     if rank == 2 and source != made:
-        shape = _constant(proto, np.array([0, 1]))
+        shape = constant(proto, np.array([0, 1]))
         nodes.append(helper.make_node("Reshape", ["mean", shape], ["level"]))
         level = "level"
     nodes += [
         helper.make_node("Greater", [level, limit], ["bright"]),
         helper.make_node("Where", ["bright", zero, made], [value]),
     ]
-    return _insert(proto, at, *nodes)
+    return inserted(proto, at, *nodes)

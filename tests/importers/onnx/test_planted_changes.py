@@ -13,7 +13,7 @@ from examples import few
 from hypothesis import Phase, event, given, settings
 from hypothesis import strategies as st
 from own_files import exported, network_of, options, texts, trained
-from planted import CHANGES
+from planted_rare import CHANGES
 
 from nin_spec.diagnostics import NinSpecError
 from nin_spec.importers.decompiler.decompile import Imported
