@@ -63,6 +63,9 @@ class Chain:
         given = {name: tuple(array.shape) for name, array in arrays.items()}
         if wanted != given:
             raise refusal(origin, f"its tensors have shapes {given}, but {type(op).__name__} needs {wanted}")
+        for name, array in arrays.items():
+            if not np.isfinite(array).all():
+                raise refusal(origin, f"its {name} contains values that are NaN or infinite")
         return replace(self, steps=(*self.steps, Step(op, arrays, origin, self.output, output)))
 
     def called(self, name: str, init: Mapping[str, Any] | None = None) -> Chain:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from nin_spec.diagnostics import counted
 from nin_spec.importers.budget import Budget
 from nin_spec.importers.chain import reading, refusal
 from nin_spec.importers.contents import read_bytes
@@ -71,17 +72,19 @@ class Source:
     def output(self) -> str:
         """The one output. Raises ForeignModelError where there are more."""
         if len(self.outputs) != 1:
-            raise refusal(self.name, f"it has 1 input and {len(self.outputs)} outputs; a classifier has one each")
+            raise refusal(self.name, _ends(1, len(self.outputs)))
         return self.outputs[0]
 
     def runnable(self, path: Path) -> bytes | Path:
         """What the proof runs: the file, or a copy without the nodes that no output depends on.
 
-        onnxruntime would compute those that depend on constants alone, at any cost.
+        onnxruntime would compute those that depend on constants alone, at any cost; and a dimension of 0, by which
+        tools mean any, would be 0 to it.
         """
         from onnx import numpy_helper
 
-        if len(self.written) == len(self.model.graph.node):
+        zeros = any(d.HasField("dim_value") and d.dim_value == 0 for d in self.input.type.tensor_type.shape.dim)
+        if len(self.written) == len(self.model.graph.node) and not zeros:
             return path
         model = type(self.model)()
         model.CopyFrom(self.model)
@@ -93,6 +96,10 @@ class Source:
         model.graph.node.extend(self.written)
         model.graph.input.extend(inputs)
         model.graph.initializer.extend(numpy_helper.from_array(self.constants[n], n) for n in tensors if n in used)
+        for value in (*model.graph.input, *model.graph.output):
+            for dim in value.type.tensor_type.shape.dim:
+                if dim.HasField("dim_value") and dim.dim_value == 0:
+                    dim.Clear()
         data: bytes = model.SerializeToString()
         return data
 
@@ -168,6 +175,11 @@ class Source:
         return [node for node in self.users.get(value, []) if not self._known(node)]
 
 
+def _ends(inputs: int, outputs: int) -> str:
+    """Why a graph of these ends is not a classifier."""
+    return f"it has {counted(inputs, 'input')} and {counted(outputs, 'output')}; a classifier has one each"
+
+
 def _live(nodes: list[NodeProto], outputs: Iterable[str]) -> list[NodeProto]:
     """The nodes that these values depend on, in their order."""
     makers = {value: node for node in nodes for value in node.output if value}
@@ -195,14 +207,16 @@ def read_source(path: Path) -> Source:
             constants[tensor.name] = numpy_helper.to_array(tensor, str(path.parent))
     inputs = [value for value in graph.input if value.name not in constants]
     if len(inputs) != 1 or not graph.output:
-        raise refusal(
-            str(path), f"it has {len(inputs)} inputs and {len(graph.output)} outputs; a classifier has one each"
-        )
+        raise refusal(str(path), _ends(len(inputs), len(graph.output)))
     opsets = [o.version for o in model.opset_import if o.domain in {"", "ai.onnx"}]
-    if not opsets or not 1 <= opsets[0] <= onnx.defs.onnx_opset_version():
-        raise refusal(
-            str(path), f"its opset {opsets[:1] or 'is missing'} is not one that onnx {onnx.__version__} knows"
-        )
+    if not opsets:
+        raise refusal(str(path), "it does not declare its opset")
+    for what, version, newest in (
+        ("opset", opsets[0], onnx.defs.onnx_opset_version()),
+        ("IR version", model.ir_version, onnx.IR_VERSION),
+    ):
+        if not 1 <= version <= newest:
+            raise refusal(str(path), f"its {what} is {version}; onnx {onnx.__version__} supports 1 to {newest}")
     check_graph(model, str(path))
     return Source(
         name=path.stem,
@@ -221,6 +235,8 @@ def _load(path: Path) -> ModelProto:
     from onnx import inliner
 
     data = read_bytes(path, MAX_BYTES)
+    if not data:
+        raise refusal(str(path), "it is empty")
     try:
         model = onnx.load_model_from_string(data)
     except Exception as error:  # protobuf's own error types vary

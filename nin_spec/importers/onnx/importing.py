@@ -71,7 +71,7 @@ def _import(path: Path, size: tuple[int, ...] | None) -> tuple[Imported, list[st
         raise _with_remarks(error, remarks) from None
     proof = prove(source.runnable(path), path.name, layout, walk.contract, found.model)
     told_more = more if told is not None or own is None else []
-    return replace(found, proof=proof), [*remarks, *told_more, _proved(path, proof)]
+    return replace(found, proof=proof), [*remarks, *walk.remarks, *told_more, _proved(path, proof)]
 
 
 def _own(source: Source, size: tuple[int, ...] | None) -> tuple[Restored | OwnFile | None, list[str]]:

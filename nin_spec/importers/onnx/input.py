@@ -49,6 +49,8 @@ def layout_of(source: Source, size: tuple[int, ...] | None) -> Layout:
     dtype = TensorProto.DataType.Name(kind.elem_type)
     dims = [d.dim_value if d.HasField("dim_value") and d.dim_value > 0 else None for d in kind.shape.dim]
     origin = f"input {source.input.name!r}"
+    if not kind.HasField("shape"):
+        raise refusal(origin, "its shape is not declared, usually (N, C, H, W)")
     if dtype not in _DTYPES or len(dims) != 4:
         shown = ", ".join("?" if d is None else str(d) for d in dims)
         raise refusal(origin, f"{dtype} ({shown}) is not a batch of pictures, usually FLOAT (N, C, H, W)")

@@ -19,6 +19,7 @@ from nin_spec.importers.onnx.rulebook import Rule
 from nin_spec.importers.onnx.rules import RULES
 from nin_spec.importers.onnx.walk import Walk
 from nin_spec.importers.recognise import Affine, recognise
+from nin_spec.ir import ops
 
 if TYPE_CHECKING:
     from onnx import NodeProto
@@ -31,6 +32,10 @@ _HEAVY = frozenset(
 
 _AFTER_PADDING = frozenset({"Conv", "MaxPool", "AveragePool", "Transpose"})
 """What may follow a padding: a window, which takes it up, and what moves the axes between the two."""
+
+
+_OPTIMISED = "import the file as it was before onnxruntime optimised it"
+_QUANTIZED = "import the float32 file from which the quantized one was made"
 
 
 def follow(walk: Walk) -> Chain:
@@ -57,7 +62,8 @@ def _step(walk: Walk, readers: list[NodeProto], rule: Rule | None) -> None:
     if walk.open_batch and rule is not None:
         refuse_rows(node, walk.source, len(walk.shape))
     if node.domain not in {"", "ai.onnx"}:
-        raise refusal(label(node), f"an operator of the domain {node.domain!r}, which is not ONNX's own")
+        why = f"an operator of the domain {node.domain!r}, which is not ONNX's own"
+        raise refusal(label(node), why, _OPTIMISED if node.domain.startswith("com.microsoft") else None)
     waiting = walk.pad
     taken = (waiting is None or node.op_type in _AFTER_PADDING) and rule is not None and rule(walk, node)
     if not taken and waiting is not None:
@@ -76,7 +82,11 @@ def _check_size(walk: Walk, origin: str) -> None:
 
 
 def _finished(walk: Walk) -> Chain:
-    if walk.channels_last and walk.chain.output.is_map and walk.chain.output.shape[1:] != (1, 1):
+    output = walk.chain.output
+    if walk.chain.steps and output.is_map and output.shape[1:] == (1, 1):
+        walk.add(ops.Flatten(), walk.value)
+        walk.remarks.append("the file's scores are maps of one cell: the spec flattens them")
+    elif walk.channels_last and output.is_map:
         raise refusal(walk.value, "the output is a map with channels last")
     return walk.chain
 
@@ -129,7 +139,7 @@ def _meetings(walk: Walk, readers: list[NodeProto]) -> Iterator[tuple[list[NodeP
         if why := _unknowable(walk, node, sizes):
             if met:
                 return
-            raise refusal(label(node), why)
+            raise refusal(label(node), why, _QUANTIZED if _is_quantized(node) else None)
         inside.append(node)
         pending.remove(node)
         known.update(node.output)
@@ -160,6 +170,10 @@ def _unknowable(walk: Walk, node: NodeProto, sizes: Sizes) -> str | None:
     if walk.open_batch:
         refuse_rows(node, walk.source, len(walk.shape) if node.input and node.input[0] == walk.value else None)
     return unknowable(node)
+
+
+def _is_quantized(node: NodeProto) -> bool:
+    return "Quantize" in node.op_type or node.op_type.startswith("QLinear") or node.op_type.endswith("Integer")
 
 
 def _in_order(walk: Walk, nodes: list[NodeProto]) -> list[NodeProto]:

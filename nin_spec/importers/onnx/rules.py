@@ -63,7 +63,9 @@ def _matmul(walk: Walk, node: NodeProto) -> bool:
 def _batch_norm(walk: Walk, node: NodeProto) -> bool:
     on_maps(walk, node)
     given = attributes(node)
-    if given.get("training_mode") or not given.get("is_test", 1):
+    # Before opset 14 a norm has more outputs than one in training mode, and in no other.
+    statistics = walk.source.opset < 14 and any(node.output[1:])
+    if given.get("training_mode") or not given.get("is_test", 1) or statistics:
         raise refusal(label(node), "a batch norm in training mode", "export the network after net.eval()")
     scale, shift, mean, var = (needed(walk, node, k) for k in (1, 2, 3, 4))
     if walk.columns is not None:

@@ -50,11 +50,17 @@ def follow(walk: TorchWalk) -> Chain:
         if walk.pad is not None and name_of(node) not in _WINDOWS:
             raise refusal(walk.pad.origin, "padding without a convolution or pool after it")
         if len(readers) == 1 and node.op == "output":
-            return walk.chain
+            return _flattened(walk.chain, walk.value.name)
         rule = RULES.get(name_of(node)) if len(readers) == 1 else None
         with reading(label_of(node)):
             if rule is None or not _apply(walk, rule, node):
                 _region(walk, readers)
+
+
+def _flattened(chain: Chain, origin: str) -> Chain:
+    """The chain, whose scores may be maps of one cell."""
+    one_cell = chain.steps and chain.output.is_map and chain.output.shape[1:] == (1, 1)
+    return chain.then(ops.Flatten(), origin) if one_cell else chain
 
 
 def _apply(walk: TorchWalk, rule: Rule, node: fx.Node) -> bool:
