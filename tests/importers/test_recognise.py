@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import torch
 from foreign_models import graph_file
 from hypothesis import given
 from hypothesis import strategies as st
+from onnx import numpy_helper
 from torch import Tensor, nn
 
 from nin_spec.diagnostics import ForeignModelError
@@ -35,9 +37,10 @@ NUMBERS = {
 }
 
 
-def brought_in(nodes: Nodes, folder: Path) -> str:
+def brought_in(nodes: Nodes, folder: Path, shape: Sequence[int | str] = ("n", 3, 8, 8)) -> str:
     """The spec of a convolution, these nodes from `c` to `last`, and a global average."""
-    path = graph_file(folder / "net.onnx", [("Conv", ["x", "W"], ["c"], {}), *nodes, *GAP], {"W": W, **NUMBERS})
+    chain = [("Conv", ["x", "W"], ["c"], {}), *nodes, *GAP]
+    path = graph_file(folder / "net.onnx", chain, {"W": W, **NUMBERS}, shape)
     return import_onnx(path)[0].text
 
 
@@ -99,6 +102,75 @@ def test_what_acts_only_on_large_values_is_refused(name: str, tmp_path: Path) ->
     NUMBERS["swapped"] = np.array([0, 1, 2, 4, 3, 5, 6, 7])
     with pytest.raises(ForeignModelError):
         brought_in(CLIPS[name], tmp_path)
+
+
+def thirds(count: int) -> Nodes:
+    """Nodes that divide `c` by three so many times, without a constant: to `small`."""
+    nodes: Nodes = []
+    for k in range(count):
+        value, made = ("c" if k == 0 else f"a{k}"), ("small" if k == count - 1 else f"a{k + 1}")
+        nodes += [("Neg", [value], [f"n{k}"], {}), ("Mean", [value, value, f"n{k}"], [made], {})]
+    return nodes
+
+
+TURNED: Nodes = [("Greater", ["c", "limit"], ["far"], {}), ("Where", ["far", "t", "c"], ["last"], {})]
+HIDDEN: dict[str, Nodes] = {
+    "a filled map": [
+        ("Neg", ["c"], ["t"], {}),
+        ("Shape", ["t"], ["s"], {}),
+        ("ConstantOfShape", ["s"], ["limit"], {"value": numpy_helper.from_array(np.array([37.01], np.float32))}),
+        ("Equal", ["c", "limit"], ["hit"], {}),
+        ("Where", ["hit", "t", "c"], ["last"], {}),
+    ],
+    "the size of the maps": [
+        ("Neg", ["c"], ["t"], {}),
+        ("Size", ["t"], ["s"], {}),
+        ("Cast", ["s"], ["f"], {"to": 1}),
+        ("Mul", ["f", "f"], ["limit"], {}),
+        *TURNED,
+    ],
+    "the size of the maps, filled in": [
+        ("Neg", ["c"], ["t"], {}),
+        ("Shape", ["t"], ["s"], {}),
+        ("Size", ["t"], ["n"], {}),
+        ("Cast", ["n"], ["f"], {"to": 1}),
+        ("Expand", ["f", "s"], ["limit"], {}),
+        *TURNED,
+    ],
+    "the usual alpha": [*thirds(13), ("ThresholdedRelu", ["small"], ["u"], {}), ("Sub", ["c", "u"], ["last"], {})],
+    "a slope that acts elsewhere": [
+        ("Neg", ["c"], ["t"], {}),
+        ("Mul", ["c", "tenth"], ["a"], {}),
+        ("Max", ["c", "a"], ["leaky"], {}),
+        ("Mul", ["a", "tenth"], ["b"], {}),
+        ("Mul", ["b", "tenth"], ["d"], {}),
+        ("Equal", ["d", "tenth"], ["hit"], {}),
+        ("Where", ["hit", "t", "leaky"], ["last"], {}),
+    ],
+}
+
+
+@pytest.mark.parametrize("name", HIDDEN)
+@pytest.mark.parametrize("batch", [1, "n"])
+def test_a_threshold_that_is_not_a_constant_hides_nothing(name: str, batch: int | str, tmp_path: Path) -> None:
+    """Nor does a constant that acts, in another place."""
+    with pytest.raises(ForeignModelError):
+        brought_in(HIDDEN[name], tmp_path, (batch, 3, 8, 8))
+
+
+def test_one_use_of_a_constant_must_act_as_another_does() -> None:
+    """By cell, where there is a number for each: one of them may be out of reach."""
+    limits = np.zeros((1, 2, 4, 4), np.float32)
+    limits[0, 0, 1, 2] = 1e15
+    here = (limits > 0).astype(np.float32)
+
+    def compute(x: Array, changed: Any) -> Array:
+        limit, chosen = changed.get("limits", limits), changed.get("here", here)
+        found: Array = x - np.minimum(x, limit) + chosen * np.maximum(x, 0)
+        return found
+
+    with pytest.raises(ForeignModelError, match="its constant limits has no effect"):
+        recognise(Region(compute, {"limits": limits, "here": here}), (1, 2, 4, 4), "here")
 
 
 @pytest.mark.parametrize(

@@ -205,7 +205,57 @@ def test_an_open_size_needs_a_nominal_one(tmp_path: Path) -> None:
     assert "input: {channels: 3, size: [16, 24], open: true}" in found.text
 
 
+@pytest.mark.parametrize("tail", [[], [("Softmax", ["p"], ["y"], {"axis": 1})]])
+def test_scores_may_be_maps_of_one_cell(tail: list[Any], tmp_path: Path) -> None:
+    """As fully convolutional networks give them; a remark says that they are flattened."""
+    last = "p" if tail else "y"
+    nodes = [("Conv", ["x", "W"], ["c"], {}), ("GlobalAveragePool", ["c"], [last], {}), *tail]
+    found, remarks = import_onnx(graph_file(tmp_path / "net.onnx", nodes, {"W": W}))
+    assert found.network.graph.output.shape == (8,)
+    assert "the file's scores are maps of one cell: the spec flattens them" in remarks
+
+
+def test_a_batch_of_0_is_any(tmp_path: Path) -> None:
+    """Tools write it so; to onnxruntime it would be 0 pictures."""
+    path = graph_file(tmp_path / "net.onnx", [("Conv", ["x", "W"], ["last"], {}), *GAP], {"W": W}, (0, 3, 8, 8))
+    found, remarks = import_onnx(path)
+    assert found.proof is not None
+    assert remarks[-1].startswith("computes the same as net.onnx")
+
+
 # ------------------------------------------------------------------ refused
+
+
+def altered(path: Path, **changes: Any) -> Path:
+    """A usual file, of which these fields are set or, by None, cleared."""
+    graph_file(path, [("Conv", ["x", "W"], ["last"], {}), *GAP], {"W": W})
+    proto = onnx.load(path)
+    for name, value in changes.items():
+        if name == "shape":
+            proto.graph.input[0].type.tensor_type.ClearField("shape")
+        elif name == "opset":
+            proto.opset_import[0].version = value
+        elif value is None:
+            proto.ClearField(name)
+        else:
+            setattr(proto, name, value)
+    path.write_bytes(proto.SerializeToString())
+    return path
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"shape": None}, "input 'x': its shape is not declared"),
+        ({"opset": 99}, r"its opset is 99; onnx [\d.]+ supports 1 to \d+"),
+        ({"ir_version": 99}, r"its IR version is 99; onnx [\d.]+ supports 1 to \d+"),
+        ({"opset_import": None}, "it does not declare its opset"),
+    ],
+)
+def test_a_file_that_declares_something_odd_is_refused(changes: dict[str, Any], message: str, tmp_path: Path) -> None:
+    """Before onnxruntime says so in its own words."""
+    with pytest.raises(ForeignModelError, match=message):
+        import_onnx(altered(tmp_path / "net.onnx", **changes))
 
 
 @pytest.mark.parametrize(
@@ -231,6 +281,11 @@ def test_an_open_size_needs_a_nominal_one(tmp_path: Path) -> None:
         ([("Relu", ["x"], ["other"], {})], {}, "nothing uses this value"),
         ([("Relu", ["y"], ["z"], {}), ("Relu", ["z"], ["y"], {})], {}, "the graph has a cycle"),
         ([("MaxPool", ["x"], ["last"], {"kernel_shape": [2, 2], "dilations": [2, 2]}), *GAP], {}, "a dilated pool"),
+        ([("Relu", ["x"], ["last"], {}), *GAP], {}, "it has no convolution, and a network of the language begins"),
+        ([("Conv", ["x", "W"], ["last"], {}), *GAP], {"W": W * np.nan}, "its weight contains values that are NaN"),
+        ([("QuantizeLinear", ["x", "s"], ["q"], {}), ("DequantizeLinear", ["q", "s"], ["d"], {}),
+          ("Conv", ["d", "W"], ["last"], {}), *GAP],
+         {"W": W, "s": np.float32(0.1)}, "import the float32 file from which the quantized one was made"),
     ],
 )  # fmt: skip
 def test_what_the_language_cannot_say_is_refused_at_its_node(
@@ -238,6 +293,18 @@ def test_what_the_language_cannot_say_is_refused_at_its_node(
 ) -> None:
     with pytest.raises(ForeignModelError, match=message):
         import_onnx(graph_file(tmp_path / "net.onnx", nodes, constants))
+
+
+def test_a_norm_that_gives_its_statistics_is_in_training_mode(tmp_path: Path) -> None:
+    """Before opset 14 its outputs alone say so."""
+    norm = ("BatchNormalization", ["c", "a", "a", "a", "a"], ["last", "mean", "var", "", ""], {})
+    nodes = [("Conv", ["x", "W"], ["c"], {}), norm, *GAP]
+    path = graph_file(tmp_path / "net.onnx", nodes, {"W": W, "a": np.ones(8)})
+    proto = onnx.load(path)
+    proto.opset_import[0].version, proto.ir_version = 9, 4
+    path.write_bytes(proto.SerializeToString())
+    with pytest.raises(ForeignModelError, match="a batch norm in training mode"):
+        import_onnx(path)
 
 
 def test_two_outputs_are_refused(tmp_path: Path) -> None:

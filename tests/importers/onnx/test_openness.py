@@ -96,6 +96,26 @@ ROWS: dict[str, list[Any]] = {
 }
 
 
+TOGETHER: dict[str, list[Any]] = {
+    "flattened": [("GlobalAveragePool", ["e"], ["p"], {}), ("Flatten", ["p"], ["y"], {"axis": 0})],
+    "averaged": [("ReduceMean", ["e"], ["p"], {"axes": [0, 2, 3]}), ("Flatten", ["p"], ["y"], {})],
+    "added up": [("ReduceSum", ["e"], ["p"], {"keepdims": 1}), ("Flatten", ["p"], ["y"], {})],
+    "compared": [
+        ("GlobalAveragePool", ["e"], ["p"], {}),
+        ("Flatten", ["p"], ["q"], {}),
+        ("Softmax", ["q"], ["y"], {"axis": 0}),
+    ],
+}
+
+
+@pytest.mark.parametrize("name", TOGETHER)
+def test_pictures_of_an_open_batch_are_not_taken_together(name: str, tmp_path: Path) -> None:
+    """Of one picture, each of these is what a network of the language computes."""
+    path = graph_file(tmp_path / "net.onnx", [("Conv", ["x", "w"], ["e"], {}), *TOGETHER[name]], {"w": W})
+    with pytest.raises(ForeignModelError, match="moves or chooses pictures of a batch"):
+        import_onnx(path)
+
+
 @pytest.mark.parametrize("name", ROWS)
 def test_what_chooses_pictures_of_an_open_batch_is_refused(name: str, tmp_path: Path) -> None:
     """A sum over pictures beyond those that the proof runs is nothing there."""
