@@ -208,6 +208,7 @@ def runner(model: bytes | Path) -> Compute:
 
 
 def _reference(model: Any) -> Compute:
+    """A model's first output by its input, in ONNX's reference evaluator."""
     from onnx.reference import ReferenceEvaluator
 
     evaluator = ReferenceEvaluator(model, new_ops=[_response_norm()])

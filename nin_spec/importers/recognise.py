@@ -69,6 +69,7 @@ def recognise(
 
 
 def _require_all_act(region: Region, known: list[tuple[Array, Array]], origin: str) -> None:
+    """Raises ForeignModelError where a constant of a region acts on none of these inputs."""
     idle = region.idle_constant(known)
     if idle is not None:
         why = f"its constant {idle} has no effect on inputs up to {LARGEST:g}, but may have on others"
@@ -114,10 +115,12 @@ def _split(x: Array, groups: int) -> Array:
 
 
 def _shuffle(groups: int, x: Array) -> Array:
+    """The channels as if their groups were columns of a table, read by rows."""
     return _split(x, groups).swapaxes(1, 2).reshape(x.shape)
 
 
 def _maxout(pieces: int, x: Array) -> Array:
+    """The largest of each group of neighbouring channels."""
     found: Array = _split(x, x.shape[1] // pieces).max(2)
     return found
 
@@ -129,16 +132,19 @@ def _maxout_of_chunks(pieces: int, x: Array) -> Array:
 
 
 def _flat(pool: Function, x: Array) -> Array:
+    """What a pool gives, as features."""
     found: Array = pool(x).reshape(len(x), -1)
     return found
 
 
 def _global(op: ops.GlobalPool2d, x: Array) -> Array:
+    """A global pool's values, (N, C, 1, 1)."""
     found: Array = op.windowed(TensorType(x.shape[1:])).reduce(x, (2, 3))[..., None, None]
     return found
 
 
 def _pooled() -> Iterator[Word]:
+    """The global pools, with their flattening and without."""
     for op in ops.global_pools():
         pool = partial(_global, op)
         yield [op], pool
@@ -190,12 +196,14 @@ def activate(op: ops.Op, x: Array) -> Array:
 
 
 def _log_softmax(x: Array) -> Array:
+    """Over the channels, without overflow."""
     shifted: Array = x - x.max(1, keepdims=True)
     found: Array = shifted - np.log(np.exp(shifted).sum(1, keepdims=True))
     return found
 
 
 def _hinted(op: Hinted) -> Word:
+    """An op that its region's numbers suggest, and what it computes."""
     match op:
         case ops.LocalResponseNorm():
             return [op], partial(_response_norm, op)
@@ -241,6 +249,7 @@ def response_norms(sizes: Iterable[int], numbers: Iterable[float]) -> list[ops.L
 
 
 def _response_norm(op: ops.LocalResponseNorm, x: Array) -> Array:
+    """In float64: x / (k + alpha / size * sum of squares over neighbouring channels) ** beta."""
     before, wide = (op.size - 1) // 2, x.astype(np.float64)
     squares = np.pad(wide**2, ((0, 0), (before, op.size - 1 - before), (0, 0), (0, 0)))
     sums = sum(squares[:, k : k + x.shape[1]] for k in range(op.size))
@@ -258,6 +267,7 @@ def _average(op: ops.AvgPool2d, x: Array) -> Array:
 
 
 def _sums(x: Array, op: ops.AvgPool2d) -> Array:
+    """The sum of each window."""
     found: Array = _cells(x, op).sum((-2, -1))
     return found
 

@@ -124,6 +124,7 @@ def dims_of(blob: Any) -> tuple[int, ...]:
 
 
 def _bytes(blob: Any, origin: str) -> tuple[bytes, str]:
+    """The bytes of a blob's numbers, and their type as NumPy writes it."""
     data, kind, size = (blob.data, "<f4", 4) if blob.data or not blob.double_data else (blob.double_data, "<f8", 8)
     if len(data) % size:
         raise refusal(origin, f"a blob of {len(data):,} bytes is truncated: a value has {size}")
@@ -134,6 +135,7 @@ def _bytes(blob: Any, origin: str) -> tuple[bytes, str]:
 
 
 def _binary(path: Path, data: bytes) -> Any:
+    """A .caffemodel as its message. Raises ForeignModelError."""
     from google.protobuf.message import DecodeError
 
     net = messages.NetParameter()
@@ -160,6 +162,7 @@ def _net(net: Any, stem: str, spans: Sequence[Span]) -> Net:
 
 
 def _layer(message: Any, number: int, span: Span | None) -> Layer:
+    """A layer in either form, by its number in the net, with its position in a text."""
     old = not isinstance(message, messages.LayerParameter)
     kind = new_type(message.LayerType.Name(message.type)) if old else message.type
     name = message.name or f"layer {number}"

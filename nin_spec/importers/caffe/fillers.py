@@ -24,6 +24,7 @@ def init_of(weight: Any, bias: Any | None) -> Mapping[str, Any] | None:
 
 
 def _weight(filler: Any) -> dict[str, Any] | None:
+    """A filler in the language's words, None if it has none for it."""
     average = filler.variance_norm not in _FANS
     mode = {} if average or not filler.variance_norm else {"mode": _FANS[filler.variance_norm]}
     if filler.type == "gaussian":

@@ -76,6 +76,7 @@ def hint_for(unknown: Field, message: Any) -> str:
 
 
 def _net_of(solver: list[Field]) -> str:
+    """A hint that leads from a solver to its net."""
     named = next((found.value for found in solver if found.name in _NETS and found.value), None)
     if named is not None:
         return f"import its net: nin-spec import {named}"

@@ -47,6 +47,7 @@ def import_caffe(
 
 
 def _import(path: Path, caffemodel: str | Path | None, size: tuple[int, ...] | None) -> tuple[Imported, list[str]]:
+    """The same, within the boundary that turns what a library raises into a diagnostic."""
     net = read_net(path)
     given = _given(net, path, caffemodel)
     wiring = wire(net)
@@ -83,6 +84,7 @@ def _channels(wiring: Wiring, given: Given) -> int | None:
 
 
 def _check_shared(wiring: Wiring) -> None:
+    """Raises ForeignModelError where two layers on the path share weights."""
     users: dict[str, Layer] = {}
     for layer in wiring.path:
         for name in layer.shared:
@@ -111,6 +113,7 @@ def _at_layer(error: ForeignModelError, wiring: Wiring) -> ForeignModelError:
 
 
 def _prove(found: Imported, walk: CaffeWalk, wiring: Wiring, name: str) -> Proof:
+    """Compare the export of what was found with Caffe's definitions, on random pictures. Raises ParityError."""
     x = np.random.default_rng(1).standard_normal((BATCH, *found.network.graph.input.shape)).astype(np.float32)
     with np.errstate(all="ignore"):
         theirs = forward(wiring, walk.used, x)
@@ -118,6 +121,7 @@ def _prove(found: Imported, walk: CaffeWalk, wiring: Wiring, name: str) -> Proof
 
 
 def _proved(path: Path, given: Given, proof: Proof) -> str:
+    """The remark that says what was compared with what."""
     weights = "random weights, since it has none" if given is None else "its weights"
     return (
         f"computes the same as Caffe's definitions for {path.name} with {weights}: "
@@ -126,5 +130,6 @@ def _proved(path: Path, given: Given, proof: Proof) -> str:
 
 
 def _left_out(wiring: Wiring) -> list[str]:
+    """A remark on the measures that training with nin-spec does not have."""
     others = [layer.origin for layer in wiring.measures if layer.type not in {"Accuracy", "Silence", "SoftmaxWithLoss"}]
     return [f"ignored: {', '.join(others)}; training uses cross-entropy"] if others else []

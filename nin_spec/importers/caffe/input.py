@@ -41,6 +41,7 @@ def picture_of(net: Net, wiring: Wiring, asked: Size, channels: int | None) -> t
 
 
 def _told(net: Net, wiring: Wiring) -> Size:
+    """The size of a picture as far as the net declares it."""
     layer = wiring.source
     if layer is None:
         return _of_dims(net.inputs[wiring.picture], f"input {wiring.picture!r}")
@@ -55,6 +56,7 @@ def _told(net: Net, wiring: Wiring) -> Size:
 
 
 def _of_dims(dims: tuple[int, ...], origin: str) -> Size:
+    """Channels, height and width of a blob's shape, None for 0 or for no shape."""
     if not dims:
         return None, None, None
     if len(dims) != 4:

@@ -71,6 +71,7 @@ def outline_of(source: Source) -> Field:
 
 
 def _check_limits(depth: int, fields: int, span: Span) -> None:
+    """Raises ForeignModelError for a text that is nested too deep or too long."""
     if depth > MAX_DEPTH:
         raise ForeignModelError(Code.IMPORT, f"nested more than {MAX_DEPTH} levels deep", span)
     if fields > MAX_FIELDS:

@@ -155,6 +155,7 @@ def _softmax(_layer: Layer, _blobs: Blobs, x: Array) -> Array:
 
 
 def _flat(_layer: Layer, _blobs: Blobs, x: Array) -> Array:
+    """flatten_layer.cpp, with its usual axes."""
     return x.reshape(len(x), -1)
 
 

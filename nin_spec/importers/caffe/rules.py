@@ -47,6 +47,7 @@ def pair_of(layer: Layer, param: Any, key: str, usual: int) -> Pair:
 
 
 def _window(layer: Layer, param: Any) -> tuple[Pair, Pair, Padding]:
+    """Kernel, stride and padding."""
     kernel, stride = pair_of(layer, param, "kernel_size", 0), pair_of(layer, param, "stride", 1)
     pad = pair_of(layer, param, "pad", 0)
     if min(*kernel, *stride) < 1:
@@ -55,18 +56,21 @@ def _window(layer: Layer, param: Any) -> tuple[Pair, Pair, Padding]:
 
 
 def _channels(layer: Layer, param: Any) -> int:
+    """The number of output channels. Raises ForeignModelError where it is missing."""
     if param.num_output < 1:
         raise refusal(layer.origin, "its num_output is missing")
     return int(param.num_output)
 
 
 def _plain_axis(layer: Layer, axis: int, wanted: Sequence[int] = (1,)) -> None:
+    """Raises ForeignModelError for an axis that is not one of those wanted."""
     if axis not in wanted:
         raise refusal(layer.origin, f"it works along axis {axis}, but the language supports only channels")
 
 
 @rule("Convolution")
 def _convolution(walk: CaffeWalk, layer: Layer) -> None:
+    """Its weights are (outputs, inputs / groups, height, width), as ours."""
     param = layer.param("convolution_param")
     _plain_axis(layer, param.axis, (1, -3))
     kernel, stride, padding = _window(layer, param)
@@ -168,6 +172,7 @@ def _check_windows(walk: CaffeWalk, layer: Layer, op: ops.Pool2d) -> None:
 
 @rule("LRN")
 def _lrn(walk: CaffeWalk, layer: Layer) -> None:
+    """Across channels, over an odd number of them."""
     param = layer.param("lrn_param")
     if param.norm_region != messages.LRNParameter.ACROSS_CHANNELS:
         raise refusal(layer.origin, "WITHIN_CHANNEL is outside the language, which normalises across channels")
@@ -216,6 +221,7 @@ def _scale(walk: CaffeWalk, layer: Layer) -> None:
 
 @rule("ReLU")
 def _relu(walk: CaffeWalk, layer: Layer) -> None:
+    """With a slope below zero, a leaky one."""
     slope = rounded(layer.param("relu_param").negative_slope)
     walk.add(ops.LeakyReLU(slope) if slope else ops.ReLU(), layer)
 
@@ -230,21 +236,25 @@ def _prelu(walk: CaffeWalk, layer: Layer) -> None:
 
 @rule("ELU")
 def _elu(walk: CaffeWalk, layer: Layer) -> None:
+    """By its alpha."""
     walk.add(ops.ELU(rounded(layer.param("elu_param").alpha)), layer)
 
 
 @rule("Sigmoid")
 def _sigmoid(walk: CaffeWalk, layer: Layer) -> None:
+    """Without a parameter."""
     walk.add(ops.Sigmoid(), layer)
 
 
 @rule("TanH")
 def _tanh(walk: CaffeWalk, layer: Layer) -> None:
+    """Without a parameter."""
     walk.add(ops.Tanh(), layer)
 
 
 @rule("Dropout")
 def _dropout(walk: CaffeWalk, layer: Layer) -> None:
+    """None at a ratio of 0."""
     share = rounded(layer.param("dropout_param").dropout_ratio)
     if not 0 <= share < 1:
         raise refusal(layer.origin, f"a dropout_ratio of {share}")
@@ -256,12 +266,14 @@ def _dropout(walk: CaffeWalk, layer: Layer) -> None:
 
 
 def _flat(walk: CaffeWalk, layer: Layer) -> None:
+    """Flatten maps; features are flat."""
     if walk.chain.output.is_map:
         walk.add(ops.Flatten(), layer)
 
 
 @rule("Flatten")
 def _flatten(walk: CaffeWalk, layer: Layer) -> None:
+    """All axes but the batch's."""
     param = layer.param("flatten_param")
     _plain_axis(layer, param.axis, (1, -3))
     _plain_axis(layer, param.end_axis, (-1, 3))
@@ -279,6 +291,7 @@ def _reshape(walk: CaffeWalk, layer: Layer) -> None:
 
 @rule("Softmax")
 def _softmax(walk: CaffeWalk, layer: Layer) -> None:
+    """Over the channels of features, or of maps of one cell."""
     _plain_axis(layer, layer.param("softmax_param").axis)
     if walk.chain.output.is_map and walk.chain.output.shape[1:] != (1, 1):
         raise refusal(layer.origin, "a softmax at each position of a map, but a classifier has one")

@@ -58,6 +58,7 @@ class CaffeWalk:
         return found
 
     def _of_file(self, layer: Layer, shapes: Mapping[str, tuple[int, ...]]) -> Blobs:
+        """A layer's blobs by name, in the shapes that it needs. Raises ForeignModelError."""
         assert self.given is not None  # noqa: S101 asked for
         held = self.given.get(layer.name, ())
         if len(held) != len(shapes):

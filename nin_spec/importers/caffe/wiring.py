@@ -94,6 +94,7 @@ def _runs(layer: Layer, phase: int) -> bool:
 
 
 def _met(rule: Any, phase: int) -> bool:
+    """Whether a rule (NetStateRule) holds in a phase, at level 0 and at no stage."""
     by_phase = not rule.HasField("phase") or rule.phase == phase
     by_level = rule.min_level <= 0 and (not rule.HasField("max_level") or rule.max_level >= 0)
     return by_phase and by_level and not rule.stage

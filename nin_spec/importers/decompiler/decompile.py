@@ -153,6 +153,7 @@ def _flattened(chain: Chain) -> list[Step]:
 
 
 def _ops(graph: Graph) -> list[ops.Op]:
+    """The ops of a graph that are compared with a chain's."""
     return [_comparable(node.op) for node in graph if not isinstance(node.op, ops.Flatten)]
 
 

@@ -40,6 +40,7 @@ def words_of(path: str) -> list[str]:
 
 
 def _by_a_tool(word: str) -> bool:
+    """Whether a tool wrote the word: `conv2d_3`, not `block1`."""
     pieces = [piece for piece in word.lower().split("_") if piece]
     return all(piece in _TOOLS or piece.isdigit() for piece in pieces)
 

@@ -81,6 +81,7 @@ def _usual(key: str, wanted: Sequence[Sequence[Data]]) -> Any:
 
 
 def _block(part: Part, wanted: Sequence[Data], defaults: Data, scores: Step | None) -> Data:
+    """A block: what its convolutions share stands in the block, the rest with each."""
     alone = part.alone
     if not part.units:
         return {kind: spell(step.op) for kind, step in alone.items()}
@@ -125,6 +126,7 @@ def _window(conv: ops.Conv2d) -> Data:
 
 
 def _block_dropout(alone: dict[str, Step]) -> Any:
+    """The dropout of a block, and whether it stands before the pool."""
     dropout = spell(alone["dropout"].op)
     kinds = list(alone)
     if "pool" not in kinds or kinds.index("dropout") > kinds.index("pool"):

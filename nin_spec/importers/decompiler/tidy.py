@@ -26,6 +26,7 @@ def tidy(chain: Chain) -> Chain:
 
 
 def _plain(op: ops.Op, x: TensorType) -> ops.Op:
+    """The plainest op with the same windows: a global pool, else equal padding at both ends."""
     if not isinstance(op, ops.Pool2d):
         return op
     whole = as_global(_node(op, x))
@@ -43,4 +44,5 @@ def _others(op: ops.Pool2d) -> Iterator[ops.Pool2d]:
 
 
 def _node(op: ops.Op, x: TensorType) -> Node:
+    """A node that has the op's input, for what asks for its windows."""
     return Node("", op, x, x)

@@ -50,6 +50,7 @@ def check_texts(model: ModelProto, origin: str) -> None:
 
 
 def _texts(model: ModelProto) -> Iterator[Any]:
+    """Every name and text of a model."""
     yield from (model.producer_name, model.graph.name)
     for opset in model.opset_import:
         yield opset.domain
@@ -62,12 +63,14 @@ def _texts(model: ModelProto) -> Iterator[Any]:
 
 
 def _texts_of_graph(graph: GraphProto) -> Iterator[Any]:
+    """Those of a graph and of the graphs inside."""
     for value in (*graph.input, *graph.output, *graph.initializer):
         yield value.name
     yield from _texts_of_nodes(graph)
 
 
 def _texts_of_nodes(graph: GraphProto | FunctionProto) -> Iterator[Any]:
+    """Those of the nodes of a graph or a function."""
     for node in graph.node:
         yield from (node.name, node.op_type, node.domain, *node.input, *node.output)
         for attribute in node.attribute:
@@ -127,6 +130,7 @@ def _check_nodes(model: ModelProto) -> None:
 
 
 def _check_each(graph: GraphProto, context: Any) -> None:
+    """Each node of a graph and of its branches."""
     from onnx import TensorProto, checker
 
     for node in graph.node:
@@ -150,6 +154,7 @@ def _check_each(graph: GraphProto, context: Any) -> None:
 
 
 def _check_branch(branch: GraphProto, origin: str, context: Any) -> None:
+    """The branch of an If: what it may hold, and its nodes."""
     from onnx import TensorProto
 
     if branch.input or branch.sparse_initializer:

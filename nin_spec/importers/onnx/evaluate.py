@@ -92,6 +92,7 @@ def numbers_made(node: NodeProto, given: list[Constant]) -> int:
 
 
 def _volume(shape: Constant) -> int:
+    """The elements of an array of this shape, where an axis of 0 counts as one."""
     return math.prod(max(int(n), 1) for n in shape.reshape(-1))
 
 
@@ -103,6 +104,7 @@ def _padded(node: NodeProto, given: list[Constant]) -> int:
 
 
 def _broadcast(shapes: list[tuple[int, ...]]) -> int | None:
+    """The elements of arrays of these shapes together, None where they don't broadcast."""
     try:
         return math.prod(np.broadcast_shapes(*shapes))
     except ValueError:

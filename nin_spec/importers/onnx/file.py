@@ -168,6 +168,7 @@ class Source:
         return frozenset(_FLOATS[finest:])
 
     def _known(self, node: NodeProto) -> bool:
+        """Whether the results of a node are computed."""
         return all(name in self.constants for name in node.output)
 
     def readers(self, value: str) -> list[NodeProto]:
@@ -231,6 +232,7 @@ def read_source(path: Path) -> Source:
 
 
 def _load(path: Path) -> ModelProto:
+    """The model in a file, its functions inlined. Raises ForeignModelError."""
     import onnx
     from onnx import inliner
 

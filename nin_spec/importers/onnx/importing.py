@@ -56,6 +56,7 @@ def import_onnx(path: str | Path, size: tuple[int, ...] | None = None) -> tuple[
 
 
 def _import(path: Path, size: tuple[int, ...] | None) -> tuple[Imported, list[str]]:
+    """The same, within the boundary that turns what a library raises into a diagnostic."""
     source = read_source(path)
     own, remarks = _own(source, size)
     if isinstance(own, Restored):
@@ -113,6 +114,7 @@ def _with_remarks(error: ForeignModelError, remarks: list[str]) -> ForeignModelE
 
 
 def _walked(source: Source, layout: Layout) -> tuple[Walk, Chain]:
+    """The chain of a file for pictures of this layout, and the state in which the walk ended."""
     empty = Chain(source.name, layout.input, open_size=layout.open_size)
     walk = Walk(source.fresh(), empty, source.input.name, layout.batch or 1, layout.channels_last)
     walk.open_batch = layout.batch is None
@@ -141,10 +143,12 @@ def _effective(chain: Chain, x: TensorType) -> list[Step]:
 
 
 def _equal(mine: Mapping[str, Array], theirs: Mapping[str, Array]) -> bool:
+    """Whether two steps have the same arrays."""
     return mine.keys() == theirs.keys() and all(np.array_equal(mine[key], theirs[key]) for key in mine)
 
 
 def _proved(path: Path, proof: Proof) -> str:
+    """The remark on a proof that passed."""
     return f"computes the same as {path.name}: largest relative difference {proof.max_relative:.1e}"
 
 

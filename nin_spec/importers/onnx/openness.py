@@ -58,6 +58,7 @@ def refuse_rows(node: NodeProto, source: Constants, rank: int | None) -> None:
 
 
 def _acts_on_rows(node: NodeProto, source: Constants, rank: int | None) -> bool:
+    """Whether a node does, for all that its constants and attributes say."""
     given = attributes(node)
 
     def numbers(key: str, place: int) -> list[int]:
@@ -106,6 +107,7 @@ def opened_by(node: NodeProto, source: Constants) -> dict[str, Mask]:
 
 
 def _mask(node: NodeProto, source: Constants) -> Mask:
+    """The mask of a folded node's result. Raises ForeignModelError."""
     values, masks = source.constants, source.open
     of = [masks.get(name, np.zeros_like(values[name], np.int64)) for name in node.input if name]
     match node.op_type:
@@ -141,6 +143,7 @@ def _evaluated(node: NodeProto, source: Constants, first: list[Constant]) -> Mas
 
 
 def _depends(node: NodeProto) -> Exception:
+    """The error of a node that computes with what is open."""
     why = "it computes with the number of pictures in a batch, or with their size, and the file leaves them open"
     return refusal(label(node), why, _HINT)
 

@@ -147,6 +147,7 @@ def _options(own: OwnFile, model: ModelProto) -> dict[str, Any]:
 
 
 def _dtype(own: OwnFile, model: ModelProto) -> DType:
+    """The dtype of the export: that of the file's first tensor; float16 files are made of float32 ones."""
     kinds = [t.data_type for t in model.graph.initializer if t.data_type in _FLOATS]
     return _FLOATS[kinds[0]] if kinds and own.info.precision != "float16" else "float32"
 
@@ -201,6 +202,7 @@ def _same(a: Network, b: Network) -> bool:
 
 
 def _names(network: Network) -> list[str]:
+    """The names that a spec gives its blocks."""
     return [block.name for block in network.spec.spec.blocks if block.name]
 
 
@@ -212,6 +214,7 @@ def _kinds(network: Network) -> list[tuple[str, Any]]:
 
 
 def _in_full(network: Network, weights: dict[str, Array]) -> Imported:
+    """The spec with every default written out."""
     data = {key: value for key, value in network.spec.data.items() if key != "train"}
     text = emit(data, compact=True)
     again = networks.compile(loads(text, f"{network.card.name}.yaml"))

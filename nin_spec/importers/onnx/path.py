@@ -82,6 +82,7 @@ def _check_size(walk: Walk, origin: str) -> None:
 
 
 def _finished(walk: Walk) -> Chain:
+    """The chain at the output, whose scores may be maps of one cell. Raises ForeignModelError."""
     output = walk.chain.output
     if walk.chain.steps and output.is_map and output.shape[1:] == (1, 1):
         walk.add(ops.Flatten(), walk.value)
@@ -173,19 +174,23 @@ def _unknowable(walk: Walk, node: NodeProto, sizes: Sizes) -> str | None:
 
 
 def _is_quantized(node: NodeProto) -> bool:
+    """Whether a node computes in whole numbers, or comes from or leads to them."""
     return "Quantize" in node.op_type or node.op_type.startswith("QLinear") or node.op_type.endswith("Integer")
 
 
 def _in_order(walk: Walk, nodes: list[NodeProto]) -> list[NodeProto]:
+    """Nodes in the order of the graph."""
     place = {id(node): k for k, node in enumerate(walk.source.nodes)}
     return sorted(nodes, key=lambda node: place[id(node)])
 
 
 def _ready(walk: Walk, node: NodeProto, known: set[str]) -> bool:
+    """Whether all that a node reads is known."""
     return all(not name or name in known or name in walk.source.constants for name in node.input)
 
 
 def _refuse_fork(walk: Walk, nodes: list[NodeProto], *, heavy: bool = False) -> None:
+    """Raises ForeignModelError, with the users of the value that forks, or the node that no region may have."""
     readers = walk.source.readers(walk.value)
     if heavy and len(readers) == 1:
         raise refusal(label(nodes[0]), "the language has no equivalent of it here")

@@ -70,6 +70,7 @@ Window = tuple[int, int, int, int]
 
 
 def _windows(x: Array, given: dict[str, Any]) -> dict[str, Any]:
+    """The windows along each axis, and whether padding counts. Raises ValueError where none fits."""
     kernel = given["kernel_shape"]
     strides = given.get("strides") or [1] * len(kernel)
     pads = given.get("pads") or [0] * (2 * len(kernel))
@@ -92,6 +93,7 @@ def _average(x: Array, windows: list[Window], *, counted: bool) -> Array:
 
 
 def _largest(x: Array, windows: list[Window]) -> Array:
+    """The largest value of each window; padding never wins."""
     lowest = -np.inf if x.dtype.kind == "f" else np.iinfo(x.dtype).min
     for axis, window in enumerate(windows, 2):
         taps = _taps(x, axis, window, lowest)

@@ -43,6 +43,7 @@ def _dense(walk: Walk, node: NodeProto, weight: Array, bias: Array | None) -> bo
 
 @rule("Gemm")
 def _gemm(walk: Walk, node: NodeProto) -> bool:
+    """A dense layer, with its factors alpha and beta in the weights."""
     given, weight, bias = attributes(node), needed(walk, node, 1), constant(walk, node, 2)
     if given.get("transA") or node.input[0] != walk.value or weight.ndim != 2:
         raise refusal(label(node), "a product that is not a dense layer")
@@ -53,6 +54,7 @@ def _gemm(walk: Walk, node: NodeProto) -> bool:
 
 @rule("MatMul")
 def _matmul(walk: Walk, node: NodeProto) -> bool:
+    """A dense layer without a bias, which an Add may bring."""
     weight = needed(walk, node, 1) if node.input[0] == walk.value else None
     if weight is None or weight.ndim != 2 or walk.chain.output.is_map:
         raise refusal(label(node), "a product that is not a dense layer")
@@ -61,6 +63,7 @@ def _matmul(walk: Walk, node: NodeProto) -> bool:
 
 @rule("BatchNormalization")
 def _batch_norm(walk: Walk, node: NodeProto) -> bool:
+    """One that uses its running statistics."""
     on_maps(walk, node)
     given = attributes(node)
     # Before opset 14 a norm has more outputs than one in training mode, and in no other.
@@ -78,6 +81,7 @@ def _batch_norm(walk: Walk, node: NodeProto) -> bool:
 
 @rule("LRN")
 def _lrn(walk: Walk, node: NodeProto) -> bool:
+    """Across channels."""
     on_maps(walk, node)
     given = attributes(node)
     numbers = (rounded(given.get(key, usual)) for key, usual in (("alpha", 1e-4), ("beta", 0.75), ("bias", 1.0)))
@@ -92,30 +96,35 @@ _PLAIN: dict[str, ops.Op] = {"Relu": ops.ReLU(), "Sigmoid": ops.Sigmoid(), "Tanh
 
 @rule(*_PLAIN)
 def _plain(walk: Walk, node: NodeProto) -> bool:
+    """Activations without a parameter."""
     walk.add(_PLAIN[node.op_type], label(node))
     return done(walk, node)
 
 
 @rule("LeakyRelu")
 def _leaky_relu(walk: Walk, node: NodeProto) -> bool:
+    """By its slope."""
     walk.add(ops.LeakyReLU(rounded(attributes(node).get("alpha", 0.01))), label(node))
     return done(walk, node)
 
 
 @rule("Elu")
 def _elu(walk: Walk, node: NodeProto) -> bool:
+    """By its alpha."""
     walk.add(ops.ELU(rounded(attributes(node).get("alpha", 1.0))), label(node))
     return done(walk, node)
 
 
 @rule("Gelu")
 def _gelu(walk: Walk, node: NodeProto) -> bool:
+    """Exact, or by tanh."""
     walk.add(ops.GELU(attributes(node).get("approximate", "none") == "tanh"), label(node))
     return done(walk, node)
 
 
 @rule("PRelu")
 def _prelu(walk: Walk, node: NodeProto) -> bool:
+    """With one slope, or one per channel."""
     slope, channels = needed(walk, node, 1), walk.chain.output.shape[0]
     wanted = (1,) * (slope.ndim - 1) + (channels,) if walk.channels_last else (channels, *[1] * (len(walk.shape) - 2))
     if slope.size == 1:
@@ -129,6 +138,7 @@ def _prelu(walk: Walk, node: NodeProto) -> bool:
 
 @rule("Clip")
 def _clip(walk: Walk, node: NodeProto) -> bool:
+    """Between ends that are attributes before opset 11, and inputs since."""
     given = attributes(node)
     said = "min" in given or "max" in given
     ends = (given.get("min"), given.get("max")) if said else (constant(walk, node, 1), constant(walk, node, 2))
@@ -146,6 +156,7 @@ def _bound(walk: Walk, node: NodeProto) -> bool:
 
 
 def _clipped(walk: Walk, node: NodeProto, low: Array | float | None, high: Array | float | None) -> bool:
+    """The activation with these ends, or no step where both are open."""
     op = clip(low, high, label(node))
     if op is not None:
         walk.add(op, label(node))
@@ -154,6 +165,7 @@ def _clipped(walk: Walk, node: NodeProto, low: Array | float | None, high: Array
 
 @rule("Softmax", "LogSoftmax")
 def _softmax(walk: Walk, node: NodeProto) -> bool:
+    """Over the classes; before opset 13 over all axes from its own on."""
     rank = len(walk.shape)
     axis = attributes(node).get("axis", -1 if walk.source.opset >= 13 else 1) % rank
     one_cell = walk.chain.output.is_map and walk.chain.output.shape[1:] == (1, 1)
@@ -172,6 +184,7 @@ _TO_LAST, _TO_FIRST = (0, 2, 3, 1), (0, 3, 1, 2)
 
 @rule("Identity")
 def _identity(walk: Walk, node: NodeProto) -> bool:
+    """No step."""
     return done(walk, node)
 
 
@@ -192,6 +205,7 @@ def _cast(walk: Walk, node: NodeProto) -> bool:
 
 @rule("Dropout")
 def _dropout(walk: Walk, node: NodeProto) -> bool:
+    """By its ratio, none at 0; never in training mode."""
     if (training := constant(walk, node, 2)) is not None and training.any():
         raise refusal(label(node), "a dropout in training mode", "export the network after net.eval()")
     ratio = attributes(node).get("ratio", constant(walk, node, 1))
@@ -226,6 +240,7 @@ def _reshape(walk: Walk, node: NodeProto) -> bool:
 
 @rule("Transpose")
 def _transpose(walk: Walk, node: NodeProto) -> bool:
+    """From channels first to last and back; else a region."""
     order = tuple(attributes(node).get("perm", ()))
     if len(walk.shape) != 4 or order not in {_TO_LAST, _TO_FIRST, (0, 1, 2, 3)}:
         return False

@@ -20,6 +20,7 @@ def first_difference(given: ModelProto, wanted: ModelProto) -> str | None:
 
 
 def _differences(given: ModelProto, wanted: ModelProto) -> Iterator[str]:
+    """Every difference, those of whole files first."""
     opsets = [{(o.domain, o.version) for o in model.opset_import} for model in (given, wanted)]
     if opsets[0] != opsets[1] or given.functions or given.graph.sparse_initializer or given.training_info:
         yield "it has another opset, or functions"
@@ -34,21 +35,25 @@ def _differences(given: ModelProto, wanted: ModelProto) -> Iterator[str]:
 
 
 def _pairs(mine: Any, theirs: Any) -> Iterator[tuple[Any, Any]]:
+    """The elements of two lists side by side, None behind the end of either."""
     for k in range(max(len(mine), len(theirs))):
         yield (mine[k] if k < len(mine) else None), (theirs[k] if k < len(theirs) else None)
 
 
 def _type(value: ValueInfoProto) -> Any:
+    """A value's name, element type and shape."""
     tensor = value.type.tensor_type
     return value.name, tensor.elem_type, [d.dim_value or d.dim_param for d in tensor.shape.dim]
 
 
 def _said(node: NodeProto) -> Any:
+    """What a node computes from what, without its name."""
     attributes = sorted((a.name, a.SerializeToString(deterministic=True)) for a in node.attribute)
     return node.op_type, node.domain, list(node.input), list(node.output), attributes
 
 
 def _tensors(given: ModelProto, wanted: ModelProto) -> Iterator[str]:
+    """Differences of the initializers."""
     from onnx import numpy_helper
 
     mine, theirs = ({t.name: t for t in model.graph.initializer} for model in (given, wanted))
@@ -64,6 +69,7 @@ def _tensors(given: ModelProto, wanted: ModelProto) -> Iterator[str]:
 
 
 def _close(a: Any, b: Any) -> bool:
+    """Whether two tensors are the same but for the last bits."""
     if a.dtype.kind != "f":
         return bool(np.array_equal(a, b))
     a, b, unit = a.astype(np.float64), b.astype(np.float64), float(np.finfo(a.dtype).eps)

@@ -40,6 +40,7 @@ def spec_weights(graph: Graph, made: Rewriting, tensors: Tensors) -> dict[str, A
 
 
 def _shaped(name: str, shape: tuple[int, ...], tensors: Tensors) -> Array:
+    """A tensor of the file in float64, in the shape of the spec. Raises ForeignModelError."""
     if name not in tensors:
         raise refusal(name, "the file has no such tensor")
     found = np.asarray(tensors[name], np.float64)

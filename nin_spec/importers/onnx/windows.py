@@ -56,6 +56,7 @@ def _zeros(walk: Walk) -> Padding | None:
 
 
 def _same(size: int, extent: int, stride: int, auto: str) -> tuple[int, int]:
+    """The padding before and after along an axis by which ceil(size / stride) windows fit."""
     total = max((-(-size // stride) - 1) * stride + extent - size, 0)
     less = total // 2
     return (less, total - less) if auto == "SAME_UPPER" else (total - less, less)
@@ -63,6 +64,7 @@ def _same(size: int, extent: int, stride: int, auto: str) -> tuple[int, int]:
 
 @rule("Conv")
 def _conv(walk: Walk, node: NodeProto) -> bool:
+    """With the zeros of a Pad before it, under the name of its weights."""
     on_maps(walk, node)
     given, weight, bias = attributes(node), needed(walk, node, 1), constant(walk, node, 2)
     if weight.ndim != 4:
@@ -82,6 +84,7 @@ def _conv(walk: Walk, node: NodeProto) -> bool:
 
 @rule("MaxPool")
 def _max_pool(walk: Walk, node: NodeProto) -> bool:
+    """With the padding of a Pad before it, as far as that never wins."""
     on_maps(walk, node)
     given = attributes(node)
     kernel, stride = window_of(node)
@@ -94,6 +97,7 @@ def _max_pool(walk: Walk, node: NodeProto) -> bool:
 
 @rule("AveragePool")
 def _avg_pool(walk: Walk, node: NodeProto) -> bool:
+    """With the zeros of a Pad before it, which count."""
     on_maps(walk, node)
     given = attributes(node)
     kernel, stride = window_of(node)
@@ -111,6 +115,7 @@ def _avg_pool(walk: Walk, node: NodeProto) -> bool:
 
 @rule("Pad")
 def _pad(walk: Walk, node: NodeProto) -> bool:
+    """None for no padding; else it waits for the window behind it."""
     given, sides = attributes(node), sides_of(walk, node)
     value = given.get("value", 0.0) if "pads" in given else constant(walk, node, 2)
     rows, columns = (1, 2) if walk.channels_last else (2, 3)
@@ -151,6 +156,7 @@ def _by_axis(pads: list[int], axes: Array | None, rank: int) -> list[tuple[int, 
 
 @rule("GlobalAveragePool")
 def _global_average(walk: Walk, node: NodeProto) -> bool:
+    """The average of each map."""
     on_maps(walk, node)
     walk.add(ops.AdaptiveAvgPool2d(), label(node))
     return done(walk, node)
@@ -158,6 +164,7 @@ def _global_average(walk: Walk, node: NodeProto) -> bool:
 
 @rule("GlobalMaxPool")
 def _global_max(walk: Walk, node: NodeProto) -> bool:
+    """The largest value of each map."""
     on_maps(walk, node)
     walk.add(ops.AdaptiveMaxPool2d(), label(node))
     return done(walk, node)

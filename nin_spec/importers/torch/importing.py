@@ -53,6 +53,7 @@ def import_module(module: nn.Module, input_shape: Sequence[int], name: str | Non
 
 
 def _import(module: nn.Module, input_shape: Sequence[int], name: str) -> Imported:
+    """The same, within the boundary that turns what a library raises into a diagnostic."""
     shape = tuple(int(n) for n in input_shape)
     shape = shape[1:] if len(shape) == 4 else shape
     if len(shape) != 3 or min(shape) < 1:
@@ -92,6 +93,7 @@ def _parameter(module: nn.Module) -> torch.Tensor:
 
 
 def _dtype(parameter: torch.Tensor) -> torch.dtype:
+    """The dtype of a module's network: float64 or float32."""
     return parameter.dtype if parameter.dtype == torch.float64 else torch.float32
 
 
@@ -102,6 +104,7 @@ def _dtype_of_proof(program: torch.export.ExportedProgram, module: nn.Module) ->
 
 
 def _chain(program: torch.export.ExportedProgram, module: nn.Module, shape: tuple[int, ...], name: str) -> Chain:
+    """The chain of a program. Raises ForeignModelError."""
     signature = program.graph_signature
     if len(signature.user_inputs) != 1 or len(signature.user_outputs) != 1:
         raise refusal(name, "it has more than one input or output, but a classifier has one of each")

@@ -107,6 +107,7 @@ def _region(walk: TorchWalk, readers: list[fx.Node]) -> None:
 
 
 def _take(walk: TorchWalk, found: list[ops.Op] | Affine, origin: str) -> None:
+    """Add what a region was recognised as. Raises ForeignModelError."""
     if isinstance(found, Affine):
         if not walk.chain.steps:
             raise refusal(origin, "the module scales its input itself", "use input.preprocess instead")
@@ -144,4 +145,5 @@ def _meetings(walk: TorchWalk, readers: list[fx.Node]) -> Iterator[list[fx.Node]
 
 
 def _ready(walk: TorchWalk, node: fx.Node, known: set[fx.Node]) -> bool:
+    """Whether all that an operator reads is known."""
     return node.op == "call_function" and all(n in known or n.name in walk.held.tensors for n in node.all_input_nodes)

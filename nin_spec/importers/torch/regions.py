@@ -97,6 +97,7 @@ def region_of(nodes: Sequence[fx.Node], start: fx.Node, tensors: Tensors) -> Reg
 
 
 def _tensor(node: fx.Node, tensors: Tensors, changed: Mapping[str, Array]) -> torch.Tensor:
+    """A tensor that the module holds, or what it is changed to, in float32 on the CPU."""
     if node.name in changed:
         return torch.from_numpy(np.asarray(changed[node.name])).float()
     tensor = tensors[node.name][1].detach().cpu()

@@ -30,6 +30,7 @@ def _sides(walk: TorchWalk, value: Any) -> Padding:
 
 
 def _conv(call: Call) -> ops.Op:
+    """With padding in numbers or by a word, and the zeros of a pad before it."""
     kernel, stride, dilation = (
         tuple(call.given["weight"].meta["val"].shape[2:]),
         pair_of(call.given["stride"]),
@@ -51,6 +52,7 @@ def _conv(call: Call) -> ops.Op:
 
 
 def _max_pool(call: Call) -> ops.Op:
+    """With the padding of a pad before it, as far as that never wins."""
     if pair_of(call.given["dilation"]) != (1, 1):
         raise refusal(label_of(call.node), "a dilated pool")
     kernel, (vertical, horizontal) = pair_of(call.given["kernel_size"]), pair_of(call.given["padding"])
@@ -61,6 +63,7 @@ def _max_pool(call: Call) -> ops.Op:
 
 
 def _avg_pool(call: Call) -> ops.Op:
+    """With the zeros of a pad before it, which count."""
     if call.given.get("divisor_override") is not None:
         raise refusal(label_of(call.node), "an average with a separate divisor")
     kernel, before = pair_of(call.given["kernel_size"]), call.walk.pad
@@ -74,6 +77,8 @@ def _avg_pool(call: Call) -> ops.Op:
 
 
 def _adaptive(pool: ops.GlobalPool2d) -> Rule:
+    """A pool to so many cells: global for one, else with windows where the cells divide the maps."""
+
     def rule(call: Call) -> ops.Op | None:
         shape, cells = call.walk.chain.output.shape, pair_of(call.given["output_size"])
         if len(shape) != 3 or any(n % m for n, m in zip(shape[1:], cells, strict=True)):
@@ -89,6 +94,8 @@ def _adaptive(pool: ops.GlobalPool2d) -> Rule:
 
 
 def _reduced(pool: ops.GlobalPool2d) -> Rule:
+    """A mean or a maximum over height and width, flattened unless it keeps the axes."""
+
     def rule(call: Call) -> ops.Op | None:
         axes = call.given["dim"]
         if axes is None or len(call.walk.chain.output.shape) != 3 or {int(a) % 4 for a in axes} != {2, 3}:
@@ -100,6 +107,7 @@ def _reduced(pool: ops.GlobalPool2d) -> Rule:
 
 
 def _reshape(call: Call) -> ops.Op | None:
+    """A flattening of maps; others are regions."""
     shape = tuple(call.node.meta["val"].shape)
     return (
         ops.Flatten()
@@ -109,6 +117,7 @@ def _reshape(call: Call) -> ops.Op | None:
 
 
 def _linear(call: Call) -> ops.Op:
+    """A dense layer."""
     return ops.Linear(call.given["weight"].meta["val"].shape[0], isinstance(call.given["bias"], fx.Node))
 
 
@@ -127,6 +136,7 @@ def _product(call: Call) -> ops.Op | None:
 
 
 def _batch_norm(call: Call) -> ops.Op:
+    """One that uses its running statistics."""
     if call.given["training"]:
         raise refusal(label_of(call.node), "a batch norm in training mode", "export the network after net.eval()")
     if not isinstance(call.given["running_mean"], fx.Node):
@@ -137,10 +147,13 @@ def _batch_norm(call: Call) -> ops.Op:
 
 
 def _prelu(call: Call) -> ops.Op:
+    """With one slope, or one per channel."""
     return ops.PReLU(per_channel=call.given["weight"].meta["val"].numel() > 1)
 
 
 def _dropout(kind: type[ops.Op]) -> Rule:
+    """By its p, none at 0; never in training mode."""
+
     def rule(call: Call) -> ops.Op | None:
         if call.given["train"]:
             raise refusal(label_of(call.node), "a dropout in training mode", "export the network after net.eval()")
@@ -150,10 +163,12 @@ def _dropout(kind: type[ops.Op]) -> Rule:
 
 
 def _softmax(kind: type[ops.Op]) -> Rule:
+    """Over the classes."""
     return lambda call: kind() if call.given["dim"] % (len(call.walk.chain.output.shape) + 1) == 1 else None
 
 
 def _pad(call: Call) -> ops.Op | None:
+    """It waits for the window behind it."""
     left, right, top, bottom = (*call.given["pad"], 0, 0, 0, 0)[:4]
     number = float(call.given.get("value") or 0)
     fill = fill_of(call.given.get("mode", "constant"), number)
@@ -164,6 +179,7 @@ def _pad(call: Call) -> ops.Op | None:
 
 
 def _plain(op: ops.Op) -> Rule:
+    """An op without attributes."""
     return lambda _: op
 
 
@@ -180,12 +196,14 @@ def _clip(low: str | float | None, high: str | float | None) -> Rule:
 
 
 def _threshold(call: Call) -> ops.Op:
+    """ReLU alone."""
     if (call.given["threshold"], call.given["value"]) != (0, 0):
         raise refusal(label_of(call.node), "a threshold other than 0, which the language does not support")
     return ops.ReLU()
 
 
 def _elu(call: Call) -> ops.Op | None:
+    """By its alpha; a scale makes another function."""
     return ops.ELU(float(call.given["alpha"])) if (call.given["scale"], call.given["input_scale"]) == (1, 1) else None
 
 
