@@ -43,8 +43,9 @@ class Imported:
 def decompile(chain: Chain) -> Imported:
     """The shortest spec whose graph is the chain, op by op. Raises ForeignModelError when the language can't say it."""
     chain = tidy(chain)
-    if not any(isinstance(step.op, ops.Conv2d) for step in chain.steps):
-        raise refusal(chain.name, "it has no convolution, and a network of the language begins with one")
+    if chain.steps and isinstance(chain.steps[0].op, ops.Flatten):
+        why = "it flattens the picture itself, but a network of the language begins with a block on maps"
+        raise refusal(chain.steps[0].origin, why)
     sizes = {emit(data, compact=True): _words(data) for data in spellings(chain)}
     why = "no spec has the same order"
     for text in sorted(sizes, key=lambda t: (sizes[t], t.count("\n"), len(t))):

@@ -120,12 +120,15 @@ def _is_column(constant: Array) -> bool:
 
 
 def _numbers(nodes: Sequence[NodeProto], opset: int) -> dict[str, Array]:
-    """The numbers in attributes, given or usual, by `node.attribute`; without the value of a Pad that pads nothing."""
+    """The numbers in attributes, by `node.attribute`, and the usual ones of operators that work on each element.
+
+    Without the value of a Pad that pads nothing; the usual one of any Pad acts at the borders alone.
+    """
     from onnx import numpy_helper
 
     found: dict[str, Array] = {}
     for node in nodes:
-        given = _usual(node.op_type, opset) | attributes(node)
+        given = attributes(node) if node.op_type not in _POINTWISE else _usual(node.op_type, opset) | attributes(node)
         idle = node.op_type == "Pad" and not any(given.get("pads", [1]))
         for key, value in given.items():
             if isinstance(value, float) and not idle:
