@@ -56,6 +56,15 @@ def recognise(
     """
     if region.pointwise and len(shape) == 4:
         shape = (*shape[:2], min(shape[2], _ENOUGH), min(shape[3], _ENOUGH))
+    # Squares of the largest inputs overflow in float32, of the region and of a word.
+    with np.errstate(over="ignore", invalid="ignore"):
+        return _recognised(region, shape, origin, hinted)
+
+
+def _recognised(
+    region: Region, shape: tuple[int, ...], origin: str, hinted: Sequence[Hinted]
+) -> list[ops.Op] | Affine | None:
+    """The same, where arithmetic may overflow."""
     x = plain_input(shape)
     y = region(x)
     for steps, word in chain(words(region, x, y.shape), map(_hinted, hinted)):

@@ -29,7 +29,7 @@ class Compute(Protocol):
 
 SMALLEST, LARGE, LARGEST = 1e-3, 1e4, 1e12
 """Magnitudes of the inputs that a function is tried on: usual ones end at `LARGE`. The largest has a finite cube."""
-UNBOUNDED = 3.4e38
+UNBOUNDED = 9.9e37
 """A bound beyond this is none: exporters write float's own limits where a clip is open."""
 _BREAKPOINTS = 64
 _FEW = 16
