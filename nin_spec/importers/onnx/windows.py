@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from nin_spec.diagnostics import counted
 from nin_spec.importers.chain import Array, refusal
 from nin_spec.importers.decompiler.names import words_of
 from nin_spec.importers.onnx.evaluate import attributes, label
@@ -27,7 +28,7 @@ def _pair(node: NodeProto, key: str) -> Pair:
     """An attribute of two numbers, one for each axis of a picture; 1 for either where the node leaves it out."""
     found = tuple(attributes(node).get(key, (1, 1)))
     if len(found) != 2:
-        raise refusal(label(node), f"its {key} has {len(found)} axes, but pictures have two")
+        raise refusal(label(node), f"its attribute {key} has {counted(len(found), 'number')}; pictures have two axes")
     if min(found) < 1:
         raise refusal(label(node), f"its {key} is {found[0]}, {found[1]}; the minimum is 1")
     return found[0], found[1]
