@@ -156,7 +156,7 @@ def _with_attributes(node: NodeProto, changed: Mapping[str, Array]) -> NodeProto
     new = {key.removeprefix(own): value for key, value in changed.items() if key.startswith(own)}
     if not new:
         return node
-    made = type(node).FromString(node.SerializeToString())
+    made: NodeProto = type(node).FromString(node.SerializeToString())
     kept = [a for a in made.attribute if a.name not in new]
     del made.attribute[:]
     made.attribute.extend(kept)

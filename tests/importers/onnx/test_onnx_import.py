@@ -298,7 +298,7 @@ def test_what_the_language_cannot_say_is_refused_at_its_node(
 
 def test_a_norm_that_gives_its_statistics_is_in_training_mode(tmp_path: Path) -> None:
     """Before opset 14 its outputs alone say so."""
-    norm = ("BatchNormalization", ["c", "a", "a", "a", "a"], ["last", "mean", "var", "", ""], {})
+    norm: Any = ("BatchNormalization", ["c", "a", "a", "a", "a"], ["last", "mean", "var", "", ""], {})
     nodes = [("Conv", ["x", "W"], ["c"], {}), norm, *GAP]
     path = graph_file(tmp_path / "net.onnx", nodes, {"W": W, "a": np.ones(8)})
     proto = onnx.load(path)
