@@ -29,6 +29,7 @@ In the order in which a spec is processed:
     explanation/     class maps on pictures: what a network looks at
     precision/       a float32 file -> float16, bfloat16, int8, within a budget
     runtime/         onnxruntime sessions, parity, doctor
+    sweeps/          a family of networks, trained within a budget
     conformance/     whether a device computes what the language means
     bench/           speed, compared to other runtimes and the machine's peak
     serving/         models behind the Open Inference Protocol
@@ -73,6 +74,7 @@ if TYPE_CHECKING:
     from nin_spec.opened import compile as compile  # noqa: A004 the field's word
     from nin_spec.precision.settings import PrecisionSettings as PrecisionSettings
     from nin_spec.runtime.session import open_session as open_session
+    from nin_spec.sweeps.begin import sweep as sweep
     from nin_spec.torch_module import build_module as build_module
     from nin_spec.training.begin import train as train
     from nin_spec.training.folder import open_run as open_run
@@ -97,6 +99,7 @@ _HOMES = {
     "train": "nin_spec.training.begin",
     "open_run": "nin_spec.training.folder",
     "TrainSettings": "nin_spec.training.settings",
+    "sweep": "nin_spec.sweeps.begin",
     "evaluate": "nin_spec.evaluation",
     "explain": "nin_spec.explanation",
     "import_caffe": "nin_spec.importers.caffe.importing",
@@ -127,6 +130,7 @@ __all__ = [
     "loads",
     "open_run",
     "open_session",
+    "sweep",
     "train",
 ]
 

@@ -9,6 +9,7 @@
     |-- ForeignModelError   another tool's network can't be expressed in the language   (exit 2)
     |-- DataError           a data set is missing, damaged, or does not fit the network      (exit 2)
     |-- TrainingError       a run can't be started, resumed or used               (exit 2)
+    |-- SweepError          a sweep can't be started, resumed or read               (exit 2)
     |-- DivergedError       training stopped: the loss became NaN or infinite                 (exit 1)
     |-- PeerLostError       another training process stopped, was killed or lost its connection          (exit 1)
     |-- BudgetError         a reduced-precision file loses more accuracy than allowed       (exit 1)
@@ -109,6 +110,11 @@ class Code(Enum):
     RUN_UNUSABLE = ("NIN812", "a run folder that can't be used or resumed")
     DIVERGED = ("NIN813", "the training loss became NaN or infinite")
     PEER_LOST = ("NIN814", "a training process that is unreachable, was stopped or was killed")
+
+    SWEEP = ("NIN821", "a sweep that can't be run as it is written")
+    SWEEP_UNUSABLE = ("NIN822", "a sweep folder or a storage that can't be used or resumed")
+    NOTHING_FITS = ("NIN823", "a sweep of which no candidate compiles, or none is within the limits")
+    SINGLE_VALUE = ("NIN824", "an axis of a sweep that has one value, so that nothing is searched")
 
     SCORE_ACTIVATION = ("NIN901", "an activation on the class scores")
     PADDED_POINTS = ("NIN902", "a convolution padded so far that its border sees no input, for example a padded 1x1")
@@ -249,6 +255,10 @@ class DataError(NinSpecError):
 
 class TrainingError(NinSpecError):
     """A run can't be started, resumed or used."""
+
+
+class SweepError(NinSpecError):
+    """A sweep can't be started, resumed or read."""
 
 
 class DivergedError(NinSpecError):

@@ -145,6 +145,9 @@ _ERRORS: Mapping[str, type[NinSpecError]] = {
         diagnostics.InputError,
         diagnostics.DeviceError,
         diagnostics.ParityError,
+        diagnostics.DataError,
+        diagnostics.TrainingError,
+        diagnostics.SweepError,
     )
 }
 

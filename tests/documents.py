@@ -1,6 +1,6 @@
 """A Markdown document that is run: its blocks, in their order, in a folder of their own.
 
-    yaml, prototxt   a file, named by the first line (`# tiny.yaml`); a spec must compile
+    yaml, prototxt   a file, named by the first line (`# tiny.yaml`); a spec must compile, a sweep file be right
     console          commands after `$ `, and what they print: `...` stands for anything, `# exits 1` for an exit code
     python           a script
     sh               commands that need more than one machine, or the network: their options must exist
@@ -133,11 +133,16 @@ class Walk:
 
     def _write(self, block: Block) -> None:
         import nin_spec
+        from nin_spec.sweeps import load as sweep_file
 
         name = block.text.splitlines()[0].removeprefix("# ")
-        assert re.fullmatch(r"[\w-]+\.(yaml|prototxt)", name), f"{self.document.name}:{block.line} names no file"
+        assert re.fullmatch(r"[\w-]+(\.sweep)?\.(yaml|prototxt)", name), (
+            f"{self.document.name}:{block.line} names no file"
+        )
         (self.folder / name).write_text(block.text)
-        if block.kind == "yaml":
+        if name.endswith(".sweep.yaml"):
+            sweep_file.load(self.folder / name)
+        elif block.kind == "yaml":
             nin_spec.compile(str(self.folder / name))
 
     def _do(self, step: Step) -> None:

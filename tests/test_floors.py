@@ -24,7 +24,7 @@ FLOORS = (
     ("evaluation", "opened", "report"),
     ("bench", "explanation", "precision", "serving"),
     ("api", "conformance", "importers", "serving.grpc", "serving.http"),
-    ("importers.decompiler", "serving.server"),
+    ("importers.decompiler", "serving.server", "sweeps"),
     ("importers.caffe", "importers.onnx", "importers.torch"),
     ("cli",),
     ("start",),

@@ -64,6 +64,7 @@ ROUND_THE_DOOR = {
     ("nin_spec/studio/conflict.py", "replace"): "no file: the text of the editor",
     ("nin_spec/revisions.py", "write_bytes"): "a spec out of git, into a temporary folder of the caller",
     ("nin_spec/studio/downloads.py", "TemporaryDirectory"): "a temporary folder of its own",
+    ("nin_spec/sweeps/plan.py", "TemporaryDirectory"): "the short training that is timed",
     ("nin_spec/training/begin.py", "mkdtemp"): "the new run folder, before it has its name",
     ("nin_spec/training/begin.py", "replace"): "gives the new run folder its name",
     ("nin_spec/training/begin.py", "rmtree"): "the new run folder that could not be renamed",

@@ -16,6 +16,7 @@ GROUPS: dict[str, dict[str, tuple[str, str]]] = {
     },
     "Train": {
         "train": ("nin_spec.cli.training.command", "Train a network by the recipe in its spec."),
+        "sweep": ("nin_spec.cli.sweep", "Train a family of networks within a budget, and find the best."),
         "evaluate": ("nin_spec.cli.evaluate", "Measure the accuracy of a trained network."),
         "calibrate": ("nin_spec.cli.calibrate", "Fit one temperature, so that a run's probabilities can be trusted."),
         "runs": ("nin_spec.cli.runs", "List the runs below a folder, to compare them."),
@@ -47,6 +48,7 @@ TOPICS = {
     "schema": "language",
     "import": "import",
     "train": "training",
+    "sweep": "sweep",
     "evaluate": "evaluation",
     "calibrate": "evaluation",
     "runs": "evaluation",

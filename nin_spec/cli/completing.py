@@ -30,6 +30,13 @@ def specs(_context: click.Context, _parameter: click.Parameter, text: str) -> It
     return _names(text, [*shipped_names(), *_nearby(SPECS)])
 
 
+def sweeps(_context: click.Context, _parameter: click.Parameter, text: str) -> Items:
+    """The sweep files nearby, and the sweep folders below `sweeps`."""
+    folders = [str(path.parent) for path in sorted(Path("sweeps").glob("*/sweep.json"))]
+    files = [str(path) for suffix in SPECS for path in sorted(Path().glob(f"*.sweep{suffix}"))]
+    return _names(text, [*files, *folders])
+
+
 def models(_context: click.Context, _parameter: click.Parameter, text: str) -> Items:
     """The exported models and run folders nearby."""
     return _names(text, _nearby(MODELS))

@@ -7,6 +7,7 @@ chains.py     the same columns as Mermaid and dot
 charts.py     trainings, evaluations and benches
 contact_sheet.py  pictures side by side
 overlay.py    curves of several runs
+front.py      the candidates of a sweep
 reliability.py  how far probabilities can be trusted
 """
 

@@ -11,6 +11,7 @@ TOPICS = (
     "language",
     "data",
     "training",
+    "sweep",
     "evaluation",
     "clusters",
     "weights",

@@ -150,17 +150,27 @@ def override(root: Table, argument: str) -> Table:
     path, equals, text = argument.partition("=")
     source = Source("--set", argument)
     span = Span(source, 1, 1, max(1, len(path)))
-    steps = path.split(".")
-    if not equals or not re.fullmatch(r"[^\s.]+(\.[^\s.]+)*", path) or len(steps) > MAX_DEPTH:
+    if not equals or not is_path(path):
         message = f"{short(argument)!r} is not an override"
         hint = "write path=value, for example blocks.0.kernel=7"
         raise SpecError(Code.BAD_OVERRIDE, message, span, hint)
-    if steps[0] == "extends":
+    if path.split(".")[0] == "extends":
         message = "extends is read before any override"
         raise SpecError(Code.BAD_OVERRIDE, message, span, "write a spec that extends the other one")
-    route = _Route({steps[-1]: Entry(span, _value(source, len(path) + 1, text))}, span)
+    return put(root, path, Entry(span, _value(source, len(path) + 1, text)))
+
+
+def is_path(text: str) -> bool:
+    """Whether a text is a dotted path, such as `blocks.0.kernel`."""
+    return re.fullmatch(r"[^\s.]+(\.[^\s.]+)*", text) is not None and text.count(".") < MAX_DEPTH
+
+
+def put(root: Table, path: str, entry: Entry) -> Table:
+    """The tree with one value merged over it at a dotted path; the entry has the span of the path. Raises SpecError."""
+    steps = path.split(".")
+    route = _Route({steps[-1]: entry}, entry.key_span)
     for step in reversed(steps[:-1]):
-        route = _Route({step: Entry(span, route)}, span)
+        route = _Route({step: Entry(entry.key_span, route)}, entry.key_span)
     return merge(root, route)
 
 

@@ -51,7 +51,17 @@ def load_source(source: Source, overrides: Iterable[str] = ()) -> Canonical:
     root = _extended(source, ())
     for argument in overrides:
         root = family.override(root, argument)
+    return complete(root)
+
+
+def complete(root: Table) -> Canonical:
+    """The spec of a merged tree. Raises SpecError with every diagnostic."""
     return canonicalise(validate(root), root)
+
+
+def base_of(source: Source, reference: Entry) -> Table:
+    """The merged tree of the spec that a value in a source names, by the rules of `extends`. Raises SpecError."""
+    return _base(source, reference, ())
 
 
 def with_labels(spec: Canonical, labels: Iterable[str]) -> Canonical:
@@ -64,7 +74,7 @@ def with_labels(spec: Canonical, labels: Iterable[str]) -> Canonical:
     span = number.node.span
     named = Items(tuple(Value(label, span) for label in labels), span)
     tree = Table({**spec.tree.entries, "classes": Entry(number.key_span, named)}, spec.tree.span)
-    return canonicalise(validate(tree), tree)
+    return complete(tree)
 
 
 def read(spec: str | Path | Named) -> Source:

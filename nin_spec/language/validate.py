@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from nin_spec.diagnostics import MAX_FINDINGS, Code, Diagnostic, Span, SpecError, did_you_mean, short
 from nin_spec.language import outside
@@ -13,9 +13,12 @@ from nin_spec.language.document import Items, Node, Path_, Table, Value, plain, 
 from nin_spec.language.shorthand import kind_of
 
 if TYPE_CHECKING:
+    from pydantic import BaseModel
     from pydantic_core import ErrorDetails
 
     from nin_spec.language.schema import Spec
+
+    Model = TypeVar("Model", bound=BaseModel)
 
 _TYPES = {
     "int_type": "a whole number",
@@ -80,15 +83,20 @@ _LENGTHS = {"too_short", "too_long", "string_too_short", "string_too_long"}
 
 def validate(root: Table) -> Spec:
     """The spec of the nodes. Raises SpecError with the first hundred diagnostics."""
-    from pydantic import ValidationError
-
     from nin_spec.language.schema import Spec
 
+    return validate_as(Spec, root)
+
+
+def validate_as(model: type[Model], root: Table) -> Model:
+    """The model of the nodes: of a spec, or of another file with the same care. Raises likewise."""
+    from pydantic import ValidationError
+
     try:
-        return Spec.model_validate(plain(root))
+        return model.model_validate(plain(root))
     except ValidationError as error:
         errors = error.errors(include_url=False)[:MAX_FINDINGS]
-        found = [_diagnostic(root, e) for e in errors]
+        found = [_diagnostic(model, root, e) for e in errors]
         raise SpecError(sorted(found, key=_position)) from None
 
 
@@ -118,13 +126,13 @@ def locate(root: Node, loc: Path_) -> tuple[Node, Span, str]:
     return node, span, path
 
 
-def _diagnostic(root: Table, error: ErrorDetails) -> Diagnostic:
+def _diagnostic(model: type[BaseModel], root: Table, error: ErrorDetails) -> Diagnostic:
     kind, context = error["type"], error.get("ctx") or {}
     loc = (*error["loc"], *context.get("at", ()))
     node, span, path = locate(root, loc)
     where = f"{path}: " if path else ""
     if kind in {"extra_forbidden", Code.UNKNOWN_KEY.name}:
-        return _unknown_key(root, loc, context)
+        return _unknown_key(model, root, loc, context)
     if kind == "missing":
         key = str(loc[-1])
         hint = _EXAMPLES.get((*loc[-2:-1], key)) or _EXAMPLES.get((key,))
@@ -152,14 +160,14 @@ def _diagnostic(root: Table, error: ErrorDetails) -> Diagnostic:
     return Diagnostic(Code.INVALID_VALUE, f"{where}{error['msg']}", span)
 
 
-def _unknown_key(root: Table, loc: Path_, context: Mapping[str, Any]) -> Diagnostic:
+def _unknown_key(model: type[BaseModel], root: Table, loc: Path_, context: Mapping[str, Any]) -> Diagnostic:
     key = str(loc[-1])
     parent, _, path = locate(root, loc[:-1])
     span = parent.entries[key].key_span if isinstance(parent, Table) and key in parent.entries else parent.span
     where = f"{path}: " if path else ""
     if reason := outside.reason(key):
         return Diagnostic(Code.OUTSIDE_LANGUAGE, f"{where}{reason}", span, outside.HINT)
-    known = known_keys(loc[:-1])
+    known = known_keys(loc[:-1], model)
     same = next((f"did you mean {word!r}?" for word in _SYNONYMS.get(key, ()) if word in known), None)
     hint = context.get("hint") or same or (_belongs(key) if "convs" in known else None) or did_you_mean(key, known)
     return Diagnostic(Code.UNKNOWN_KEY, f"{where}unknown key {short(key)!r}", span, hint)
@@ -176,11 +184,11 @@ def _belongs(key: str) -> str | None:
     )
 
 
-def known_keys(loc: Path_) -> list[str]:
-    """The keys that the grammar has at a pydantic location."""
+def known_keys(loc: Path_, top: type[BaseModel] | None = None) -> list[str]:
+    """The keys that the grammar has at a pydantic location: that of a spec, unless another model is given."""
     from nin_spec.language.schema import Spec
 
-    models: list[Any] = [Spec]
+    models: list[Any] = [top or Spec]
     for step in loc:
         fields = [m.model_fields[step] for m in models if isinstance(step, str) and step in m.model_fields]
         if fields:
@@ -188,7 +196,7 @@ def known_keys(loc: Path_) -> list[str]:
             continue
         tagged = [m for m in models if "kind" in m.model_fields and step in _words(m.model_fields["kind"].annotation)]
         models = tagged or models
-    return list(dict.fromkeys(k for m in models for k in m.model_fields))
+    return list(dict.fromkeys(field.alias or k for m in models for k, field in m.model_fields.items()))
 
 
 def models_in(annotation: Any) -> list[Any]:

@@ -121,7 +121,7 @@ class TrainingSession:
         frame = input_frame(self.network)
         scorer = Scorer(self.sets.scored, frame, self.sets.scored_on)
         loop = Loop(engine, self.recipe, self.batches, scorer, guard, state, self.reporter, checkpointer, self.stop)
-        if self.world.is_main:
+        if self.world.is_main and self.settings.charts:
             loop.board = Board(self.target / "tensorboard", state.rows, self.reporter.logged)
         if self.world.is_main:
             facts = self._facts() | {"weights": None if weights is None else str(weights)}
@@ -141,12 +141,16 @@ class TrainingSession:
                 loop.board.close()
         if self.world.is_main:
             self._note(record, state, "finished" if finished else "interrupted")
-            chosen = int(state.best[0]) if state.best and self.sets.scored_on == "validation" else None
-            try:
-                draw_curves(self.target, state.rows, self.network.card.name, chosen)
-            except ExportError as error:
-                self.reporter.logged(f"the curves are not drawn: {error.diagnostics[0].message}")
+            if self.settings.charts:
+                self._draw(state)
         return share_run(self.world, self.target)
+
+    def _draw(self, state: State) -> None:
+        chosen = int(state.best[0]) if state.best and self.sets.scored_on == "validation" else None
+        try:
+            draw_curves(self.target, state.rows, self.network.card.name, chosen)
+        except ExportError as error:
+            self.reporter.logged(f"the curves are not drawn: {error.diagnostics[0].message}")
 
     def _give_up(self, error: DataError, loop: Loop, record: Record | None) -> NoReturn:
         """Raise the error of an unreadable picture, with what was kept and how to resume."""

@@ -14,7 +14,8 @@ class TrainSettings:
 
     `precision` None is the recipe's. `accumulate` is the number of micro-batches per batch, for machines with little
     memory; the batch size, and so the recipe, stays the same. `limit` uses only so many pictures of each split,
-    stratified by class. A checkpoint is written after each epoch, and every `checkpoint_minutes`.
+    stratified by class. A checkpoint is written after each epoch, and every `checkpoint_minutes`. Without `charts` the
+    run folder has no curves.png and no tensorboard/, which saves time in short runs.
     """
 
     device: str = "auto"
@@ -25,3 +26,4 @@ class TrainSettings:
     channels_last: bool = True
     limit: int | None = None
     checkpoint_minutes: float = 5.0
+    charts: bool = True

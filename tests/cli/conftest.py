@@ -33,6 +33,16 @@ blocks:
 head: {output: softmax}
 """
 
+SWEEP = """\
+sweep: 1
+base: nin_digits
+set: {train.validation: 0.5, train.epochs: 1}
+space:
+  blocks.mlpconv1.channels: [[8], [8, 8], [16]]
+trials: 1
+"""
+"""Three small networks, of which one is trained."""
+
 
 @dataclass(frozen=True)
 class Outcome:

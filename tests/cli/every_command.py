@@ -37,6 +37,7 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "export": ("tiny.yaml", "--onnx", "--source", "--triton", "--force"),
     "import": ("tiny.onnx", "-o", "imported.yaml", "--force"),
     "train": ("nin_digits", "--limit", "256", "--set", "train.epochs=2", *VALIDATED, "-o", "runs/a", *QUICK),
+    "sweep": ("pets.sweep.yaml", "--trials", "1", "--limit", "100", "-o", "sweeps/a"),
     "evaluate": ("runs/a", "--limit", "32", *QUICK),
     "runs": ("runs",),
     "calibrate": ("runs/a", *QUICK),

@@ -14,7 +14,7 @@ from typing import Any
 import click
 import numpy as np
 import pytest
-from conftest import Outcome
+from conftest import SWEEP, Outcome
 from nodes import NODES, names_in, node
 from PIL import Image
 
@@ -45,6 +45,8 @@ FILES: dict[tuple[str, str], tuple[str, list[str]]] = {
     ("evaluate", "reliability"): ("r.png", ["evaluate", "model.onnx", "--limit", "20", "--reliability"]),
     ("evaluate", "sheet"): ("s.png", ["evaluate", "model.onnx", "--limit", "20", "--wrong", "3", "--sheet"]),
     ("runs", "curves"): ("c.png", ["runs", ".", "--curves"]),
+    ("sweep", "best"): ("b.yaml", ["sweep", "swept", "--best"]),
+    ("sweep", "plot"): ("f.png", ["sweep", "swept", "--plot"]),
     ("explain", "output"): ("e.png", ["explain", "maps.onnx", "x.png", "-o"]),
     ("prove", "output"): ("p.json", ["prove", "cpu", "--precision", "float32", "--only", "shuffle", "-o"]),
     ("bench", "record"): ("b.json", ["bench", "nin_digits", "--json"]),
@@ -55,6 +57,7 @@ FILES: dict[tuple[str, str], tuple[str, list[str]]] = {
 FOLDERS: dict[tuple[str, str], list[str]] = {
     ("export", "to_triton"): ["export", "nin_digits", "--no-parity", "--triton"],
     ("train", "output"): ["train", "nin_digits", "-o"],
+    ("sweep", "output"): ["sweep", "pets.sweep.yaml", "-o"],
     ("data fetch", "target"): ["data", "fetch", "mnist", "--to"],
     ("data save", "folder"): ["data", "save", "digits"],
 }
@@ -92,6 +95,11 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     train = ["train", "nin_digits", "--limit", "20", "--set", "train.epochs=1", "--device", "cpu", "--threads", "1"]
     assert execute([*train, "-o", str(folder / "run")]) == 0
     shutil.rmtree(folder / "run/checkpoints")
+    (folder / "pets.sweep.yaml").write_text(SWEEP)
+    sweep = ["sweep", str(folder / "pets.sweep.yaml"), "--limit", "40", "--device", "cpu", "--threads", "1"]
+    assert execute([*sweep, "-o", str(folder / "swept")]) == 0
+    for part in ("runs", "locks"):
+        shutil.rmtree(folder / "swept" / part)
     files = (path for path in folder.rglob("*") if path.is_file())
     return {str(path.relative_to(folder)): path.read_bytes() for path in files}
 

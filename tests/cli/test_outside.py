@@ -13,7 +13,7 @@ from typing import Any
 import every_command
 import pytest
 from click import Context, Group
-from conftest import TINY
+from conftest import SWEEP, TINY
 from PIL import Image
 
 from nin_spec import children
@@ -55,6 +55,7 @@ def trapped(tmp_path: Path) -> Path:
     folder = tmp_path / "specs"
     folder.mkdir()
     (folder / "tiny.yaml").write_text(TINY)
+    (folder / "pets.sweep.yaml").write_text(SWEEP)
     Image.new("RGB", (16, 12), "teal").save(folder / "picture.png")
     for name in TRAPS:
         (folder / f"{name}.py").write_text(TRAP.format(str(tmp_path / "sprung")))

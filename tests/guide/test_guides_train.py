@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from documents import Walk, guide_blocks, walk_guides
 
-TOPICS = ("data", "training", "evaluation", "clusters")
+TOPICS = ("data", "training", "sweep", "evaluation", "clusters")
 
 
 @pytest.fixture(scope="module")
