@@ -37,6 +37,7 @@ In the order in which a spec is processed:
     report/          an HTML report on a network or a run
     studio/          a local web page to edit a spec
     guide/           a Markdown page per topic, printed by `nin-spec guide`
+    notebook/        how a notebook shows a result
     cli/             the command line, started by start.py and __main__.py; interrupts.py has its Ctrl-C
 
 Everywhere: diagnostics.py says what is wrong and where, files.py writes whole files, seals.py tells which files still
@@ -62,6 +63,7 @@ if TYPE_CHECKING:
     from nin_spec.api import export as export
     from nin_spec.diagnostics import NinSpecError as NinSpecError
     from nin_spec.difference import compare as compare
+    from nin_spec.evaluation import calibrate as calibrate
     from nin_spec.evaluation import evaluate as evaluate
     from nin_spec.explanation import explain as explain
     from nin_spec.importers.caffe.importing import import_caffe as import_caffe
@@ -101,6 +103,7 @@ _HOMES = {
     "TrainSettings": "nin_spec.training.settings",
     "sweep": "nin_spec.sweeps.begin",
     "evaluate": "nin_spec.evaluation",
+    "calibrate": "nin_spec.evaluation",
     "explain": "nin_spec.explanation",
     "import_caffe": "nin_spec.importers.caffe.importing",
     "import_onnx": "nin_spec.importers.onnx.importing",
@@ -117,6 +120,7 @@ __all__ = [
     "PrecisionSettings",
     "TrainSettings",
     "build_module",
+    "calibrate",
     "compare",
     "compile",
     "evaluate",

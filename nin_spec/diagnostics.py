@@ -27,6 +27,8 @@ from enum import Enum, StrEnum
 from functools import lru_cache
 from typing import ClassVar, overload
 
+from nin_spec.notebook import Table, cut, view
+
 
 class Severity(StrEnum):
     """Severity of a diagnostic. Only errors stop a command; a note is advice."""
@@ -203,6 +205,19 @@ class Diagnostic:
         }
 
 
+class Findings(list[Diagnostic]):
+    """Diagnostics in the order of the text, which a notebook shows as a table."""
+
+    def __repr__(self) -> str:
+        lines = [f"{d.span or ''} {d.code.code} {d.message}".strip() for d in self]
+        return cut(lines, "findings") if lines else "[]"
+
+    def _repr_html_(self) -> str:
+        rows = [(d.severity.value, d.code.code, str(d.span or ""), d.message, d.hint or "") for d in self]
+        table = Table(("severity", "code", "position", "message", "hint"), rows)
+        return view(counted(len(self), "finding"), *([table] if rows else []))
+
+
 class NinSpecError(Exception):
     """An error in the user's input, with every diagnostic found: one by its code and message, or any number."""
 
@@ -223,6 +238,12 @@ class NinSpecError(Exception):
             found = Diagnostic(found, message, span, hint)
         self.diagnostics: tuple[Diagnostic, ...] = (found,) if isinstance(found, Diagnostic) else tuple(found)
         super().__init__("\n".join(map(render, self.diagnostics)))
+
+    def __repr__(self) -> str:
+        return cut(f"{type(self).__name__}: {Findings(self.diagnostics)!r}".split("\n"), "findings")
+
+    def _repr_html_(self) -> str:
+        return Findings(self.diagnostics)._repr_html_()
 
 
 class SpecError(NinSpecError):

@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from difflib import SequenceMatcher
 from typing import Any, Literal
 
 from nin_spec.analysis.tables import Row
 from nin_spec.ir.text import print_op
 from nin_spec.network import Network
+from nin_spec.notebook import Facts, Table, view
+from nin_spec.printing import arrow, pair
 
 Kind = Literal["same", "changed", "removed", "added"]
+Value = tuple[str, Any, Any]
+"""A value that differs: its dotted path, before and after; None where absent."""
+
+
+HEADERS = ("", "layer", "does", "output", "parameters", "MACs", "field")
+RIGHT = frozenset({4, 5})
+"""The columns of numbers."""
+_MARKS: dict[Kind, str] = {"same": " ", "changed": "~", "removed": "-", "added": "+"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +36,23 @@ class Change:
     def follows(self) -> bool:
         """Whether an unchanged layer has a different shape, receptive field or cost."""
         return self.kind == "same" and _consequences(self.before) != _consequences(self.after)
+
+    def cells(self) -> tuple[str, ...]:
+        """The layer as people read it, by HEADERS: one value where both agree, else `before -> after`."""
+        sides = [row for row in (self.before, self.after) if row is not None]
+
+        def of(value: Callable[[Row], str]) -> str:
+            return " -> ".join(dict.fromkeys(map(value, sides)))
+
+        return (
+            ">" if self.follows else _MARKS[self.kind],
+            of(lambda row: row.name),
+            of(lambda row: f"{row.op} {row.detail}".strip()),
+            of(lambda row: "x".join(map(str, row.output_shape))),
+            of(lambda row: f"{row.parameters:,}"),
+            of(lambda row: f"{row.macs:,}"),
+            of(lambda row: pair(row.receptive_field)),
+        )
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data."""
@@ -43,7 +70,7 @@ class Difference:
 
     before: Network
     after: Network
-    changes: tuple[Change, ...]
+    changes: tuple[Change, ...] = field(repr=False)
 
     @property
     def same_function(self) -> bool:
@@ -55,9 +82,44 @@ class Difference:
         """True if nothing differs, including recipes and names."""
         return self.before.spec.data == self.after.spec.data
 
-    def values(self) -> Iterator[tuple[str, Any, Any]]:
-        """Each value of the canonical form that differs: its dotted path, before and after; None where absent."""
-        yield from _values("", self.before.spec.data, self.after.spec.data)
+    def values(self) -> Iterator[Value]:
+        """Each value of the canonical form that differs."""
+        yield from differing(self.before.spec.data, self.after.spec.data)
+
+    @property
+    def verdict(self) -> str:
+        """In one sentence, whether they are the same."""
+        if self.same_text:
+            return "the same network, written the same way"
+        if self.same_function:
+            return f"the same function ({self.before.hash}), but the specs differ"
+        return f"two functions: {self.before.hash} and {self.after.hash}"
+
+    @property
+    def shown(self) -> tuple[Change, ...]:
+        """The layers that differ in what they do, or in what follows from others."""
+        return tuple(change for change in self.changes if change.kind != "same" or change.follows)
+
+    def totals(self) -> list[tuple[str, ...]]:
+        """Totals as people read them: name, before, an arrow, after, the change, and the change in percent."""
+        a, b = self.before.table, self.after.table
+        return [
+            _total("parameters", a.parameters, b.parameters),
+            _total("MACs", a.macs, b.macs),
+            _total("weights, bytes", a.weight_bytes, b.weight_bytes),
+            _total("peak activations, bytes", a.peak_memory, b.peak_memory),
+        ]
+
+    def elsewhere(self) -> list[Value]:
+        """Each value that differs outside the layers: names, labels, preprocessing, the recipe."""
+        return [value for value in self.values() if not value[0].startswith(("blocks", "head"))]
+
+    def _repr_html_(self) -> str:
+        layers = Table(HEADERS, [change.cells() for change in self.shown], RIGHT)
+        totals = Facts([(name, " ".join(filter(None, rest))) for name, *rest in self.totals()])
+        others = [Facts([(path, arrow(a, b)) for path, a, b in found])] if (found := self.elsewhere()) else []
+        title = f"{self.before.graph.name} -> {self.after.graph.name}"
+        return view(title, *([layers] if layers.rows else []), totals, *others, about=self.verdict)
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data."""
@@ -68,6 +130,12 @@ class Difference:
         return {"same_function": self.same_function, "same_text": self.same_text, **totals, "layers": changes} | {
             "values": values
         }
+
+
+def _total(name: str, a: int, b: int) -> tuple[str, ...]:
+    change = "" if a == b else f"{b - a:+,}"
+    share = "" if a == b or not a else f"{(b - a) / a:+.1%}"
+    return (name, f"{a:,}", "->" if a != b else "", f"{b:,}" if a != b else "", change, share)
 
 
 def compare(before: Network, after: Network) -> Difference:
@@ -98,12 +166,13 @@ def _paired(old: list[Row], new: list[Row]) -> Iterator[Change]:
     yield from (Change("added", None, other) for other in new)
 
 
-def _values(path: str, a: Any, b: Any) -> Iterator[tuple[str, Any, Any]]:
+def differing(a: Any, b: Any, path: str = "") -> Iterator[Value]:
+    """Each value that differs in two trees of plain data."""
     if isinstance(a, dict) and isinstance(b, dict):
         for key in dict.fromkeys((*a, *b)):
-            yield from _values(f"{path}.{key}" if path else str(key), a.get(key), b.get(key))
+            yield from differing(a.get(key), b.get(key), f"{path}.{key}" if path else str(key))
     elif isinstance(a, list) and isinstance(b, list) and any(isinstance(x, dict) for x in (*a, *b)):
         for k in range(max(len(a), len(b))):
-            yield from _values(f"{path}.{k}", *(x[k] if k < len(x) else None for x in (a, b)))
+            yield from differing(*(x[k] if k < len(x) else None for x in (a, b)), f"{path}.{k}")
     elif a != b:
         yield path, a, b

@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
+from nin_spec.diagnostics import short
 from nin_spec.ir.graph import Graph
+from nin_spec.notebook import Code, Facts, Table, view
 
 if TYPE_CHECKING:
     import numpy as np
@@ -86,6 +88,23 @@ class ModelCard:
     weights: str = ""
     dataset: str = ""
 
+    def __repr__(self) -> str:
+        return f"<card of {self.name!r}, {self.classes} classes, weights: {self.weights or 'not described'}>"
+
+    def facts(self) -> list[tuple[str, str]]:
+        """What a person asks first, as labelled values."""
+        found = [
+            ("classes", f"{self.classes:,}"),
+            ("labels", short(", ".join(self.labels), 200)),
+            ("weights", self.weights),
+            ("data set", self.dataset),
+            ("semantic hash", self.hash),
+        ]
+        return [(name, value) for name, value in found if value]
+
+    def _repr_html_(self) -> str:
+        return view(self.name, Facts(self.facts()), Code(self.spec), about=self.summary)
+
 
 @dataclass(frozen=True)
 class Model:
@@ -101,3 +120,16 @@ class Model:
         if declared != given:
             wrong = sorted(set(declared.items()) ^ set(given.items()))
             raise ValueError(f"the weights are not those of the graph: {wrong[:4]}")
+
+    def __repr__(self) -> str:
+        elements = sum(array.size for array in self.weights.values())
+        return f"<model {self.card.name!r}: {len(self.weights)} tensors, {elements:,} elements, {self.card.weights}>"
+
+    def _repr_html_(self) -> str:
+        rows = [
+            (name, "x".join(map(str, array.shape)), f"{array.size:,}", str(array.dtype))
+            for name, array in self.weights.items()
+        ]
+        tensors = Table(("tensor", "shape", "elements", "dtype"), rows, {2})
+        parts = Facts(self.card.facts()), tensors, Code(str(self.graph))
+        return view(self.card.name, *parts, about=self.card.summary)

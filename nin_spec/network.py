@@ -16,11 +16,15 @@ from nin_spec.language.load import load
 from nin_spec.lower import lower
 from nin_spec.model import Model, ModelCard, Preprocessing
 from nin_spec.named import Named
+from nin_spec.notebook import Drawing, view
 from nin_spec.passes.normal_form import semantic_hash
 
 if TYPE_CHECKING:
     from nin_spec.schemes import Init
     from nin_spec.weights import Adoption
+
+WIDTH = 960
+"""Pixels of its diagram in a notebook."""
 
 
 @dataclass(frozen=True)
@@ -63,21 +67,34 @@ class Network:
         card = replace(self.card, weights=f"fresh, seed {seed}")
         return Model(self.graph, initialise(self.graph, self.initialisation(), seed), card)
 
-    def with_weights(self, path: str | Path) -> Model:
-        """A model with the weights of a file, ours or a foreign state dict, or of a run folder. Raises WeightsError."""
-        return self.adopt(path)[0]
+    def with_weights(self, path: str | Path, *, temperature: bool = True) -> Model:
+        """A model with the weights of a file, ours or a foreign state dict, or of a run folder.
 
-    def adopt(self, path: str | Path) -> tuple[Model, list[str]]:
-        """The same, with remarks on the mapping of foreign names and conversions."""
+        The weights of a calibrated run have its temperature, unless `temperature` is false. Raises WeightsError, and
+        TrainingError for a run that can't be used.
+        """
+        return self.adopt(path, temperature=temperature)[0]
+
+    def adopt(self, path: str | Path, *, temperature: bool = True) -> tuple[Model, list[str]]:
+        """The same, with remarks on the mapping of foreign names, conversions, and the temperature."""
+        from nin_spec.passes.temperature import calibrated
         from nin_spec.weights import load as load_weights
-        from nin_spec.weights import weights_file
+        from nin_spec.weights import load_hashed, weights_file
+        from nin_spec.weights.temperature import TEMPERATURE, temperature_beside
 
         file = weights_file(Path(path))
-        adoption = load_weights(file, self.graph)
+        fitted = temperature_beside(file) if temperature else None
+        adoption, sha256 = load_hashed(file, self.graph) if fitted else (load_weights(file, self.graph), "")
         remarks = [f"weights: {len(adoption.mapping)} tensors from {file}, each used once, with equal shapes"]
         if not adoption.by_name:
             remarks += [f"  {theirs} -> {ours}" for theirs, ours in adoption.mapping]
-        return self.carrying(adoption), [*remarks, *adoption.remarks]
+        remarks += adoption.remarks
+        model = self.carrying(adoption)
+        if fitted is None:
+            return model, remarks
+        unfit = fitted.unfit_for(sha256, same_function=adoption.same_function)
+        remarks.append(f"{file.parent / TEMPERATURE} {unfit}" if unfit else fitted.remark)
+        return calibrated(model, None if unfit else fitted.temperature), remarks
 
     def carrying(self, adoption: Adoption) -> Model:
         """The model with the weights of a file that was read."""
@@ -98,8 +115,15 @@ class Network:
                 schemes[f"head.dense.{k}"] = Scheme(**dense.init.model_dump())
         return Init(by_node=schemes)
 
+    def __repr__(self) -> str:
+        table = self.table
+        return f"<network {table.name!r}: {table.input_text}, {table.parameters:,} parameters, {self.hash}>"
+
     def _repr_html_(self) -> str:
-        return self.table._repr_html_()
+        from nin_spec.diagrams import svg
+
+        drawing = Drawing(svg(self, WIDTH))
+        return view(f"{self.table.name}  {self.table.input_text}", drawing, *self.table.parts, about=self.card.summary)
 
 
 def compile(spec: Canonical | str | Path | Named, overrides: Iterable[str] = ()) -> Network:  # noqa: A001 the field's word

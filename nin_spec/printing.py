@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Sequence
+from typing import Any
 
 from nin_spec.diagnostics import printable
 
@@ -19,6 +21,25 @@ def columns(rows: Sequence[Sequence[str]], right: Collection[int] = ()) -> list[
 
 def _align(text: str, width: int, right: bool) -> str:  # noqa: FBT001
     return text.rjust(width) if right else text.ljust(width)
+
+
+def changed(path: str, before: Any, after: Any) -> str:
+    """A value that differs, on one line."""
+    return f"{path}: {arrow(before, after)}"
+
+
+def arrow(before: Any, after: Any) -> str:
+    """Two values as JSON, the second after the first."""
+    return f"{_json(before)} -> {_json(after)}"
+
+
+def _json(value: Any) -> str:
+    return "(not set)" if value is None else json.dumps(value, ensure_ascii=False)
+
+
+def share(value: float | None) -> str:
+    """A fraction in percent, `-` for none."""
+    return "-" if value is None else f"{value:.2%}"
 
 
 def pair(value: tuple[int, int]) -> str:

@@ -20,6 +20,7 @@ from nin_spec.ir.pixels import Affine, ChannelOrder
 from nin_spec.ir.temperature import Temperature
 from nin_spec.ir.types import TensorType
 from nin_spec.model import Model
+from nin_spec.notebook import cut
 
 Rule = Callable[[Any, TensorType], nn.Module]
 
@@ -97,6 +98,9 @@ class NiNModule(nn.Module):
         self.order = tuple(node.name for node in graph)
         for node in graph:
             _place(self, node.name, _layer(node))
+
+    def __repr__(self) -> str:
+        return cut(super().__repr__().split("\n"), "lines: see `modules()`")
 
     def forward(self, x: Tensor) -> Tensor:
         """The scores of a batch."""

@@ -12,14 +12,16 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 
 FLOORS = (
-    ("children", "diagnostics", "foreign", "guide", "interrupts", "rendering", "seals", "wire_format"),
+    ("rendering",),
+    ("notebook",),
+    ("children", "diagnostics", "foreign", "guide", "interrupts", "seals", "wire_format"),
     ("extras", "files", "named", "option_values", "printing", "processes"),
     ("ir", "language"),
     ("analysis", "model", "provider_gaps", "recipe_names", "revisions", "schemes", "torch_layers", "words"),
-    ("lower", "passes", "pictures", "torch_module"),
+    ("diagrams", "lower", "passes", "pictures", "torch_module"),
     ("data", "exporter", "weights"),
     ("exporters", "network", "runtime"),
-    ("diagrams", "difference", "lint"),
+    ("difference", "lint"),
     ("studio", "training"),
     ("evaluation", "opened", "report"),
     ("bench", "explanation", "precision", "serving"),

@@ -1,4 +1,4 @@
-"""The shape table, and how it is printed: as text, Markdown, CSV and HTML."""
+"""The shape table, and how it is printed: as text, Markdown and CSV, and in a notebook."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any
 
 from nin_spec.ir.types import Pair
 from nin_spec.language.shorthand import short_pair
+from nin_spec.notebook import Facts, Part, Table, view
 from nin_spec.printing import columns, memory, pair
 
 MACS_CONVENTION = "multiply-accumulates of convolutions and dense layers, bias not counted"
@@ -118,8 +119,18 @@ class ShapeTable:
     def __str__(self) -> str:
         return table_text(self, 1000)
 
+    @property
+    def input_text(self) -> str:
+        """The type of its input: `float32[3, 32, 32]`."""
+        return f"{self.dtype}[{', '.join(map(str, self.input))}]"
+
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        """Rows and totals, as a notebook shows them."""
+        return Table(HEADERS, all_cells(self), _RIGHT), Facts(totals(self))
+
     def _repr_html_(self) -> str:
-        return table_html(self)
+        return view(f"{self.name}  {self.input_text}", *self.parts)
 
 
 def _stage(row: Row) -> str | None:
@@ -199,7 +210,7 @@ def table_text(table: ShapeTable, width: int) -> str:
         dropped.append(name or "detail")
         keep.remove(HEADERS.index(name))
     right = {i for i, column in enumerate(keep) if column in _RIGHT}
-    title = f"{table.name}  {table.dtype}[{', '.join(map(str, table.input))}]"
+    title = f"{table.name}  {table.input_text}"
     note = [f"columns hidden (terminal too narrow): {', '.join(dropped)}"] if dropped else []
     foot = [f"{k:<15}{v}" for k, v in totals(table)]
     return "\n".join([title, "", *columns(_pick(rows, keep), right), "", *foot, *note])
@@ -228,20 +239,3 @@ def table_csv(table: ShapeTable) -> str:
         values = row.as_dict().values()
         writer.writerow("x".join(map(str, v)) if isinstance(v, list) else v for v in values)
     return out.getvalue()
-
-
-def table_html(table: ShapeTable) -> str:
-    """The table in a notebook."""
-    from html import escape
-
-    head = "".join(f"<th>{h}</th>" for h in HEADERS)
-    body = "".join("<tr>" + "".join(_cell(i, c) for i, c in enumerate(r)) + "</tr>" for r in all_cells(table))
-    foot = "<br>".join(f"{k}: {escape(v)}" for k, v in totals(table))
-    return f"<b>{escape(table.name)}</b><table><tr>{head}</tr>{body}</table><p>{foot}</p>"
-
-
-def _cell(index: int, text: str) -> str:
-    from html import escape
-
-    align = "right" if index in _RIGHT else "left"
-    return f'<td style="text-align:{align}">{escape(text)}</td>'

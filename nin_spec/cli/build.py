@@ -17,6 +17,7 @@ from nin_spec.cli.options import (
     seed_option,
     spec_options,
     tell,
+    warn,
     weigh,
     weights_of,
     weights_option,
@@ -98,6 +99,11 @@ def show(table: ShapeTable, form: str) -> None:
 
 def save(network: Network, output: Path, spec: str, weights: str | None, seed: int, *, force: bool) -> None:
     """Save weights under nin-spec's names, and report the file."""
+    from nin_spec.passes.temperature import temperature_of
+
     model = weigh(network, weights, seed)
     deliver({output: weights_of(model)}, [spec, weights], force=force)
     tell([f"saved {len(model.weights)} tensors to {output}"])
+    if (value := temperature_of(model.graph)) is not None:
+        both = f"nin-spec export {spec} --onnx --weights {weights}"
+        warn([f"{output} has the weights alone, without the temperature {value:g}; for a file with both: {both}"])

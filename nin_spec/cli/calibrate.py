@@ -13,7 +13,7 @@ from nin_spec.cli.options import data_option, device_options, tell, threads_opti
 from nin_spec.cli.printer import Printer, printer_option, quiet_option
 
 if TYPE_CHECKING:
-    from nin_spec.evaluation import Calibrated, Evaluation
+    from nin_spec.evaluation import Calibrated
     from nin_spec.runtime.providers import Device
     from nin_spec.training.sets import Role
 
@@ -93,16 +93,6 @@ def _show(found: Calibrated, printer: Printer) -> None:
     fitted = found.fitted
     printer.line(f"temperature {fitted.temperature:g}, fitted on {fitted.images:,} validation pictures\n")
     header = ("", "before", "after")
-    rows = zip(_names, _figures(found.before), _figures(found.after), strict=True)
-    printer.line("\n".join(columns([header, *rows], right={1, 2})))
-    printer.line(f"\nthe same class is predicted for {found.same:,} of {fitted.images:,} pictures")
+    printer.line("\n".join(columns([header, *found.rows()], right={1, 2})))
+    printer.line(f"\n{found.unchanged}")
     printer.line(f"wrote {found.path}")
-
-
-_names = ("expected calibration error", "negative log-likelihood", "mean confidence", "accuracy")
-
-
-def _figures(found: Evaluation) -> tuple[str, ...]:
-    sure = found.confidence
-    mean = "" if sure is None else f"{sure.mean:.2%}"
-    return f"{found.ece:.4f}", f"{found.loss:.4f}", mean, f"{found.accuracy:.2%}"

@@ -11,7 +11,7 @@ GROUPS: dict[str, dict[str, tuple[str, str]]] = {
         "build": ("nin_spec.cli.build", "Compile a spec and print its shape table."),
         "check": ("nin_spec.cli.check", "Report errors in specs, and what is legal but probably unintended."),
         "show": ("nin_spec.cli.show", "Print a spec in canonical form, with the origin of each value."),
-        "diff": ("nin_spec.cli.diff", "Show how two networks differ, layer by layer."),
+        "diff": ("nin_spec.cli.diff", "Show how two networks, or two runs, differ."),
         "import": ("nin_spec.cli.importing", "Convert a network of another tool into a spec, with proof."),
     },
     "Train": {

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import click
 
@@ -12,11 +13,9 @@ from nin_spec.cli.help import Command
 from nin_spec.cli.options import format_option
 
 if TYPE_CHECKING:
-    from nin_spec.analysis.tables import Row
-    from nin_spec.difference import Change, Difference
+    from nin_spec.difference import Difference
     from nin_spec.network import Network
-
-_MARKS = {"same": " ", "changed": "~", "removed": "-", "added": "+"}
+    from nin_spec.training.folder import Run
 
 
 @click.command("diff", cls=Command)
@@ -26,105 +25,82 @@ _MARKS = {"same": " ", "changed": "~", "removed": "-", "added": "+"}
 @click.option("--all", "everything", is_flag=True, help="Also show layers that are the same.")
 @click.option("--exit-code", is_flag=True, help="Exit 1 when the functions differ.")
 def diff_command(before: str, after: str, form: str, everything: bool, exit_code: bool) -> int:
-    """Show how two networks differ, layer by layer.
+    """Show how two networks, or two runs, differ.
 
-    The first line says whether they compute the same function.
+    Networks are compared layer by layer. The first line says whether they compute the same function.
 
     \b
       nin-spec diff nin_cifar nin_cifar_author
       nin-spec diff HEAD~1:specs/mine.yaml specs/mine.yaml      a revision of git, and the file now
       nin-spec diff runs/nin_cifar nin_cifar                    what was trained, and the spec now
+      nin-spec diff runs/nin_cifar runs/nin_cifar-2             two runs: data, versions and result, too
 
     A layer is marked ~ if it changed, - if it was removed, + if it was added, and > if it is the same but its input
     changed. Two specs of the same function have the same semantic hash.
+
+    Of two runs, the recipe, settings, data and versions that differ are listed, and the results stand side by side:
+    accuracy by split, best epoch, parameters, MACs and the time of training.
     """
     from nin_spec.difference import compare
+    from nin_spec.opened import network_of, run_of
 
-    difference = compare(compiled(before), compiled(after))
+    sides = side(before), side(after)
+    first, second = map(run_of, sides)
+    if first is not None and second is not None:
+        return _of_runs(first, second, form, everything=everything, exit_code=exit_code)
+    difference = compare(*map(network_of, sides))
     if form == "json":
-        click.echo(json.dumps(difference.as_dict(), indent=2))
+        click.echo(json.dumps(difference.as_dict(), indent=2, ensure_ascii=False))
     else:
         show(difference, before, after, everything=everything)
     return int(exit_code and not difference.same_function)
 
 
-def compiled(name: str) -> Network:
-    """The network of a spec or a run, or of a file as it was in a revision of git. Raises SpecError."""
+def side(name: str) -> Network | Run:
+    """A network or a run, or the network of a file as it was in a revision of git. Raises SpecError, TrainingError."""
     from nin_spec.named import GitRevision, resolve
-    from nin_spec.opened import compile as compile_network
-    from nin_spec.opened import network_at
+    from nin_spec.opened import network_at, opened
 
     named = resolve(name)
-    return network_at(named) if isinstance(named, GitRevision) else compile_network(named)
+    return network_at(named) if isinstance(named, GitRevision) else opened(named)
+
+
+def _of_runs(before: Run, after: Run, form: str, *, everything: bool, exit_code: bool) -> int:
+    from nin_spec.cli.diff_runs import lines_of
+    from nin_spec.training.run_difference import compare_runs, in_recipe
+
+    found = compare_runs(before, after)
+    if form == "json":
+        click.echo(json.dumps(found.as_dict(), indent=2, ensure_ascii=False))
+    else:
+        show(found.network, str(before.path), str(after.path), everything=everything, elsewhere=in_recipe)
+        click.echo("\n".join(lines_of(found)))
+    return int(exit_code and not found.network.same_function)
 
 
 # ------------------------------------------------------------------ the answer
 
 
-def show(difference: Difference, before: str, after: str, *, everything: bool) -> None:
-    """The verdict, the layers, the totals, and the other values that differ."""
-    from nin_spec.printing import columns
+def show(
+    difference: Difference,
+    before: str,
+    after: str,
+    *,
+    everything: bool,
+    elsewhere: Callable[[str], bool] = lambda _: False,
+) -> None:
+    """The verdict, the layers, the totals, and the other values that differ, unless they are shown elsewhere."""
+    from nin_spec.difference import HEADERS, RIGHT
+    from nin_spec.printing import changed, columns
 
-    click.echo(f"- {before}\n+ {after}\n{verdict(difference)}")
-    rows = [cells(c) for c in difference.changes if everything or c.kind != "same" or c.follows]
+    click.echo(f"- {before}\n+ {after}\n{difference.verdict}")
+    rows = [change.cells() for change in (difference.changes if everything else difference.shown)]
     if rows:
         click.echo()
-        header = ("", "layer", "does", "output", "parameters", "MACs", "field")
-        click.echo("\n".join(columns([header, *rows], right={4, 5})))
-    a, b = difference.before.table, difference.after.table
+        click.echo("\n".join(columns([HEADERS, *rows], right=RIGHT)))
     click.echo()
-    totals = [("parameters", a.parameters, b.parameters), ("MACs", a.macs, b.macs)]
-    totals += [
-        ("weights, bytes", a.weight_bytes, b.weight_bytes),
-        ("peak activations, bytes", a.peak_memory, b.peak_memory),
-    ]
-    click.echo("\n".join(columns([_total(*line) for line in totals], right={1, 3, 4})))
-    others = [(p, v, w) for p, v, w in difference.values() if not p.startswith(("blocks", "head"))]
+    click.echo("\n".join(columns(difference.totals(), right={1, 3, 4})))
+    others = [value for value in difference.elsewhere() if not elsewhere(value[0])]
     if others:
         click.echo()
-        click.echo("\n".join(f"  {path}: {_text(v)} -> {_text(w)}" for path, v, w in others))
-
-
-def verdict(difference: Difference) -> str:
-    """In one sentence, whether they are the same."""
-    if difference.same_text:
-        return "the same network, written the same way"
-    if difference.same_function:
-        return f"the same function ({difference.before.hash}), but the specs differ"
-    return f"two functions: {difference.before.hash} and {difference.after.hash}"
-
-
-def cells(change: Change) -> tuple[str, ...]:
-    """A layer as people read it: one value where both agree, else `before -> after`."""
-    a, b = change.before, change.after
-    mark = ">" if change.follows else _MARKS[change.kind]
-
-    def of(value: Any) -> str:
-        sides = [value(row) for row in (a, b) if row is not None]
-        return " -> ".join(dict.fromkeys(sides))
-
-    from nin_spec.printing import pair
-
-    return (
-        mark,
-        of(lambda r: r.name),
-        of(_does),
-        of(lambda r: "x".join(map(str, r.output_shape))),
-        of(lambda r: f"{r.parameters:,}"),
-        of(lambda r: f"{r.macs:,}"),
-        of(lambda r: pair(r.receptive_field)),
-    )
-
-
-def _does(row: Row) -> str:
-    return f"{row.op} {row.detail}".strip()
-
-
-def _total(name: str, a: int, b: int) -> tuple[str, ...]:
-    change = "" if a == b else f"{b - a:+,}"
-    share = "" if a == b or not a else f"{(b - a) / a:+.1%}"
-    return (name, f"{a:,}", "->" if a != b else "", f"{b:,}" if a != b else "", change, share)
-
-
-def _text(value: Any) -> str:
-    return "(not set)" if value is None else json.dumps(value, ensure_ascii=False)
+        click.echo("\n".join(f"  {changed(*value)}" for value in others))

@@ -86,7 +86,10 @@ if TYPE_CHECKING:
     help="List N pictures with the wrong class, the surest first, and the classes most often confused.",
 )
 @click.option(
-    "--sheet", metavar="FILE.png", type=PICTURE, help="Also draw the pictures of --wrong, on one contact sheet."
+    "--sheet",
+    metavar="FILE.png",
+    type=PICTURE,
+    help="Also draw the pictures of --wrong on one contact sheet, with the maps of both classes.",
 )
 @quiet_option
 @force_option
@@ -267,30 +270,17 @@ def draw(option: str, comparison: Comparison, subject: Subject, split: Split) ->
         case "--reliability", Confidence() as confidence:
             data = reliability_png(confidence.as_dict())
         case _:
-            data = sheet_of(comparison, subject, split)
+            data = _sheet(comparison, subject, split)
     return sealed(data, Kind.PNG)
 
 
-def sheet_of(comparison: Comparison, subject: Subject, split: Split) -> bytes:
-    """The contact sheet of the wrong pictures, as the network sees them but for the normalisation."""
-    import numpy as np
+def _sheet(comparison: Comparison, subject: Subject, split: Split) -> bytes:
+    """The contact sheet of the wrong pictures; why it has no class maps is said."""
+    from nin_spec.explanation.wrong_pictures import wrong_sheet
 
-    from nin_spec.diagrams.contact_sheet import Tile, contact_sheet_png
-    from nin_spec.pictures import frame_of
-
-    found = comparison.mistakes
-    indices = np.array([mistake.index for mistake in found], np.int64)
-    pictures = split.pictures(indices, frame_of(subject.shape, subject.contract))
-    tiles = [
-        Tile(
-            picture,
-            (f"{m.true} as {m.said}", Path(m.file).name + ("" if m.probability is None else f" {m.probability:.0%}")),
-        )
-        for m, picture in zip(found, pictures, strict=True)
-    ]
-    evaluation = comparison.onnxruntime
-    title = f"{len(found):,} of {evaluation.images - evaluation.correct:,} wrong pictures, the surest first"
-    return contact_sheet_png(tiles, title)
+    data, why = wrong_sheet(comparison, subject, split)
+    warn([why] if why else [])
+    return data
 
 
 def keep(run: Run, split: Role, answer: Mapping[str, Any]) -> None:

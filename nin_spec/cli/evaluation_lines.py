@@ -13,8 +13,6 @@ if TYPE_CHECKING:
     from nin_spec.evaluation import Agreement, Comparison, Evaluation, Subject
     from nin_spec.evaluation.confidence import Confidence
 
-MATRIX_CLASSES = 20
-"""Classes of which a confusion matrix is still read as text."""
 SUREST = 0.9
 """Of this fraction of the pictures, those with the highest confidence, the accuracy is printed."""
 
@@ -57,26 +55,33 @@ def wrong_as_dict(comparison: Comparison) -> dict[str, Any]:
 
 def wrong_lines(comparison: Comparison) -> list[str]:
     """The same as text."""
-    from nin_spec.printing import columns
+    from nin_spec.printing import columns, share
     from nin_spec.training.evaluated import confused_pairs
 
     evaluation, found = comparison.onnxruntime, comparison.mistakes
     names, total = evaluation.classes, evaluation.images - evaluation.correct
     if not total:
-        return ["no picture is classified wrongly"]
-    rows = [(m.file, m.true, m.said, _share(m.probability), _share(m.own)) for m in found]
+        return ["no picture is classified wrongly", *_seen_differently(comparison)]
+    rows = [(m.file, m.true, m.said, share(m.probability), share(m.own)) for m in found]
     header = ("wrong, the surest first", "true", "said", "probability", "of the true class")
     lines = [*columns([header, *rows], right={3, 4}), f"{len(found):,} of {total:,} wrong pictures", ""]
     pairs = [(names[i], names[j], f"{n:,}") for i, j, n in confused_pairs(evaluation.confusion.tolist())]
     lines += columns([("most often confused: true", "said", "images"), *pairs], right={2})
-    agreement = comparison.agreement
+    return [*lines, *_seen_differently(comparison)]
+
+
+def _seen_differently(comparison: Comparison) -> list[str]:
+    """The pictures for which torch and onnxruntime, or float32 and a lower precision, predict different classes."""
+    from nin_spec.printing import columns
+
+    agreement, names = comparison.agreement, comparison.onnxruntime.classes
     if agreement is None or agreement.complete:
-        return lines
+        return []
     other = comparison.precision or "onnxruntime"
     seen = [(d.file, names[d.true], names[d.torch], names[d.onnxruntime]) for d in agreement.first]
     apart = agreement.images - agreement.same
-    lines += ["", *columns([("seen differently", "true", "torch", other), *seen])]
-    return [*lines, f"{len(seen):,} of {apart:,} pictures that the two see differently"]
+    table = columns([("seen differently", "true", "torch", other), *seen])
+    return ["", *table, f"{len(seen):,} of {apart:,} pictures that the two see differently"]
 
 
 def whose_accuracy(subject: str, weights: str) -> tuple[str, str]:
@@ -88,6 +93,8 @@ def show(
     subject: Subject, split: Split, total: int, comparison: Comparison, name: str, owners: tuple[str, str] = ("", "")
 ) -> None:
     """The totals, how far torch and onnxruntime agree, one row per class, and the confusion matrix."""
+    from nin_spec.evaluation.metrics import MATRIX_CLASSES
+
     evaluation, session = comparison.onnxruntime, subject.session
     count = f"{total:,}" if evaluation.images == total else f"{evaluation.images:,} of {total:,}"
     click.echo(f"accuracy {evaluation.accuracy:.2%} of {count} ({split.dataset} {name}){owners[0]}")
@@ -156,18 +163,10 @@ def reduced_lines(agreement: Agreement, comparison: Comparison, close: str) -> l
 
 def class_lines(evaluation: Evaluation) -> list[str]:
     """One row per class."""
+    from nin_spec.evaluation.metrics import CLASS_HEADERS, CLASS_RIGHT
     from nin_spec.printing import columns
 
-    header = ("class", "images", "correct", "recall", "precision")
-    rows = [
-        (r.label, f"{r.images:,}", f"{r.correct:,}", _share(r.recall), _share(r.precision))
-        for r in evaluation.per_class
-    ]
-    return columns([header, *rows], right={1, 2, 3, 4})
-
-
-def _share(value: float | None) -> str:
-    return "-" if value is None else f"{value:.2%}"
+    return columns([CLASS_HEADERS, *(row.cells() for row in evaluation.per_class)], right=CLASS_RIGHT)
 
 
 def matrix_lines(evaluation: Evaluation) -> list[str]:

@@ -104,24 +104,11 @@ def _explained(
 
 def _show(explanation: Explanation, printer: Printer) -> None:
     """A table of the classes, and the identity."""
+    from nin_spec.explanation.result import HEADERS, RIGHT
     from nin_spec.printing import columns
 
-    header = ("class", "score", "probability", "mean", "peak", "cell", "sees rows", "columns")
-    rows = [
-        (
-            found.label,
-            f"{found.score:.5g}",
-            "" if found.probability is None else f"{found.probability:.4f}",
-            f"{found.mean:.5g}",
-            f"{found.peak.value:.5g}",
-            f"{found.peak.row}, {found.peak.column}",
-            f"{found.peak.field[0]} to {found.peak.field[2] - 1}",
-            f"{found.peak.field[1]} to {found.peak.field[3] - 1}",
-        )
-        for found in explanation.classes
-    ]
     printer.line(explanation.name)
-    printer.line("\n".join(f"  {line}" for line in columns([header, *rows], right={1, 2, 3, 4})))
+    printer.line("\n".join(f"  {line}" for line in columns([HEADERS, *explanation.rows()], right=RIGHT)))
     printer.line(f"  {explanation.identity}")
 
 

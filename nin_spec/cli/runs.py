@@ -87,7 +87,7 @@ def _none_at(folder: str) -> str:
 
 def _show(rows: list[RunRow], folder: str, printer: Printer) -> None:
     """One row per run."""
-    from nin_spec.printing import columns
+    from nin_spec.printing import columns, share
 
     if not rows:
         printer.line(_none_at(folder))
@@ -98,7 +98,7 @@ def _show(rows: list[RunRow], folder: str, printer: Printer) -> None:
             str(row.path),
             row.name,
             row.hash.partition(":")[2][:8],
-            *(_share(value) for value in (row.train, row.validation, row.test)),
+            *(share(value) for value in (row.train, row.validation, row.test)),
             f"{row.parameters:,}",
             f"{row.macs:,}",
             f"{row.epoch if row.epoch is not None else '-'} of {row.epochs}",
@@ -108,10 +108,6 @@ def _show(rows: list[RunRow], folder: str, printer: Printer) -> None:
         for row in rows
     ]
     printer.line("\n".join(columns([header, *cells], right=range(3, 10))))
-
-
-def _share(value: float | None) -> str:
-    return "-" if value is None else f"{value:.2%}"
 
 
 def _draw(picture: Path, rows: list[RunRow], folder: str, *, force: bool) -> None:

@@ -4,13 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import TYPE_CHECKING
 
-from nin_spec.diagrams.columns import Column, groups_of
+from nin_spec.diagrams.columns import Column, Drawable, groups_of
 from nin_spec.diagrams.layout import lines_of
-
-if TYPE_CHECKING:
-    from nin_spec.network import Network
 
 _FILL = {
     "input": "#e3e7ec",
@@ -23,7 +19,7 @@ _FILL = {
 _OTHER = "#eef1f4"
 
 
-def mermaid(network: Network) -> str:
+def mermaid(network: Drawable) -> str:
     """A Mermaid flowchart, which GitHub renders in a fenced block."""
     lines = ["---", f"title: {_mermaid_title(network.graph.name)}", "---", "%% Written by nin-spec", "flowchart LR"]
     names = []
@@ -43,7 +39,7 @@ def mermaid(network: Network) -> str:
     return "\n".join(lines) + "\n"
 
 
-def dot(network: Network) -> str:
+def dot(network: Drawable) -> str:
     """A digraph for Graphviz."""
     lines = [
         "// Written by nin-spec",

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from nin_spec.analysis.shapes import describe
+from nin_spec.analysis.tables import ShapeTable
 from nin_spec.ir import ops
-from nin_spec.ir.graph import Node
+from nin_spec.ir.graph import Graph, Node
 from nin_spec.ir.types import Padding, Pair
+from nin_spec.language.canonical import Canonical
 from nin_spec.words import step_of
-
-if TYPE_CHECKING:
-    from nin_spec.network import Network
 
 FAMILIES = {
     "input": "input",
@@ -32,6 +31,22 @@ FAMILIES = {
 
 THIN = frozenset({"norm", "activation", "dropout", "shuffle", "output"})
 """Families whose output has the size of their input: drawn thin, in the column before them."""
+
+
+class Drawable(Protocol):
+    """A compiled spec, as much of it as is drawn."""
+
+    @property
+    def spec(self) -> Canonical:
+        """The names of its blocks."""
+
+    @property
+    def graph(self) -> Graph:
+        """Its layers."""
+
+    @property
+    def table(self) -> ShapeTable:
+        """Its totals."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +88,7 @@ class Group:
     columns: tuple[Column, ...]
 
 
-def groups_of(network: Network) -> list[Group]:
+def groups_of(network: Drawable) -> list[Group]:
     """The input, each block with its name, and the head."""
     x = network.graph.input
     title = f"input: {x}" + (", or another size" if network.graph.open_size else "")
@@ -101,7 +116,7 @@ def place_of(name: str) -> str:
     return ".".join(parts[:2]) if parts[0] == "blocks" else parts[0]
 
 
-def place_names(network: Network) -> dict[str, str]:
+def place_names(network: Drawable) -> dict[str, str]:
     """The display name of each block: its own name, else its path."""
     return {f"blocks.{i}": b.name or f"blocks.{i}" for i, b in enumerate(network.spec.spec.blocks)}
 

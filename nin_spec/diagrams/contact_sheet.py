@@ -13,28 +13,31 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-_ACROSS = 8
+_ACROSS = 9
 """Most pictures in a row."""
+_GAP = 0.04
+"""Between the pictures of a tile, as a share of their width."""
 _SIDE = 1.5
 """Width of a picture in inches."""
 
 
 @dataclass(frozen=True)
 class Tile:
-    """A picture, uint8 (height, width, 1 or 3), with lines of text above it."""
+    """Pictures of one size, uint8 (height, width, 3), side by side, with lines of text above them."""
 
-    picture: NDArray[np.uint8]
+    pictures: Sequence[NDArray[np.uint8]]
     caption: Sequence[str]
 
 
 def contact_sheet_png(tiles: Sequence[Tile], title: str) -> bytes:
-    """The pictures in rows of up to eight. Raises InputError (EXTRA_MISSING) without matplotlib."""
+    """The tiles in rows of up to nine pictures. Raises InputError (EXTRA_MISSING) without matplotlib."""
     matplotlib = load_matplotlib()
-    across = min(_ACROSS, max(3, len(tiles)))
+    most = max((len(tile.pictures) for tile in tiles), default=1)
+    across = min(max(1, _ACROSS // most), max(3, len(tiles)))
     down = max(1, math.ceil(len(tiles) / across))
     lines = max((len(tile.caption) for tile in tiles), default=1)
     with matplotlib.rc_context(STYLE):
-        size = (across * _SIDE, down * (_SIDE + 0.14 * lines) + 0.5)
+        size = (across * most * _SIDE, down * (_SIDE + 0.14 * lines) + 0.5)
         figure = matplotlib.figure.Figure(size, layout="constrained")
         figure.suptitle(plain(title, "", 100), x=0.012, ha="left", fontweight="bold")
         for k in range(across * down):
@@ -46,6 +49,14 @@ def contact_sheet_png(tiles: Sequence[Tile], title: str) -> bytes:
 
 
 def _draw(axes: Any, tile: Tile) -> None:
-    gray = tile.picture.shape[2] == 1
-    axes.imshow(tile.picture[..., 0] if gray else tile.picture, cmap="gray", vmin=0, vmax=255, interpolation="nearest")
+    axes.imshow(_side_by_side(tile.pictures), interpolation="nearest")
     axes.set_title("\n".join(plain(text, "?", 24) for text in tile.caption), fontsize=6.5, loc="left", pad=2)
+
+
+def _side_by_side(pictures: Sequence[NDArray[np.uint8]]) -> NDArray[np.uint8]:
+    """The pictures as one, with white between them."""
+    import numpy as np
+
+    height, width = pictures[0].shape[:2]
+    white = np.full((height, max(1, round(width * _GAP)), 3), 255, np.uint8)
+    return np.concatenate([part for picture in pictures for part in (white, picture)][1:], axis=1)

@@ -4,13 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
-from typing import TYPE_CHECKING
 
-from nin_spec.diagrams.columns import FAMILIES, Group, groups_of
+from nin_spec.diagrams.columns import FAMILIES, Drawable, Group, groups_of
 from nin_spec.diagrams.layout import LINE, Card, Place, Row, Scale, lines_of, rows_of, scale_of
-
-if TYPE_CHECKING:
-    from nin_spec.network import Network
 
 _LIGHT = {
     "ground": "#ffffff",
@@ -54,7 +50,7 @@ MARGIN = 10
 MARK = "<!-- Written by nin-spec -->"
 
 
-def svg(network: Network, width: int = 1120) -> str:
+def svg(network: Drawable, width: int = 1120) -> str:
     """The network to scale, about `width` pixels wide at most; the rest continues below.
 
     Each layer is a block: its height is linear in the rows of its maps, its width in the square root of its channels.
@@ -86,7 +82,7 @@ def svg(network: Network, width: int = 1120) -> str:
     )
 
 
-def _described(network: Network, groups: Sequence[Group]) -> str:
+def _described(network: Drawable, groups: Sequence[Group]) -> str:
     """A text description of the picture."""
     told = [", ".join(f"{c.head or c.slabs[0].word} to {c.shape}" for c in g.columns) for g in groups[1:]]
     blocks = "; ".join(f"{g.name}: {text}" for g, text in zip(groups[1:], told, strict=True))

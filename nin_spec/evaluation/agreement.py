@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ import numpy as np
 from nin_spec.data import Split
 from nin_spec.data.split import names_of
 from nin_spec.evaluation.metrics import Scores, best
+from nin_spec.notebook import Part, Table
 
 SHOWN = 20
 
@@ -33,26 +35,31 @@ class Disagreement:
 class Agreement:
     """The number of pictures for which both predict the same class, and the largest difference of scores.
 
-    `first` are the first 20 pictures where they differ.
+    `first` are the first pictures where they differ, 20 unless more were asked for.
     """
 
     images: int
     same: int
     max_difference: float
-    first: tuple[Disagreement, ...] = ()
+    first: tuple[Disagreement, ...] = field(default=(), repr=False)
 
     @property
     def complete(self) -> bool:
         """True if they never differ."""
         return self.same == self.images
 
+    def parts(self, classes: Sequence[str]) -> tuple[Part, ...]:
+        """The pictures where they differ, as a notebook shows them."""
+        rows = [(d.file, classes[d.true], classes[d.torch], classes[d.onnxruntime]) for d in self.first]
+        return (Table(("seen differently", "true", "torch", "onnxruntime"), rows),) if rows else ()
+
     def as_dict(self) -> dict[str, Any]:
         """Plain data."""
         return asdict(self) | {"first": [asdict(d) for d in self.first]}
 
 
-def agreement_of(torch: Scores, onnxruntime: Scores, split: Split) -> Agreement:
-    """The agreement of two arrays of scores (n, classes) for the pictures of a split.
+def agreement_of(torch: Scores, onnxruntime: Scores, split: Split, count: int = SHOWN) -> Agreement:
+    """The agreement of two arrays of scores (n, classes) for the pictures of a split, with the first that differ.
 
     Among equal scores the lowest class wins.
     """
@@ -67,7 +74,7 @@ def agreement_of(torch: Scores, onnxruntime: Scores, split: Split) -> Agreement:
             onnxruntime=int(theirs[k]),
             margin=float(torch[k, ours[k]] - torch[k, theirs[k]]),
         )
-        for k, file in zip(apart[:SHOWN], names_of(split, apart[:SHOWN]), strict=True)
+        for k, file in zip(apart[:count], names_of(split, apart[:count]), strict=True)
     )
     difference = float(np.abs(torch.astype(np.float64) - onnxruntime).max())
     return Agreement(len(ours), len(ours) - len(apart), difference, first)

@@ -16,18 +16,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from nin_spec.data import Split, fingerprint, match_classes
-from nin_spec.diagnostics import Code, TrainingError
+from nin_spec.diagnostics import Code, TrainingError, counted
 from nin_spec.evaluation.metrics import Classes, Evaluation, Scores, best, evaluation_of, log_probabilities
 from nin_spec.evaluation.scores import BATCH, Progress, Shape, session_scores
 from nin_spec.exporter import make
 from nin_spec.model import Model
+from nin_spec.notebook import Table, view
 from nin_spec.passes.temperature import with_temperature
+from nin_spec.printing import share
 from nin_spec.runtime.metadata import Output
 from nin_spec.runtime.providers import Device
 from nin_spec.runtime.session import open_session
 from nin_spec.training.folder import Run, versions_of
 from nin_spec.training.sets import open_run_split
-from nin_spec.training.temperature import FittedTemperature, Quality, write_temperature
+from nin_spec.weights.temperature import FittedTemperature, Quality, write_temperature
 
 _DIGITS = 6
 """Significant digits of a temperature: enough for any probability, and few enough to read."""
@@ -53,6 +55,22 @@ class Calibrated:
     before: Evaluation
     after: Evaluation
     same: int
+
+    def __repr__(self) -> str:
+        return f"<calibrated: temperature {self.fitted.temperature:g}, in {str(self.path)!r}>"
+
+    def rows(self) -> list[tuple[str, str, str]]:
+        """What it changes, as people read it: name, before, after."""
+        return list(zip(_NAMES, _figures(self.before), _figures(self.after), strict=True))
+
+    @property
+    def unchanged(self) -> str:
+        """How many predicted classes stayed, in a sentence."""
+        return f"the same class is predicted for {self.same:,} of {counted(self.before.images, 'picture')}"
+
+    def _repr_html_(self) -> str:
+        title = f"temperature {self.fitted.temperature:g}"
+        return view(title, Table(("", "before", "after"), self.rows(), {1, 2}), about=self.unchanged)
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data."""
@@ -111,6 +129,15 @@ def calibrate(  # noqa: PLR0913 keywords
     )
     path = write_temperature(run.path, fitted)
     return Calibrated(path, fitted, before, after, int((best(scores) == best(calibrated)).sum()))
+
+
+_NAMES = ("expected calibration error", "negative log-likelihood", "mean confidence", "accuracy")
+
+
+def _figures(found: Evaluation) -> tuple[str, ...]:
+    """The figures of those names, of an evaluation whose kind of scores is known."""
+    sure = found.confidence
+    return f"{found.ece:.4f}", f"{found.loss:.4f}", share(sure and sure.mean), share(found.accuracy)
 
 
 def _quality(found: Evaluation) -> Quality:

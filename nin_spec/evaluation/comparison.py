@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from nin_spec.data import Split, match_classes, open_split
-from nin_spec.diagnostics import Code, DataError
-from nin_spec.evaluation.agreement import Agreement, agreement_of
+from nin_spec.diagnostics import Code, DataError, counted
+from nin_spec.evaluation.agreement import SHOWN, Agreement, agreement_of
 from nin_spec.evaluation.metrics import Evaluation, evaluation_of
 from nin_spec.evaluation.mistakes import Mistake, mistakes_of
 from nin_spec.evaluation.scores import BATCH, Progress, module_scores, session_scores, torch_threads
 from nin_spec.evaluation.subjects import Subject, subject_of
 from nin_spec.model import Model
+from nin_spec.notebook import Table, view
+from nin_spec.printing import share
 from nin_spec.runtime.providers import Device
 from nin_spec.training.folder import Run
 from nin_spec.training.sets import Role, open_run_split
@@ -38,7 +40,7 @@ class Comparison:
     not_compared: str = ""
     precision: str = ""
     max_drop: float | None = None
-    mistakes: tuple[Mistake, ...] = ()
+    mistakes: tuple[Mistake, ...] = field(default=(), repr=False)
 
     @property
     def accuracy(self) -> float:
@@ -58,6 +60,21 @@ class Comparison:
         if self.precision:
             return self.max_drop is None or self.drop <= self.max_drop + 1e-9
         return self.agreement.complete
+
+    @property
+    def agreed(self) -> str:
+        """How far torch and onnxruntime agree, in a sentence."""
+        found = self.agreement
+        if found is None:
+            return f"in onnxruntime; no comparison with torch: {self.not_compared}"
+        same = f"{found.same:,} of {counted(found.images, 'picture')}"
+        return f"torch and onnxruntime predict the same class for {same}; scores differ by {found.max_difference:.1e}"
+
+    def _repr_html_(self) -> str:
+        seen = () if self.agreement is None else self.agreement.parts(self.onnxruntime.classes)
+        rows = [(m.file, m.true, m.said, share(m.probability)) for m in self.mistakes]
+        wrong = [Table(("wrong, the surest first", "true", "said", "probability"), rows, {3})] if rows else []
+        return view(f"accuracy {self.accuracy:.2%}", *self.onnxruntime.parts(), *seen, *wrong, about=self.agreed)
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data: onnxruntime's evaluation, then each runtime's totals, then the agreement."""
@@ -131,7 +148,7 @@ def compare(
     return Comparison(
         evaluation_of(theirs, split.labels, split.classes, output),
         None if ours is None else evaluation_of(ours, split.labels, split.classes, output),
-        None if ours is None else agreement_of(ours, theirs, split),
+        None if ours is None else agreement_of(ours, theirs, split, max(SHOWN, wrong)),
         subject.not_compared,
         subject.session.metadata.precision,
         subject.session.metadata.max_drop,

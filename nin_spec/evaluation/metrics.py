@@ -9,13 +9,21 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from nin_spec.diagnostics import counted
 from nin_spec.evaluation.confidence import Confidence, confidence_of
+from nin_spec.notebook import Facts, Part, Table, view
+from nin_spec.printing import share
 from nin_spec.runtime.metadata import Output
 
 Scores = NDArray[np.floating[Any]]
 Classes = NDArray[np.int64]
 
+CLASS_HEADERS = ("class", "images", "correct", "recall", "precision")
+CLASS_RIGHT = frozenset({1, 2, 3, 4})
+"""The columns of numbers."""
 _TOP = 5
+MATRIX_CLASSES = 20
+"""Classes of which a confusion matrix is still read as numbers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +48,10 @@ class ClassRow:
         """Correct over predicted."""
         return self.correct / self.predicted if self.predicted else None
 
+    def cells(self) -> tuple[str, ...]:
+        """The row as people read it, by CLASS_HEADERS."""
+        return self.label, f"{self.images:,}", f"{self.correct:,}", share(self.recall), share(self.precision)
+
     def as_dict(self) -> dict[str, Any]:
         """Plain data."""
         return asdict(self) | {"recall": self.recall, "precision": self.precision}
@@ -54,11 +66,14 @@ class Evaluation:
     negative log-likelihood); it and `confidence` are None if the model doesn't declare the kind of its scores.
     """
 
-    classes: tuple[str, ...]
+    classes: tuple[str, ...] = field(repr=False)
     confusion: Classes = field(repr=False)
     in_top5: int | None
     loss: float | None
-    confidence: Confidence | None = None
+    confidence: Confidence | None = field(default=None, repr=False)
+
+    def __repr__(self) -> str:
+        return f"<evaluation: {'; '.join(f'{name} {value}' for name, value in self.facts())}>"
 
     @property
     def images(self) -> int:
@@ -90,6 +105,32 @@ class Evaluation:
         """A row for each class."""
         counts = zip(self.confusion.sum(1), self.confusion.diagonal(), self.confusion.sum(0), strict=True)
         return tuple(ClassRow(c, *map(int, row)) for c, row in zip(self.classes, counts, strict=True))
+
+    def facts(self) -> list[tuple[str, str]]:
+        """The totals as labelled values, as far as they are known."""
+        found = [("accuracy", f"{self.accuracy:.2%} of {counted(self.images, 'picture')}")]
+        found += [] if self.top5 is None else [("top-5 accuracy", f"{self.top5:.2%}")]
+        found += [] if self.loss is None else [("mean cross-entropy", f"{self.loss:.4f}")]
+        if self.confidence is None:
+            return found
+        sure = [("expected calibration error", self.confidence.ece), ("mean confidence", self.confidence.mean)]
+        return [*found, *((name, f"{value:.4f}") for name, value in sure)]
+
+    def parts(self) -> tuple[Part, ...]:
+        """The totals, a row per class, and the confusion matrix where it can be read, as a notebook shows them."""
+        classes = Table(CLASS_HEADERS, [row.cells() for row in self.per_class], CLASS_RIGHT)
+        if len(self.classes) > MATRIX_CLASSES:
+            return Facts(self.facts()), classes
+        counts = [
+            (label, *(str(n) if n else "." for n in row))
+            for label, row in zip(self.classes, self.confusion.tolist(), strict=True)
+        ]
+        columns = range(1, len(self.classes) + 1)
+        matrix = Table(("true \\ predicted", *self.classes), counts, columns, "confusion matrix")
+        return Facts(self.facts()), classes, matrix
+
+    def _repr_html_(self) -> str:
+        return view(f"accuracy {self.accuracy:.2%}", *self.parts())
 
     def headline(self) -> dict[str, Any]:
         """Only the totals, as plain data."""

@@ -17,6 +17,8 @@ from nin_spec.runtime.metadata import Output
 class Mistake:
     """A picture, by its index in the split and its name, its true class, and the class that was predicted instead.
 
+    `indices` are those of the true and the predicted class.
+
     `probability` is that of the predicted class, `own` that of the true one; None if the file does not say what its
     scores are.
     """
@@ -27,10 +29,11 @@ class Mistake:
     said: str
     probability: float | None
     own: float | None
+    indices: tuple[int, int]
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain data."""
-        return asdict(self)
+        """Plain data, with the classes by name."""
+        return {key: value for key, value in asdict(self).items() if key != "indices"}
 
 
 def mistakes_of(scores: Scores, split: Split, output: Output | None, count: int) -> tuple[Mistake, ...]:
@@ -52,6 +55,7 @@ def mistakes_of(scores: Scores, split: Split, output: Output | None, count: int)
             names[said[k]],
             None if output is None else float(high[k]),
             None if output is None else float(own[k]),
+            (int(split.labels[k]), int(said[k])),
         )
         for k, file in zip(worst, files, strict=True)
     )

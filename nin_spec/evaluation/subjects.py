@@ -12,7 +12,7 @@ import numpy as np
 from nin_spec.diagnostics import Code, DeviceError, InputError, SpecError, WeightsError
 from nin_spec.evaluation.scores import Array, Shape
 from nin_spec.model import Model, Preprocessing
-from nin_spec.passes.temperature import calibrated
+from nin_spec.passes.temperature import calibrated, temperature_of
 from nin_spec.pictures import raw
 from nin_spec.provider_gaps import written_for
 from nin_spec.runtime.providers import Device
@@ -34,6 +34,7 @@ class Subject:
 
     `shape` is the input (C, H, W); `labels` may be empty; `dataset` and `location` are its default pictures. `remarks`
     are about its weights. `module_takes_pixels` is true if the module is the file's own graph and takes raw pixels.
+    `model` is what was exported for it, None for a file.
     """
 
     session: Session = field(repr=False)
@@ -47,6 +48,7 @@ class Subject:
     location: Path | None = None
     remarks: tuple[str, ...] = ()
     module_takes_pixels: bool = False
+    model: Model | None = field(default=None, repr=False)
 
     @property
     def torch_device(self) -> str | None:
@@ -66,7 +68,8 @@ def subject_of(model: Model, device: Device = "cpu", threads: int | None = None,
     card = model.card
     shape = cast("Shape", model.graph.input.shape)
     module = _module(model, device, session)
-    return Subject(session, module, card.preprocessing, shape, card.labels, card.classes, dataset=card.dataset)
+    facts = card.preprocessing, shape, card.labels, card.classes
+    return Subject(session, module, *facts, dataset=card.dataset, model=model)
 
 
 def subject_of_spec(
@@ -129,6 +132,7 @@ def subject_of_file(
         classes,
         found.why,
         dataset=info.dataset,
+        remarks=found.remarks,
         module_takes_pixels=session.takes_pixels and weights is None,
     )
 
@@ -151,12 +155,13 @@ class _NoModelError(Exception):
 class Embedded:
     """The network of a file's embedded spec, and the model with its weights.
 
-    Either is None if not available, and `why` is the reason.
+    Either is None if not available, and `why` is the reason. `remarks` are about the weights.
     """
 
     network: Network | None
     model: Model | None
     why: str = ""
+    remarks: tuple[str, ...] = ()
 
 
 def embedded_model(path: Path, session: Session, weights: Path | None = None) -> Embedded:
@@ -171,12 +176,23 @@ def embedded_model(path: Path, session: Session, weights: Path | None = None) ->
                 "others"
             )
             return Embedded(network, None, why)
-        temperature = session.metadata.temperature
-        given = None if weights is None else calibrated(network.with_weights(weights), temperature)
-        model = _with_tensors(network, graph, path) if given is None else given
+        if weights is None:
+            return Embedded(network, _with_tensors(network, graph, path))
     except _NoModelError as error:
         return Embedded(network, None, str(error))
-    return Embedded(network, model)
+    return _at_the_temperature(path, session.metadata.temperature, network, weights)
+
+
+def _at_the_temperature(path: Path, temperature: float | None, network: Network, weights: Path) -> Embedded:
+    """Weights to compare a file with: at its own temperature, since any other would change every score."""
+    given = network.with_weights(weights)
+    own = temperature_of(given.graph)
+    if own == temperature:
+        return Embedded(network, given)
+    has = "has no temperature" if own is None else f"has the temperature {own:g}"
+    at = "none" if temperature is None else f"{temperature:g}"
+    remark = f"{weights} {has}, and {path} {at}: that of the file is used for both"
+    return Embedded(network, calibrated(network.with_weights(weights, temperature=False), temperature), "", (remark,))
 
 
 def _network_of_file(path: Path, session: Session) -> Network:

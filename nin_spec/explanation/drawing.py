@@ -60,12 +60,11 @@ def _panels(row: Row) -> Image.Image:
     height, width = row.pixels.shape[:2]
     times = max(1, round(_SIDE / max(height, width)))
     size = (width * times, height * times)
-    rgb = np.ascontiguousarray(np.broadcast_to(row.pixels, (height, width, 3)))
-    picture = Image.fromarray(rgb).resize(size, Image.Resampling.NEAREST)
-    overlay = overlaid(np.asarray(picture.convert("L").convert("RGB")), row.cells, row.place, times)
+    picture = Image.fromarray(enlarged(row.pixels, times))
+    looks_at = Image.fromarray(overlay(row.pixels, row.cells, row.place, times))
     cells = Image.fromarray(coloured(row.cells, np.full((*row.cells.shape, 3), 255.0)))
     made = Image.new("RGB", (3 * (size[0] + _GAP) + _TEXT, max(size[1], _LINE * (len(row.texts) + 1))), "white")
-    for k, panel in enumerate((picture, Image.fromarray(overlay), cells.resize(size, Image.Resampling.NEAREST))):
+    for k, panel in enumerate((picture, looks_at, cells.resize(size, Image.Resampling.NEAREST))):
         made.paste(panel, (k * (size[0] + _GAP), 0))
     pen, top = ImageDraw.Draw(made), 0
     for k, text in enumerate(row.texts):
@@ -82,6 +81,19 @@ def _font(size: int) -> Any:
 
 
 # ------------------------------------------------------------------ the map on the picture
+
+
+def enlarged(pixels: Image_, times: int) -> Image_:
+    """A picture, (height, width, 1 or 3), as RGB, each of its pixels as `times` x `times`."""
+    height, width = pixels.shape[:2]
+    rgb = np.broadcast_to(pixels, (height, width, 3))
+    return np.ascontiguousarray(rgb.repeat(times, 0).repeat(times, 1))
+
+
+def overlay(pixels: Image_, cells: Array, place: Place, times: int) -> Image_:
+    """A map of values in [-1, 1] on the picture in gray, enlarged likewise."""
+    gray = Image.fromarray(enlarged(pixels, times)).convert("L").convert("RGB")
+    return overlaid(np.asarray(gray), cells, place, times)
 
 
 def overlaid(picture: Image_, cells: Array, place: Place, times: int) -> Image_:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from nin_spec.explanation.result import TOP, Explanation, Outputs, chosen, explanation_of, no_maps
+from nin_spec.explanation.result import TOP, Explanation, Explanations, Outputs, chosen, explanation_of, no_maps
 from nin_spec.opened import model_of
 from nin_spec.runtime.images import load_picture
 from nin_spec.runtime.patience import RUNNING, within
@@ -22,7 +22,7 @@ def explain(
     pictures: str | Path | Iterable[str | Path],
     classes: str | Sequence[str] = TOP,
     device: Device = "auto",
-) -> list[Explanation]:
+) -> Explanations:
     """Why a network scores pictures as it does: its class maps, each with its mean, the score.
 
     `model` is an ONNX file with the output `maps`, a run folder, or a session of `open_model`. `classes` are labels or
@@ -36,16 +36,21 @@ def explain(
     paths = [pictures] if isinstance(pictures, str | Path) else pictures
     wanted = [classes] if isinstance(classes, str) else list(classes)
     check_classes(session, wanted)
-    return list(explained(session, map(Path, paths), wanted))
+    return Explanations(explained(session, map(Path, paths), wanted))
 
 
 def open_model(name: str | Path, device: Device = "auto", threads: int | None = None) -> Session:
     """A session of a model that returns its class maps. Raises what `explain` raises of the model."""
     session = open_session(model_of(name, device, OUTPUTS), device, threads)
-    declared = {node.name for node in session.inference.get_outputs()}
-    if session.metadata.maps is None or not declared.issuperset(OUTPUTS):
+    if not returns_maps(session):
         raise no_maps(str(name))
     return session
+
+
+def returns_maps(session: Session) -> bool:
+    """Whether the model returns its class maps beside its scores."""
+    declared = {node.name for node in session.inference.get_outputs()}
+    return session.metadata.maps is not None and declared.issuperset(OUTPUTS)
 
 
 def check_classes(session: Session, wanted: Sequence[str]) -> None:

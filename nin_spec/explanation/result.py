@@ -7,15 +7,16 @@ checked for each picture and all classes, so that no map is shown that is not th
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from nin_spec.diagnostics import Code, InputError, ParityError, did_you_mean
+from nin_spec.diagnostics import Code, InputError, ParityError, counted, did_you_mean, short
 from nin_spec.explanation.drawing import Row, sheet
 from nin_spec.ir.types import Pair
+from nin_spec.notebook import Part, Picture, Table, cut, view
 from nin_spec.passes.class_maps import Place
 from nin_spec.pictures import Pixels
 from nin_spec.runtime.classify import probabilities_of
@@ -23,6 +24,10 @@ from nin_spec.runtime.expected import probabilities
 from nin_spec.runtime.metadata import ModelInfo, Output
 
 Array = NDArray[np.floating[Any]]
+
+HEADERS = ("class", "score", "probability", "mean", "peak", "cell", "sees rows", "columns")
+RIGHT = frozenset({1, 2, 3, 4})
+"""The columns of numbers."""
 
 TOP, ALL = "top", "all"
 """Instead of a class: the best one, and every one."""
@@ -35,6 +40,8 @@ average itself is rounded.
 """
 EXACT = 1e-5
 _MOST_ROWS = 64
+_DRAWN = 10
+"""The most maps of a picture, and pictures, that a notebook draws."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +96,7 @@ class Explanation:
     """
 
     name: str
-    classes: tuple[ClassMap, ...]
+    classes: tuple[ClassMap, ...] = field(repr=False)
     place: Place
     difference: float
     allowed: float
@@ -127,8 +134,43 @@ class Explanation:
         """The picture, with each map drawn where its cells look."""
         return draw([self])
 
-    def _repr_png_(self) -> bytes:
-        return self.png()
+    def rows(self) -> list[tuple[str, ...]]:
+        """A row per class as people read it, by HEADERS."""
+        return [
+            (
+                found.label,
+                f"{found.score:.5g}",
+                "" if found.probability is None else f"{found.probability:.4f}",
+                f"{found.mean:.5g}",
+                f"{found.peak.value:.5g}",
+                f"{found.peak.row}, {found.peak.column}",
+                f"{found.peak.field[0]} to {found.peak.field[2] - 1}",
+                f"{found.peak.field[1]} to {found.peak.field[3] - 1}",
+            )
+            for found in self.classes
+        ]
+
+    def parts(self) -> tuple[Part, ...]:
+        """The picture with the maps of its best classes, and all classes, as a notebook shows them."""
+        best = replace(self, classes=self.classes[:_DRAWN])
+        labels = short(", ".join(found.label for found in best.classes), 200)
+        return Picture(best.png(), f"class maps of {labels} on {self.name}"), Table(HEADERS, self.rows(), RIGHT)
+
+    def _repr_html_(self) -> str:
+        return view(self.name, *self.parts(), about=self.identity)
+
+
+class Explanations(list[Explanation]):
+    """The explanations of several pictures, which a notebook shows one below the other."""
+
+    def __repr__(self) -> str:
+        lines = [f"{found.name}: {', '.join(c.label for c in found.classes)}; {found.identity}" for found in self]
+        return cut(lines, "pictures") if lines else "[]"
+
+    def _repr_html_(self) -> str:
+        more = len(self) - _DRAWN
+        rest = [view(f"and {counted(more, 'more picture')}")] if more > 0 else []
+        return "\n".join([*(found._repr_html_() for found in self[:_DRAWN]), *rest])
 
 
 def draw(explanations: Sequence[Explanation]) -> bytes:

@@ -8,12 +8,13 @@ are identified by name.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from nin_spec.diagnostics import Span
 from nin_spec.ir.ops import Op
 from nin_spec.ir.text import print_op
 from nin_spec.ir.types import Pair, Parameter, TensorType
+from nin_spec.notebook import Code, view
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +51,7 @@ class Graph:
 
     name: str
     input: TensorType
-    nodes: tuple[Node, ...] = ()
+    nodes: tuple[Node, ...] = field(default=(), repr=False)
     open_size: bool = False
 
     @property
@@ -97,9 +98,7 @@ class Graph:
         return len(self.nodes)
 
     def _repr_html_(self) -> str:
-        from html import escape
-
-        return f"<pre>{escape(str(self))}</pre>"
+        return view(self.name, Code(str(self)))
 
     def __str__(self) -> str:
         """One line for the input and one per node: name, op with every attribute, output type.

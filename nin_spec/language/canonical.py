@@ -15,6 +15,7 @@ from nin_spec.diagnostics import MAX_FINDINGS, Span, SpecError
 from nin_spec.language import rules
 from nin_spec.language.document import Path_, Table, Value, find
 from nin_spec.language.emit import emit
+from nin_spec.notebook import Code, view
 
 if TYPE_CHECKING:
     from nin_spec.language.schema import Conv, Spec
@@ -58,10 +59,11 @@ class Canonical:
             path = path[:-1]
         return self.root
 
-    def _repr_html_(self) -> str:
-        from html import escape
+    def __repr__(self) -> str:
+        return f"<spec {self.spec.name!r} of {self.root.source.name}>"
 
-        return f"<pre>{escape(self.text)}</pre>"
+    def _repr_html_(self) -> str:
+        return view(self.spec.name, Code(self.text), about=self.spec.summary)
 
 
 def canonicalise(spec: Spec, root: Table) -> Canonical:

@@ -9,15 +9,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from nin_spec.diagnostics import Findings
+
 if TYPE_CHECKING:
-    from nin_spec.diagnostics import Diagnostic
     from nin_spec.lint.finding import Finding
     from nin_spec.network import Network
 
 
-def lint(network: Network) -> list[Diagnostic]:
+def lint(network: Network) -> Findings:
     """The findings for a network, in the order of the text: warnings and notes, no errors."""
-    return [finding.diagnostic for finding in findings(network)]
+    return Findings(finding.diagnostic for finding in findings(network))
 
 
 def findings(network: Network) -> list[Finding]:

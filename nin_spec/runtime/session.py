@@ -17,7 +17,8 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from nin_spec.diagnostics import Code, DeviceError, InputError
+from nin_spec.diagnostics import Code, DeviceError, InputError, counted
+from nin_spec.notebook import Facts, view
 from nin_spec.provider_gaps import lowered_devices
 from nin_spec.runtime.auto import choose
 from nin_spec.runtime.buckets import BucketRunner, Place
@@ -58,7 +59,7 @@ class Session:
     device: str
     provider: str
     choice: str
-    placement: Mapping[str, tuple[str, ...]]
+    placement: Mapping[str, tuple[str, ...]] = field(repr=False)
     threads: int
     input_name: str
     input_shape: Shape
@@ -66,12 +67,25 @@ class Session:
     output_name: str
     output_shape: Shape
     output_dtype: np.dtype[Any]
-    metadata: ModelInfo
+    metadata: ModelInfo = field(repr=False)
     precision: str
-    remarks: tuple[str, ...]
+    remarks: tuple[str, ...] = field(repr=False)
     fixed_sizes: bool
     _errors: tuple[type[Exception], ...] = field(repr=False)
     runner: BucketRunner | None = field(repr=False)
+
+    def _repr_html_(self) -> str:
+        info = self.metadata
+        facts = [
+            ("device", f"{self.device} ({self.provider}, {self.precision}, {counted(self.threads, 'thread')})"),
+            ("input", f"{self.input_name}: {self.dtype} {show(self.input_shape)}"),
+            ("output", f"{self.output_name}: {self.output_dtype} {show(self.output_shape)}"),
+            *((provider, counted(len(nodes), "node")) for provider, nodes in self.placement.items()),
+            ("weights", info.weights),
+            ("semantic hash", info.hash),
+            *(("remark", remark) for remark in self.remarks),
+        ]
+        return view(info.name or "session", Facts([fact for fact in facts if fact[1]]), about=info.summary)
 
     @property
     def takes_pixels(self) -> bool:

@@ -16,6 +16,7 @@ from nin_spec.serving.errors import NotFoundError
 from nin_spec.serving.logs import logger
 from nin_spec.serving.metrics import Statistics
 from nin_spec.weights import weights_file
+from nin_spec.weights.temperature import TEMPERATURE
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 _VERSION = re.compile(r"[1-9][0-9]{0,17}")
@@ -103,14 +104,15 @@ def _safe(name: str) -> str:
 
 
 def stamp_of(path: Path) -> tuple[int, ...]:
-    """A stamp that changes with a file, or with a run's weights; empty if there are none."""
+    """A stamp that changes with a file, or with a run's weights or temperature; empty if there are none."""
     try:
-        status = (weights_file(path) if path.is_dir() else path).stat()
+        files = [weights_file(path), path / TEMPERATURE] if path.is_dir() else [path]
+        found = [file.stat() for file in files if file.name != TEMPERATURE or file.exists()]
     except WeightsError:
         return ()
     except OSError:
         return ()
-    return status.st_ino, status.st_size, status.st_mtime_ns
+    return tuple(n for status in found for n in (status.st_ino, status.st_size, status.st_mtime_ns))
 
 
 def open_all(sources: Sequence[Source], choice: Choice) -> list[Opened]:

@@ -23,8 +23,8 @@ In the order of a run:
     checkpointer.py   what is written, and when
     board.py          the rows for TensorBoard
     folder.py         the run folder: everything needed to repeat it
-    temperature.py    the temperature of a calibrated run
     runs.py           the runs below a folder, side by side
+    run_difference.py two runs compared
     evaluated.py      evaluations stored in the run folder
     finish.py         the curves at the end
     session.py        one training in one process: the modules above put together

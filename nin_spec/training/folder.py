@@ -34,9 +34,10 @@ from nin_spec.language import document
 from nin_spec.language.load import load_source
 from nin_spec.named import RECORD, is_run
 from nin_spec.network import Network
+from nin_spec.notebook import Facts, Picture, view
 from nin_spec.passes.temperature import calibrated
 from nin_spec.training.settings import TrainSettings
-from nin_spec.training.temperature import TEMPERATURE, FittedTemperature, read_temperature
+from nin_spec.weights.temperature import TEMPERATURE, FittedTemperature, read_temperature
 
 if TYPE_CHECKING:
     from nin_spec.language.recipe import Recipe
@@ -114,6 +115,21 @@ class Run:
     record: Record
     _kept: dict[str, tuple[_Stamp, Any]] = field(default_factory=dict, repr=False, compare=False)
 
+    def __repr__(self) -> str:
+        return f"<run {str(self.path)!r} of {self.network.card.name!r}: {self.record.status}, {self.record.chosen}>"
+
+    def _repr_html_(self) -> str:
+        facts = [
+            ("network", f"{self.network.card.name} ({self.network.hash})"),
+            ("status", self.record.status),
+            ("data set", self.dataset),
+            *((key.replace("_", " "), f"{value:,.6g}") for key, value in self.result.items()),
+            *(("remark", remark) for remark in self.remarks),
+        ]
+        curves = self.path / "curves.png"
+        drawn = [Picture(curves.read_bytes(), "loss and accuracy by epoch")] if curves.is_file() else []
+        return view(str(self.path), Facts(facts), *drawn)
+
     @property
     def dataset(self) -> str:
         """The data set's name."""
@@ -132,10 +148,10 @@ class Run:
             done = counted(int(self.record.final.get("epoch", 0)), "epoch")
             told.append(f"this run is not finished ({self.record.status}, {done} done at the last record)")
         found = self._fitted
-        if found is not None and self.has_weights and found.weights_sha256 != self.digest:
-            told.append(f"{TEMPERATURE} was fitted for other weights, and is not used: nin-spec calibrate {self.path}")
+        if found is not None and self.has_weights and (unfit := found.unfit_for(self.digest)):
+            told.append(f"{TEMPERATURE} {unfit}: nin-spec calibrate {self.path}")
         elif found is not None:
-            told.append(f"temperature: {found.temperature:g}, fitted on {counted(found.images, 'validation picture')}")
+            told.append(found.remark)
         return told
 
     @property
@@ -149,7 +165,7 @@ class Run:
         last = self.path / "last.safetensors"
         if not last.is_file():
             return bool(self.record.final)
-        return not self.network.with_weights(last).card.weights.startswith("fresh")
+        return not self.network.with_weights(last, temperature=False).card.weights.startswith("fresh")
 
     @property
     def longer(self) -> str:
@@ -184,7 +200,7 @@ class Run:
         Raises TrainingError for a damaged file.
         """
         found = self._fitted
-        return found.temperature if found is not None and found.weights_sha256 == self.digest else None
+        return None if found is None or found.unfit_for(self.digest) else found.temperature
 
     def model(self) -> Model:
         """The network with the trained weights, and with their temperature if the run is calibrated.

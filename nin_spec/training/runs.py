@@ -55,9 +55,9 @@ def find_runs(folder: Path) -> Iterator[Path]:
             yield Path(root)
 
 
-def row_of(path: Path) -> RunRow:
-    """The row of a run folder. Raises TrainingError or SpecError for one that can't be used."""
-    run = open_run(path)
+def row_of(run: Run) -> RunRow:
+    """The row of a run. Raises TrainingError for a damaged file in its folder."""
+    path = run.path
     table, curves, epoch = run.network.table, read_rows(path / "metrics.csv"), run.result.get("epoch")
     return RunRow(
         path,
@@ -81,7 +81,7 @@ def rows_below(folder: Path) -> tuple[list[RunRow], list[NinSpecError]]:
     rows, errors = [], []
     for path in find_runs(folder):
         try:
-            rows.append(row_of(path))
+            rows.append(row_of(open_run(path)))
         except NinSpecError as error:
             errors.append(error)
     return rows, errors

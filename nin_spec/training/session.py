@@ -70,7 +70,9 @@ class TrainingSession:
 
     def beginning(self, weights: Path | None) -> Model:
         """The network before the first step. Raises WeightsError."""
-        return self.network.with_weights(weights) if weights else self.network.initialise(self.recipe.seed)
+        if weights is None:
+            return self.network.initialise(self.recipe.seed)
+        return self.network.with_weights(weights, temperature=False)
 
     def run(self, state: State, model: Model, weights: Path | None, record: Record | None) -> Run:
         """Train from the start; `weights` is the source of the model's weights."""

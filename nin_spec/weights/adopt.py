@@ -38,7 +38,7 @@ class Adoption:
 
     `mapping` lists (their name, our name), `remarks` are for the user. `weights_are` is the file's description: `fresh,
     seed 0` for untrained ones. `by_name` is true if the names are the network's, with at most a common prefix; `prefix`
-    is that prefix.
+    is that prefix. `same_function` is false if the file was saved for a network that computes something else.
     """
 
     weights: dict[str, Array] = field(repr=False)
@@ -47,6 +47,7 @@ class Adoption:
     weights_are: str = ""
     prefix: str = ""
     by_name: bool = True
+    same_function: bool = True
 
     @property
     def renamed(self) -> bool:
@@ -85,7 +86,9 @@ def adopt(  # noqa: PLR0913 keyword-only
     for name, p in graph.parameters().items():
         if p.role == "var" and (weights[name] < 0).any():
             raise WeightsError(Code.WEIGHTS_MISMATCH, f"{file}: {mapping[name]} has a negative variance")
-    remarks += _remarks(tensors, mapping, graph, metadata or {})
+    remarks += _remarks(tensors, mapping, graph)
+    other = _other_function(graph, (metadata or {}).get("nin_spec.hash"))
+    remarks += other
     pairs = tuple((their, our) for our, their in mapping.items())
     return Adoption(
         weights,
@@ -94,6 +97,7 @@ def adopt(  # noqa: PLR0913 keyword-only
         (metadata or {}).get("nin_spec.weights", ""),
         prefix or "",
         prefix is not None,
+        not other,
     )
 
 
@@ -263,20 +267,22 @@ def _describe(module: str, groups: _Groups) -> str:
     return f"{module.rstrip('.')} has " + ", ".join(f"{last} {show(shape)}" for last, shape in shapes)
 
 
-def _remarks(
-    tensors: Mapping[str, Array], mapping: Mapping[str, str], graph: Graph, metadata: Mapping[str, str]
-) -> Iterator[str]:
-    from nin_spec.passes.normal_form import semantic_hash
-
+def _remarks(tensors: Mapping[str, Array], mapping: Mapping[str, str], graph: Graph) -> Iterator[str]:
     counters = sum(name.endswith(COUNTER) for name in tensors)
     if counters:
         yield f"ignored {counters} batch counters ({COUNTER}), which inference does not use"
     kinds = sorted({str(tensors[name].dtype) for name in mapping.values()} - {graph.input.dtype})
     if kinds:
         yield f"converted from {', '.join(kinds)} to {graph.input.dtype}"
-    made_for, own = metadata.get("nin_spec.hash"), semantic_hash(graph)
-    if made_for not in {None, own}:
-        yield (
-            f"the weights were saved for {made_for}; this spec, {own}, computes a different function of the same "
-            "tensors"
-        )
+
+
+def _other_function(graph: Graph, made_for: str | None) -> list[str]:
+    """A remark if the weights were saved for another function than the graph's."""
+    from nin_spec.passes.normal_form import semantic_hash
+
+    own = semantic_hash(graph)
+    if made_for in {None, own}:
+        return []
+    return [
+        f"the weights were saved for {made_for}; this spec, {own}, computes a different function of the same tensors"
+    ]

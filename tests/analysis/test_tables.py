@@ -56,7 +56,7 @@ def test_csv_reads_back(table: ShapeTable) -> None:
 
 def test_html_is_escaped(table: ShapeTable) -> None:
     """A notebook shows the table; a name can't put anything else there."""
-    text = tables.table_html(ShapeTable("<script>", "<b>", table.input, table.dtype, table.rows))
+    text = ShapeTable("<script>", "<b>", table.input, table.dtype, table.rows)._repr_html_()
     assert "<script>" not in text
     assert "&lt;script&gt;" in text
     assert table._repr_html_().count("<tr>") == len(table.rows) + 1

@@ -12,7 +12,7 @@ from PIL import Image
 
 import nin_spec
 from nin_spec.diagnostics import InputError, ParityError
-from nin_spec.explanation import Explanation, open_model
+from nin_spec.explanation import Explanation, Explanations, open_model
 from nin_spec.explanation.drawing import overlaid
 from nin_spec.explanation.result import Outputs, draw, explanation_of
 from nin_spec.exporter import make
@@ -134,4 +134,14 @@ def test_a_picture_has_a_row_for_each_class() -> None:
     one, two = (Image.open(io.BytesIO(draw([explained(*words)]))) for words in (["cat"], ["cat", "dog"]))
     assert one.width == two.width
     assert two.height > 1.8 * one.height
-    assert Image.open(io.BytesIO(explained("top")._repr_png_())).format == "PNG"
+    assert Image.open(io.BytesIO(explained("top").png())).format == "PNG"
+
+
+def test_a_notebook_shows_picture_maps_and_identity() -> None:
+    """Of several pictures one below the other; as text, a line each."""
+    found = Explanations([explained("all"), explained("dog")])
+    for text in (found[0]._repr_html_(), found._repr_html_()):
+        assert 'src="data:image/png;base64,' in text
+        assert "the map&#39;s mean is the score" in text
+    assert found._repr_html_().count("<img") == 2
+    assert repr(found).split("\n")[1].startswith("a.png: dog; the map's mean")

@@ -45,6 +45,16 @@ def test_new_weights_of_a_run_are_a_change(run_folder: Path) -> None:
     assert stamp_of(run_folder / "nowhere") == ()
 
 
+def test_a_new_temperature_of_a_run_is_a_change(run_folder: Path) -> None:
+    """`nin-spec calibrate` changes every probability of a served run."""
+    before = stamp_of(run_folder)
+    temperature = run_folder / "temperature.json"
+    temperature.write_text("{}")
+    assert stamp_of(run_folder) != before
+    temperature.unlink()
+    assert stamp_of(run_folder) == before
+
+
 def test_a_run_folder_can_have_a_name_of_the_user_s(run_folder: Path) -> None:
     """And one whose own name has an equals sign is still a path."""
     assert parse_source(f"mine={run_folder}") == Source(run_folder, "mine")

@@ -180,6 +180,7 @@ def _checked(world: World, asked: Arguments) -> _Start:
     from nin_spec.training.folder import recipe_of, require_free
     from nin_spec.training.sets import beside
     from nin_spec.weights import weights_file
+    from nin_spec.weights.temperature import TEMPERATURE, temperature_beside
 
     if not math.isfinite(asked.checkpoint_minutes):
         raise click.BadParameter("pass a finite number of minutes", param_hint="--checkpoint-minutes")
@@ -195,4 +196,7 @@ def _checked(world: World, asked: Arguments) -> _Start:
     if place is None and (place := beside(network)) is not None:
         tell([f"data: {place}, beside the spec"])
     place_for(recipe.dataset, place)
-    return _Start(network, None if asked.weights is None else weights_file(Path(asked.weights)))
+    start = None if asked.weights is None else weights_file(Path(asked.weights))
+    if start is not None and temperature_beside(start) is not None:
+        tell([f"{start.parent / TEMPERATURE} is not used: the training starts from the weights alone"])
+    return _Start(network, start)

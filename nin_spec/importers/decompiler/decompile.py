@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import combinations
 from typing import Any
 
 from nin_spec import network as networks
 from nin_spec.diagnostics import ForeignModelError, SpecError
+from nin_spec.diagrams import svg
 from nin_spec.importers.chain import Chain, Step, refusal
 from nin_spec.importers.decompiler.blocks import find_blocks, kind_of
 from nin_spec.importers.decompiler.head import spell_head, split_head
@@ -22,7 +23,8 @@ from nin_spec.ir.types import Padding
 from nin_spec.language.emit import emit
 from nin_spec.language.load import loads
 from nin_spec.model import Model
-from nin_spec.network import Network
+from nin_spec.network import WIDTH, Network
+from nin_spec.notebook import Code, Drawing, view
 
 _MOVABLE = ("shuffle", "norm", "activation", "dropout")
 
@@ -34,10 +36,20 @@ class Imported:
     `proof` is the comparison with the original; None for a file that onnxruntime can't run.
     """
 
-    text: str
+    text: str = field(repr=False)
     network: Network
     model: Model
     proof: Proof | None = None
+
+    def _repr_html_(self) -> str:
+        proof = self.proof
+        proved = (
+            "not proved: onnxruntime can't run the original"
+            if proof is None
+            else f"computes what the original computes: largest relative difference {proof.max_relative:.1e}"
+        )
+        parts = Code(self.text), Drawing(svg(self.network, WIDTH)), *self.network.table.parts
+        return view(self.network.card.name, *parts, about=proved)
 
 
 def decompile(chain: Chain) -> Imported:

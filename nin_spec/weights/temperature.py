@@ -7,8 +7,9 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from nin_spec.diagnostics import Code, TrainingError
+from nin_spec.diagnostics import Code, TrainingError, counted
 from nin_spec.files import write_atomic
+from nin_spec.named import is_run
 
 TEMPERATURE = "temperature.json"
 
@@ -38,6 +39,28 @@ class FittedTemperature(BaseModel):
     before: Quality
     after: Quality
     versions: dict[str, str]
+
+    @property
+    def remark(self) -> str:
+        """What is reported where it is used."""
+        return f"temperature: {self.temperature:g}, fitted on {counted(self.images, 'validation picture')}"
+
+    def unfit_for(self, sha256: str, *, same_function: bool = True) -> str:
+        """Why it is not used for a file of weights with that SHA-256; empty if it is.
+
+        `same_function` is false for a network that computes something else of these weights.
+        """
+        if self.weights_sha256 != sha256:
+            return "was fitted for other weights, and is not used"
+        return "" if same_function else "was fitted for another function of these weights, and is not used"
+
+
+def temperature_beside(weights: Path) -> FittedTemperature | None:
+    """The temperature in the run folder of a weights file, None without one; for which weights it is, it says itself.
+
+    Raises TrainingError (RUN_UNUSABLE) if it is damaged.
+    """
+    return read_temperature(weights.parent) if is_run(weights.parent) else None
 
 
 def read_temperature(folder: Path) -> FittedTemperature | None:
