@@ -173,6 +173,10 @@ def differing(a: Any, b: Any, path: str = "") -> Iterator[Value]:
             yield from differing(a.get(key), b.get(key), f"{path}.{key}" if path else str(key))
     elif isinstance(a, list) and isinstance(b, list) and any(isinstance(x, dict) for x in (*a, *b)):
         for k in range(max(len(a), len(b))):
-            yield from differing(*(x[k] if k < len(x) else None for x in (a, b)), f"{path}.{k}")
+            yield from differing(_at(a, k), _at(b, k), f"{path}.{k}")
     elif a != b:
         yield path, a, b
+
+
+def _at(values: list[Any], index: int) -> Any:
+    return values[index] if index < len(values) else None

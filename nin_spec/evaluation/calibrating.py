@@ -137,7 +137,7 @@ _NAMES = ("expected calibration error", "negative log-likelihood", "mean confide
 def _figures(found: Evaluation) -> tuple[str, ...]:
     """The figures of those names, of an evaluation whose kind of scores is known."""
     sure = found.confidence
-    return f"{found.ece:.4f}", f"{found.loss:.4f}", share(sure and sure.mean), share(found.accuracy)
+    return f"{found.ece:.4f}", f"{found.loss:.4f}", share(None if sure is None else sure.mean), share(found.accuracy)
 
 
 def _quality(found: Evaluation) -> Quality:

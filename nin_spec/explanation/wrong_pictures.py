@@ -85,4 +85,5 @@ def _panels(found: Explanation) -> Sequence[Pixels]:
 
 
 def _times(pixels: Pixels) -> int:
-    return max(1, round(_SIDE / max(pixels.shape[:2])))
+    height, width = pixels.shape[:2]
+    return max(1, round(_SIDE / max(int(height), int(width))))

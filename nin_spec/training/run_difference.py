@@ -30,12 +30,12 @@ class RunDifference:
 
     def sections(self) -> dict[str, list[Value]]:
         """By section, each value that differs: its dotted path, before and after; None where absent."""
-        sides = self.before, self.after
+        a, b = self.before, self.after
         found: dict[str, Iterator[Value]] = {
             "recipe": (value for value in self.network.values() if in_recipe(value[0])),
-            "settings": differing(*map(_settings, sides)),
-            "data": differing(*(run.record.data.model_dump() for run in sides)),
-            "versions": differing(*(run.record.versions for run in sides)),
+            "settings": differing(_settings(a), _settings(b)),
+            "data": differing(a.record.data.model_dump(), b.record.data.model_dump()),
+            "versions": differing(a.record.versions, b.record.versions),
         }
         return {name: list(found[name]) for name in SECTIONS}
 

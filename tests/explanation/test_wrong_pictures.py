@@ -19,6 +19,7 @@ from nin_spec.explanation import explain, wrong_pictures
 from nin_spec.explanation.drawing import enlarged, overlay
 from nin_spec.explanation.explaining import outputs_of
 from nin_spec.explanation.wrong_pictures import wrong_sheet
+from nin_spec.pictures import frame_of
 
 SPEC = """\
 spec: 1
@@ -63,7 +64,7 @@ def test_each_picture_has_the_maps_of_both_classes(
     assert (len(tiles), why) == (6, "")
     nin_spec.export(model(), "onnx", tmp_path / "m.onnx", outputs=("scores", "maps"))
     for mistake, tile in zip(compare(subject, split, wrong=6).mistakes, tiles, strict=True):
-        (pixels,) = split.pictures(np.array([mistake.index]), wrong_pictures.frame_of(subject.shape, subject.contract))
+        (pixels,) = split.pictures(np.array([mistake.index]), frame_of(subject.shape, subject.contract))
         Image.fromarray(pixels[..., 0]).save(tmp_path / "p.png")
         (found,) = explain(tmp_path / "m.onnx", tmp_path / "p.png", [mistake.said, mistake.true], "cpu")
         largest = max(np.abs(one.cells).max() for one in found.classes)
