@@ -66,6 +66,9 @@ bench-maps: setup  ## what class maps cost, judged by the bars
 bench-training: setup  ## compare training with a plain PyTorch loop, in one run
 	$(BIN)/python tests/bench_training.py $(ONLY)
 
+bench-resize: setup  ## resizing pictures in memory on two threads, judged by its bar
+	$(BIN)/python tests/bench_resize.py
+
 bench-serving: setup  ## the server, a bare session, and others: ONLY='--litserve DIR --kserve DIR'
 	$(BIN)/python tests/bench_serving.py $(ONLY)
 
@@ -89,4 +92,4 @@ pictures: setup  ## take the pictures of the README again; needs playwright and 
 clean:  ## remove what was made here
 	rm -rf $(VENV) $(FLOORS) $(OUT) build dist
 
-.PHONY: help setup demo test test-long test-openvino coverage test-floors wheel bench bench-graphs bench-openvino bench-maps bench-training bench-serving bench-studio bench-import targets pictures gpu clean
+.PHONY: help setup demo test test-long test-openvino coverage test-floors wheel bench bench-graphs bench-openvino bench-maps bench-training bench-resize bench-serving bench-studio bench-import targets pictures gpu clean

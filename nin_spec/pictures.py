@@ -117,10 +117,10 @@ def decode(path: Path | IO[bytes]) -> Image.Image:
     MOST_BYTES is taken.
     """
     with _quiet, Image.open(path, formats=FORMATS) as picture:
-        _check_cost(picture, decoding_cost(picture))
+        _check_cost(picture.size, decoding_cost(picture))
         picture.load()
         if _is_turned(picture):  # a PNG may have it after its pixels
-            _check_cost(picture, 2 * _loaded(picture))
+            _check_cost(picture.size, 2 * _loaded(picture))
             ImageOps.exif_transpose(picture, in_place=True)
         return picture
 
@@ -129,10 +129,10 @@ class PictureTooLargeError(ValueError):
     """Preprocessing a picture would take too much memory."""
 
 
-def _check_cost(picture: Image.Image, cost: int) -> None:
+def _check_cost(size: Size, cost: int) -> None:
     if cost > MOST_BYTES:
-        needed, size = f"{-(-cost >> 20)} MiB of memory", f"{picture.width}x{picture.height} pixels"
-        raise PictureTooLargeError(f"{size} take {needed} to decode and scale; the limit is {MOST_BYTES >> 20} MiB")
+        needed, pixels = f"{-(-cost >> 20)} MiB of memory", f"{size[0]}x{size[1]} pixels"
+        raise PictureTooLargeError(f"{pixels} take {needed} to decode and scale; the limit is {MOST_BYTES >> 20} MiB")
 
 
 def _loaded(picture: Image.Image) -> int:
@@ -160,14 +160,18 @@ def framing_cost(picture: Image.Image, frame: Frame) -> int:
     """Bytes needed to bring a decoded picture to a frame, including the picture."""
     target = frame.target or (frame.height, frame.width)
     scaled, _ = fit(picture.size, (frame.width, frame.height), frame.resize, target[::-1])
-    work = _work_mode(picture.mode, frame)
-    pixel = _LOADED.get(work, 4)
-    converted = picture.width * picture.height * pixel * (picture.mode != work)
+    return _cost(picture.size, picture.mode, frame, scaled)
+
+
+def _cost(size: Size, mode: str, frame: Frame, scaled: Size) -> int:
+    work = _work_mode(mode, frame)
+    pixel, pixels = _LOADED.get(work, 4), size[0] * size[1]
+    converted = pixels * pixel * (mode != work)
     # Pillow scales the width first, of all rows.
-    between = scaled[0] * (picture.height + scaled[1]) * pixel * (picture.size != scaled)
+    between = scaled[0] * (size[1] + scaled[1]) * pixel * (size != scaled)
     # The filter's coefficients: two doubles for each pixel of a row and a column that is scaled down.
-    tables = (16 * sum(picture.size) + 24 * sum(scaled)) * (picture.size != scaled)
-    return _loaded(picture) + converted + between + tables
+    tables = (16 * sum(size) + 24 * sum(scaled)) * (size != scaled)
+    return pixels * _LOADED.get(mode, 4) + converted + between + tables
 
 
 def memory_of(path: Path | IO[bytes], frame: Frame) -> int:
@@ -191,18 +195,26 @@ def to_frame(picture: Image.Image, frame: Frame) -> Pixels:
     Raises ValueError for a picture so long and thin that it would be scaled to gigabytes before the crop, and where
     the frame's target is smaller than the frame; PictureTooLargeError for one that takes more than MOST_BYTES.
     """
-    target = frame.target or (frame.height, frame.width)
-    scaled, box = fit(picture.size, (frame.width, frame.height), frame.resize, target[::-1])
-    if scaled[0] < frame.width or scaled[1] < frame.height:
-        raise ValueError(f"resized to {scaled[0]}x{scaled[1]} pixels it is smaller than {frame.width}x{frame.height}")
-    if scaled[0] * scaled[1] > (Image.MAX_IMAGE_PIXELS or _MAX_PIXELS):
-        raise ValueError(f"it is too long and thin to be cropped ({picture.width}x{picture.height} pixels)")
-    _check_cost(picture, framing_cost(picture, frame))
+    scaled, box = way_to(frame, picture.size, picture.mode)
     picture = to_mode(picture, _work_mode(picture.mode, frame))
     if picture.size != scaled:
         picture = picture.resize(scaled, Image.Resampling.BILINEAR)
-    pixels: Pixels = np.asarray(to_mode(picture.crop(box), "L" if frame.channels == 1 else "RGB"))
+    if box != (0, 0, *scaled):
+        picture = picture.crop(box)
+    pixels: Pixels = np.asarray(to_mode(picture, "L" if frame.channels == 1 else "RGB"))
     return pixels.reshape(frame.height, frame.width, frame.channels)
+
+
+def way_to(frame: Frame, size: Size, mode: str) -> tuple[Size, Box]:
+    """The size to scale a picture of some size and mode to, and the box to crop. Raises what `to_frame` raises."""
+    target = frame.target or (frame.height, frame.width)
+    scaled, box = fit(size, (frame.width, frame.height), frame.resize, target[::-1])
+    if scaled[0] < frame.width or scaled[1] < frame.height:
+        raise ValueError(f"resized to {scaled[0]}x{scaled[1]} pixels it is smaller than {frame.width}x{frame.height}")
+    if scaled[0] * scaled[1] > (Image.MAX_IMAGE_PIXELS or _MAX_PIXELS):
+        raise ValueError(f"it is too long and thin to be cropped ({size[0]}x{size[1]} pixels)")
+    _check_cost(size, _cost(size, mode, frame, scaled))
+    return scaled, box
 
 
 def _work_mode(mode: str, frame: Frame) -> str:

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from nin_spec.data.faults import damaged
+from nin_spec.data.resizing import luminance, resize
 from nin_spec.data.split import Indices, SplitName
-from nin_spec.pictures import Frame, Pixels, to_frame
+from nin_spec.pictures import Frame, Pixels
 
 Reader = Callable[[Indices], Pixels]
 
@@ -46,15 +46,12 @@ def bring(raw: Pixels, frame: Frame) -> Pixels:
     if not count:
         return np.empty((0, frame.height, frame.width, frame.channels), np.uint8)
     if not frame.keeps(height, width):
-        flat = pictures[..., 0] if channels == 1 else pictures
-        return np.stack([to_frame(Image.fromarray(picture), frame) for picture in flat])
+        return resize(pictures, frame)
     if channels == frame.channels:
         return np.array(pictures, order="C")
     if channels == 1:
         return np.repeat(pictures, 3, axis=-1)
-    # All as one tall picture: luminance is computed per pixel.
-    tall = Image.fromarray(pictures.reshape(count * height, width, 3)).convert("L")
-    return np.array(tall).reshape(count, height, width, 1)
+    return luminance(pictures)
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -19,6 +18,7 @@ import numpy as np
 from nin_spec.data.faults import damage, misfit, missing, unreadable
 from nin_spec.data.held_out import smallest
 from nin_spec.data.split import Indices, SplitName
+from nin_spec.data.threads import each
 from nin_spec.diagnostics import DataError, Diagnostic, counted
 from nin_spec.pictures import FORMATS, Frame, Pixels, decode, read_header, to_frame
 
@@ -28,7 +28,6 @@ TEST_SHARE = 0.2
 _OF_SYSTEMS = ("thumbs.db", "ehthumbs.db", "desktop.ini", "__macosx", "$recycle.bin", "@eadir")
 """Files that Windows, macOS and network drives leave in folders, case-insensitive."""
 _MAGIC = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"BM", b"GIF8", b"RIFF")
-_THREADS = min(8, os.cpu_count() or 1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,8 +44,7 @@ class FolderSplit:
 
     def pictures(self, indices: Indices, frame: Frame) -> Pixels:
         result = np.empty((len(indices), frame.height, frame.width, frame.channels), np.uint8)
-        with ThreadPoolExecutor(_THREADS) as pool:
-            faults = list(pool.map(lambda k: self._read(int(indices[k]), frame, result[k]), range(len(indices))))
+        faults = each(lambda k: self._read(int(indices[k]), frame, result[k]), len(indices))
         if found := [fault for fault in faults if fault is not None]:
             raise DataError(found)
         return result
@@ -66,9 +64,8 @@ class FolderSplit:
 
     def headers(self, indices: Indices) -> list[Diagnostic]:
         """A diagnostic for each of these files without the header of a picture; no pixel is decoded."""
-        with ThreadPoolExecutor(_THREADS) as pool:
-            found = pool.map(lambda k: _header_fault(Path(self.root, self.files[int(k)])), indices)
-            return [fault for fault in found if fault is not None]
+        found = each(lambda k: _header_fault(Path(self.root, self.files[int(indices[k])])), len(indices))
+        return [fault for fault in found if fault is not None]
 
     def names(self, indices: Indices) -> list[str]:
         """The files below the folder of the split."""
