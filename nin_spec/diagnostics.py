@@ -131,6 +131,7 @@ class Code(Enum):
     DEAD_START = ("NIN911", "an initialisation that leaves a deep ReLU network at loss ln(classes)")
     IDLE_ENTRY = ("NIN912", "an entry of the recipe that changes nothing, such as a misspelt pattern")
     TWO_SCALES = ("NIN913", "pictures that are trained on at one scale and evaluated at another")
+    CROSS_PURPOSES = ("NIN914", "settings of the recipe that work against each other")
     UNUSED_IGNORE = ("NIN990", "a `# nin: ignore` that suppresses nothing")
     UNKNOWN_IGNORE = ("NIN991", "a `# nin: ignore` without a known rule")
 

@@ -16,7 +16,7 @@ from nin_spec.ir.types import Padding, Pair, ShapeError, TensorType
 from nin_spec.language.canonical import Canonical
 from nin_spec.language.document import Path_
 from nin_spec.language.schema import Block, Conv, Head, Spec
-from nin_spec.recipe_names import HINT, aliases
+from nin_spec.recipe_names import HINT, aliases, enclosing
 from nin_spec.words import DROPOUTS, OUTPUTS, op_of
 
 MAX_PARAMETERS = 500_000_000
@@ -192,9 +192,10 @@ class _Lowering:
         """A parameter named in a recipe must exist; lint reports a pattern with `*` that matches none."""
         if spec.train is None:
             return
-        known = {alias for name in self.built.parameters() for alias in aliases(name, spec)}
-        for key in ("lr_multipliers", "no_decay"):
+        parameters = {alias for name in self.built.parameters() for alias in aliases(name, spec)}
+        for key in ("lr_multipliers", "no_decay", "freeze"):
             named = getattr(spec.train, key)
+            known = parameters | ({*enclosing(parameters)} if key == "freeze" else set())
             for i, pattern in enumerate(named):
                 if "*" not in pattern and pattern not in known:
                     path: Path_ = ("train", key, pattern if isinstance(named, dict) else i)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from fnmatch import fnmatchcase
 
 from nin_spec.diagnostics import nearest
@@ -33,6 +33,19 @@ def fits(pattern: str, names: Iterable[str]) -> bool:
     """Whether a pattern matches one of a parameter's names. Only `*` is special: brackets and `?` are literal."""
     literal = pattern.replace("[", "[[]").replace("?", "[?]")
     return any(fnmatchcase(name, literal) for name in names)
+
+
+def covers(pattern: str, names: Iterable[str]) -> bool:
+    """Whether a pattern matches a parameter, or a layer or block around it: `stem` covers `stem.norms.0.bias`."""
+    names = tuple(names)
+    return fits(pattern, names) or fits(f"{pattern}.*", names)
+
+
+def enclosing(names: Iterable[str]) -> Iterator[str]:
+    """The layers and blocks that parameters are part of: `stem.norms.0`, `stem.norms`, `stem`."""
+    for name in names:
+        parts = name.split(".")
+        yield from (".".join(parts[:k]) for k in range(1, len(parts)))
 
 
 def suggestion(pattern: str, names: Iterable[str]) -> str | None:

@@ -24,6 +24,17 @@ def test_names_that_do_not(key: str, name: str) -> None:
     assert caught.value.diagnostics[0].hint
 
 
+@pytest.mark.parametrize("name", ["mlpconv1", "blocks.1", "mlpconv3.convs.0", "head.nothing.*", "blocks"])
+def test_a_layer_or_block_may_be_frozen_by_its_name(name: str) -> None:
+    nin_spec.compile("nin_cifar", [f'train.freeze=["{name}"]'])
+
+
+@pytest.mark.parametrize("name", ["mlpconv9", "blocks.1.pool", "mlpconv", "head.dense"])
+def test_a_layer_without_weights_can_not(name: str) -> None:
+    with pytest.raises(SpecError, match=r"NIN304: train\.freeze: the network has no parameter"):
+        nin_spec.compile("nin_cifar", [f'train.freeze=["{name}"]'])
+
+
 def test_an_inserted_block_moves_no_multiplier() -> None:
     """The shipped recipes name blocks, so that a block put before the last changes nothing for it."""
     blocks = nin_spec.load("nin_cifar").data["blocks"]

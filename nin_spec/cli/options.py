@@ -177,11 +177,12 @@ def weigh(network: Network, weights: str | None, seed: int) -> Model:
 
 def weights_of(model: Model) -> bytes:
     """A sealed safetensors file of a model's weights, with the name and hash of their network."""
-    from nin_spec.weights import sealed_file
+    from nin_spec.weights import labels_entry, sealed_file
 
     card = model.card
     facts = {"name": card.name, "hash": card.hash, "weights": card.weights}
-    return sealed_file(model.weights, {f"nin_spec.{key}": value for key, value in facts.items()})
+    metadata = {f"nin_spec.{key}": value for key, value in facts.items()} | labels_entry(card.labels)
+    return sealed_file(model.weights, metadata)
 
 
 def tell(lines: Iterable[str]) -> None:

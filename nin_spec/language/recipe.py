@@ -10,6 +10,8 @@ from nin_spec.language.parts import Strict
 from nin_spec.language.shorthand import Kind, Name
 
 Rate = Annotated[float, Field(ge=0, le=1e6)]
+Pattern = Annotated[str, Field(min_length=1, max_length=200)]
+Patterns = Annotated[list[Pattern], Field(max_length=1000)]
 
 
 class Sgd(Strict):
@@ -64,15 +66,62 @@ Schedule = Annotated[
 ]
 
 
+Share = Annotated[float, Field(ge=0, le=1)]
+Alpha = Annotated[float, Field(ge=0, le=1000)]
+
+
+class Jitter(Strict):
+    """Colour jitter: each factor is drawn from 1 - value to 1 + value."""
+
+    brightness: Share = Field(0.0, description="Pixels times the factor.")
+    contrast: Share = Field(0.0, description="Difference to the mean luminance times the factor.")
+    saturation: Share = Field(0.0, description="Difference to the pixel's own luminance times the factor.")
+
+
 class Augment(Strict):
-    """Random changes to training pictures."""
+    """Random changes to training pictures, in this order."""
 
     crop: bool = Field(
         False,
         description="Crop the input at random from the resized picture (`preprocess.resize`), not from its centre.",
     )
     pad_and_crop: int = Field(0, ge=0, le=1024, description="Pad the picture by this many pixels, then crop at random.")
+    resized_crop: float | None = Field(
+        None,
+        gt=0,
+        le=1,
+        description=(
+            "Instead of both: resize a random rectangle to the input, of this share of the resized picture's area to "
+            "all of it, with an aspect of 3/4 to 4/3."
+        ),
+    )
     flip: bool = Field(False, description="Flip half of the pictures horizontally.")
+    jitter: Jitter | None = Field(None, description="Change brightness, contrast and saturation.")
+    erase: Share = Field(
+        0.0, description="Share of the pictures with a black rectangle, of 2% to 33% of their area (random erasing)."
+    )
+    mixup: Alpha = Field(
+        0.0,
+        description=(
+            "Mix each picture with another of its batch (mixup); the shares are drawn from a beta distribution with "
+            "this alpha, 0: not at all."
+        ),
+    )
+    cutmix: Alpha = Field(
+        0.0,
+        description=(
+            "Replace a rectangle of each picture by that of another of its batch (cutmix), with shares drawn in the "
+            "same way; with `mixup` too, half of the pictures."
+        ),
+    )
+
+
+class Ema(Strict):
+    """An exponential moving average of the weights, and of batch norm statistics."""
+
+    decay: float = Field(
+        0.999, ge=0, lt=1, description="Of the average per step; after n steps at most (1 + n) / (10 + n)."
+    )
 
 
 class Recipe(Strict):
@@ -99,17 +148,45 @@ class Recipe(Strict):
     seed: int = Field(0, ge=0, lt=2**63, description="Of initialisation, order and augmentation.")
     optimizer: Optimizer = Field(description="How weights are updated.")
     schedule: Schedule = Field(Constant.model_construct(kind="constant"), description="How the learning rate changes.")
-    lr_multipliers: dict[Annotated[str, Field(min_length=1, max_length=200)], Rate] = Field(
+    lr_multipliers: dict[Pattern, Rate] = Field(
         {},
         description=(
             "Factors on the learning rate by parameter name or block name; `*` matches any text (`*.bias: 2`). The "
             "last match counts."
         ),
     )
-    no_decay: Annotated[list[Annotated[str, Field(min_length=1, max_length=200)]], Field(max_length=1000)] = Field(
-        [], description="Parameters without weight decay, named in the same way."
+    no_decay: Patterns = Field([], description="Parameters without weight decay, named in the same way.")
+    freeze: Patterns = Field(
+        [],
+        description=(
+            "Parameters and batch norm statistics that training does not change, named in the same way; the name of a "
+            "layer or block stands for all in it (`[stem, blocks.1]`)."
+        ),
     )
     label_smoothing: float = Field(0.0, ge=0, lt=1, description="Of the cross-entropy loss.")
     gradient_clip: float | None = Field(None, gt=0, le=1e9, description="Largest norm of the gradient.")
     precision: Literal["float32", "bfloat16"] = Field("float32", description="Of the forward and backward pass.")
+    ema: Ema | None = Field(
+        None, description="Keep a moving average of the weights: it is evaluated, and is the result."
+    )
+    patience: int | None = Field(
+        None,
+        ge=1,
+        le=1_000_000,
+        description="End training after this many epochs without a better validation accuracy; needs `validation`.",
+    )
+    time_limit: float | None = Field(
+        None,
+        gt=0,
+        le=1e6,
+        description="Minutes of training, those before it was resumed included, after which no further epoch begins.",
+    )
+    balance: Literal["none", "loss", "sampling"] = Field(
+        "none",
+        description=(
+            "Give each class the same weight: `loss` divides its loss by its share of the pictures, `sampling` shows "
+            "the pictures of each class equally often."
+        ),
+    )
+    class_weights: dict[Pattern, Rate] = Field({}, description="Factors on the loss by class label; the others have 1.")
     augment: Augment = Field(Augment.model_construct(), description="Random changes to training pictures.")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from nin_spec.diagnostics import Code, Diagnostic, Span
+from nin_spec.diagnostics import Code, Diagnostic, Span, did_you_mean, short
 from nin_spec.language.document import Path_, Table
 from nin_spec.language.parts import target_of
 from nin_spec.language.validate import locate
@@ -75,11 +75,27 @@ def _target(spec: Spec, root: Table) -> Iterator[Diagnostic]:
 
 
 def _recipe(spec: Spec, root: Table) -> Iterator[Diagnostic]:
-    sgd = spec.train.optimizer if spec.train is not None else None
-    if sgd is not None and sgd.kind == "sgd" and sgd.nesterov and not sgd.momentum:
+    train = spec.train
+    if train is None:
+        return
+    sgd = train.optimizer
+    if sgd.kind == "sgd" and sgd.nesterov and not sgd.momentum:
         message = "nesterov needs momentum, which is not set"
         span = _span(root, "train", "optimizer", "nesterov")
         yield Diagnostic(Code.CONFLICT, message, span, "add momentum: 0.9, or remove nesterov")
+    if train.patience is not None and not train.validation:
+        message = "patience needs validation: the test split must not decide when training ends"
+        span = _key_span(root, "train", "patience")
+        yield Diagnostic(Code.CONFLICT, message, span, "add validation: 0.1, or remove patience")
+    for label in train.class_weights if spec.labels else ():
+        if label not in spec.labels:
+            message = f"train.class_weights: the spec has no class {short(label)!r}"
+            span = _key_span(root, "train", "class_weights", label)
+            yield Diagnostic(Code.CONFLICT, message, span, did_you_mean(label, spec.labels))
+    if train.augment.resized_crop is not None and (train.augment.crop or train.augment.pad_and_crop):
+        other = "crop" if train.augment.crop else "pad_and_crop"
+        message = f"train.augment has both resized_crop and {other}, two ways to crop"
+        yield Diagnostic(Code.CONFLICT, message, _key_span(root, "train", "augment", other), "keep one of them")
 
 
 def _labels(spec: Spec, root: Table) -> Iterator[Diagnostic]:

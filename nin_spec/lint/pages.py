@@ -144,9 +144,10 @@ PAGES = {
     Code.IDLE_ENTRY: Page(
         "A pattern with `*` may fit no parameter without an error, so that `*.bias` serves networks without biases, "
         "too. A misspelt one then does nothing, and training runs without its multiplier. Entries of "
-        "`lr_multipliers` that later ones override, `no_decay` without weight decay, milestones at or after the last "
-        "epoch, and a random crop of pictures no larger than the input change nothing either. A pattern of general "
-        "words only, such as `*.bias`, is a note.",
+        "`lr_multipliers` that later ones override or whose parameters are all frozen, `no_decay` without weight "
+        "decay, milestones at or after the last epoch, a random crop of pictures no larger than the input, and the "
+        "saturation of gray pictures change nothing either. A pattern of general words only, such as `*.bias`, is a "
+        "note.",
         "blocks:\n  - {name: stem, channels: [64], kernel: 8, stride: 4}\n  - {convs: [{channels: classes, activation: "
         "none}], kernel: 7, padding: 3}\ntrain:\n  {dataset: cifar10, epochs: 9, optimizer: adam, lr_multipliers: "
         '{"stern.*": 0.1}}\n',
@@ -166,6 +167,19 @@ PAGES = {
         "blocks:\n  - {channels: [64], kernel: 8, stride: 4}\n  - {convs: [{channels: classes, activation: none}], "
         "kernel: 7, padding: 3}\ntrain: {dataset: cifar10, epochs: 9, optimizer: adam, resize: 32}\n",
         "Touvron et al. 2019, Fixing the train-test resolution discrepancy",
+    ),
+    Code.CROSS_PURPOSES: Page(
+        "A cosine or a one-cycle schedule lowers the learning rate until the last epoch, and much accuracy comes "
+        "with the low rates at its end. An early end by `patience` or `time_limit` cuts this end off. A time limit is "
+        "only a note, for it may never be reached. `balance: sampling` already shows the pictures of each class "
+        "equally often, so that class weights for the same imbalance favour rare classes twice.",
+        "blocks:\n  - {channels: [64], kernel: 8, stride: 4}\n  - {convs: [{channels: classes, activation: none}], "
+        "kernel: 7, padding: 3}\ntrain:\n  {dataset: cifar10, epochs: 90, optimizer: adam, schedule: cosine, "
+        "validation: 0.1, patience: 5}\n",
+        "blocks:\n  - {channels: [64], kernel: 8, stride: 4}\n  - {convs: [{channels: classes, activation: none}], "
+        "kernel: 7, padding: 3}\ntrain:\n  {dataset: cifar10, epochs: 90, optimizer: adam, schedule: constant, "
+        "validation: 0.1, patience: 5}\n",
+        "Loshchilov and Hutter 2017, SGDR; Smith and Topin 2018, Super-convergence",
     ),
     Code.UNUSED_IGNORE: Page(
         "The comment suppresses a rule that finds nothing there: the network has changed, or the comment is not on "

@@ -1,9 +1,9 @@
-"""Rules about the recipe: entries without effect, and pictures of two scales."""
+"""Rules about the recipe: entries without effect, pictures of two scales, settings at cross purposes."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import islice
+from itertools import chain, islice
 from typing import TYPE_CHECKING
 
 from nin_spec.diagnostics import MAX_FINDINGS, Code, Severity, Source, Span, counted, short
@@ -11,7 +11,7 @@ from nin_spec.ir.types import Pair
 from nin_spec.language.document import Table
 from nin_spec.language.parts import target_of
 from nin_spec.lint.finding import Finding, Subject, size_of
-from nin_spec.recipe_names import HINT, fits, suggestion, trainable
+from nin_spec.recipe_names import HINT, aliases, covers, fits, suggestion, trainable
 
 if TYPE_CHECKING:
     from nin_spec.language.recipe import Recipe
@@ -27,7 +27,8 @@ def idle_entries(subject: Subject) -> Iterator[Finding]:
     train = subject.network.spec.spec.train
     if train is not None:
         known = trainable(subject.network.graph, subject.network.spec.spec)
-        found = (*_patterns(subject, train, known), *_milestones(subject, train), *_crop(subject, train))
+        parts = (_patterns(subject, train, known), _frozen(subject, train), _milestones(subject, train))
+        found = (*chain.from_iterable(parts), *_crop(subject, train), *_gray(subject, train))
         yield from islice(found, MAX_FINDINGS)
 
 
@@ -51,6 +52,21 @@ def _patterns(subject: Subject, train: Recipe, known: Aliases) -> Iterator[Findi
             message = f"train.no_decay: {short(pattern)!r} has no effect: the optimizer has no weight decay"
             hint = "set optimizer.weight_decay, or remove no_decay"
             yield Finding(Code.IDLE_ENTRY, message, span, hint, severity=Severity.NOTE)
+
+
+def _frozen(subject: Subject, train: Recipe) -> Iterator[Finding]:
+    """Patterns of `freeze` that match nothing, and multipliers of parameters that are all frozen."""
+    network = subject.network
+    known = {name: aliases(name, network.spec.spec) for name in network.graph.parameters()}
+    frozen = {name for name, names in known.items() if any(covers(pattern, names) for pattern in train.freeze)}
+    for i, pattern in enumerate(train.freeze):
+        if not any(covers(pattern, names) for names in known.values()):
+            yield _unmatched("freeze", pattern, subject.where("train", "freeze", i), known)
+    for pattern in train.lr_multipliers:
+        fitting = _fitting(pattern, known)
+        if fitting and fitting <= frozen:
+            message = f"train.lr_multipliers: {short(pattern)!r} has no effect: freeze holds all its parameters"
+            yield Finding(Code.IDLE_ENTRY, message, _key(subject, pattern), "remove it, or freeze fewer layers")
 
 
 def _key(subject: Subject, pattern: str) -> Span:
@@ -104,6 +120,18 @@ def _crop(subject: Subject, train: Recipe) -> Iterator[Finding]:
         )
 
 
+def _gray(subject: Subject, train: Recipe) -> Iterator[Finding]:
+    """Saturation of gray pictures."""
+    jitter = train.augment.jitter
+    if jitter is not None and jitter.saturation and subject.network.card.preprocessing.color == "gray":
+        yield Finding(
+            Code.IDLE_ENTRY,
+            "train.augment.jitter.saturation has no effect: gray pictures have none",
+            subject.where("train", "augment", "jitter", "saturation"),
+            "remove it",
+        )
+
+
 def _scored(subject: Subject) -> Pair:
     """The (height, width) that pictures are resized to at inference."""
     given = subject.network.spec.spec.input
@@ -143,4 +171,27 @@ def two_scales(subject: Subject) -> Iterator[Finding]:
             subject.where("input", "open"),
             f"to give them one scale, set {_resize_hint(subject, max(given.size))}",
             severity=Severity.NOTE,
+        )
+
+
+def cross_purposes(subject: Subject) -> Iterator[Finding]:
+    """NIN914: an early end of a rate that falls until the last epoch; rare classes favoured twice."""
+    train = subject.network.spec.spec.train
+    if train is None:
+        return
+    if train.schedule.kind in {"cosine", "one_cycle"}:
+        for key, severity in (("patience", Severity.WARNING), ("time_limit", Severity.NOTE)):
+            if getattr(train, key) is not None:
+                message = (
+                    f"train.{key} may end the training while the learning rate is high: {train.schedule.kind} lowers "
+                    f"it until epoch {train.epochs}"
+                )
+                hint = "set schedule to constant or step, or choose epochs and leave out the early end"
+                yield Finding(Code.CROSS_PURPOSES, message, subject.where("train", key), hint, severity=severity)
+    if train.balance == "sampling" and train.class_weights:
+        yield Finding(
+            Code.CROSS_PURPOSES,
+            "train.class_weights comes on top of balance: sampling, which already shows all classes equally often",
+            subject.where("train", "class_weights"),
+            "keep one of them, or set balance: loss, whose weights are multiplied by class_weights",
         )

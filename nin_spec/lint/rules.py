@@ -22,6 +22,7 @@ RULES: dict[Code, Callable[[Subject], Iterator[Finding]]] = {
     Code.DEAD_START: start.dead_start,
     Code.IDLE_ENTRY: recipe.idle_entries,
     Code.TWO_SCALES: recipe.two_scales,
+    Code.CROSS_PURPOSES: recipe.cross_purposes,
 }
 """The rule of each code."""
 

@@ -87,6 +87,7 @@ def _facts(run: Run) -> list[tuple[str, str]]:
         ("seed", str(record.seed)),
         *((key.replace("_", " "), str(value)) for key, value in settings.items() if value not in (None, False)),
     ]
+    found += [("ended early", record.ended)] if record.ended else []
     return [*found, ("started from", record.started_from)] if record.started_from else found
 
 

@@ -9,12 +9,20 @@ In the order of a run:
     heartbeat.py      heartbeats, which detect a process that is stopped or killed
     world.py          the connected processes of a training
     devices.py        the device and the precision
+    draws.py          the random choices of an epoch
+    augmentation.py   random changes to pictures
+    mixing.py         mixup and cutmix
     batches.py        the pictures of each step, shuffled and augmented
     feed.py           from pictures to the network's input, on the device
+    carrying.py       the weights of a file, whole or under a new head
+    freezing.py       layers that no step changes
     optimizer.py      the recipe's optimiser, parameter groups and learning rates
     random_layers.py  dropout with masks that depend on seed and step only
     parallel.py       shared weights, gradients and batch norms: several processes compute what one would
+    loss.py           cross-entropy, of weighted classes and mixed pictures
+    average.py        a moving average of the weights
     engine.py         module, optimiser and feed of the steps
+    ending.py         when a training ends before its last epoch
     loop.py           the steps
     guard.py          early warnings of dead starts
     scoring.py        accuracy after each epoch

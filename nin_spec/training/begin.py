@@ -18,12 +18,15 @@ from nin_spec.diagnostics import Code, DataError, SpecError, TrainingError
 from nin_spec.extras import need
 from nin_spec.files import write_atomic
 from nin_spec.language import load as language
+from nin_spec.model import Model
 from nin_spec.named import is_run
 from nin_spec.network import Network
 from nin_spec.training import folder as folders
-from nin_spec.training.checkpoint import State
+from nin_spec.training.carrying import start_from
+from nin_spec.training.checkpoint import beginning_of, write_checkpoint
 from nin_spec.training.devices import choose_device, default_threads, require_own_gpu
-from nin_spec.training.folder import Record, Run, recipe_of
+from nin_spec.training.folder import Record, Run, StartRecord, recipe_of
+from nin_spec.training.loss import require_classes
 from nin_spec.training.parallel import share_run
 from nin_spec.training.reporter import Reporter, Silent
 from nin_spec.training.session import TrainingSession
@@ -41,6 +44,7 @@ def train(  # noqa: PLR0913 keyword-only
     data: Place | None = None,
     output: Place | None = None,
     weights: Place | None = None,
+    new_head: bool = False,
     settings: TrainSettings = TrainSettings(),  # noqa: B008 frozen
     reporter: Reporter | None = None,
     stop: Callable[[], bool] = lambda: False,
@@ -50,8 +54,9 @@ def train(  # noqa: PLR0913 keyword-only
 
     `output` is the folder, by default `runs/NAME`. `data` is the path of the recipe's data set, a folder or an .npz
     (see nin_spec.data.open_split); by default, the one with its name beside the spec, else the target of `nin-spec data
-    fetch`. `weights` is a file or a run folder to start from instead of initial weights. `reporter` receives progress
-    (see nin_spec.training.reporter.Reporter); `stop` is polled after each step.
+    fetch`. `weights` is a file or a run folder to start from instead of initial weights; with `new_head` its head may
+    be another (see nin_spec.weights.transfer). `reporter` receives progress (see nin_spec.training.reporter.Reporter);
+    `stop` is polled after each step.
 
     Under torchrun, Slurm's srun or mpirun, each process calls this, and the pictures are on each machine; only process
     0 writes the run folder, so the others need no access to it. An existing torch.distributed process group (Ray Train,
@@ -73,7 +78,7 @@ def train(  # noqa: PLR0913 keyword-only
     if not isinstance(network, Network):
         raise TypeError(f"train takes a network, not {network!r}: pass nin_spec.compile(PATH or a shipped name)")
     with joined(peer_timeout) as world:
-        return train_in(world, network, data, output, weights, settings, reporter or Silent(), stop)
+        return train_in(world, network, data, output, weights, new_head, settings, reporter or Silent(), stop)
 
 
 def train_in(  # noqa: PLR0913, PLR0917 the arguments of `train`
@@ -82,6 +87,7 @@ def train_in(  # noqa: PLR0913, PLR0917 the arguments of `train`
     data: Place | None,
     output: Place | None,
     weights: Place | None,
+    new_head: bool,  # noqa: FBT001
     settings: TrainSettings,
     reporter: Reporter,
     stop: Callable[[], bool],
@@ -89,9 +95,8 @@ def train_in(  # noqa: PLR0913, PLR0917 the arguments of `train`
     """The same in an existing world of processes."""
     data, output, start = (None if place is None else Path(place) for place in (data, output, weights))
     data = beside(network) if data is None else data
-    require_same(
-        world, {"network": network.spec.text, "output": str(output), "weights": str(start), **asdict(settings)}
-    )
+    asked = {"output": str(output), "weights": str(start), "new_head": new_head}
+    require_same(world, {"network": network.spec.text, **asked, **asdict(settings)})
     with agreed(world):
         recipe = recipe_of(network)
         settings = replace(
@@ -105,6 +110,7 @@ def train_in(  # noqa: PLR0913, PLR0917 the arguments of `train`
     sets = _agreed_sets(network, data, settings, world)
     begun = None
     with agreed(world):
+        require_classes(network, sets.learned.classes)
         network = with_labels(network, sets.learned)
         if world.is_main:
             begun = _begun(network, settings, output, world) if world.restarted else None
@@ -114,12 +120,13 @@ def train_in(  # noqa: PLR0913, PLR0917 the arguments of `train`
         return _continue(share_run(world, Path(target)), sets, device, world, reporter, stop)
     # Everything is checked before the folder is created.
     with agreed(world):
-        start = weights_file(start) if start is not None and world.is_main else None
         session = TrainingSession(network, recipe, sets, settings, world, device, Path(target), reporter, stop)
-        model = session.beginning(start)
-        record = _create(Path(target), network, sets, settings, world, start) if world.is_main else None
+        model, carried = network.initialise(recipe.seed), None
+        if start is not None and world.is_main:
+            model, carried = start_from(network, weights_file(start), new_head=new_head)
+        record = _create(Path(target), network, sets, settings, world, model, carried) if world.is_main else None
     with _alone(Path(target), world), connected(world, device):
-        return session.run(State(), model, start, record)
+        return session.run(model, record)
 
 
 def resume(
@@ -251,10 +258,19 @@ def _spec_of(network: Network) -> bytes:
     return f"# Written by nin-spec train: the resolved spec of this run.\n{network.spec.text}".encode()
 
 
-def _create(  # noqa: PLR0913, PLR0917 the contents of run.json
-    target: Path, network: Network, sets: Sets, settings: TrainSettings, world: World, weights: Path | None
+def _create(  # noqa: PLR0913, PLR0917 the contents of the folder
+    target: Path,
+    network: Network,
+    sets: Sets,
+    settings: TrainSettings,
+    world: World,
+    model: Model,
+    start: StartRecord | None,
 ) -> Record:
-    """Create a complete run folder, or none, and return its run.json. Raises TrainingError if the name is taken."""
+    """Create a complete run folder, or none, and return its run.json. Raises TrainingError if the name is taken.
+
+    Weights that came from a file are its first checkpoint, so that the run never needs the file again.
+    """
     folders.require_free(target)
     spec, recipe = _spec_of(network), recipe_of(network)
     record = Record(
@@ -267,7 +283,8 @@ def _create(  # noqa: PLR0913, PLR0917 the contents of run.json
         data=sets.record,
         seed=recipe.seed,
         settings=settings,
-        started_from=None if weights is None else str(weights.resolve()),
+        started_from=None if start is None else start.file,
+        start=start,
         agents=list(world.agents),
         versions=folders.versions_of(("torch", "numpy", "pillow")),
     )
@@ -277,6 +294,8 @@ def _create(  # noqa: PLR0913, PLR0917 the contents of run.json
         try:
             write_atomic(beside / "spec.yaml", spec)
             folders.write_record(beside, record)
+            if start is not None:
+                write_checkpoint(beside / "checkpoints", beginning_of(model.weights))
             beside.chmod(0o755)
             beside.replace(target)  # an empty folder may exist already
         finally:

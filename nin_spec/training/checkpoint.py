@@ -31,7 +31,8 @@ class State:
     """Progress of a training: `step` steps done; the epoch's sums so far; a row for each epoch done.
 
     `loss` and `correct` are summed over the epoch's `seen` pictures. `best` is the best epoch so far, and its score.
-    `losses` are those of the latest steps, each a mean over its batch.
+    `losses` are those of the latest steps, each a mean over its batch. `ended` is the reason if the training ended
+    before its last epoch. `seconds` of training are counted for a recipe with a time limit.
     """
 
     step: int = 0
@@ -42,18 +43,25 @@ class State:
     best: tuple[int, float] | None = None
     warnings: list[str] = field(default_factory=list)
     losses: list[float] = field(default_factory=list)
+    ended: str | None = None
+    seconds: float = 0.0
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A state with its tensors: `weights/NAME`, `optimizer/NAME/QUANTITY`."""
+    """A state with its tensors: `weights/NAME`, `optimizer/NAME/QUANTITY`, and `average/NAME` with an average."""
 
     state: State
     tensors: Mapping[str, Array] = field(repr=False)
 
     def of(self, kind: str) -> dict[str, Array]:
-        """The tensors of a kind, `weights` or `optimizer`, without the prefix."""
+        """The tensors of a kind, `weights`, `optimizer` or `average`, without the prefix."""
         return {k.removeprefix(f"{kind}/"): v for k, v in self.tensors.items() if k.startswith(f"{kind}/")}
+
+
+def beginning_of(weights: Mapping[str, Array]) -> Checkpoint:
+    """The checkpoint before the first step: no optimiser has any state yet."""
+    return Checkpoint(State(), {f"weights/{name}": array for name, array in weights.items()})
 
 
 def write_checkpoint(folder: Path, checkpoint: Checkpoint) -> Path:

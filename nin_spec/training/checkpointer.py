@@ -63,18 +63,22 @@ class Checkpointer:
         self._write_best()
         write_rows(self.folder / "metrics.csv", state.rows)
         write_rows(self.folder / "timings.csv", self.paces)
-        weights = self.weights()
-        broken = next((n for n, a in weights.items() if not np.isfinite(a).all()), None)
+        kept = self.weights()
+        weights = kept if self.engine.average is None else self._current()
+        both = (*weights.items(), *kept.items())
+        broken = next((n for n, a in both if not np.isfinite(a).all()), None)
         if broken is not None:
             message = f"after step {state.step}, {broken} has values that are NaN or infinite: training has diverged"
             hint = (
                 "lower optimizer.lr, add a warmup or a gradient_clip; the last good weights are kept in the run folder"
             )
             raise DivergedError(Code.DIVERGED, message, hint=hint)
-        save(self.folder / "last.safetensors", weights, self.about(state.step))
+        save(self.folder / "last.safetensors", kept, self.about(state.step))
         memory = state_of(self.engine.optimizer, self.engine.bare.named_parameters())
         tensors = {f"weights/{n}": a for n, a in weights.items()}
         tensors |= {f"optimizer/{n}": t.detach().cpu().numpy() for n, t in memory.items()}
+        if self.engine.average is not None:
+            tensors |= {f"average/{n}": array for n, array in kept.items()}
         write_checkpoint(self.folder / "checkpoints", Checkpoint(state, tensors))
         self.written = time.monotonic()
 
@@ -86,6 +90,11 @@ class Checkpointer:
             self.best = None
 
     def weights(self) -> dict[str, Array]:
+        """A copy of the tensors that are evaluated, under our names: those of the average, if there is one."""
+        with self.engine.scored():
+            return self._current()
+
+    def _current(self) -> dict[str, Array]:
         """A copy of the network's tensors under our names."""
         found = self.engine.bare.state_dict()
         # In contiguous format, regardless of the memory format.
@@ -104,6 +113,11 @@ class Checkpointer:
         tensors = {k: torch.from_numpy(np.array(v)) for k, v in memory.items()}
         if not restore_state(self.engine.optimizer, list(bare.named_parameters()), tensors):
             raise unusable(self.folder, "the optimiser state of its checkpoint does not match its network")
+        if (average := self.engine.average) is not None:
+            # Before the first step it is the weights.
+            values = checkpoint.of("average") or weights
+            if not average.restore({n: torch.from_numpy(np.array(a)) for n, a in values.items()}):
+                raise unusable(self.folder, "the averaged weights of its checkpoint do not match its network")
         done = len(checkpoint.state.rows) if self.engine.world.is_main else 0
         self.paces = [dict(row) for row in read_rows(self.folder / "timings.csv")[:done]]
 

@@ -75,10 +75,32 @@ class DataRecord(BaseModel):
     scored_fingerprint: str | None = None
 
 
+Origin = Literal["carried", "by class", "fresh"]
+"""Where a tensor comes from at the start: a file, a file for the rows of some classes, or the seed."""
+
+
+class StartRecord(BaseModel):
+    """The file of weights that a run started from: its path then, and what was carried.
+
+    `origins` are those of the network's tensors, `classes` the labels whose rows were carried, `dropped` the file's
+    tensors that the network lacks.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    file: str
+    sha256: str
+    new_head: bool
+    origins: dict[str, Origin]
+    classes: list[str]
+    dropped: list[str]
+
+
 class Record(BaseModel):
     """run.json. `final` is the last row of metrics.csv, `best` that of the epoch in best.safetensors.
 
-    `agents` are the launchers of its processes, by which processes restarted by torchrun find their run.
+    `ended` is the reason if it ended before its last epoch. `agents` are the launchers of its processes, by which
+    processes restarted by torchrun find their run.
     """
 
     model_config = ConfigDict(extra="forbid", ser_json_inf_nan="constants")
@@ -94,9 +116,11 @@ class Record(BaseModel):
     seed: int
     settings: TrainSettings
     started_from: str | None = None
+    start: StartRecord | None = None
     agents: list[str] = []
     versions: dict[str, str]
     warnings: list[str] = []
+    ended: str | None = None
     final: dict[str, float | int] = {}
     best: dict[str, float | int] = {}
 

@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
 import torch
-import torch.nn.functional as F  # noqa: N812 the field's name
 from torch import Tensor, nn
 
 from nin_spec.diagnostics import Code, DivergedError
@@ -18,6 +17,7 @@ from nin_spec.training.batches import Batches, MicroBatch
 from nin_spec.training.board import Board
 from nin_spec.training.checkpoint import State
 from nin_spec.training.checkpointer import Checkpointer
+from nin_spec.training.ending import out_of_time, without_patience
 from nin_spec.training.engine import Engine
 from nin_spec.training.guard import LOOK_AT, Guard
 from nin_spec.training.optimizer import rate_factor, set_rates
@@ -47,10 +47,13 @@ class Loop:
     def __post_init__(self) -> None:
         self.steps = self.batches.per_epoch * self.recipe.epochs
         self.clock = Clock()
+        self.before, self.begun = self.state.seconds, time.perf_counter()
 
     def run(self) -> bool:
-        """Train to the end; returns False if stopped early. Raises DivergedError."""
+        """Train to the end; returns False if it was asked to stop before. Raises DivergedError."""
         engine, state = self.engine, self.state
+        if state.ended is not None:
+            return True
         engine.called.train()
         self.clock.restart()
         with contextlib.closing(self.batches.steps(state.step, self.steps)) as coming:
@@ -59,10 +62,14 @@ class Loop:
                     self._look(micro_batches)
                 self.unread.append(self._step(micro_batches))
                 state.step += 1
+                if self.recipe.time_limit is not None:
+                    self._count_time()
                 ends = state.step % self.batches.per_epoch == 0
                 stop = self._due(ends) and self._read()
                 if ends:
                     self._finish_epoch()
+                if state.ended is not None:
+                    return True
                 if stop and state.step < self.steps:
                     if engine.world.is_main:
                         self.checkpointer.write(state)
@@ -85,6 +92,8 @@ class Loop:
         if recipe.gradient_clip is not None:
             nn.utils.clip_grad_norm_(engine.bare.parameters(), recipe.gradient_clip)
         engine.optimizer.step()
+        if engine.average is not None:
+            engine.average.follow(engine.bare, self.state.step + 1)
         stop = torch.tensor(float(self.stop()), device=loss_sum.device)
         return torch.stack([loss_sum.double(), correct.double(), stop.double()])
 
@@ -99,12 +108,21 @@ class Loop:
         )
         labels = torch.from_numpy(micro_batch.labels).to(engine.feed.device, non_blocking=True)
         with engine.autocast():
-            scores = engine.called(engine.feed(micro_batch.pictures))
+            scores = engine.called(self._inputs(micro_batch))
         scores = scores.float() if scores.dtype == torch.bfloat16 else scores
-        loss = F.cross_entropy(scores, labels, reduction="sum", label_smoothing=self.recipe.label_smoothing)
+        loss, right = engine.loss(scores, labels, micro_batch.mixture)
         # The mean over the whole batch; DistributedDataParallel averages over processes, hence the factor.
         (loss * (engine.world.size / micro_batch.total)).backward()  # type: ignore[no-untyped-call]
-        return loss.detach(), (scores.detach().argmax(1) == labels).sum()
+        return loss.detach(), right
+
+    def _inputs(self, micro_batch: MicroBatch) -> Tensor:
+        """The network's input: the pictures, blended with their partners."""
+        feed, mixture = self.engine.feed, micro_batch.mixture
+        x = feed(micro_batch.pictures)
+        if mixture is None or mixture.partners is None:
+            return x
+        blend = torch.from_numpy(mixture.blend).to(x).reshape(-1, 1, 1, 1)
+        return x.mul_(blend).add_(feed(mixture.partners).mul_(1 - blend))
 
     def _unsynced(self, *, last: bool) -> contextlib.AbstractContextManager[None]:
         """Synchronise gradients after the last micro-batch only."""
@@ -151,16 +169,31 @@ class Loop:
             "train_loss": state.loss / state.seen,
             "train_accuracy": state.correct / state.seen,
         }
-        row |= self.scorer(self.engine)
+        with self.engine.scored():
+            row |= self.scorer(self.engine)
         self.engine.called.train()
         state.rows.append(row)
         state.loss, state.correct, state.seen = 0.0, 0, 0
+        last = state.step == self.steps
+        if not last:
+            state.ended = self._ending()
         if self.engine.world.is_main:
             if self.board is not None:
                 self.board.add(row)
             self.reporter.finished_epoch(row, pace)
-            self.checkpointer.note_epoch(state, pace, last=state.step == self.steps)
+            self.checkpointer.note_epoch(state, pace, last=last or state.ended is not None)
         self.clock.restart()
+
+    def _ending(self) -> str | None:
+        """Why the training ends here, as the main process finds it."""
+        recipe, state = self.recipe, self.state
+        if recipe.patience is None and recipe.time_limit is None:
+            return None
+        ended: str | None = self.engine.world.broadcast(without_patience(recipe, state) or out_of_time(recipe, state))
+        return ended
+
+    def _count_time(self) -> None:
+        self.state.seconds = self.before + time.perf_counter() - self.begun
 
     def _look(self, micro_batches: list[MicroBatch]) -> None:
         """Check the activations of a few pictures, in evaluation mode."""

@@ -10,13 +10,13 @@ from typing import Any, cast
 import numpy as np
 import torch
 import torch.distributed as dist
-import torch.nn.functional as F  # noqa: N812 the field's name
 from torch import Tensor, nn
 
 from nin_spec import network as networks
 from nin_spec.language.load import loads
 from nin_spec.training.checkpoint import Checkpoint, state_from
 from nin_spec.training.folder import Record, Run, open_run
+from nin_spec.training.freezing import EvaluatedNorm, replace_norms
 from nin_spec.training.world import World, agreed
 
 
@@ -72,24 +72,17 @@ def share_checkpoint(world: World, checkpoint: Checkpoint | None, device: torch.
     return Checkpoint(state_from(told["state"]), tensors)
 
 
-class SharedBatchNorm(nn.Module):
+class SharedBatchNorm(EvaluatedNorm):
     """Batch norm over the batch of all processes, in training. PyTorch's SyncBatchNorm supports GPUs only.
 
     Uses the parameters and buffers of a BatchNorm1d or 2d, and equals that layer in evaluation.
     """
 
-    def __init__(self, norm: nn.BatchNorm1d | nn.BatchNorm2d) -> None:
-        super().__init__()
-        self.eps, self.momentum = norm.eps, norm.momentum
-        self.weight, self.bias = norm.weight, norm.bias
-        for name in ("running_mean", "running_var", "num_batches_tracked"):
-            self.register_buffer(name, getattr(norm, name))
-
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, ...) to the same."""
-        mean, var = cast("Tensor", self.running_mean), cast("Tensor", self.running_var)
         if not self.training:
-            return F.batch_norm(x, mean, var, self.weight, self.bias, False, 0.0, self.eps)
+            return super().forward(x)
+        mean, var = cast("Tensor", self.running_mean), cast("Tensor", self.running_var)
         wide = x.float() if x.dtype == torch.bfloat16 else x
         axes, shape = [k for k in range(x.ndim) if k != 1], (1, -1, *[1] * (x.ndim - 2))
         # Two reductions, the mean and then the squared deviations, lose no digits.
@@ -148,8 +141,5 @@ def share_norms(module: nn.Module, device: torch.device) -> nn.Module:
     """The module with batch norms over all processes."""
     if device.type == "cuda":
         return cast("nn.Module", nn.SyncBatchNorm.convert_sync_batchnorm(module))  # type: ignore[no-untyped-call]
-    norms = [(n, m) for n, m in module.named_modules() if isinstance(m, nn.BatchNorm1d | nn.BatchNorm2d)]
-    for name, norm in norms:
-        above, _, last = name.rpartition(".")
-        setattr(module.get_submodule(above), last, SharedBatchNorm(norm))
+    replace_norms(module, lambda _, norm: SharedBatchNorm(norm))
     return module

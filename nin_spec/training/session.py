@@ -23,6 +23,7 @@ from nin_spec.network import Network
 from nin_spec.recipe_names import aliases
 from nin_spec.torch_module import build_module
 from nin_spec.training import folder as folders
+from nin_spec.training.average import Average
 from nin_spec.training.batches import Batches, Share
 from nin_spec.training.board import Board
 from nin_spec.training.checkpoint import State, has_checkpoints, last_step, newest_checkpoint
@@ -32,8 +33,10 @@ from nin_spec.training.engine import Engine
 from nin_spec.training.feed import Feed
 from nin_spec.training.finish import draw_curves
 from nin_spec.training.folder import Record, Run
+from nin_spec.training.freezing import doubts, freeze, frozen_names
 from nin_spec.training.guard import Guard
 from nin_spec.training.loop import Loop
+from nin_spec.training.loss import Loss, weights_of
 from nin_spec.training.optimizer import build_optimizer
 from nin_spec.training.parallel import share_checkpoint, share_gradients, share_norms, share_run, share_weights
 from nin_spec.training.random_layers import StepContext, key_dropout
@@ -42,6 +45,7 @@ from nin_spec.training.scoring import Scorer
 from nin_spec.training.sets import Sets
 from nin_spec.training.settings import Precision, TrainSettings
 from nin_spec.training.world import World, agreed
+from nin_spec.weights import labels_entry
 
 _MAX_BATCH = 1 << 33
 """Limit in bytes of a batch of stored pictures, three of which are in memory at once."""
@@ -66,20 +70,16 @@ class TrainingSession:
         require("matplotlib", "tensorboardX", "tqdm", purpose="training")
         self.precision: Precision = self.settings.precision or self.recipe.precision
         torch.set_num_threads(self.settings.threads or default_threads(self.world))
+        self.frozen = frozen_names(self.network)
         self.batches = self._batches()
 
-    def beginning(self, weights: Path | None) -> Model:
-        """The network before the first step. Raises WeightsError."""
-        if weights is None:
-            return self.network.initialise(self.recipe.seed)
-        return self.network.with_weights(weights, temperature=False)
-
-    def run(self, state: State, model: Model, weights: Path | None, record: Record | None) -> Run:
-        """Train from the start; `weights` is the source of the model's weights."""
+    def run(self, model: Model, record: Record | None) -> Run:
+        """Train from the start."""
         engine, checkpointer = self._engine(model)
+        state = State()
         if self.world.is_main:
             checkpointer.write(state)
-        return self._train(state, engine, checkpointer, record, weights)
+        return self._train(state, engine, checkpointer, record)
 
     def resume(self, run: Run) -> Run:
         """Resume from the newest checkpoint. Raises TrainingError if it is missing."""
@@ -88,16 +88,16 @@ class TrainingSession:
         again = run.record.model_copy(update=changes) if self.world.is_main else None
         checkpoint, remarks = None, list[str]()
         with agreed(self.world):
-            # Killed before the first checkpoint: start from the beginning.
+            # Killed before the first checkpoint: start from the beginning. With weights of a file there is always one.
             if self.world.is_main and (has_checkpoints(self.target / "checkpoints") or run.has_learned):
                 checkpoint, remarks = newest_checkpoint(self.target / "checkpoints")
         checkpoint = share_checkpoint(self.world, checkpoint, self.device)
         if checkpoint is None:
-            weights = Path(run.record.started_from) if run.record.started_from and self.world.is_main else None
             with agreed(self.world):
-                model = self.beginning(weights)
+                if run.record.started_from is not None:
+                    raise folders.unusable(self.target, "it has no checkpoint", "start again with another --output")
                 self._write(again)
-            return self.run(State(), model, weights, again)
+            return self.run(self.network.initialise(self.recipe.seed), again)
         engine, checkpointer = self._engine(self.network.initialise(self.recipe.seed))
         with agreed(self.world):
             checkpointer.restore(checkpoint)
@@ -117,7 +117,6 @@ class TrainingSession:
         engine: Engine,
         checkpointer: Checkpointer,
         record: Record | None,
-        weights: Path | None = None,
     ) -> Run:
         guard = Guard(self.network.graph, self.network.card.classes, state.warnings, state.losses)
         frame = input_frame(self.network)
@@ -126,10 +125,11 @@ class TrainingSession:
         if self.world.is_main and self.settings.charts:
             loop.board = Board(self.target / "tensorboard", state.rows, self.reporter.logged)
         if self.world.is_main:
-            facts = self._facts() | {"weights": None if weights is None else str(weights)}
+            facts = self._facts() | {"start": None if record is None or state.step else record.start}
             self.reporter.started(facts, state.step, loop.steps, self.batches.batch)
             slow = slow_precision(self.device, self.precision)
-            for remark in (*self.sets.doubts, *([slow] if slow else [])):
+            frozen = doubts(self.frozen, record.start if record is not None else None) if not state.step else []
+            for remark in (*self.sets.doubts, *([slow] if slow else []), *frozen):
                 self.reporter.logged(remark)
         try:
             finished = loop.run()
@@ -178,6 +178,7 @@ class TrainingSession:
             final = dict(state.rows[-1]) if state.rows else {}
             best = dict(state.rows[state.best[0] - 1]) if state.best else {}
             changes: dict[str, object] = {"status": status, "warnings": state.warnings, "final": final, "best": best}
+            changes["ended"] = state.ended
             if self.recipe.validation and best:
                 score = f"{best['validation_accuracy']:.2%} of {counted(self.sets.record.scored_images, 'picture')}"
                 changes["chosen"] = f"epoch {best['epoch']}, the best on the validation split ({score})"
@@ -189,7 +190,7 @@ class TrainingSession:
         recipe, frame = self.recipe, input_frame(self.network)
         stored = stored_frame(frame, recipe)
         room = min(stored.height - frame.height, stored.width - frame.width) + 2 * recipe.augment.pad_and_crop
-        if room < 0:
+        if room < 0 and recipe.augment.resized_crop is None:
             message = f"pictures resized to {recipe.resize} are smaller than the input, {frame.height}x{frame.width}"
             span = self.network.spec.where("train", "resize")
             raise TrainingError(Code.RECIPE, message, span, "resize to at least the input's size")
@@ -200,7 +201,8 @@ class TrainingSession:
             raise TrainingError(Code.RECIPE, message, self.network.spec.where("train"), hint)
         share = Share(self.world.rank, self.world.size, self.settings.accumulate)
         size = (frame.height, frame.width)
-        made = Batches(self.sets.learned, recipe.batch_size, recipe.seed, stored, size, recipe.augment, share)
+        learned, balanced = self.sets.learned, recipe.balance == "sampling"
+        made = Batches(learned, recipe.batch_size, recipe.seed, stored, size, recipe.augment, share, balanced)
         if made.batch < share.ranks * share.micro_batches:
             message = (
                 f"a batch of {made.batch} can't be divided among {share.ranks} processes with {share.micro_batches} "
@@ -230,6 +232,7 @@ class TrainingSession:
         layout = torch.channels_last if self.settings.channels_last else torch.contiguous_format
         bare = bare.to(self.device, memory_format=layout)  # type: ignore[call-overload]
         share_weights(self.world, bare)
+        freeze(bare, self.frozen)
         if self.world.size > 1:
             share_norms(bare, self.device)
         called: nn.Module = bare
@@ -238,12 +241,21 @@ class TrainingSession:
         if self.settings.compile:
             called = cast("nn.Module", torch.compile(called))
         spec = self.network.spec.spec
-        optimizer = build_optimizer(bare.named_parameters(), self.recipe, partial(aliases, spec=spec))
+        learned = ((name, parameter) for name, parameter in bare.named_parameters() if parameter.requires_grad)
+        optimizer = build_optimizer(learned, self.recipe, partial(aliases, spec=spec))
         dtype = next(bare.parameters()).dtype
         channels = self.network.graph.input.shape[0]
         feed = Feed(self.network.card.preprocessing, channels, dtype, self.device, layout)
-        engine = Engine(called, bare, optimizer, feed, context, autocast_for(self.device, self.precision), self.world)
+        autocast = autocast_for(self.device, self.precision)
+        average = None if self.recipe.ema is None else Average.of(bare, self.recipe.ema.decay)
+        loss = self._loss(dtype)
+        engine = Engine(called, bare, optimizer, feed, context, autocast, self.world, loss, average)
         return engine, self._checkpointer(engine)
+
+    def _loss(self, dtype: torch.dtype) -> Loss:
+        weights = weights_of(self.recipe, self.network.card.labels, self.sets.learned.labels)
+        told = None if weights is None else torch.tensor(weights, dtype=dtype, device=self.device)
+        return Loss(self.recipe.label_smoothing, told)
 
     def _checkpointer(self, engine: Engine) -> Checkpointer:
         choose = "validation_accuracy" if self.sets.scored_on == "validation" else "train_loss"
@@ -256,7 +268,7 @@ class TrainingSession:
         trained = f"trained on {self.recipe.dataset}, {step} of {total} steps, seed {seed}"
         facts = {"name": card.name, "hash": card.hash, "dataset": self.recipe.dataset}
         facts["weights"] = trained if step else f"fresh, seed {seed}"
-        return {f"nin_spec.{key}": value for key, value in facts.items()}
+        return {f"nin_spec.{key}": value for key, value in facts.items()} | labels_entry(card.labels)
 
     def _facts(self) -> dict[str, object]:
         data = self.sets.record
@@ -281,7 +293,8 @@ def stored_frame(frame: Frame, recipe: Recipe) -> Frame:
     """The frame of pictures before augmentation: the input's, or a larger one for crops."""
     if recipe.resize is not None:
         return replace(frame, height=recipe.resize, width=recipe.resize, target=None)
-    return frame.whole if recipe.augment.crop or recipe.augment.pad_and_crop else frame
+    augment = recipe.augment
+    return frame.whole if augment.crop or augment.pad_and_crop or augment.resized_crop is not None else frame
 
 
 def input_frame(network: Network) -> Frame:

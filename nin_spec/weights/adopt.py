@@ -82,10 +82,8 @@ def adopt(  # noqa: PLR0913 keyword-only
     for their in mapping.values():
         if why := (unusable or {}).get(their):
             raise WeightsError(Code.WEIGHTS_UNREADABLE, f"{file} can't be used: {their} {why}")
-    weights = {our: _converted(file, their, tensors[their], graph.input.dtype) for our, their in mapping.items()}
-    for name, p in graph.parameters().items():
-        if p.role == "var" and (weights[name] < 0).any():
-            raise WeightsError(Code.WEIGHTS_MISMATCH, f"{file}: {mapping[name]} has a negative variance")
+    weights = {our: converted(file, their, tensors[their], graph.input.dtype) for our, their in mapping.items()}
+    require_variances(file, graph, weights, mapping)
     remarks += _remarks(tensors, mapping, graph)
     other = _other_function(graph, (metadata or {}).get("nin_spec.hash"))
     remarks += other
@@ -137,7 +135,18 @@ def _by_name(file: str, theirs: Shapes, ours: Shapes, prefix: str) -> dict[str, 
     return {name: prefix + name for name in ours}
 
 
-def _converted(file: str, name: str, array: Array, dtype: str) -> Array:
+def require_variances(
+    file: str, graph: Graph, weights: Mapping[str, Array], named: Mapping[str, str] | None = None
+) -> None:
+    """Raise WeightsError for a negative variance; `named` has the file's names."""
+    for name, p in graph.parameters().items():
+        if p.role == "var" and (weights[name] < 0).any():
+            raise WeightsError(
+                Code.WEIGHTS_MISMATCH, f"{file}: {(named or {}).get(name, name)} has a negative variance"
+            )
+
+
+def converted(file: str, name: str, array: Array, dtype: str) -> Array:
     """A copy in the graph's dtype, every number finite."""
     with np.errstate(over="ignore"):
         made: Array = np.array(array, dtype=dtype)

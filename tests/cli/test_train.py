@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -109,6 +111,10 @@ def test_resume_takes_the_newest_run_of_a_spec(nin_spec: Command) -> None:
         (("small.yaml", "-o", "runs/small"), "exists already: it is a run"),
         (("small.yaml", "-o", "."), "was not made by nin-spec train"),
         (("small.yaml", "--weights", "nowhere"), "it does not exist"),
+        (("small.yaml", "--new-head"), "--new-head needs --weights"),
+        (("runs/small", "--resume", "--new-head"), "leave out --new-head"),
+        (("small.yaml", "--set", "train.freeze=[blocks.0.pool]"), "the network has no parameter 'blocks.0.pool'"),
+        (("small.yaml", "--set", "train.freeze=[blocks]"), "train.freeze leaves no parameter to train"),
         (("small.yaml", "--checkpoint-minutes", "nan"), "pass a finite number of minutes"),
         (("small.yaml", "--set", "train.optimizer={kind: sgd, lr: 1, nesterov: true}"), "nesterov needs momentum"),
         (("small.yaml", "--set", "train.resize=16384"), "a batch of 128 pictures of 16384x16384 is"),
@@ -194,7 +200,31 @@ def test_a_finished_run_says_how_to_train_it_longer_and_that_works(nin_spec: Com
     assert f"run is finished; to train it longer: {hint}" in done.err
     longer = nin_spec(*hint.replace("N", "2").split()[1:], "-o", "longer", "--threads", "1")
     assert longer.code == 0, longer.err
-    assert "1 thread, float32; from run/last.safetensors" in longer.err
+    assert f"weights of {Path('run').resolve()}/last.safetensors: 20 tensors carried" in longer.err
+
+
+@pytest.mark.usefixtures("small")
+def test_weights_under_another_head(nin_spec: Command) -> None:
+    """A table of what is carried; begun again, the same words need no source."""
+    nin_spec("train", "small.yaml", "--threads", "1", "-o", "run")
+    words = ["train", "small.yaml", "--threads", "1", "--from", "run", "--new-head", "-o", "dense", "--resume"]
+    words += ["--set", "head.dense=[20, classes]", "--set", "blocks.1.convs.1.channels=12"]
+    done = nin_spec(*words, "--set", "blocks.1.convs.1.activation=relu")
+    assert done.code == 2
+    assert "blocks.1.convs.1.weight has the shape 10x12x1x1, in the spec 12x12x1x1" in done.err
+    words = words[:-2]
+    done = nin_spec(*words)
+    assert done.code == 0, done.err
+    assert "last.safetensors, under a new head:\n  layer" in done.err
+    assert re.search(r"^  head\.dense\.1 +- +weight, bias$", done.err, re.MULTILINE)
+    assert re.search(r"^  blocks\.1\.convs\.1 +weight, bias +-$", done.err, re.MULTILINE)
+    shutil.rmtree("run")
+    again = nin_spec(*words)
+    assert again.code == 0, again.err
+    assert "resumed after step 11" in again.err
+    other = nin_spec(*words[:4], "--from", "other", *words[6:])
+    assert other.code == 2
+    assert "other can't be used: it does not exist" in other.err
 
 
 @pytest.mark.usefixtures("small")

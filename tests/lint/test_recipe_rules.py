@@ -1,4 +1,4 @@
-"""NIN912: entries of a recipe that training ignores. NIN913: pictures of two scales."""
+"""NIN912: entries that training ignores. NIN913: pictures of two scales. NIN914: settings at cross purposes."""
 
 from __future__ import annotations
 
@@ -68,6 +68,8 @@ def test_a_general_pattern_is_a_note(pattern: str) -> None:
 OTHERS = [
     ('optimizer: adam, lr_multipliers: {"stem.*": 2, "*": 1}', "'stem.*' has no effect: later entries match"),
     ("optimizer: adam, no_decay: [stem.convs.0.bias]", "the optimizer has no weight decay"),
+    ('optimizer: adam, freeze: ["stern.*"]', "train.freeze: 'stern.*' matches none of the network's parameters"),
+    ('optimizer: adam, freeze: [stem], lr_multipliers: {"stem.*.bias": 2}', "freeze holds all its parameters"),
     ("optimizer: adam, schedule: {kind: step, milestones: [10, 30]}", "milestones: 30 has no effect"),
     ("optimizer: adam, schedule: {kind: step, milestones: [30.5]}", "training ends after 30 epochs"),
     ("optimizer: adam, augment: {crop: true}", "train.augment.crop has no effect"),
@@ -79,6 +81,11 @@ OTHERS = [
 def test_what_else_changes_nothing(recipe: str, message: str) -> None:
     """Entries that are overruled, exceptions from a decay of 0, drops of the rate after the end."""
     assert message in finding_of(recipe).message
+
+
+def test_a_multiplier_of_parameters_that_are_partly_frozen_has_an_effect() -> None:
+    text = spec_with('optimizer: adam, freeze: [stem], lr_multipliers: {"*.bias": 2}')
+    assert not [f for f in findings(network_of(text)) if f.code is Code.IDLE_ENTRY]
 
 
 BUFFERS = ["blocks.0.norms.0.running_mean", "*.running_var"]
@@ -188,3 +195,44 @@ def test_a_multiplier_is_reported_just_where_taking_it_away_changes_no_rate(data
         without = network_of(to_text({**data, "train": {**data["train"], "lr_multipliers": rest}}))
         expected += rates(without) == rates(network)
     assert len(idle) == expected
+
+
+# ------------------------------------------------------------------ cross purposes
+
+CROSSED = [
+    ("schedule: cosine, validation: 0.1, patience: 5", Severity.WARNING, "train.patience may end the training"),
+    ("schedule: one_cycle, time_limit: 5", Severity.NOTE, "one_cycle lowers it until epoch 30"),
+    ("balance: sampling, class_weights: {cat: 2}", Severity.WARNING, "already shows all classes equally often"),
+]
+
+
+@pytest.mark.parametrize(("recipe", "severity", "message"), CROSSED)
+def test_settings_at_cross_purposes(recipe: str, severity: Severity, message: str) -> None:
+    (found,) = (
+        f for f in findings(network_of(spec_with(f"optimizer: adam, {recipe}"))) if f.code is Code.CROSS_PURPOSES
+    )
+    assert message in found.message
+    assert found.severity is severity
+
+
+@pytest.mark.parametrize(
+    "recipe",
+    [
+        "validation: 0.1, patience: 5",
+        "schedule: {kind: step, milestones: [9]}, validation: 0.1, patience: 5, time_limit: 9",
+        "balance: loss, class_weights: {cat: 2}",
+        "balance: sampling, augment: {mixup: 0.2, cutmix: 1, erase: 0.1}, label_smoothing: 0.1, ema: {}",
+    ],
+)
+def test_settings_that_get_along(recipe: str) -> None:
+    """Smoothing, mixing and averaging are used together."""
+    assert not told(spec_with(f"optimizer: adam, {recipe}"), "NIN914")
+
+
+def test_gray_pictures_have_no_saturation() -> None:
+    recipe = "optimizer: adam, augment: {jitter: {saturation: 0.3, contrast: 0.1}}"
+    assert not told(spec_with(recipe), "NIN912")
+    gray = spec_with(recipe).replace("channels: 3, size", "channels: 1, size")
+    ((_, _, shown, message),) = told(gray, "NIN912")
+    assert shown == "0.3"
+    assert message.startswith("train.augment.jitter.saturation has no effect")

@@ -74,3 +74,14 @@ def small_spec(folder: Path, norm: str = "none", dropout: float = 0.0) -> Path:
     path = folder / "small.yaml"
     path.write_text(SMALL % (norm, dropout))
     return path
+
+
+EVERYTHING = (
+    "train.augment={pad_and_crop: 0, resized_crop: 0.5, erase: 0.3, mixup: 0.4, cutmix: 1.0}",
+    "train.augment.jitter={brightness: 0.3, contrast: 0.3}",
+    "train.ema.decay=0.9",
+    "train.balance=loss",
+    "train.class_weights={'3': 2}",
+    "train.time_limit=1000",
+)
+"""Overrides for all that a recipe may change on pictures, loss and weights at once."""

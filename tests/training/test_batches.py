@@ -10,7 +10,7 @@ from small_parts import numbered
 
 from nin_spec.data import Frame
 from nin_spec.language.recipe import Augment
-from nin_spec.training.batches import Batches, MicroBatch, Share, cut, mirror
+from nin_spec.training.batches import Batches, MicroBatch, Share
 
 
 def batches(count: int = 23, batch: int = 5, seed: int = 1, share: Share | None = None, **changes: object) -> Batches:
@@ -79,34 +79,41 @@ def test_an_error_while_reading_ahead_is_raised_where_its_step_would_come() -> N
         list(coming)
 
 
-GRID = np.arange(16, dtype=np.uint8).reshape(1, 4, 4, 1) + 1
+MIXED: dict[str, object] = {
+    "mixup": 0.4,
+    "cutmix": 1.0,
+    "erase": 0.5,
+    "jitter": {"brightness": 0.5},
+    "resized_crop": 0.3,
+    "flip": True,
+}
 
 
-@pytest.mark.parametrize(
-    ("offset", "corner"), [((0.0, 0.0), 0), ((0.999, 0.999), 1 + 5), ((0.5, 0.5), 1), ((0.5, 0.999), 2)]
-)
-def test_windows_of_a_padded_picture(offset: tuple[float, float], corner: int) -> None:
-    """Padded by one, a 4 x 4 picture has nine windows; (0.5, 0.5) is the picture itself."""
-    (window,) = cut(GRID, (4, 4), 1, np.array([offset]))[..., 0]
-    padded = np.pad(GRID[0, :, :, 0], 1)
-    top, left = int(offset[0] * 3), int(offset[1] * 3)
-    assert np.array_equal(window, padded[top : top + 4, left : left + 4])
-    assert window[0, 0] == corner
+@pytest.mark.parametrize("ranks", [2, 3])
+def test_processes_mix_with_pictures_of_the_others(ranks: int) -> None:
+    """A partner may be a row of another process: pictures, partners, labels and shares are those of one process."""
+    (whole,) = batches(60, 17, 1, None, **MIXED).step(2)
+    parts = [m for k in range(ranks) for m in batches(60, 17, 1, Share(k, ranks, 2), **MIXED).step(2)]
+    assert whole.mixture is not None
+    assert np.array_equal(np.concatenate([p.pictures for p in parts]), whole.pictures)
+    for name in ("labels", "shares", "blend", "partners"):
+        joined = np.concatenate([getattr(p.mixture, name) for p in parts])
+        assert np.array_equal(joined, getattr(whole.mixture, name)), name
 
 
-def test_a_window_of_a_larger_picture_needs_no_padding() -> None:
-    assert cut(GRID, (2, 2), 0, np.array([[0.999, 0.0]]))[0, :, :, 0].tolist() == [[9, 10], [13, 14]]
+def test_one_augmentation_more_leaves_the_choices_of_the_others() -> None:
+    """Each purpose has its own stream: what mixup and erasing draw moves no crop and no flip."""
+    plain = batches(count=40, pad_and_crop=2, flip=True).step(3)[0]
+    more = batches(count=40, pad_and_crop=2, flip=True, mixup=0.5).step(3)[0]
+    assert np.array_equal(plain.pictures, more.pictures)
 
 
-def test_every_window_comes_up_equally_often() -> None:
-    offsets = np.random.default_rng(0).random((9000, 2))
-    windows = cut(np.repeat(GRID, 9000, 0), (4, 4), 1, offsets)
-    _, counts = np.unique(windows.reshape(9000, -1), axis=0, return_counts=True)
-    assert len(counts) == 9
-    assert counts.min() > 850
-
-
-def test_mirrored_pictures_are_mirrored_left_to_right_and_the_others_left_alone() -> None:
-    both = mirror(np.concatenate([GRID, GRID]), np.array([True, False]))
-    assert both[0, 0, :, 0].tolist() == [4, 3, 2, 1]
-    assert np.array_equal(both[1], GRID[0])
+def test_balanced_batches_show_each_class_equally_often() -> None:
+    """Thirty pictures of one class and ten of another: twenty of each, the rare ones twice."""
+    made = Batches(numbered(40), 10, 1, Frame(1, 4, 4), (4, 4), Augment(), balanced=True)
+    made.split.labels = (np.arange(40) < 10).astype(np.int64)  # type: ignore[misc]
+    labels = np.concatenate([made.step(k)[0].labels for k in range(4)])
+    assert np.bincount(labels).tolist() == [20, 20]
+    seen = np.bincount([n for k in range(4) for n in numbers(made.step(k))], minlength=40)
+    assert set(seen[:10]) == {2}
+    assert set(seen[10:]) == {0, 1}

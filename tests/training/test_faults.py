@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from small_parts import small_network, small_spec
+from small_parts import EVERYTHING, small_network, small_spec
 
 from nin_spec.diagnostics import DataError, DivergedError, ExportError, TrainingError, WeightsError
 from nin_spec.training.begin import resume, train
@@ -90,6 +90,15 @@ def test_killed_twice_and_resumed_it_comes_to_the_same_bytes(tmp_path: Path) -> 
     spec = small_spec(tmp_path, "batch", 0.3)
     undisturbed(tmp_path / "whole", spec)
     assert killed_and_resumed(tmp_path / "killed", spec, iter([0.5, 0.5, None])) >= 1
+    assert same_results(tmp_path / "whole", tmp_path / "killed")
+
+
+def test_killed_with_every_augmentation_and_an_average_too(tmp_path: Path) -> None:
+    """What is drawn follows from the epoch and the picture; the checkpoint holds the average beside the weights."""
+    spec = tmp_path / "everything.yaml"
+    spec.write_text(small_network("batch", 0.3, *EVERYTHING).spec.text)
+    undisturbed(tmp_path / "whole", spec)
+    assert killed_and_resumed(tmp_path / "killed", spec, iter([0.5, None])) >= 1
     assert same_results(tmp_path / "whole", tmp_path / "killed")
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from small_parts import small_network, small_spec
+from small_parts import EVERYTHING, small_network, small_spec
 from torch import nn
 
 from nin_spec.diagnostics import TrainingError
@@ -46,6 +46,17 @@ def test_two_processes_give_the_learning_curve_of_one_with_the_summed_batch(tmp_
         assert a == pytest.approx(b, rel=1e-9)
 
 
+def test_two_processes_draw_and_mix_what_one_does(tmp_path: Path) -> None:
+    """Every augmentation, with partners among the other process's pictures, class weights and an average."""
+    spec = tmp_path / "everything.yaml"
+    overrides = ("dtype=float64", "train.epochs=1", "train.freeze=[blocks.0.convs.0, blocks.0.norms.0]")
+    spec.write_text(small_network("batch", 0.3, *EVERYTHING, *overrides).spec.text)
+    two = curve(tmp_path / "two", *LAUNCHER, "-m", "nin_spec", "train", str(spec))
+    one = curve(tmp_path / "one", sys.executable, "-m", "nin_spec", "train", str(spec))
+    assert len(one) == len(two) == 1
+    assert one[0] == pytest.approx(two[0], rel=1e-9)
+
+
 LAUNCHER = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
 
 
@@ -70,17 +81,12 @@ def test_an_error_that_all_have_is_reported_once(tmp_path: Path, arguments: tupl
     assert not (tmp_path / "run").exists()
 
 
-def test_micro_batches_give_the_curve_of_the_whole_batch(tmp_path: Path) -> None:
+@pytest.mark.parametrize("overrides", [(), EVERYTHING])
+def test_micro_batches_give_the_curve_of_the_whole_batch(tmp_path: Path, overrides: tuple[str, ...]) -> None:
     """Gradient accumulation, with dropout; batch norm would see each micro-batch alone."""
-    rows = [
-        read_rows(
-            train(
-                small_network("none", 0.3), output=tmp_path / str(n), settings=TrainSettings(threads=1, accumulate=n)
-            ).path
-            / "metrics.csv"
-        )
-        for n in (1, 3)
-    ]
+    network = small_network("none", 0.3, *overrides)
+    runs = [train(network, output=tmp_path / str(n), settings=TrainSettings(threads=1, accumulate=n)) for n in (1, 3)]
+    rows = [read_rows(run.path / "metrics.csv") for run in runs]
     for a, b in zip(*rows, strict=True):
         assert a == pytest.approx(b, rel=1e-4)
 

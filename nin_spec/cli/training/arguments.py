@@ -27,6 +27,7 @@ class Arguments:
     output: str | None
     resumed: bool
     weights: str | None
+    new_head: bool
     device: str
     precision: str | None
     threads: int | None

@@ -45,9 +45,17 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--weights",
+    "--from",
+    "weights",
     metavar="FILE|RUNDIR",
     shell_complete=completing.weights,
-    help="Start from these weights instead of fresh ones.",
+    help="Start from these weights instead of fresh ones; every tensor must fit.",
+)
+@click.option(
+    "--new-head",
+    is_flag=True,
+    help="With --weights: the head may be another. The class layer's rows are carried by class name, the others are "
+    "fresh.",
 )
 @click.option(
     "--device",
@@ -106,6 +114,7 @@ def train_command(printer: Printer, **given: Any) -> int:
       nin-spec train nin_cifar --data cifar-10-batches-bin --set train.epochs=10
       nin-spec train runs/nin_cifar --resume                after Ctrl-C, a crash, a kill -9
       nin-spec train nin_cifar --weights runs/nin_cifar     a new run, from the weights of another
+      nin-spec train mine.yaml --weights w.safetensors --new-head   the same, for other classes
       nin-spec train nin_cifar -o runs/x --resume           begin or resume: for jobs that are restarted
       torchrun --nproc-per-node 2 -m nin_spec train nin_cifar --data DIR
       srun --ntasks 8 nin-spec train nin_cifar --data DIR   Slurm; MPI needs MASTER_ADDR and MASTER_PORT
@@ -157,7 +166,8 @@ def _train(world: World, asked: Arguments, stop: Stop) -> Run:
     if world.broadcast(run is not None):
         return resume_in(world, shared(world, run), data, ProgressReporter(), stop)
     network, weights = _shared_start(world, start)
-    return train_in(world, network, data, asked.output, weights, asked.settings, ProgressReporter(), stop)
+    reporter = ProgressReporter()
+    return train_in(world, network, data, asked.output, weights, asked.new_head, asked.settings, reporter, stop)
 
 
 def _shared_start(world: World, start: _Start | None) -> tuple[Network, str | None]:
@@ -184,6 +194,8 @@ def _checked(world: World, asked: Arguments) -> _Start:
 
     if not math.isfinite(asked.checkpoint_minutes):
         raise click.BadParameter("pass a finite number of minutes", param_hint="--checkpoint-minutes")
+    if asked.new_head and asked.weights is None:
+        raise click.UsageError("--new-head needs --weights: fresh weights have no head to keep")
     found = open_spec(asked.target, asked.overrides, asked.size)
     if (run := run_of(found)) is not None:
         longer = f"; to train it longer: {run.longer}" if run.record.status == "finished" else ""

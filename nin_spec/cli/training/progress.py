@@ -46,10 +46,9 @@ class ProgressReporter:
         scored = f"scored on {facts['scored_images']:,} ({facts['scored_on']})"
         work = f"{counted(int(str(facts['epochs'])), 'epoch')}, {counted(steps, 'step')} of {batch}{divided}"
         place = f"{facts['device']}, {counted(int(str(facts['threads'])), 'thread')}, {facts['precision']}"
-        if facts["weights"] is not None:
-            place += f"; from {facts['weights']}"
         after = f", resumed after step {step:,}" if step else ""
-        tell([f"{what}, {scored}", f"{work}; {place}", f"run folder: {facts['folder']}{after}"])
+        tell([f"{what}, {scored}", f"{work}; {place}", *start_lines(facts["start"])])
+        tell([f"run folder: {facts['folder']}{after}"])
         self.steps, self.batch, self.first = steps, batch, step
         self.begun = self.said = time.monotonic()
         if draws():
@@ -110,6 +109,14 @@ class ProgressReporter:
         return f"{hours}:{minutes:02}:{seconds:02} left"
 
 
+def start_lines(start: object) -> list[str]:
+    """What was carried from a file of weights, if the training starts from one."""
+    from nin_spec.training.carrying import lines_of
+    from nin_spec.training.folder import StartRecord
+
+    return lines_of(start) if isinstance(start, StartRecord) else []
+
+
 def conclude(run: Run, stopped: int, printer: Printer) -> int:
     """Print the result and what to do next, and return the exit code; `stopped` is the one of an interrupted run."""
     record = run.record
@@ -117,6 +124,8 @@ def conclude(run: Run, stopped: int, printer: Printer) -> int:
     if record.status == "interrupted":
         click.echo(f"interrupted; to resume: nin-spec train {run.path} --resume", err=True)
         return stopped
+    if record.ended is not None:
+        printer.line(f"ended after epoch {record.final['epoch']}: {record.ended}")
     validation = record.data.scored_on == "validation"
     score = _accuracy(run)
     if score is not None:
@@ -148,6 +157,7 @@ def _summary(run: Run) -> dict[str, Any]:
         "accuracy": _accuracy(run),
         "epoch": run.result.get("epoch"),
         "epochs": record.final.get("epoch", 0),
+        "ended": record.ended,
         "weights": str(run.path / record.result),
         "files": sorted(str(path) for path in run.path.iterdir() if path.is_file()),
     }

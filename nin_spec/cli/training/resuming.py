@@ -46,7 +46,7 @@ def _require_same(run: Run, asked: Arguments) -> None:
             message = f"{run.path} is a run of another network or recipe: pass another --output (differs in: {named})"
             raise click.UsageError(message)
         said -= {"overrides", "size"}
-    before, now = _settings_of(run), _settings(asked)
+    before, now = _settings_of(run), _settings(asked, run.record.started_from)
     if other := {name for name in said if name not in before or before[name] != now[name]}:
         parameters = click.get_current_context().command.params
         flags = ", ".join(sorted(next(p.opts[0] for p in parameters if p.name == name) for name in other))
@@ -68,15 +68,25 @@ def _said() -> set[str]:
 def _settings_of(run: Run) -> dict[str, Any]:
     """A run's settings, by the names of the parameters."""
     settings = asdict(run.record.settings)
-    return {**settings, "compiled": settings["compile"], "weights": run.record.started_from}
+    start = run.record.start
+    new_head = start is not None and start.new_head
+    return {**settings, "compiled": settings["compile"], "weights": run.record.started_from, "new_head": new_head}
 
 
-def _settings(asked: Arguments) -> dict[str, Any]:
-    """The same as asked for."""
+def _settings(asked: Arguments, before: str | None) -> dict[str, Any]:
+    """The same as asked for. `before` is the file that the run started from, which it does not need any more."""
+    start = None if asked.weights is None else _file(Path(asked.weights), before)
+    return {**asdict(asked), **asdict(asked.settings), "weights": start}
+
+
+def _file(asked: Path, before: str | None) -> str:
+    """The file of weights that was asked for; the one before, if it was that file or its run folder."""
     from nin_spec.weights import weights_file
 
-    start = None if asked.weights is None else str(weights_file(Path(asked.weights)).resolve())
-    return {**asdict(asked), **asdict(asked.settings), "weights": start}
+    place = asked.resolve()
+    if before is not None and not place.exists() and place in {Path(before), Path(before).parent}:
+        return before
+    return str(weights_file(asked).resolve())
 
 
 def _differing(ours: Network, theirs: Network) -> list[str]:
