@@ -72,18 +72,29 @@ def test_what_the_last_bits_of_the_input_change_is_rounding() -> None:
     assert rounded > 1e-3
 
 
+def in_float64(w: Any, *nodes: Any) -> bytes:
+    """A 1x1 convolution from `x` to `c`, and nodes from there to `y`."""
+    values = [helper.make_tensor_value_info(name, TensorProto.DOUBLE, None) for name in ("x", "y")]
+    conv = helper.make_node("Conv", ["x", "w"], ["c"])
+    graph = helper.make_graph([conv, *nodes], "g", values[:1], values[1:], [numpy_helper.from_array(w, "w")])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    data: bytes = model.SerializeToString()
+    return data
+
+
 @pytest.mark.parametrize(("batch", "channels"), [(1, 6), (4, 2), (3, 3)])
 def test_a_response_norm_in_float64_runs_by_its_definition(batch: int, channels: int) -> None:
     """The CPU provider has no float64 kernels for it, so that ONNX's reference runs, with a norm of ours."""
     w = np.random.default_rng(0).standard_normal((channels, 3, 1, 1))
-    nodes = [
-        helper.make_node("Conv", ["x", "w"], ["c"]),
-        helper.make_node("LRN", ["c"], ["y"], size=3, alpha=0.5, bias=2.0),
-    ]
-    values = [helper.make_tensor_value_info(name, TensorProto.DOUBLE, None) for name in ("x", "y")]
-    graph = helper.make_graph(nodes, "g", values[:1], values[1:], [numpy_helper.from_array(w, "w")])
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    norm = helper.make_node("LRN", ["c"], ["y"], size=3, alpha=0.5, bias=2.0)
     x = np.random.default_rng(1).standard_normal((batch, *SHAPE))
     maps = torch.nn.functional.conv2d(torch.from_numpy(x), torch.from_numpy(w))
     wanted = torch.nn.functional.local_response_norm(maps, 3, 0.5, 0.75, 2.0).numpy()
-    assert np.allclose(runner(model.SerializeToString())(x), wanted, rtol=1e-6)
+    assert np.allclose(runner(in_float64(w, norm))(x), wanted, rtol=1e-6)
+
+
+def test_an_activation_in_float64_of_large_inputs_warns_of_nothing() -> None:
+    """NumPy computes both sides of an ELU, and one of them overflows."""
+    w, x = np.ones((1, 3, 1, 1)), np.full((1, *SHAPE), LARGE)
+    compute = runner(in_float64(w, helper.make_node("Elu", ["c"], ["y"])))
+    assert (compute(x) == 3 * LARGE).all()
