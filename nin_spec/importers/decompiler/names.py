@@ -16,7 +16,7 @@ _TOOLS = frozenset({
     *("body", "backbone", "stem", "sequential", "functional", "conv", "convs", "convolution", "conv2d"),
     *("2d", "biasadd", "weight", "weights", "kernel", "bias", "const", "constant", "onnx", "aten"),
     *("block", "blocks", "readvariableop", "statefulpartitionedcall", "val", "value", "tensor", "param"),
-    *("input", "output", "arg", "cast", "transpose"),
+    *("input", "output", "arg", "cast", "transpose", "mul", "div", "add", "sub"),
 })  # fmt: skip
 """Names that tools generate, with a number or not; `conv1` is one that people write."""
 _WORD = re.compile(r"[A-Za-z][A-Za-z0-9_-]{2,63}")

@@ -33,6 +33,8 @@ from nin_spec.ir.types import TensorType
         ("onnx::Conv_123", []),
         ("node_conv2d_3", []),
         ("val_12", []),
+        ("mul", []),
+        ("div_1", []),
         ("w", []),
         ("/conv1/Conv", ["conv1"]),
         ("model/conv1/Conv2D/ReadVariableOp:0", ["conv1"]),
