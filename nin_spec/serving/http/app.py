@@ -19,7 +19,7 @@ from nin_spec.explanation.result import TOP
 from nin_spec.serving.batcher import Caller
 from nin_spec.serving.errors import ForbiddenError, NotFoundError, ServingError, UnauthorizedError
 from nin_spec.serving.http.guard import Guard
-from nin_spec.serving.http.labelling import Classify, Prepared, count_of
+from nin_spec.serving.http.labelling import Classify, Prepared, count_of, width_of
 from nin_spec.serving.http.openapi import document
 from nin_spec.serving.http.page import html
 from nin_spec.serving.http.rest import CALLER, INFER, Infer, Scope, Send, refusal, request_id, respond
@@ -95,6 +95,7 @@ class App:
                 Route(prefix, self._model),
                 Route(f"{prefix}/ready", self._model_ready),
                 Route(f"{prefix}/table", self._table),
+                Route(f"{prefix}/diagram", self._diagram),
                 Route(f"{prefix}/classify", self._classified, methods=["POST"]),
                 Route(f"{prefix}/explain", self._explained, methods=["POST"]),
                 Route(f"{prefix}/infer", self._never, methods=["POST"]),
@@ -142,6 +143,11 @@ class App:
 
     async def _table(self, request: Request) -> Response:
         return _json(await self._classify.table(*_named(request)))
+
+    async def _diagram(self, request: Request) -> Response:
+        width = width_of(request.query_params.get("width", "1120"))
+        drawn = await self._classify.diagram(*_named(request), width)
+        return Response(drawn, media_type="image/svg+xml", headers={"x-content-type-options": "nosniff"})
 
     async def _classified(self, request: Request) -> Response:
         best = request.query_params.get("top", "5")

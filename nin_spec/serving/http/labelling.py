@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
@@ -40,10 +40,15 @@ from nin_spec.serving.protocol import InferRequest, InferResponse, Tensor
 from nin_spec.serving.service import Service
 from nin_spec.serving.tensors import Array
 
+if TYPE_CHECKING:
+    from nin_spec.network import Network
+
 MOST_CLASSES = 65536
 """Limit of classes that a client can request."""
 MAPS = "maps"
 """The output with the class maps."""
+NARROWEST, WIDEST = 240, 4096
+"""Limits of a diagram's width in pixels."""
 _DECODERS, _WAITING = 2, 64
 
 
@@ -130,10 +135,18 @@ class Classify:
 
     async def table(self, model: str, version: str) -> dict[str, Any]:
         """The shape table of a model with an embedded spec. Raises ServingError."""
-        info = self.service.repository.find(model, version).engine.info
-        if not info.spec:
+        return await asyncio.get_running_loop().run_in_executor(self._threads, _table, self._spec(model, version))
+
+    async def diagram(self, model: str, version: str, width: int) -> str:
+        """The SVG of `nin-spec export --diagram svg` for the same, about `width` pixels wide. Raises ServingError."""
+        spec = self._spec(model, version)
+        return await asyncio.get_running_loop().run_in_executor(self._threads, _diagram, spec, width)
+
+    def _spec(self, model: str, version: str) -> str:
+        spec = self.service.repository.find(model, version).engine.info.spec
+        if not spec:
             raise BadRequestError("the file has no embedded spec")
-        return await asyncio.get_running_loop().run_in_executor(self._threads, _table, info.spec)
+        return spec
 
 
 def _batch(served: Served, x: Array) -> Array:
@@ -187,6 +200,13 @@ def count_of(top: str) -> int:
     if not (top.isascii() and top.isdigit() and len(top) <= 9 and 1 <= int(top) <= MOST_CLASSES):
         raise BadRequestError("top is not a number of classes")
     return int(top)
+
+
+def width_of(text: str) -> int:
+    """The width of a diagram that a client requests, in pixels. Raises BadRequestError."""
+    if not (text.isascii() and text.isdigit() and len(text) <= 9 and NARROWEST <= int(text) <= WIDEST):
+        raise BadRequestError(f"width is not a number of pixels from {NARROWEST} to {WIDEST}")
+    return int(text)
 
 
 def cost_of(served: Served, picture: bytes, most: int) -> int:
@@ -278,12 +298,26 @@ def _finite(value: Any) -> float | None:
 
 
 @lru_cache(maxsize=16)
-def _table(spec: str) -> dict[str, Any]:
-    """The table of `nin-spec build --format json` for the spec in a file."""
+def _network(spec: str) -> Network:
+    """The network of the spec in a file."""
     from nin_spec.language.load import loads
     from nin_spec.network import compile as compile_network
 
     try:
-        return compile_network(loads(spec, "the file's spec", alone=True)).table.as_dict()
+        return compile_network(loads(spec, "the file's spec", alone=True))
     except NinSpecError as error:
         raise BadRequestError(f"the file's spec can't be compiled: {error.diagnostics[0].message}") from None
+
+
+@lru_cache(maxsize=16)
+def _table(spec: str) -> dict[str, Any]:
+    """The table of `nin-spec build --format json`."""
+    return _network(spec).table.as_dict()
+
+
+@lru_cache(maxsize=32)
+def _diagram(spec: str, width: int) -> str:
+    """The drawing of `nin-spec export --diagram svg`."""
+    from nin_spec.diagrams import svg
+
+    return svg(_network(spec), width)

@@ -19,6 +19,7 @@ from small_models import content
 
 import nin_spec
 from nin_spec.cli import execute
+from nin_spec.diagrams import svg
 from nin_spec.runtime.images import load_inputs
 from nin_spec.runtime.session import open_session
 from nin_spec.serving.errors import OverloadedError, TooLargeError
@@ -173,11 +174,24 @@ def test_what_can_not_be_explained_is_reported(explaining: int, port: int) -> No
     assert "small does not return its class maps; export it with its maps" in json.loads(answer)["error"]
 
 
-def test_a_file_without_its_spec_has_no_table(port: int) -> None:
+@pytest.mark.parametrize("path", ["table", "diagram"])
+def test_a_file_without_its_spec_has_no_table_and_no_diagram(port: int, path: str) -> None:
     """400 in JSON."""
-    status, answer = ask_json(port, "GET", "/v2/models/small/table")
+    status, answer = ask_json(port, "GET", f"/v2/models/small/{path}")
     assert status == 400
     assert "no embedded spec" in answer["error"]
+
+
+def test_the_diagram_is_that_of_export(explaining: int) -> None:
+    """The bytes of `export --diagram svg`; another width on request, and 400 for what is not a width."""
+    network = nin_spec.compile("nin_digits")
+    for query, width in (("", 1120), ("?width=358", 358)):
+        status, headers, answer = ask(explaining, "GET", f"/v2/models/digits/diagram{query}")
+        assert (status, headers["content-type"]) == (200, "image/svg+xml")
+        assert answer.decode() == svg(network, width)
+    for wrong in ("239", "4097", "wide", "-358", ""):
+        status, answer = ask_json(explaining, "GET", f"/v2/models/digits/diagram?width={wrong}")
+        assert (status, answer["error"]) == (400, "width is not a number of pixels from 240 to 4096")
 
 
 @pytest.mark.parametrize("spec", ["nin_digits", "nin_cifar"])

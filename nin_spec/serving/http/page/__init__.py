@@ -1,20 +1,26 @@
-"""The page at /: one file without external resources, and a policy that forbids them."""
+"""The page at /: one file without external resources, and a policy that forbids them.
+
+index.html is its frame, into which page.css and page.js are put.
+"""
 
 from __future__ import annotations
 
 import base64
 import hashlib
-import re
 from functools import cache
-from pathlib import Path
+from importlib.resources import files
 
 
 @cache
 def html() -> tuple[bytes, dict[str, str]]:
     """The HTML, and headers that allow only its own script and style, by their hashes."""
-    text = (Path(__file__).parent / "index.html").read_text(encoding="utf-8")
+    frame, style, script = (
+        files(__package__).joinpath(name).read_text("utf-8") for name in ("index.html", "page.css", "page.js")
+    )
+    text = frame.replace("<style></style>", f"<style>{style}</style>")
+    text = text.replace("<script></script>", f"<script>{script}</script>")
     policy = (
-        f"default-src 'none'; script-src {_hash(text, 'script')}; style-src {_hash(text, 'style')}; "
+        f"default-src 'none'; script-src {_hash(script)}; style-src {_hash(style)}; "
         "img-src blob: data:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
     )
     headers = {
@@ -26,7 +32,5 @@ def html() -> tuple[bytes, dict[str, str]]:
     return text.encode(), headers
 
 
-def _hash(text: str, tag: str) -> str:
-    found = re.search(rf"<{tag}>(.*?)</{tag}>", text, re.DOTALL)
-    assert found is not None, tag  # noqa: S101 the file is bundled
-    return f"'sha256-{base64.b64encode(hashlib.sha256(found[1].encode()).digest()).decode()}'"
+def _hash(text: str) -> str:
+    return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
