@@ -121,7 +121,9 @@ def model_of(name: str | Path, device: str = "cpu", outputs: Sequence[str] = ("s
         case ExportedFile(path):
             return path
         case RunFolder(path):
-            return _exported(path, device, outputs)
+            from nin_spec.training.folder import open_run
+
+            return exported(open_run(path), device, outputs)
         case SpecFile(path) if path.suffix.lower() not in {".yaml", ".yml"} or not os.path.lexists(path):
             return path
     hint = (
@@ -131,11 +133,10 @@ def model_of(name: str | Path, device: str = "cpu", outputs: Sequence[str] = ("s
     raise InputError(Code.WRONG_KIND, message, hint=hint)
 
 
-def _exported(run: Path, device: str, outputs: Sequence[str]) -> bytes:
-    """The ONNX file that a run folder's result exports to, for a device. Raises TrainingError, ExportError."""
+def exported(run: Run, device: str, outputs: Sequence[str]) -> bytes:
+    """The ONNX file that a run's result exports to, for a device. Raises TrainingError, ExportError."""
     from nin_spec.exporter import make
-    from nin_spec.training.folder import open_run
 
     options = {**written_for(device), "outputs": tuple(outputs)}
-    (data,) = make(open_run(run).model(), "onnx", options).files.values()
+    (data,) = make(run.model(), "onnx", options).files.values()
     return data

@@ -4,6 +4,7 @@ result.py      scores and class maps to an explanation, with the identity checke
 explaining.py  pictures through a model that returns its class maps
 drawing.py     an explanation as a picture
 wrong_pictures.py  the contact sheet of an evaluation's mistakes, with maps
+examples.py    pictures of a run that are explained in its report
 """
 
 from nin_spec.explanation.explaining import explain as explain

@@ -108,10 +108,22 @@ def overlaid(picture: Image_, cells: Array, place: Place, times: int) -> Image_:
 
 def coloured(values: Array, base: Array) -> Image_:
     """Values in [-1, 1] as red and blue over a picture."""
-    strength = np.clip(np.abs(values), 0, 1)[..., None] * _OPACITY
-    ink = np.where(values[..., None] >= 0, np.array(_UP, np.float64), np.array(_DOWN, np.float64))
+    ink, strength = _ink(values)
     found: Image_ = np.rint(base * (1 - strength) + ink * strength).astype(np.uint8)
     return found
+
+
+def tint(values: Array) -> Image_:
+    """The same without a picture, to be laid over one: a pixel for each value, with its opacity, (rows, columns, 4)."""
+    ink, strength = _ink(values)
+    found: Image_ = np.rint(np.concatenate([ink, 255 * strength], axis=-1)).astype(np.uint8)
+    return found
+
+
+def _ink(values: Array) -> tuple[Array, Array]:
+    """The colour and the opacity of each value, on a last axis."""
+    strength = np.clip(np.abs(values), 0, 1)[..., None] * _OPACITY
+    return np.where(values[..., None] >= 0, np.array(_UP, np.float64), np.array(_DOWN, np.float64)), strength
 
 
 def _weights(pixels: int, cells: int, place: Place, axis: int, times: int) -> tuple[Array, NDArray[np.bool_]]:

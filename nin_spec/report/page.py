@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from nin_spec.diagrams import svg
 from nin_spec.rendering import render
 from nin_spec.report import about
+from nin_spec.report.maps import maps_of
 from nin_spec.report.pieces import confusion_svg, curves_svg, fields_svg
 from nin_spec.report.reliability import reliability_svg, risk_svg
 from nin_spec.report.results import result_of
@@ -25,7 +26,8 @@ def html(network: Network, run: Run | None = None) -> bytes:
     Raises TrainingError if a file of the run is damaged.
     """
     result = result_of(run) if run is not None else None
-    return render("nin_spec.report", "report.html.jinja", _facts(network, result))
+    maps = maps_of(run, result.split) if run is not None and result is not None else None
+    return render("nin_spec.report", "report.html.jinja", _facts(network, result) | {"maps": maps})
 
 
 def _facts(network: Network, result: Result | None) -> dict[str, Any]:
@@ -36,6 +38,7 @@ def _facts(network: Network, result: Result | None) -> dict[str, Any]:
         "name": network.graph.name,
         "summary": network.spec.spec.summary,
         "hash": network.hash,
+        "accuracy": result.accuracy if result else None,
         "figures": about.figures(network),
         "wide": _safe(svg(network, WIDE)),
         "narrow": _safe(svg(network, NARROW)),

@@ -1,4 +1,4 @@
-"""The page's facts about a run: its data, curves, result, confused classes and confidence.
+"""The page's facts about a run: its data, curves, accuracy, confused classes and confidence.
 
 The last two are from the evaluation that `nin-spec evaluate RUNDIR` stored in the run.
 """
@@ -8,12 +8,14 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
+from nin_spec.report.about import Figure
 from nin_spec.training.evaluated import SPLITS, confused_pairs, stored
 from nin_spec.training.folder import read_rows
 
 if TYPE_CHECKING:
     from nin_spec.training.evaluated import Evaluated
     from nin_spec.training.folder import Run
+    from nin_spec.training.sets import Role
 
 
 @dataclass(frozen=True)
@@ -21,6 +23,7 @@ class Result:
     """The page's facts about a run."""
 
     status: str
+    accuracy: Figure | None
     headline: list[tuple[str, str]]
     facts: list[tuple[str, str]]
     versions: list[tuple[str, str]]
@@ -30,6 +33,7 @@ class Result:
     evaluated: Evaluated | None
     unused: str
     command: str
+    split: Role
 
     @property
     def confused(self) -> list[tuple[str, str, int]]:
@@ -47,6 +51,7 @@ def result_of(run: Run) -> Result:
     evaluated, unused = evaluation_of_run(run)
     return Result(
         record.status,
+        _accuracy(run, evaluated),
         _headline(run),
         _facts(run),
         sorted(record.versions.items()),
@@ -56,7 +61,19 @@ def result_of(run: Run) -> Result:
         evaluated,
         unused,
         f"nin-spec evaluate {run.path}",
+        next((role for role in SPLITS if evaluated and evaluated.split == role), record.data.scored_on),
     )
+
+
+def _accuracy(run: Run, evaluated: Evaluated | None) -> Figure | None:
+    """The tile at the top: of the evaluation, else of the epoch whose weights are the result."""
+    if evaluated is not None:
+        return Figure("accuracy", f"{evaluated.accuracy:.2%}", f"{evaluated.split}, {evaluated.images:,} pictures")
+    data = run.record.data
+    value = run.result.get(f"{data.scored_on}_accuracy")
+    if value is None:
+        return None
+    return Figure("accuracy", f"{value:.2%}", f"{data.scored_on}, {data.scored_images:,} pictures")
 
 
 def _headline(run: Run) -> list[tuple[str, str]]:

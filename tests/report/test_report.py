@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
+import io
 import json
-import os
 import re
 import shutil
 from collections.abc import Callable, Iterator
@@ -12,7 +13,11 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from axe import violations
+from browsers import LOOKS, WIDTHS, chromium
+from PIL import Image
 
 from nin_spec.cli import execute
 from nin_spec.language.load import loads
@@ -25,7 +30,6 @@ from nin_spec.report.about import costs, fields, short
 from nin_spec.report.pieces import confusion_svg, curves_svg, steps
 from nin_spec.training.evaluated import Evaluated, Whose
 
-CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
 HOSTILE = "<script>alert(1)</script><img src=x onerror=alert(2)>\"'&{{ 7*7 }}"
 VOID = {"meta", "link", "br", "img"}
 
@@ -184,6 +188,94 @@ def test_an_evaluation_is_shown(evaluated: tuple[Path, dict[str, Any]]) -> None:
     Page(text)
 
 
+def test_the_accuracy_comes_first_and_the_versions_last(evaluated: tuple[Path, dict[str, Any]]) -> None:
+    """That of the evaluation on the first tile, or else of the epoch; the versions under the last heading."""
+    run, answer = evaluated
+    text = of_run(run)
+    first = re.search(r'<dl class="figures">\s*<div[^>]*><dt>accuracy</dt><dd>([\d.]+%)<small>(.*?)</small>', text)
+    assert first is not None
+    assert first.groups() == (f"{answer['accuracy']:.2%}", f"test, {answer['images']} pictures")
+    last = text[text.rindex("<h2>") :]
+    assert last.startswith("<h2>Data and versions</h2>")
+    assert "<dt>torch</dt>" in last
+    (run / "evaluation.test.json").unlink()
+    assert ">accuracy</dt><dd>" in of_run(run)
+
+
+# ------------------------------------------------------------------ class maps
+
+
+def maps_section(text: str) -> str:
+    """The section of class maps; empty without one."""
+    return text.partition("<h2>What it looks at</h2>")[2].partition("</section>")[0]
+
+
+def image_of(uri: str) -> Any:
+    """The pixels of a data URI."""
+    return np.asarray(Image.open(io.BytesIO(base64.b64decode(uri.removeprefix("data:image/png;base64,")))))
+
+
+def test_class_maps_are_those_of_explain(run: Path, tmp_path: Path) -> None:
+    """Each picture is one of the split's, right or wrong as its heading says, with the cells that `explain` finds."""
+    from nin_spec.data import open_split
+    from nin_spec.explanation import explain
+    from nin_spec.pictures import Frame
+
+    split = open_split("digits", "test")
+    text = maps_section(of_run(run))
+    right, _, wrong = text.partition("<h3>Wrong</h3>")
+    for part, is_right in ((right, True), (wrong, False)):
+        figures = re.findall(r"<figure.*?</figure>", part, re.DOTALL)
+        assert len(figures) == 3
+        for figure in figures:
+            (index,) = {int(k) for k in re.findall(r"<small>test\[(\d+)\]</small>", figure)}
+            picture, *maps = re.findall(r'src="([^"]*)"', figure)
+            pixels = split.pictures(np.array([index]), Frame(1, 8, 8))[0, ..., 0]
+            assert np.array_equal(image_of(picture), pixels)
+            file = tmp_path / f"{index}.png"
+            Image.fromarray(pixels).save(file)
+            true = split.classes[split.labels[index]]
+            (found,) = explain(run, file, ["top", true])
+            assert (found.classes[0].label == true) is is_right
+            assert re.findall(r'alt="class map of (\d)"', figure) == [one.label for one in found.classes]
+            largest = max(abs(one.cells).max() for one in found.classes)
+            for one, drawn in zip(found.classes, maps[1::2], strict=True):
+                ink = image_of(drawn).astype(float)
+                sign = np.where(ink[..., 0] > ink[..., 2], 1, -1)
+                assert np.allclose(sign * ink[..., 3] / (255 * 0.75), one.cells / largest, atol=0.01)
+    assert len(re.findall("left:-?[0-9.]+%", text)) == 9
+
+
+def test_no_class_maps_where_there_are_none(tmp_path: Path) -> None:
+    """A network whose scores are maxima has no such section; the page is there."""
+    folder = tmp_path / "run"
+    options = ["--set", "train.epochs=1", "--set", "head.pool=global_max"]
+    assert execute(["train", "nin_digits", "--output", str(folder), *options]) == 0
+    text = of_run(folder)
+    assert "<img" not in text
+    assert "What it looks at" not in text
+
+
+def test_missing_pictures_are_a_sentence(run: Path, tmp_path: Path) -> None:
+    """Where the run's data is gone: the reason, and no map."""
+    copy = tmp_path / "run"
+    shutil.copytree(run, copy)
+    record = json.loads((copy / "run.json").read_text())
+    record["data"]["location"] = str(tmp_path / "gone")
+    (copy / "run.json").write_text(json.dumps(record))
+    section = maps_section(of_run(copy))
+    assert "No class maps are drawn: " in section
+    assert "gone" in section
+    assert "<img" not in section
+
+
+def test_a_run_s_page_stands_alone(run: Path) -> None:
+    """Its pictures are in it."""
+    page = Page(of_run(run))
+    assert not {"script", "iframe", "object", "form"} & set(page.tags)
+    assert {place.partition(",")[0] for place in page.places} == {"data:", "data:image/png;base64"}
+
+
 def test_an_evaluation_of_other_weights_is_not_shown(evaluated: tuple[Path, dict[str, Any]]) -> None:
     """The page says so, and how to have one of these weights."""
     run, answer = evaluated
@@ -281,13 +373,8 @@ def test_a_page_never_takes_the_place_of_a_file_of_the_run(run: Path, capsys: py
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
     """Chromium, without a window."""
-    api = pytest.importorskip("playwright.sync_api", reason="the page is tested where playwright is installed")
-    if CHROMIUM is None:
-        pytest.skip("the page is tested where a Chromium is installed")
-    with api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+    with chromium("the page") as browser:
         yield browser
-        browser.close()
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -308,3 +395,35 @@ def test_in_a_browser(subject: str, scheme: str, run: Path, browser: Any, tmp_pa
         drawn = page.evaluate("getComputedStyle(document.querySelector('.nin-diagram .ground')).fill")
         assert ground == drawn == ("rgb(17, 22, 29)" if scheme == "dark" else "rgb(255, 255, 255)")
         page.close()
+
+
+@pytest.mark.parametrize("subject", ["nin_imagenet", "run"])
+def test_nothing_hinders_people(
+    subject: str, evaluated: tuple[Path, dict[str, Any]], browser: Any, tmp_path: Path
+) -> None:
+    """No violation of axe's rules, light and dark, on a phone, a desk and paper."""
+    path = tmp_path / "page.html"
+    path.write_bytes(of_run(evaluated[0]).encode() if subject == "run" else html(compile_network(subject)))
+    for scheme, window in LOOKS:
+        page = browser.new_page(viewport=WIDTHS[window], color_scheme=scheme)
+        page.goto(path.as_uri())
+        assert violations(page) == [], (scheme, window)
+        page.close()
+    page = browser.new_page()
+    page.goto(path.as_uri())
+    page.emulate_media(media="print")
+    assert violations(page) == []
+    page.close()
+
+
+def test_print_splits_no_cell(run: Path, browser: Any, tmp_path: Path) -> None:
+    """What has an edge of its own, a tile, a row, a figure, is kept whole by the page breaks of print."""
+    path = tmp_path / "page.html"
+    path.write_text(of_run(run))
+    page = browser.new_page()
+    page.goto(path.as_uri())
+    page.emulate_media(media="print")
+    script = """[...document.querySelectorAll("tr, td, th, dt, dd, figure, svg, img, .figures > div, .two")]
+        .filter(e => getComputedStyle(e).breakInside !== "avoid").map(e => e.outerHTML)"""
+    assert page.evaluate(script) == []
+    page.close()
