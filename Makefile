@@ -84,9 +84,9 @@ gpu:  ## certify CUDA, TensorRT and training on an NVIDIA GPU, in 8 minutes: PYT
 targets: setup  ## measure every onnxruntime release and write exporters/targets.json; ONLY='--releases 1.32.0'
 	$(BIN)/python tests/measure_targets.py $(ONLY)
 
-pictures: setup  ## take the pictures of the README again; needs playwright and a Chromium
+pictures: setup  ## take the pictures of the README again, and of each page in out/pages; needs playwright and a Chromium
 	$(BIN)/python tests/take_diagram_picture.py
-	$(BIN)/python tests/take_studio_picture.py
+	$(BIN)/python tests/take_page_pictures.py $(OUT)/pages
 	$(BIN)/python tests/take_maps_picture.py
 
 clean:  ## remove what was made here

@@ -15,8 +15,10 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from browsers import launched
+
 sys.path.insert(0, str(Path(__file__).parent / "studio"))
-from studio_process import CHROMIUM, VIEW, Tab, running
+from studio_process import VIEW, Tab, running
 
 BAR = 100.0
 _WATCH = """() => {
@@ -52,13 +54,14 @@ def main() -> int:
     parser.add_argument("--spec", default="nin_imagenet")
     parser.add_argument("--strokes", type=int, default=40)
     given = parser.parse_args()
-    from playwright.sync_api import sync_playwright
-
-    with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        with running(Path(folder), given.spec) as studio, Tab(browser, studio) as tab:
-            tab.page.wait_for_timeout(1000)
-            times = measure(tab, given.strokes)
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        launched() as browser,
+        running(Path(folder), given.spec) as studio,
+        Tab(browser, studio) as tab,
+    ):
+        tab.page.wait_for_timeout(1000)
+        times = measure(tab, given.strokes)
     median, high = statistics.median(times), statistics.quantiles(times, n=20)[-1]
     print(f"{given.spec}: keystroke to updated table, {len(times)} strokes")
     print(f"median {median:.0f} ms   95% below {high:.0f} ms   slowest {max(times):.0f} ms")

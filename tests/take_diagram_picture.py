@@ -3,33 +3,27 @@
 from __future__ import annotations
 
 import io
-import os
-import shutil
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
+from browsers import launched
 from PIL import Image
 
 NETWORK = "nin_imagenet"
 PICTURE = Path(__file__).parent / "pictures" / f"diagram_{NETWORK}.png"
-CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
 
 
 def main() -> None:
     """The diagram as `export --diagram svg` writes it, in no more colours than it needs."""
-    from playwright.sync_api import sync_playwright
-
-    with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
+    with tempfile.TemporaryDirectory() as folder, launched() as browser:
         call = [sys.executable, "-m", "nin_spec", "export", NETWORK, "--diagram", "svg"]
         subprocess.run(call, cwd=folder, check=True, capture_output=True)
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         page = browser.new_page(viewport={"width": 1140, "height": 570}, color_scheme="light")
         page.goto((Path(folder) / f"{NETWORK}.svg").as_uri())
         shot = Image.open(io.BytesIO(page.screenshot())).convert("RGB")
         shot.quantize(64, dither=Image.Dither.NONE).save(PICTURE, optimize=True)
-        browser.close()
 
 
 if __name__ == "__main__":

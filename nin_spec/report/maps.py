@@ -65,7 +65,7 @@ def maps_of(run: Run, role: Role) -> Maps | None:
         found = examples_of(run, role)
     except NinSpecError as error:
         return Maps("", [], [], error.diagnostics[0].message)
-    return Maps(_chosen(found), *([_shown(one) for one in some] for some in (found.right, found.wrong)))
+    return Maps(_chosen(found), list(map(_shown, found.right)), list(map(_shown, found.wrong)))
 
 
 def _chosen(found: Examples) -> str:

@@ -37,9 +37,14 @@ def ask_about_conflict(
         dialog.close()
         settled()
 
-    with ui.dialog(value=True) as dialog, ui.card().classes("nin-conflict"):
+    with (
+        ui.dialog(value=True).props("aria-label='Changed by another program'") as dialog,
+        ui.card().classes("nin-conflict"),
+    ):
         ui.label(f"{workspace.path.name} was changed by another program").classes("nin-heading")
-        ui.code(difference, language="diff").classes("nin-difference")
+        shown = ui.code(difference, language="diff").classes("nin-difference")
+        shown.markdown.props("tabindex=0 role=region aria-label=Difference")
+        shown.copy_button.props("aria-label=Copy")
         with ui.element("div").classes("nin-buttons"):
             ui.button("Use the file's", on_click=load).props("flat no-caps")
             ui.button("Download mine", on_click=lambda: _download(workspace, editor)).props("flat no-caps")

@@ -121,7 +121,7 @@ class Export:
                 process.kill()
             dialog.close()
 
-        with ui.dialog(value=True).props("persistent") as dialog, ui.card().classes("nin-export"):
+        with ui.dialog(value=True).props("persistent aria-label=Export") as dialog, ui.card().classes("nin-export"):
             with ui.row().classes("items-center"):
                 self.spinner = ui.spinner(size="sm")
                 self.title = ui.label(f"{self.name}{self.item.suffix}").classes("nin-heading")

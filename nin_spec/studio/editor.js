@@ -101,8 +101,9 @@ export async function attach(element, key) {
     keepOpen(true);
     send(channel);
   });
+  const name = CM.EditorView.contentAttributes.of({ "aria-label": "Spec, as YAML", tabindex: "0" });
   const save = CM.keymap.of([{ key: "Mod-s", run: () => (act(element, "save"), true), preventDefault: true }]);
-  view.dispatch({ effects: CM.StateEffect.appendConfig.of([source, explain, typed, CM.Prec.highest(save)]) });
+  view.dispatch({ effects: CM.StateEffect.appendConfig.of([source, explain, typed, name, CM.Prec.highest(save)]) });
   await send(channel); // the user may have typed already
   view.dom.dataset.ready = "yes";
   view.focus();

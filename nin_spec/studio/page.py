@@ -6,7 +6,7 @@ import asyncio
 
 from nicegui import background_tasks, run, ui
 
-from nin_spec.diagnostics import NinSpecError
+from nin_spec.diagnostics import Diagnostic, NinSpecError
 from nin_spec.studio import panes
 from nin_spec.studio.conflict import ask_about_conflict
 from nin_spec.studio.downloads import menu
@@ -17,11 +17,11 @@ from nin_spec.studio.workspace import ChangedError, Workspace
 _WATCH = 2.0
 """Seconds between checks of the file."""
 _FOLLOW = """(event) => {
-    if (event.type === 'keydown' && event.key !== 'Enter') return;
-    const found = event.target.closest('[data-line]');
-    if (found) emit(Number(found.dataset.line), Number(found.dataset.column || 1));
+    const fix = event.target.closest('[data-fix]'), found = event.target.closest('[data-line]');
+    if (fix) emit('fix', Number(fix.dataset.fix));
+    else if (found) emit('jump', Number(found.dataset.line), Number(found.dataset.column || 1));
 }"""
-"""The position of a row or a diagnostic."""
+"""The number of a diagnostic to fix, or the position of a row or a diagnostic."""
 
 
 class Page:
@@ -42,24 +42,24 @@ class Page:
             self._header()
         header = self.save_button, self.elsewhere
         with ui.splitter(value=44, limits=(20, 80)).classes("nin-main") as split:
-            with split.before, ui.element("section").classes("nin-left"):
+            with split.before, ui.element("section").classes("nin-left").props("aria-label=Spec"):
                 actions = {"save": self.save, "conflict": self._conflict}
                 self.editor = Editor(self.workspace.text, self._change, actions)
                 with ui.element("div").classes("nin-problems"):
                     self.counts = ui.label().classes("nin-counts").props("role=status")
                     self.findings = self._pane("nin-list")
-            with split.after, ui.element("section").classes("nin-right") as self.right:
+            with split.after, ui.element("section").classes("nin-right").props("aria-label=Network") as self.right:
                 self.stale = ui.label().classes("nin-stale").props("role=status")
                 self.summary = self._pane("nin-summary")
                 self.diagram = self._pane("nin-drawing")
                 self.by = ui.toggle(["layers", "blocks"], value="layers", on_change=self._show_table)
                 self.by.classes("nin-by").props("flat dense no-caps")
-                self.table = self._pane("nin-table")
+                self.table = self._pane("nin-table").props("tabindex=0 role=region aria-label=Layers")
         for button, action in zip(header, actions, strict=True):
             button.on("click", js_handler=self.editor.asking(action))
 
     def _header(self) -> None:
-        ui.html("nin-spec <b>studio</b>", sanitize=False, tag="span").classes("nin-brand")
+        ui.html("nin-spec <b>studio</b>", sanitize=False, tag="h1").classes("nin-brand")
         self.file = ui.label(self.workspace.path.name).classes("nin-file").tooltip(str(self.workspace.path))
         self.unsaved = ui.label("not saved").classes("nin-unsaved")
         self.unsaved.set_visibility(False)
@@ -71,11 +71,28 @@ class Page:
         ui.button(icon="contrast", on_click=self._turn).props("flat dense round aria-label='light or dark'")
 
     def _pane(self, name: str) -> ui.html:
-        """HTML in which a click on an element with a line jumps to it."""
+        """HTML in which a click on an element with a line jumps to it, and one on a fix applies it."""
         pane = ui.html("", sanitize=False).classes(name)
-        for event in ("click", "keydown"):
-            pane.on(event, lambda e: self.editor.jump(*map(int, e.args)), js_handler=_FOLLOW)
+        pane.on("click", lambda e: self._follow_click(*e.args), js_handler=_FOLLOW)
         return pane
+
+    async def _follow_click(self, what: str, *numbers: float) -> None:
+        whole = [int(number) for number in numbers]
+        if what == "jump":
+            self.editor.jump(*whole)
+        elif self.reading is not None and whole[0] < len(self.reading.diagnostics):
+            await self._fix(self.reading, self.reading.diagnostics[whole[0]])
+
+    async def _fix(self, reading: Reading, diagnostic: Diagnostic) -> None:
+        """Apply the fix of a finding to the text in the editor, where it can be undone."""
+        text = await run.io_bound(reading.fixed, diagnostic)
+        code = diagnostic.code.code
+        if text is None:
+            ui.notify(f"the fix of {code} would change more than its finding: edit the text by hand", type="warning")
+        elif self.editor.text == reading.text and await self.editor.replace(text):
+            ui.notify(f"fixed {code}", type="positive", timeout=1500)
+        else:
+            ui.notify("the text has changed meanwhile: try again", type="warning")
 
     # -------------------------------------------------------------- from text to network
 

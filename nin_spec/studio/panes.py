@@ -48,14 +48,14 @@ def _short(number: int) -> str:
 def layers(table: ShapeTable, own: str) -> str:
     """The shape table. A row links to its line if that is in the file `own`; bars show each row's fraction."""
     most = max((r.parameters for r in table.rows), default=0), max((r.macs for r in table.rows), default=0)
-    head = "".join(f"<th>{h}</th>" for h in _HEADERS)
+    head = "".join(f"<th scope='col'>{h}</th>" for h in _HEADERS)
     rows = "".join(_row(r, own, most) for r in table.rows)
     return f"<table class='nin-layers'><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
 
 
 def _row(row: Row, own: str, most: tuple[int, int]) -> str:
     here = row.file == own
-    link = f" data-line='{row.line}' tabindex='0'" if here and row.line is not None else ""
+    link = f" data-line='{row.line}'" if here and row.line is not None else ""
     place = str(row.line or "") if here else f"{Path(row.file or '').name}:{row.line}"
     cells = [
         f"<td>{escape(row.name)}</td>",
@@ -77,19 +77,36 @@ def _bar(value: int, most: int) -> str:
 
 
 def findings(reading: Reading) -> str:
-    """Errors, warnings and notes, each linked to its position."""
+    """Errors, warnings and notes, each linked to its position, with a button where it can be fixed."""
     if not reading.diagnostics:
         return ""
-    return f"<ol class='nin-findings'>{''.join(_finding(d, reading) for d in reading.diagnostics)}</ol>"
+    items = "".join(_finding(k, d, reading) for k, d in enumerate(reading.diagnostics))
+    return f"<ol class='nin-findings'>{items}</ol>"
 
 
-def _finding(diagnostic: Diagnostic, reading: Reading) -> str:
+def _finding(number: int, diagnostic: Diagnostic, reading: Reading) -> str:
     span, own = diagnostic.span, reading.own(diagnostic)
-    link = f" data-line='{own.line}' data-column='{own.column}' tabindex='0'" if own else ""
-    place = f"{own.line}:{own.column}" if own else f"{Path(span.source.name).name}:{span.line}" if span else ""
     hint = f"<small>{escape(printable(diagnostic.hint))}</small>" if diagnostic.hint else ""
     text = f"<b>{diagnostic.code.code}</b> {escape(printable(diagnostic.message))}{hint}"
-    return f"<li class='{_MARKS[diagnostic.severity]}'{link}><span>{escape(place)}</span><p>{text}</p></li>"
+    if own:
+        link = f" data-line='{own.line}' data-column='{own.column}'"
+        name = f"line {own.line}, column {own.column}"
+        place = f"<button class='nin-place' title='{name}'>{own.line}:{own.column}</button>"
+    else:
+        link = ""
+        place = f"<span class='nin-place'>{escape(f'{Path(span.source.name).name}:{span.line}' if span else '')}</span>"
+    return (
+        f"<li class='{_MARKS[diagnostic.severity]}'{link}>{place}<p>{text}</p>{_fix(number, diagnostic, reading)}</li>"
+    )
+
+
+def _fix(number: int, diagnostic: Diagnostic, reading: Reading) -> str:
+    safe = reading.safe(diagnostic)
+    if safe is None:
+        return ""
+    title = "" if safe else " title='This changes what the network computes.'"
+    name = f"{diagnostic.code.code}{'' if safe else ', which changes what the network computes'}"
+    return f"<button class='nin-fix' data-fix='{number}'{title} aria-label='Fix {name}'>Fix</button>"
 
 
 def counts(reading: Reading) -> str:

@@ -118,6 +118,7 @@ def application(workspace: Workspace) -> FastAPI:
         title=f"{workspace.path.name} - nin-spec studio",
         favicon=str(files("nin_spec.studio").joinpath("icon.svg")),
         dark=None,
+        language="en-US",
         reconnect_timeout=_MEMORY,
         tailwind=False,
         show_welcome_message=False,

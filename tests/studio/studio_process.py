@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import re
-import shutil
 import signal
 import subprocess
 import threading
@@ -13,11 +11,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
 
+import browsers
 import pytest
 
 from nin_spec import children
 
-CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
 STUDIO = children.python("-m", "nin_spec", "studio")
 
 
@@ -64,23 +62,20 @@ def running(folder: Path, *arguments: str, command: tuple[str, ...] = STUDIO) ->
 
 @contextmanager
 def chromium() -> Iterator[Any]:
-    """A browser without a window; skips where none is available."""
+    """A browser for tests; skips where none is available, or no studio."""
     pytest.importorskip("nicegui", reason="the studio is tested where its extra is installed")
-    api = pytest.importorskip("playwright.sync_api", reason="the studio is tested where playwright is installed")
-    if CHROMIUM is None:
-        pytest.skip("the studio is tested where a Chromium is installed")
-    api.expect.set_options(timeout=30_000)
-    with api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+    with browsers.chromium("the studio") as browser:
+        from playwright.sync_api import expect
+
+        expect.set_options(timeout=30_000)
         yield browser
-        browser.close()
 
 
 class Tab:
     """The page in a browser. An error on its console fails the test."""
 
     def __init__(self, browser: Any, studio: Studio, **options: Any) -> None:
-        self.context = browser.new_context(viewport={"width": 1500, "height": 940}, **options)
+        self.context = browser.new_context(**{"viewport": {"width": 1500, "height": 940}, **options})
         self.page = self.context.new_page()
         self.errors: list[str] = []
         self.page.on("pageerror", lambda error: self.errors.append(str(error)))
@@ -120,6 +115,11 @@ class Tab:
         from playwright.sync_api import expect
 
         expect(self.page.locator(selector)).to_have_text(texts)
+
+    def settle(self) -> None:
+        """Wait until what fades in has its colours; a cursor blinks for ever."""
+        ends = "document.getAnimations().filter(a => Number.isFinite(a.effect.getComputedTiming().endTime))"
+        self.page.evaluate(f"Promise.allSettled({ends}.map(a => a.finished))")
 
     def accept(self, proposal: str) -> None:
         """Take the selected proposal by Enter, which CodeMirror heeds once no other list is on its way."""

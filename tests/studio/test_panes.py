@@ -8,6 +8,10 @@ from pathlib import Path
 import pytest
 
 import nin_spec
+from nin_spec.lint import findings as lint_findings
+from nin_spec.lint.finding import Subject
+from nin_spec.lint.fixes import fix_of, is_safe
+from nin_spec.lint.fixing import fix
 from nin_spec.named import SHIPPED
 from nin_spec.studio import panes
 from nin_spec.studio.reading import Reading, offsets, read_spec
@@ -30,6 +34,7 @@ def test_the_table_is_the_network_s(path: Path) -> None:
     assert found.network is not None
     table = found.network.table
     html = panes.layers(table, str(path))
+    assert "tabindex" not in html
     assert re.findall(r"<tr[^>]*><td>([\w.]+)</td>", html) == [r.name for r in table.rows]
     own = [str(r.line) for r in table.rows if r.file == str(path)]
     assert re.findall(r"data-line='(\d+)'", html) == own
@@ -67,6 +72,49 @@ def test_no_text_of_a_spec_is_markup() -> None:
     assert "<img" not in panes.findings(found)
     table = nin_spec.compile("nin_digits").table
     assert "<img" not in panes.layers(table, EVIL)
+
+
+FAULTS = """\
+spec: 1
+name: faulty
+input: {channels: 3, size: 9}
+classes: 10
+defaults: {norm: batch}
+blocks:
+  - {channels: [8, classes], kernel: 3, padding: 1, pool: {kind: max, kernel: 2}}
+head: {pool: global_avg}
+"""
+"""A spec whose biases do nothing, whose pool drops a row, and whose scores have a ReLU."""
+
+
+def test_what_can_be_fixed_has_a_button() -> None:
+    """One for each finding that `check --fix` can fix, by itself or with --unsafe-fixes, and the title says which."""
+    found = reading(FAULTS)
+    assert found.network is not None
+    subject = Subject(found.network)
+    fixable = [f.diagnostic for f in lint_findings(found.network) if fix_of(subject, f) is not None]
+    assert sorted(d.code.code for d in fixable) == ["NIN901", "NIN904", "NIN908"]
+    assert len(found.diagnostics) > 3
+    html = panes.findings(found)
+    assert len(re.findall("<button class='nin-fix'", html)) == 3
+    assert re.findall(r"data-fix='(\d+)'( title=[^>]*)? aria-label='Fix (NIN\d+)", html) == [
+        (str(k), "" if is_safe(d.code) else " title='This changes what the network computes.'", d.code.code)
+        for k, d in enumerate(found.diagnostics)
+        if d in fixable
+    ]
+
+
+def test_a_fix_is_that_of_check() -> None:
+    """Each alone, as `check --fix --unsafe-fixes --select CODE` writes it; what has none stays."""
+    found = reading(FAULTS)
+    assert found.network is not None
+    for diagnostic in found.diagnostics:
+        if found.safe(diagnostic) is None:
+            assert found.fixed(diagnostic) is None
+            continue
+        code = diagnostic.code
+        by_check = fix(found.network, lambda finding, code=code: finding.code is code)  # type: ignore[misc]
+        assert found.fixed(diagnostic) == by_check.text != FAULTS
 
 
 def test_an_overtaken_text_is_not_read_to_the_end() -> None:

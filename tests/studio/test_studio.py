@@ -9,8 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from axe import violations
+from browsers import LOOKS, WIDTHS
 from studio_process import VIEW, Studio, Tab, chromium, running
 
+from nin_spec.diagnostics import Code
+from nin_spec.lint.fixing import fix
 from nin_spec.named import SHIPPED
 from nin_spec.network import compile as compile_network
 
@@ -93,6 +97,67 @@ def test_a_row_leads_to_its_line(opened: Open) -> None:
     tab.page.locator(".nin-layers tr", has_text="blocks.1.pool").click()
     (line,) = [r.line for r in compile_network("nin_cifar").table.rows if r.name == "blocks.1.pool"]
     tab.page.wait_for_function(f"{VIEW}.state.doc.lineAt({VIEW}.state.selection.main.head).number === {line}")
+
+
+def test_a_button_applies_a_fix(opened: Open, tmp_path: Path) -> None:
+    """The text is that of `check --fix --unsafe-fixes`, the finding is gone, and Ctrl-Z takes it back."""
+    text = "".join(f"{line.partition('# nin:')[0]}\n" for line in (SHIPPED / "nin_cifar.yaml").read_text().splitlines())
+    (tmp_path / "mine.yaml").write_text(text)
+    _, tab = opened("mine.yaml")
+    fixed = fix(compile_network(_spec(text)), lambda finding: finding.code is Code.SCORE_ACTIVATION)
+    assert fixed.done
+    tab.page.get_by_role("button", name="Fix NIN901").click()
+    tab.says(".q-notification", "fixed NIN901")
+    tab.page.wait_for_function(f"{VIEW}.state.doc.toString().includes('activation: none')")
+    assert tab.text() == fixed.text
+    tab.page.locator(".nin-findings", has_text="NIN901").wait_for(state="detached")
+    tab.says(".nin-title code", fixed.network.hash)
+    put_cursor(tab, "name: nin_cifar")
+    tab.page.keyboard.press("Control+z")
+    tab.says(".nin-findings b", "NIN901")
+    assert tab.text() == text
+    assert (tmp_path / "mine.yaml").read_text() == text
+
+
+def test_a_finding_is_reached_by_keyboard(opened: Open) -> None:
+    """Its position is a button; rows of the table are no stops on the way, the table is one."""
+    _, tab = opened("nin_cifar")
+    put_cursor(tab, "    kernel")
+    tab.page.keyboard.type("x")
+    tab.says(".nin-findings li.error", "kernelx")
+    put_cursor(tab, "classes")
+    tab.page.locator("li.error .nin-place").first.focus()
+    tab.page.keyboard.press("Enter")
+    tab.page.wait_for_function(f"{VIEW}.state.doc.lineAt({VIEW}.state.selection.main.head).text.includes('kernelx')")
+    assert tab.page.locator(".nin-right [tabindex='0']:not(button)").all_inner_texts() == [
+        tab.page.locator(".nin-table").inner_text()
+    ]
+
+
+@pytest.mark.parametrize(("scheme", "window"), LOOKS)
+def test_nothing_hinders_people(opened: Open, tmp_path: Path, scheme: str, window: str) -> None:
+    """No violation of axe's rules: with errors, with findings, with a message, and with the dialog of a conflict."""
+    path = tmp_path / "mine.yaml"
+    text = (SHIPPED / "nin_cifar.yaml").read_text()
+    path.write_text(text)
+    _, tab = opened("mine.yaml", color_scheme=scheme, viewport=WIDTHS[window])
+    tab.page.wait_for_function(f"document.body.classList.contains('body--{scheme}')")
+    tab.replace(text.replace("kernel:", "kernal:", 1))
+    tab.says(".nin-findings li.error", "kernal")
+    tab.settle()
+    assert violations(tab.page) == []
+    assert tab.page.evaluate("document.documentElement.scrollWidth") == WIDTHS[window]["width"]
+    tab.replace(text.replace("# nin", "#"))
+    tab.says(".nin-findings li.warning", "NIN901")
+    tab.page.get_by_role("button", name="Save").click()
+    tab.says(".q-notification", "saved mine.yaml")
+    tab.settle()
+    assert violations(tab.page) == []
+    path.write_text(text)
+    tab.page.get_by_role("button", name="Save").click()
+    tab.says(".nin-difference", "nin: ignore")
+    tab.settle()
+    assert violations(tab.page) == []
 
 
 def test_keys_are_completed_and_explained(opened: Open) -> None:
