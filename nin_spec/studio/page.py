@@ -60,13 +60,14 @@ class Page:
 
     def _header(self) -> None:
         ui.html("nin-spec <b>studio</b>", sanitize=False, tag="h1").classes("nin-brand")
-        self.file = ui.label(self.workspace.path.name).classes("nin-file").tooltip(str(self.workspace.path))
+        self.file = ui.label(self.workspace.path.name).classes("nin-file")
+        self.file.props["title"] = str(self.workspace.path)
         self.unsaved = ui.label("not saved").classes("nin-unsaved")
         self.unsaved.set_visibility(False)
         self.elsewhere = ui.button("changed on disk").props("flat dense no-caps color=warning")
         self.elsewhere.set_visibility(False)
         ui.space()
-        self.save_button = ui.button("Save", icon="save").props("flat dense no-caps").tooltip("Ctrl-S")
+        self.save_button = ui.button("Save", icon="save").props("flat dense no-caps title=Ctrl-S")
         self.export = menu(lambda: self.reading, self.workspace)
         ui.button(icon="contrast", on_click=self._turn).props("flat dense round aria-label='light or dark'")
 
