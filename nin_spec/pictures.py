@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import threading
 import warnings
 from dataclasses import dataclass, replace
@@ -302,3 +304,10 @@ def preprocess(pixels: Pixels, contract: Preprocessing, channels: int, dtype: DT
     picture = pixels[..., None] if pixels.ndim == 2 else pixels
     result: Array = normalise(picture[None], contract, dtype, channels)[0]
     return result
+
+
+def data_uri(pixels: Pixels) -> str:
+    """Pixels as a PNG in a URI, for a page: (height, width, 1 gray, 3 RGB or 4 with opacity)."""
+    data = io.BytesIO()
+    Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels).save(data, "PNG")
+    return f"data:image/png;base64,{base64.b64encode(data.getvalue()).decode()}"

@@ -5,10 +5,8 @@ A map is an image with a pixel for each cell, which the browser interpolates; it
 
 from __future__ import annotations
 
-import base64
-import io
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from nin_spec.diagnostics import NinSpecError
 from nin_spec.passes.class_maps import NoClassMapsError, class_maps
@@ -77,18 +75,20 @@ def _chosen(found: Examples) -> str:
 
 
 def _shown(example: Example) -> Shown:
+    from nin_spec.pictures import data_uri
+
     found = example.explanation
     largest = max(float(abs(one.cells).max(initial=0.0)) for one in found.classes) or 1.0
-    uri = _uri(found.pixels[..., 0] if found.pixels.shape[-1] == 1 else found.pixels)
     overlays = [_overlay(one, found, largest) for one in found.classes]
-    return Shown(found.name, example.true, uri, max(found.size) < 64, overlays)
+    return Shown(found.name, example.true, data_uri(found.pixels), max(found.size) < 64, overlays)
 
 
 def _overlay(one: ClassMap, found: Explanation, largest: float) -> Overlay:
     from nin_spec.explanation.drawing import tint
+    from nin_spec.pictures import data_uri
 
     likely = "" if one.probability is None else f", {one.probability:.1%}"
-    return Overlay(one.label, f"{one.score:.4g}{likely}", _uri(tint(one.cells / largest)), _style(one, found))
+    return Overlay(one.label, f"{one.score:.4g}{likely}", data_uri(tint(one.cells / largest)), _style(one, found))
 
 
 def _style(one: ClassMap, found: Explanation) -> str:
@@ -98,11 +98,3 @@ def _style(one: ClassMap, found: Explanation) -> str:
     extent = [100 * one.cells.shape[axis] * place.jump[axis] / found.size[axis] for axis in (0, 1)]
     named = zip(("top", "left", "height", "width"), (*start, *extent), strict=True)
     return ";".join(f"{name}:{value:.6g}%" for name, value in named)
-
-
-def _uri(pixels: Any) -> str:
-    from PIL import Image
-
-    data = io.BytesIO()
-    Image.fromarray(pixels).save(data, "PNG", optimize=True)
-    return f"data:image/png;base64,{base64.b64encode(data.getvalue()).decode()}"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import contextlib
 import io
 from collections.abc import Iterator, Sequence
@@ -23,6 +22,7 @@ from nin_spec.pictures import (
     PictureTooLargeError,
     Pixels,
     Shape,
+    data_uri,
     decode,
     frame_of,
     memory_of,
@@ -181,18 +181,12 @@ def _explained(
     except InputError as error:
         raise BadRequestError(_told(error)) from None
     del data["picture"]
-    return {**data, "picture": _data_uri(pixels)} if picture else data
+    return {**data, "picture": data_uri(pixels)} if picture else data
 
 
 def _told(error: NinSpecError) -> str:
     (found,) = error.diagnostics
     return f"{found.message}; {found.hint}" if found.hint else found.message
-
-
-def _data_uri(pixels: Pixels) -> str:
-    data = io.BytesIO()
-    Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels).save(data, "PNG")
-    return f"data:image/png;base64,{base64.b64encode(data.getvalue()).decode()}"
 
 
 def count_of(top: str) -> int:
