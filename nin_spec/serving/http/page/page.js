@@ -243,7 +243,9 @@ async function start() {
 }
 
 $("model").addEventListener("change", () => { showNetwork(); if (last) classify(last); });
-narrow.addEventListener("change", showNetwork);
+narrow.addEventListener("change", () => {
+  if ($("diagram").firstChild) showDiagram().catch(error => say(error.message, true));
+});
 $("token").addEventListener("change", start);
 $("file").addEventListener("change", () => { if ($("file").files.length) classify($("file").files[0]); });
 for (const kind of ["dragenter", "dragover"]) addEventListener(kind, event => {
