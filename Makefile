@@ -69,6 +69,9 @@ bench-training: setup  ## compare training with a plain PyTorch loop, in one run
 bench-resize: setup  ## resizing pictures in memory on two threads, judged by its bar
 	$(BIN)/python tests/bench_resize.py
 
+bench-sweep: setup  ## judge a sweep on the digits: speed, accuracy, CPU time outside training
+	$(BIN)/python tests/bench_sweep.py
+
 bench-serving: setup  ## the server, a bare session, and others: ONLY='--litserve DIR --kserve DIR'
 	$(BIN)/python tests/bench_serving.py $(ONLY)
 
@@ -92,4 +95,4 @@ pictures: setup  ## take the pictures of the README again, and of each page in o
 clean:  ## remove what was made here
 	rm -rf $(VENV) $(FLOORS) $(OUT) build dist
 
-.PHONY: help setup demo test test-long test-openvino coverage test-floors wheel bench bench-graphs bench-openvino bench-maps bench-training bench-resize bench-serving bench-studio bench-import targets pictures gpu clean
+.PHONY: help setup demo test test-long test-openvino coverage test-floors wheel bench bench-graphs bench-openvino bench-maps bench-training bench-resize bench-sweep bench-serving bench-studio bench-import targets pictures gpu clean

@@ -99,7 +99,8 @@ def _print_list(rows: list[dict[str, Any]]) -> None:
 
 @click.command("schema", cls=Command)
 @format_option("json", "markdown")
-def schema_command(form: str) -> None:
+@click.option("--sweep", "of_sweep", is_flag=True, help="The JSON Schema of sweep files instead of specs.")
+def schema_command(form: str, of_sweep: bool) -> None:
     """Print the JSON Schema of the language, for editors.
 
     An editor with a YAML language server then completes keys and explains them:
@@ -113,5 +114,13 @@ def schema_command(form: str) -> None:
     """
     from nin_spec.language.json_schema import json_schema
     from nin_spec.lint.pages import reference_page
+
+    if of_sweep:
+        from nin_spec.sweeps.schema import sweep_schema
+
+        if form != "json":
+            raise click.UsageError("--sweep has --format json alone; the page on sweeps is `nin-spec guide sweep`")
+        click.echo(json.dumps(sweep_schema(), indent=2))
+        return
 
     click.echo(json.dumps(json_schema(), indent=2) if form == "json" else reference_page(), nl=form == "json")

@@ -190,7 +190,7 @@ def _train(asked: _Asked, begun: Begun, printer: Printer) -> int:
             workers=asked.workers,
             trials=asked.trials,
             threads=asked.threads,
-            report=_reporter(wanted),
+            report=_reporter(wanted, {trial.number for trial in begun.result.trials}),
             log=_say,
             stop=stop,
         )
@@ -210,9 +210,9 @@ def _stoppable() -> AbstractContextManager[Any]:
     return stoppable()
 
 
-def _reporter(wanted: int) -> Callable[[SweepResult, float | None], None]:
-    """A line for each candidate that was trained, with the best so far and the time left; called in threads."""
-    quiet, known = is_quiet(), set[int]()
+def _reporter(wanted: int, known: set[int]) -> Callable[[SweepResult, float | None], None]:
+    """A line for each newly trained candidate, with the best so far and the time left; called in threads."""
+    quiet = is_quiet()
 
     def report(result: SweepResult, left: float | None) -> None:
         done = [t for t in result.trials if t.outcome in {"trained", "pruned", "diverged"}]

@@ -13,7 +13,7 @@ from nin_spec.sweeps import manager, store
 from nin_spec.sweeps.candidates import probe
 from nin_spec.sweeps.folder import Record, Settings
 from nin_spec.sweeps.load import Sweep, load
-from nin_spec.sweeps.results import SweepResult
+from nin_spec.sweeps.results import SweepResult, of_study
 
 if TYPE_CHECKING:
     from optuna import Study
@@ -29,6 +29,11 @@ class Begun:
     record: Record
     sweep: Sweep
     study: Study
+
+    @property
+    def result(self) -> SweepResult:
+        """What there is now."""
+        return of_study(self.folder, self.record, self.sweep, self.study)
 
 
 def begin(loaded: Sweep, output: Path, settings: Settings = Settings()) -> Begun:  # noqa: B008 frozen

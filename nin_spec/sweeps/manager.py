@@ -17,7 +17,7 @@ from nin_spec.processes import WorkerError, WorkerProcess, command_of
 from nin_spec.sweeps.folder import Record
 from nin_spec.sweeps.load import Sweep
 from nin_spec.sweeps.results import SweepResult, of_study
-from nin_spec.sweeps.store import learned, reap
+from nin_spec.sweeps.store import learned, reap, training_elsewhere
 
 if TYPE_CHECKING:
     from optuna import Study
@@ -131,7 +131,8 @@ class Manager:
     def _take(self) -> bool:
         """Reserve one of the candidates that are still to be trained."""
         with self._lock:
-            done = learned(self.study.get_trials(deepcopy=False))
+            trials = self.study.get_trials(deepcopy=False)
+            done = learned(trials) + training_elsewhere(trials, self.record)
             limit = _seconds(self.sweep.file.time_limit)
             late = limit is not None and time.monotonic() - self.begun > limit
             if self._over or late or done + self._busy >= self.asked.trials:

@@ -119,3 +119,8 @@ class SweepFile(Strict):
     seeds: int = Field(1, ge=1, le=100, description="Trainings of each candidate; the mean counts.")
     seed: int = Field(0, ge=0, lt=2**32, description="Of the sampler.")
     storage: Text | None = Field(None, description="URL of a database; the default is study.db in the sweep folder.")
+
+
+def sweep_schema() -> dict[str, Any]:
+    """The JSON Schema (2020-12) of a sweep file, for editors."""
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **SweepFile.model_json_schema(by_alias=True)}

@@ -69,7 +69,7 @@ def open_storage(folder: Path, record: Record) -> RDBStorage:
             return found
     except ImportError as error:
         message = f"the storage needs a database driver: {str(error).partition(chr(10))[0]}"
-        raise SweepError(Code.SWEEP_UNUSABLE, message, hint="for PostgreSQL: pip install psycopg2-binary") from None
+        raise SweepError(Code.SWEEP_UNUSABLE, message, hint="for PostgreSQL: pip install 'psycopg[binary]'") from None
     except Exception as error:
         if not type(error).__module__.startswith(("sqlalchemy", "optuna", "alembic")):
             raise
@@ -200,6 +200,12 @@ def is_judged(trial: FrozenTrial) -> bool:
 def learned(trials: Iterable[FrozenTrial]) -> int:
     """How many candidates were trained."""
     return sum(is_judged(trial) and trial.user_attrs.get("outcome") in LEARNED for trial in trials)
+
+
+def training_elsewhere(trials: Iterable[FrozenTrial], record: Record) -> int:
+    """How many candidates other machines are training now."""
+    running = (trial.user_attrs.get("at") for trial in trials if trial.state.name == "RUNNING")
+    return sum(token not in {None, record.token} for token in running)
 
 
 def reap(study: Study, folder: Path, record: Record) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import statistics
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -131,6 +132,7 @@ class Trainer:
         first = str(trial.user_attrs["folder"])
         found: list[Mapping[str, float]] = []
         for k in range(self.sweep.file.seeds):
+            spent = time.process_time()
             network = candidate.network if k == 0 else with_seed(candidate, k)
             judge = Judge(trial if self.sweep.file.prune is not None and k == 0 else None, self._first_trained)
             try:
@@ -147,7 +149,8 @@ class Trainer:
                 raise optuna().TrialPruned
             if run.record.status != "finished":
                 raise Interrupted
-            found.append(metrics_of(run) | measure(run, self.sweep.objectives))
+            cpu = time.process_time() - spent
+            found.append(metrics_of(run) | {"cpu_seconds": cpu} | measure(run, self.sweep.objectives))
         metrics = {name: statistics.fmean(each[name] for each in found) for name in found[0]}
         trial.set_user_attr("metrics", metrics)
         trial.set_user_attr("outcome", "trained")

@@ -20,7 +20,7 @@ from nin_spec.sweeps.begin import Begun, begin
 from nin_spec.sweeps.folder import Settings, trial_lock
 from nin_spec.sweeps.load import load
 from nin_spec.sweeps.results import of_study, results
-from nin_spec.sweeps.store import opened, reap
+from nin_spec.sweeps.store import opened, reap, training_elsewhere
 from nin_spec.training.folder import open_run
 
 
@@ -70,6 +70,14 @@ def test_a_trial_of_another_machine_is_left_alone(begun: Begun) -> None:
     begun.study.ask().set_user_attr("at", "another")
     assert reap(begun.study, begun.folder, begun.record) == 0
     assert states_of(begun) == ["RUNNING"]
+
+
+def test_candidates_that_others_train_are_counted(begun: Begun) -> None:
+    """So that two machines do not train one too many; not those of this folder, which it counts itself."""
+    begin_trial(begun)
+    begun.study.ask().set_user_attr("at", "another")
+    begun.study.ask()
+    assert training_elsewhere(begun.study.get_trials(), begun.record) == 1
 
 
 def test_a_trial_that_had_not_begun_is_only_ended(begun: Begun) -> None:
