@@ -6,6 +6,7 @@
     sh               commands that need more than one machine, or the network: their options must exist
 
 Any other block is an error. A server of the document listens on ports of ours, and the commands after it find it there.
+Commands run in copies of a process that has loaded PyTorch, and no training is longer than EPOCHS.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from urllib.request import urlopen
 
 import click
 import pytest
+import warm
 from foreign_clients import clients
 
 from nin_spec import guide
@@ -38,7 +40,9 @@ ROOT = Path(__file__).resolve().parent.parent
 COLUMNS = 72
 """Of the terminal that shown output is printed on."""
 TRAINED = "nin-spec train nin_digits -o runs/digits"
-"""The one training that documents share: it is run once, and copied to where a document runs it."""
+"""The one training that documents share: it is run once, for EPOCHS, and copied to where a document runs it."""
+EPOCHS = 6
+"""What a longer training of a document is cut to: enough for the digits to be told apart."""
 
 _FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _MAIN = [sys.executable, "-c", "import sys; from nin_spec.cli import main; main(sys.argv[1:])"]
@@ -161,15 +165,13 @@ class Walk:
             case _ if command == TRAINED:
                 shutil.copytree(self.trained, self.folder / "runs" / "digits")
             case _:
-                printed = run(command, self.folder, step.code, shown=bool(step.shown))
+                printed = run(_short(command), self.folder, step.code, shown=bool(step.shown))
                 if step.shown:
                     assert re.fullmatch(_pattern(step.shown), printed, re.DOTALL), f"$ {command}\n{printed}"
 
     def _python(self, text: str) -> None:
-        extra = [str(clients())] if "tritonclient" in text else []
-        env = {**os.environ, "PYTHONWARNINGS": "ignore", "PYTHONPATH": os.pathsep.join(extra)}
-        call = [sys.executable, "-c", self._local(text)]
-        done = subprocess.run(call, cwd=self.folder, env=env, capture_output=True, text=True, check=False)
+        extra = {"PYTHONPATH": str(clients())} if "tritonclient" in text else {}
+        done = warm.run([], self.folder, env=os.environ | extra, script=self._local(text))
         assert done.returncode == 0, done.stderr
         for line in re.findall(r"^print\(.*\)  # (.+)$", text, re.MULTILINE):  # what the script says that it prints
             assert line in done.stdout, done.stdout
@@ -248,21 +250,33 @@ def run(command: str, folder: Path, code: int = 0, *, shown: bool = False) -> st
     """What a command prints, in the folder, with that exit code; on a terminal of 72 columns where it is `shown`."""
     script, _, target = command.partition(" > ")
     name, *arguments = shlex.split(script)
-    program = {"nin-spec": _MAIN, "python": [sys.executable], "torchrun": _TORCHRUN}.get(name, [name])
-    if program == [name] and shutil.which(name) is None:
-        pytest.skip(f"{name} is not installed")
     files = [word for given in arguments for word in ([given] if f"'{given}'" in script else _expanded(given, folder))]
-    call = [*program, *files]
     if shown:
-        ended, printed = _on_terminal(call, folder)
+        assert name == "nin-spec", "what other programs print is not shown"
+        ended, printed = _on_terminal(files, folder)
     else:
-        done = subprocess.run(call, cwd=folder, capture_output=True, text=True, check=False)
+        done = _ran(name, files, folder)
         ended, printed = done.returncode, done.stdout + done.stderr
         if target:
             (folder / target).write_text(done.stdout)
     assert ended == code, f"$ {command}\n{printed}"
     assert "Traceback" not in printed, printed
     return printed
+
+
+def _ran(name: str, arguments: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
+    match name:
+        case "nin-spec":
+            return warm.run(arguments, folder)
+        case "python":
+            return warm.run(arguments[1:], folder, script=(folder / arguments[0]).read_text())
+        case "torchrun":
+            program = _TORCHRUN
+        case _ if shutil.which(name) is None:
+            pytest.skip(f"{name} is not installed")
+        case _:
+            program = [name]
+    return subprocess.run([*program, *arguments], cwd=folder, capture_output=True, text=True, check=False)
 
 
 def parse(command: str) -> None:
@@ -285,6 +299,11 @@ def parse(command: str) -> None:
     owner.make_parser(context).parse_args(arguments)
 
 
+def _short(command: str) -> str:
+    """Without epochs beyond EPOCHS."""
+    return re.sub(r"(?<=train\.epochs=)\d+", lambda found: str(min(int(found[0]), EPOCHS)), command)
+
+
 def _expanded(pattern: str, folder: Path) -> list[str]:
     """What the shell makes of `pictures/*.png`, not in quotes; anything else as it is."""
     return sorted(str(p.relative_to(folder)) for p in folder.glob(pattern)) if "*" in pattern else [pattern]
@@ -301,8 +320,8 @@ def _pattern(shown: str) -> str:
     return re.escape(lines).replace(re.escape("..."), ".*?")
 
 
-def _on_terminal(call: list[str], folder: Path) -> tuple[int, str]:
-    """The exit code, and what was printed, standard error last."""
+def _on_terminal(arguments: list[str], folder: Path) -> tuple[int, str]:
+    """The exit code of a command, and what it printed, standard error last."""
     import fcntl
     import pty
     import struct
@@ -312,14 +331,16 @@ def _on_terminal(call: list[str], folder: Path) -> tuple[int, str]:
     fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack("HHHH", 24, COLUMNS, 0, 0))
     env = {name: value for name, value in os.environ.items() if name not in {"COLUMNS", "LINES"}} | {"NO_COLOR": "1"}
     with tempfile.TemporaryFile() as errors:
-        process = subprocess.Popen(call, cwd=folder, env=env, stdout=follower, stderr=errors)
+        process = warm.start(arguments, folder, follower, errors.fileno(), env=env)
         os.close(follower)
         found = b""
         with suppress(OSError):  # Linux: the other end is closed
             while part := os.read(leader, 1 << 16):
                 found += part
         os.close(leader)
-        code = process.wait()
+        process.join()
+        code = process.exitcode
+        assert code is not None
         errors.seek(0)
         printed = (found + errors.read()).decode()
     return code, "\n".join(line.rstrip() for line in printed.replace("\r\n", "\n").splitlines()).strip()

@@ -8,5 +8,5 @@ _EXAMPLES = settings().max_examples
 
 few = settings(max_examples=max(_EXAMPLES // 3, 1))
 """Of what takes a large part of a second: an ONNX file written and read."""
-many = settings(max_examples=_EXAMPLES * 5)
+many = settings(max_examples=_EXAMPLES * 3)
 """Of what takes a millisecond: bytes read, a text parsed."""

@@ -64,10 +64,10 @@ def test_ctrl_c_at_any_import(arguments: list[str], tmp_path: Path) -> None:
     """A message and 130, wherever it falls: while the command is loaded, and in what it imports later."""
     # A shell starts what runs in its background with Ctrl-C ignored.
     code = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n" + AT
-    assert run("-c", code, "5", str(tmp_path), *arguments, cwd=tmp_path).returncode == 0
+    assert run("-c", code, "9", str(tmp_path), *arguments, cwd=tmp_path).returncode == 0
     codes = [line.split() for line in (tmp_path / "codes").read_text().splitlines()]
     ended = {f"{at} {name}": (int(code), (tmp_path / at / "said").read_text()) for at, name, code in codes}
-    assert len(ended) > 40
+    assert len(ended) > 20
     assert not {at: how for at, how in ended.items() if how[0] != 130 or not how[1].endswith("interrupted\n")}
     assert not {at: said for at, (_, said) in ended.items() if "Traceback" in said or "panicked" in said}
 

@@ -18,6 +18,7 @@ import pytest
 from PIL import Image
 
 import nin_spec as library
+from nin_spec import children
 from nin_spec.bench.contenders import PEERS
 from nin_spec.cli import bench as command
 from nin_spec.cli import execute
@@ -34,6 +35,7 @@ classes: 4
 defaults: {init: kaiming_normal}
 blocks: [{channels: [8, classes], kernel: 3, padding: 1}]
 """
+SMALL_PEAK = Path(__file__).parent.parent / "bench" / "small_peak.py"
 QUICK = ("--device", "cpu", "--batch", "1,3", "--seconds", "0.02", "--turns", "2", "--threads", "1", "--no-peak")
 
 NUMBER, TEXT = {"type": "number"}, {"type": "string"}
@@ -143,8 +145,9 @@ def test_a_table_for_people_and_everything_for_programs(nin_spec: Run) -> None:
 
 
 @pytest.mark.usefixtures("here")
-def test_json_on_the_output_is_json_alone(nin_spec: Run) -> None:
+def test_json_on_the_output_is_json_alone(nin_spec: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     """What is going on goes to standard error. The facts say on what each ran, with the peak beside it."""
+    monkeypatch.setattr("nin_spec.bench.process.COMMAND", children.python(str(SMALL_PEAK)))
     peak = [word for word in QUICK if word != "--no-peak"]
     found = checked(nin_spec("bench", "small.onnx", *peak, "--batch", "2", "--format", "json").out)
     assert found["settings"]["batches"] == [2]
@@ -175,21 +178,14 @@ def test_a_device_is_measured_with_its_options(nin_spec: Run) -> None:
     assert done.out.count("spinning=never") == 2
 
 
-@pytest.mark.parametrize(
-    ("changes", "options"),
-    [
-        ({"defaults.norm": "batch"}, {}),
-        ({"defaults.norm": "batch"}, {"outputs": "probabilities", "without": "fold_batch_norm"}),
-        ({}, {"outputs": "probabilities"}),
-        ({"input.open": "true", "blocks.0.dropout": "0.5"}, {"opset": 20}),
-    ],
-)
 @pytest.mark.usefixtures("here")
-def test_a_files_peers_compute_what_the_file_does(
-    nin_spec: Run, changes: dict[str, str], options: dict[str, Any]
-) -> None:
-    """Its weights are those of the graph that its passes made, and it may give probabilities."""
-    model = library.compile("small.yaml", [f"{key}={value}" for key, value in changes.items()]).initialise(1)
+def test_a_files_peers_compute_what_the_file_does(nin_spec: Run) -> None:
+    """Its weights are those of the graph that its passes made, and it may give probabilities.
+
+    tests/bench/test_runners.py has other files.
+    """
+    model = library.compile("small.yaml", ["defaults.norm=batch"]).initialise(1)
+    options = {"outputs": "probabilities", "without": "fold_batch_norm"}
     library.export(model, "onnx", "file with a blank.onnx", parity=False, **options)
     against = ("--against", "torch, file with a blank.onnx")
     done = nin_spec("bench", "file with a blank.onnx", *QUICK, *against, "--format", "json")

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 import torch
+import warm
 from PIL import Image
 
 import nin_spec
@@ -44,16 +44,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def command(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     """A nin-spec command in a fresh process, in that folder."""
-    root = Path(nin_spec.__file__).parent.parent
-    paths = os.pathsep.join((str(root), os.environ.get("PYTHONPATH", "")))
-    return subprocess.run(
-        [sys.executable, "-m", "nin_spec", *arguments],
-        cwd=folder,
-        env={**os.environ, "PYTHONPATH": paths},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    return warm.run(arguments, folder)
 
 
 @pytest.fixture(scope="module")

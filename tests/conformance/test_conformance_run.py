@@ -17,6 +17,7 @@ from nin_spec.diagnostics import DeviceError
 STAND_IN = Path(__file__).with_name("stand_in.py")
 HERE = Place("cpu", {}, 1)
 OPS = ("shuffle", "activation relu", "activation maxout", "pool avg")
+CASES = suite()
 
 
 def stand_in(folder: Path, fault: str, op: str = "shuffle") -> tuple[str, ...]:
@@ -26,8 +27,7 @@ def stand_in(folder: Path, fault: str, op: str = "shuffle") -> tuple[str, ...]:
 
 def verdicts(folder: Path, fault: str, op: str = "shuffle", patience: float = 120) -> dict[str, list[Verdict]]:
     """The verdicts on some cases by op, in their order: the first few of each."""
-    every = suite()
-    cases = [case for name in OPS for case in [case for case in every if case.op == name][:2]]
+    cases = [case for name in OPS for case in [case for case in CASES if case.op == name][:2]]
     found: dict[str, Verdict] = {}
     with Run(HERE, 1, patience, stand_in(folder, fault, op)) as run:
         facts, precisions = run.facts()
@@ -54,7 +54,7 @@ def test_what_is_computed_right_is_exact(tmp_path: Path) -> None:
 
 def test_a_wrong_kernel_is_found(tmp_path: Path) -> None:
     """An average that counts padding although its spec does not: wrong where there is padding, and by how much."""
-    every = [case for case in suite() if case.op == "pool avg" and "count_include_pad: false" in case.about]
+    every = [case for case in CASES if case.op == "pool avg" and "count_include_pad: false" in case.about]
     found: dict[str, Verdict] = {}
     with Run(HERE, 1, 120, stand_in(tmp_path, "counts padding", "pool avg")) as run:
         run.facts()
@@ -92,7 +92,7 @@ def test_a_crash_that_does_not_come_again_is_wrong(tmp_path: Path) -> None:
 
 def test_a_case_without_end_is_stopped(tmp_path: Path) -> None:
     """And wrong."""
-    case = next(case for case in suite() if case.op == "shuffle")
+    case = next(case for case in CASES if case.op == "shuffle")
     found: list[Verdict] = []
     with Run(HERE, 1, 1.5, stand_in(tmp_path, "hangs")) as run:
         run.facts()
@@ -117,7 +117,7 @@ def test_the_workers_end_with_the_run(tmp_path: Path) -> None:
     """Also those that are in the middle of a case."""
     with Run(HERE, 2, 120, stand_in(tmp_path, "hangs")) as run:
         run.facts()
-        run._todo.put(next(case for case in suite() if case.op == "shuffle"))
+        run._todo.put(next(case for case in CASES if case.op == "shuffle"))
         while not (tmp_path / "log").exists():
             time.sleep(0.01)
         processes = [lane.worker.process for lane in run._lanes if lane.worker is not None]

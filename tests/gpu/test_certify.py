@@ -214,10 +214,20 @@ def test_a_python_without_packages_says_which(tmp_path: Path) -> None:
 # ------------------------------------------------------------------ the stand-in
 
 
-def test_a_cpu_stands_in_for_the_gpu(tmp_path: Path) -> None:
+EVERY_FUNCTION = ("prove-float32", "int8", "graphs", "speed-nin_cifar", "training", "prove-tf32", "tensorrt-nin_digits")
+
+
+def test_each_function_is_that_of_a_row() -> None:
+    """Those below are all."""
+    assert {row.call for row in ROWS} == {row.call for row in ROWS if row.name in {"doctor", *EVERY_FUNCTION}}
+
+
+@pytest.mark.parametrize(
+    "only",
+    [pytest.param(("graphs", "prove-tf32"), id="few"), pytest.param(EVERY_FUNCTION, id="all", marks=pytest.mark.long)],
+)
+def test_a_cpu_stands_in_for_the_gpu(tmp_path: Path, only: tuple[str, ...]) -> None:
     """Every function of every row is run, so that the first minute on a GPU is not spent on a typo."""
-    only = ("prove-float32", "int8", "graphs", "speed-nin_cifar", "training", "prove-tf32", "tensorrt-nin_digits")
-    assert {row.call for row in ROWS} == {row.call for row in ROWS if row.name in {"doctor", *only}}
     found = run("--out", str(tmp_path), "--only", ",".join(only))
     status = {row["name"]: (row["status"], row["reason"]) for row in found["rows"]}
     reason = status.pop("prove-tf32")

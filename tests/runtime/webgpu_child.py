@@ -20,7 +20,9 @@ from nin_spec.exporter import make
 from nin_spec.language.load import loads
 from nin_spec.network import compile as compile_spec
 from nin_spec.provider_gaps import written_for
+from nin_spec.runtime.doctor import small_model
 from nin_spec.runtime.parity import check_parity
+from nin_spec.runtime.session import open_session
 
 Data = dict[str, Any]
 
@@ -84,7 +86,11 @@ def gap(device: str, job: Data) -> Data:
 
 
 def main(device: str) -> None:
-    """Answer each line; what can't be done is the answer, too."""
+    """Answer each line; what can't be done is the answer, too.
+
+    A session stays open: with its last one a device drops the kernels that it has compiled.
+    """
+    kept = open_session(small_model(), device)
     for line in sys.stdin:
         job = json.loads(line)
         try:
@@ -93,6 +99,7 @@ def main(device: str) -> None:
             d = error.diagnostics[0]
             found = {"error": d.code.value, "message": d.message}
         sys.stdout.write(f"{json.dumps(found)}\n")
+    del kept
 
 
 if __name__ == "__main__":

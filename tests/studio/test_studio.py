@@ -173,11 +173,12 @@ def test_keys_are_completed_and_explained(opened: Open) -> None:
     tab.says(".nin-explain", "partial window")
 
 
-def test_every_bad_spec_is_borne(opened: Open, tmp_path: Path) -> None:
+@pytest.mark.parametrize("every", [5, pytest.param(1, marks=pytest.mark.long)])
+def test_bad_specs_are_borne(opened: Open, tmp_path: Path, every: int) -> None:
     """Each of the corpus pasted over the other: its code is listed, and neither side says a word more."""
     shutil.copytree(CORPUS, tmp_path, dirs_exist_ok=True)
     _, tab = opened("nin_digits")
-    for path in BAD:
+    for path in BAD[::every]:
         tab.replace(path.read_bytes().decode("latin-1"))
         code = path.stem.partition("_")[0]
         tab.says(".nin-findings li.error b", "NIN" if code == "NIN004" else code)

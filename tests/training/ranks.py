@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import socket
-import subprocess
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from subprocess import PIPE, Popen
 
-NIN_SPEC = (sys.executable, "-m", "nin_spec")
+from warm import Running
+
 LAUNCHERS = ("RANK", "WORLD_SIZE", "LOCAL_", "MASTER_", "SLURM_", "OMPI_", "PMI_", "TORCHELASTIC_")
 
 
@@ -26,20 +26,25 @@ def announced(rank: int, size: int, port: int) -> dict[str, str]:
     return {"RANK": str(rank), "WORLD_SIZE": str(size), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
 
 
-@contextmanager
-def together(folder: Path, commands: Sequence[Sequence[str]], *envs: dict[str, str]) -> Iterator[list[Popen]]:
-    """One process for each command and its variables, in `folder/0`, `folder/1`, ...; ended at the end."""
+def alone(more: dict[str, str]) -> dict[str, str]:
+    """This process's environment without a launcher's variables, and with `more`."""
     clean = {key: value for key, value in os.environ.items() if not key.startswith(LAUNCHERS)}
+    return clean | {"OMP_NUM_THREADS": "1"} | more
+
+
+@contextmanager
+def together(
+    folder: Path, commands: Sequence[Sequence[str]], *envs: dict[str, str], script: str = ""
+) -> Iterator[list[Running]]:
+    """One process for each `nin-spec` command and its variables, in `folder/0`, `folder/1`, ...; ended at the end.
+
+    With a `script`, the commands are its arguments.
+    """
     started = []
     for number, (command, env) in enumerate(zip(commands, envs, strict=True)):
         place = folder / str(number)
         place.mkdir(exist_ok=True)
-        environment = clean | {"OMP_NUM_THREADS": "1"} | env
-        started.append(
-            subprocess.Popen(
-                command, cwd=place, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-            )
-        )
+        started.append(Running(command, place, env=alone(env), script=script))
     try:
         yield started
     finally:
@@ -48,10 +53,17 @@ def together(folder: Path, commands: Sequence[Sequence[str]], *envs: dict[str, s
             process.communicate()
 
 
-Popen = subprocess.Popen[str]
+def launched(folder: Path, commands: Sequence[Sequence[str]]) -> list[str]:
+    """What programs have printed that run at the same time in such folders, all having ended well."""
+    started = []
+    for number, command in enumerate(commands):
+        place = folder / str(number)
+        place.mkdir(exist_ok=True)
+        started.append(Popen(command, cwd=place, env=alone({}), text=True, stdout=PIPE, stderr=PIPE))
+    return finished(started)
 
 
-def finished(processes: Sequence[Popen]) -> list[str]:
+def finished(processes: Sequence[Running | Popen[str]]) -> list[str]:
     """What they have printed, all having ended well."""
     said = [process.communicate(timeout=300) for process in processes]
     assert [process.returncode for process in processes] == [0] * len(processes), said

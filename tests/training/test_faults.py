@@ -6,16 +6,16 @@ import os
 import re
 import shutil
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from subprocess import TimeoutExpired
 
 import numpy as np
 import pytest
 from PIL import Image
 from small_parts import EVERYTHING, small_network, small_spec
+from warm import Running
 
 from nin_spec.diagnostics import DataError, DivergedError, ExportError, TrainingError, WeightsError
 from nin_spec.training.begin import resume, train
@@ -29,20 +29,13 @@ ONE = TrainSettings(threads=1, checkpoint_minutes=0.001)
 RESULTS = ("last.safetensors", "best.safetensors", "metrics.csv")
 
 
-def started(*arguments: str) -> subprocess.Popen[str]:
+def started(*arguments: str) -> Running:
     """`nin-spec train ...` in a process of its own."""
-    return subprocess.Popen(
-        [sys.executable, "-m", "nin_spec", "train", *arguments],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )
+    return Running(["train", *arguments], Path(), env={**os.environ, "OMP_NUM_THREADS": "1"}, merged=True)
 
 
-def wait_for_steps(process: subprocess.Popen[str]) -> None:
+def wait_for_steps(process: Running) -> None:
     """Until the training has begun."""
-    assert process.stdout is not None
     for line in process.stdout:
         if line.startswith("run folder"):
             return
@@ -64,7 +57,7 @@ def killed_and_resumed(folder: Path, spec: Path, wait: Iterator[float | None]) -
         try:
             process.wait(next(wait))
             break
-        except subprocess.TimeoutExpired:
+        except TimeoutExpired:
             process.send_signal(signal.SIGKILL)
         process.communicate()
         kills, arguments = kills + 1, [str(folder), "--resume"]

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 import torch
+from ranks import announced, finished, free_port, launched, together
 from small_parts import EVERYTHING, small_network, small_spec
 from torch import nn
 
@@ -19,28 +18,20 @@ from nin_spec.training.parallel import SharedBatchNorm
 from nin_spec.training.settings import TrainSettings
 
 
-def curve(folder: Path, *command: str) -> list[dict[str, float]]:
-    """The rows of a training started so."""
-    done = subprocess.run(
-        [*command, "-o", str(folder), "--threads", "1"],
-        capture_output=True,
-        text=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "Warning" not in done.stderr
-    return read_rows(folder / "metrics.csv")
-
-
 def test_two_processes_give_the_learning_curve_of_one_with_the_summed_batch(tmp_path: Path) -> None:
     """torchrun, gloo on a CPU, with batch norm and dropout; two halves of 64 against one batch of 128.
 
     In float64, where what remains of the order of sums can't grow from step to step to what is seen.
     """
     spec = [str(small_spec(tmp_path, "batch", 0.3)), "--set", "dtype=float64"]
-    two = curve(tmp_path / "two", *LAUNCHER, "-m", "nin_spec", "train", *spec)
-    one = curve(tmp_path / "one", sys.executable, "-m", "nin_spec", "train", *spec)
+    (said,) = launched(
+        tmp_path, [[*LAUNCHER, "-m", "nin_spec", "train", *spec, "-o", str(tmp_path / "two"), "--threads", "1"]]
+    )
+    assert "Warning" not in said
+    two = read_rows(tmp_path / "two" / "metrics.csv")
+    network = small_network("batch", 0.3, "dtype=float64")
+    run = train(network, output=tmp_path / "one", settings=TrainSettings(threads=1))
+    one = read_rows(run.path / "metrics.csv")
     assert len(one) == len(two) == 2
     for a, b in zip(one, two, strict=True):
         assert a == pytest.approx(b, rel=1e-9)
@@ -48,11 +39,15 @@ def test_two_processes_give_the_learning_curve_of_one_with_the_summed_batch(tmp_
 
 def test_two_processes_draw_and_mix_what_one_does(tmp_path: Path) -> None:
     """Every augmentation, with partners among the other process's pictures, class weights and an average."""
-    spec = tmp_path / "everything.yaml"
+    spec, port = tmp_path / "everything.yaml", free_port()
     overrides = ("dtype=float64", "train.epochs=1", "train.freeze=[blocks.0.convs.0, blocks.0.norms.0]")
-    spec.write_text(small_network("batch", 0.3, *EVERYTHING, *overrides).spec.text)
-    two = curve(tmp_path / "two", *LAUNCHER, "-m", "nin_spec", "train", str(spec))
-    one = curve(tmp_path / "one", sys.executable, "-m", "nin_spec", "train", str(spec))
+    network = small_network("batch", 0.3, *EVERYTHING, *overrides)
+    spec.write_text(network.spec.text)
+    command = ("train", str(spec), "-o", str(tmp_path / "two"), "--threads", "1")
+    with together(tmp_path, [command, command], announced(0, 2, port), announced(1, 2, port)) as processes:
+        finished(processes)
+    two = read_rows(tmp_path / "two" / "metrics.csv")
+    one = read_rows(train(network, output=tmp_path / "one", settings=TrainSettings(threads=1)).path / "metrics.csv")
     assert len(one) == len(two) == 1
     assert one[0] == pytest.approx(two[0], rel=1e-9)
 
@@ -68,16 +63,12 @@ LAUNCHER = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--np
     ],
 )
 def test_an_error_that_all_have_is_reported_once(tmp_path: Path, arguments: tuple[str, ...], words: str) -> None:
-    spec = str(small_spec(tmp_path))
-    done = subprocess.run(
-        [*LAUNCHER, "-m", "nin_spec", "train", spec, "-o", str(tmp_path / "run"), *arguments],
-        capture_output=True,
-        text=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        check=False,
-    )
-    assert done.returncode != 0
-    assert len([line for line in done.stderr.splitlines() if words in line]) == 1, done.stderr
+    command = ("train", str(small_spec(tmp_path)), "-o", str(tmp_path / "run"), *arguments)
+    port = free_port()
+    with together(tmp_path, [command, command], announced(0, 2, port), announced(1, 2, port)) as processes:
+        said = "".join(process.communicate(300)[1] for process in processes)
+        assert all(process.returncode for process in processes)
+    assert len([line for line in said.splitlines() if words in line]) == 1, said
     assert not (tmp_path / "run").exists()
 
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from ranks import finished, together
+from ranks import launched
 from small_parts import small_network
 
 import nin_spec
@@ -44,8 +44,7 @@ def test_a_restarted_gang_comes_to_the_same_bytes(tmp_path: Path) -> None:
     quick = ("--checkpoint-minutes", "0.01")
     killed = (*TORCHRUN, "--max-restarts", "1", *script, *quick)
     whole = (*TORCHRUN, *(word if word != "kill" else "leave" for word in script), *quick)
-    with together(tmp_path, [killed, whole], {}, {}) as processes:
-        said, _ = finished(processes)
+    said, _ = launched(tmp_path, [killed, whole])
     assert "process 1 of 2" in said
     assert [path.name for path in (tmp_path / "0" / "runs").iterdir()] == ["small"]
     for name in ("metrics.csv", "last.safetensors"):

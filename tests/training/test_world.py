@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ranks import NIN_SPEC, announced, finished, free_port, together
+from ranks import announced, finished, free_port, together
 from small_parts import small_network
 
 from nin_spec.diagnostics import DataError, TrainingError
@@ -53,7 +53,7 @@ def test_slurms_tasks_without_a_shared_folder_train_as_one(tmp_path: Path) -> No
     network = small_network("batch", 0.3, "dtype=float64")
     begun = train(network, output=Path("0/runs/x"), settings=ONE, stop=lambda: next(left, None) is None)
     assert begun.record.status == "interrupted"
-    command, port = (*NIN_SPEC, "train", "runs/x", "--resume", "--peer-timeout", "0"), free_port()
+    command, port = ("train", "runs/x", "--resume", "--peer-timeout", "0"), free_port()
     with together(tmp_path, [command, command], slurm(0, 2, port), slurm(1, 2, port)) as processes:
         leader, follower = finished(processes)
     assert "accuracy" in leader
@@ -151,8 +151,8 @@ def test_a_process_group_that_exists_is_joined_and_left_as_it_was(tmp_path: Path
     spec = tmp_path / "spec.yaml"
     spec.write_text(small_network("batch", 0.3, "dtype=float64").spec.text)
     port, other = free_port(), str(free_port())
-    commands = [(sys.executable, "-c", EXISTING, str(spec), other, rank) for rank in "01"]
-    with together(tmp_path, commands, announced(0, 2, port), announced(1, 2, port)) as processes:
+    commands = [(str(spec), other, rank) for rank in "01"]
+    with together(tmp_path, commands, announced(0, 2, port), announced(1, 2, port), script=EXISTING) as processes:
         for said in finished(processes):
             assert "sum 2 finished True" in said
             if sys.platform == "linux":

@@ -47,6 +47,19 @@ def answers(data: bytes) -> Iterator[Answer]:
         data = data[length:]
 
 
+def first(port: int, data: bytes) -> Answer:
+    """The first answer to bytes, once it is whole; the connection may stay open behind it."""
+    with socket.create_connection(("127.0.0.1", port), timeout=30) as connection:
+        connection.sendall(data)
+        found = b""
+        while True:
+            found += (chunk := connection.recv(1 << 16))
+            for answer in answers(found):
+                if len(answer[2]) == int(answer[1].get("content-length", 0)):
+                    return answer
+            assert chunk, found
+
+
 def check_good(server: Process) -> None:
     """A good request is answered as ever."""
     status, _, answer = ask(server.port, "POST", INFER, BODY, EXTRA)
@@ -87,7 +100,7 @@ def test_odd_requests_are_answered_in_json(server: Process, head: str, status: i
     """What RFC 9112 forbids is refused, and what it allows is answered."""
     data = head.format(path=INFER).replace("|", "\r\n").encode("latin-1")
     data += b"\r\n\r\n" if "||" in head or "Host" in head else b"\r\nHost: localhost\r\n\r\n"
-    ((found, headers, body), *_) = answers(raw(server.port, data, wait=1))
+    found, headers, body = first(server.port, data)
     assert found == status
     assert headers["content-type"] == "application/json"
     assert json.loads(body)

@@ -169,6 +169,7 @@ def test_calls_that_say_nothing_stand_in_no_probes_way() -> None:
             inputs=[{"parameters": {str(k): pb.InferParameter() for k in range(40_000)}}]
         ).SerializeToString(),
     ],
+    ids=["inputs", "raw contents", "behind a group", "before a field that is cut off", "contents", "parameters"],
 )
 def test_a_message_of_countless_fields_is_refused_before_it_is_read(data: bytes) -> None:
     """Two bytes each, and up to a hundred in memory."""
