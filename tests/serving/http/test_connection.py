@@ -75,7 +75,7 @@ def test_who_leaves_is_not_run_however_much_was_sent(server: Process) -> None:
 
 def test_two_hundred_at_once_leave_nothing_behind(tmp_path: Path) -> None:
     """Sixty stop in the head, sixty in the body; sixty have sent all and leave, and twenty read none of megabytes."""
-    path = model_file(tmp_path, shape=("N", 3, 3, 3), classes=8_000)
+    path = model_file(tmp_path, shape=("N", 3, 3, 3), classes=20_000)
     x = np.random.default_rng(5).normal(size=(16, 3, 3, 3)).astype(np.float32)
     body = json.dumps(json_request(x)).encode()
     whole = post("/v2/models/small/infer", body)
