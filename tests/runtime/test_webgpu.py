@@ -65,9 +65,20 @@ def others() -> list[dict[str, Any]]:
 WORDS = [spec_with(key, value) for key in KEYS for value in spellings(key)]
 
 
-def test_every_op_and_every_attribute() -> None:
+def extremes(key: str) -> list[Any]:
+    """Each kind under a key in as few keys as it needs, and with all of them set to something unusual."""
+    every = [(str(value["kind"] if isinstance(value, dict) else value), value) for value in spellings(key)]
+    least, fullest = dict(reversed(every)), dict(every)
+    return [*least.values(), *(value for kind, value in fullest.items() if value != least[kind])]
+
+
+EXTREMES = [spec_with(key, value) for key in KEYS for value in extremes(key)]
+
+
+@pytest.mark.parametrize("words", [EXTREMES, pytest.param(WORDS, marks=pytest.mark.long)], ids=["extremes", "all"])
+def test_every_op_and_every_attribute(words: list[dict[str, Any]]) -> None:
     """A batch of 2 of each, every node on the device: none is refused, none is wrong."""
-    specs = [*WORDS, *others()]
+    specs = [*words, *others()]
     answers = ask([{"spec": spec, "batch": 2} for spec in specs])
     wrong = [(s["blocks"], told) for s, told in zip(specs, answers, strict=True) if told.get("difference", 1) > 1e-5]
     assert wrong == []

@@ -24,7 +24,7 @@ from nin_spec.training.reporter import Pace, Row, Silent
 from nin_spec.training.settings import TrainSettings
 from nin_spec.weights import save
 
-EPOCHS = "train.epochs=6"
+EPOCHS = "train.epochs=4"
 ONE = TrainSettings(threads=1, checkpoint_minutes=0.001)
 RESULTS = ("last.safetensors", "best.safetensors", "metrics.csv")
 
