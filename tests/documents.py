@@ -252,8 +252,7 @@ def run(command: str, folder: Path, code: int = 0, *, shown: bool = False) -> st
     name, *arguments = shlex.split(script)
     files = [word for given in arguments for word in ([given] if f"'{given}'" in script else _expanded(given, folder))]
     if shown:
-        assert name == "nin-spec", "what other programs print is not shown"
-        ended, printed = _on_terminal(files, folder)
+        ended, printed = _on_terminal(name, files, folder)
     else:
         done = _ran(name, files, folder)
         ended, printed = done.returncode, done.stdout + done.stderr
@@ -320,7 +319,7 @@ def _pattern(shown: str) -> str:
     return re.escape(lines).replace(re.escape("..."), ".*?")
 
 
-def _on_terminal(arguments: list[str], folder: Path) -> tuple[int, str]:
+def _on_terminal(name: str, arguments: list[str], folder: Path) -> tuple[int, str]:
     """The exit code of a command, and what it printed, standard error last."""
     import fcntl
     import pty
@@ -331,16 +330,18 @@ def _on_terminal(arguments: list[str], folder: Path) -> tuple[int, str]:
     fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack("HHHH", 24, COLUMNS, 0, 0))
     env = {name: value for name, value in os.environ.items() if name not in {"COLUMNS", "LINES"}} | {"NO_COLOR": "1"}
     with tempfile.TemporaryFile() as errors:
-        process = warm.start(arguments, folder, follower, errors.fileno(), env=env)
+        if name == "nin-spec":
+            wait = warm.Waiting(warm.start(arguments, folder, follower, errors.fileno(), env=env)).wait
+        else:
+            call = [name, *arguments]
+            wait = subprocess.Popen(call, cwd=folder, env=env, stdout=follower, stderr=errors).wait
         os.close(follower)
         found = b""
         with suppress(OSError):  # Linux: the other end is closed
             while part := os.read(leader, 1 << 16):
                 found += part
         os.close(leader)
-        process.join()
-        code = process.exitcode
-        assert code is not None
+        code = wait()
         errors.seek(0)
         printed = (found + errors.read()).decode()
     return code, "\n".join(line.rstrip() for line in printed.replace("\r\n", "\n").splitlines()).strip()

@@ -62,15 +62,33 @@ def run(
     """The same, waited for, with all that it printed."""
     with TemporaryFile() as out, TemporaryFile() as err:
         variables = os.environ if env is None else env
-        process = start(arguments, folder, out.fileno(), err.fileno(), env=variables, script=script)
-        process.join()
-        assert process.exitcode is not None
+        code = Waiting(start(arguments, folder, out.fileno(), err.fileno(), env=variables, script=script)).wait()
         for file in (out, err):
             file.seek(0)
-        return CompletedProcess([*arguments], process.exitcode, out.read().decode(), err.read().decode())
+        return CompletedProcess([*arguments], code, out.read().decode(), err.read().decode())
 
 
-class Running:
+class Waiting:
+    """A process of `multiprocessing` that ends as one of `subprocess` does."""
+
+    def __init__(self, process: ForkServerProcess) -> None:
+        self._process = process
+        self.pid: int = process.pid or 0
+
+    @property
+    def returncode(self) -> int | None:
+        """None as long as it runs, negative for a signal."""
+        return self._process.exitcode
+
+    def wait(self, timeout: float | None = None) -> int:
+        """The exit code. Raises TimeoutExpired."""
+        self._process.join(timeout)
+        if (code := self.returncode) is None:
+            raise TimeoutExpired(str(self.pid), timeout or 0)
+        return code
+
+
+class Running(Waiting):
     """A command that goes on, as `subprocess.Popen` has it: its output is a pipe of text."""
 
     def __init__(
@@ -86,15 +104,9 @@ class Running:
         reading, writing = os.pipe()
         self._errors = TemporaryFile()  # noqa: SIM115 closed by communicate
         err = writing if merged else self._errors.fileno()
-        self._process = start(arguments, folder, writing, err, env=env, script=script)
+        super().__init__(start(arguments, folder, writing, err, env=env, script=script))
         os.close(writing)
         self.stdout = open(reading, encoding="utf-8")  # noqa: SIM115, PTH123 closed by communicate
-        self.pid: int = self._process.pid or 0
-
-    @property
-    def returncode(self) -> int | None:
-        """None as long as it runs, negative for a signal."""
-        return self._process.exitcode
 
     def send_signal(self, number: int) -> None:
         """Nothing where it has ended."""
@@ -104,13 +116,6 @@ class Running:
     def kill(self) -> None:
         """Send SIGKILL."""
         self.send_signal(signal.SIGKILL)
-
-    def wait(self, timeout: float | None = None) -> int:
-        """The exit code. Raises TimeoutExpired."""
-        self._process.join(timeout)
-        if (code := self.returncode) is None:
-            raise TimeoutExpired(str(self.pid), timeout or 0)
-        return code
 
     def communicate(self, timeout: float | None = None) -> tuple[str, str]:
         """What it has printed and not been asked for, when it has ended. Raises TimeoutExpired."""

@@ -185,8 +185,8 @@ def test_a_files_peers_compute_what_the_file_does(nin_spec: Run) -> None:
     tests/bench/test_runners.py has other files.
     """
     model = library.compile("small.yaml", ["defaults.norm=batch"]).initialise(1)
-    options = {"outputs": "probabilities", "without": "fold_batch_norm"}
-    library.export(model, "onnx", "file with a blank.onnx", parity=False, **options)
+    given: dict[str, Any] = {"outputs": "probabilities", "without": "fold_batch_norm"}
+    library.export(model, "onnx", "file with a blank.onnx", parity=False, **given)
     against = ("--against", "torch, file with a blank.onnx")
     done = nin_spec("bench", "file with a blank.onnx", *QUICK, *against, "--format", "json")
     assert done.code == 0, done.out + done.err
