@@ -36,7 +36,7 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE") or ("ci" if os.enviro
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The run folder of the one training that the README and the guides share."""
-    from documents import EPOCHS, TRAINED, run
+    from documents import TRAINED, run
     from filelock import FileLock
 
     base = tmp_path_factory.getbasetemp()
@@ -44,6 +44,5 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder.mkdir(exist_ok=True)
     with FileLock(folder / "lock"):
         if not (folder / "runs" / "digits").exists():
-            # Threads would wait for those of other workers.
-            run(f"{TRAINED} --set train.epochs={EPOCHS} --threads 1", folder)
+            run(f"{TRAINED} --threads 1", folder)  # threads would wait for those of other workers
     return folder / "runs" / "digits"

@@ -6,7 +6,8 @@
     sh               commands that need more than one machine, or the network: their options must exist
 
 Any other block is an error. A server of the document listens on ports of ours, and the commands after it find it there.
-Commands run in copies of a process that has loaded PyTorch, and no training is longer than EPOCHS.
+Commands run in copies of a process that has loaded PyTorch. One training, which documents share, is run whole; any
+other is cut to EPOCHS.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ ROOT = Path(__file__).resolve().parent.parent
 COLUMNS = 72
 """Of the terminal that shown output is printed on."""
 TRAINED = "nin-spec train nin_digits -o runs/digits"
-"""The one training that documents share: it is run once, for EPOCHS, and copied to where a document runs it."""
+"""The one training that documents share: it is run once, and copied to where a document runs it."""
 EPOCHS = 6
 """What a longer training of a document is cut to: enough for the digits to be told apart."""
 
