@@ -119,10 +119,10 @@ class Running(Waiting):
 
     def communicate(self, timeout: float | None = None) -> tuple[str, str]:
         """What it has printed and not been asked for, when it has ended. Raises TimeoutExpired."""
-        if self.stdout.closed:
+        if self._errors.closed:
             return "", ""
         found: list[str] = []
-        reader = Thread(target=lambda: found.append(self.stdout.read()), daemon=True)
+        reader = Thread(target=lambda: found.append("" if self.stdout.closed else self.stdout.read()), daemon=True)
         reader.start()
         self.wait(timeout)
         reader.join()

@@ -260,6 +260,6 @@ def test_training_continues_when_nobody_reads_it(small: Path, lines: int) -> Non
     process = warm.Running(command, small, env=os.environ)
     with process.stdout as pipe:
         read = [pipe.readline() for _ in range(lines)]
-    process.wait(300)
+    process.communicate(300)
     assert [line[:5] for line in read] == ["epoch"] * lines
     assert json.loads(Path("run/run.json").read_text())["status"] == "finished"
