@@ -126,7 +126,8 @@ class Running(Waiting):
         reader.start()
         self.wait(timeout)
         reader.join()
-        with self.stdout, self._errors as errors:
+        self.stdout.close()
+        with self._errors as errors:
             errors.seek(0)
             return found[0], errors.read().decode()
 
