@@ -157,3 +157,11 @@ echo "${COMPREPLY[@]}"
     environment = {**os.environ, "PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}"}
     done = subprocess.run([BASH, "-c", script], env=environment, capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["nin_digits"], done.stderr
+
+
+def test_a_sweep_file_or_folder() -> None:
+    """Those nearby."""
+    Path("pets.sweep.yaml").touch()
+    Path("sweeps/pets").mkdir(parents=True)
+    Path("sweeps/pets/sweep.json").touch()
+    assert words("sweep") == {"pets.sweep.yaml", str(Path("sweeps/pets"))}
