@@ -42,8 +42,8 @@ In the order in which a spec is processed:
 
 Everywhere: diagnostics.py says what is wrong and where, files.py writes whole files, seals.py tells which files still
 are what nin-spec wrote, extras.py asks for packages that an extra brings, children.py starts Python processes,
-processes.py asks those that work for a command, printing.py aligns columns, rendering.py fills in templates,
-wire_format.py reads Protocol Buffers, option_values.py lists in options.
+processes.py asks those that work for a command, printing.py aligns columns, latex.py escapes text for LaTeX,
+rendering.py fills in templates, wire_format.py reads Protocol Buffers, option_values.py lists in options.
 
     >>> import nin_spec
     >>> network = nin_spec.compile("nin_cifar")

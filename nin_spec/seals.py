@@ -30,6 +30,8 @@ class Kind(StrEnum):
     TRITON = "triton"
     KSERVE = "kserve"
     SVG = "svg"
+    PDF = "pdf"
+    TIKZ = "tikz"
     MERMAID = "mermaid"
     DOT = "dot"
     REPORT = "report"
@@ -155,6 +157,8 @@ _ENDINGS: dict[str, Callable[[bytes], bytes]] = {
     Kind.TRITON: _comment("# "),
     Kind.KSERVE: _comment("# "),
     Kind.SVG: _comment("<!-- ", " -->"),
+    Kind.PDF: _comment("% "),
+    Kind.TIKZ: _comment("% "),
     Kind.MERMAID: _comment("%% "),
     Kind.DOT: _comment("// "),
     Kind.REPORT: _comment("<!-- ", " -->"),

@@ -15,7 +15,7 @@ FLOORS = (
     ("rendering",),
     ("notebook",),
     ("children", "diagnostics", "foreign", "guide", "interrupts", "seals", "wire_format"),
-    ("extras", "files", "named", "option_values", "printing", "processes"),
+    ("extras", "files", "latex", "named", "option_values", "printing", "processes"),
     ("ir", "language"),
     ("analysis", "model", "provider_gaps", "recipe_names", "revisions", "schemes", "torch_layers", "words"),
     ("diagrams", "lower", "passes", "pictures", "torch_module"),

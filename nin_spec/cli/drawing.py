@@ -17,7 +17,16 @@ if TYPE_CHECKING:
     from nin_spec.network import Network
     from nin_spec.training.folder import Run
 
-_SUFFIX = {Kind.SVG: ".svg", Kind.MERMAID: ".mmd", Kind.DOT: ".dot"}
+
+SUFFIXES = {
+    Kind.SVG: ".svg",
+    Kind.PDF: ".pdf",
+    Kind.PNG: ".png",
+    Kind.TIKZ: ".tex",
+    Kind.MERMAID: ".mmd",
+    Kind.DOT: ".dot",
+}
+"""The forms of a diagram, by their kind of file, with the suffix of each one's file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,21 +40,41 @@ class Drawings:
     @property
     def asked(self) -> bool:
         """Whether anything is drawn."""
-        return self.diagram is not None or self.report is not None
+        return self.form is not None or self.report is not None
+
+    @property
+    def form(self) -> Kind | None:
+        """The form of the diagram: --diagram, or the suffix of -o. None if no diagram is drawn."""
+        if self.diagram is not None:
+            return Kind(self.diagram)
+        return self._by_suffix()
+
+    def _by_suffix(self) -> Kind | None:
+        """The form whose files have the suffix of -o, in capitals or not; None if there is none."""
+        suffix = None if self.output is None else Path(self.output).suffix.lower()
+        return next((kind for kind, known in SUFFIXES.items() if known == suffix), None)
 
     def check(self, paths: Mapping[str, str]) -> None:
-        """Refuse -o where no diagram is asked for: most who write it mean an export's own file. Raises UsageError."""
-        if self.output is None or self.diagram is not None:
+        """Refuse -o where it names no form of diagram, or another than --diagram. Raises UsageError."""
+        if self.output is None:
             return
-        why = "-o is the file of --diagram, which is missing"
-        more = f"; for the file of --{next(iter(paths))}, pass --{next(iter(paths))} {self.output}" if paths else ""
-        raise click.UsageError(f"{why}{more}")
+        if self.form is None:  # most who write it mean an export's own file
+            why = "-o is the file of --diagram, which is missing"
+            more = f"; for the file of --{next(iter(paths))}, pass --{next(iter(paths))} {self.output}" if paths else ""
+            raise click.UsageError(f"{why}{more}")
+        suffix = self._by_suffix()
+        if suffix not in {None, self.form}:
+            right = Path(self.output).with_suffix(SUFFIXES[self.form])
+            why = f"--diagram {self.form} does not write {self.output}, whose suffix is that of {suffix}"
+            raise click.UsageError(f"{why}: pass --diagram {suffix}, or -o {right}")
 
 
 def drawing_options(function: Callable[..., Any]) -> Callable[..., Any]:
     """--diagram, -o and --report."""
     diagram = click.option(
-        "--diagram", type=click.Choice([kind.value for kind in _SUFFIX]), help="Draw the network; an SVG is to scale."
+        "--diagram",
+        type=click.Choice([kind.value for kind in SUFFIXES]),
+        help="Draw the network: to scale, or for mermaid and dot as a chain.  [default: by the suffix of -o]",
     )
     output = click.option(
         "-o", "--output", metavar="FILE", type=FILE, help="File for the diagram.  [default: NAME.svg, ...]"
@@ -65,15 +94,14 @@ def drawn(subject: Network | Run, drawings: Drawings) -> dict[Path, bytes]:
     """The bytes of each file that is drawn; empty if none was requested. Raises TrainingError."""
     if not drawings.asked:
         return {}
+    from nin_spec.diagrams.forms import drawn as diagram
     from nin_spec.opened import network_of, run_of
 
     network = network_of(subject)
     name = network.graph.name
     files: dict[Path, bytes] = {}
-    if drawings.diagram is not None:
-        kind = Kind(drawings.diagram)
-        path = Path(drawings.output or f"{name}{_SUFFIX[kind]}")
-        files[path] = sealed(_diagram(network, kind).encode(), kind)
+    if (form := drawings.form) is not None:
+        files[Path(drawings.output or f"{name}{SUFFIXES[form]}")] = diagram(network, form)
     if drawings.report is not None:
         from nin_spec.report import html
 
@@ -82,10 +110,3 @@ def drawn(subject: Network | Run, drawings: Drawings) -> dict[Path, bytes]:
             raise click.UsageError(f"the diagram and the report can't both be {path}")
         files[path] = sealed(html(network, run_of(subject)), Kind.REPORT)
     return files
-
-
-def _diagram(network: Network, kind: Kind) -> str:
-    from nin_spec.diagrams import dot, mermaid, svg
-
-    drawers: dict[Kind, Callable[[Network], str]] = {Kind.SVG: svg, Kind.MERMAID: mermaid, Kind.DOT: dot}
-    return drawers[kind](network)

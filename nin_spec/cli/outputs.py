@@ -76,7 +76,7 @@ def require_sole(outputs: Collection[Path]) -> None:
 Content = Kind | bytes | None
 """What a file will hold: its bytes; its kind alone, while they are still to be made; None for a kind without a seal."""
 
-_TEXT = {*Kind} - {Kind.ONNX, Kind.WEIGHTS, Kind.PNG}
+_TEXT = {*Kind} - {Kind.ONNX, Kind.WEIGHTS, Kind.PNG, Kind.PDF}
 
 
 def protect(outputs: Mapping[Path, Content], inputs: Iterable[str | None], *, force: bool) -> None:

@@ -9,7 +9,7 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from nin_spec.diagrams.drawing import escaped, number
+from nin_spec.diagrams.as_svg import escaped, number
 
 if TYPE_CHECKING:
     from nin_spec.ir.types import Pair

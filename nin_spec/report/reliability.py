@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from nin_spec.diagrams.drawing import number
+from nin_spec.diagrams.as_svg import number
 from nin_spec.report.pieces import open_svg, steps
 
 if TYPE_CHECKING:

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from nin_spec.cli import execute
-from nin_spec.diagrams import dot, mermaid, svg
+from nin_spec.diagrams import dot, mermaid, svg, tikz
 from nin_spec.network import compile as compile_network
-from nin_spec.seals import Kind, sealed
+from nin_spec.seals import Kind, kind_of, sealed
 
 
 @pytest.fixture(autouse=True)
@@ -22,18 +22,35 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("form", "name"), [("svg", "nin_mnist.svg"), ("mermaid", "nin_mnist.mmd"), ("dot", "nin_mnist.dot")]
+    ("form", "name"),
+    [
+        ("svg", "nin_mnist.svg"),
+        ("tikz", "nin_mnist.tex"),
+        ("mermaid", "nin_mnist.mmd"),
+        ("dot", "nin_mnist.dot"),
+    ],
 )
 def test_a_diagram(form: str, name: str, capsys: pytest.CaptureFixture[str]) -> None:
     """Under the spec's own name or the one given, and written again over its own."""
     command = ["export", "nin_mnist", "--diagram", form]
-    text = {"svg": svg, "mermaid": mermaid, "dot": dot}[form](compile_network("nin_mnist"))
+    text = {"svg": svg, "tikz": tikz, "mermaid": mermaid, "dot": dot}[form](compile_network("nin_mnist"))
     text = sealed(text.encode(), Kind(form)).decode()
     assert execute(command) == 0
     assert capsys.readouterr().out == f"wrote {name} ({len(text.encode()):,} bytes)\n"
     assert execute(command) == 0
     assert execute([*command, "-o", "other"]) == 0
     assert Path(name).read_text() == Path("other").read_text() == text
+
+
+@pytest.mark.parametrize(
+    ("name", "form"),
+    [("a.svg", Kind.SVG), ("a.SVG", Kind.SVG), ("a.tex", Kind.TIKZ), ("a.mmd", Kind.MERMAID), ("a.dot", Kind.DOT)],
+)
+def test_the_suffix_decides(name: str, form: Kind) -> None:
+    """Where --diagram is not set, and beside one that agrees."""
+    assert execute(["export", "nin_mnist", "-o", name]) == 0
+    assert kind_of(Path(name)) is form
+    assert execute(["export", "nin_mnist", "-o", name, "--diagram", form.value]) == 0
 
 
 def test_all_at_once() -> None:
@@ -54,7 +71,9 @@ def test_overrides_are_drawn() -> None:
 @pytest.mark.parametrize(
     ("options", "why"),
     [
-        (["--diagram", "png"], "'png' is not one of"),
+        (["--diagram", "jpeg"], "'jpeg' is not one of"),
+        (["--diagram", "svg", "-o", "a.png"], "does not write a.png, whose suffix is that of png: pass --diagram png"),
+        (["--diagram", "pdf", "-o", "a.svg"], "or -o a.pdf"),
         (["--source", "-o", "x"], "which is missing; for the file of --source, pass --source x"),
         (["--onnx", "-o", "x.onnx"], "pass --onnx x.onnx"),
         (["--report", "-o", "x"], "-o is the file of --diagram, which is missing"),

@@ -16,9 +16,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import nin_spec
-from nin_spec.diagrams import dot, mermaid, svg
+from nin_spec.diagrams import dot, mermaid, svg, tikz
+from nin_spec.diagrams.as_svg import escaped
 from nin_spec.diagrams.columns import THIN, groups_of, times
-from nin_spec.diagrams.drawing import escaped
 from nin_spec.diagrams.layout import rows_of, scale_of
 from nin_spec.language.load import load, loads
 from nin_spec.named import shipped_names
@@ -56,10 +56,10 @@ def tiny() -> Network:
     return compile_network(loads(TINY))
 
 
-@pytest.mark.parametrize("form", ["svg", "mermaid", "dot"])
+@pytest.mark.parametrize("form", ["svg", "tikz", "mermaid", "dot"])
 def test_a_small_network_drawn(form: str) -> None:
     """Each form of a network with every family, to be reviewed."""
-    text = {"svg": svg, "mermaid": mermaid, "dot": dot}[form](tiny())
+    text = {"svg": svg, "tikz": tikz, "mermaid": mermaid, "dot": dot}[form](tiny())
     assert_golden(text, HERE / "goldens" / f"tiny.{form}")
 
 

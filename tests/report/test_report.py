@@ -392,7 +392,7 @@ def test_in_a_browser(subject: str, scheme: str, run: Path, browser: Any, tmp_pa
         assert told == []
         assert page.evaluate("document.documentElement.scrollWidth") == width
         ground = page.evaluate("getComputedStyle(document.body).backgroundColor")
-        drawn = page.evaluate("getComputedStyle(document.querySelector('.nin-diagram .ground')).fill")
+        drawn = page.evaluate("getComputedStyle(document.querySelector('.nin-diagram .f-ground')).fill")
         assert ground == drawn == ("rgb(17, 22, 29)" if scheme == "dark" else "rgb(255, 255, 255)")
         page.close()
 
