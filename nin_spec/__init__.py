@@ -10,6 +10,7 @@ In the order in which a spec is processed:
     network.py       all of that: a compiled spec
     analysis/        the shape table, and its printed forms
     difference.py    two networks side by side
+    citing.py        what to cite for a network
     revisions.py     a spec at a git revision
     lint/            rules for what is legal but probably unintended
     weights/         initialisation (schemes.py), safetensors, adoption of foreign state dicts

@@ -21,7 +21,7 @@ FLOORS = (
     ("diagrams", "lower", "passes", "pictures", "torch_module"),
     ("data", "exporter", "weights"),
     ("exporters", "network", "runtime"),
-    ("difference", "lint"),
+    ("citing", "difference", "lint"),
     ("studio", "training"),
     ("evaluation", "opened"),
     ("bench", "explanation", "precision", "serving"),

@@ -16,6 +16,8 @@ import pytest
 import yaml
 
 import nin_spec
+from nin_spec.citing import PAPER, references
+from nin_spec.language.load import load
 
 ROOT = Path(__file__).resolve().parent.parent
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
@@ -181,6 +183,23 @@ def test_the_citation_says_what_the_project_says() -> None:
     assert [author["name"] for author in citation["authors"]] == re.findall(
         r"\(c\) \d+ (.+)", (ROOT / "LICENSE").read_text()
     )
+
+
+def test_what_cite_prints_is_the_citation() -> None:
+    """The paper and nin-spec, with the titles, authors and addresses of CITATION.cff."""
+    citation = read("CITATION.cff")
+    *_, software = references(load("nin_cifar"))
+    plain = {name: re.sub("[{}]", "", value) for name, value in software.fields.items()}
+    assert plain["title"] == f"{citation['title']}: {citation['abstract']}".removesuffix(".")
+    assert plain["author"] == citation["authors"][0]["name"]
+    assert f"{citation['license']} licence" in plain["note"]
+    (paper,) = citation["references"]
+    assert re.sub("[{}]", "", PAPER.fields["title"]) == paper["title"]
+    names = [f"{author['family-names']}, {author['given-names']}" for author in paper["authors"]]
+    assert PAPER.fields["author"] == " and ".join(names)
+    assert PAPER.fields["url"] == paper["url"]
+    assert f"arXiv:{PAPER.fields['eprint']}" == paper["identifiers"][0]["value"]
+    assert PAPER.fields["year"] == str(paper["year"])
 
 
 # ------------------------------------------------------------------ CONTRIBUTING

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 @click.command("build", cls=Command)
 @spec_options
-@format_option("table", "json", "csv", "markdown")
+@format_option("table", "json", "csv", "markdown", "latex")
 @click.option("--by", type=click.Choice(["layer", "stage"]), default="layer", help="One row per layer, or per block.")
 @click.option(
     "-o",
@@ -64,6 +64,7 @@ def build_command(
       nin-spec build nin_cifar
       nin-spec build my.yaml --input 3x64x64 --set blocks.0.kernel=7
       nin-spec build nin_cifar --format json
+      nin-spec build nin_cifar --by stage --format latex > table.tex
       nin-spec build nin_cifar -o weights.safetensors --seed 1
       nin-spec build my.yaml --weights checkpoint.pt -o ours.safetensors
     """
@@ -84,7 +85,7 @@ def build_command(
 
 
 def show(table: ShapeTable, form: str) -> None:
-    """Print a shape table in one of the four forms."""
+    """Print a shape table in one of the five forms."""
     from nin_spec.analysis import tables
 
     if form == "json":
@@ -93,6 +94,10 @@ def show(table: ShapeTable, form: str) -> None:
         click.echo(tables.table_csv(table), nl=False)
     elif form == "markdown":
         click.echo(tables.table_markdown(table), nl=False)
+    elif form == "latex":
+        from nin_spec.analysis.latex_table import table_latex
+
+        click.echo(table_latex(table), nl=False)
     else:
         click.echo(tables.table_text(table, terminal_width()))
 

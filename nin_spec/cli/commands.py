@@ -12,6 +12,7 @@ GROUPS: dict[str, dict[str, tuple[str, str]]] = {
         "check": ("nin_spec.cli.check", "Report errors in specs, and what is legal but probably unintended."),
         "show": ("nin_spec.cli.show", "Print a spec in canonical form, with the origin of each value."),
         "diff": ("nin_spec.cli.diff", "Show how two networks, or two runs, differ."),
+        "cite": ("nin_spec.cli.cite", "Print what to cite for a network, as BibTeX."),
         "import": ("nin_spec.cli.importing", "Convert a network of another tool into a spec, with proof."),
     },
     "Train": {
@@ -45,6 +46,7 @@ TOPICS = {
     "check": "lint",
     "show": "language",
     "diff": "language",
+    "cite": "export",
     "schema": "language",
     "import": "import",
     "train": "training",

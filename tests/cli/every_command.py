@@ -34,6 +34,7 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "show": ("tiny.yaml",),
     "list": (),
     "schema": (),
+    "cite": ("tiny.yaml",),
     "export": ("tiny.yaml", "--onnx", "--source", "--triton", "--force"),
     "import": ("tiny.onnx", "-o", "imported.yaml", "--force"),
     "train": ("nin_digits", "--limit", "256", "--set", "train.epochs=1", *VALIDATED, "-o", "runs/a", *QUICK),

@@ -24,7 +24,7 @@ pytestmark = pytest.mark.usefixtures("folder")
 
 @pytest.mark.floors
 @pytest.mark.parametrize("by", ["layer", "stage"])
-@pytest.mark.parametrize("form", ["table", "json", "csv", "markdown"])
+@pytest.mark.parametrize("form", ["table", "json", "csv", "markdown", "latex"])
 def test_build_prints_the_table(form: str, by: str, nin_spec: Run) -> None:
     """The table is the golden one."""
     done = nin_spec("build", "tiny.yaml", "--format", form, "--by", by)
@@ -40,6 +40,23 @@ def test_the_forms_agree(nin_spec: Run) -> None:
     assert [layer["name"] for layer in layers] == [row["name"] for row in rows]
     assert [str(layer["macs"]) for layer in layers] == [row["macs"] for row in rows]
     assert [line.split(" | ")[0].strip("| ") for line in markdown[2 : 2 + len(rows)]] == [row["name"] for row in rows]
+
+
+def test_latex_has_the_numbers_of_json(nin_spec: Run) -> None:
+    """A row for each layer, as many cells in each, and the totals."""
+    table = json.loads(nin_spec("build", "nin_cifar", "--format", "json").out)
+    lines = nin_spec("build", "nin_cifar", "--format", "latex").out.splitlines()
+    rows = [[cell.strip() for cell in line.removesuffix(r"\\").split(" &")] for line in lines if line.endswith(r"\\")]
+    assert {len(row) for row in rows} == {7}
+    layers, total = rows[1:-1], rows[-1]
+    assert [row[0] for row in layers] == [layer["name"].replace("_", r"\_") for layer in table["layers"]]
+    assert [row[3].replace(r"$\times$", "x") for row in layers] == [
+        "x".join(map(str, layer["output_shape"])) for layer in table["layers"]
+    ]
+    for column, key in ((4, "parameters"), (5, "macs")):
+        counts = [int(row[column].replace(",", "") or 0) for row in layers]
+        assert counts == [layer[key] for layer in table["layers"]]
+        assert int(total[column].replace(",", "")) == table["totals"][key]
 
 
 def test_set_changes_the_network(nin_spec: Run) -> None:
