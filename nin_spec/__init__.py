@@ -24,6 +24,7 @@ In the order in which a spec is processed:
     opened.py        what that opens to: a network, a run, a model
     importers/       networks of other tools -> specs, with proof
     data/            data sets: read, checked, split, fetched
+    starting.py      a first spec for a folder of pictures
     pictures.py      preprocessing of pictures, the same in training and serving
     training/        runs a recipe, into a run folder
     evaluation/      accuracy, through torch and onnxruntime

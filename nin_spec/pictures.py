@@ -188,6 +188,12 @@ def read_header(path: Path | IO[bytes]) -> tuple[int, int]:
         return picture.size
 
 
+def is_gray(path: Path | IO[bytes]) -> bool:
+    """Whether a picture's header states that it has no colours. Raises what Pillow raises; thread-safe."""
+    with _quiet, Image.open(path, formats=FORMATS) as picture:
+        return picture.mode in {"1", "L", "LA", "I", "I;16", "F"}
+
+
 # ------------------------------------------------------------------ the frame
 
 

@@ -58,7 +58,7 @@ def test_a_spec_has_the_sources_of_those_that_it_was_made_from(tmp_path: Path) -
 
 def test_a_source_is_text() -> None:
     """Nothing in it is LaTeX; overrides state no source."""
-    (own,) = sources(loads(TINY, ["name=other"]))
+    (own,) = sources(loads(TINY, overrides=["name=other"]))
     assert own.fields["howpublished"] == r"A \& B, github.com/a/b\_c, 50\% of it"
     assert own.fields["url"] == "https://github.com/a/b_c"
 

@@ -20,7 +20,7 @@ FLOORS = (
     ("analysis", "model", "provider_gaps", "recipe_names", "revisions", "schemes", "torch_layers", "words"),
     ("diagrams", "lower", "passes", "pictures", "torch_module"),
     ("data", "exporter", "weights"),
-    ("exporters", "network", "runtime"),
+    ("exporters", "network", "runtime", "starting"),
     ("citing", "difference", "lint"),
     ("studio", "training"),
     ("evaluation", "opened"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 import shutil
@@ -17,6 +18,7 @@ import yaml
 
 import nin_spec
 from nin_spec.citing import PAPER, references
+from nin_spec.cli.init import SUFFIX
 from nin_spec.language.load import load
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -200,6 +202,19 @@ def test_what_cite_prints_is_the_citation() -> None:
     assert PAPER.fields["url"] == paper["url"]
     assert f"arXiv:{PAPER.fields['eprint']}" == paper["identifiers"][0]["value"]
     assert PAPER.fields["year"] == str(paper["year"])
+
+
+# ------------------------------------------------------------------ SchemaStore
+
+
+def test_editors_are_told_of_the_suffix_that_init_writes() -> None:
+    """The entry has the keys that SchemaStore's catalogue asks for, a short description, and our suffix."""
+    entry = json.loads((ROOT / ".github/schemastore/catalog-entry.json").read_text())
+    assert set(entry) == {"name", "description", "fileMatch", "url"}
+    assert entry["name"] == PROJECT["name"]
+    assert "schema" not in entry["description"].lower()
+    assert f"*{SUFFIX}" in entry["fileMatch"]
+    assert entry["url"].startswith("https://www.schemastore.org/")
 
 
 # ------------------------------------------------------------------ CONTRIBUTING

@@ -53,6 +53,8 @@ CONTENT: dict[Kind, bytes] = {
     Kind.TRITON: b'name: "x"\n',
     Kind.KSERVE: b"kind: InferenceService\n",
     Kind.SVG: b'<svg xmlns="http://www.w3.org/2000/svg"></svg>\n',
+    Kind.PDF: b"%PDF-1.5\n%%EOF\n",
+    Kind.TIKZ: b"\\begin{tikzpicture}\n\\end{tikzpicture}\n",
     Kind.MERMAID: b"flowchart LR\n",
     Kind.DOT: b"digraph {\n}\n",
     Kind.REPORT: b"<!doctype html>\n<html></html>\n",

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 GROUPS: dict[str, dict[str, tuple[str, str]]] = {
     "Specify": {
+        "init": ("nin_spec.cli.init", "Write a first spec for a folder of pictures."),
         "list": ("nin_spec.cli.show", "List the shipped networks."),
         "build": ("nin_spec.cli.build", "Compile a spec and print its shape table."),
         "check": ("nin_spec.cli.check", "Report errors in specs, and what is legal but probably unintended."),
@@ -42,6 +43,7 @@ GROUPS: dict[str, dict[str, tuple[str, str]]] = {
 }
 
 TOPICS = {
+    "init": "data",
     "build": "language",
     "check": "lint",
     "show": "language",

@@ -35,6 +35,7 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "list": (),
     "schema": (),
     "cite": ("tiny.yaml",),
+    "init": ("photos",),
     "export": ("tiny.yaml", "--onnx", "--source", "--triton", "--force"),
     "import": ("tiny.onnx", "-o", "imported.yaml", "--force"),
     "train": ("nin_digits", "--limit", "256", "--set", "train.epochs=1", *VALIDATED, "-o", "runs/a", *QUICK),

@@ -38,6 +38,7 @@ FILES: dict[tuple[str, str], tuple[str, list[str]]] = {
     ("export", "to_kserve"): ("s.yaml", ["export", "nin_digits", "--storage-uri", "s3://b/m", "--kserve"]),
     ("export", "output"): ("d.svg", ["export", "nin_digits", "--diagram", "svg", "-o"]),
     ("export", "report"): ("p.html", ["export", "nin_digits", "--report"]),
+    ("init", "output"): ("photos.nin.yaml", ["init", "photos", "-o"]),
     ("import", "output"): ("spec.yaml", ["import", "model.onnx", "-o"]),
     ("import", "weights"): ("w.safetensors", ["import", "model.onnx", "-o", "new.yaml", "--weights"]),
     ("run", "output"): ("scores.npy", ["run", "model.onnx", "x.npy", "-o"]),
@@ -89,6 +90,10 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     folder = tmp_path_factory.mktemp("inputs")
     np.save(folder / "x.npy", np.zeros((1, 8, 8), "f4"))
     Image.linear_gradient("L").save(folder / "x.png")
+    for name in ("a", "b"):
+        (folder / "photos" / name).mkdir(parents=True)
+        for number in range(5):
+            Image.new("L", (8, 8), number).save(folder / "photos" / name / f"{number}.png")
     export = ["export", "nin_digits", "--no-parity", "--onnx"]
     assert execute([*export, str(folder / "model.onnx")]) == 0
     assert execute([*export, str(folder / "maps.onnx"), "--outputs", "scores,maps"]) == 0
@@ -110,7 +115,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, inputs: dict[str, byt
     work = tmp_path / "work"
     work.mkdir()
     for name, data in inputs.items():
-        (work / name).parent.mkdir(exist_ok=True)
+        (work / name).parent.mkdir(parents=True, exist_ok=True)
         (work / name).write_bytes(data)
     monkeypatch.chdir(work)
     (tmp_path / "out").mkdir()

@@ -57,6 +57,10 @@ def trapped(tmp_path: Path) -> Path:
     (folder / "tiny.yaml").write_text(TINY)
     (folder / "pets.sweep.yaml").write_text(SWEEP)
     Image.new("RGB", (16, 12), "teal").save(folder / "picture.png")
+    for name in ("a", "b"):
+        (folder / "photos" / name).mkdir(parents=True)
+        for number in range(5):
+            Image.new("RGB", (16, 12), "teal").save(folder / "photos" / name / f"{number}.png")
     for name in TRAPS:
         (folder / f"{name}.py").write_text(TRAP.format(str(tmp_path / "sprung")))
     return folder
