@@ -42,10 +42,14 @@ def look_at(folder: Path) -> Seen:
     """Read names, headers and a sample of the pictures. Raises DataError for what `nin-spec data check` refuses."""
     import numpy as np
 
+    from nin_spec.data.faults import missing
     from nin_spec.data.folder import look_over
     from nin_spec.diagnostics import DataError
     from nin_spec.pictures import Frame, is_gray, read_header
 
+    if not folder.is_dir():
+        why = "is not a folder" if folder.exists() else "does not exist"
+        raise missing(f"{folder} {why}", "pass a folder with pictures in CLASS/")
     split, faults = look_over(folder.name, "train", folder)
     chosen = np.unique(np.linspace(0, max(0, len(split) - 1), min(_SAMPLE, len(split))).astype(np.int64))
     if faults := [*faults, *split.headers(chosen)]:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from nin_spec.cli import completing
 from nin_spec.cli.help import Command
 from nin_spec.cli.options import force_option, tell
 from nin_spec.cli.outputs import FILE, STDOUT, deliver, protect
@@ -16,7 +17,7 @@ SUFFIX = ".nin.yaml"
 
 
 @click.command("init", cls=Command)
-@click.argument("folder", metavar="FOLDER", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.argument("folder", metavar="FOLDER", type=click.Path(path_type=Path), shell_complete=completing.files)
 @click.option("-o", "--output", metavar="FILE", type=FILE, help="File to write.  [default: FOLDER.nin.yaml]")
 @force_option
 def init_command(folder: Path, output: str | None, force: bool) -> None:
