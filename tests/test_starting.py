@@ -52,8 +52,8 @@ def test_pictures_of_one_size_keep_it(tmp_path: Path) -> None:
     seen = look_at(photos(tmp_path / "photos", [(20, 28)] * 3, "L"))
     assert (seen.channels, seen.size, seen.own) == (1, (20, 28), (20, 28))
     assert (seen.classes, seen.pictures) == (("cat", "dog: no"), 6)
-    assert seen.mean == (pytest.approx(125 / 255, abs=1e-3),)
-    assert seen.std == (pytest.approx(25 / 255, abs=1e-3),)
+    assert seen.mean[0] == pytest.approx(125 / 255, abs=1e-3)
+    assert seen.std[0] == pytest.approx(25 / 255, abs=1e-3)
     spec = loads(spec_of(seen, "photos")).spec
     assert spec.input.size == (20, 28)
     assert spec.input.preprocess is not None
