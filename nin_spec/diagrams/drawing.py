@@ -9,7 +9,6 @@ from nin_spec.diagrams.columns import FAMILIES, Drawable, Group, groups_of
 from nin_spec.diagrams.layout import LINE, Card, Place, Row, Scale, lines_of, rows_of, scale_of
 from nin_spec.diagrams.shapes import Band, Box, Drawing, Label, Rule, Shape
 
-
 MARGIN = 10
 
 
