@@ -126,7 +126,7 @@ def test_the_network_is_drawn(browser: Any, digits: int) -> None:
     with Tab(browser, digits, viewport=WIDTHS["desk"]) as page:
         drawn = page.locator("#diagram svg")
         assert drawn.locator("title").first.text_content() == "nin_digits, drawn to scale"
-        assert drawn.locator(".ground").evaluate("e => getComputedStyle(e).fill") == "rgb(255, 255, 255)"
+        assert drawn.locator(".f-ground").evaluate("e => getComputedStyle(e).fill") == "rgb(255, 255, 255)"
         assert drawn.bounding_box()["width"] > 800
         page.set_viewport_size(WIDTHS["phone"])
         page.locator("#diagram svg[width='358']").wait_for()  # the policy forbids playwright to wait for a function
