@@ -12,6 +12,7 @@ other is cut to EPOCHS.
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shlex
@@ -133,6 +134,8 @@ class Walk:
             case "sh":
                 for command in _lines(block.text):
                     parse(command)
+            case "json":
+                json.loads(block.text)
             case kind:
                 pytest.fail(f"{self.document.name}:{block.line}: a block of kind {kind!r}")
 

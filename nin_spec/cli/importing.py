@@ -68,7 +68,7 @@ def import_command(
     No code in the file is run.
 
     What the proof covers: each operator is read by a rule; a function made of several operators agrees with an op of
-    the language at values from 1e-3 to 1e4 of both signs, and at the breakpoints of its constants; both networks agree
+    the language at values from 1e-3 to 1e12 of both signs, and at the breakpoints of its constants; both networks agree
     on inputs of several scales, and of several sizes if the size is open. Larger inputs, other dtypes, training, and
     preprocessing that the file does not state are not covered. A network too large to prove is refused: pass a
     smaller --size, or export it with an open batch.

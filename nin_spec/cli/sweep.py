@@ -17,7 +17,7 @@ from nin_spec.cli.options import data_option, force_option, limit_option, set_op
 from nin_spec.cli.outputs import FOLDER, PICTURE, OutputFile, deliver, protect
 from nin_spec.cli.printer import Printer, is_quiet, printer_option, quiet_option
 from nin_spec.cli.progress import clock
-from nin_spec.cli.sweep_table import counts_line, plan_lines, table_lines, trial_line
+from nin_spec.cli.sweep_table import plan_lines, table_lines, trial_line
 from nin_spec.seals import Kind
 
 if TYPE_CHECKING:
@@ -198,7 +198,7 @@ def _train(asked: _Asked, begun: Begun, printer: Printer) -> int:
     if stop.asked:
         click.echo(f"interrupted; to resume: nin-spec sweep {begun.folder}", err=True)
         return int(stop.code)
-    for line in [*table_lines(result, asked.by, most=10), counts_line(result)]:
+    for line in [*table_lines(result, asked.by, most=10), result.counted]:
         printer.line(line)
     tell([f"next: nin-spec sweep {begun.folder} --best best.yaml", f"      nin-spec sweep {begun.folder} --confirm 3"])
     return 0
@@ -266,7 +266,7 @@ def _show(asked: _Asked, printer: Printer) -> int:
     if asked.confirm is not None:
         document["confirmed"] = _confirm(asked, result, best, printer)
     if asked.table:
-        for line in [*table_lines(result, asked.by), counts_line(result)]:
+        for line in [*table_lines(result, asked.by), result.counted]:
             printer.line(line)
     printer.document(document)
     _write(asked, result, best)

@@ -16,16 +16,6 @@ if TYPE_CHECKING:
     from nin_spec.sweeps.results import SweepResult
     from nin_spec.sweeps.rows import SweepTrial
 
-_REASONS = {
-    "pruned": "stopped early",
-    "diverged": "diverged",
-    "duplicate": "the same as another",
-    "limit": "over a limit",
-    "invalid": "not a network",
-    "running": "being trained",
-    "waiting": "to be resumed",
-}
-
 
 def plan_lines(plan: Plan) -> Iterator[str]:
     """What was found without training, and the cost."""
@@ -42,37 +32,15 @@ def plan_lines(plan: Plan) -> Iterator[str]:
 
 def table_lines(result: SweepResult, by: str | None = None, most: int | None = None) -> list[str]:
     """A row for each trained candidate, the best first."""
-    from nin_spec.sweeps.objectives import HEADINGS, shown
+    from nin_spec.sweeps.showing import candidate_table
 
     if not result.trained:
         return ["no candidate is trained yet"]
-    objective = result.objective(by)
-    sign = -1 if objective.goal == "max" else 1
-    ranked = sorted(result.trained, key=lambda t: (sign * t.values[objective.name], t.number))
-    front = {trial.number for trial in result.front}
-    names = [o.name for o in result.sweep.objectives]
-    also = [name for name in ("macs", "parameters") if name not in names]
-    header = ("trial", "", *(HEADINGS.get(name, name) for name in (*names, *also)), "")
-    rows = [
-        (
-            str(trial.number),
-            "*" if trial.number in front else "",
-            *(shown(name, trial.values[name]) for name in names),
-            *(shown(name, trial.facts[name]) for name in also),
-            trial.changes,
-        )
-        for trial in ranked[:most]
-    ]
-    lines = columns([header, *rows], right={0, *range(2, 2 + len(names) + len(also))})
-    hidden = len(ranked) - len(rows)
+    found = candidate_table(result, by)
+    rows = found.rows[:most]
+    hidden = len(found.rows) - len(rows)
+    lines = columns([found.headers, *rows], right=found.right)
     return [*lines, *([f"... and {hidden} more: --table"] if hidden else [])]
-
-
-def counts_line(result: SweepResult) -> str:
-    """How many candidates were trained, and why the others were not."""
-    counts = result.counts
-    others = [f"{counts[outcome]} {reason}" for outcome, reason in _REASONS.items() if counts[outcome]]
-    return ", ".join([f"{counts['trained']} trained", *others])
 
 
 def trial_line(result: SweepResult, trial: SweepTrial) -> str:

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nin_spec.diagnostics import Code, SweepError, did_you_mean
+from nin_spec.notebook import cut, view
+from nin_spec.printing import columns
 from nin_spec.sweeps.folder import Record, open_sweep
 from nin_spec.sweeps.load import Sweep
 from nin_spec.sweeps.objectives import Objective
 from nin_spec.sweeps.rows import SweepTrial
+from nin_spec.sweeps.showing import candidate_table
 from nin_spec.sweeps.store import is_lost, opened
 
 if TYPE_CHECKING:
@@ -20,7 +23,18 @@ if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
 
 
-@dataclass(frozen=True)
+_REASONS = {
+    "pruned": "stopped early",
+    "diverged": "diverged",
+    "duplicate": "the same as another",
+    "limit": "over a limit",
+    "invalid": "not a network",
+    "running": "being trained",
+    "waiting": "to be resumed",
+}
+
+
+@dataclass(frozen=True, repr=False)
 class SweepResult:
     """The trials of a sweep folder, as they are now. `study` is Optuna's."""
 
@@ -28,7 +42,7 @@ class SweepResult:
     record: Record
     sweep: Sweep
     trials: tuple[SweepTrial, ...]
-    study: Study = field(repr=False)
+    study: Study
 
     @property
     def trained(self) -> list[SweepTrial]:
@@ -39,6 +53,21 @@ class SweepResult:
     def counts(self) -> Counter[str]:
         """How many trials there are of each outcome."""
         return Counter(trial.outcome for trial in self.trials)
+
+    @property
+    def counted(self) -> str:
+        """How many candidates were trained, and why the others were not."""
+        counts = self.counts
+        others = [f"{counts[outcome]} {reason}" for outcome, reason in _REASONS.items() if counts[outcome]]
+        return ", ".join([f"{counts['trained']} trained", *others])
+
+    def __repr__(self) -> str:
+        found = candidate_table(self)
+        lines = columns([found.headers, *found.rows], found.right)
+        return cut([f"sweep {self.record.name}: {self.counted}", *lines], "rows")
+
+    def _repr_html_(self) -> str:
+        return view(f"sweep {self.record.name}", candidate_table(self), about=self.counted)
 
     @property
     def front(self) -> list[SweepTrial]:

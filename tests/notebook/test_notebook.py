@@ -13,7 +13,7 @@ from goldens import assert_golden
 
 import nin_spec
 from nin_spec.diagnostics import Code as Codes
-from nin_spec.diagnostics import Diagnostic, Findings
+from nin_spec.diagnostics import Diagnostic, Findings, Source
 from nin_spec.evaluation import Calibrated
 from nin_spec.evaluation.agreement import Agreement, Disagreement
 from nin_spec.evaluation.comparison import Comparison
@@ -26,6 +26,10 @@ from nin_spec.importers.decompiler.decompile import Imported
 from nin_spec.notebook import LINES, WIDTH, Code, Drawing, Facts, Picture, Table, cut, view
 from nin_spec.passes.class_maps import Place
 from nin_spec.runtime.metadata import ModelInfo
+from nin_spec.sweeps.folder import Record as SweepRecord
+from nin_spec.sweeps.load import load_source
+from nin_spec.sweeps.results import SweepResult
+from nin_spec.sweeps.rows import SweepTrial
 from nin_spec.training.folder import DataRecord, Record, Run
 from nin_spec.training.settings import TrainSettings
 from nin_spec.weights.temperature import FittedTemperature, Quality
@@ -111,6 +115,30 @@ def imported() -> Imported:
     return Imported(network().spec.text, network(), network().initialise())
 
 
+def swept() -> SweepResult:
+    """The trials of a sweep, without its study."""
+    text = f"sweep: 1\nbase: nin_digits\nset: {{train.validation: 0.1}}\nspace: {{train.seed: {list(range(300))}}}\n"
+    sweep = load_source(Source("many.yaml", text))
+    record = SweepRecord(name="many", token="", file="many.yaml", fingerprint="")
+    trials = tuple(
+        SweepTrial(
+            number=k,
+            outcome="trained",
+            changes=f"train.seed={k}",
+            params={},
+            values={sweep.objectives[0].name: k / 300},
+            facts={"macs": 10_000 - k, "parameters": k},
+            metrics={},
+            hash=None,
+            identity=None,
+            folder=None,
+            why=None,
+        )
+        for k in range(300)
+    )
+    return SweepResult(Path("sweeps/many"), record, sweep, trials, study=None)  # type: ignore[arg-type]
+
+
 RESULTS: dict[str, Callable[[], object]] = {
     "Model": lambda: network().initialise(),
     "Network": network,
@@ -129,6 +157,7 @@ RESULTS: dict[str, Callable[[], object]] = {
     "loads": lambda: nin_spec.loads(network().spec.text),
     "open_run": run,
     "open_session": session,
+    "sweep": swept,
     "train": run,
 }
 """What each public name is, or returns, at its largest."""

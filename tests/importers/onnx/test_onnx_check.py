@@ -38,7 +38,7 @@ def refused(path: Path, message: str) -> None:
         ([("Add", ["x", "c"], ["d"], {}), ("Relu", ["d"], ["c"], {}), *TAIL], {}, "the graph has a cycle"),
         ([CONV, ("Relu", ["c"], ["c"], {}), *TAIL], {}, "already the name"),
         ([("Conv", ["x", "gone"], ["c"], {}), *TAIL], {}, "no node produces its input 'gone'"),
-        ([("Conv", ["x", "w"], ["c"], {"strides": [2]}), *TAIL], {}, "its strides has 1 axes"),
+        ([("Conv", ["x", "w"], ["c"], {"strides": [2]}), *TAIL], {}, "its attribute strides has 1 number"),
         ([("Conv", ["x", "w"], ["c"], {"strides": [0, 1]}), *TAIL], {}, "its strides is 0, 1; the minimum is 1"),
         ([("Conv", ["x", "w"], ["c"], {"dilations": [-1, 1]}), *TAIL], {}, "its dilations is -1, 1"),
         ([("MaxPool", ["x"], ["c"], {}), *TAIL], {}, "Required attribute 'kernel_shape' is missing"),
