@@ -27,7 +27,7 @@ from bars import Bar, verdicts
 SWEEP = """\
 sweep: 1
 base: nin_digits
-set: {train.validation: 0.2, train.epochs: 16}
+set: {train.validation: 0.2}
 space:
   train.optimizer.lr: {from: 0.05, to: 0.5, log: true}
   train.batch_size: [32, 64]
