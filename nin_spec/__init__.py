@@ -37,6 +37,7 @@ In the order in which a spec is processed:
     serving/         models behind the Open Inference Protocol
     diagrams/        a network drawn, and charts of trainings, evaluations and benches
     report/          an HTML report on a network or a run
+    browser/         a page that classifies in the browser
     studio/          a local web page to edit a spec
     guide/           a Markdown page per topic, printed by `nin-spec guide`
     notebook/        how a notebook shows a result

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from nin_spec.diagnostics import Code, ExportError
 from nin_spec.exporter import Artifact, make, write
 from nin_spec.files import refuse_url
 from nin_spec.model import Model
@@ -46,6 +47,9 @@ def export(
         refuse_url(str(path))
     settings = precision if isinstance(precision, PrecisionSettings) else PrecisionSettings(precision)
     artifact = make(model, to, options)
+    if settings.precision != "float32" and not artifact.models:
+        message = f"{to} has no ONNX file of its own, which could be of precision {settings.precision}"
+        raise ExportError(Code.EXPORT_OPTION, message, hint='export(model, "onnx", precision=...)')
     if parity:
         prove(model, artifact)
     if settings.precision != "float32":
@@ -87,5 +91,4 @@ def prove(
     """
     from nin_spec.runtime.parity import check_parity
 
-    files = (artifact.files[name] for name in artifact.models)
-    return [check_parity(model, data, device, pictures=pictures, options=options) for data in files]
+    return [check_parity(model, data, device, pictures=pictures, options=options) for data in artifact.graphs]

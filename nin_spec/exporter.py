@@ -41,7 +41,7 @@ class Proof(Enum):
 class Artifact:
     """An exporter's result: relative POSIX paths and their bytes, and remarks for the user.
 
-    `models` are the paths of its ONNX files, of which parity is proved.
+    `models` are the paths of its ONNX files, of which parity is proved, `inside` those that another of its files holds.
     `passes` is what each pass did to the graph before it was written, where the exporter runs any. `kinds` says by
     suffix how files are sealed when they are written (nin_spec.seals); one without a seal is replaced only by the same
     content, or where a sealed file beside it says `NAME has the SHA-256 ...`.
@@ -54,6 +54,12 @@ class Artifact:
     passes: tuple[PassChanges, ...] = field(default=(), repr=False)
     kinds: Mapping[str, Kind] = field(default_factory=dict)
     models: tuple[str, ...] = ()
+    inside: Mapping[str, bytes] = field(default_factory=dict, repr=False)
+
+    @property
+    def graphs(self) -> list[bytes]:
+        """Every ONNX file, of its own or inside another one."""
+        return [*(self.files[name] for name in self.models), *self.inside.values()]
 
     def __post_init__(self) -> None:
         for name in self.files:
@@ -89,7 +95,7 @@ NAME = re.compile(r"[a-z][a-z0-9_-]*")
 KEYWORDS = frozenset({"model", "to", "path", "parity", "precision"})
 """The parameters of nin_spec.export: no option may be called so."""
 
-_OURS = "nin_spec.exporters."
+_OURS = "nin_spec."
 _CURE = "rename it in its package, or uninstall the package"
 
 
@@ -241,9 +247,9 @@ def artifact_of(exporter: Exporter, model: Model, options: BaseModel) -> Artifac
     artifact = exporter.export(model, options)
     stray = set(artifact.models) - artifact.files.keys()
     match exporter.proof:
-        case Proof.PARITY if not artifact.models or stray:
+        case Proof.PARITY if not (artifact.models or artifact.inside) or stray:
             why = f"has no file {min(stray)!r}" if stray else "names no model to prove"
-        case Proof.NONE if artifact.models:
+        case Proof.NONE if artifact.models or artifact.inside:
             why = "names models, and its exporter proves nothing"
         case Proof.PARITY | Proof.NONE:
             return artifact

@@ -35,6 +35,7 @@ class Kind(StrEnum):
     MERMAID = "mermaid"
     DOT = "dot"
     REPORT = "report"
+    PAGE = "page"
     PNG = "png"
     BENCH = "bench"
     CONFORMANCE = "conformance"
@@ -162,6 +163,7 @@ _ENDINGS: dict[str, Callable[[bytes], bytes]] = {
     Kind.MERMAID: _comment("%% "),
     Kind.DOT: _comment("// "),
     Kind.REPORT: _comment("<!-- ", " -->"),
+    Kind.PAGE: _comment("<!-- ", " -->"),
     Kind.PNG: _chunk,
     Kind.BENCH: _json_entry,
     Kind.CONFORMANCE: _json_entry,

@@ -110,6 +110,20 @@ def test_the_exporter_declares_what_is_proved(monkeypatch: pytest.MonkeyPatch) -
     assert artifact_of(NoteExporter(), model, options).models == ()
 
 
+def test_a_model_inside_another_file_is_named_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is among the graphs that are proved, and counts as one where the exporter proves nothing."""
+    model, options = nin_spec.compile("nin_digits").initialise(), create_model("Options")()
+    made = Artifact({"a.html": b"page", "b.onnx": b"own"}, models=("b.onnx",), inside={"the model in a.html": b"inner"})
+    assert made.graphs == [b"own", b"inner"]
+    alone = Artifact({"a.html": b"page"}, inside={"the model in a.html": b"inner"})
+    monkeypatch.setattr(NoteExporter, "export", lambda *_: alone)
+    monkeypatch.setattr(NoteExporter, "proof", Proof.PARITY)
+    assert artifact_of(NoteExporter(), model, options).graphs == [b"inner"]
+    monkeypatch.setattr(NoteExporter, "proof", Proof.NONE)
+    with pytest.raises(ExportError, match="its exporter proves nothing"):
+        artifact_of(NoteExporter(), model, options)
+
+
 def test_no_option_takes_a_parameter_of_the_api() -> None:
     """`nin_spec.export(model, "x", path=...)` could not reach it."""
     parameters = set(inspect.signature(nin_spec.export).parameters)
@@ -171,7 +185,7 @@ def test_what_an_exporter_takes_from_others_is_refused(monkeypatch: pytest.Monke
     command = click.Command("export", params=[click.Option(["--force"]), click.Option(["--set", "overrides"])])
     command.params += [click.Option(["--device", "devices"])]
     seen = survey(own_words(command))
-    assert {"onnx", "source", "triton", "kserve"} <= set(seen.exporters)
+    assert {"onnx", "source", "triton", "kserve", "page"} <= set(seen.exporters)
     assert (name in seen.exporters) == (why == "")
     assert set(seen.refused) == ({name} if why else set())
     with click.Context(derived(command)) as context:

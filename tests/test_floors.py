@@ -22,7 +22,7 @@ FLOORS = (
     ("data", "exporter", "weights"),
     ("exporters", "network", "runtime", "starting"),
     ("citing", "difference", "lint"),
-    ("studio", "training"),
+    ("browser", "studio", "training"),
     ("evaluation", "opened"),
     ("bench", "explanation", "precision", "serving"),
     ("api", "conformance", "importers", "report", "serving.grpc", "serving.http"),

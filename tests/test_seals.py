@@ -58,6 +58,7 @@ CONTENT: dict[Kind, bytes] = {
     Kind.MERMAID: b"flowchart LR\n",
     Kind.DOT: b"digraph {\n}\n",
     Kind.REPORT: b"<!doctype html>\n<html></html>\n",
+    Kind.PAGE: b"<!doctype html>\n<html><body></body></html>\n",
     Kind.PNG: png(),
     Kind.BENCH: b'{\n  "name": "x"\n}\n',
     Kind.CONFORMANCE: b'{\n  "name": "y"\n}\n',

@@ -108,6 +108,7 @@ def export_command(
       nin-spec export nin_cifar --onnx --takes pixels --outputs probabilities,top5
       nin-spec export nin_cifar --onnx --target triton==24.10 --explain
       nin-spec export nin_cifar --source                    writes nin_cifar.py
+      nin-spec export runs/nin_digits --page --runtime-files onnxruntime-web-1.30.0.tgz
       nin-spec export nin_cifar --diagram svg               writes nin_cifar.svg, drawn to scale
       nin-spec export runs/nin_digits --report              writes nin_digits.html, a page about the run
 
@@ -140,7 +141,7 @@ def export_command(
     settings = settings_of(reduction, devices, options, exports_onnx="onnx" in targets)
     # What can be refused is refused before the work, and everything is made and proved before anything is written.
     _check_paths(paths, drawings)
-    subject, inputs = open_spec(spec, overrides, size), [spec, weights]
+    subject, inputs = open_spec(spec, overrides, size), [spec, weights, *(p for t in targets.values() for p in t.reads)]
     pictures = drawn(subject, drawings)
     protect(pictures, inputs, force=force)
     require_sole([*pictures, *map(Path, paths.values())])
@@ -193,8 +194,10 @@ def _for_devices(
 
 
 def _check_proof(targets: Mapping[str, Target], proving: Proving, reduction: Reduction) -> None:
-    """Devices are for a proof: refused where there is none. Raises UsageError."""
+    """Devices are for a proof: refused where there is none, like a precision that a file won't have. UsageError."""
     measured = reduction.precision != "float32"
+    if measured and "page" in targets:
+        raise click.UsageError("--precision is for --onnx, and the model of --page is float32: export it by itself")
     proved = any(t.exporter.proof is Proof.PARITY for t in targets.values()) and (measured or not proving.skipped)
     if proving.options and (not proved or len(proving.devices) > 1):
         raise click.UsageError("--device-option requires exactly one --device, for the proof of an ONNX file")

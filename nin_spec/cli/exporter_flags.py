@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args, get_origin
 
 import click
@@ -30,6 +31,11 @@ class Target:
     exporter: Exporter
     options: BaseModel
     path: str
+
+    @property
+    def reads(self) -> list[str]:
+        """The files and folders that its options name."""
+        return [str(value) for _, value in self.options if isinstance(value, Path)]
 
 
 # ------------------------------------------------------------------ on the command line
@@ -96,7 +102,9 @@ def _refusing(name: str, why: Diagnostic) -> click.Option:
 
 
 def _completer(field: FieldInfo) -> completing.Completer:
-    """The words that an option takes, else the examples that its field gives; a comma-separated list of them."""
+    """The words that an option takes, or files; else the examples of its field, in a comma-separated list."""
+    if _is_path(field):
+        return completing.files
     words = [word for word in _words(field.annotation) if word != "N"]
     return completing.any_of(words) if words else completing.list_of(map(str, field.examples or ()))
 
@@ -108,7 +116,13 @@ def _metavar(field: FieldInfo) -> str:
 
 def _key_type(field: FieldInfo) -> str:
     """What an option without fixed words takes."""
+    if _is_path(field):
+        return "PATH"
     return "N" if int in (field.annotation, *get_args(field.annotation)) else "VALUE"
+
+
+def _is_path(field: FieldInfo) -> bool:
+    return Path in (field.annotation, *get_args(field.annotation))
 
 
 def _words(annotation: Any) -> list[str]:
@@ -150,4 +164,6 @@ def targets_of(
 def _chosen(exporter: Exporter, words: Mapping[str, str | None]) -> dict[str, str | int]:
     """The exporter's options as given on the command line, numbers as numbers."""
     found = {key: word for key in exporter.Options.model_fields if (word := words.get(key)) is not None}
-    return {key: int(v) if v.isascii() and v.isdigit() and len(v) < 10 else v for key, v in found.items()}
+    fields = exporter.Options.model_fields
+    numbers = {k for k, v in found.items() if v.isascii() and v.isdigit() and len(v) < 10 and not _is_path(fields[k])}
+    return {key: int(word) if key in numbers else word for key, word in found.items()}

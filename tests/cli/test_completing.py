@@ -94,6 +94,8 @@ def test_codes() -> None:
         (("export", "nin_cifar", "--target"), "triton==24.1", {"triton==24.10", "triton==24.11", "triton==24.12"}),
         (("export", "nin_cifar", "--takes"), "", {"normalised", "pixels"}),
         (("export", "nin_cifar", "--without"), "fold_input,fold_b", {"fold_input,fold_batch_norm"}),
+        (("export", "nin_cifar", "--runtime-files"), "", {"FILE"}),
+        (("export", "nin_cifar", "--compute"), "", {"wasm", "webgpu"}),
         (("export", "nin_cifar"), "--on", {"--onnx"}),
         (("bench", "nin_cifar", "--against"), "bare,torch-c", {"bare,torch-compile"}),
         (("data", "show"), "fash", {"fashion_mnist"}),

@@ -100,7 +100,7 @@ def test_options_reach_the_exporter() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["tiny.yaml"], "nothing to write: pass --kserve, --onnx, --source, --triton"),
+        (["tiny.yaml"], "nothing to write: pass --kserve, --onnx, --page, --source, --triton"),
         (["tiny.yaml", "--kserve"], "pass its URI: --storage-uri s3://bucket/models"),
         (
             ["tiny.yaml", "--triton", "m", "--target", "triton==24.10", "--opset", "22"],

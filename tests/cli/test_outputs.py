@@ -8,6 +8,7 @@ import re
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from conftest import SWEEP, Outcome
 from nodes import NODES, names_in, node
 from PIL import Image
 
+from nin_spec.browser.runtime_files import Release
 from nin_spec.cli import execute, group
 from nin_spec.cli.commands import COMMANDS
 from nin_spec.cli.outputs import OutputFile, OutputFolder
@@ -30,11 +32,17 @@ from nin_spec.seals import Kind, kind_of, sealed
 from nin_spec.weights import save
 
 Run = Callable[..., Outcome]
+RUNTIME = {
+    "ort.mjs": b"var a=1;export{a as InferenceSession,a as Tensor,a as env};",
+    "ort.wasm": b"\0asm",
+}
+"""A release of onnxruntime-web that only has the right form."""
 
 FILES: dict[tuple[str, str], tuple[str, list[str]]] = {
     ("build", "output"): ("w.safetensors", ["build", "nin_digits", "-o"]),
     ("export", "to_onnx"): ("m.onnx", ["export", "nin_digits", "--no-parity", "--onnx"]),
     ("export", "to_source"): ("m.py", ["export", "nin_digits", "--source"]),
+    ("export", "to_page"): ("p.html", ["export", "nin_digits", "--no-parity", "--runtime-files", "ort", "--page"]),
     ("export", "to_kserve"): ("s.yaml", ["export", "nin_digits", "--storage-uri", "s3://b/m", "--kserve"]),
     ("export", "output"): ("d.svg", ["export", "nin_digits", "--diagram", "svg", "-o"]),
     ("export", "report"): ("p.html", ["export", "nin_digits", "--report"]),
@@ -90,6 +98,9 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     folder = tmp_path_factory.mktemp("inputs")
     np.save(folder / "x.npy", np.zeros((1, 8, 8), "f4"))
     Image.linear_gradient("L").save(folder / "x.png")
+    (folder / "ort").mkdir()
+    for name, data in RUNTIME.items():
+        (folder / "ort" / name).write_bytes(data)
     for name in ("a", "b"):
         (folder / "photos" / name).mkdir(parents=True)
         for number in range(5):
@@ -136,6 +147,15 @@ class LaneHere(Lane):
     def verdict(self, case: Case) -> Verdict:
         """The verdict on a case."""
         return Verdict.from_dict(self.here.prove(asdict(case)))
+
+
+@pytest.fixture(autouse=True)
+def small_runtime(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The files of a page's runtime are few bytes; tests/browser has real ones."""
+    known = {name: sha256(data).hexdigest() for name, data in RUNTIME.items()}
+    monkeypatch.setattr(
+        "nin_spec.browser.runtime_files.RELEASES", (Release("1.0.0", {"wasm": known, "webgpu": known}),)
+    )
 
 
 @pytest.fixture(autouse=True)
