@@ -202,9 +202,11 @@ def _end_padding(w: Writer, node: Node) -> bool:
 
 
 def _small_values(w: Writer, node: Node) -> bool:
-    """Write tanh and elu by the first terms of their series near 0, where a GPU's exp(x) - 1 and tanh lose digits.
+    """Write f(x), tanh or elu, as f(a) + (f(x) - f(a)) with a = x near 0, elsewhere the bound, and f(a) by its series.
 
-    At the bound the terms left out are below 1e-7 of the result, and the device's own error is below 3e-6 of it.
+    A GPU's exp(x) - 1 and tanh lose the digits of a small x; there the bracket is 0. The terms of the series that are
+    left out are below 1e-7 of the result. No Where chooses: the optimiser may transpose its condition, and WebGPU
+    transposes no booleans.
     """
     match node.op:
         case ops.Tanh():
@@ -217,41 +219,43 @@ def _small_values(w: Writer, node: Node) -> bool:
 
 
 def _tanh(w: Writer, node: Node) -> None:
-    """Write x + x (-x^2 / 3 + 2 x^4 / 15) where |x| < 0.1."""
+    """By a + a (-a^2 / 3 + 2 a^4 / 15), where |a| is 0.1 at most."""
     x = w.value
-    w.add("Abs", node, part="size")
-    near = w.add("Less", node, w.constant(f"{node.name}/bound", np.array(0.1)), part="near")
+    bent = w.add("Tanh", node, part="bent")
     w.value = x
-    far = w.add("Tanh", node, part="far")
-    w.value = x
-    square = w.add("Mul", node, x, part="square")
+    w.add("Max", node, w.constant(f"{node.name}/least", np.array(-0.1)), part="above")
+    a = w.add("Min", node, w.constant(f"{node.name}/most", np.array(0.1)), part="near")
+    square = w.add("Mul", node, a, part="square")
     w.add("Mul", node, w.constant(f"{node.name}/fifth", np.array(2 / 15)), part="term2")
     w.add("Sub", node, w.constant(f"{node.name}/third", np.array(1 / 3)), part="term1")
     w.add("Mul", node, square, part="terms")
-    w.add("Mul", node, x, part="bend")
-    series = w.add("Add", node, x, part="series")
-    w.value = near
-    w.add("Where", node, series, far)
+    w.add("Mul", node, a, part="bend")
+    series = w.add("Add", node, a, part="series")
+    w.value = a
+    near = w.add("Tanh", node, part="near_bent")
+    w.value = bent
+    w.add("Sub", node, near, part="rest")
+    w.add("Add", node, series)
 
 
 def _elu(w: Writer, node: Node, alpha: float) -> None:
-    """Write max(x, 0) + alpha (exp(m) - 1) with m = min(x, 0), and m + m^2 / 2 + m^3 / 6 + m^4 / 24 where m > -0.05."""
+    """By a + a^2 / 2 + a^3 / 6 + a^4 / 24, where a is -0.05 at least; max(x, 0) apart."""
     x, one = w.value, w.constant(f"{node.name}/one", np.array(1.0))
     positive = w.add("Relu", node, part="positive")
     w.value = x
     m = w.add("Sub", node, positive, part="negative")
-    near = w.add("Greater", node, w.constant(f"{node.name}/bound", np.array(-0.05)), part="near")
+    bent = w.add("Exp", node, part="bent")
     w.value = m
-    w.add("Exp", node, part="exp")
-    far = w.add("Sub", node, one, part="far")
-    w.value = m
+    a = w.add("Max", node, w.constant(f"{node.name}/least", np.array(-0.05)), part="near")
+    near = w.add("Exp", node, part="near_bent")
+    w.value = bent
+    rest = w.add("Sub", node, near, part="rest")
+    w.value = a
     for divisor in (4, 3, 2):
         w.add("Mul", node, w.constant(f"{node.name}/over{divisor}", np.array(1 / divisor)), part=f"share{divisor}")
         w.add("Add", node, one, part=f"sum{divisor}")
-        w.add("Mul", node, m, part=f"series{divisor}")
-    series = w.value
-    w.value = near
-    w.add("Where", node, series, far, part="bent")
+        w.add("Mul", node, a, part=f"series{divisor}")
+    w.add("Add", node, rest, part="curve")
     w.add("Mul", node, w.constant(f"{node.name}/alpha", np.array(alpha)), part="scaled")
     w.add("Add", node, positive)
 

@@ -93,7 +93,7 @@ GAPS = (
         f"{_OPSETS} small (float[1,1,1,4] input) => (float[1,1,1,4] scores)"
         "<float little = {0.000001}, float much = {1000000}>"
         "{ small = Mul (input, little) bent = Tanh (small) scores = Mul (bent, much) }",
-        "the first terms of their series near 0, chosen by Where",
+        "the first terms of their series near 0",
     ),
     Gap(
         OPSET,

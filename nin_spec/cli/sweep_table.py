@@ -32,11 +32,9 @@ def plan_lines(plan: Plan) -> Iterator[str]:
 
 def table_lines(result: SweepResult, by: str | None = None, most: int | None = None) -> list[str]:
     """A row for each trained candidate, the best first."""
-    from nin_spec.sweeps.showing import candidate_table
-
     if not result.trained:
         return ["no candidate is trained yet"]
-    found = candidate_table(result, by)
+    found = result.table(by)
     rows = found.rows[:most]
     hidden = len(found.rows) - len(rows)
     lines = columns([found.headers, *rows], right=found.right)

@@ -15,7 +15,6 @@ In the order of a sweep:
     trial.py       one trial: judged, trained, measured
     worker.py      a process that runs one trial after the other
     manager.py     the process that starts them, and replaces those that die
-    showing.py     the trained candidates as a table
     results.py     all trials of a sweep, the front, the best
     best.py        the best as a spec that extends the base
     confirm.py     the best trained again with other seeds

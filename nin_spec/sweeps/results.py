@@ -9,13 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nin_spec.diagnostics import Code, SweepError, did_you_mean
-from nin_spec.notebook import cut, view
+from nin_spec.notebook import Table, cut, view
 from nin_spec.printing import columns
 from nin_spec.sweeps.folder import Record, open_sweep
 from nin_spec.sweeps.load import Sweep
-from nin_spec.sweeps.objectives import Objective
+from nin_spec.sweeps.objectives import HEADINGS, Objective, shown
 from nin_spec.sweeps.rows import SweepTrial
-from nin_spec.sweeps.showing import candidate_table
 from nin_spec.sweeps.store import is_lost, opened
 
 if TYPE_CHECKING:
@@ -61,13 +60,33 @@ class SweepResult:
         others = [f"{counts[outcome]} {reason}" for outcome, reason in _REASONS.items() if counts[outcome]]
         return ", ".join([f"{counts['trained']} trained", *others])
 
+    def table(self, by: str | None = None) -> Table:
+        """A row for each trained candidate, the best by an objective first; `*` marks the front. Raises SweepError."""
+        objective = self.objective(by)
+        ranked = sorted(self.trained, key=lambda t: (_rank(t, objective), t.number))
+        front = {trial.number for trial in self.front}
+        names = [o.name for o in self.sweep.objectives]
+        also = [name for name in ("macs", "parameters") if name not in names]
+        headers = ("trial", "", *(HEADINGS.get(name, name) for name in (*names, *also)), "")
+        rows = [
+            (
+                str(trial.number),
+                "*" if trial.number in front else "",
+                *(shown(name, trial.values[name]) for name in names),
+                *(shown(name, trial.facts[name]) for name in also),
+                trial.changes,
+            )
+            for trial in ranked
+        ]
+        return Table(headers, rows, {0, *range(2, 2 + len(names) + len(also))})
+
     def __repr__(self) -> str:
-        found = candidate_table(self)
+        found = self.table()
         lines = columns([found.headers, *found.rows], found.right)
         return cut([f"sweep {self.record.name}: {self.counted}", *lines], "rows")
 
     def _repr_html_(self) -> str:
-        return view(f"sweep {self.record.name}", candidate_table(self), about=self.counted)
+        return view(f"sweep {self.record.name}", self.table(), about=self.counted)
 
     @property
     def front(self) -> list[SweepTrial]:
