@@ -196,8 +196,11 @@ def _for_devices(
 def _check_proof(targets: Mapping[str, Target], proving: Proving, reduction: Reduction) -> None:
     """Devices are for a proof: refused where there is none, like a precision that a file won't have. UsageError."""
     measured = reduction.precision != "float32"
-    if measured and "page" in targets:
-        raise click.UsageError("--precision is for --onnx, and the model of --page is float32: export it by itself")
+    others = [f"--{name}" for name, t in targets.items() if name != "onnx" and t.exporter.proof is Proof.PARITY]
+    if measured and others:
+        raise click.UsageError(
+            f"--precision is for --onnx, and the model of {others[0]} is float32: export it by itself"
+        )
     proved = any(t.exporter.proof is Proof.PARITY for t in targets.values()) and (measured or not proving.skipped)
     if proving.options and (not proved or len(proving.devices) > 1):
         raise click.UsageError("--device-option requires exactly one --device, for the proof of an ONNX file")

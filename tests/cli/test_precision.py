@@ -166,6 +166,7 @@ def test_options_of_an_exporter_go_together_with_it(run_folder: Path, nin_spec: 
         (["--source", "--precision", "int8"], "--precision requires --onnx"),
         (["--page", "--precision", "int8"], "--precision is for --onnx, and the model of --page is float32"),
         (["--onnx", "--page", "--precision", "int8"], "the model of --page is float32"),
+        (["--onnx", "--triton", "repository", "--precision", "int8"], "the model of --triton is float32"),
         (["--onnx", "--precision", "int8", "--max-drop", "0.5x"], "percentage points from 0 to 100"),
         (["--onnx", "--precision", "int4"], "'int4' is not one of"),
         (["--onnx", "--precision", "int8", "--data", "nowhere"], "nowhere: it does not exist"),
