@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from nin_spec.ir.types import Padding
 
 if TYPE_CHECKING:
@@ -12,9 +14,12 @@ if TYPE_CHECKING:
     from nin_spec.ir.graph import Node
 
 
-def write_conv(w: Writer, node: Node, op: ops.Conv2d) -> None:
-    """Write a node's convolution, with `op` for what its attributes are."""
-    inputs = [w.parameter(node, p.name) for p in op.parameters(node.input)]
+def write_conv(w: Writer, node: Node, op: ops.Conv2d, more_channels: int = 0) -> None:
+    """Write a node's convolution, with `op` for what its attributes are; `more_channels` of its input are zeros."""
+    weight, *others = (p.name for p in op.parameters(node.input))
+    full = f"{node.name}.{weight}"
+    array = np.pad(w.weights[full], ((0, 0), (0, more_channels), (0, 0), (0, 0)))
+    inputs = [w.constant(full, array), *(w.parameter(node, name) for name in others)]
     w.add(
         "Conv",
         node,

@@ -30,7 +30,9 @@ from nin_spec.provider_gaps import (
     LRN,
     POOLED_ACTIVATION,
     SMALL_VALUES,
+    THREES,
     gaps_of,
+    in_threes,
 )
 
 if TYPE_CHECKING:
@@ -201,6 +203,30 @@ def _end_padding(w: Writer, node: Node) -> bool:
     return True
 
 
+def _threes(w: Writer, node: Node) -> bool:
+    """Write a convolution of input channels in threes with channels of zeros up to a multiple of four.
+
+    WebGPU computes one of 1x1 with stride 1 and no padding as a product of matrices, rightly. The padding goes into the
+    same Pad, which the Max keeps out of the convolution.
+    """
+    op = node.op
+    if not isinstance(op, ops.Conv2d) or op.groups > 1 or not in_threes(node.input.shape[0], op.out_channels):
+        return False
+    p = op.padding
+    if (op.kernel_size, op.stride, p) == ((1, 1), (1, 1), Padding()):
+        return False
+    more = -node.input.shape[0] % 4
+    w.add(
+        "Pad",
+        node,
+        w.constant(f"{node.name}/pads", np.array([0, 0, p.top, p.left, 0, more, p.bottom, p.right])),
+        part="padded",
+    )
+    w.add("Max", node, w.value, part="apart")
+    write_conv(w, node, replace(op, padding=Padding()), more)
+    return True
+
+
 def _small_values(w: Writer, node: Node) -> bool:
     """Write f(x), tanh or elu, as f(a) + (f(x) - f(a)) with a = x near 0, elsewhere the bound, and f(a) by its series.
 
@@ -264,6 +290,7 @@ _LOWERINGS: dict[str, Lowering] = {
     LRN: _lrn,
     LOG_SOFTMAX: _log_softmax,
     ACTIVATIONS: _activations,
+    THREES: _threes,
     END_PADDING: _end_padding,
     FRACTIONAL_LRN: _fractional_lrn,
     CHANNEL_ORDER: _shuffle,

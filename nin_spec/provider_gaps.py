@@ -35,6 +35,7 @@ _OPSETS = '<ir_version: 8, opset_import: ["" : 17]>'
 _OPENVINO = "onnxruntime-openvino 1.24.1"
 
 LRN, LOG_SOFTMAX, ACTIVATIONS, OPSET, FLOAT64 = "LRN", "LogSoftmax", "two activations", "opset 22", "float64"
+THREES = "convolutions of input channels in threes"
 END_PADDING, SMALL_VALUES = "convolutions padded at the end", "activations of small numbers"
 FRACTIONAL_LRN, CHANNEL_ORDER = "LRN with a fractional k", "channels in another order"
 POOLED_ACTIVATION = "activations after a max pool"
@@ -71,6 +72,18 @@ GAPS = (
         "<float[1,1,1,1] weight = {1}>"
         "{ maps = Conv (input, weight) positive = Relu (maps) scores = Tanh (positive) }",
         "an Identity where the second one does nothing, else Max(x, x) between them",
+    ),
+    Gap(
+        THREES,
+        "webgpu",
+        "wrong",
+        "a convolution is wrong if the number of its input channels is a multiple of 3 above 3 but not of 4, and that"
+        " of its output channels a multiple of 4",
+        "onnxruntime-ep-webgpu 0.4.0 in onnxruntime 1.31.1",
+        f"{_OPSETS} threes (float[1,6,1,3] input) => (float[1,4,1,2] scores)"
+        f"<float[4,6,1,2] weight = {{{', '.join(str(k % 5 - 2) for k in range(48))}}}>"
+        "{ scores = Conv (input, weight) }",
+        "Pad and Max(x, x) before it: its padding, and channels of zeros, which the weights ignore",
     ),
     Gap(
         END_PADDING,
@@ -182,6 +195,11 @@ def gaps_of(devices: Iterable[str]) -> tuple[Gap, ...]:
     """The rows of devices for which a file can be written otherwise."""
     named = set(devices)
     return tuple(gap for gap in GAPS if gap.device in named and gap.instead)
+
+
+def in_threes(before: int, after: int) -> bool:
+    """True for numbers of input and output channels of which WebGPU computes a convolution wrongly (`THREES`)."""
+    return before > 3 and before % 3 == 0 and before % 4 != 0 and after % 4 == 0
 
 
 def newest_opset(devices: Iterable[str]) -> int | None:

@@ -47,9 +47,13 @@ def tolerance_of(precision: str, provider: str) -> Tolerance:
 
 
 def relative_difference(got: Array, wanted: Array) -> float:
-    """The largest difference relative to the largest expected value; infinite for another shape or NaN."""
+    """The largest difference relative to the largest expected value; infinite for another shape or NaN.
+
+    The difference itself where every expected value is below the smallest normal number, which devices may take for 0.
+    """
     if got.shape != wanted.shape or not (np.isfinite(got).all() and np.isfinite(wanted).all()):
         return float("inf")
     largest = float(np.abs(wanted).max(initial=0.0))
     apart = float(np.abs(got.astype(np.float64) - wanted).max(initial=0.0))
-    return apart / largest if largest else apart
+    smallest = np.finfo(np.float64 if got.dtype == np.float64 else np.float32).tiny
+    return apart / largest if largest >= smallest else apart

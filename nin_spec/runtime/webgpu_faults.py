@@ -1,6 +1,6 @@
 """What WebGPU computes wrongly in a file: refused when it is opened, as the scores would be off without a word.
 
-The fault is a row of `nin_spec.provider_gaps`; a file that is exported for the device does not have it.
+The faults are rows of `nin_spec.provider_gaps`; a file that is exported for the device has none of them.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-from nin_spec.provider_gaps import END_PADDING
+from nin_spec.provider_gaps import END_PADDING, THREES, in_threes
 from nin_spec.runtime.model_file import read_model
 
 if TYPE_CHECKING:
@@ -26,7 +26,20 @@ def faults(source: bytes | str) -> tuple[str, ...]:
     kernels = [(node, given, _kernel(node, given, weights)) for node, given in convolutions]
     padded = [(node, given, kernel) for node, given, kernel in kernels if _pads_the_end(given, kernel)]
     sizes = _sizes(proto) if padded else {}
-    return (END_PADDING,) if any(_ignores_it(*found, sizes) for found in padded) else ()
+    found = [THREES] if _in_threes(proto, convolutions) else []
+    return (*found, END_PADDING) if any(_ignores_it(*each, sizes) for each in padded) else tuple(found)
+
+
+def _in_threes(proto: ModelProto, convolutions: list[tuple[NodeProto, dict[str, Any]]]) -> bool:
+    """True if a convolution has such channels, and is not a product of matrices: 1x1, stride 1, without padding."""
+    shapes = {tensor.name: tuple(tensor.dims) for tensor in proto.graph.initializer if len(tensor.dims) == 4}
+    wrong = {name for name, (after, before, *_) in shapes.items() if in_threes(before, after)}
+    for node, given in convolutions:
+        plain = {*given.get("strides", (1, 1))} == {1} and not any(given.get("pads", ())) and "auto_pad" not in given
+        named = [name for name in node.input[1:2] if name in wrong]
+        if given.get("group", 1) == 1 and any(not plain or shapes[name][2:] != (1, 1) for name in named):
+            return True
+    return False
 
 
 def _kernel(node: NodeProto, given: dict[str, Any], weights: Sizes) -> tuple[int, ...]:

@@ -140,6 +140,26 @@ def test_only_what_the_optimiser_would_fuse_is_parted(before: list[ops.Op], part
     assert ("Apart" in close(graph, pictures(2, 3, 5, 6), without="fold_batch_norm")) == parted
 
 
+@pytest.mark.parametrize(
+    ("before", "op", "parted"),
+    [
+        (6, ops.Conv2d(4, (3, 2)), True),
+        (9, ops.Conv2d(8, (3, 3), padding=Padding(1, 1, 2, 0), stride=(2, 1)), True),
+        (6, ops.Conv2d(4, (1, 1), stride=(2, 2), bias=False), True),
+        (6, ops.Conv2d(4, (1, 1)), False),
+        (6, ops.Conv2d(5, (3, 2)), False),
+        (12, ops.Conv2d(4, (3, 2)), False),
+        (3, ops.Conv2d(4, (3, 2)), False),
+        (18, ops.Conv2d(12, (3, 2), groups=3), False),
+    ],
+    ids=str,
+)
+def test_input_channels_in_threes(before: int, op: ops.Conv2d, parted: bool) -> None:  # noqa: FBT001
+    """Channels of zeros make them a multiple of four."""
+    graph = chain(op, ops.AdaptiveAvgPool2d(), ops.Flatten(), shape=(before, 5, 6))
+    assert ("Apart" in close(graph, pictures(2, before, 5, 6))) == parted
+
+
 POOL = ops.MaxPool2d((2, 2), (1, 1))
 
 

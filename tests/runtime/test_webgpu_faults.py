@@ -10,7 +10,7 @@ from webgpu_machine import ask
 
 import nin_spec
 from nin_spec.exporter import make
-from nin_spec.provider_gaps import END_PADDING
+from nin_spec.provider_gaps import END_PADDING, THREES
 from nin_spec.runtime.webgpu_faults import faults
 
 
@@ -64,6 +64,28 @@ def test_the_device_agrees() -> None:
     same = {STRIDED: graph(size="4,4", kernel=(3, 3), more="pads = [0, 0, 1, 1], strides = [2, 2]")}
     told = ask([{"graph": text, "same": same.get(text, text)} for text in (*WRONG, *RIGHT)])
     assert [answer["difference"] > 1e-2 for answer in told] == [True] * len(WRONG) + [False] * len(RIGHT)
+
+
+def channels(before: int, after: int, more: str = "", kernel: int = 2) -> str:
+    """A convolution of so many channels."""
+    taps = ", ".join(str(k % 5 - 2) for k in range(before * after * kernel))
+    return (
+        f'<ir_version: 8, opset_import: ["" : 17]> conv (float[1,{before},1,5] input) => (float[1,{after},H,W] scores)'
+        f"<float[{after},{before},1,{kernel}] weight = {{{taps}}}> {{ scores = Conv {more} (input, weight) }}"
+    )
+
+
+THREE_WIDE = [channels(6, 4), channels(9, 8), channels(15, 16, "<pads = [0, 1, 0, 1]>")]
+THREE_WIDE += [channels(6, 4, "<strides = [1, 2]>", kernel=1), channels(18, 4, "<pads = [1, 1, 1, 1]>", kernel=1)]
+OTHERS = [channels(3, 4), channels(12, 4), channels(6, 5), channels(5, 4), channels(8, 8), channels(6, 4, kernel=1)]
+
+
+def test_input_channels_in_threes() -> None:
+    """A file that has them is refused; the device agrees on which are wrong."""
+    assert [found(text) for text in THREE_WIDE] == [(THREES,)] * len(THREE_WIDE)
+    assert [found(text) for text in OTHERS] == [()] * len(OTHERS)
+    told = ask([{"graph": text} for text in (*THREE_WIDE, *OTHERS)])
+    assert [answer["difference"] > 1e-2 for answer in told] == [True] * len(THREE_WIDE) + [False] * len(OTHERS)
 
 
 def test_an_open_size_may_be_the_kernels(tmp_path: Path) -> None:
