@@ -6,7 +6,9 @@
 
 from __future__ import annotations
 
+import logging
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -46,3 +48,14 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
         if not (folder / "runs" / "digits").exists():
             run(f"{TRAINED} --threads 1", folder)  # threads would wait for those of other workers
     return folder / "runs" / "digits"
+
+
+@pytest.fixture(autouse=True)
+def _own_logs() -> Iterator[None]:
+    """A server that a test starts in this process sends its logs to a stream of that test: the next has its own."""
+    logs = [logging.getLogger(name) for name in ("nin_spec.serving", "uvicorn.error", "asyncio")]
+    before = [(log.handlers, log.propagate, log.level) for log in logs]
+    yield
+    for log, (handlers, propagate, level) in zip(logs, before, strict=True):
+        log.handlers, log.propagate = handlers, propagate
+        log.setLevel(level)

@@ -289,7 +289,7 @@ def parse(command: str) -> None:
     words = shlex.split(command)
     start = next((i + 1 for i, word in enumerate(words) if word in {"nin-spec", "nin_spec"}), None)
     if start is None:
-        assert words[0] in {"curl", "openssl"}, command
+        assert words[0] in {"curl", "npm", "openssl"}, command
         return
     owner: click.Command = group
     context = click.Context(group, info_name="nin-spec")

@@ -123,4 +123,6 @@ class SweepFile(Strict):
 
 def sweep_schema() -> dict[str, Any]:
     """The JSON Schema (2020-12) of a sweep file, for editors."""
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **SweepFile.model_json_schema(by_alias=True)}
+    from nin_spec.language.reference import schema_of
+
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema_of(SweepFile)}
