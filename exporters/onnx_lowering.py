@@ -231,8 +231,8 @@ def _small_values(w: Writer, node: Node) -> bool:
     """Write f(x), tanh or elu, as f(a) + (f(x) - f(a)) with a = x near 0, elsewhere the bound, and f(a) by its series.
 
     A GPU's exp(x) - 1 and tanh lose the digits of a small x; there the bracket is 0. The terms of the series that are
-    left out are below 1e-7 of the result. No Where chooses: the optimiser may transpose its condition, and WebGPU
-    transposes no booleans.
+    left out are below 1e-7 of the result. No Where chooses between the two: with one, a Transpose of the optimiser
+    was seen to run on the CPU.
     """
     match node.op:
         case ops.Tanh():

@@ -65,7 +65,7 @@ def test_pictures_of_one_size_keep_it(tmp_path: Path) -> None:
     [([(40, 50), (300, 200), (70, 90)], 64), ([(10, 12), (9, 30)], 32), ([(500, 400)] * 2, LARGEST)],
 )
 def test_others_are_cut_to_a_square(sizes: list[tuple[int, int]], side: int, tmp_path: Path) -> None:
-    """The largest that is no larger than the median of the shorter sides, within the bounds."""
+    """The largest side up to the median of the shorter sides, within the bounds."""
     seen = look_at(photos(tmp_path / "photos", sizes))
     assert (seen.channels, seen.size) == (3, (side, side))
     assert "resize: crop" in spec_of(seen, "photos")

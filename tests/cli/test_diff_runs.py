@@ -123,7 +123,7 @@ def test_a_run_without_weights_has_none_to_compare(nin_spec: Run) -> None:
 
 @pytest.mark.usefixtures("here")
 def test_a_run_and_a_spec_are_compared_as_networks(nin_spec: Run) -> None:
-    """There is no result to compare with: the recipe's values stand among the others."""
+    """Without a result to compare, the recipe's values are listed with the others."""
     outcome = nin_spec("diff", "a", "nin_digits")
     assert outcome.code == 0
     assert "  train.epochs: 1 -> " in outcome.out

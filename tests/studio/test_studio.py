@@ -120,7 +120,7 @@ def test_a_button_applies_a_fix(opened: Open, tmp_path: Path) -> None:
 
 
 def test_a_finding_is_reached_by_keyboard(opened: Open) -> None:
-    """Its position is a button; rows of the table are no stops on the way, the table is one."""
+    """Its position is a button; the table is a tab stop, and its rows are not."""
     _, tab = opened("nin_cifar")
     put_cursor(tab, "    kernel")
     tab.page.keyboard.type("x")
